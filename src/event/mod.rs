@@ -1,0 +1,110 @@
+//! The event: what it is, which one it is, and how it leaves.
+//!
+//! Owns the reading of one EventSet entry ([`read`]), the event's [`Key`], its typed image
+//! sprites and the envelope a sink receives. Knows nothing of the rest of the crate and cannot
+//! fail: what is not understood is kept, token for token.
+
+mod envelope;
+mod json;
+mod key;
+mod read;
+mod sprite;
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+pub use envelope::Format;
+pub use key::Key;
+pub use read::{Entry, read};
+pub use sprite::{ImageSprite, SpriteStatus};
+
+/// The EventType under which entries go that have none.
+pub const UNKNOWN_TYPE: &str = "Unknown";
+
+/// A VOD application: the SubAppId events are pulled from. 0 stands for the account's primary
+/// application, for which no SubAppId is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct AppId(pub u64);
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One event as it was received, without the handle it came under. Shared, never changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Tells this event from every other.
+    pub key: Key,
+    /// The application it was pulled from.
+    pub app: AppId,
+    /// Its EventType as received, or [`UNKNOWN_TYPE`].
+    pub event_type: String,
+    /// The FileId of its payload, where it has one.
+    pub file_id: Option<String>,
+    /// The TaskId of its payload, where it has one.
+    pub task_id: Option<String>,
+    /// Its image sprites, in the order of the payload; those still processing included.
+    pub sprites: Vec<ImageSprite>,
+    /// The EventContent without EventHandle and without white space outside strings: always
+    /// one line of well-formed JSON.
+    pub body: String,
+    /// When it was first pulled; kept with it, so that a retry sends the same bytes.
+    pub first_pulled: DateTime<Utc>,
+    /// Whether bytes that were not UTF-8 were replaced in it.
+    pub replaced: bool,
+}
+
+impl Event {
+    /// Whether it reports at least one finished image sprite, successful or failed, or is a
+    /// CreateImageSpriteComplete of any content.
+    #[must_use]
+    pub fn is_image_sprite(&self) -> bool {
+        self.event_type == sprite::CREATE_COMPLETE
+            || self.sprites.iter().any(ImageSprite::is_finished)
+    }
+}
+
+/// Which events a sink wants: `image-sprite`, EventType names, or `*` for all.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Vec<String>")]
+pub struct Wanted {
+    all: bool,
+    image_sprites: bool,
+    types: Vec<String>,
+}
+
+impl Wanted {
+    /// Whether `event` is among them.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        self.all
+            || (self.image_sprites && event.is_image_sprite())
+            || self.types.contains(&event.event_type)
+    }
+
+    /// Whether nothing can match.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.all && !self.image_sprites && self.types.is_empty()
+    }
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { all: false, image_sprites: true, types: Vec::new() }
+    }
+}
+
+impl From<Vec<String>> for Wanted {
+    fn from(names: Vec<String>) -> Self {
+        let all = names.iter().any(|name| name == "*");
+        let image_sprites = names.iter().any(|name| name == "image-sprite");
+        let types =
+            names.into_iter().filter(|name| name != "*" && name != "image-sprite").collect();
+        Self { all, image_sprites, types }
+    }
+}

@@ -1,0 +1,216 @@
+//! Secrets and where they are kept.
+//!
+//! Owns the configuration's way to name a secret ([`SecretRef`]) and the value it stands for
+//! ([`Secret`]). Neither ever shows the value through `Debug` or an error. Knows nothing else
+//! of the crate.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+
+/// The largest file a secret is read from, in bytes: a key is short, and a wrong path may lead
+/// to something that is not.
+const MAX_SECRET_FILE: u64 = 64 * 1024;
+
+/// A secret's value. `Debug` hides it and its memory is wiped when it is dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// The value itself: for signing and for request headers only.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value.into())
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self(value.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Where a secret comes from, as the configuration writes it: `"text"`, `{ file = "/path" }`,
+/// `{ env = "NAME" }` or `{ credential = "name" }` (a file in systemd's credentials folder).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a secret: \"text\", { file = \"/path\" }, { env = \"NAME\" } or { credential = \"name\" }"
+)]
+pub enum SecretRef {
+    /// The value stands in the configuration itself.
+    Literal(#[serde(deserialize_with = "literal")] Secret),
+    /// The value stands elsewhere.
+    Place(Place),
+}
+
+/// Where the value of a secret stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In a file; one line end at its close is not part of the value.
+    File(PathBuf),
+    /// In an environment variable.
+    Env(String),
+    /// In a file of that name in the folder `$CREDENTIALS_DIRECTORY`, which systemd sets.
+    Credential(String),
+}
+
+fn literal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::from)
+}
+
+/// Why a secret could not be read. Names the place, never the value.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("cannot read the secret file {}: {source}", path.display())]
+    File {
+        /// The file named in the configuration, or the one a credential stands for.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not one line of text.
+    #[error("the secret file {} {problem}", path.display())]
+    Content {
+        /// The file named in the configuration, or the one a credential stands for.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The environment variable is unset or not text.
+    #[error(
+        "the environment variable {0} is not set (or is not UTF-8); a secret was expected in it"
+    )]
+    Env(String),
+    /// The program was not started with systemd credentials.
+    #[error(
+        "the credential {0:?} cannot be found: CREDENTIALS_DIRECTORY is not set; \
+         is the service started by systemd with LoadCredential={0}:/path?"
+    )]
+    NoCredentials(String),
+    /// A credential name that would lead out of the folder.
+    #[error("the credential name {0:?} must be a plain file name")]
+    CredentialName(String),
+    /// The value is empty.
+    #[error("the secret {0} is empty")]
+    Empty(String),
+}
+
+impl SecretRef {
+    /// Reads the value, anew at every call, so that a changed file is seen. Blocks on the file
+    /// system for at most one small file.
+    ///
+    /// # Errors
+    /// When the place does not exist, cannot be read, or holds no text.
+    pub fn resolve(&self) -> Result<Secret, SecretError> {
+        let (value, place) = match self {
+            Self::Literal(secret) => (secret.clone(), "in the configuration".to_owned()),
+            Self::Place(Place::File(path)) => {
+                (read_file(path)?, format!("file {}", path.display()))
+            }
+            Self::Place(Place::Env(name)) => {
+                let value = std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?;
+                (Secret::from(value), format!("variable {name}"))
+            }
+            Self::Place(Place::Credential(name)) => {
+                (read_file(&credential_path(name)?)?, format!("credential {name}"))
+            }
+        };
+        if value.expose().is_empty() {
+            return Err(SecretError::Empty(place));
+        }
+        Ok(value)
+    }
+
+    /// Whether the value can change while the configuration stays the same.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        !matches!(self, Self::Literal(_))
+    }
+}
+
+fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
+    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+        return Err(SecretError::CredentialName(name.to_owned()));
+    }
+    std::env::var_os("CREDENTIALS_DIRECTORY")
+        .map(|folder| Path::new(&folder).join(name))
+        .ok_or_else(|| SecretError::NoCredentials(name.to_owned()))
+}
+
+fn read_file(path: &Path) -> Result<Secret, SecretError> {
+    let failed = |source| SecretError::File { path: path.to_owned(), source };
+    let content = |problem| SecretError::Content { path: path.to_owned(), problem };
+    let size = std::fs::metadata(path).map_err(failed)?.len();
+    if size > MAX_SECRET_FILE {
+        return Err(content("is larger than 64 KiB; a secret was expected in it"));
+    }
+    let bytes = std::fs::read(path).map_err(failed)?;
+    let text = String::from_utf8(bytes).map_err(|_| content("is not UTF-8 text"))?;
+    let line = text.strip_suffix('\n').map_or(text.as_str(), |l| l.strip_suffix('\r').unwrap_or(l));
+    Ok(Secret::from(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize, Debug)]
+    struct Holder {
+        key: SecretRef,
+    }
+
+    fn parse(text: &str) -> Result<Holder, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_file_is_read_again_and_loses_one_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let holder = parse(&format!("key = {{ file = {path:?} }}")).unwrap();
+        assert!(matches!(holder.key.resolve(), Err(SecretError::File { .. })));
+        std::fs::write(&path, "first\n").unwrap();
+        assert_eq!(holder.key.resolve().unwrap().expose(), "first");
+        std::fs::write(&path, "second\r\n").unwrap();
+        assert_eq!(holder.key.resolve().unwrap().expose(), "second");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(holder.key.resolve(), Err(SecretError::Empty(_))));
+        std::fs::write(&path, vec![b'x'; 70_000]).unwrap();
+        assert!(matches!(holder.key.resolve(), Err(SecretError::Content { .. })));
+    }
+
+    #[test]
+    fn debug_and_errors_hide_the_value() {
+        let holder = parse("key = \"hunter2\"").unwrap();
+        assert_eq!(holder.key.resolve().unwrap().expose(), "hunter2");
+        assert!(!format!("{holder:?} {:?}", holder.key.resolve()).contains("hunter2"));
+        let error = parse("key = [\"hunter2\"]").unwrap_err();
+        assert!(!error.message().contains("hunter2"), "{}", error.message());
+        assert!(error.message().contains("expected a secret"), "{}", error.message());
+    }
+
+    #[test]
+    fn a_credential_name_cannot_leave_its_folder() {
+        for name in ["", "..", "a/b", "/etc/passwd"] {
+            let holder = parse(&format!("key = {{ credential = {name:?} }}")).unwrap();
+            assert!(matches!(holder.key.resolve(), Err(SecretError::CredentialName(_))), "{name}");
+        }
+    }
+}

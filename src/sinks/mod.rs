@@ -1,0 +1,142 @@
+//! Where events go.
+//!
+//! Owns the [`Sink`] trait and the list of its kinds. A sink says what happened and decides
+//! nothing: concurrency, retries and time belong to the delivery loop. Knows events and secrets
+//! only. A new sink is one new file beside this one and one line in [`KINDS`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::event::{Event, Format, Key};
+
+/// Where events go. May be called concurrently up to `limits().max_in_flight`; the delivery
+/// loop owns concurrency, retries and time. A sink says what happened, it decides nothing.
+#[async_trait]
+pub trait Sink: Send + Sync + fmt::Debug {
+    /// Offers a batch to the target. One verdict per event by construction. Never cancelled
+    /// from outside while the daemon runs: a sink that can hang enforces its own `timeout`. At
+    /// the end of the time for stopping the future is dropped; a child process must then die.
+    async fn deliver(&self, batch: &Batch) -> Verdicts;
+
+    /// How much it takes at once. Constant for the life of the sink.
+    fn limits(&self) -> Limits;
+
+    /// At start, before the first `deliver`: which of these pending events does the target
+    /// already hold? Called several times, each with a part of what is pending; `since` is the
+    /// last [`Verdicts::mark`] that was recorded, `None` before the first.
+    ///
+    /// # Errors
+    /// When the target cannot be read; nothing is delivered to it until it can.
+    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<Vec<Key>> {
+        let (_, _) = (since, pending);
+        Ok(Vec::new())
+    }
+
+    /// Opens its target again, on SIGHUP.
+    ///
+    /// # Errors
+    /// When that fails; the sink then goes on with what it had.
+    async fn reopen(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Looks whether the target would take an event, by something close to real use that leaves
+    /// no trace of an event. For `sprited check`.
+    ///
+    /// # Errors
+    /// What is wrong and what to do about it.
+    async fn probe(&self) -> anyhow::Result<()>;
+}
+
+/// How much a sink takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Events in one call of `deliver`; at least 1.
+    pub max_batch: usize,
+    /// Calls of `deliver` at once; at least 1.
+    pub max_in_flight: usize,
+}
+
+/// Events for one call of [`Sink::deliver`], at least one.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    events: Vec<Arc<Event>>,
+}
+
+impl Batch {
+    /// A batch of these events, in this order.
+    #[must_use]
+    pub fn new(events: Vec<Arc<Event>>) -> Self {
+        Self { events }
+    }
+
+    /// Its events, in order.
+    #[must_use]
+    pub fn events(&self) -> &[Arc<Event>] {
+        &self.events
+    }
+
+    /// The same verdict for every event.
+    #[must_use]
+    pub fn all(&self, verdict: &Verdict) -> Verdicts {
+        Verdicts { each: vec![verdict.clone(); self.events.len()], mark: None }
+    }
+
+    /// A verdict for each event, in order.
+    pub fn each(&self, verdict: impl FnMut(&Arc<Event>) -> Verdict) -> Verdicts {
+        Verdicts { each: self.events.iter().map(verdict).collect(), mark: None }
+    }
+}
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The target has it, as safely as the target can hold it.
+    Delivered,
+    /// Not now: to be offered again.
+    Retry {
+        /// What happened, in words for the operator. Holds no secret.
+        error: String,
+        /// The least time to wait, if the target named one.
+        after: Option<Duration>,
+    },
+    /// Never: the event becomes a dead letter of this sink. In words for the operator.
+    Reject(String),
+}
+
+/// One verdict per event of a batch: made by [`Batch::all`] and [`Batch::each`] only.
+#[derive(Clone, Debug)]
+pub struct Verdicts {
+    each: Vec<Verdict>,
+    mark: Option<String>,
+}
+
+impl Verdicts {
+    /// Adds the sink's own note of how far its target has come (a file and an offset, say). It
+    /// is recorded with the verdicts and handed to [`Sink::recover`] at the next start.
+    #[must_use]
+    pub fn with_mark(mut self, mark: String) -> Self {
+        self.mark = Some(mark);
+        self
+    }
+
+    /// The verdicts in the order of the batch, and the mark.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<Verdict>, Option<String>) {
+        (self.each, self.mark)
+    }
+}
+
+/// What every sink is opened with, beside its own settings.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The sink's name in the configuration.
+    pub name: String,
+    /// How events are written for it.
+    pub format: Format,
+    /// The longest one delivery may take, for sinks that can hang.
+    pub timeout: Duration,
+}
