@@ -18,7 +18,7 @@ use serde::Deserialize;
 pub use envelope::Format;
 pub use key::Key;
 pub use read::{Entry, read};
-pub use sprite::{ImageSprite, SpriteStatus};
+pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
 
 /// The EventType under which entries go that have none.
 pub const UNKNOWN_TYPE: &str = "Unknown";
@@ -59,6 +59,15 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event as it was stored; its sprites are read from `body` again.
+    #[must_use]
+    pub fn from_stored(stored: Stored) -> Self {
+        let Stored { key, app, event_type, file_id, task_id, body, first_pulled, replaced } =
+            stored;
+        let sprites = read::sprites_of_body(&body);
+        Self { key, app, event_type, file_id, task_id, sprites, body, first_pulled, replaced }
+    }
+
     /// Whether it reports at least one finished image sprite, successful or failed, or is a
     /// CreateImageSpriteComplete of any content.
     #[must_use]
@@ -66,6 +75,20 @@ impl Event {
         self.event_type == sprite::CREATE_COMPLETE
             || self.sprites.iter().any(ImageSprite::is_finished)
     }
+}
+
+/// What has to be stored of an event to have it again. The members are those of [`Event`].
+#[allow(missing_docs, reason = "each is documented at Event")]
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub key: Key,
+    pub app: AppId,
+    pub event_type: String,
+    pub file_id: Option<String>,
+    pub task_id: Option<String>,
+    pub body: String,
+    pub first_pulled: DateTime<Utc>,
+    pub replaced: bool,
 }
 
 /// Which events a sink wants: `image-sprite`, EventType names, or `*` for all.
