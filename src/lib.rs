@@ -2,5 +2,8 @@
 //! wanted, and confirms them.
 
 pub mod event;
+pub mod journal;
+pub mod pace;
+pub mod retry;
 pub mod secret;
 pub mod sinks;
