@@ -1,8 +1,12 @@
 //! sprited: delivers Tencent Cloud VOD events from the reliable-callback queue to where they are
 //! wanted, and confirms them.
 
+pub mod delivery;
 pub mod event;
 pub mod journal;
+pub mod lease;
+pub mod metrics;
+pub mod outage;
 pub mod pace;
 pub mod retry;
 pub mod secret;

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Rows, params};
 
 use super::counters::Counter;
 use super::store::{Store, event_row};
 use super::writer::{DueRows, Records};
-use super::{EventId, Outcome, Pending, Record, Recorded, Result, SinkId};
+use super::{EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId};
 use crate::event::Key;
+
+/// Bytes of event bodies in one read, give or take the last one.
+const MAX_READ: usize = 4 * 1024 * 1024;
 
 impl Store {
     pub(super) fn is_pending(&self, event: EventId) -> Result<bool> {
@@ -93,31 +96,25 @@ impl Store {
         Ok(i64::try_from(removed).unwrap_or_default())
     }
 
-    pub(super) fn untried(
-        &self,
-        sink: SinkId,
-        after: EventId,
-        limit: usize,
-    ) -> Result<Vec<Pending>> {
+    pub(super) fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Part> {
         let sql = select_pending("pending.due IS NULL AND event > ?2 ORDER BY event LIMIT ?3");
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut select = self.connection.prepare_cached(&sql)?;
-        let rows = select.query_map([sink.0, after.0, limit], pending_row)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        read_part(select.query(params![sink.0, after.0, to_sql(limit)])?, limit)
     }
 
     pub(super) fn due(&self, sink: SinkId, now: DateTime<Utc>, limit: usize) -> Result<DueRows> {
         let now = now.timestamp_millis();
         let sql = select_pending("pending.due <= ?2 ORDER BY pending.due LIMIT ?3");
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut select = self.connection.prepare_cached(&sql)?;
-        let rows = select.query_map([sink.0, now, limit], pending_row)?;
-        let rows = rows.collect::<rusqlite::Result<_>>()?;
+        let part = read_part(select.query(params![sink.0, now, to_sql(limit)])?, limit)?;
+        if !part.is_all {
+            return Ok((part, Some(DateTime::from_timestamp_millis(now).unwrap_or_default())));
+        }
         let next: Option<i64> = self
             .connection
             .prepare_cached("SELECT min(due) FROM pending WHERE sink = ?1 AND due > ?2")?
             .query_row([sink.0, now], |row| row.get(0))?;
-        Ok((rows, next.and_then(DateTime::from_timestamp_millis)))
+        Ok((part, next.and_then(DateTime::from_timestamp_millis)))
     }
 
     pub(super) fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
@@ -143,8 +140,7 @@ impl Store {
             "SELECT event, key FROM pending JOIN events ON events.id = event
              WHERE sink = ?1 AND event > ?2 ORDER BY event LIMIT ?3",
         )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = select.query_map([sink.0, after.0, limit], |row| {
+        let rows = select.query_map([sink.0, after.0, to_sql(limit)], |row| {
             Ok((EventId(row.get(0)?), Key::from_bytes(row.get(1)?)))
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -179,6 +175,26 @@ impl Store {
             - total(Counter::Dead(sink))?;
         Ok(u64::try_from(owed).unwrap_or_default())
     }
+}
+
+/// Reads rows until there are `limit`, or until their bodies have a size.
+fn read_part(mut rows: Rows<'_>, limit: usize) -> Result<Part> {
+    let mut part = Part { events: Vec::new(), is_all: true };
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let pending = pending_row(row)?;
+        bytes += pending.event.body.len();
+        part.events.push(pending);
+        if part.events.len() == limit || bytes >= MAX_READ {
+            part.is_all = false;
+            break;
+        }
+    }
+    Ok(part)
+}
+
+fn to_sql(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 fn select_pending(which: &str) -> String {

@@ -107,6 +107,24 @@ pub struct Pending {
     pub last_failed: Option<DateTime<Utc>>,
 }
 
+impl Pending {
+    /// A fresh event, which was never tried.
+    #[must_use]
+    pub fn untried(fresh: Fresh) -> Self {
+        let Fresh { id, event } = fresh;
+        Self { id, event, attempts: 0, charged: Duration::ZERO, last_failed: None }
+    }
+}
+
+/// Events that were read: as many as asked for, or less if they are large.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The events.
+    pub events: Vec<Pending>,
+    /// Whether there are no others.
+    pub is_all: bool,
+}
+
 /// What became of one event at one sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -280,12 +298,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn untried(
-        &self,
-        sink: SinkId,
-        after: EventId,
-        limit: usize,
-    ) -> Result<Vec<Pending>> {
+    pub async fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Part> {
         self.ask(|reply| Job::Untried { sink, after, limit, reply }).await
     }
 
@@ -299,7 +312,7 @@ impl Journal {
         sink: SinkId,
         now: DateTime<Utc>,
         limit: usize,
-    ) -> Result<(Vec<Pending>, Option<DateTime<Utc>>)> {
+    ) -> Result<(Part, Option<DateTime<Utc>>)> {
         self.ask(|reply| Job::Due { sink, now, limit, reply }).await
     }
 

@@ -9,7 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::store::Store;
-use super::{Appended, Error, EventId, Fresh, Pending, Record, Recorded, Result, Route, SinkId};
+use super::{
+    Appended, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result, Route, SinkId,
+};
 use crate::event::{Event, Key};
 
 /// Jobs in one transaction at most.
@@ -30,7 +32,7 @@ pub(super) enum Job {
     Append { events: Vec<Arc<Event>>, now: DateTime<Utc>, reply: Reply<Vec<Appended>> },
     Record { records: Records, reply: Reply<Recorded> },
     Confirmed { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<()> },
-    Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<Pending>> },
+    Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<Part> },
     Due { sink: SinkId, now: DateTime<Utc>, limit: usize, reply: Reply<DueRows> },
     LeastTried { sink: SinkId, reply: Reply<Option<Pending>> },
     DueNow { sink: SinkId, now: DateTime<Utc>, reply: Reply<()> },
@@ -41,8 +43,8 @@ pub(super) enum Job {
     ChangedOutside { reply: Reply<bool> },
 }
 
-/// Rows that are due, and when the next one is.
-pub(super) type DueRows = (Vec<Pending>, Option<DateTime<Utc>>);
+/// Events that are due, and when the next one is.
+pub(super) type DueRows = (Part, Option<DateTime<Utc>>);
 
 /// Verdicts of one sink.
 #[derive(Clone, Debug)]
