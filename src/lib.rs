@@ -4,3 +4,4 @@
 pub mod event;
 pub mod secret;
 pub mod sinks;
+pub mod vod;
