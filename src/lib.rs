@@ -11,3 +11,4 @@ pub mod pace;
 pub mod retry;
 pub mod secret;
 pub mod sinks;
+pub mod vod;
