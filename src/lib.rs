@@ -1,6 +1,7 @@
 //! sprited: delivers Tencent Cloud VOD events from the reliable-callback queue to where they are
 //! wanted, and confirms them.
 
+pub mod confirmer;
 pub mod delivery;
 pub mod event;
 pub mod journal;
@@ -8,6 +9,7 @@ pub mod lease;
 pub mod metrics;
 pub mod outage;
 pub mod pace;
+pub mod poller;
 pub mod retry;
 pub mod secret;
 pub mod sinks;
