@@ -12,6 +12,10 @@ use serde_json::value::RawValue;
 /// Values nested deeper than this are kept as raw text.
 const MAX_DEPTH: usize = 128;
 
+/// A longer text is no name or id, in bytes. Those go into attributes, headers and environments,
+/// and into each sprite of an event, so that an endless one would multiply.
+const MAX_NAME: usize = 256;
+
 /// A JSON value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Node<'a> {
@@ -84,14 +88,29 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A text that can be a name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.text().filter(is_name)
+    }
+
+    /// A text or number that can be an id.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.text_or_number().filter(is_name)
+    }
+
     /// A number, or a string that holds one, if it is a whole one within 64 bits.
     pub(super) fn integer(&self) -> Option<i64> {
         self.text_or_number().and_then(|text| text.parse().ok())
     }
 }
 
+/// CloudEvents allows no control characters in attributes, nor do headers and environments.
+fn is_name(text: &&str) -> bool {
+    text.len() <= MAX_NAME && !text.contains(char::is_control)
+}
+
 /// Reads a value. That `raw` is well-formed is what the type says; were it not, the outcome
-/// would be a wrong node, never a panic.
+/// would be a wrong node, never a panic or a loop.
 pub(super) fn parse(raw: &RawValue) -> Parsed<'_> {
     let mut reader = Reader { text: raw.get(), at: 0, exact: true };
     let root = reader.value(0);
@@ -156,7 +175,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
         loop {
             self.skip(b",");
-            if matches!(self.peek(), None | Some(b']')) {
+            if matches!(self.peek(), None | Some(b']' | b'}' | b':')) {
                 self.at += 1;
                 return Node::Array(elements);
             }

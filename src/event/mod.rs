@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 pub use envelope::Format;
-pub use key::Key;
+pub use key::{Key, KeyError};
 pub use read::{Entry, read};
 pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
 
@@ -41,11 +41,13 @@ pub struct Event {
     pub key: Key,
     /// The application it was pulled from.
     pub app: AppId,
-    /// Its EventType as received, or [`UNKNOWN_TYPE`].
+    /// Its EventType as received, or [`UNKNOWN_TYPE`] where it has none or one that is no name:
+    /// over 256 bytes or with control characters.
     pub event_type: String,
-    /// The FileId of its payload, where it has one.
+    /// The FileId of its payload, where it has one: text or the digits of a number, of at most
+    /// 256 bytes without control characters.
     pub file_id: Option<String>,
-    /// The TaskId of its payload, where it has one.
+    /// The TaskId of its payload, where it has one; of the same kind.
     pub task_id: Option<String>,
     /// Its image sprites, in the order of the payload; those still processing included.
     pub sprites: Vec<ImageSprite>,
