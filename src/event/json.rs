@@ -175,6 +175,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
         loop {
             self.skip(b",");
+            // What begins no value ends the array: each turn goes on in the text.
             if matches!(self.peek(), None | Some(b']' | b'}' | b':')) {
                 self.at += 1;
                 return Node::Array(elements);
@@ -325,6 +326,19 @@ mod tests {
         assert_eq!(parsed.root.get("y"), Some(&Node::Literal("1")));
     }
 
+    #[test]
+    fn a_name_is_short_and_has_no_control_characters() {
+        let long = "é".repeat(MAX_NAME / 2);
+        for (text, is_name) in [("样 1", true), (&long, true), ("a\0", false), ("\u{85}", false)] {
+            let node = Node::String(text.into());
+            assert_eq!(node.name().is_some(), is_name, "{text:?}");
+            assert_eq!(node.id().is_some(), is_name, "{text:?}");
+        }
+        assert_eq!(Node::String(format!("{long}a").into()).name(), None);
+        assert_eq!((Node::Literal("7").name(), Node::Literal("7").id()), (None, Some("7")));
+        assert_eq!(Node::Literal("true").id(), None);
+    }
+
     /// Any JSON value, with white space thrown in by the pretty printer.
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
@@ -343,6 +357,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_not_json_ends_too(text in r#"[\[\]{}:," \\a1é]{0,40}"#) {
+            let mut reader = Reader { text: &text, at: 0, exact: true };
+            reader.value(0);
+            compact(&text, &mut String::new());
+        }
+
         #[test]
         fn reads_what_serde_json_reads(json in any_json()) {
             let pretty = raw(&serde_json::to_string_pretty(&json).unwrap());

@@ -1,6 +1,6 @@
 //! The event: what it is, which one it is, and how it leaves.
 //!
-//! Owns the reading of one EventSet entry ([`read`]), the event's [`Key`], its typed image
+//! Owns the reading of one EventSet entry ([`read()`]), the event's [`Key`], its typed image
 //! sprites and the envelope a sink receives. Knows nothing of the rest of the crate and cannot
 //! fail: what is not understood is kept, token for token.
 

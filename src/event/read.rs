@@ -29,8 +29,9 @@ pub fn read(app: AppId, entry: &RawValue, replaced: bool, pulled: DateTime<Utc>)
     let parsed = json::parse(entry);
     let root = &parsed.root;
     let body = body_of(root, entry.get());
-    let key =
-        if parsed.exact { Key::of_content(app, root, HANDLE) } else { Key::of_text(app, &body) };
+    // What is inexact may be the handle alone, on which the key must not depend.
+    let exact = parsed.exact || serde_json::from_str(&body).is_ok_and(|raw| json::parse(raw).exact);
+    let key = if exact { Key::of_content(app, root, HANDLE) } else { Key::of_text(app, &body) };
     let payload = payload_of(root);
     let id = |name| payload?.get(name).and_then(Node::id).map(str::to_owned);
     let event = Event {

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sprited::event::{Entry, Format, read};
+use sprited::event::{Entry, Event, Format, read};
 
-use super::{APP, SAMPLES, UNKNOWN_SAMPLE, pulled, stored_again, value};
+use super::{APP, SAMPLES, UNKNOWN_SAMPLE, event, pulled, stored_again, value};
 use crate::support::data;
 
 /// Any JSON value whose members often have names that mean something here.
@@ -90,6 +90,15 @@ proptest! {
             prop_assert_eq!(entry.handle, None);
         }
         prop_assert_eq!(value(&entry.event.body), expected);
+    }
+
+    #[test]
+    fn a_stored_body_of_any_text_is_an_event(body in any::<String>()) {
+        let event = stored_again(&Event { body, ..event("{}") });
+        prop_assert!(event.sprites.is_empty());
+        let mut out = Vec::new();
+        event.render(Format::Callback, &mut out);
+        prop_assert_eq!(out, event.body.as_bytes());
     }
 
     #[test]

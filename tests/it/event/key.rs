@@ -317,6 +317,7 @@ fn order_nulls_space_handle_and_escapes_do_not_count() {
         r#"{"EventType":"X","a":{"b":"\/\u00E9\ud83d\uDE00","c":[1,{"\u0064":2}]}}"#,
         r#"{"EventType":"X","n":null,"a":{"b":"/é😀","n":null,"c":[1,{"d":2,"n":null}]}}"#,
         r#"{"EventType":"X","Event\u0048andle":"3","a":{"b":"/é😀","c":[1,{"d":2}]}}"#,
+        r#"{"EventType":"X","EventHandle":"\ud800","a":{"b":"/é😀","c":[1,{"d":2}]}}"#,
         r#"{"EventType":"X","EventHandle":{"any":7},"a":{"b":"/é😀","c":[1,{"d":2}]}}"#,
     ]);
 }
