@@ -79,7 +79,8 @@ fn deep_nesting_is_kept_whole() {
             assert_eq!(entry.handle.as_deref(), Some("h"));
             assert_eq!(entry.event.event_type, "X");
             assert!(entry.event.body == text.replace(r#""EventHandle":"h","#, ""), "{depth}");
-            let spaced = text.replace(',', " , ").replace(r#""h""#, r#""other""#);
+            let spaced =
+                text.replace('[', "[ ").replace(':', " :\n").replace(r#""h""#, r#""other""#);
             assert_eq!(entry.event.key, key(&spaced), "{depth}");
             assert_ne!(entry.event.key, key(&nested("2")), "{depth}");
         }
