@@ -12,6 +12,10 @@ use serde_json::value::RawValue;
 /// Values nested deeper than this are kept as raw text.
 const MAX_DEPTH: usize = 128;
 
+/// A longer text is no name or id, in bytes. Those go into attributes, headers and environments,
+/// and into each sprite of an event, so that an endless one would multiply.
+const MAX_NAME: usize = 256;
+
 /// A JSON value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Node<'a> {
@@ -84,14 +88,29 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A text that can be a name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.text().filter(is_name)
+    }
+
+    /// A text or number that can be an id.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.text_or_number().filter(is_name)
+    }
+
     /// A number, or a string that holds one, if it is a whole one within 64 bits.
     pub(super) fn integer(&self) -> Option<i64> {
         self.text_or_number().and_then(|text| text.parse().ok())
     }
 }
 
+/// CloudEvents allows no control characters in attributes, nor do headers and environments.
+fn is_name(text: &&str) -> bool {
+    text.len() <= MAX_NAME && !text.contains(char::is_control)
+}
+
 /// Reads a value. That `raw` is well-formed is what the type says; were it not, the outcome
-/// would be a wrong node, never a panic.
+/// would be a wrong node, never a panic or a loop.
 pub(super) fn parse(raw: &RawValue) -> Parsed<'_> {
     let mut reader = Reader { text: raw.get(), at: 0, exact: true };
     let root = reader.value(0);
@@ -156,7 +175,8 @@ impl<'a> Reader<'a> {
         self.at += 1;
         loop {
             self.skip(b",");
-            if matches!(self.peek(), None | Some(b']')) {
+            // What begins no value ends the array: each turn goes on in the text.
+            if matches!(self.peek(), None | Some(b']' | b'}' | b':')) {
                 self.at += 1;
                 return Node::Array(elements);
             }
@@ -306,6 +326,19 @@ mod tests {
         assert_eq!(parsed.root.get("y"), Some(&Node::Literal("1")));
     }
 
+    #[test]
+    fn a_name_is_short_and_has_no_control_characters() {
+        let long = "é".repeat(MAX_NAME / 2);
+        for (text, is_name) in [("样 1", true), (&long, true), ("a\0", false), ("\u{85}", false)] {
+            let node = Node::String(text.into());
+            assert_eq!(node.name().is_some(), is_name, "{text:?}");
+            assert_eq!(node.id().is_some(), is_name, "{text:?}");
+        }
+        assert_eq!(Node::String(format!("{long}a").into()).name(), None);
+        assert_eq!((Node::Literal("7").name(), Node::Literal("7").id()), (None, Some("7")));
+        assert_eq!(Node::Literal("true").id(), None);
+    }
+
     /// Any JSON value, with white space thrown in by the pretty printer.
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
@@ -324,6 +357,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_not_json_ends_too(text in r#"[\[\]{}:," \\a1é]{0,40}"#) {
+            let mut reader = Reader { text: &text, at: 0, exact: true };
+            reader.value(0);
+            compact(&text, &mut String::new());
+        }
+
         #[test]
         fn reads_what_serde_json_reads(json in any_json()) {
             let pretty = raw(&serde_json::to_string_pretty(&json).unwrap());

@@ -32,10 +32,10 @@ impl Key {
     }
 
     /// The key of an event by its content: independent of the order of members and of members
-    /// that are null, dependent on all else. Members in `without` do not count.
+    /// that are null, dependent on all else. Members of the root named `without` do not count.
     pub(super) fn of_content(app: AppId, root: &Node<'_>, without: &str) -> Self {
         let mut canonical = Vec::with_capacity(4096);
-        canonicalize(root, without, &mut canonical);
+        canonicalize(root, Some(without), &mut canonical);
         Self::hash(b"content", &[&app.0.to_be_bytes(), &canonical])
     }
 
@@ -60,7 +60,7 @@ impl Key {
 
 /// Writes a node so that two nodes give the same bytes only if they mean the same: each value
 /// is a tag, then its length or count, then its content.
-fn canonicalize(node: &Node<'_>, without: &str, out: &mut Vec<u8>) {
+fn canonicalize(node: &Node<'_>, without: Option<&str>, out: &mut Vec<u8>) {
     match node {
         Node::Null => out.push(b'n'),
         Node::Literal(text) => tagged(b'l', text, out),
@@ -68,17 +68,21 @@ fn canonicalize(node: &Node<'_>, without: &str, out: &mut Vec<u8>) {
         Node::Opaque(text) => tagged(b'o', text, out),
         Node::Array(elements) => {
             count(b'[', elements.len(), out);
-            elements.iter().for_each(|element| canonicalize(element, "", out));
+            elements.iter().for_each(|element| canonicalize(element, None, out));
         }
         Node::Object(members) => {
-            let counts = |m: &&Member<'_>| m.value != Node::Null && m.name != without;
+            let counts = |m: &&Member<'_>| without != Some(&*m.name);
             let mut members: Vec<_> = members.iter().filter(counts).collect();
             // Stable, so that members that repeat keep their order, which has a meaning.
             members.sort_by(|a, b| a.name.cmp(&b.name));
-            count(b'{', members.len(), out);
-            for member in members {
+            // A null is as good as no member, but not beside others of its name, which it hides
+            // from a reader or is hidden by.
+            let counts = |same: &&[&Member<'_>]| same.iter().any(|m| m.value != Node::Null);
+            let names: Vec<_> = members.chunk_by(|a, b| a.name == b.name).filter(counts).collect();
+            count(b'{', names.iter().map(|same| same.len()).sum(), out);
+            for member in names.into_iter().flatten() {
                 tagged(b'm', &member.name, out);
-                canonicalize(&member.value, "", out);
+                canonicalize(&member.value, None, out);
             }
         }
     }

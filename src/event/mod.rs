@@ -1,6 +1,6 @@
 //! The event: what it is, which one it is, and how it leaves.
 //!
-//! Owns the reading of one EventSet entry ([`read`]), the event's [`Key`], its typed image
+//! Owns the reading of one EventSet entry ([`read()`]), the event's [`Key`], its typed image
 //! sprites and the envelope a sink receives. Knows nothing of the rest of the crate and cannot
 //! fail: what is not understood is kept, token for token.
 
@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 pub use envelope::Format;
-pub use key::Key;
+pub use key::{Key, KeyError};
 pub use read::{Entry, read};
 pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
 
@@ -41,11 +41,13 @@ pub struct Event {
     pub key: Key,
     /// The application it was pulled from.
     pub app: AppId,
-    /// Its EventType as received, or [`UNKNOWN_TYPE`].
+    /// Its EventType as received, or [`UNKNOWN_TYPE`] where it has none or one that is no name:
+    /// over 256 bytes or with control characters.
     pub event_type: String,
-    /// The FileId of its payload, where it has one.
+    /// The FileId of its payload, where it has one: text or the digits of a number, of at most
+    /// 256 bytes without control characters.
     pub file_id: Option<String>,
-    /// The TaskId of its payload, where it has one.
+    /// The TaskId of its payload, where it has one; of the same kind.
     pub task_id: Option<String>,
     /// Its image sprites, in the order of the payload; those still processing included.
     pub sprites: Vec<ImageSprite>,

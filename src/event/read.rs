@@ -29,23 +29,23 @@ pub fn read(app: AppId, entry: &RawValue, replaced: bool, pulled: DateTime<Utc>)
     let parsed = json::parse(entry);
     let root = &parsed.root;
     let body = body_of(root, entry.get());
-    let key =
-        if parsed.exact { Key::of_content(app, root, HANDLE) } else { Key::of_text(app, &body) };
+    // What is inexact may be the handle alone, on which the key must not depend.
+    let exact = parsed.exact || serde_json::from_str(&body).is_ok_and(|raw| json::parse(raw).exact);
+    let key = if exact { Key::of_content(app, root, HANDLE) } else { Key::of_text(app, &body) };
     let payload = payload_of(root);
-    let payload_text = |name| payload?.get(name).and_then(Node::text_or_number).map(str::to_owned);
+    let id = |name| payload?.get(name).and_then(Node::id).map(str::to_owned);
     let event = Event {
         key,
         app,
-        event_type: root.get(TYPE).and_then(Node::text).unwrap_or(UNKNOWN_TYPE).to_owned(),
-        file_id: payload_text("FileId"),
-        task_id: payload_text("TaskId"),
+        event_type: root.get(TYPE).and_then(Node::name).unwrap_or(UNKNOWN_TYPE).to_owned(),
+        file_id: id("FileId"),
+        task_id: id("TaskId"),
         sprites: sprites_of(root),
         body,
         first_pulled: pulled,
         replaced,
     };
-    let handle = root.get(HANDLE).and_then(Node::text).map(str::to_owned);
-    Entry { handle, event: Arc::new(event) }
+    Entry { handle: handle_of(root), event: Arc::new(event) }
 }
 
 /// The image sprites of an event by its body, as [`read`] found them.
@@ -55,9 +55,19 @@ pub(super) fn sprites_of_body(body: &str) -> Vec<super::ImageSprite> {
         .map_or_else(|_| Vec::new(), |raw| sprites_of(&json::parse(raw).root))
 }
 
-/// The only member with content, of the forty or so that the others of which are null.
+/// The last handle that is text; none of those that are stays in the body.
+fn handle_of(root: &Node<'_>) -> Option<String> {
+    let mut handles = root.members().iter().rev().filter(|member| member.name == HANDLE);
+    handles.find_map(|member| member.value.text()).map(str::to_owned)
+}
+
+/// The member with an id, of the forty or so that the others of which are null; the last one,
+/// as everywhere where members repeat.
 fn payload_of<'n, 'a>(root: &'n Node<'a>) -> Option<&'n Node<'a>> {
-    root.members().iter().map(|member| &member.value).find(|v| matches!(v, Node::Object(_)))
+    let mut values = root.members().iter().rev().map(|member| &member.value);
+    values.find(|value| {
+        ["TaskId", "FileId"].iter().any(|name| value.get(name).and_then(Node::id).is_some())
+    })
 }
 
 /// The entry without its handle and without white space outside strings. A handle that is not

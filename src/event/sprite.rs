@@ -15,7 +15,8 @@ pub(super) const CREATE_COMPLETE: &str = "CreateImageSpriteComplete";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SpriteStatus {
-    /// Still at work, or in a state that is not known.
+    /// Still at work, or in a state that is not known. One without a state that has sheets is a
+    /// success.
     Processing,
     /// The sheets are there.
     Success,
@@ -29,9 +30,9 @@ pub struct ImageSprite {
     /// A hash of task, definition, status and URLs, as 32 hex digits: the same for one finished
     /// sprite in each event of its procedure that reports it.
     pub id: String,
-    /// The task that made it, or the procedure it is part of.
+    /// The task that made it, or the procedure it is part of; as in [`Event`](super::Event).
     pub task_id: Option<String>,
-    /// The source media. A string: it may exceed 64 bits.
+    /// The source media; as in [`Event`](super::Event). A string: it may exceed 64 bits.
     pub file_id: Option<String>,
     /// The sprite template.
     pub definition: Option<i64>,
@@ -76,85 +77,86 @@ pub(super) fn sprites_of(event: &Node<'_>) -> Vec<ImageSprite> {
         sprites.push(of_task_2017(task));
     }
     if let Some(procedure) = object(event, "ProcedureStateChangeEvent") {
+        // Once, not for each sprite: a payload of many members may hold many sprites.
+        let origin = Origin::of(procedure);
         let results = procedure.get("MediaProcessResultSet").map_or(&[][..], Node::elements);
         let tasks = results.iter().filter_map(|result| object(result, "ImageSpriteTask"));
-        sprites.extend(tasks.map(|task| of_procedure(procedure, task)));
+        sprites.extend(tasks.map(|task| of_procedure(origin, task)));
     }
     sprites
 }
 
 /// CreateImageSpriteTask2017: no status of its own, `ErrCode` 0 is success.
 fn of_task_2017(task: &Node<'_>) -> ImageSprite {
-    let sprite = Parts {
-        task_id: task.get("TaskId"),
-        file_id: task.get("FileId"),
-        definition: task.get("Definition"),
-        output: Some(task),
-        sheets: "ImageSpriteUrlSet",
-    };
-    let is_made = task.get("ImageSpriteUrlSet").is_some_and(|urls| !urls.elements().is_empty());
+    let sheets = texts(task.get("ImageSpriteUrlSet"));
     let status = match task.get("ErrCode").and_then(Node::integer) {
         Some(0) => SpriteStatus::Success,
-        None if is_made => SpriteStatus::Success,
+        None if !sheets.is_empty() => SpriteStatus::Success,
         Some(_) | None => SpriteStatus::Fail,
     };
-    sprite.build(status, task)
+    let definition = task.get("Definition").and_then(Node::integer);
+    build(Origin::of(task), definition, status, sheets, task, Some(task))
 }
 
 /// MediaProcessTaskImageSpriteResult of a ProcedureTask.
-fn of_procedure(procedure: &Node<'_>, task: &Node<'_>) -> ImageSprite {
-    let output = object(task, "Output");
-    let definition = |node: Option<&Node<'_>>| node.is_some_and(|n| n.integer().is_some());
-    let input = object(task, "Input").and_then(|input| input.get("Definition"));
-    let sprite = Parts {
-        task_id: procedure.get("TaskId"),
-        file_id: procedure.get("FileId"),
-        definition: if definition(input) {
-            input
-        } else {
-            output.and_then(|output| output.get("Definition"))
-        },
-        output,
-        sheets: "ImageUrlSet",
-    };
+fn of_procedure(origin: Origin<'_>, task: &Node<'_>) -> ImageSprite {
+    let output = task.get("Output");
+    let sheets = texts(output.and_then(|output| output.get("ImageUrlSet")));
     let status = match task.get("Status").and_then(Node::text) {
         Some("SUCCESS") => SpriteStatus::Success,
         Some("FAIL") => SpriteStatus::Fail,
-        _ => SpriteStatus::Processing,
+        None if !sheets.is_empty() => SpriteStatus::Success,
+        Some(_) | None => SpriteStatus::Processing,
     };
-    sprite.build(status, task)
+    let definition =
+        ["Input", "Output"].iter().find_map(|at| task.get(at)?.get("Definition")?.integer());
+    build(origin, definition, status, sheets, task, output)
 }
 
-/// Where the parts of a sprite stand in its event.
-struct Parts<'n, 'a> {
-    task_id: Option<&'n Node<'a>>,
-    file_id: Option<&'n Node<'a>>,
-    definition: Option<&'n Node<'a>>,
-    output: Option<&'n Node<'a>>,
-    sheets: &'static str,
+/// What a payload says of all its sprites.
+#[derive(Clone, Copy)]
+struct Origin<'n> {
+    task_id: Option<&'n str>,
+    file_id: Option<&'n str>,
 }
 
-impl Parts<'_, '_> {
-    fn build(self, status: SpriteStatus, task: &Node<'_>) -> ImageSprite {
-        let output = |name| self.output.and_then(|output| output.get(name));
-        let text = |node: Option<&Node<'_>>| node.and_then(Node::text_or_number).map(str::to_owned);
-        let urls = output(self.sheets).map_or(&[][..], Node::elements);
-        let mut sprite = ImageSprite {
-            id: String::new(),
-            task_id: text(self.task_id),
-            file_id: text(self.file_id),
-            definition: self.definition.and_then(Node::integer),
-            status,
-            error: (status == SpriteStatus::Fail).then(|| error_of(task)),
-            tile_count: output("TotalCount").and_then(Node::integer),
-            tile_width: output("Width").and_then(Node::integer),
-            tile_height: output("Height").and_then(Node::integer),
-            sheets: urls.iter().filter_map(Node::text).map(str::to_owned).collect(),
-            vtt_url: output("WebVttUrl").and_then(Node::text).map(str::to_owned),
-        };
-        sprite.id = id_of(&sprite);
-        sprite
+impl<'n> Origin<'n> {
+    fn of(payload: &'n Node<'_>) -> Self {
+        let id = |name| payload.get(name).and_then(Node::id);
+        Self { task_id: id("TaskId"), file_id: id("FileId") }
     }
+}
+
+fn build(
+    origin: Origin<'_>,
+    definition: Option<i64>,
+    status: SpriteStatus,
+    sheets: Vec<String>,
+    task: &Node<'_>,
+    output: Option<&Node<'_>>,
+) -> ImageSprite {
+    let output = |name| output.and_then(|output| output.get(name));
+    let mut sprite = ImageSprite {
+        id: String::new(),
+        task_id: origin.task_id.map(str::to_owned),
+        file_id: origin.file_id.map(str::to_owned),
+        definition,
+        status,
+        error: (status == SpriteStatus::Fail).then(|| error_of(task)),
+        tile_count: output("TotalCount").and_then(Node::integer),
+        tile_width: output("Width").and_then(Node::integer),
+        tile_height: output("Height").and_then(Node::integer),
+        sheets,
+        vtt_url: output("WebVttUrl").and_then(Node::text).map(str::to_owned),
+    };
+    sprite.id = id_of(&sprite);
+    sprite
+}
+
+/// The texts of an array that are not empty.
+fn texts(array: Option<&Node<'_>>) -> Vec<String> {
+    let elements = array.map_or(&[][..], Node::elements);
+    elements.iter().filter_map(Node::text).map(str::to_owned).collect()
 }
 
 fn object<'n, 'a>(node: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
