@@ -185,9 +185,7 @@ impl Poller {
             return;
         }
         let now = Utc::now();
-        let read = |(text, replaced)| {
-            event::read(self.client.app(), text, replaced, now)
-        };
+        let read = |(text, replaced)| event::read(self.client.app(), text, replaced, now);
         let entries: Vec<Entry> = pulled.entries().map(read).collect();
         let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
         let mut failures = 0;

@@ -18,7 +18,7 @@ const FAR_TOO_LONG: Duration = Duration::from_secs(5);
 fn in_time(text: &str) -> Entry {
     let raw = serde_json::from_str(text).unwrap();
     let start = Instant::now();
-    let entry = read(APP, raw, false, pulled());
+    let entry = read(APP, raw.get(), false, pulled());
     let mut out = Vec::new();
     entry.event.render(Format::CloudEvents, &mut out);
     let taken = start.elapsed();

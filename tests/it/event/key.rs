@@ -410,7 +410,7 @@ fn the_application_counts() {
         [(text.as_str(), raw), (r#""\ud800""#, serde_json::from_str(r#""\ud800""#).unwrap())]
     {
         let keys: BTreeSet<_> = [AppId(0), AppId(1), APP]
-            .map(|app| read(app, raw, false, pulled()).event.key)
+            .map(|app| read(app, raw.get(), false, pulled()).event.key)
             .into_iter()
             .collect();
         assert_eq!(keys.len(), 3, "{text}");
@@ -421,7 +421,10 @@ fn the_application_counts() {
 fn neither_time_nor_the_mark_of_replaced_bytes_counts() {
     let raw = serde_json::from_str(r#"{"EventType":"X"}"#).unwrap();
     let later = pulled() + chrono::Duration::days(1);
-    assert_eq!(read(APP, raw, false, pulled()).event.key, read(APP, raw, true, later).event.key);
+    assert_eq!(
+        read(APP, raw.get(), false, pulled()).event.key,
+        read(APP, raw, true, later).event.key
+    );
 }
 
 #[test]
