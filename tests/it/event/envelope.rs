@@ -181,9 +181,9 @@ fn the_time_has_milliseconds_whatever_the_clock_gives() {
 
 #[test]
 fn the_primary_application_has_no_id_in_the_source() {
-    let raw = serde_json::from_str(EXAMPLE).unwrap();
+    let raw = EXAMPLE;
     let source = |app| {
-        let json = value(&envelope(&read(app, raw.get(), false, pulled()).event));
+        let json = value(&envelope(&read(app, raw, false, pulled()).event));
         json["source"].as_str().unwrap().to_owned()
     };
     assert_eq!(source(AppId::default()), "/tencentcloud/vod");
@@ -192,8 +192,8 @@ fn the_primary_application_has_no_id_in_the_source() {
 
 #[test]
 fn replaced_bytes_are_marked() {
-    let raw = serde_json::from_str(EXAMPLE).unwrap();
-    let event = Event::clone(&read(APP, raw.get(), true, pulled()).event);
+    let raw = EXAMPLE;
+    let event = Event::clone(&read(APP, raw, true, pulled()).event);
     assert!(event.replaced);
     for event in [stored_again(&event), event] {
         assert_eq!(value(&envelope(&event))["replacedutf8"], true);
