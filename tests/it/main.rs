@@ -1,3 +1,5 @@
 //! The integration tests: one binary, one file per subject.
 
+
+mod signing;
 mod support;
