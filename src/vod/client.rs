@@ -68,7 +68,7 @@ struct ConfigFields {
 impl Client {
     /// A client for the application that `settings` name, which signs with what `provider` has.
     /// Connects to nothing yet. The proxies named in the environment (`HTTPS_PROXY`,
-    /// `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) are used.
+    /// `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) are used, for loopback too.
     ///
     /// # Errors
     /// When the settings have a fault or TLS cannot be set up, in words for the operator.

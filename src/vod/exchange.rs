@@ -66,6 +66,9 @@ impl Exchange {
             // Loopback needs no certificates, and a machine may have none.
             builder = builder.tls_certs_only([]);
         }
+        if settings.no_proxy {
+            builder = builder.no_proxy();
+        }
         let http = builder
             .build()
             .map_err(|error| format!("cannot set up HTTPS: {}", http::describe(error)))?;

@@ -1,5 +1,8 @@
 //! The integration tests: one binary, one file per subject.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
+mod client;
+mod credentials;
+mod local_server;
 mod signing;
 mod support;
