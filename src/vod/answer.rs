@@ -151,28 +151,23 @@ pub struct Pulled {
 }
 
 impl Pulled {
-    pub(super) fn empty(sent: Instant, request_id: Option<String>) -> Self {
-        let request_id = request_id.unwrap_or_default();
-        Self { sent, request_id, text: String::new(), entries: Vec::new() }
-    }
-
-    /// Takes the entries out of `response`, which is a range of `text`.
+    /// Takes the entries out of the answer to PullEvents.
     ///
     /// # Errors
     /// When EventSet is there and not an array.
-    pub(super) fn read(
-        sent: Instant,
-        request_id: Option<String>,
-        text: Text,
-        response: Range<usize>,
-    ) -> Result<Self, String> {
+    pub(super) fn read(answer: Answer) -> Result<Self, String> {
+        let Answer { sent, request_id, content, .. } = answer;
+        let request_id = request_id.unwrap_or_default();
+        let Some((text, response)) = content else {
+            return Ok(Self { sent, request_id, text: String::new(), entries: Vec::new() });
+        };
         let set: EventSet<'_> = serde_json::from_str(&text.text[response])
-            .map_err(|error| format!("\"EventSet\" cannot be read: {error}"))?;
+            .map_err(|error| unlike("EventSet", &error))?;
         let entries = set.entries.unwrap_or_default();
         let ranges: Vec<_> = entries.into_iter().map(|entry| text.range(entry.get())).collect();
         let replaced = text.replaced_in(&ranges);
         let entries = ranges.into_iter().zip(replaced).collect();
-        Ok(Self { sent, request_id: request_id.unwrap_or_default(), text: text.text, entries })
+        Ok(Self { sent, request_id, text: text.text, entries })
     }
 
     /// Each entry of the EventSet as it was received, whatever JSON it is, and whether bytes
@@ -217,6 +212,11 @@ impl Answer {
     pub(super) fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
         let response =
             self.content.as_ref().map_or("{}", |(text, response)| &text.text[response.clone()]);
-        serde_json::from_str(response).map_err(|error| format!("\"Response\": {error}"))
+        serde_json::from_str(response).map_err(|error| unlike("Response", &error))
     }
+}
+
+/// Says where the fault is and not what stands there: an answer may hold anything.
+fn unlike(member: &str, error: &serde_json::Error) -> String {
+    format!("\"{member}\" cannot be read (its line {}, column {})", error.line(), error.column())
 }

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_one_short_line() {
-        assert_eq!(excerpt(" a\r\nb\u{1b}[31mc\0 ", 20), "a  b [31mc");
+        assert_eq!(excerpt(" a\r\nb\u{1b}[31mc ", 20), "a  b [31mc");
         assert_eq!(excerpt("äöü", 3), "äöü");
         assert_eq!(excerpt("äöü", 2), "äö…");
         assert_eq!(excerpt("", 2), "");

@@ -1,4 +1,9 @@
 //! The integration tests: one binary, one file per subject.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod client;
+mod credentials;
 mod event;
+mod local_server;
+mod signing;
 mod support;
