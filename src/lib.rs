@@ -1,8 +1,10 @@
 //! sprited: delivers Tencent Cloud VOD events from the reliable-callback queue to where they are
 //! wanted, and confirms them.
 
+pub mod cli;
 pub mod confirmer;
 pub mod delivery;
+pub mod emulator;
 pub mod event;
 pub mod journal;
 pub mod lease;
