@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod outage;
 pub mod pace;
 pub mod poller;
+pub mod pulse;
 pub mod retry;
 pub mod secret;
 pub mod sinks;

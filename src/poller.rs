@@ -22,6 +22,7 @@ use crate::lease::Lease;
 use crate::metrics::{ByOutcome, Metrics};
 use crate::outage::Outage;
 use crate::pace::{Bounds, Next, Outcome, Pace};
+use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::vod::{Advice, Client, Error, Pulled};
 
@@ -55,7 +56,7 @@ impl Default for Settings {
 /// How pulling goes, for whoever watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Pulls that found the queue empty.
+    /// How often the queue was found empty with no other pull in flight.
     pub empty: u64,
     /// Pulls that failed since the last good one.
     pub failures: u64,
@@ -63,8 +64,6 @@ pub struct Progress {
     pub trouble: Option<Advice>,
     /// The end of the last good pull, an empty one included.
     pub last_good: Option<Instant>,
-    /// When the loop came round last.
-    pub last_round: Option<Instant>,
 }
 
 /// The loop that pulls.
@@ -119,14 +118,13 @@ impl Poller {
         self.progress.subscribe()
     }
 
-    /// Pulls until `stop`; pulls in flight then have five seconds to end. What was pulled and
+    /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to end. What was pulled and
     /// could not be stored is let go and comes again.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, mut pulse: Pulse, stop: CancellationToken) {
         let mut pace = Pace::new(self.bounds, Instant::now());
         let mut pulls = FuturesUnordered::new();
         while !stop.is_cancelled() {
             let now = Instant::now();
-            self.progress.send_modify(|progress| progress.last_round = Some(now));
             let next = if self.unstored.load(Ordering::Relaxed) > 0 {
                 Next::AfterAnother
             } else {
@@ -143,8 +141,12 @@ impl Poller {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = pulse.answer() => {}
                 Some((started, outcome)) = pulls.next(), if !pulls.is_empty() => {
                     pace.finished(started, Instant::now(), outcome);
+                    if outcome == Outcome::Empty && pace.in_flight() == 0 {
+                        self.progress.send_modify(|progress| progress.empty += 1);
+                    }
                     let concurrency = i64::try_from(pace.concurrency()).unwrap_or(i64::MAX);
                     self.metrics.pull_concurrency.set(concurrency);
                 }
@@ -246,7 +248,6 @@ impl Poller {
         self.metrics.pulls.get_or_create(&ByOutcome { outcome }).inc();
         self.metrics.last_good_pull.set(Utc::now().timestamp());
         self.progress.send_modify(|progress| {
-            progress.empty += u64::from(is_empty);
             progress.failures = 0;
             progress.trouble = None;
             progress.last_good = Some(Instant::now());

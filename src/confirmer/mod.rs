@@ -23,6 +23,7 @@ use crate::lease::Lease;
 use crate::metrics::{ByOutcome, Metrics};
 use crate::outage::Outage;
 use crate::pace::Bucket;
+use crate::pulse::Pulse;
 use crate::vod::{Client, Error, MAX_HANDLES};
 use calls::{Call, Calls, Followup};
 use waiting::{Added, Waiting};
@@ -125,9 +126,9 @@ impl Confirmer {
         self.idle.subscribe()
     }
 
-    /// Confirms until `finish`, then what can be confirmed without waiting for anybody. Dropping
+    /// Confirms until `finish`, answering `pulse` on the way, then what can be confirmed without waiting for anybody. Dropping
     /// the future drops calls in flight; their events come again, if they do.
-    pub async fn run(mut self, finish: CancellationToken) {
+    pub async fn run(mut self, mut pulse: Pulse, finish: CancellationToken) {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
         let (mut leases_open, mut settled_open) = (true, true);
         loop {
@@ -160,6 +161,7 @@ impl Confirmer {
                     None => leases_open = false,
                 },
                 () = finish.cancelled(), if !finish.is_cancelled() => {}
+                () = pulse.answer() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::{self, EventId, Fed, Journal, Pending, Record, Recorded, SinkId};
 use crate::metrics::{BySink, BySinkAndOutcome, Metrics};
 use crate::outage::Outage;
+use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::sinks::{Batch, Sink, Verdict};
 use health::Health;
@@ -122,17 +123,21 @@ impl Delivery {
         }
     }
 
-    /// Tells whether all that could be tried was tried: nothing is under way or untried.
+    /// Tells whether nothing is under way, and all was tried at least once or the sink is down.
     #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.subscribe()
     }
 
-    /// Runs until it is told to finish and has, or to abandon what is left. Events that were not
+    /// Runs, answering `pulse` on the way, until it is told to finish and has, or to abandon what is left. Events that were not
     /// delivered stay due in the journal.
-    pub async fn run(mut self, stop: Stop) {
+    pub async fn run(mut self, mut pulse: Pulse, stop: Stop) {
         self.note_up(true);
-        if !self.recover(&stop).await {
+        let recovered = tokio::select! {
+            recovered = self.recover(&stop) => recovered,
+            () = async { loop { pulse.answer().await } } => false,
+        };
+        if !recovered {
             return;
         }
         let mut deliveries = Deliveries::new();
@@ -151,7 +156,8 @@ impl Delivery {
                 }
             };
             self.launch(&mut deliveries, &writes, &stop);
-            let is_idle = deliveries.is_empty() && writes.is_empty() && self.intake.is_dry();
+            let is_through = self.intake.is_dry() || self.health.next_probe().is_some();
+            let is_idle = deliveries.is_empty() && writes.is_empty() && is_through;
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
             let wake = pause.or_else(|| self.wake(&deliveries, &writes));
             tokio::select! {
@@ -162,6 +168,7 @@ impl Delivery {
                     writes.push(self.judged(delivered, &stop));
                 }
                 () = self.intake.arrived(), if pause.is_none() => {}
+                () = pulse.answer() => {}
                 Ok(()) = self.requeued.changed() => self.intake.look_for_due(),
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
