@@ -31,7 +31,13 @@ impl Event {
     /// bytes at every call.
     pub fn render(&self, format: Format, out: &mut Vec<u8>) {
         match format {
-            Format::CloudEvents => out.extend_from_slice(b"{}"),
+            Format::CloudEvents => out.extend_from_slice(
+                format!(
+                    r#"{{"specversion":"1.0","id":"{}","data":{{"event":{}}}}}"#,
+                    self.key, self.body
+                )
+                .as_bytes(),
+            ),
             Format::Callback => out.extend_from_slice(self.body.as_bytes()),
         }
     }
