@@ -62,6 +62,8 @@ pub struct Progress {
     pub failures: u64,
     /// What to do about the last failure; `None` after a good pull.
     pub trouble: Option<Advice>,
+    /// Whether what was pulled waits because the journal does not take it.
+    pub is_unwritable: bool,
     /// The end of the last good pull, an empty one included.
     pub last_good: Option<Instant>,
 }
@@ -291,6 +293,7 @@ impl Poller {
     }
 
     fn note_unwritable(&self, error: &crate::journal::Error) {
+        self.progress.send_modify(|progress| progress.is_unwritable = true);
         if let Some(report) = self.outage().failed(Instant::now()) {
             tracing::error!(
                 %error,
@@ -301,6 +304,7 @@ impl Poller {
     }
 
     fn note_writable(&self) {
+        self.progress.send_modify(|progress| progress.is_unwritable = false);
         if let Some(report) = self.outage().recovered(Instant::now()) {
             tracing::info!(
                 lasted_seconds = report.lasted.as_secs(),

@@ -4,6 +4,7 @@
 mod client;
 mod credentials;
 mod event;
+mod journal;
 mod local_server;
 mod signing;
 mod support;
