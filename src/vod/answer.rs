@@ -9,6 +9,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::http;
+
+/// The longest part of a RequestId that is kept, in characters; real ones have 36.
+pub(super) const MAX_REQUEST_ID: usize = 128;
+
 /// The text of an answer; what was not UTF-8 is replaced in it.
 pub(super) struct Text {
     text: String,
@@ -157,7 +162,7 @@ impl Pulled {
     /// When EventSet is there and not an array.
     pub(super) fn read(answer: Answer) -> Result<Self, String> {
         let Answer { sent, request_id, content, .. } = answer;
-        let request_id = request_id.unwrap_or_default();
+        let request_id = http::excerpt(&request_id.unwrap_or_default(), MAX_REQUEST_ID);
         let Some((text, response)) = content else {
             return Ok(Self { sent, request_id, text: String::new(), entries: Vec::new() });
         };

@@ -1,5 +1,6 @@
 //! The calls of the event API, and the repeats that are known to help.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{TimeDelta, Utc};
@@ -27,17 +28,25 @@ const TOKEN_FAILURE: &str = "AuthFailure.TokenFailure";
 /// others (a refused token is tried once more in any case). Each try takes 15 s at most for a
 /// pull and 10 s for the rest. Dropping the future of a call drops its request, which may have
 /// taken effect.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     exchange: Exchange,
     app: AppId,
     provider: RwLock<Arc<dyn Provider>>,
     clock: Clock,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("host", &self.shared.exchange.host())
+            .field("app", &self.shared.app)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::vod::Action;
+use crate::vod::answer::MAX_REQUEST_ID;
 use crate::vod::credentials::ProviderError;
 use crate::vod::http;
 
@@ -193,7 +194,7 @@ impl Error {
     }
 
     pub(super) fn with_request_id(mut self, id: Option<&str>) -> Self {
-        self.0.request_id = id.map(|id| http::excerpt(id, 128));
+        self.0.request_id = id.map(|id| http::excerpt(id, MAX_REQUEST_ID));
         self
     }
 

@@ -33,7 +33,6 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 const EXCERPT: usize = 200;
 
 /// Where requests go, and the connections kept to it.
-#[derive(Debug)]
 pub(super) struct Exchange {
     http: reqwest::Client,
     endpoint: Url,
@@ -73,6 +72,11 @@ impl Exchange {
             .build()
             .map_err(|error| format!("cannot set up HTTPS: {}", http::describe(error)))?;
         Ok(Self { http, endpoint, host, max_answer: settings.max_answer() })
+    }
+
+    /// The host as the Host header names it.
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     /// Signs for `time` and sends, once.
@@ -165,11 +169,12 @@ fn headers(action: Action, host: &str, signed: &Signed) -> Result<HeaderMap, Err
     Ok(headers)
 }
 
-/// A server may echo what it was sent: nothing secret of it goes into an error.
+/// A server may echo what it was sent: nothing secret of it goes into an error. What is shorter
+/// than any real secret would only tear words apart.
 fn hide(text: &str, signed: &Signed, credentials: &Credentials) -> String {
     let token = credentials.token().map_or("", |token| token.expose());
     let secrets = [signed.signature(), credentials.secret_key().expose(), token];
-    secrets.into_iter().filter(|secret| !secret.is_empty()).fold(text.to_owned(), |text, secret| {
+    secrets.into_iter().filter(|secret| secret.len() >= 8).fold(text.to_owned(), |text, secret| {
         if text.contains(secret) { text.replace(secret, "[hidden]") } else { text }
     })
 }

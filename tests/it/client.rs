@@ -1,7 +1,7 @@
 //! The signed client against a real HTTP server.
 
 use std::io::Write;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,8 +11,10 @@ use sprited::secret::Secret;
 use sprited::vod::credentials::{self, Credentials, Provider, ProviderError};
 use sprited::vod::{Action, Advice, Client, Error, EventMode, Settings, sign};
 
+use tokio::io::{AsyncBufReadExt, BufReader};
+
 use crate::local_server::{LocalServer, Reply, Request};
-use crate::support::{capture_log, data};
+use crate::support::{capture_log, data, python};
 
 const ID: &str = "AKIDforTests";
 const KEY: &str = "sk-for-tests-only-0123456789abcd";
@@ -197,7 +199,7 @@ async fn nesting_of_any_depth_costs_nothing() {
 
 #[tokio::test]
 async fn only_the_entry_with_replaced_bytes_is_marked() {
-    let mut body = br#"{"Response":{"RequestId":"id-"#.to_vec();
+    let mut body = br#"{"Response":{"RequestId":"id\n"#.to_vec();
     body.extend_from_slice(b"\xff\",\"EventSet\":[{\"a\":\"\xc3\xa4 \xef\xbf\xbd\"},");
     body.extend_from_slice(b"{\"b\":\"\xe4\xb8 and \xff\xfe\"},{\"c\":\"fine\"}],\"Z\":\"\xf0\"}}");
     let server = LocalServer::replying(vec![Reply::new(200, &[], &body)]).await;
@@ -209,6 +211,7 @@ async fn only_the_entry_with_replaced_bytes_is_marked() {
         ("{\"c\":\"fine\"}", false),
     ];
     assert_eq!(got, expected);
+    assert_eq!(pulled.request_id, "id \u{fffd}", "fit for a log line");
 }
 
 #[tokio::test]
@@ -596,20 +599,25 @@ async fn child_that_pulls_once() {
     let Ok(endpoint) = std::env::var(CHILD_ENDPOINT) else { return };
     let settings = Settings { endpoint, ..Settings::default() };
     let client = Client::new(&settings, InTurn::new(&[KEY])).unwrap();
-    println!("pulled: {}", client.pull().await.is_ok());
+    match client.pull().await {
+        Ok(_) => println!("child: pulled"),
+        Err(error) => println!("child: {error}"),
+    }
 }
 
-async fn pull_in_child(endpoint: &str, variables: &[(&str, String)]) -> bool {
+/// What the child says of its pull.
+async fn pull_in_child(endpoint: &str, variables: &[(&str, String)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "client::child_that_pulls_once", "--ignored", "--nocapture"]);
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"] {
         child.env_remove(name).env_remove(name.to_lowercase());
     }
+    child.env_remove("SSL_CERT_DIR");
     child.env(CHILD_ENDPOINT, endpoint).envs(variables.iter().map(|(name, value)| (name, value)));
     let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && text.contains("pulled: "), "{text}");
-    text.contains("pulled: true")
+    let (_, said) = text.split_once("child: ").unwrap_or_else(|| panic!("{text}"));
+    said.lines().next().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -617,21 +625,70 @@ async fn the_proxy_of_the_environment_is_used() {
     let empty = Reply::json(&data("envelope.pull_events.empty_null.json"));
     let proxy = LocalServer::replying(vec![empty.clone()]).await;
     // Nothing can listen on port 1: an answer can come from the proxy only.
-    assert!(pull_in_child("http://127.0.0.1:1", &[("HTTP_PROXY", proxy.url())]).await);
+    let through = [("HTTP_PROXY", proxy.url())];
+    assert_eq!(pull_in_child("http://127.0.0.1:1", &through).await, "pulled");
     let seen = proxy.seen();
     assert_eq!(seen[0].target, "http://127.0.0.1:1/");
     assert_eq!(seen[0].header("host"), Some("127.0.0.1:1"));
 
     let excepted = [("HTTP_PROXY", proxy.url()), ("NO_PROXY", "127.0.0.1".to_owned())];
     let direct = LocalServer::replying(vec![empty]).await;
-    assert!(pull_in_child(&direct.url(), &excepted).await);
+    assert_eq!(pull_in_child(&direct.url(), &excepted).await, "pulled");
     assert_eq!((proxy.seen().len(), direct.seen().len()), (1, 1));
 
     let tunnels = LocalServer::replying(vec![Reply::new(403, &[], b"")]).await;
-    let variables = [("HTTPS_PROXY", tunnels.url())];
-    assert!(!pull_in_child("https://vod.tencentcloudapi.com", &variables).await);
+    let variables = [("HTTPS_PROXY", tunnels.url().replace("//", "//user:hunter2@"))];
+    let said = pull_in_child("https://vod.tencentcloudapi.com", &variables).await;
+    assert!(said.contains("PullEvents failed") && !said.contains("hunter2"), "{said}");
     let seen = tunnels.seen();
     assert_eq!(seen[0].method, "CONNECT");
     assert_eq!(seen[0].target, "vod.tencentcloudapi.com:443");
+    assert!(seen[0].header("proxy-authorization").unwrap().starts_with("Basic "));
     assert_eq!(seen[0].header("authorization"), None, "a proxy sees no signature");
+}
+
+/// Serves an empty queue over TLS; prints its port.
+const TLS_SERVER: &str = r#"
+import http.server, ssl, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = b'{"Response":{"EventSet":[]}}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1] + "/localhost.pem", sys.argv[1] + "/localhost.key")
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
+#[tokio::test]
+async fn a_certificate_is_verified_for_its_name_and_its_authority() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+    let mut server = tokio::process::Command::new(python())
+        .args(["-c", TLS_SERVER, folder])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).await.unwrap();
+    let port = port.trim();
+    let trusted = [("SSL_CERT_FILE", format!("{folder}/ca.pem"))];
+    let (named, unnamed) =
+        (format!("https://localhost:{port}"), format!("https://127.0.0.1:{port}"));
+    assert_eq!(pull_in_child(&named, &trusted).await, "pulled");
+    // A certificate that is no authority's own: none of these trusts it.
+    let stranger = [("SSL_CERT_FILE", format!("{folder}/localhost.pem"))];
+    for (endpoint, variables) in [(&unnamed, &trusted), (&named, &stranger)] {
+        let said = pull_in_child(endpoint, variables).await;
+        assert!(said.contains("certificate"), "{said}");
+    }
 }

@@ -59,7 +59,8 @@ pub trait Provider: Send + Sync + fmt::Debug {
     async fn credentials(&self) -> Result<Credentials, ProviderError>;
 
     /// Called when the service did not take `refused`: other credentials if there are any by
-    /// now, else the same. Concurrent callers with the same `refused` share one look.
+    /// now, else the same. Many callers may come at once with the same `refused`: whoever asks
+    /// over the network lets them share one look.
     ///
     /// # Errors
     /// When the look failed; what the provider had stays.
