@@ -36,10 +36,10 @@ Let the next three confirmations be lost after they took effect; let one call in
        http://127.0.0.1:9771/_emulator/faults
   curl -d '{"kind":{"status":502},"rate":0.1}' http://127.0.0.1:9771/_emulator/faults
   curl -X DELETE http://127.0.0.1:9771/_emulator/faults
-Kinds of faults: reset, hang, hold (until a POST to /_emulator/release), throttle, internal-error,
-  {"status":502}, {"error":"AnyCode"}, {"wrong-clock":-600}, truncated, cut, {"slow":"8s"},
-  {"oversized":"64MiB"}, {"empty":"error|null|absent|list"}, duplicate, shared-handle,
-  {"malformed":"null|number|string|invalid-utf8|no-handle|null-handle|number-handle"}
+Kinds of faults: reset, hang, hold (until a POST to /_emulator/release), {"delay":"8s"}, throttle,
+  internal-error, {"error":"AnyCode"}, {"status":502}, {"wrong-clock":-600}, truncated, cut,
+  {"slow":"8s"}, {"oversized":"64MiB"}, {"empty":"error|null|absent|list"}, reversed, duplicate,
+  shared-handle, {"malformed":"null|number|string|invalid-utf8|no-handle|null-handle|number-handle"}
 Set its clock ten minutes back:
   curl -X PUT -d '{"offset_seconds":-600}' http://127.0.0.1:9771/_emulator/clock
 
@@ -248,18 +248,25 @@ fn quoted(text: &str) -> toml::Value {
 /// # Errors
 /// When it cannot listen, an option is out of its range, or standard output is closed.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+    run_telling(args, shutdown, |text| {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    })
+    .await
+}
+
+async fn run_telling(
+    args: Args,
+    shutdown: CancellationToken,
+    tell: impl FnOnce(&str) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
     let emulator = Emulator::bind(args.settings(), args.listen).await?;
     let url = emulator.url();
-    say(&args.welcome(&url)).context("cannot write to standard output")?;
+    tell(&args.welcome(&url)).context("cannot write to standard output")?;
     tracing::info!(url, "emulator started");
     emulator.run(shutdown).await;
     Ok(())
-}
-
-fn say(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 #[cfg(test)]
@@ -322,5 +329,23 @@ mod tests {
         assert_eq!(snippet["credentials"]["secret_key"].as_str(), Some("emulator-secret-key"));
         assert_eq!(snippet["vod"]["endpoint"].as_str(), Some("http://127.0.0.1:9771"));
         assert_eq!(snippet["vod"]["sub_app_id"].as_integer(), Some(1_500_012_345));
+    }
+
+    #[tokio::test]
+    async fn it_listens_until_it_is_to_stop_and_says_where() {
+        let args = parse("emulator --listen 127.0.0.1:0").unwrap();
+        let shutdown = CancellationToken::new();
+        let mut told = String::new();
+        run_telling(args, shutdown.clone(), |text| {
+            told.push_str(text);
+            shutdown.cancel();
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert!(told.starts_with("The emulator listens on http://127.0.0.1:"), "{told}");
+        let args = parse("emulator --listen 0.0.0.0:0").unwrap();
+        let refused = run_telling(args, shutdown, |_| Ok(())).await.unwrap_err();
+        assert!(refused.to_string().contains("not a loopback address"), "{refused}");
     }
 }

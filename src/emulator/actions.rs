@@ -123,6 +123,7 @@ async fn pull(shared: &Shared, came_in: DateTime<Utc>) -> Result<Outcome, Refusa
             return empty(shared.settings.empty);
         }
         let next_look = due.map_or(gives_up, |due| gives_up.min(now + due));
+        let _waits = shared.pull_waits();
         tokio::select! {
             () = added => {}
             () = tokio::time::sleep_until(next_look) => {}
@@ -173,6 +174,9 @@ fn event_set(batch: &[HandOut], fault: Option<&Kind>, base: &str) -> Vec<u8> {
         Some(Kind::Malformed(Malformed::InvalidUtf8)) => Some(b"\"\xff\xfe\"".to_vec()),
         _ => None,
     };
+    if matches!(fault, Some(Kind::Reversed)) {
+        entries.reverse();
+    }
     // In front, so that a reader who stops at it loses all the rest.
     entries.splice(0..0, extra);
     let mut fields = b"\"EventSet\":[".to_vec();

@@ -105,6 +105,10 @@ impl Call {
                 self.shared.hold().await;
                 return None;
             }
+            Kind::Delay(time) => {
+                tokio::time::sleep(*time).await;
+                return None;
+            }
             Kind::Throttle => throttled(),
             Kind::InternalError => Refusal::new("InternalError", "internal error"),
             Kind::Error(code) => Refusal::new(code.as_str(), "an error that was asked for"),

@@ -126,6 +126,12 @@ impl Control {
         self.shared.state().faults.clear();
     }
 
+    /// How many pulls have found nothing and wait for an event.
+    #[must_use]
+    pub fn pulls_waiting(&self) -> usize {
+        self.shared.pulls_waiting()
+    }
+
     /// How many calls are held by [`Kind::Hold`](super::Kind::Hold).
     #[must_use]
     pub fn held(&self) -> usize {

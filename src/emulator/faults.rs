@@ -28,6 +28,9 @@ pub enum Kind {
     Hang,
     /// No answer until [`Control::release`](super::Control::release); then as if nothing were.
     Hold,
+    /// The answer is late by this time; after the call took effect, if so ordered.
+    #[serde(with = "humantime_serde")]
+    Delay(Duration),
     /// RequestLimitExceeded.
     Throttle,
     /// InternalError.
@@ -47,6 +50,8 @@ pub enum Kind {
     Oversized(ByteSize),
     /// A pull finds nothing, whatever waits, and says so at once in this form.
     Empty(Empty),
+    /// The events of a batch come in reverse order.
+    Reversed,
     /// A batch holds its first event twice.
     Duplicate,
     /// The second event of a batch stands under the handle of the first. Confirming it confirms
@@ -169,7 +174,9 @@ impl TryFrom<Written> for Fault {
             Kind::Oversized(size) if size > ByteSize::gib(1) => {
                 Err("\"oversized\" is at most 1GiB")
             }
-            Kind::Slow(time) if time > Duration::from_secs(3600) => Err("\"slow\" is at most 1h"),
+            Kind::Slow(time) | Kind::Delay(time) if time > Duration::from_secs(3600) => {
+                Err("\"slow\" and \"delay\" are at most 1h")
+            }
             kind => {
                 Ok(Self { kind, action: written.action, takes_effect: written.takes_effect, when })
             }
@@ -190,15 +197,18 @@ impl Kind {
     fn strikes_at(&self, point: Point) -> bool {
         match (self, point) {
             (Self::Duplicate | Self::Malformed(_), Point::Batch(events)) => events >= 1,
-            (Self::SharedHandle, Point::Batch(events)) => events >= 2,
-            (Self::Duplicate | Self::Malformed(_) | Self::SharedHandle, Point::Request)
-            | (_, Point::Batch(_)) => false,
-            (_, Point::Request) => true,
+            (Self::SharedHandle | Self::Reversed, Point::Batch(events)) => events >= 2,
+            (_, Point::Batch(_)) => false,
+            (_, Point::Request) => !self.is_of_batches(),
         }
     }
 
     fn is_for_pulls_only(&self) -> bool {
-        matches!(self, Self::Duplicate | Self::Malformed(_) | Self::SharedHandle | Self::Empty(_))
+        self.is_of_batches() || matches!(self, Self::Empty(_))
+    }
+
+    fn is_of_batches(&self) -> bool {
+        matches!(self, Self::Reversed | Self::Duplicate | Self::SharedHandle | Self::Malformed(_))
     }
 
     /// The name under which the ledger counts it.
@@ -208,6 +218,7 @@ impl Kind {
             Self::Reset => "reset",
             Self::Hang => "hang",
             Self::Hold => "hold",
+            Self::Delay(_) => "delay",
             Self::Throttle => "throttle",
             Self::InternalError => "internal-error",
             Self::Error(_) => "error",
@@ -217,6 +228,7 @@ impl Kind {
             Self::Slow(_) => "slow",
             Self::Oversized(_) => "oversized",
             Self::Empty(_) => "empty",
+            Self::Reversed => "reversed",
             Self::Duplicate => "duplicate",
             Self::SharedHandle => "shared-handle",
             Self::Malformed(_) => "malformed",
@@ -368,6 +380,7 @@ mod tests {
             ),
             (r#"{"kind":{"status":502},"rate":0.25}"#, Fault::rate(0.25, Kind::Status(502))),
             (r#"{"kind":{"slow":"8s"}}"#, Fault::next(1, Kind::Slow(Duration::from_secs(8)))),
+            (r#"{"kind":{"delay":"7s"}}"#, Fault::next(1, Kind::Delay(Duration::from_secs(7)))),
             (r#"{"kind":{"wrong-clock":-600}}"#, Fault::next(1, Kind::WrongClock(-600))),
             (
                 r#"{"kind":{"oversized":"64MiB"}}"#,

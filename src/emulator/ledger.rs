@@ -31,8 +31,10 @@ pub struct Totals {
     pub waiting: usize,
     /// Of these, those a pull would hand out now.
     pub visible: usize,
-    /// Calls that were answered, by action and outcome: `ok`, `events`, `empty`, or the error's
-    /// code. A call that names no known action stands under `other`.
+    /// Calls by action and outcome: `ok`, `events`, `empty`, the error's code, or `fault` for
+    /// those that a fault answered before they took effect. Whether the answer arrived is not
+    /// known here. A call that names no known action stands under `other`; one that a fault
+    /// left without any answer, before it took effect, nowhere.
     pub calls: BTreeMap<String, BTreeMap<String, u64>>,
     /// Faults that calls met, by kind.
     pub faults: BTreeMap<&'static str, u64>,
@@ -207,7 +209,7 @@ impl Ledger {
         }
     }
 
-    /// Counts a call that is answered.
+    /// Counts a call by its outcome.
     pub(super) fn answered(&mut self, action: &'static str, outcome: &str) {
         // Borrowed look-ups first: this is on the way of every call.
         if let Some(count) = self.totals.calls.get_mut(action).and_then(|by| by.get_mut(outcome)) {

@@ -399,6 +399,29 @@ mod tests {
     }
 
     #[test]
+    fn a_long_queue_is_not_slower_for_it() {
+        let began = std::time::Instant::now();
+        let events = 100_000;
+        let mut queue = queue(Rules { capacity: events, ..rules() }, events);
+        for round in 0..2 {
+            // The first round lets every lease lapse, the second confirms.
+            let mut seen = 0;
+            while seen < events {
+                let batch = pull(&mut queue, 30 * round);
+                assert!(!batch.is_empty());
+                seen += batch.len();
+                if round == 1 {
+                    let handles: Vec<_> = batch.iter().collect();
+                    assert!(confirm(&mut queue, 31, &handles).refused.is_empty());
+                }
+            }
+        }
+        assert_eq!(queue.len(), 0);
+        // A walk through the queue at each pull would take a thousand times as long.
+        assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn a_shared_handle_confirms_both_until_either_is_handed_out_again() {
         let mut queue = queue(rules(), 2);
         let batch = pull(&mut queue, 0);

@@ -37,6 +37,7 @@ pub(super) struct Shared {
     /// Changes whenever held calls are released.
     released: watch::Sender<u64>,
     held: AtomicUsize,
+    pulls_waiting: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -48,6 +49,23 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     queue: Queue,
     sprites: Sprites,
+}
+
+/// Counts one until it is dropped, which is also when the call's client goes away.
+#[derive(Debug)]
+pub(super) struct Count<'a>(&'a AtomicUsize);
+
+impl<'a> Count<'a> {
+    fn one(of: &'a AtomicUsize) -> Self {
+        of.fetch_add(1, Ordering::SeqCst);
+        Self(of)
+    }
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What a look into the queue found.
@@ -86,6 +104,7 @@ impl Shared {
             added: Notify::new(),
             released: watch::Sender::new(0),
             held: AtomicUsize::new(0),
+            pulls_waiting: AtomicUsize::new(0),
             state: Mutex::new(state),
             settings,
         }
@@ -172,20 +191,22 @@ impl Shared {
 
     /// Waits until held calls are released or the emulator stops.
     pub(super) async fn hold(&self) {
-        struct Count<'a>(&'a AtomicUsize);
-        impl Drop for Count<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
         // Subscribed before it is counted: who sees the count can release it.
         let mut released = self.released.subscribe();
-        self.held.fetch_add(1, Ordering::SeqCst);
-        let _count = Count(&self.held);
+        let _count = Count::one(&self.held);
         tokio::select! {
             _ = released.changed() => {}
             () = self.stop.cancelled() => {}
         }
+    }
+
+    /// Counts a pull that waits for an event until the result is dropped.
+    pub(super) fn pull_waits(&self) -> Count<'_> {
+        Count::one(&self.pulls_waiting)
+    }
+
+    pub(super) fn pulls_waiting(&self) -> usize {
+        self.pulls_waiting.load(Ordering::SeqCst)
     }
 
     pub(super) fn held(&self) -> usize {

@@ -3,6 +3,8 @@
 
 mod client;
 mod credentials;
+mod emulator;
+mod emulator_faults;
 mod event;
 mod journal;
 mod local_server;

@@ -19,6 +19,7 @@ pub(crate) fn python() -> PathBuf {
     python
 }
 
+<<<<<<< HEAD
 /// What was logged while the guard lived, one event a line.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
@@ -51,3 +52,25 @@ pub(crate) fn capture_log() -> (Log, tracing::subscriber::DefaultGuard) {
         .finish();
     (log, tracing::subscriber::set_default(subscriber))
 }
+=======
+/// A client for plain HTTP to this machine, past any proxy.
+#[allow(dead_code, reason = "used by some subjects only")]
+pub(crate) fn http() -> reqwest::Client {
+    // Only the first test of the process can install it; the others find it.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    reqwest::Client::builder().no_proxy().build().expect("a client needs nothing from outside")
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// When it does not within 20 s.
+#[allow(dead_code, reason = "used by some subjects only")]
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "waited 20 s in vain");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+>>>>>>> eef701725e56daac8ae575368884968854f8bfde
