@@ -56,7 +56,7 @@ enum Command {
 pub struct ConfigArg {
     /// The configuration.
     #[arg(
-        short,
+        short = 'c',
         long = "config",
         value_name = "FILE",
         env = "SPRITED_CONFIG",

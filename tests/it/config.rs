@@ -298,7 +298,7 @@ fn a_file_that_cannot_be_read_is_a_fault() {
 
 fn example() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
-    std::fs::read_to_string(path).unwrap()
+    std::fs::read_to_string(path).expect("the example is part of the package")
 }
 
 /// Whether `line` sets `key`, in effect or as a comment shows it.
