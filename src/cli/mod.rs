@@ -1,8 +1,3 @@
-<<<<<<< HEAD
-//! The command line.
-
-pub mod emulator;
-=======
 //! The command line: what can be asked of the program, and how its answers end.
 //!
 //! Owns the commands' arguments, help and exit codes; one file per command. Answers go to
@@ -12,8 +7,10 @@ pub mod emulator;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod emulator;
 pub mod events;
 pub mod man;
+mod process;
 pub mod run;
 
 use std::ffi::OsString;
@@ -24,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::DEFAULT_PATH;
+use crate::daemon::Control;
 
 /// Delivers Tencent Cloud VOD events from the reliable-callback queue to where they are wanted,
 /// and confirms them.
@@ -51,6 +49,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Demo(demo::Args),
+    Emulator(emulator::Args),
     Events(events::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -125,9 +124,27 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Emulator(args) => emulate(args),
         Command::Events(args) => events::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+    }
+}
+
+fn emulate(args: emulator::Args) -> Exit {
+    let run = async {
+        let (signals, control) = (process::Signals::new()?, Control::default());
+        tokio::select! {
+            ended = emulator::run(args, control.stop.clone()) => ended,
+            never = signals.obey(control) => match never {},
+        }
+    };
+    match process::block_on(run).flatten() {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            Exit::Failure
+        }
     }
 }
 
@@ -179,4 +196,3 @@ mod tests {
         walk(&command);
     }
 }
->>>>>>> 837b9ef8223120bb3a574696a07be138f355d094

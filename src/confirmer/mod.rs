@@ -5,6 +5,7 @@
 //! and the journal knows it.
 
 mod calls;
+mod settings;
 mod waiting;
 
 use std::time::Duration;
@@ -13,7 +14,6 @@ use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,48 +28,12 @@ use crate::vod::{Client, Error, MAX_HANDLES};
 use calls::{Call, Calls, Followup};
 use waiting::{Added, Waiting};
 
+pub use settings::{After, Settings};
+
 /// How long a handle waits for company in its call.
 const LINGER: Duration = Duration::from_millis(4);
 /// Calls in flight at most: as many as the rate allows at a round trip of 300 ms.
 const MAX_IN_FLIGHT: usize = 32;
-
-/// The `[confirm]` table.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// What has to happen to an event before it is confirmed.
-    pub after: After,
-    /// When more events than this are pending past their lease, the oldest are confirmed on the
-    /// journal's word.
-    pub max_unconfirmed: usize,
-    /// How long the cloud waits for a confirmation: 30 s, but in tests.
-    #[serde(with = "humantime_serde")]
-    pub lease: Duration,
-}
-
-/// What has to happen to an event before it is confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum After {
-    /// Every sink that wants it has taken it, or has it as a dead letter.
-    Delivery,
-    /// It is on disk.
-    Journal,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { after: After::Delivery, max_unconfirmed: 2000, lease: Duration::from_secs(30) }
-    }
-}
-
-impl Settings {
-    /// How long a handle is used: the lease less a margin for the way to the cloud.
-    #[must_use]
-    pub fn good_for(&self) -> Duration {
-        self.lease - (self.lease / 10).min(Duration::from_secs(2))
-    }
-}
 
 /// The loop that confirms.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::poller::{Poller, Progress};
 use crate::pulse;
 use crate::sinks::Sink;
-use crate::systemd::Notify;
+use crate::systemd;
 use crate::vod::Client;
 use crate::vod::credentials::{Provider, ProviderError};
 use upkeep::Upkeep;
@@ -119,7 +119,7 @@ impl Daemon {
         let listener = bind(&config.http).await?;
         let mut sinks = Vec::new();
         for sink in &config.sinks {
-            let opened = sink.plan.open(&sink.context()).await;
+            let opened = sink.plan.open(&sink.context(client.app())).await;
             let opened = opened
                 .map_err(|error| Error::Setup(format!("the sink {:?}: {error:#}", sink.name)))?;
             sinks.push((sink.name.clone(), opened));
@@ -191,34 +191,49 @@ impl Daemon {
         self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Logs what was opened.
+    pub fn announce(&self) {
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            endpoint = %self.config.vod.endpoint,
+            app = %self.client.app(),
+            credentials = %self.client.credentials_source(),
+            journal = %self.config.journal.path.display(),
+            http = self.http_address().map(tracing::field::display),
+            sinks = self.sinks.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+            "started"
+        );
+    }
+
     /// Runs until it is told to stop, or with `once` until the queue is empty and nothing is
     /// pending. A stop takes 25 s at the most: pulls end within 5 s, deliveries within 15 s, and
     /// what they delivered is confirmed.
     ///
     /// # Errors
     /// When a loop ends by itself.
-    pub async fn run(self, control: Control, once: bool, notify: Notify) -> Result<End, Error> {
+    pub async fn run(self, control: Control, once: bool) -> Result<End, Error> {
         let Self { journal, closing, client, metrics, listener, poller, .. } = self;
         let stop_pulling = control.stop.child_token();
         let stop_deliveries = Stop { finish: control.stop.child_token(), ..Stop::default() };
         let (finish_confirming, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let mut pulses = pulse::Watch::default();
-        let mut tasks: JoinSet<Loop> = JoinSet::new();
+        let mut running = Running::default();
         let health = Arc::new(Health::new(self.progress.clone()));
 
         let idles = self.deliveries.iter().map(Delivery::idle);
         let idles = idles.chain([self.confirmer.idle()]).collect();
         for delivery in self.deliveries {
             let name = delivery.name().to_owned();
-            let run = delivery.run(pulses.add(format!("delivery to {name}")), stop_deliveries.clone());
-            spawn(&mut tasks, Loop::Delivery(name), run);
+            let run =
+                delivery.run(pulses.add(format!("delivery to {name}")), stop_deliveries.clone());
+            running.spawn(Loop::Delivery(name), run);
         }
         let confirmer = self.confirmer.run(pulses.add("confirmer"), finish_confirming.clone());
-        spawn(&mut tasks, Loop::Confirmer, confirmer);
-        spawn(&mut tasks, Loop::Poller, poller.run(pulses.add("poller"), stop_pulling.clone()));
+        running.spawn(Loop::Confirmer, confirmer);
+        running.spawn(Loop::Poller, poller.run(pulses.add("poller"), stop_pulling.clone()));
         if let Some(listener) = listener {
             let serve = http::serve(listener, metrics, health.clone(), stop_rest.clone());
-            spawn(&mut tasks, Loop::Http, serve);
+            running.spawn(Loop::Http, serve);
         }
         let upkeep = Upkeep {
             journal: journal.clone(),
@@ -229,35 +244,33 @@ impl Daemon {
             reopen: control.reopen.clone(),
             pulses,
             health: health.clone(),
-            notify: notify.clone(),
         };
-        spawn(&mut tasks, Loop::Upkeep, upkeep.run(stop_rest.clone()));
-        notify.ready();
+        running.spawn(Loop::Upkeep, upkeep.run(stop_rest.clone()));
+        systemd::ready();
 
         let end = tokio::select! {
             () = control.stop.cancelled() => End::Clean,
             end = once::until_done(&journal, self.progress, idles), if once => end,
-            Some(ended) = tasks.join_next() => return Err(ended_early(ended)),
+            error = running.ended_early() => return Err(error),
         };
 
         let deadline = Instant::now() + STOP_TIME;
         tracing::info!("stopping");
-        notify.stopping();
+        systemd::stopping();
         health.drain();
         stop_pulling.cancel();
         stop_deliveries.finish.cancel();
         let deliveries_end = Instant::now() + DELIVERY_TIME;
         let delivers = |task: &Loop| matches!(task, Loop::Delivery(_) | Loop::Poller);
-        let mut left = Left(tasks);
-        if !left.wait_for(delivers, deliveries_end).await {
+        if !running.wait_for(delivers, deliveries_end).await {
             stop_deliveries.abandon.cancel();
         }
-        left.wait_for(delivers, deadline - CLOSE_TIME * 4).await;
+        running.wait_for(delivers, deadline - CLOSE_TIME * 4).await;
         finish_confirming.cancel();
-        left.wait_for(|task| *task == Loop::Confirmer, deadline - CLOSE_TIME * 2).await;
+        running.wait_for(|task| *task == Loop::Confirmer, deadline - CLOSE_TIME * 2).await;
         stop_rest.cancel();
-        let all_ended = left.wait_for(|_| true, deadline - CLOSE_TIME).await;
-        left.0.shutdown().await;
+        let all_ended = running.wait_for(|_| true, deadline - CLOSE_TIME).await;
+        running.tasks.shutdown().await;
         drop(journal);
         let closed = tokio::time::timeout_at(deadline, closing.wait()).await.is_ok();
         if !(all_ended && closed) {
@@ -269,40 +282,50 @@ impl Daemon {
     }
 }
 
-/// The tasks that have not ended.
-struct Left(JoinSet<Loop>);
+/// The loops that have not ended.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<Loop>,
+    names: Vec<Loop>,
+}
 
-impl Left {
+impl Running {
+    fn spawn(&mut self, name: Loop, run: impl Future<Output = ()> + Send + 'static) {
+        self.names.push(name.clone());
+        self.tasks.spawn(async move {
+            run.await;
+            name
+        });
+    }
+
+    /// Waits for a loop to end by itself, which none should.
+    async fn ended_early(&mut self) -> Error {
+        Error::LoopEnded(match self.tasks.join_next().await {
+            Some(Ok(name)) => format!("{name:?}"),
+            Some(Err(error)) => error.to_string(),
+            None => "last".to_owned(),
+        })
+    }
+
     /// Waits until no task is left for which `counts` holds; tells whether that came about by
     /// `deadline`.
     async fn wait_for(&mut self, counts: impl Fn(&Loop) -> bool, deadline: Instant) -> bool {
-        let _ = (&counts, deadline);
-        false
+        while self.names.iter().any(&counts) {
+            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
+                Ok(Some(Ok(ended))) => self.names.retain(|name| *name != ended),
+                Ok(Some(Err(error))) => tracing::error!(%error, "a loop failed while stopping"),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
     }
-}
-
-fn spawn(
-    tasks: &mut JoinSet<Loop>,
-    name: Loop,
-    run: impl Future<Output = ()> + Send + 'static,
-) {
-    tasks.spawn(async move {
-        run.await;
-        name
-    });
-}
-
-fn ended_early(ended: Result<Loop, tokio::task::JoinError>) -> Error {
-    Error::LoopEnded(match ended {
-        Ok(task) => format!("{task:?}"),
-        Err(error) => error.to_string(),
-    })
 }
 
 async fn bind(settings: &http::Settings) -> Result<Option<TcpListener>, Error> {
     let Some(address) = settings.address() else { return Ok(None) };
     let listener = TcpListener::bind(address).await;
-    listener
-        .map(Some)
-        .map_err(|error| Error::Setup(format!("[http] listen: cannot listen on {address}: {error}")))
+    listener.map(Some).map_err(|error| {
+        Error::Setup(format!("[http] listen: cannot listen on {address}: {error}"))
+    })
 }

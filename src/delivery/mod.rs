@@ -123,6 +123,12 @@ impl Delivery {
         }
     }
 
+    /// The sink's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.target.name
+    }
+
     /// Tells whether nothing is under way, and all was tried at least once or the sink is down.
     #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {

@@ -1,6 +1,7 @@
 //! What the daemon tells over HTTP: metrics, and whether it is alive and ready.
 
 mod health;
+mod settings;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::Metrics;
 
 pub use health::{Check, Health, Readiness};
+pub use settings::{Listen, Settings};
 
 /// What the pages are made of.
 #[derive(Clone, Debug)]
@@ -59,8 +61,7 @@ async fn alive(State(shared): State<Shared>) -> impl IntoResponse {
 
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     let readiness = shared.health.readiness();
-    let status =
-        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).unwrap_or_default();
     (status, [(header::CONTENT_TYPE, "application/json")], body)
 }

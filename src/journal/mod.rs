@@ -12,17 +12,16 @@ mod feed;
 mod prune;
 mod reader;
 mod schema;
+mod settings;
 mod store;
 mod writer;
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{Event, Key, Wanted};
@@ -31,36 +30,11 @@ pub use counters::Sums;
 pub use feed::{Fed, Feed, Fresh, feed};
 pub use reader::{Filter, Found, Reader, SinkState, State};
 pub use schema::OpenError;
+pub use settings::Settings;
 use writer::{Job, Writer};
 
 /// Jobs that may wait for the writer.
 const QUEUE: usize = 256;
-
-/// The `[journal]` table.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// The database file; its write-ahead log and its lock file stand beside it.
-    pub path: PathBuf,
-    /// How long delivered and unrouted events are kept.
-    #[serde(with = "humantime_serde")]
-    pub retention: Duration,
-    /// The size of database and write-ahead log at most.
-    pub max_size: ByteSize,
-}
-
-/// The time in which the cloud may still repeat an event: keys are kept at least this long.
-pub const MIN_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            path: PathBuf::from("/var/lib/sprited/journal.db"),
-            retention: Duration::from_secs(14 * 24 * 3600),
-            max_size: ByteSize::gib(16),
-        }
-    }
-}
 
 /// The number of an event in a journal: grows with every event that is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::params;
 
 use super::counters::Counter;
+use super::settings::MIN_RETENTION;
 use super::store::Store;
-use super::{EventId, MIN_RETENTION, Result};
+use super::{EventId, Result};
 
 /// Events looked at in one step.
 const STEP: i64 = 200;

@@ -19,7 +19,6 @@ pub(crate) fn python() -> PathBuf {
     python
 }
 
-<<<<<<< HEAD
 /// What was logged while the guard lived, one event a line.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
@@ -52,7 +51,7 @@ pub(crate) fn capture_log() -> (Log, tracing::subscriber::DefaultGuard) {
         .finish();
     (log, tracing::subscriber::set_default(subscriber))
 }
-=======
+
 /// A client for plain HTTP to this machine, past any proxy.
 #[allow(dead_code, reason = "used by some subjects only")]
 pub(crate) fn http() -> reqwest::Client {
@@ -73,4 +72,3 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
->>>>>>> eef701725e56daac8ae575368884968854f8bfde

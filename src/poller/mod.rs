@@ -3,6 +3,8 @@
 //! The journal offers the fresh ones to the sinks by itself; nothing here waits for a sink.
 //! Knows neither the deliveries nor the confirmer.
 
+mod settings;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +13,6 @@ use std::time::Duration;
 use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,32 +27,14 @@ use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::vod::{Advice, Client, Error, Pulled};
 
+pub use settings::Settings;
+
 /// Events in one answer at most: as many mean that there are more. vod-api: "at most 16".
 const FULL: usize = 16;
 /// Between tries to store what was pulled.
 const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 /// How long a pull in flight may go on after the stop.
 const LAST_PULL: Duration = Duration::from_secs(5);
-
-/// The `[poll]` table.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// The least time between the starts of two pulls that found nothing. A pull that the server
-    /// held longer is followed at once.
-    #[serde(with = "humantime_serde")]
-    pub interval: Duration,
-    /// Pulls in flight at most; adapts between 1 and this.
-    pub max_concurrency: usize,
-    /// Requests a second at most, for each of PullEvents and ConfirmEvents.
-    pub max_requests_per_second: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(1), max_concurrency: 32, max_requests_per_second: 100 }
-    }
-}
 
 /// How pulling goes, for whoever watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +81,7 @@ impl Poller {
     ) -> Self {
         let bounds = Bounds {
             interval: settings.interval,
-            max_concurrency: settings.max_concurrency.max(1),
+            max_concurrency: settings.max_concurrency as usize,
             max_rate: f64::from(settings.max_requests_per_second),
         };
         Self {
