@@ -33,6 +33,13 @@ pub use settings::Settings;
 const FULL: usize = 16;
 /// Between tries to store what was pulled.
 const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// After failures that pass by themselves: the network, the service.
+const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
+/// After failures that somebody has to mend: credentials, permissions, parameters.
+const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
+/// After being told to slow down.
+const THROTTLED: Backoff =
+    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 /// How long a pull in flight may go on after the stop.
 const LAST_PULL: Duration = Duration::from_secs(5);
 
@@ -42,7 +49,7 @@ pub struct Progress {
     /// How often the queue was found empty with no other pull in flight.
     pub empty: u64,
     /// Pulls that failed since the last good one.
-    pub failures: u64,
+    pub failures: u32,
     /// What to do about the last failure; `None` after a good pull.
     pub trouble: Option<Advice>,
     /// Whether what was pulled waits because the journal does not take it.
