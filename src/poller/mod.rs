@@ -255,19 +255,21 @@ impl Poller {
 
     fn note_failed(&self, error: &Error) -> Outcome {
         let advice = error.advice();
-        let outcome = match advice {
-            Advice::Throttled => Outcome::Throttled,
-            Advice::Service | Advice::Transport | Advice::Answer => Outcome::Passing,
-            Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
-                Outcome::Lasting
-            }
-        };
-        let label = if outcome == Outcome::Throttled { "throttled" } else { "failed" };
-        self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
         self.progress.send_modify(|progress| {
-            progress.failures += 1;
+            progress.failures = progress.failures.saturating_add(1);
             progress.trouble = Some(advice);
         });
+        let failures = self.progress.borrow().failures;
+        let (label, outcome) = match advice {
+            Advice::Throttled => ("throttled", Outcome::Throttled(THROTTLED.wait(failures))),
+            Advice::Service | Advice::Transport | Advice::Answer => {
+                ("failed", Outcome::Failed(PASSING.wait(failures)))
+            }
+            Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
+                ("failed", Outcome::Failed(LASTING.wait(failures)))
+            }
+        };
+        self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
         if let Some(report) = self.outage().failed(Instant::now()) {
             tracing::warn!(
                 code = error.code(),
