@@ -6,8 +6,8 @@
 mod settings;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -71,7 +71,10 @@ pub struct Poller {
     progress: watch::Sender<Progress>,
     /// Answers that wait for the journal: as long as there are any, nothing more is pulled.
     unstored: AtomicUsize,
-    outage: std::sync::Mutex<Outage>,
+    /// Of the cloud.
+    outage: Mutex<Outage>,
+    /// Of the journal.
+    unwritable: Mutex<Outage>,
 }
 
 impl Poller {
@@ -100,7 +103,8 @@ impl Poller {
             bounds,
             progress: watch::Sender::new(Progress::default()),
             unstored: AtomicUsize::new(0),
-            outage: std::sync::Mutex::default(),
+            outage: Mutex::default(),
+            unwritable: Mutex::default(),
         }
     }
 
@@ -244,7 +248,7 @@ impl Poller {
             progress.trouble = None;
             progress.last_good = Some(Instant::now());
         });
-        if let Some(report) = self.outage().recovered(Instant::now()) {
+        if let Some(report) = locked(&self.outage).recovered(Instant::now()) {
             tracing::info!(
                 failures = report.failures,
                 lasted_seconds = report.lasted.as_secs(),
@@ -270,7 +274,7 @@ impl Poller {
             }
         };
         self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
-        if let Some(report) = self.outage().failed(Instant::now()) {
+        if let Some(report) = locked(&self.outage).failed(Instant::now()) {
             tracing::warn!(
                 code = error.code(),
                 request_id = error.request_id(),
@@ -286,7 +290,7 @@ impl Poller {
 
     fn note_unwritable(&self, error: &crate::journal::Error) {
         self.progress.send_modify(|progress| progress.is_unwritable = true);
-        if let Some(report) = self.outage().failed(Instant::now()) {
+        if let Some(report) = locked(&self.unwritable).failed(Instant::now()) {
             tracing::error!(
                 %error,
                 failures = report.failures,
@@ -297,18 +301,18 @@ impl Poller {
 
     fn note_writable(&self) {
         self.progress.send_modify(|progress| progress.is_unwritable = false);
-        if let Some(report) = self.outage().recovered(Instant::now()) {
+        if let Some(report) = locked(&self.unwritable).recovered(Instant::now()) {
             tracing::info!(
                 lasted_seconds = report.lasted.as_secs(),
                 "the journal takes events again"
             );
         }
     }
+}
 
-    /// Held for a few instructions only, never over an await.
-    fn outage(&self) -> std::sync::MutexGuard<'_, Outage> {
-        self.outage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+/// For a few instructions only, never over an await.
+fn locked(outage: &Mutex<Outage>) -> MutexGuard<'_, Outage> {
+    outage.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The leases of an answer: one for each handle, with all events under it.
