@@ -115,12 +115,9 @@ impl Story {
         while let Some(made) = self.waiting.front() {
             let Some(record) = ledger.event(made.event) else { return Ok(()) };
             let Some(confirmed) = &record.confirmed else { return Ok(()) };
-            let lines = self.lines()?;
-            let line = lines
-                .iter()
-                .find(|line| line.data.sprites.iter().any(|sprite| sprite.task_id == made.task_id));
+            let line = self.arrived.remove(&made.task_id);
             self.told += 1;
-            print(&tell(self.told, made, record, confirmed.at, line))?;
+            print(&tell(self.told, made, record, confirmed.at, line.as_ref()))?;
             self.waiting.pop_front();
         }
         Ok(())
