@@ -8,13 +8,25 @@
 //! - [`secret`]: secrets and where they are kept.
 //! - [`systemd`]: what the service manager is told.
 //! - [`telemetry`]: the log.
-//! - [`settings_stub`]: settings whose modules are to come.
 
 pub mod cli;
 pub mod config;
+pub mod confirmer;
+pub mod daemon;
+pub mod delivery;
+pub mod emulator;
 pub mod event;
+pub mod http;
+pub mod journal;
+pub mod lease;
+pub mod metrics;
+pub mod outage;
+pub mod pace;
+pub mod poller;
+pub mod pulse;
+pub mod retry;
 pub mod secret;
-pub mod settings_stub;
 pub mod sinks;
 pub mod systemd;
 pub mod telemetry;
+pub mod vod;

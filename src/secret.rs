@@ -26,6 +26,13 @@ impl Secret {
     }
 }
 
+/// For telling a changed configuration from the same one; not for checking what a stranger sent.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
 impl From<String> for Secret {
     fn from(value: String) -> Self {
         Self(value.into())
@@ -46,7 +53,7 @@ impl fmt::Debug for Secret {
 
 /// Where a secret comes from, as the configuration writes it: `"text"`, `{ file = "/path" }`,
 /// `{ env = "NAME" }` or `{ credential = "name" }` (a file in systemd's credentials folder).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(
     untagged,
     expecting = "expected a secret: \"text\", { file = \"/path\" }, { env = \"NAME\" } or { credential = \"name\" }"
@@ -59,7 +66,7 @@ pub enum SecretRef {
 }
 
 /// Where the value of a secret stands.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// In a file; one line end at its close is not part of the value.

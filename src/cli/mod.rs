@@ -7,8 +7,10 @@
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod emulator;
 pub mod events;
 pub mod man;
+mod process;
 pub mod run;
 
 use std::ffi::OsString;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::DEFAULT_PATH;
+use crate::daemon::Control;
 
 /// Delivers Tencent Cloud VOD events from the reliable-callback queue to where they are wanted,
 /// and confirms them.
@@ -46,6 +49,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Demo(demo::Args),
+    Emulator(emulator::Args),
     Events(events::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -120,9 +124,27 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Emulator(args) => emulate(args),
         Command::Events(args) => events::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+    }
+}
+
+fn emulate(args: emulator::Args) -> Exit {
+    let run = async {
+        let (signals, control) = (process::Signals::new()?, Control::default());
+        tokio::select! {
+            ended = emulator::run(args, control.stop.clone()) => ended,
+            never = signals.obey(control) => match never {},
+        }
+    };
+    match process::block_on(run).flatten() {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            Exit::Failure
+        }
     }
 }
 

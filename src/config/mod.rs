@@ -20,9 +20,9 @@ pub use problem::{Faults, Located, Place, Problem};
 pub use sinks::Sink;
 
 use crate::secret::{SecretError, SecretRef};
-use crate::settings_stub::vod::credentials;
-use crate::settings_stub::{confirmer, http, journal, poller, vod};
 use crate::telemetry;
+use crate::vod::credentials;
+use crate::{confirmer, http, journal, poller, vod};
 use reader::{Reader, Table};
 
 /// Where the configuration is looked for if nothing else is said.

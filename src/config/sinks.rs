@@ -9,9 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys;
 use super::reader::{Reader, Table};
-use crate::event::{Format, Wanted};
-use crate::settings_stub::sinks::{KINDS, Kind, Plan};
+use crate::event::{AppId, Format, Wanted};
 use crate::sinks::Context;
+use crate::sinks::{KINDS, Kind, Plan};
 
 /// One `[[sinks]]` entry.
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ pub struct Sink {
 impl Sink {
     /// What the sink is opened with.
     #[must_use]
-    pub fn context(&self) -> Context {
-        Context { name: self.name.clone(), format: self.format, timeout: self.timeout }
+    pub fn context(&self, app: AppId) -> Context {
+        Context { name: self.name.clone(), app, format: self.format, timeout: self.timeout }
     }
 }
 
@@ -131,7 +131,7 @@ fn entry_of<'t>(
         Sink { name, events, format, give_up_after, timeout, plan }
     });
     if let Some(sink) = &sink {
-        reader.check(&own_table, sink.plan.check(&sink.context()));
+        reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));
     }
     Read { sink, file }
 }

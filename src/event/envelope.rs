@@ -1,8 +1,9 @@
 //! How an event is written for a sink.
 
-use serde::Deserialize;
+use chrono::SecondsFormat;
+use serde::{Deserialize, Serialize};
 
-use super::Event;
+use super::{AppId, Event};
 
 /// How events are written for a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -26,13 +27,63 @@ impl Format {
     }
 }
 
+/// The members of a CloudEvent 1.0 that stand before its data.
+#[derive(Serialize)]
+struct Attributes<'a> {
+    specversion: &'static str,
+    id: String,
+    source: String,
+    r#type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    time: String,
+    datacontenttype: &'static str,
+    /// An extension: bytes of the event were not UTF-8 and were replaced.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replacedutf8: bool,
+}
+
 impl Event {
     /// Appends the event to `out` in `format`: one line of JSON without a line end, the same
     /// bytes at every call.
     pub fn render(&self, format: Format, out: &mut Vec<u8>) {
         match format {
-            Format::CloudEvents => out.extend_from_slice(b"{}"),
+            Format::CloudEvents => self.render_cloud_event(out),
             Format::Callback => out.extend_from_slice(self.body.as_bytes()),
         }
+    }
+
+    fn render_cloud_event(&self, out: &mut Vec<u8>) {
+        let attributes = Attributes {
+            specversion: "1.0",
+            id: self.key.to_string(),
+            source: source(self.app),
+            r#type: format!("com.tencentcloud.vod.{}", self.event_type),
+            subject: self.file_id.as_deref(),
+            time: self.first_pulled.to_rfc3339_opts(SecondsFormat::Millis, true),
+            datacontenttype: "application/json",
+            replacedutf8: self.replaced,
+        };
+        out.reserve(self.body.len() + 512);
+        append_json(&attributes, out);
+        // The body is JSON already: it goes in as it is, after the attributes' closing brace is
+        // taken back.
+        out.pop();
+        out.extend_from_slice(br#","data":{"sprites":"#);
+        append_json(&self.sprites, out);
+        out.extend_from_slice(br#","event":"#);
+        out.extend_from_slice(self.body.as_bytes());
+        out.extend_from_slice(b"}}");
+    }
+}
+
+fn append_json(value: &impl Serialize, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("texts and numbers are always writable to memory");
+}
+
+fn source(app: AppId) -> String {
+    match app {
+        AppId(0) => "/tencentcloud/vod".to_owned(),
+        app => format!("/tencentcloud/vod/{app}"),
     }
 }

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
+use super::AppId;
+use super::json::{Member, Node};
+
 /// Tells one event from another: a hash of its content. Written as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key([u8; 16]);
@@ -19,11 +24,83 @@ impl Key {
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// The key of the `number`th further occurrence of an event that is equal to this one.
+    #[must_use]
+    pub fn occurrence(self, number: u32) -> Self {
+        Self::hash(b"occurrence", &[&self.0, &number.to_be_bytes()])
+    }
+
+    /// The key of an event by its content: independent of the order of members and of members
+    /// that are null, dependent on all else. Members of the root named `without` do not count.
+    pub(super) fn of_content(app: AppId, root: &Node<'_>, without: &str) -> Self {
+        let mut canonical = Vec::with_capacity(4096);
+        canonicalize(root, Some(without), &mut canonical);
+        Self::hash(b"content", &[&app.0.to_be_bytes(), &canonical])
+    }
+
+    /// The key of an event that could not be read whole: by its text.
+    pub(super) fn of_text(app: AppId, body: &str) -> Self {
+        Self::hash(b"text", &[&app.0.to_be_bytes(), body.as_bytes()])
+    }
+
+    /// Hashes `parts`, of which all but the last have a fixed length, in a domain of their own.
+    pub(super) fn hash(domain: &[u8], parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"sprited/1/");
+        hash.update(domain);
+        hash.update([0]);
+        parts.iter().for_each(|part| hash.update(part));
+        let digest: [u8; 32] = hash.finalize().into();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        Self(bytes)
+    }
+}
+
+/// Writes a node so that two nodes give the same bytes only if they mean the same: each value
+/// is a tag, then its length or count, then its content.
+fn canonicalize(node: &Node<'_>, without: Option<&str>, out: &mut Vec<u8>) {
+    match node {
+        Node::Null => out.push(b'n'),
+        Node::Literal(text) => tagged(b'l', text, out),
+        Node::String(text) => tagged(b's', text, out),
+        Node::Opaque(text) => tagged(b'o', text, out),
+        Node::Array(elements) => {
+            count(b'[', elements.len(), out);
+            elements.iter().for_each(|element| canonicalize(element, None, out));
+        }
+        Node::Object(members) => {
+            let counts = |m: &&Member<'_>| without != Some(&*m.name);
+            let mut members: Vec<_> = members.iter().filter(counts).collect();
+            // Stable, so that members that repeat keep their order, which has a meaning.
+            members.sort_by(|a, b| a.name.cmp(&b.name));
+            // A null is as good as no member, but not beside others of its name, which it hides
+            // from a reader or is hidden by.
+            let counts = |same: &&[&Member<'_>]| same.iter().any(|m| m.value != Node::Null);
+            let names: Vec<_> = members.chunk_by(|a, b| a.name == b.name).filter(counts).collect();
+            count(b'{', names.iter().map(|same| same.len()).sum(), out);
+            for member in names.into_iter().flatten() {
+                tagged(b'm', &member.name, out);
+                canonicalize(&member.value, None, out);
+            }
+        }
+    }
+}
+
+fn tagged(tag: u8, text: &str, out: &mut Vec<u8>) {
+    count(tag, text.len(), out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn count(tag: u8, number: usize, out: &mut Vec<u8>) {
+    out.push(tag);
+    out.extend_from_slice(&(number as u64).to_be_bytes());
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -47,5 +124,21 @@ impl FromStr for Key {
         }
         let number = u128::from_str_radix(text, 16).map_err(|_| KeyError)?;
         Ok(Self(number.to_be_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_is_written() {
+        let key = Key::hash(b"test", &[b"x"]);
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert_eq!(Key::from_bytes([0; 16]).to_string(), "0".repeat(32));
+        for text in ["", "+0000000000000000000000000000000", "xyz"] {
+            assert_eq!(text.parse::<Key>(), Err(KeyError));
+        }
+        assert_ne!(key.occurrence(1), key.occurrence(2));
     }
 }

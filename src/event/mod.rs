@@ -1,6 +1,6 @@
 //! The event: what it is, which one it is, and how it leaves.
 //!
-//! Owns the reading of one EventSet entry ([`read`]), the event's [`Key`], its typed image
+//! Owns the reading of one EventSet entry ([`read()`]), the event's [`Key`], its typed image
 //! sprites and the envelope a sink receives. Knows nothing of the rest of the crate and cannot
 //! fail: what is not understood is kept, token for token.
 
@@ -16,9 +16,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 pub use envelope::Format;
-pub use key::Key;
+pub use key::{Key, KeyError};
 pub use read::{Entry, read};
-pub use sprite::{ImageSprite, SpriteStatus};
+pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
 
 /// The EventType under which entries go that have none.
 pub const UNKNOWN_TYPE: &str = "Unknown";
@@ -41,11 +41,13 @@ pub struct Event {
     pub key: Key,
     /// The application it was pulled from.
     pub app: AppId,
-    /// Its EventType as received, or [`UNKNOWN_TYPE`].
+    /// Its EventType as received, or [`UNKNOWN_TYPE`] where it has none or one that is no name:
+    /// over 256 bytes or with control characters.
     pub event_type: String,
-    /// The FileId of its payload, where it has one.
+    /// The FileId of its payload, where it has one: text or the digits of a number, of at most
+    /// 256 bytes without control characters.
     pub file_id: Option<String>,
-    /// The TaskId of its payload, where it has one.
+    /// The TaskId of its payload, where it has one; of the same kind.
     pub task_id: Option<String>,
     /// Its image sprites, in the order of the payload; those still processing included.
     pub sprites: Vec<ImageSprite>,
@@ -59,6 +61,15 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event as it was stored; its sprites are read from `body` again.
+    #[must_use]
+    pub fn from_stored(stored: Stored) -> Self {
+        let Stored { key, app, event_type, file_id, task_id, body, first_pulled, replaced } =
+            stored;
+        let sprites = read::sprites_of_body(&body);
+        Self { key, app, event_type, file_id, task_id, sprites, body, first_pulled, replaced }
+    }
+
     /// Whether it reports at least one finished image sprite, successful or failed, or is a
     /// CreateImageSpriteComplete of any content.
     #[must_use]
@@ -66,6 +77,20 @@ impl Event {
         self.event_type == sprite::CREATE_COMPLETE
             || self.sprites.iter().any(ImageSprite::is_finished)
     }
+}
+
+/// What has to be stored of an event to have it again. The members are those of [`Event`].
+#[allow(missing_docs, reason = "each is documented at Event")]
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub key: Key,
+    pub app: AppId,
+    pub event_type: String,
+    pub file_id: Option<String>,
+    pub task_id: Option<String>,
+    pub body: String,
+    pub first_pulled: DateTime<Utc>,
+    pub replaced: bool,
 }
 
 /// Which events a sink wants: `image-sprite`, EventType names, or `*` for all.

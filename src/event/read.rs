@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{AppId, Event};
+use super::json::{self, Node};
+use super::sprite::sprites_of;
+use super::{AppId, Event, Key, UNKNOWN_TYPE};
+
+/// The member that carries the handle of this hand-out; it is no part of the event.
+const HANDLE: &str = "EventHandle";
+const TYPE: &str = "EventType";
 
 /// One entry of an EventSet.
 #[derive(Clone, Debug)]
@@ -15,20 +21,70 @@ pub struct Entry {
     pub event: Arc<Event>,
 }
 
-/// Reads the entry `text`, well-formed JSON of any kind, pulled from `app` at `pulled`;
-/// `replaced` tells that bytes in it were not UTF-8. Cannot fail.
+/// Reads an entry, well-formed JSON of any kind, pulled from `app` at `pulled`; `replaced` tells that bytes
+/// in it were not UTF-8. Cannot fail: what is not understood is kept.
 #[must_use]
-pub fn read(app: AppId, text: &str, replaced: bool, pulled: DateTime<Utc>) -> Entry {
+pub fn read(app: AppId, entry: &str, replaced: bool, pulled: DateTime<Utc>) -> Entry {
+    let parsed = json::parse(entry);
+    let root = &parsed.root;
+    let body = body_of(root, entry);
+    // What is inexact may be the handle alone, on which the key must not depend.
+    let exact = parsed.exact || json::parse(&body).exact;
+    let key = if exact { Key::of_content(app, root, HANDLE) } else { Key::of_text(app, &body) };
+    let payload = payload_of(root);
+    let id = |name| payload?.get(name).and_then(Node::id).map(str::to_owned);
     let event = Event {
-        key: super::Key::from_bytes([0; 16]),
+        key,
         app,
-        event_type: super::UNKNOWN_TYPE.to_owned(),
-        file_id: None,
-        task_id: None,
-        sprites: Vec::new(),
-        body: text.to_owned(),
+        event_type: root.get(TYPE).and_then(Node::name).unwrap_or(UNKNOWN_TYPE).to_owned(),
+        file_id: id("FileId"),
+        task_id: id("TaskId"),
+        sprites: sprites_of(root),
+        body,
         first_pulled: pulled,
         replaced,
     };
-    Entry { handle: None, event: Arc::new(event) }
+    Entry { handle: handle_of(root), event: Arc::new(event) }
+}
+
+/// The image sprites of an event by its body, as [`read`] found them.
+pub(super) fn sprites_of_body(body: &str) -> Vec<super::ImageSprite> {
+    sprites_of(&json::parse(body).root)
+}
+
+/// The last handle that is text; none of those that are stays in the body.
+fn handle_of(root: &Node<'_>) -> Option<String> {
+    let mut handles = root.members().iter().rev().filter(|member| member.name == HANDLE);
+    handles.find_map(|member| member.value.text()).map(str::to_owned)
+}
+
+/// The member with an id, of the forty or so that the others of which are null; the last one,
+/// as everywhere where members repeat.
+fn payload_of<'n, 'a>(root: &'n Node<'a>) -> Option<&'n Node<'a>> {
+    let mut values = root.members().iter().rev().map(|member| &member.value);
+    values.find(|value| {
+        ["TaskId", "FileId"].iter().any(|name| value.get(name).and_then(Node::id).is_some())
+    })
+}
+
+/// The entry without its handle and without white space outside strings. A handle that is not
+/// text is none, so it stays.
+fn body_of(root: &Node<'_>, text: &str) -> String {
+    let mut body = String::with_capacity(text.len());
+    let Node::Object(members) = root else {
+        json::compact(text, &mut body);
+        return body;
+    };
+    body.push('{');
+    for member in members {
+        if member.name == HANDLE && matches!(member.value, Node::String(_)) {
+            continue;
+        }
+        if body.len() > 1 {
+            body.push(',');
+        }
+        json::compact(text.get(member.span.clone()).unwrap_or_default(), &mut body);
+    }
+    body.push('}');
+    body
 }

@@ -2,7 +2,15 @@
 //!
 //! Owns the [`Sink`] trait and the list of its kinds. A sink says what happened and decides
 //! nothing: concurrency, retries and time belong to the delivery loop. Knows events and secrets
-//! only. A new sink is one new file beside this one and one line in [`KINDS`].
+//! only. A new sink is one new file (or folder) beside this one and one line in [`KINDS`].
+
+pub mod exec;
+pub mod jsonl;
+pub mod stdout;
+pub mod webhook;
+
+mod excerpt;
+mod kind;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +18,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::event::{Event, Format, Key};
+use crate::event::{AppId, Event, Format, Key};
+
+pub use kind::{KINDS, Kind, Plan};
 
 /// Where events go. May be called concurrently up to `limits().max_in_flight`; the delivery
 /// loop owns concurrency, retries and time. A sink says what happened, it decides nothing.
@@ -107,6 +117,13 @@ pub enum Verdict {
     Reject(String),
 }
 
+impl Verdict {
+    /// To be offered again, whenever that suits.
+    pub(crate) fn retry(error: impl Into<String>) -> Self {
+        Self::Retry { error: error.into(), after: None }
+    }
+}
+
 /// One verdict per event of a batch: made by [`Batch::all`] and [`Batch::each`] only.
 #[derive(Clone, Debug)]
 pub struct Verdicts {
@@ -135,6 +152,9 @@ impl Verdicts {
 pub struct Context {
     /// The sink's name in the configuration.
     pub name: String,
+    /// The application whose events it gets: a line in the format `callback` names its event
+    /// only together with it.
+    pub app: AppId,
     /// How events are written for it.
     pub format: Format,
     /// The longest one delivery may take, for sinks that can hang.

@@ -336,7 +336,7 @@ fn the_example_shows_every_key() {
             assert!(shown, "[{table}] {key} is missing from config.example.toml");
         }
     }
-    for kind in sprited::settings_stub::sinks::KINDS {
+    for kind in sprited::sinks::KINDS {
         let named = format!("\"{}\"", kind.name);
         let part: Vec<_> = parts
             .iter()
@@ -382,5 +382,5 @@ fn what_the_example_shows_in_comments_is_understood() {
         .collect();
     let config = parse(&shown).unwrap_or_else(|faults| panic!("{faults}")).config;
     assert!(config.credentials.is_some() && config.vod.sub_app_id.is_some());
-    assert_eq!(config.sinks.len(), sprited::settings_stub::sinks::KINDS.len());
+    assert_eq!(config.sinks.len(), sprited::sinks::KINDS.len());
 }

@@ -256,7 +256,7 @@ fn there_are_two_traits_at_most() {
 fn the_readme_has_every_sink() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     none(
-        sprited::settings_stub::sinks::KINDS
+        sprited::sinks::KINDS
             .iter()
             .filter(|kind| !readme.contains(&format!("\n| `{}` |", kind.name)))
             .map(|kind| format!("README.md has no row | `{}` | in its table of sinks", kind.name))

@@ -1,0 +1,68 @@
+//! What a target said, made fit for an error message.
+
+use crate::secret::Secret;
+
+/// The most characters of foreign text that go into an error message.
+pub(super) const EXCERPT_CHARS: usize = 200;
+
+/// Which end of the text tells most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    First,
+    Last,
+}
+
+/// At most [`EXCERPT_CHARS`] of `bytes` on one line: control characters escaped, the values of
+/// `hidden` masked, cut at the other end. Empty where there is no text.
+pub(super) fn excerpt(bytes: &[u8], end: End, hidden: &[Secret]) -> String {
+    let text = printable(bytes, hidden);
+    let surplus = text.chars().count().saturating_sub(EXCERPT_CHARS);
+    if surplus == 0 {
+        return text;
+    }
+    match end {
+        End::First => text.chars().take(EXCERPT_CHARS).chain("…".chars()).collect(),
+        End::Last => "…".chars().chain(text.chars().skip(surplus)).collect(),
+    }
+}
+
+/// All of `bytes` on one line: control characters escaped, the values of `hidden` masked.
+pub(super) fn printable(bytes: &[u8], hidden: &[Secret]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).trim().to_owned();
+    // A target may echo what it was sent.
+    for secret in hidden.iter().filter(|secret| !secret.expose().is_empty()) {
+        text = text.replace(secret.expose(), "[secret]");
+    }
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
+        let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || breaks_line || reorders {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_secrets_masked() {
+        let said = b"  no \x1b[31m\nkey hunter2\xff\xe2\x80\xa8 ";
+        let text = excerpt(said, End::First, &["hunter2".into(), "".into()]);
+        assert_eq!(text, "no \\u{1b}[31m\\nkey [secret]\u{fffd}");
+    }
+
+    #[test]
+    fn only_one_end_of_long_text_is_kept() {
+        let said = format!("a{}z", "é".repeat(1000));
+        let first = excerpt(said.as_bytes(), End::First, &[]);
+        assert!(first.starts_with('a') && first.ends_with('…'));
+        assert_eq!(first.chars().count(), EXCERPT_CHARS + 1);
+        assert!(excerpt(said.as_bytes(), End::Last, &[]).ends_with('z'));
+    }
+}

@@ -1,0 +1,193 @@
+//! Events handed to a program, one run each.
+//!
+//! Owns how the program is started (no shell, a small environment, a process group of its own)
+//! and what its exit code means. It never outlives the call that started it.
+
+mod process;
+mod settings;
+
+use std::io;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use nix::unistd::{AccessFlags, access};
+use tokio::process::Command;
+use tokio::task::spawn_blocking;
+
+use self::process::{End, Run};
+pub use self::settings::{Otherwise, Settings};
+use super::excerpt::{self, excerpt, printable};
+use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
+use crate::event::Event;
+use crate::secret::Secret;
+
+/// The exit code for "not now", as in sysexits.h: EX_TEMPFAIL.
+const TRY_AGAIN: i32 = 75;
+
+/// The most characters of an event's type in the environment: the kernel takes no variable
+/// beyond 128 KiB, and a type is a short name.
+const MAX_TYPE_CHARS: usize = 1024;
+
+/// Opens the sink: reads its secrets. Starts nothing.
+///
+/// # Errors
+/// When a secret cannot be read or cannot stand in an environment, or there is no command.
+pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Exec> {
+    anyhow::ensure!(!settings.command.is_empty(), "command is empty");
+    let settings = Arc::new(settings.clone());
+    let secrets = Mutex::new(read_secrets(&settings).await?);
+    Ok(Exec { settings, context: context.clone(), secrets })
+}
+
+/// The sink `exec`.
+#[derive(Debug)]
+pub struct Exec {
+    settings: Arc<Settings>,
+    context: Context,
+    secrets: Mutex<Secrets>,
+}
+
+/// The variables that are secrets, by name.
+type Secrets = Arc<Vec<(String, Secret)>>;
+
+async fn read_secrets(settings: &Arc<Settings>) -> anyhow::Result<Secrets> {
+    let settings = Arc::clone(settings);
+    let read = move || {
+        let each = settings.env.iter().map(|(name, place)| {
+            let secret = place.resolve().with_context(|| format!("env: {name}"))?;
+            anyhow::ensure!(!secret.expose().contains('\0'), "env: {name} holds a NUL character");
+            Ok((name.clone(), secret))
+        });
+        each.collect::<anyhow::Result<Vec<_>>>()
+    };
+    Ok(Arc::new(spawn_blocking(read).await??))
+}
+
+impl Exec {
+    fn secrets(&self) -> Secrets {
+        Arc::clone(&self.secrets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn program(&self) -> &str {
+        // `open` refuses an empty command.
+        self.settings.command.first().map_or("", String::as_str)
+    }
+
+    fn command(&self, event: &Event, secrets: &Secrets) -> Command {
+        let mut command = Command::new(self.program());
+        command.args(self.settings.command.iter().skip(1));
+        command.current_dir(&self.settings.directory).env_clear();
+        let passed = self.settings.passed();
+        command.envs(passed.filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(secrets.iter().map(|(name, secret)| (name, secret.expose())));
+        let event_type = event.event_type.replace('\0', "\u{fffd}");
+        command
+            .env("SPRITED_EVENT_KEY", event.key.to_string())
+            .env("SPRITED_EVENT_TYPE", event_type.chars().take(MAX_TYPE_CHARS).collect::<String>())
+            .env("SPRITED_SINK", &self.context.name);
+        command
+    }
+
+    async fn run(&self, event: &Event) -> Verdict {
+        let secrets = self.secrets();
+        let mut input = Vec::new();
+        event.render(self.context.format, &mut input);
+        input.push(b'\n');
+        let run =
+            process::run(&mut self.command(event, &secrets), &input, self.context.timeout).await;
+        match run {
+            Ok(run) => self.judge(event, run, &secrets),
+            Err(error) => Verdict::retry(self.cannot_start(&error)),
+        }
+    }
+
+    fn judge(&self, event: &Event, run: Run, secrets: &Secrets) -> Verdict {
+        let hidden: Vec<Secret> = secrets.iter().map(|(_, secret)| secret.clone()).collect();
+        let (sink, key) = (&self.context.name, event.key);
+        if !run.output.is_empty() {
+            let output = printable(&run.output, &hidden);
+            tracing::debug!(sink, %key, output, "the program said");
+        }
+        let tell = |how: &str| {
+            let said = excerpt(&run.output, excerpt::End::Last, &hidden);
+            let colon = if said.is_empty() { "" } else { ": " };
+            format!("{} {how}{colon}{said}", self.program())
+        };
+        match run.end {
+            End::TimedOut => {
+                let limit = humantime::format_duration(self.context.timeout);
+                Verdict::retry(tell(&format!("was killed after {limit}")))
+            }
+            End::Exited(status) => match (status.code(), self.settings.otherwise) {
+                (Some(0), _) => Verdict::Delivered,
+                (None | Some(TRY_AGAIN), _) | (_, Otherwise::Retry) => {
+                    Verdict::retry(tell(&ended(status)))
+                }
+                (_, Otherwise::Reject) => Verdict::Reject(tell(&ended(status))),
+            },
+        }
+    }
+
+    fn cannot_start(&self, error: &io::Error) -> String {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => " (does it, the interpreter it names and directory exist?)",
+            io::ErrorKind::PermissionDenied => " (may this user execute it?)",
+            _ => "",
+        };
+        format!("cannot run {}: {error}{advice}", self.program())
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+#[async_trait]
+impl Sink for Exec {
+    async fn deliver(&self, batch: &Batch) -> Verdicts {
+        let mut verdicts = Vec::with_capacity(batch.events().len());
+        for event in batch.events() {
+            verdicts.push(self.run(event).await);
+        }
+        let mut verdicts = verdicts.into_iter();
+        batch.each(|_| verdicts.next().expect("one was pushed for each event of the batch"))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { max_batch: 1, max_in_flight: self.settings.max_in_flight.get() }
+    }
+
+    async fn reopen(&self) -> anyhow::Result<()> {
+        let fresh = read_secrets(&self.settings).await?;
+        *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// Looks whether the program could be run, and does not run it: it cannot know that the
+    /// event is none.
+    async fn probe(&self) -> anyhow::Result<()> {
+        let settings = Arc::clone(&self.settings);
+        spawn_blocking(move || {
+            let program = Path::new(settings.command.first().map_or("", String::as_str));
+            let about = std::fs::metadata(program)
+                .with_context(|| format!("cannot look at {}", program.display()))?;
+            anyhow::ensure!(about.is_file(), "{} is not a file", program.display());
+            access(program, AccessFlags::X_OK)
+                .with_context(|| format!("may not execute {}", program.display()))?;
+            let directory = &settings.directory;
+            let about = std::fs::metadata(directory)
+                .with_context(|| format!("cannot look at directory {}", directory.display()))?;
+            anyhow::ensure!(about.is_dir(), "directory {} is not one", directory.display());
+            Ok(())
+        })
+        .await?
+    }
+}

@@ -1,0 +1,132 @@
+//! One run of a program: fed, drained, timed, and never left behind.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{io, pin::pin};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How much of a program's output is kept, in bytes: its end, which tells most.
+pub(super) const MAX_OUTPUT: usize = 64 * 1024;
+
+/// How long output is waited for once the program has ended. Only a process it left behind can
+/// still hold the pipes, and that is not waited for.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// How long a killed program may take to be gone.
+const REAP: Duration = Duration::from_secs(5);
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The program ended by itself.
+    Exited(ExitStatus),
+    /// It ran into the timeout and was killed with its process group.
+    TimedOut,
+}
+
+/// The end of a run and the last [`MAX_OUTPUT`] bytes of what the program said.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) end: End,
+    pub(super) output: Vec<u8>,
+}
+
+/// A running program in a process group of its own. Dropped before its end it is killed with
+/// the group; the runtime reaps it.
+struct Group(Child);
+
+impl Group {
+    /// Kills the whole group. A child that has been reaped has no id any more, so that no
+    /// process that got the same one later is hit.
+    fn kill(&self) {
+        let id = self.0.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(id) = id
+            && let Err(error) = killpg(Pid::from_raw(id), Signal::SIGKILL)
+        {
+            tracing::debug!(%error, id, "the process group is gone already");
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs `command` with `input` on its standard input, `limit` long at most. Dropping the future
+/// kills the program and its group.
+///
+/// # Errors
+/// When the program cannot be started or waited for.
+pub(super) async fn run(command: &mut Command, input: &[u8], limit: Duration) -> io::Result<Run> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut group = Group(command.process_group(0).kill_on_drop(true).spawn()?);
+    let (stdin, stdout, stderr) =
+        (group.0.stdin.take(), group.0.stdout.take(), group.0.stderr.take());
+    let output = Mutex::new(Vec::new());
+    let ended = {
+        // All three at once: a program may write before it reads, or never read at all.
+        let talk = async {
+            tokio::join!(feed(stdin, input), drain(stdout, &output), drain(stderr, &output));
+        };
+        let mut talk = pin!(talk);
+        let work = async {
+            tokio::select! {
+                status = group.0.wait() => {
+                    // Whether the pipes closed in that time or not, the program is over.
+                    drop(timeout(LINGER, &mut talk).await);
+                    status
+                }
+                () = &mut talk => group.0.wait().await,
+            }
+        };
+        timeout(limit, work).await
+    };
+    let end = match ended {
+        Ok(status) => End::Exited(status?),
+        Err(_) => {
+            group.kill();
+            // Only a program stuck in the kernel outlives this; the runtime reaps it later.
+            drop(timeout(REAP, group.0.wait()).await);
+            End::TimedOut
+        }
+    };
+    let mut output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
+    keep_end(&mut output);
+    Ok(Run { end, output })
+}
+
+/// Writes all the input and closes it. A program may leave it unread: its exit code says what
+/// became of the event.
+async fn feed(stdin: Option<impl tokio::io::AsyncWrite + Unpin>, input: &[u8]) {
+    if let Some(mut stdin) = stdin
+        && let Err(error) = stdin.write_all(input).await
+    {
+        tracing::trace!(%error, "the program did not read all of its input");
+    }
+}
+
+/// Reads until the end, so that the program never waits for its output to be taken.
+async fn drain(stream: Option<impl AsyncRead + Unpin>, output: &Mutex<Vec<u8>>) {
+    let Some(mut stream) = stream else { return };
+    let mut chunk = vec![0; 8 * 1024];
+    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.extend_from_slice(&chunk[..read]);
+        if output.len() > 2 * MAX_OUTPUT {
+            keep_end(&mut output);
+        }
+    }
+}
+
+fn keep_end(output: &mut Vec<u8>) {
+    let surplus = output.len().saturating_sub(MAX_OUTPUT);
+    output.drain(..surplus);
+}

@@ -1,0 +1,131 @@
+//! Settings of the sink `exec`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::secret::SecretRef;
+use crate::sinks::Context;
+
+/// Settings of the sink `exec`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The program, by its absolute path, and its arguments. No shell reads it.
+    pub command: Vec<String>,
+    /// Variables for its environment; their values are secrets. None by default.
+    #[serde(default)]
+    pub env: BTreeMap<String, SecretRef>,
+    /// The daemon's own variables that it gets as well, where they are set. Default: `PATH`,
+    /// `HOME`, `USER`, `LOGNAME`, `LANG`, `LC_ALL`, `TZ`, `TMPDIR`.
+    #[serde(default = "default_pass_env")]
+    pub pass_env: Vec<String>,
+    /// The folder it runs in. Default `/`.
+    #[serde(default = "default_directory")]
+    pub directory: PathBuf,
+    /// Programs at once. Default 1.
+    #[serde(default = "default_max_in_flight")]
+    pub max_in_flight: NonZeroUsize,
+    /// What an exit code other than 0 (delivered) and 75 (retry) means. Default `retry`.
+    #[serde(default)]
+    pub otherwise: Otherwise,
+}
+
+/// What an exit code means that has no meaning of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Otherwise {
+    /// The event is offered again.
+    #[default]
+    Retry,
+    /// The event becomes a dead letter.
+    Reject,
+}
+
+fn default_pass_env() -> Vec<String> {
+    ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"].map(String::from).into()
+}
+
+fn default_directory() -> PathBuf {
+    PathBuf::from("/")
+}
+
+const fn default_max_in_flight() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+/// Variables that speak of the daemon itself: with them a child could report in its name or
+/// find its credentials.
+fn is_the_daemons_own(name: &str) -> bool {
+    ["NOTIFY_", "WATCHDOG_", "LISTEN_", "CREDENTIALS_", "TENCENTCLOUD_", "SPRITED_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+impl Settings {
+    pub(crate) fn check(&self, context: &Context) -> Vec<String> {
+        let mut problems = Vec::new();
+        if context.timeout.is_zero() {
+            problems.push("timeout must be longer than 0s".to_owned());
+        }
+        match self.command.first() {
+            None => problems.push("command is empty; it begins with a program's path".to_owned()),
+            Some(program) if !Path::new(program).is_absolute() => problems.push(format!(
+                "command: {program:?} must be an absolute path; no shell looks for it"
+            )),
+            Some(_) => {}
+        }
+        if self.command.iter().any(|word| word.contains('\0')) {
+            problems.push("command holds a NUL character, which no argument can".to_owned());
+        }
+        if !self.directory.is_absolute() {
+            problems.push(format!("directory: {:?} must be an absolute path", self.directory));
+        }
+        for name in self.env.keys().chain(&self.pass_env) {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                problems.push(format!("{name:?} cannot be a variable's name"));
+            }
+        }
+        for name in self.env.keys().filter(|name| name.starts_with("SPRITED_")) {
+            problems.push(format!("env: {name} is set by the sink itself"));
+        }
+        for name in self.pass_env.iter().filter(|name| is_the_daemons_own(name)) {
+            problems.push(format!("pass_env: {name} is the daemon's own and is never passed on"));
+        }
+        problems
+    }
+
+    /// The daemon's variables that are passed on, whatever the list says of its own ones.
+    pub(super) fn passed(&self) -> impl Iterator<Item = &String> {
+        self.pass_env.iter().filter(|name| !is_the_daemons_own(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{AppId, Format};
+
+    fn problems(text: &str) -> Vec<String> {
+        let settings: Settings = toml::from_str(text).unwrap();
+        settings.check(&Context {
+            name: "run".to_owned(),
+            app: AppId(1),
+            format: Format::CloudEvents,
+            timeout: Duration::from_secs(1),
+        })
+    }
+
+    #[test]
+    fn faults_are_found_without_the_target() {
+        assert!(problems("command = ['/bin/true', '$x']").is_empty());
+        assert_eq!(problems("command = []").len(), 1);
+        let text = "command = ['true']\ndirectory = 'x'\npass_env = ['NOTIFY_SOCKET', 'PATH']\n\
+                    env = { 'A=B' = 'x', SPRITED_SINK = 'x' }";
+        assert_eq!(problems(text).len(), 5, "{:?}", problems(text));
+    }
+}

@@ -1,0 +1,263 @@
+//! The file that is written to: opened, locked, appended to, repaired.
+
+use std::fs::{File, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use nix::unistd::Gid;
+
+use super::recovery::Mark;
+use super::rotation::{identity, sync_folder};
+
+/// Why the file cannot be used. Names it and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LogError {
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{} is locked by another writer: give every sink of every daemon a file of its own, \
+         or stop the other one",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    #[error("{} is not a regular file: name one, or a new one", .0.display())]
+    NotAFile(PathBuf),
+    #[error(
+        "{} does not begin like a file of JSON lines and is left alone: name another, or move \
+         it away",
+        .0.display()
+    )]
+    Foreign(PathBuf),
+    #[error("{} changed under its name again and again while it was opened", .0.display())]
+    Restless(PathBuf),
+}
+
+/// Names the file and what was being done to it.
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LogError {
+    let path = path.to_owned();
+    move |source| LogError::Io { what, path, source }
+}
+
+/// What a new file gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ownership {
+    pub(super) mode: u32,
+    pub(super) group: Option<Gid>,
+}
+
+/// The open file. It is locked as long as this lives, and every line in it is whole, unless
+/// `torn_at` says otherwise.
+#[derive(Debug)]
+pub(super) struct Log {
+    path: PathBuf,
+    file: File,
+    identity: (u64, u64),
+    /// Where a failed write began that could not be taken back yet.
+    torn_at: Option<u64>,
+}
+
+/// A file may be moved away between opening and looking; not this often in a row.
+const ATTEMPTS: usize = 5;
+
+impl Log {
+    /// Opens the file, or makes it, for this writer alone.
+    pub(super) fn open(path: &Path, ownership: Ownership) -> Result<Self, LogError> {
+        for _ in 0..ATTEMPTS {
+            let file = match File::options().read(true).append(true).open(path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    match create(path, ownership) {
+                        Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                        created => created.map_err(failed("create", path))?,
+                    }
+                }
+                Err(error) => return Err(failed("open", path)(error)),
+            };
+            let about = file.metadata().map_err(failed("look at", path))?;
+            if !about.is_file() {
+                return Err(LogError::NotAFile(path.to_owned()));
+            }
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(LogError::Locked(path.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+            }
+            let log =
+                Self { path: path.to_owned(), file, identity: identity(&about), torn_at: None };
+            if log.is_at_its_path()? {
+                log.cut_partial_line()?;
+                return Ok(log);
+            }
+        }
+        Err(LogError::Restless(path.to_owned()))
+    }
+
+    /// Whether the file still has its name: another program may have rotated it.
+    pub(super) fn is_at_its_path(&self) -> Result<bool, LogError> {
+        match std::fs::metadata(&self.path) {
+            Ok(about) => Ok(identity(&about) == self.identity),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed("look at", &self.path)(error)),
+        }
+    }
+
+    /// Its length in bytes, asked anew: another program may have truncated it.
+    pub(super) fn len(&self) -> Result<u64, LogError> {
+        Ok(self.file.metadata().map_err(failed("look at", &self.path))?.len())
+    }
+
+    /// When it was made, as far as the file system knows.
+    pub(super) fn born(&self) -> Result<SystemTime, LogError> {
+        let about = self.file.metadata().map_err(failed("look at", &self.path))?;
+        about.created().or_else(|_| about.modified()).map_err(failed("look at", &self.path))
+    }
+
+    /// Appends what `fill` puts into the buffer each time it is called, until it puts nothing,
+    /// and syncs it. All of it then stands there, or nothing.
+    pub(super) fn append(&mut self, mut fill: impl FnMut(&mut Vec<u8>)) -> Result<Mark, LogError> {
+        self.repair()?;
+        let start = self.len()?;
+        let mut tail = Vec::new();
+        let mut write = || {
+            let mut lines = Vec::new();
+            loop {
+                lines.clear();
+                fill(&mut lines);
+                if lines.is_empty() {
+                    return self.file.sync_data();
+                }
+                (&self.file).write_all(&lines)?;
+                tail.extend_from_slice(&lines[lines.len().saturating_sub(Mark::TAIL)..]);
+                tail.drain(..tail.len().saturating_sub(Mark::TAIL));
+            }
+        };
+        if let Err(error) = write() {
+            self.torn_at = Some(start);
+            if let Err(error) = self.repair() {
+                tracing::warn!(%error, "a failed write cannot be taken back yet");
+            }
+            return Err(failed("write to", &self.path)(error));
+        }
+        Ok(Mark::new(self.identity.1, self.len()?, &tail))
+    }
+
+    /// Takes back what a failed write left. Does nothing where none did.
+    pub(super) fn repair(&mut self) -> Result<(), LogError> {
+        if let Some(good) = self.torn_at {
+            if self.len()? > good {
+                self.file
+                    .set_len(good)
+                    .map_err(failed("take back a failed write to", &self.path))?;
+            }
+            self.torn_at = None;
+        }
+        Ok(())
+    }
+
+    /// Makes everything in it and its name last.
+    pub(super) fn sync(&self) -> Result<(), LogError> {
+        self.file.sync_all().map_err(failed("sync", &self.path))?;
+        sync_folder(folder(&self.path)).map_err(failed("sync the folder of", &self.path))
+    }
+
+    /// Cuts off what stands after the last line end: the rest of a write that a crash ended.
+    fn cut_partial_line(&self) -> Result<(), LogError> {
+        let read = failed("read", &self.path);
+        let length = self.len()?;
+        let good = match whole_lines(&self.file, length) {
+            Ok(Some(good)) => good,
+            Ok(None) => return Err(LogError::Foreign(self.path.clone())),
+            Err(error) => return Err(read(error)),
+        };
+        if good < length {
+            self.file.set_len(good).map_err(failed("cut a partial line off", &self.path))?;
+            let (file, bytes) = (self.path.display(), length - good);
+            tracing::warn!(%file, bytes, "cut off a partial last line");
+        }
+        Ok(())
+    }
+}
+
+/// How many of the first `length` bytes are whole lines; `None` for a file of something else,
+/// of which no byte may be cut.
+fn whole_lines(file: &File, length: u64) -> io::Result<Option<u64>> {
+    let mut chunk = vec![0; 64 * 1024];
+    if length > 0 {
+        file.read_exact_at(&mut chunk[..1], 0)?;
+        // A crash of the machine can leave zeros where a line was being written.
+        if !matches!(chunk[0], b'{' | 0) {
+            return Ok(None);
+        }
+    }
+    let mut end = length;
+    while end > 0 {
+        let start = end.saturating_sub(chunk.len() as u64);
+        let part = &mut chunk[..usize::try_from(end - start).unwrap_or(usize::MAX)];
+        file.read_exact_at(part, start)?;
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(Some(start + at as u64 + 1));
+        }
+        end = start;
+    }
+    Ok(Some(0))
+}
+
+fn create(path: &Path, ownership: Ownership) -> io::Result<File> {
+    let file = File::options().read(true).append(true).create_new(true).mode(0o600).open(path)?;
+    nix::unistd::fchown(&file, None, ownership.group)?;
+    file.set_permissions(Permissions::from_mode(ownership.mode))?;
+    file.sync_all()?;
+    sync_folder(folder(path))?;
+    Ok(file)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const PLAIN: Ownership = Ownership { mode: 0o640, group: None };
+
+    #[test]
+    fn a_partial_last_line_is_cut_off_and_a_foreign_file_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let long = "x".repeat(200_000);
+        for (before, after) in [
+            (format!("{{}}\n{{\"half\":\"{long}"), "{}\n"),
+            (format!("{{\"half\":\"{long}"), ""),
+            ("{}\n\0\0\0".to_owned(), "{}\n"),
+            ("\0\0".to_owned(), ""),
+            ("{}\n{}\n".to_owned(), "{}\n{}\n"),
+            (String::new(), ""),
+        ] {
+            fs::write(&path, before).unwrap();
+            Log::open(&path, PLAIN).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), after);
+        }
+        fs::write(&path, "a,b\n1,2").unwrap();
+        assert!(matches!(Log::open(&path, PLAIN), Err(LogError::Foreign(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a,b\n1,2");
+        assert!(matches!(Log::open(folder.path(), PLAIN), Err(LogError::Io { .. })));
+        assert!(matches!(Log::open(Path::new("/dev/null"), PLAIN), Err(LogError::NotAFile(_))));
+    }
+
+    #[test]
+    fn a_second_writer_is_refused_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let first = Log::open(&path, PLAIN).unwrap();
+        let error = Log::open(&path, PLAIN).unwrap_err();
+        assert!(matches!(error, LogError::Locked(_)));
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        drop(first);
+        Log::open(&path, PLAIN).unwrap();
+    }
+}

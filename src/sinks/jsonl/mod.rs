@@ -1,0 +1,308 @@
+//! Events in a file, one line each, as safe as the disk.
+//!
+//! Owns the file: it is locked, synced after each batch, rotated, opened again when another
+//! program moved it away, and read back after a crash, so that no event stands there twice.
+//! The file is first touched when it is first used, so that `open` disturbs no other writer.
+
+mod log;
+mod recovery;
+mod rotation;
+mod settings;
+mod upkeep;
+
+use std::collections::HashSet;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use chrono::Utc;
+use nix::unistd::{AccessFlags, Group, access};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use self::log::{Log, LogError, Ownership, failed};
+use self::recovery::{Mark, Reading};
+use self::rotation::{Names, sync_folder};
+pub use self::settings::{Compress, Mode, Settings};
+use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
+use crate::event::Key;
+
+const MAX_BATCH: usize = 512;
+
+/// Where a batch is cut into several writes, in bytes, to bound the memory for its lines.
+const MAX_WRITE: usize = 4 * 1024 * 1024;
+
+/// How long a failed rotation is left alone; the file grows on meanwhile.
+const ROTATION_PAUSE: Duration = Duration::from_secs(60);
+
+/// The most events that are kept in mind while recovering; beyond it the files are read again
+/// for each part of what is pending.
+const MAX_HELD: usize = 1 << 20;
+
+/// Opens the sink. Touches no file.
+///
+/// # Errors
+/// When the system knows no such group.
+pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Jsonl> {
+    let settings = settings.clone();
+    let reading = Reading { format: context.format, app: context.app };
+    let sink = context.name.clone();
+    spawn_blocking(move || {
+        let group = settings.group.as_deref().map(|name| {
+            let group = Group::from_name(name).with_context(|| format!("group {name}"))?;
+            let group = group.with_context(|| format!("the group {name} does not exist"))?;
+            anyhow::Ok(group.gid)
+        });
+        let file = File {
+            sink,
+            names: Names::new(&settings.path),
+            ownership: Ownership { mode: settings.mode.0, group: group.transpose()? },
+            settings,
+            reading,
+            state: Mutex::default(),
+            upkeep_due: AtomicBool::new(true),
+            stop: AtomicBool::new(false),
+        };
+        Ok(Jsonl { file: Arc::new(file), upkeep: Mutex::default() })
+    })
+    .await?
+}
+
+/// The sink `jsonl`.
+#[derive(Debug)]
+pub struct Jsonl {
+    file: Arc<File>,
+    /// The task that tends to rotated files, at most one.
+    upkeep: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// All that is done on the runtime's threads for blocking work.
+#[derive(Debug)]
+struct File {
+    sink: String,
+    settings: Settings,
+    names: Names,
+    ownership: Ownership,
+    reading: Reading,
+    /// Locked by blocking work only.
+    state: Mutex<State>,
+    upkeep_due: AtomicBool,
+    stop: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    log: Option<Log>,
+    held: Held,
+    rotation_failed: Option<Instant>,
+}
+
+/// What was found in the files at the start.
+#[derive(Debug, Default)]
+enum Held {
+    #[default]
+    Unread,
+    All(HashSet<Key>),
+    TooMany,
+}
+
+impl File {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file under its name, opened again if it is not the one that was open.
+    fn current<'a>(&self, log: &'a mut Option<Log>) -> Result<&'a mut Log, LogError> {
+        if let Some(moved) = log
+            && !moved.is_at_its_path()?
+        {
+            tracing::info!(sink = self.sink, "the file was moved away; opening it anew");
+            if let Err(error) = moved.repair() {
+                tracing::warn!(sink = self.sink, %error, "it ends with a partial line");
+            }
+            *log = None;
+        }
+        match log {
+            Some(log) => Ok(log),
+            None => Ok(log.insert(Log::open(self.names.path(), self.ownership)?)),
+        }
+    }
+
+    fn append(&self, batch: &Batch) -> Result<Mark, LogError> {
+        let state = &mut *self.lock();
+        state.held = Held::Unread;
+        let log = self.current(&mut state.log)?;
+        log.repair()?;
+        let pausing = state.rotation_failed.is_some_and(|at| at.elapsed() < ROTATION_PAUSE);
+        if !pausing && self.is_full(log, batch)? {
+            match self.rotate(&mut state.log) {
+                Ok(()) => state.rotation_failed = None,
+                Err(error) => {
+                    tracing::warn!(sink = self.sink, %error, "cannot rotate; writing on");
+                    state.rotation_failed = Some(Instant::now());
+                }
+            }
+        }
+        let mut events = batch.events().iter();
+        self.current(&mut state.log)?.append(|lines| {
+            while lines.len() < MAX_WRITE
+                && let Some(event) = events.next()
+            {
+                event.render(self.reading.format, lines);
+                lines.push(b'\n');
+            }
+        })
+    }
+
+    /// Whether the file is to be rotated before it takes the batch.
+    fn is_full(&self, log: &Log, batch: &Batch) -> Result<bool, LogError> {
+        let length = log.len()?;
+        // An empty file stays, however old: rotating it would free nothing.
+        if length == 0 {
+            return Ok(false);
+        }
+        let incoming: usize = batch.events().iter().map(|event| event.body.len()).sum();
+        let too_large = self
+            .settings
+            .rotate_size
+            .is_some_and(|limit| length.saturating_add(incoming as u64) > limit.as_u64());
+        let too_old = match self.settings.rotate_age {
+            Some(limit) => log.born()?.elapsed().is_ok_and(|age| age >= limit),
+            None => false,
+        };
+        Ok(too_large || too_old)
+    }
+
+    fn rotate(&self, log: &mut Option<Log>) -> Result<(), LogError> {
+        let path = self.names.path();
+        let next = self.names.next(Utc::now()).map_err(failed("list the folder of", path))?;
+        fs::rename(path, &next).map_err(failed("rename", path))?;
+        // Opened anew at the next use; its lock goes with it.
+        *log = None;
+        sync_folder(self.names.folder()).map_err(failed("sync the folder of", path))?;
+        self.upkeep_due.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn recover(&self, since: Option<&str>, pending: &[Key]) -> Result<Vec<Key>, LogError> {
+        let state = &mut *self.lock();
+        let log = self.current(&mut state.log)?;
+        if matches!(state.held, Held::Unread) {
+            log.sync()?;
+            let mut held = HashSet::new();
+            recovery::scan(&self.names, since, self.reading, |key| {
+                if held.len() <= MAX_HELD {
+                    held.insert(key);
+                }
+            })?;
+            state.held = if held.len() <= MAX_HELD { Held::All(held) } else { Held::TooMany };
+        }
+        if let Held::All(held) = &state.held {
+            return Ok(pending.iter().filter(|key| held.contains(key)).copied().collect());
+        }
+        let asked: HashSet<&Key> = pending.iter().collect();
+        let mut held = HashSet::new();
+        recovery::scan(&self.names, since, self.reading, |key| {
+            if asked.contains(&key) {
+                held.insert(key);
+            }
+        })?;
+        Ok(held.into_iter().collect())
+    }
+
+    /// Looks at what is there and whether it could be written, without a lock and without
+    /// making the file, so that a daemon that runs is not disturbed.
+    fn probe(&self) -> anyhow::Result<()> {
+        let (path, folder) = (self.names.path(), self.names.folder());
+        match fs::metadata(path) {
+            Ok(about) if !about.is_file() => return Err(LogError::NotAFile(path.into()).into()),
+            Ok(_) => {
+                fs::File::options()
+                    .read(true)
+                    .append(true)
+                    .open(path)
+                    .with_context(|| format!("cannot open {}", path.display()))?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("look at", path)(error).into()),
+        }
+        // For making the file, rotating it and compressing it.
+        let about = fs::metadata(folder).with_context(|| {
+            format!("cannot look at the folder {}; it has to exist", folder.display())
+        })?;
+        anyhow::ensure!(about.is_dir(), "{} is not a folder", folder.display());
+        access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
+            .with_context(|| format!("may not make files in {}", folder.display()))
+    }
+
+    fn tend(&self) {
+        let (compress, keep) = (self.settings.compress, self.settings.keep);
+        if let Err(error) = upkeep::tend(&self.names, compress, keep, &self.stop) {
+            let folder = self.names.folder().display();
+            tracing::warn!(sink = self.sink, %error, %folder, "cannot tend to rotated files");
+        }
+    }
+}
+
+impl Jsonl {
+    async fn on_file<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&File) -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let file = Arc::clone(&self.file);
+        Ok(spawn_blocking(move || work(&file)).await?)
+    }
+
+    /// Starts the care for rotated files if there is any to do. While it is still at work on
+    /// an earlier rotation, the next delivery starts it again.
+    fn start_upkeep(&self) {
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = upkeep.as_ref().is_some_and(|task| !task.is_finished());
+        if !busy && self.file.upkeep_due.swap(false, Ordering::Relaxed) {
+            let file = Arc::clone(&self.file);
+            *upkeep = Some(spawn_blocking(move || file.tend()));
+        }
+    }
+}
+
+impl Drop for Jsonl {
+    fn drop(&mut self) {
+        self.file.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Sink for Jsonl {
+    async fn deliver(&self, batch: &Batch) -> Verdicts {
+        let events = batch.clone();
+        let written = self.on_file(move |file| file.append(&events)).await;
+        match written.map(|written| written.map_err(|error| error.to_string())) {
+            Ok(Ok(mark)) => {
+                self.start_upkeep();
+                batch.all(&Verdict::Delivered).with_mark(mark.to_string())
+            }
+            Ok(Err(error)) => batch.all(&Verdict::retry(error)),
+            Err(error) => batch.all(&Verdict::retry(format!("the write was lost: {error:#}"))),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { max_batch: MAX_BATCH, max_in_flight: 1 }
+    }
+
+    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<Vec<Key>> {
+        let (since, pending) = (since.map(str::to_owned), pending.to_vec());
+        Ok(self.on_file(move |file| file.recover(since.as_deref(), &pending)).await??)
+    }
+
+    async fn reopen(&self) -> anyhow::Result<()> {
+        self.on_file(|file| file.current(&mut file.lock().log).map(drop)).await??;
+        Ok(())
+    }
+
+    async fn probe(&self) -> anyhow::Result<()> {
+        self.on_file(File::probe).await?
+    }
+}

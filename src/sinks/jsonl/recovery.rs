@@ -1,0 +1,271 @@
+//! Which events stand in the files already: what a crash kept from being recorded.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::str::FromStr;
+
+use chrono::DateTime;
+use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest as _, Sha256};
+
+use super::log::{LogError, failed};
+use super::rotation::Names;
+use crate::event::{self, AppId, Format, Key};
+
+/// How an envelope written by [`event::Event::render`] begins; the key follows.
+const ENVELOPE: &[u8] = br#"{"specversion":"1.0","id":""#;
+const KEY_LEN: usize = 32;
+
+/// The longest line that is read to find out its event in the format `callback`, in bytes. An
+/// event beyond it counts as not there and is repeated.
+const MAX_LINE: usize = 16 * 1024 * 1024;
+
+/// A place in a file up to which everything is recorded: the file, the offset, and what stood
+/// right before it, because a new file can get the number of a deleted one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    inode: u64,
+    offset: u64,
+    tail_len: usize,
+    tail: u32,
+}
+
+impl Mark {
+    /// How many bytes before the offset a mark remembers, by their hash.
+    pub(super) const TAIL: usize = 256;
+
+    /// The mark at `offset`, right after `tail`.
+    pub(super) fn new(inode: u64, offset: u64, tail: &[u8]) -> Self {
+        Self { inode, offset, tail_len: tail.len(), tail: hash(tail) }
+    }
+
+    /// Reads on to the mark. Whether it was made in what `file` holds; if not, the position
+    /// afterwards is any.
+    fn seek(&self, file: &mut Lines) -> io::Result<bool> {
+        let Some(before) = self.offset.checked_sub(self.tail_len as u64) else { return Ok(false) };
+        file.skip(before)?;
+        let mut tail = Vec::with_capacity(self.tail_len);
+        file.reader().take(self.tail_len as u64).read_to_end(&mut tail)?;
+        Ok(tail.len() == self.tail_len && hash(&tail) == self.tail)
+    }
+}
+
+fn hash(bytes: &[u8]) -> u32 {
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(4).fold(0, |hash, byte| hash << 8 | u32::from(*byte))
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}:{:08x}", self.inode, self.offset, self.tail_len, self.tail)
+    }
+}
+
+impl FromStr for Mark {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split(':');
+        let mut next = || parts.next().ok_or(());
+        let mark = Self {
+            inode: next()?.parse().map_err(drop)?,
+            offset: next()?.parse().map_err(drop)?,
+            tail_len: next()?.parse().map_err(drop)?,
+            tail: u32::from_str_radix(next()?, 16).map_err(drop)?,
+        };
+        let fits = mark.tail_len <= Self::TAIL && parts.next().is_none();
+        fits.then_some(mark).ok_or(())
+    }
+}
+
+/// How the event of a line is found out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    pub(super) format: Format,
+    pub(super) app: AppId,
+}
+
+impl Reading {
+    /// How much of a line it takes, in bytes.
+    fn max_line(self) -> usize {
+        match self.format {
+            Format::CloudEvents => ENVELOPE.len() + KEY_LEN,
+            Format::Callback => MAX_LINE,
+        }
+    }
+
+    /// The key of the event on a line, of which no more than [`Self::max_line`] is given.
+    fn key(self, line: &[u8]) -> Option<Key> {
+        if let Some(rest) = line.strip_prefix(ENVELOPE) {
+            return std::str::from_utf8(rest.get(..KEY_LEN)?).ok()?.parse().ok();
+        }
+        // The content alone names its event, together with the application.
+        let text = std::str::from_utf8(line).ok().filter(|_| self.format == Format::Callback)?;
+        let is_json = serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
+        is_json.then(|| event::read(self.app, text, false, DateTime::UNIX_EPOCH).event.key)
+    }
+}
+
+/// Calls `found` with the event of each line that stands after the mark, in all files there
+/// are. A mark that is in none of them, or none at all, means all lines: what is found too
+/// much does no harm.
+///
+/// # Errors
+/// When a file cannot be read. One that is damaged holds nothing from there on.
+pub(super) fn scan(
+    names: &Names,
+    since: Option<&str>,
+    reading: Reading,
+    mut found: impl FnMut(Key),
+) -> Result<(), LogError> {
+    let mut files: Vec<_> = names
+        .earlier()
+        .map_err(failed("list the folder of", names.path()))?
+        .into_iter()
+        .map(|earlier| (earlier.path, earlier.gzip))
+        .collect();
+    files.push((names.path().to_owned(), false));
+    let mut start = None;
+    if let Some(mark) = since.and_then(|mark| mark.parse::<Mark>().ok()) {
+        // The newest first: it is where the mark stands in all but a crash amid a rotation.
+        for (at, (path, gzip)) in files.iter().enumerate().rev() {
+            let file = Lines::open(path, *gzip).map_err(failed("read", path))?;
+            let Some(mut file) = file.filter(|file| file.inode == Some(mark.inode)) else {
+                continue;
+            };
+            if tolerate(mark.seek(&mut file), path)?.unwrap_or(false) {
+                tolerate(file.each(reading, &mut found), path)?;
+                start = Some(at + 1);
+                break;
+            }
+        }
+    }
+    if since.is_some() && start.is_none() {
+        let (file, files) = (names.path().display(), files.len());
+        tracing::warn!(%file, files, "the last recorded place is in no file; reading them all");
+    }
+    for (path, gzip) in &files[start.unwrap_or(0)..] {
+        if let Some(mut file) = Lines::open(path, *gzip).map_err(failed("read", path))? {
+            tolerate(file.each(reading, &mut found), path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Damage inside a compressed file is told and passed over: it must not stop the deliveries.
+fn tolerate<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, LogError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof
+            ) =>
+        {
+            tracing::warn!(%error, file = %path.display(), "a rotated file is damaged");
+            Ok(None)
+        }
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// A file of lines, compressed or not.
+struct Lines {
+    content: Content,
+    /// The number of the file in which its lines were written, if that is known.
+    inode: Option<u64>,
+}
+
+enum Content {
+    Plain(BufReader<File>),
+    Gzip(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),
+}
+
+impl Lines {
+    /// Opens the file and makes sure that what is read is on disk; `None` if it is gone.
+    fn open(path: &Path, gzip: bool) -> io::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        file.sync_all()?;
+        let inode = file.metadata()?.ino();
+        let plain = BufReader::new(file);
+        if !gzip {
+            return Ok(Some(Self { content: Content::Plain(plain), inode: Some(inode) }));
+        }
+        let decoder = MultiGzDecoder::new(plain);
+        let comment = decoder.header().and_then(|header| header.comment());
+        let inode = comment.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        Ok(Some(Self { content: Content::Gzip(Box::new(BufReader::new(decoder))), inode }))
+    }
+
+    fn reader(&mut self) -> &mut dyn BufRead {
+        match &mut self.content {
+            Content::Plain(reader) => reader,
+            Content::Gzip(reader) => reader,
+        }
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        match &mut self.content {
+            Content::Plain(reader) => reader.seek(SeekFrom::Start(bytes)).map(drop),
+            Content::Gzip(reader) => io::copy(&mut reader.take(bytes), &mut io::sink()).map(drop),
+        }
+    }
+
+    /// Calls `found` for each whole line from here on. Keeps no more of a line than is needed.
+    fn each(&mut self, reading: Reading, found: &mut impl FnMut(Key)) -> io::Result<()> {
+        let reader = self.reader();
+        let mut line = Vec::new();
+        loop {
+            let chunk = match reader.fill_buf() {
+                Ok([]) => return Ok(()),
+                Ok(chunk) => chunk,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let part = &chunk[..end.unwrap_or(chunk.len())];
+            let room = reading.max_line().saturating_sub(line.len());
+            line.extend_from_slice(&part[..part.len().min(room)]);
+            let used = end.map_or(chunk.len(), |end| end + 1);
+            if end.is_some() {
+                if let Some(key) = reading.key(&line) {
+                    found(key);
+                }
+                line.clear();
+            }
+            reader.consume(used);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_text_and_back() {
+        let mark = Mark::new(u64::MAX, 12, b"{}\n");
+        assert_eq!(mark.to_string().parse(), Ok(mark));
+        for text in ["", "1:2", "1:2:3:4:5", "1:2:999:00000000", "x:2:3:00000000", "1:-2:3:0"] {
+            assert_eq!(text.parse::<Mark>(), Err(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_key_is_read_from_the_beginning_of_an_envelope() {
+        let reading = Reading { format: Format::CloudEvents, app: AppId(1) };
+        let key = Key::from_bytes([0xab; 16]);
+        let line = format!(r#"{{"specversion":"1.0","id":"{key}","x":"\n"}}"#);
+        assert_eq!(reading.key(&line.as_bytes()[..reading.max_line()]), Some(key));
+        for line in ["", "{}", r#"{"specversion":"1.0","id":"abc"}"#, "\u{fffd}"] {
+            assert_eq!(reading.key(line.as_bytes()), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Settings of the sink `jsonl`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::sinks::Context;
+
+/// Settings of the sink `jsonl`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The file, by its absolute path. Its folder has to exist.
+    pub path: PathBuf,
+    /// The permissions of files it creates, in octal. Default `"0640"`.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The group of files it creates, by name. Default: the process's own.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// A file that would grow beyond this is rotated first. Off by default.
+    #[serde(default)]
+    pub rotate_size: Option<ByteSize>,
+    /// A file older than this is rotated before it is next written to. Off by default.
+    #[serde(default, with = "humantime_serde")]
+    pub rotate_age: Option<Duration>,
+    /// How many rotated files are kept; older ones are deleted. Default: all.
+    #[serde(default)]
+    pub keep: Option<usize>,
+    /// What becomes of a rotated file. Default `none`.
+    #[serde(default)]
+    pub compress: Compress,
+}
+
+/// What becomes of a rotated file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compress {
+    /// It stays as it is.
+    #[default]
+    None,
+    /// It is compressed beside the deliveries.
+    Gzip,
+}
+
+/// A file's permissions: 9 bits, of which the owner's for reading and writing are always set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self(0o640)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u32::from_str_radix(&text, 8)
+            .ok()
+            .filter(|mode| mode & !0o777 == 0 && mode & 0o600 == 0o600 && !text.starts_with('+'))
+            .map(Self)
+            .ok_or_else(|| {
+                de::Error::custom(
+                    "the mode must be three or four octal digits like \"0640\", \
+                     with reading and writing for the owner",
+                )
+            })
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self, _: &Context) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.path.is_absolute() {
+            problems.push(format!("path: {:?} must be an absolute path", self.path));
+        }
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        if name.is_none() || self.path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            problems.push(format!("path: {:?} does not name a file", self.path));
+        }
+        if self.rotate_size.is_some_and(|size| size.as_u64() == 0) {
+            problems.push("rotate_size must be more than 0; leave it out to turn it off".into());
+        }
+        if self.rotate_age.is_some_and(|age| age.is_zero()) {
+            problems.push("rotate_age must be more than 0s; leave it out to turn it off".into());
+        }
+        if self.rotate_size.is_none() && self.rotate_age.is_none() {
+            if self.keep.is_some() {
+                problems.push("keep has no effect without rotate_size or rotate_age".into());
+            }
+            if self.compress != Compress::None {
+                problems.push("compress has no effect without rotate_size or rotate_age".into());
+            }
+        }
+        if self.keep == Some(0) {
+            problems.push("keep must be at least 1; leave it out to keep all".into());
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{AppId, Format};
+
+    fn problems(text: &str) -> Vec<String> {
+        let settings: Settings = toml::from_str(text).unwrap();
+        settings.check(&Context {
+            name: "file".to_owned(),
+            app: AppId(1),
+            format: Format::CloudEvents,
+            timeout: Duration::from_secs(1),
+        })
+    }
+
+    #[test]
+    fn values_carry_their_units() {
+        let text = "path = '/x/y.jsonl'\nmode = '0600'\nrotate_size = '64MiB'\n\
+                    rotate_age = '1h'\nkeep = 3\ncompress = 'gzip'";
+        let settings: Settings = toml::from_str(text).unwrap();
+        assert_eq!(settings.mode, Mode(0o600));
+        assert_eq!(settings.rotate_size, Some(ByteSize::mib(64)));
+        assert_eq!(settings.rotate_age, Some(Duration::from_secs(3600)));
+        assert!(problems(text).is_empty());
+        for mode in ["'644x'", "'1777'", "'0444'", "''", "'+644'", "420"] {
+            assert!(toml::from_str::<Settings>(&format!("path = '/x'\nmode = {mode}")).is_err());
+        }
+    }
+
+    #[test]
+    fn faults_are_found_without_the_target() {
+        assert_eq!(problems("path = 'x.jsonl'").len(), 1);
+        assert_eq!(problems("path = '/x/'").len(), 1);
+        assert_eq!(problems("path = '/x'\nkeep = 2\ncompress = 'gzip'").len(), 2);
+        assert_eq!(problems("path = '/x'\nkeep = 0\nrotate_size = 0\nrotate_age = '0s'").len(), 3);
+    }
+}

@@ -1,0 +1,145 @@
+//! The list of sinks.
+//!
+//! Owns what the configuration has to know of a kind of sink: its name, its keys, how its
+//! settings are read ([`Kind`]) and what then stands ready to be opened ([`Plan`]).
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, Visitor, value::Error as ValueError};
+use serde::forward_to_deserialize_any;
+
+use super::{Context, Sink, exec, jsonl, stdout, webhook};
+
+/// A kind of sink: what the `type` of a `[[sinks]]` entry names.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// The name `type` has for it.
+    pub name: &'static str,
+    /// What it does, in one line for the operator.
+    pub about: &'static str,
+    /// The keys of its settings, beside those that every sink has.
+    pub keys: fn() -> &'static [&'static str],
+    /// Reads its settings from the `[[sinks]]` entry without the keys that every sink has.
+    /// Fails on unknown keys and wrong types; the error keeps its place in the file where the
+    /// deserializer knows it.
+    pub parse: fn(toml::de::Deserializer<'_>) -> Result<Plan, toml::de::Error>,
+}
+
+impl Kind {
+    /// The kind of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.name == name)
+    }
+}
+
+macro_rules! kinds {
+    ($($name:literal $variant:ident($module:ident) $about:literal;)+) => {
+        /// Every kind of sink.
+        pub const KINDS: &[Kind] = &[$(Kind {
+            name: $name,
+            about: $about,
+            keys: keys::<$module::Settings>,
+            parse: |table| $module::Settings::deserialize(table).map(Plan::$variant),
+        }),+];
+
+        /// The settings of one sink, read and ready to be opened. Two that are equal open the
+        /// same sink, unless a secret they refer to has changed in its place.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Plan {
+            $(#[doc = $about] $variant($module::Settings),)+
+        }
+
+        impl Plan {
+            /// The name of its kind.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)+
+                }
+            }
+
+            /// What is wrong with the settings, as far as it shows without touching the target:
+            /// one line for each fault, none if all is well.
+            #[must_use]
+            pub fn check(&self, context: &Context) -> Vec<String> {
+                match self {
+                    $(Self::$variant(settings) => settings.check(context),)+
+                }
+            }
+
+            /// Makes the sink. Touches no target yet: that is for the first use of it.
+            ///
+            /// # Errors
+            /// When a secret cannot be read or the system lacks something the settings name.
+            pub async fn open(&self, context: &Context) -> anyhow::Result<Arc<dyn Sink>> {
+                Ok(match self {
+                    $(Self::$variant(settings) => Arc::new($module::open(settings, context).await?),)+
+                })
+            }
+        }
+    };
+}
+
+kinds! {
+    "stdout" Stdout(stdout) "One line per event on standard output.";
+    "jsonl" Jsonl(jsonl) "One line per event in a file that is synced, rotated and never repeats an event.";
+    "webhook" Webhook(webhook) "A signed HTTP POST per event (Standard Webhooks).";
+    "exec" Exec(exec) "A program run per event, with the event on its standard input.";
+}
+
+/// The field names of a settings struct, as serde knows them.
+fn keys<'de, S: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut keys: &'static [&'static str] = &[];
+    // Always an error: the fields are asked for, no value is ever given.
+    drop(S::deserialize(FieldNames(&mut keys)));
+    keys
+}
+
+struct FieldNames<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for FieldNames<'_> {
+    type Error = ValueError;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, ValueError> {
+        *self.0 = fields;
+        Err(ValueError::custom("only the names were asked for"))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ValueError> {
+        Err(ValueError::custom("not a struct"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        option unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier
+        ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_names_its_keys_and_refuses_others() {
+        for kind in KINDS {
+            assert!(!kind.about.contains('\n') && kind.about.ends_with('.'), "{}", kind.name);
+            assert_eq!(Kind::named(kind.name).unwrap().name, kind.name);
+            let text = "no_such_key = 1";
+            let table = toml::de::Deserializer::parse(text).unwrap();
+            let error = (kind.parse)(table).unwrap_err();
+            assert!(error.message().contains("no_such_key"), "{}: {error}", kind.name);
+            assert_eq!(error.span(), Some(0..11), "{}", kind.name);
+        }
+        assert!((Kind::named("jsonl").unwrap().keys)().contains(&"rotate_size"));
+        assert!((Kind::named("webhook").unwrap().keys)().contains(&"previous_secret"));
+        assert!(Kind::named("nowhere").is_none());
+    }
+}

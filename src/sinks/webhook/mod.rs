@@ -1,0 +1,239 @@
+//! Events as signed HTTP requests, one each, after Standard Webhooks.
+//!
+//! Owns the client, the signatures and the table of what a receiver's status means. Only 2xx is
+//! delivered; a redirect is not followed. No URL, header or secret ever stands in an error.
+
+mod settings;
+mod signature;
+mod status;
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, redirect};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use self::settings::Credentials;
+pub use self::settings::{Settings, Target};
+use self::status::Meaning;
+use super::excerpt::{End, excerpt};
+use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
+use crate::event::Event;
+
+/// The longest that making a connection may take; the sink's timeout if that is shorter.
+const MAX_CONNECT: Duration = Duration::from_secs(5);
+
+/// Idle connections are given up before the usual receiver would close them under a request.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How much of an answer's body is read, in bytes, and for how long. What it says changes
+/// nothing; reading it to its end lets the connection be used again.
+const MAX_ANSWER: usize = 64 * 1024;
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// Opens the sink: reads its secrets and makes the client. Connects to nothing.
+///
+/// # Errors
+/// When a secret cannot be read or the system's certificates cannot be loaded.
+pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Webhook> {
+    if settings.url.is_in_the_open() {
+        tracing::warn!(
+            sink = context.name,
+            to = settings.url.origin(),
+            "the webhook is plain http: events can be read and changed on the way"
+        );
+    }
+    let (settings, context) = (Arc::new(settings.clone()), context.clone());
+    // Both the secrets and the system's certificates are files.
+    spawn_blocking(move || {
+        let credentials = Credentials::read(&settings)?;
+        let client = client(&settings, &context)?;
+        Ok(Webhook { settings, context, client, credentials: Mutex::new(Arc::new(credentials)) })
+    })
+    .await?
+}
+
+fn client(settings: &Settings, context: &Context) -> anyhow::Result<Client> {
+    // Refused when the process has one already, and that one is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::builder()
+        .user_agent(concat!("sprited/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .gzip(false)
+        .timeout(context.timeout)
+        .connect_timeout(MAX_CONNECT.min(context.timeout))
+        .pool_max_idle_per_host(settings.max_in_flight.get())
+        .pool_idle_timeout(IDLE)
+        .build()
+        .map_err(|error| anyhow::anyhow!(describe(error)))
+        .context("cannot make the HTTP client")
+}
+
+/// The sink `webhook`.
+#[derive(Debug)]
+pub struct Webhook {
+    settings: Arc<Settings>,
+    context: Context,
+    client: Client,
+    credentials: Mutex<Arc<Credentials>>,
+}
+
+impl Webhook {
+    fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the secrets again; those in use stay when that fails.
+    async fn renew(&self) -> anyhow::Result<()> {
+        if self.settings.has_external_secrets() {
+            let settings = Arc::clone(&self.settings);
+            let fresh = spawn_blocking(move || Credentials::read(&settings)).await??;
+            *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+        }
+        Ok(())
+    }
+
+    async fn post(&self, event: &Event) -> Verdict {
+        let credentials = self.credentials();
+        let mut body = Vec::new();
+        event.render(self.context.format, &mut body);
+        let id = event.key.to_string();
+        let timestamp = chrono::Utc::now().timestamp();
+        let mut request = self
+            .client
+            .post(self.settings.url.url().clone())
+            .headers(credentials.headers.clone())
+            .header(CONTENT_TYPE, self.context.format.content_type())
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", timestamp);
+        if let Some(signature) = signature::header(&credentials.keys, &id, timestamp, &body) {
+            request = request.header("webhook-signature", signature);
+        }
+        match request.body(body).send().await {
+            Ok(response) => self.judge(response, &credentials).await,
+            Err(error) => Verdict::retry(format!(
+                "no answer from {}: {}",
+                self.settings.url.origin(),
+                describe(error)
+            )),
+        }
+    }
+
+    async fn judge(&self, response: Response, credentials: &Credentials) -> Verdict {
+        let status = response.status();
+        let meaning = status::meaning(status.as_u16());
+        let after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| status::retry_after(value, chrono::Utc::now()));
+        let answer = read_some(response).await;
+        let hint = match meaning {
+            Meaning::Delivered => return Verdict::Delivered,
+            Meaning::Retry(hint) | Meaning::Reject(hint) => hint,
+        };
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            && let Err(error) = self.renew().await
+        {
+            let error = format!("{error:#}");
+            tracing::warn!(sink = self.context.name, error, "cannot read the secrets again");
+        }
+        let mut error = format!("{} answered {status}", self.settings.url.origin());
+        if !hint.is_empty() {
+            error = format!("{error} ({hint})");
+        }
+        let said = excerpt(&answer, End::First, &credentials.hidden);
+        if !said.is_empty() {
+            error = format!("{error}: {said}");
+        }
+        match meaning {
+            Meaning::Reject(_) => Verdict::Reject(error),
+            _ => Verdict::Retry { error, after },
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Webhook {
+    async fn deliver(&self, batch: &Batch) -> Verdicts {
+        let mut verdicts = Vec::with_capacity(batch.events().len());
+        for event in batch.events() {
+            verdicts.push(self.post(event).await);
+        }
+        let mut verdicts = verdicts.into_iter();
+        batch.each(|_| verdicts.next().expect("one was pushed for each event of the batch"))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { max_batch: 1, max_in_flight: self.settings.max_in_flight.get() }
+    }
+
+    async fn reopen(&self) -> anyhow::Result<()> {
+        self.renew().await
+    }
+
+    /// Asks with HEAD, which carries no event. Receivers that take POST alone refuse it in many
+    /// ways; all of them show that somebody is there.
+    async fn probe(&self) -> anyhow::Result<()> {
+        let credentials = self.credentials();
+        let request = self.client.head(self.settings.url.url().clone());
+        let answer = request.headers(credentials.headers.clone()).send().await;
+        let origin = self.settings.url.origin();
+        let status = answer
+            .map_err(|error| anyhow::anyhow!("no answer from {origin}: {}", describe(error)))?
+            .status();
+        if matches!(status.as_u16(), 407 | 502..=504) {
+            anyhow::bail!("{origin} cannot be reached through what stands before it: {status}");
+        }
+        if status.is_redirection() {
+            anyhow::bail!("{origin} answered {status}: configure the final URL");
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of the body. What cannot be read in time is left.
+async fn read_some(mut response: Response) -> Vec<u8> {
+    let mut answer = Vec::new();
+    let reading = async {
+        while answer.len() < MAX_ANSWER
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            let room = MAX_ANSWER - answer.len();
+            answer.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+    };
+    // The status has said all that matters; a slow body is not a failure.
+    drop(timeout(ANSWER_TIME, reading).await);
+    answer
+}
+
+/// What went wrong, with its causes and without the URL.
+fn describe(error: reqwest::Error) -> String {
+    let kind = match &error {
+        e if e.is_timeout() && e.is_connect() => "no connection in time",
+        e if e.is_timeout() => "no answer in time",
+        e if e.is_connect() => "cannot connect",
+        e if e.is_builder() => "cannot make the request",
+        _ => "the connection failed",
+    };
+    let error = error.without_url();
+    let mut text = kind.to_owned();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        // Some layers only repeat what the one below them says.
+        if error.source().is_none_or(|below| !message.contains(&below.to_string())) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,204 @@
+//! Settings of the sink `webhook`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Deserializer, de};
+
+use super::signature::SigningKey;
+use crate::secret::{Secret, SecretRef};
+use crate::sinks::Context;
+
+/// Settings of the sink `webhook`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where to post, http or https. Redirects are not followed.
+    pub url: Target,
+    /// The secret that signs: `whsec_` and Base64, or any other text. Unsigned without.
+    #[serde(default)]
+    pub secret: Option<SecretRef>,
+    /// A second secret that signs as well, while receivers change from it to `secret`.
+    #[serde(default)]
+    pub previous_secret: Option<SecretRef>,
+    /// Further headers; their values are secrets. None by default.
+    #[serde(default)]
+    pub headers: BTreeMap<String, SecretRef>,
+    /// Requests at once. Default 8.
+    #[serde(default = "default_max_in_flight")]
+    pub max_in_flight: NonZeroUsize,
+}
+
+const fn default_max_in_flight() -> NonZeroUsize {
+    NonZeroUsize::new(8).expect("8 is not zero")
+}
+
+/// Headers that the sink or the connection sets.
+fn is_reserved(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("webhook-")
+        || matches!(
+            name,
+            "connection" | "content-length" | "content-type" | "host" | "transfer-encoding"
+        )
+}
+
+impl Settings {
+    pub(crate) fn check(&self, context: &Context) -> Vec<String> {
+        let mut problems = Vec::new();
+        if context.timeout.is_zero() {
+            problems.push("timeout must be longer than 0s".to_owned());
+        }
+        if self.previous_secret.is_some() && self.secret.is_none() {
+            problems.push("previous_secret stands beside secret, not alone".to_owned());
+        }
+        for name in self.headers.keys() {
+            match HeaderName::try_from(name.as_str()) {
+                Err(_) => problems.push(format!("headers: {name:?} cannot be a header's name")),
+                Ok(header) if is_reserved(&header) => {
+                    problems.push(format!("headers: {name} is set by the sink itself"));
+                }
+                Ok(_) => {}
+            }
+        }
+        problems
+    }
+
+    pub(super) fn has_external_secrets(&self) -> bool {
+        let secrets = [&self.secret, &self.previous_secret].into_iter().flatten();
+        secrets.chain(self.headers.values()).any(SecretRef::is_external)
+    }
+}
+
+/// The URL of a webhook. `Debug` shows its origin alone: user, path and query may hold secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target(Url);
+
+impl Target {
+    pub(super) fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Scheme, host and port.
+    pub(super) fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
+    /// Whether what is sent can be read on the way.
+    pub(super) fn is_in_the_open(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let loopback = host == "localhost"
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        self.0.scheme() == "http" && !loopback
+    }
+
+    /// Its parts that must not show up in an error, should a receiver echo them.
+    fn secrets(&self) -> impl Iterator<Item = Secret> {
+        let parts = [self.0.password(), self.0.query()];
+        parts.into_iter().flatten().map(Secret::from)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin())
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The text itself stays out of the errors: it may hold a password.
+        let text = String::deserialize(deserializer)?;
+        let url = Url::parse(&text)
+            .map_err(|e| de::Error::custom(format_args!("the url is not one: {e}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(de::Error::custom("the url must begin with https:// or http://"));
+        }
+        Ok(Self(url))
+    }
+}
+
+/// All that proves to the receiver who sends, as read at one moment.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    pub(super) keys: Vec<SigningKey>,
+    pub(super) headers: HeaderMap,
+    /// What must not show up in an error, should a receiver echo it.
+    pub(super) hidden: Vec<Secret>,
+}
+
+impl Credentials {
+    /// Reads every secret. Blocks on the files they stand in.
+    pub(super) fn read(settings: &Settings) -> anyhow::Result<Self> {
+        let mut hidden: Vec<Secret> = settings.url.secrets().collect();
+        let mut keys = Vec::new();
+        for secret in [&settings.secret, &settings.previous_secret].into_iter().flatten() {
+            let secret = secret.resolve()?;
+            keys.push(SigningKey::new(&secret)?);
+            hidden.push(secret);
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &settings.headers {
+            let secret = value.resolve()?;
+            let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| {
+                anyhow::anyhow!("the value of the header {name} holds what no header can hold")
+            })?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::try_from(name.as_str())?, value);
+            hidden.push(secret);
+        }
+        Ok(Self { keys, headers, hidden })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{AppId, Format};
+
+    fn problems(text: &str) -> Vec<String> {
+        let settings: Settings = toml::from_str(text).unwrap();
+        settings.check(&Context {
+            name: "hook".to_owned(),
+            app: AppId(1),
+            format: Format::CloudEvents,
+            timeout: Duration::from_secs(1),
+        })
+    }
+
+    #[test]
+    fn faults_are_found_without_the_target() {
+        assert_eq!(problems("url = 'https://x/'\nheaders = { Authorization = 'a' }").len(), 0);
+        let text = "url = 'https://x/'\nprevious_secret = 'a'\n\
+                    headers = { 'Webhook-Id' = 'a', 'a b' = 'a', Host = 'a' }";
+        assert_eq!(problems(text).len(), 4, "{:?}", problems(text));
+    }
+
+    #[test]
+    fn nothing_shows_the_secrets_of_a_url() {
+        let text = "url = 'https://me:hunter2@example.com/hunter2?key=hunter2'\nsecret = 'hunter2'";
+        let settings: Settings = toml::from_str(text).unwrap();
+        let shown = format!("{settings:?} {:?}", Credentials::read(&settings).unwrap());
+        assert!(shown.contains("https://example.com") && !shown.contains("hunter2"), "{shown}");
+        for url in ["hunter2", "ftp://hunter2@x/", "http://"] {
+            let error = toml::from_str::<Settings>(&format!("url = '{url}'")).unwrap_err();
+            assert!(!error.message().contains("hunter2"), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn plain_http_is_in_the_open_unless_it_stays_here() {
+        let open = |url| toml::from_str::<Settings>(&format!("url = '{url}'")).unwrap().url;
+        assert!(open("http://example.com/").is_in_the_open());
+        for url in
+            ["https://example.com/", "http://127.0.0.1:1/", "http://[::1]/", "http://localhost/"]
+        {
+            assert!(!open(url).is_in_the_open(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a sink receives.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sprited::event::{AppId, Event, Format, read};
+
+use super::{APP, LEGACY_SAMPLE, SAMPLES, UNKNOWN_SAMPLE, event, pulled, stored_again, value};
+use crate::support::data;
+
+/// The example of the documents, as the queue hands it out.
+const EXAMPLE: &str = r#"{
+    "EventHandle":"EventHandle.N",
+    "EventType":"CreateImageSpriteComplete",
+    "FileUploadEvent":null,
+    "EditMediaComplete":null,
+    "CreateImageSpriteCompleteEvent":{
+        "ErrCode":0,
+        "Message":"",
+        "TaskId":"CreateImageSprite-1edb7eb88a599d05abe451cfc541cfbd",
+        "FileId":"14508071098244929440",
+        "Definition":10,
+        "TotalCount":106,
+        "ImageSpriteUrlSet":[
+            "http://125676836723.vod2.myqcloud.com/xxx/xxx/1.png",
+            "http://125676836723.vod2.myqcloud.com/xxx/xxx/2.png"
+        ],
+        "WebVttUrl":"http://125676836723.vod2.myqcloud.com/xxx/xxx/xxx.vtt"
+    }
+}"#;
+
+const EXAMPLE_BODY: &str = concat!(
+    r#"{"EventType":"CreateImageSpriteComplete","FileUploadEvent":null,"EditMediaComplete":null,"#,
+    r#""CreateImageSpriteCompleteEvent":{"ErrCode":0,"Message":"","#,
+    r#""TaskId":"CreateImageSprite-1edb7eb88a599d05abe451cfc541cfbd","#,
+    r#""FileId":"14508071098244929440","Definition":10,"TotalCount":106,"#,
+    r#""ImageSpriteUrlSet":["http://125676836723.vod2.myqcloud.com/xxx/xxx/1.png","#,
+    r#""http://125676836723.vod2.myqcloud.com/xxx/xxx/2.png"],"#,
+    r#""WebVttUrl":"http://125676836723.vod2.myqcloud.com/xxx/xxx/xxx.vtt"}}"#,
+);
+
+/// Key and sprite id are part of what is stored and sent: they may never change.
+const EXAMPLE_ENVELOPE: &str = concat!(
+    r#"{"specversion":"1.0","id":"7b6fcf25ccdc05e326af032112ac9b3b","#,
+    r#""source":"/tencentcloud/vod/1500012345","#,
+    r#""type":"com.tencentcloud.vod.CreateImageSpriteComplete","#,
+    r#""subject":"14508071098244929440","time":"2025-01-01T00:02:03.456Z","#,
+    r#""datacontenttype":"application/json","data":{"sprites":["#,
+    r#"{"id":"ccb2ae76d4594c559ab244064979350d","#,
+    r#""task_id":"CreateImageSprite-1edb7eb88a599d05abe451cfc541cfbd","#,
+    r#""file_id":"14508071098244929440","definition":10,"status":"success","error":null,"#,
+    r#""tile_count":106,"tile_width":null,"tile_height":null,"#,
+    r#""sheets":["http://125676836723.vod2.myqcloud.com/xxx/xxx/1.png","#,
+    r#""http://125676836723.vod2.myqcloud.com/xxx/xxx/2.png"],"#,
+    r#""vtt_url":"http://125676836723.vod2.myqcloud.com/xxx/xxx/xxx.vtt"}],"event":"#,
+);
+
+fn rendered(event: &Event, format: Format) -> String {
+    let mut out = Vec::new();
+    event.render(format, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn envelope(event: &Event) -> String {
+    rendered(event, Format::CloudEvents)
+}
+
+#[test]
+fn the_envelope_of_the_example_is_exactly_this() {
+    assert_eq!(envelope(&event(EXAMPLE)), format!("{EXAMPLE_ENVELOPE}{EXAMPLE_BODY}}}}}"));
+}
+
+#[test]
+fn the_callback_is_the_body() {
+    assert_eq!(rendered(&event(EXAMPLE), Format::Callback), EXAMPLE_BODY);
+}
+
+#[test]
+fn formats_have_names_and_media_types() {
+    let format = |name: &str| serde_json::from_value::<Format>(Value::from(name));
+    assert_eq!(format("cloudevents").unwrap(), Format::default());
+    assert_eq!(format("callback").unwrap(), Format::Callback);
+    assert!(format("CloudEvents").is_err());
+    let media_types = [Format::CloudEvents, Format::Callback].map(Format::content_type);
+    assert_eq!(media_types, ["application/cloudevents+json; charset=utf-8", "application/json"]);
+}
+
+/// Events of all kinds, the odd ones too.
+fn events() -> Vec<Event> {
+    let samples = SAMPLES.into_iter().chain([UNKNOWN_SAMPLE, LEGACY_SAMPLE]).map(data);
+    let odd = [
+        EXAMPLE,
+        "null",
+        "7",
+        "[1, 2]",
+        r#""text""#,
+        r#"{"EventType":"","XEvent":{"FileId":""}}"#,
+        r#"{"EventType":"a\u0000b","XEvent":{"FileId":"\n"}}"#,
+        r#"{"EventType":"\ud800","XEvent":{"FileId":"\udc00"}}"#,
+        r#"{"EventType":"类型 \" \\","XEvent":{"FileId":18446744073709551617}}"#,
+    ];
+    let mut events: Vec<_> =
+        samples.chain(odd.map(str::to_owned)).map(|text| event(&text)).collect();
+    events.push(Event { replaced: true, ..event(EXAMPLE) });
+    events
+}
+
+/// An envelope as JSON, its event taken out after a look at it: that may be JSON which no
+/// [`Value`] can hold.
+fn without_body(envelope: &str, body: &str) -> Value {
+    let members: BTreeMap<&str, &RawValue> = serde_json::from_str(envelope).unwrap();
+    let mut data: BTreeMap<&str, &RawValue> = serde_json::from_str(members["data"].get()).unwrap();
+    assert_eq!(data.remove("event").unwrap().get(), body);
+    let data = data.into_iter().map(|(name, raw)| (name.to_owned(), value(raw.get()))).collect();
+    let attributes = members.into_iter().filter(|(name, _)| *name != "data");
+    attributes
+        .map(|(name, raw)| (name.to_owned(), value(raw.get())))
+        .chain([("data".to_owned(), data)])
+        .collect()
+}
+
+#[test]
+fn every_envelope_is_a_cloud_event() {
+    let schema = value(&data("cloudevents.schema.json"));
+    let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    for event in events() {
+        let text = envelope(&event);
+        assert!(!text.contains(['\n', '\r']), "one line: {text}");
+        let mut json = without_body(&text, &event.body);
+        if let Err(error) = schema.validate(&json) {
+            panic!("{error} in {text}");
+        }
+        // What the specification says beyond its schema.
+        assert_eq!(json["specversion"], "1.0");
+        assert_eq!(json["id"], event.key.to_string());
+        let attributes = json.as_object_mut().unwrap();
+        attributes.remove("data");
+        for (name, attribute) in attributes {
+            assert!(
+                name.len() <= 20
+                    && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()),
+                "{name}"
+            );
+            let is_valid = match &*attribute {
+                Value::String(text) => !text.is_empty() && !text.contains(char::is_control),
+                other => other.is_boolean(),
+            };
+            assert!(is_valid, "{name}: {attribute:?}");
+        }
+    }
+    let fault = serde_json::json!({"specversion": "1.0", "id": "", "source": "/", "type": "x"});
+    assert!(!schema.is_valid(&fault), "the schema itself is at work");
+}
+
+#[test]
+fn the_same_bytes_at_every_call_and_after_storage() {
+    for event in events() {
+        for format in [Format::CloudEvents, Format::Callback] {
+            let once = rendered(&event, format);
+            assert_eq!(rendered(&event, format), once);
+            assert_eq!(rendered(&stored_again(&event), format), once);
+            let mut appended = b"before\n".to_vec();
+            event.render(format, &mut appended);
+            assert_eq!(appended, [b"before\n", once.as_bytes()].concat());
+        }
+    }
+}
+
+#[test]
+fn the_time_has_milliseconds_whatever_the_clock_gives() {
+    for (time, text) in [
+        ("2025-01-01T00:00:00Z", "2025-01-01T00:00:00.000Z"),
+        ("2025-01-01T08:00:00.123456789+08:00", "2025-01-01T00:00:00.123Z"),
+    ] {
+        let mut event = event(EXAMPLE);
+        event.first_pulled = time.parse().unwrap();
+        assert_eq!(value(&envelope(&event))["time"], text);
+    }
+}
+
+#[test]
+fn the_primary_application_has_no_id_in_the_source() {
+    let raw = EXAMPLE;
+    let source = |app| {
+        let json = value(&envelope(&read(app, raw, false, pulled()).event));
+        json["source"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(source(AppId::default()), "/tencentcloud/vod");
+    assert_eq!(source(AppId(u64::MAX)), "/tencentcloud/vod/18446744073709551615");
+}
+
+#[test]
+fn replaced_bytes_are_marked() {
+    let raw = EXAMPLE;
+    let event = Event::clone(&read(APP, raw, true, pulled()).event);
+    assert!(event.replaced);
+    for event in [stored_again(&event), event] {
+        assert_eq!(value(&envelope(&event))["replacedutf8"], true);
+    }
+    assert_eq!(value(&envelope(&super::event(EXAMPLE))).get("replacedutf8"), None);
+}
