@@ -213,8 +213,8 @@ impl Daemon {
     /// When a loop ends by itself.
     pub async fn run(self, control: Control, once: bool) -> Result<End, Error> {
         let Self { journal, closing, client, metrics, listener, poller, .. } = self;
-        let stop_pulling = control.stop.child_token();
-        let stop_deliveries = Stop { finish: control.stop.child_token(), ..Stop::default() };
+        // Not children of the one token: each is cancelled when its turn in the stop has come.
+        let (stop_pulling, stop_deliveries) = (CancellationToken::new(), Stop::default());
         let (finish_confirming, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let mut pulses = pulse::Watch::default();
         let mut running = Running::default();
@@ -249,6 +249,7 @@ impl Daemon {
         systemd::ready();
 
         let end = tokio::select! {
+            biased;
             () = control.stop.cancelled() => End::Clean,
             end = once::until_done(&journal, self.progress, idles), if once => end,
             error = running.ended_early() => return Err(error),
