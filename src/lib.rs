@@ -1,28 +1,30 @@
 //! sprited: delivers Tencent Cloud VOD events from the reliable-callback queue to where they are
 //! wanted, and confirms them.
 //!
-//! The modules in the order an event meets them:
+//! The code map, in the order in which an event meets the modules:
 //!
-//! - [`poller`] asks [`pace`] whether it may pull, and pulls by [`vod`], the signed client.
-//! - [`event`] reads what came: its type, its key, its image sprites. It cannot fail.
-//! - [`journal`] has it on disk before anything else is done with it.
-//! - [`delivery`] brings it to each of the [`sinks`] that wants it, by a loop for each of them.
-//! - [`confirmer`] confirms the handle it came under, within the [`lease`], once it is safe.
+//! - [`poller`] pulls at the [`pace`] that the cloud allows, by
+//! - [`vod`], the signed client of the cloud's event API.
+//! - [`event`] says what was pulled: the body, its key, the image sprites in it.
+//! - [`journal`] has it on disk before anything else happens, and offers it to the sinks.
+//! - [`delivery`], one loop per sink, brings it there, again and again if need be, through
+//! - [`sinks`], where events go.
+//! - [`lease`] is what the poller hands to the confirmer: a handle, and how long it is good.
+//! - [`confirmer`] gives the handle back once its events are safe.
 //!
-//! Around them:
+//! Around that:
 //!
-//! - [`cli`] is the command line, one file per command; [`config`] composes the settings that
-//!   each module owns; [`daemon`] is the only place that wires.
-//! - [`http`] tells [`metrics`], health and status; [`telemetry`] is the log; [`systemd`] hears
-//!   that the daemon is ready and, by the [`pulse`] of its loops, that it lives.
-//! - [`retry`] says how long to wait, [`outage`] when to log what goes on failing, [`secret`]
-//!   where secrets are kept.
-//! - [`emulator`] stands in for the cloud, in the demo and in tests.
+//! - [`daemon`] wires it all: the only place that opens, spawns and stops.
+//! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
+//! - [`cli`] has one file per command.
+//! - [`http`], [`metrics`], [`telemetry`] and [`systemd`] show what goes on.
+//! - [`emulator`] is a strict stand-in of the cloud's event API, for tests and the demo.
+//! - [`secret`] keeps secrets; [`retry`], [`outage`] and [`pulse`] are small and pure: how long to
+//!   wait, when to log, whether a loop is stuck.
 //!
-//! What holds between them, tested by `tests/it/structure.rs`: `event`, `retry`, `secret`,
-//! `outage` and `pulse` know nothing of the crate. `sinks` know `event` and `secret` only.
-//! `vod` knows neither journal nor sinks. `poller`, `delivery` and `confirmer` meet only
-//! through the journal and their queues. Only `daemon` and `cli` know `config`.
+//! What holds between them, and is tested: `event`, `pace`, `retry` and `secret` know nothing of
+//! the crate; `sinks` know `event` and `secret`; `vod` knows neither journal nor sinks; `poller`,
+//! `delivery` and `confirmer` meet only through the journal and their queues.
 
 pub mod cli;
 pub mod config;

@@ -33,6 +33,13 @@ pub use settings::Settings;
 const FULL: usize = 16;
 /// Between tries to store what was pulled.
 const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// After failures that pass by themselves: the network, the service.
+const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
+/// After failures that somebody has to mend: credentials, permissions, parameters.
+const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
+/// After being told to slow down.
+const THROTTLED: Backoff =
+    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 /// How long a pull in flight may go on after the stop.
 const LAST_PULL: Duration = Duration::from_secs(5);
 
@@ -42,7 +49,7 @@ pub struct Progress {
     /// How often the queue was found empty with no other pull in flight.
     pub empty: u64,
     /// Pulls that failed since the last good one.
-    pub failures: u64,
+    pub failures: u32,
     /// What to do about the last failure; `None` after a good pull.
     pub trouble: Option<Advice>,
     /// Whether what was pulled waits because the journal does not take it.
@@ -248,19 +255,21 @@ impl Poller {
 
     fn note_failed(&self, error: &Error) -> Outcome {
         let advice = error.advice();
-        let outcome = match advice {
-            Advice::Throttled => Outcome::Throttled,
-            Advice::Service | Advice::Transport | Advice::Answer => Outcome::Passing,
-            Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
-                Outcome::Lasting
-            }
-        };
-        let label = if outcome == Outcome::Throttled { "throttled" } else { "failed" };
-        self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
         self.progress.send_modify(|progress| {
-            progress.failures += 1;
+            progress.failures = progress.failures.saturating_add(1);
             progress.trouble = Some(advice);
         });
+        let failures = self.progress.borrow().failures;
+        let (label, outcome) = match advice {
+            Advice::Throttled => ("throttled", Outcome::Throttled(THROTTLED.wait(failures))),
+            Advice::Service | Advice::Transport | Advice::Answer => {
+                ("failed", Outcome::Failed(PASSING.wait(failures)))
+            }
+            Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
+                ("failed", Outcome::Failed(LASTING.wait(failures)))
+            }
+        };
+        self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
         if let Some(report) = self.outage().failed(Instant::now()) {
             tracing::warn!(
                 code = error.code(),
