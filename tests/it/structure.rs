@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 /// The modules a module may name, besides itself; `None` if all but the `forbidden`.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     match module {
-        "event" | "outage" | "pulse" | "retry" | "secret" => Some(&[]),
-        // Both pure: a pause of the one is computed by the other.
-        "pace" => Some(&["retry"]),
+        "event" | "outage" | "pace" | "pulse" | "retry" | "secret" => Some(&[]),
         "sinks" => Some(&["event", "secret"]),
         _ => None,
     }
