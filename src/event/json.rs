@@ -7,8 +7,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use serde_json::value::RawValue;
-
 /// Values nested deeper than this are kept as raw text.
 const MAX_DEPTH: usize = 128;
 
@@ -109,10 +107,10 @@ fn is_name(text: &&str) -> bool {
     text.len() <= MAX_NAME && !text.contains(char::is_control)
 }
 
-/// Reads a value. That `raw` is well-formed is what the type says; were it not, the outcome
-/// would be a wrong node, never a panic or a loop.
-pub(super) fn parse(raw: &RawValue) -> Parsed<'_> {
-    let mut reader = Reader { text: raw.get(), at: 0, exact: true };
+/// Reads a value that is well-formed. Were it not, the outcome would be a wrong node, never a
+/// panic or a loop.
+pub(super) fn parse(text: &str) -> Parsed<'_> {
+    let mut reader = Reader { text, at: 0, exact: true };
     let root = reader.value(0);
     Parsed { root, exact: reader.exact }
 }
@@ -282,10 +280,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn raw(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
-    }
-
     /// What serde_json reads, for comparison.
     fn value(node: &Node<'_>) -> serde_json::Value {
         match node {
@@ -302,8 +296,7 @@ mod tests {
     #[test]
     fn numbers_and_repeats_stay_as_written() {
         let text = r#" { "a" : 1.00 , "a":1e400, "b":[ ], "c":{ },"d":18446744073709551617 } "#;
-        let raw = raw(text);
-        let parsed = parse(&raw);
+        let parsed = parse(text);
         assert!(parsed.exact);
         let names: Vec<_> = parsed.root.members().iter().map(|m| m.name.as_ref()).collect();
         assert_eq!(names, ["a", "a", "b", "c", "d"]);
@@ -314,13 +307,12 @@ mod tests {
 
     #[test]
     fn a_lone_surrogate_and_great_depth_are_kept_raw() {
-        let surrogate = raw(r#"{"a":"\ud800x","b":"\ud83d\ude00"}"#);
-        let parsed = parse(&surrogate);
+        let parsed = parse(r#"{"a":"\ud800x","b":"\ud83d\ude00"}"#);
         assert!(!parsed.exact);
         assert_eq!(parsed.root.get("a").unwrap().text(), Some(r"\ud800x"));
         assert_eq!(parsed.root.get("b").unwrap().text(), Some("😀"));
 
-        let deep = raw(&format!("{{\"x\":{}\"]\"{},\"y\":1}}", "[".repeat(9999), "]".repeat(9999)));
+        let deep = format!("{{\"x\":{}\"]\"{},\"y\":1}}", "[".repeat(9999), "]".repeat(9999));
         let parsed = parse(&deep);
         assert!(!parsed.exact);
         assert_eq!(parsed.root.get("y"), Some(&Node::Literal("1")));
@@ -366,12 +358,12 @@ mod tests {
 
         #[test]
         fn reads_what_serde_json_reads(json in any_json()) {
-            let pretty = raw(&serde_json::to_string_pretty(&json).unwrap());
+            let pretty = serde_json::to_string_pretty(&json).unwrap();
             let parsed = parse(&pretty);
             prop_assert!(parsed.exact);
             prop_assert_eq!(value(&parsed.root), json.clone());
             let mut compacted = String::new();
-            compact(pretty.get(), &mut compacted);
+            compact(&pretty, &mut compacted);
             prop_assert_eq!(compacted, serde_json::to_string(&json).unwrap());
         }
     }

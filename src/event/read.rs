@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
 
 use super::json::{self, Node};
 use super::sprite::sprites_of;
@@ -22,15 +21,15 @@ pub struct Entry {
     pub event: Arc<Event>,
 }
 
-/// Reads an entry, JSON of any kind, pulled from `app` at `pulled`; `replaced` tells that bytes
+/// Reads an entry, well-formed JSON of any kind, pulled from `app` at `pulled`; `replaced` tells that bytes
 /// in it were not UTF-8. Cannot fail: what is not understood is kept.
 #[must_use]
-pub fn read(app: AppId, entry: &RawValue, replaced: bool, pulled: DateTime<Utc>) -> Entry {
+pub fn read(app: AppId, entry: &str, replaced: bool, pulled: DateTime<Utc>) -> Entry {
     let parsed = json::parse(entry);
     let root = &parsed.root;
-    let body = body_of(root, entry.get());
+    let body = body_of(root, entry);
     // What is inexact may be the handle alone, on which the key must not depend.
-    let exact = parsed.exact || serde_json::from_str(&body).is_ok_and(|raw| json::parse(raw).exact);
+    let exact = parsed.exact || json::parse(&body).exact;
     let key = if exact { Key::of_content(app, root, HANDLE) } else { Key::of_text(app, &body) };
     let payload = payload_of(root);
     let id = |name| payload?.get(name).and_then(Node::id).map(str::to_owned);
@@ -50,9 +49,7 @@ pub fn read(app: AppId, entry: &RawValue, replaced: bool, pulled: DateTime<Utc>)
 
 /// The image sprites of an event by its body, as [`read`] found them.
 pub(super) fn sprites_of_body(body: &str) -> Vec<super::ImageSprite> {
-    // Bodies are JSON by construction; one that is not (a damaged file) has no sprites.
-    serde_json::from_str::<&RawValue>(body)
-        .map_or_else(|_| Vec::new(), |raw| sprites_of(&json::parse(raw).root))
+    sprites_of(&json::parse(body).root)
 }
 
 /// The last handle that is text; none of those that are stays in the body.

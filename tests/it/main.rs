@@ -1,5 +1,17 @@
 //! The integration tests: one binary, one file per subject.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cli;
+mod client;
+mod config;
+mod credentials;
+mod emulator;
+mod emulator_faults;
 mod event;
+mod journal;
+mod local_server;
+mod signing;
 mod sink;
+mod structure;
 mod support;
+mod units;

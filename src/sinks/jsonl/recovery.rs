@@ -114,7 +114,7 @@ impl Reading {
         // The content alone names its event, together with the application.
         let text = std::str::from_utf8(line).ok().filter(|_| self.format == Format::Callback)?;
         let content: &RawValue = serde_json::from_str(text).ok()?;
-        Some(event::read(self.app, content, false, DateTime::UNIX_EPOCH).event.key)
+        Some(event::read(self.app, content.get(), false, DateTime::UNIX_EPOCH).event.key)
     }
 }
 

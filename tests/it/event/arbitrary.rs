@@ -52,7 +52,7 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
 
 /// What must hold for an entry of any content; gives it back.
 fn read_and_check(raw: &RawValue) -> Result<Entry, TestCaseError> {
-    let entry = read(APP, raw, false, pulled());
+    let entry = read(APP, raw.get(), false, pulled());
     let event = &*entry.event;
     prop_assert!(!event.body.contains(|c: char| c < ' '), "one line: {:?}", event.body);
     prop_assert_eq!(&stored_again(event), event);
@@ -65,7 +65,7 @@ fn read_and_check(raw: &RawValue) -> Result<Entry, TestCaseError> {
     // Read once more, the body is the event that it was read from.
     let body: &RawValue = serde_json::from_str(&event.body)
         .map_err(|error| TestCaseError::fail(format!("{error}: {}", event.body)))?;
-    let again = read(APP, body, false, pulled());
+    let again = read(APP, body.get(), false, pulled());
     prop_assert_eq!(again.handle, None);
     prop_assert_eq!(&*again.event, event);
     Ok(entry)

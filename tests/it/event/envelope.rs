@@ -181,7 +181,7 @@ fn the_time_has_milliseconds_whatever_the_clock_gives() {
 
 #[test]
 fn the_primary_application_has_no_id_in_the_source() {
-    let raw = serde_json::from_str(EXAMPLE).unwrap();
+    let raw = EXAMPLE;
     let source = |app| {
         let json = value(&envelope(&read(app, raw, false, pulled()).event));
         json["source"].as_str().unwrap().to_owned()
@@ -192,7 +192,7 @@ fn the_primary_application_has_no_id_in_the_source() {
 
 #[test]
 fn replaced_bytes_are_marked() {
-    let raw = serde_json::from_str(EXAMPLE).unwrap();
+    let raw = EXAMPLE;
     let event = Event::clone(&read(APP, raw, true, pulled()).event);
     assert!(event.replaced);
     for event in [stored_again(&event), event] {

@@ -16,7 +16,7 @@ const FAR_TOO_LONG: Duration = Duration::from_secs(5);
 /// Reads and renders an entry and holds it to the time.
 #[track_caller]
 fn in_time(text: &str) -> Entry {
-    let raw = serde_json::from_str(text).unwrap();
+    let raw = text;
     let start = Instant::now();
     let entry = read(APP, raw, false, pulled());
     let mut out = Vec::new();

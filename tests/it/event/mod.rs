@@ -38,7 +38,7 @@ fn pulled() -> DateTime<Utc> {
 
 fn entry(text: &str) -> Entry {
     let raw: &RawValue = serde_json::from_str(text).unwrap();
-    read(APP, raw, false, pulled())
+    read(APP, raw.get(), false, pulled())
 }
 
 fn event(text: &str) -> Event {

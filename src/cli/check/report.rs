@@ -1,0 +1,201 @@
+//! What `check` found: steps, their outcome, and what to do; written for people or for programs.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::Exit;
+
+/// How a step came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// As it should be.
+    Ok,
+    /// To be looked at; nothing is stopped by it.
+    Warn,
+    /// Not usable.
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// What was looked at, in one word; stable, for programs.
+    pub step: String,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was found, in one line.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// What is wrong in the configuration, by line; only that step has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Found>,
+    /// How the command ends if this is the first step that failed.
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+/// One problem of the configuration.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// [`Outcome::Fail`] or [`Outcome::Warn`].
+    pub outcome: Outcome,
+    /// Where it stands, counted from 1; none if it is about the whole file.
+    pub line: Option<usize>,
+    /// The character in that line.
+    pub column: Option<usize>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Step {
+    /// A step that came out well.
+    pub fn ok(step: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            step: step.into(),
+            outcome: Outcome::Ok,
+            detail: detail.into(),
+            advice: None,
+            problems: Vec::new(),
+            exit: Exit::Success,
+        }
+    }
+
+    /// A step to be looked at.
+    pub fn warn(
+        step: impl Into<String>,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { outcome: Outcome::Warn, advice: Some(advice.into()), ..Self::ok(step, detail) }
+    }
+
+    /// A step that failed; `exit` is how the command ends if it is the first.
+    pub fn fail(
+        step: impl Into<String>,
+        exit: Exit,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { outcome: Outcome::Fail, exit, ..Self::warn(step, detail, advice) }
+    }
+}
+
+/// All that was looked at, in order.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Whether nothing failed.
+    ok: bool,
+    /// How the command ends.
+    exit: u8,
+    /// The configuration's file.
+    file: String,
+    /// The steps.
+    steps: Vec<Step>,
+}
+
+impl Report {
+    /// An empty report on the configuration `file`.
+    #[must_use]
+    pub fn new(file: &Path) -> Self {
+        Self { ok: true, exit: 0, file: file.display().to_string(), steps: Vec::new() }
+    }
+
+    /// Adds what was found next.
+    pub fn push(&mut self, step: Step) {
+        self.ok &= step.outcome != Outcome::Fail;
+        self.steps.push(step);
+        self.exit = self.exit().code();
+    }
+
+    /// How the command ends: as its first failed step says.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        let failed = self.steps.iter().find(|step| step.outcome == Outcome::Fail);
+        failed.map_or(Exit::Success, |step| step.exit)
+    }
+
+    /// For programs: one JSON object and a line end.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut text =
+            serde_json::to_string_pretty(self).expect("strings and numbers can be written");
+        text.push('\n');
+        text
+    }
+
+    /// For people: a line for each step, what to do below it.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let width = self.steps.iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
+        let file = Path::new(&self.file).file_name().unwrap_or_default().to_string_lossy();
+        let mut lines = Vec::new();
+        for Step { step, outcome, detail, advice, problems, .. } in &self.steps {
+            let word = match outcome {
+                Outcome::Ok => "ok",
+                Outcome::Warn => "warn",
+                Outcome::Fail => "fail",
+            };
+            lines.push(format!("{word:4}  {step:width$}  {detail}"));
+            let below = " ".repeat("fail".len() + 2 + width + 2);
+            for Found { outcome, line, message, .. } in problems {
+                let line = line.map_or_else(String::new, |line| format!(":{line}"));
+                let kind = if *outcome == Outcome::Warn { "warning: " } else { "" };
+                lines.push(format!("{below}{file}{line}: {kind}{message}"));
+            }
+            lines.extend(advice.iter().map(|advice| format!("{below}→ {advice}")));
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::new(Path::new("/etc/sprited/sprited.toml"));
+        report.push(Step::ok("configuration", "/etc/sprited/sprited.toml: 2 sinks"));
+        report.push(Step::warn("event-mode", "events are pushed", "set the mode to PULL"));
+        report.push(Step::fail("credentials", Exit::Credentials, "refused", "look at the key"));
+        report.push(Step::fail("journal", Exit::Journal, "read-only", "mount it anew"));
+        report
+    }
+
+    #[test]
+    fn the_first_failure_says_how_it_ends_and_warnings_do_not() {
+        assert_eq!(report().exit(), Exit::Credentials);
+        let mut report = Report::new(Path::new("x"));
+        report.push(Step::warn("event-mode", "events are pushed", "set the mode to PULL"));
+        assert_eq!(report.exit(), Exit::Success);
+    }
+
+    #[test]
+    fn people_get_a_table() {
+        insta::assert_snapshot!(report().table(), @r"
+        ok    configuration  /etc/sprited/sprited.toml: 2 sinks
+        warn  event-mode     events are pushed
+                             → set the mode to PULL
+        fail  credentials    refused
+                             → look at the key
+        fail  journal        read-only
+                             → mount it anew
+        ");
+    }
+
+    #[test]
+    fn programs_get_stable_names() {
+        let json: serde_json::Value = serde_json::from_str(&report().json()).unwrap();
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["exit"], 77);
+        assert_eq!(json["file"], "/etc/sprited/sprited.toml");
+        assert_eq!(json["steps"][0]["step"], "configuration");
+        assert_eq!(json["steps"][0]["outcome"], "ok");
+        assert_eq!(json["steps"][1]["detail"], "events are pushed");
+        assert_eq!(json["steps"][1]["advice"], "set the mode to PULL");
+    }
+}

@@ -1,0 +1,61 @@
+//! The process that commands which go on run in: its runtime and its signals.
+
+use std::io;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::daemon::Control;
+
+/// Runs `work` to its end, and leaves blocking calls that hang, on a dead disk say, behind.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(outcome)
+}
+
+/// The signals that a daemon obeys.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over: from here on none ends the process half-way.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Has `control` do what the signals say. The second one that ends, ends at once.
+    pub(super) async fn obey(mut self, control: Control) -> std::convert::Infallible {
+        loop {
+            let kind = tokio::select! {
+                _ = self.terminate.recv() => SignalKind::terminate(),
+                _ = self.interrupt.recv() => SignalKind::interrupt(),
+                _ = self.hangup.recv() => {
+                    control.reopen.notify_one();
+                    continue;
+                }
+            };
+            if control.stop.is_cancelled() {
+                end_at_once(kind);
+            }
+            control.stop.cancel();
+        }
+    }
+}
+
+#[allow(clippy::exit, reason = "a second signal is there to end the process whatever hangs")]
+fn end_at_once(signal: SignalKind) {
+    tracing::warn!("a second signal: ends at once; what was not done stays due");
+    std::process::exit(128 + signal.as_raw_value());
+}

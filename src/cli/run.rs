@@ -1,0 +1,79 @@
+//! `sprited run`: the daemon.
+
+use super::process::{self, Signals};
+use super::{ConfigArg, Exit, complain};
+use crate::config::{Config, Loaded, Located};
+use crate::daemon::{Control, Daemon, End, Error};
+use crate::telemetry;
+use crate::vod::credentials;
+
+/// Pull events, deliver them and confirm them until told to stop.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Signals:
+  TERM, INT   stop: what is in hand is finished, at most 25 s; a second one ends at once
+  HUP         open the sinks' files anew and read the credentials again
+
+Examples:
+  sprited run --config ./sprited.toml
+  sprited run --once                      from cron: drain the queue and exit")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Stop once the queue is empty and nothing is pending; 1 if something stays.
+    #[arg(long)]
+    once: bool,
+}
+
+/// Does it.
+#[must_use]
+pub fn run(args: &Args) -> Exit {
+    let Loaded { file, config, warnings } = match Config::load(&args.config.path) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            complain(&faults);
+            return Exit::Configuration;
+        }
+    };
+    if let Err(error) = telemetry::start(&config.log) {
+        complain(error);
+        return Exit::Configuration;
+    }
+    for warning in &warnings {
+        tracing::warn!(warning = %Located(&file, warning), "the configuration can be used, but");
+    }
+    let ended = match process::block_on(daemon(config, args.once)) {
+        Ok(ended) => ended,
+        Err(error) => {
+            complain(error);
+            return Exit::Failure;
+        }
+    };
+    match ended {
+        Ok(End::Clean) => Exit::Success,
+        Ok(End::Forced | End::SomethingStays | End::Unreachable) => Exit::Failure,
+        Ok(End::Credentials) => Exit::Credentials,
+        Err(error) => {
+            complain(&error);
+            match error {
+                Error::Journal(_) | Error::JournalFailed(_) => Exit::Journal,
+                Error::Credentials(_) | Error::Setup(_) => Exit::Configuration,
+                Error::LoopEnded(_) => Exit::Failure,
+            }
+        }
+    }
+}
+
+async fn daemon(config: Config, once: bool) -> Result<End, Error> {
+    let control = Control::default();
+    // Before anything is opened: from here on no signal ends the process half-way.
+    let signals = Signals::new().map_err(|error| Error::Setup(format!("signals: {error}")))?;
+    let provider =
+        credentials::provider(config.credentials.as_ref()).map_err(Error::Credentials)?;
+    let daemon = Daemon::open(config, provider).await?;
+    daemon.announce();
+    let run = daemon.run(control.clone(), once);
+    tokio::select! {
+        ended = run => ended,
+        never = signals.obey(control) => match never {},
+    }
+}

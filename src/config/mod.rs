@@ -1,0 +1,255 @@
+//! The configuration: composes the settings that each module owns and finds every problem of a
+//! file, not the first.
+//!
+//! Owns the file's outline, the `[[sinks]]` entries' common keys and what has to hold between
+//! tables. Only `daemon` and `cli` know it; no module takes the whole of it.
+
+mod keys;
+mod problem;
+mod reader;
+mod sinks;
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub use problem::{Faults, Located, Place, Problem};
+pub use sinks::Sink;
+
+use crate::secret::{SecretError, SecretRef};
+use crate::telemetry;
+use crate::vod::credentials;
+use crate::{confirmer, http, journal, poller, vod};
+use reader::{Reader, Table};
+
+/// Where the configuration is looked for if nothing else is said.
+pub const DEFAULT_PATH: &str = "/etc/sprited/sprited.toml";
+
+/// Every setting, with defaults for what the file leaves out.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[credentials]`; without it they are looked for in the environment, the profile file and
+    /// the instance role.
+    pub credentials: Option<credentials::Settings>,
+    /// `[vod]`
+    pub vod: vod::Settings,
+    /// `[poll]`
+    pub poll: poller::Settings,
+    /// `[confirm]`
+    pub confirm: confirmer::Settings,
+    /// `[journal]`
+    pub journal: journal::Settings,
+    /// `[http]`
+    pub http: http::Settings,
+    /// `[log]`
+    pub log: telemetry::Settings,
+    /// `[[sinks]]`, at least one.
+    pub sinks: Vec<Sink>,
+}
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// The settings.
+    pub config: Config,
+    /// What should be looked at, though it stops nothing.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads and checks the file. Blocks on the file system. Touches nothing else: whether
+    /// secrets can be read is for [`Config::check_secrets`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, at once.
+    pub fn load(path: &Path) -> Result<Loaded, Faults> {
+        let unreadable = |message: String| Faults {
+            file: path.to_owned(),
+            faults: vec![Problem { place: None, message }],
+            warnings: Vec::new(),
+        };
+        let bytes = std::fs::read(path).map_err(|error| {
+            unreadable(format!(
+                "cannot read the configuration: {error}; name another file with --config or \
+                 SPRITED_CONFIG"
+            ))
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| unreadable("the configuration is not UTF-8 text".to_owned()))?;
+        let mut loaded = Self::parse(&text, path)?;
+        let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+        if mode & 0o004 != 0 && holds_literal_secret(&text) {
+            let message = format!(
+                "holds a secret and can be read by everybody (mode {:03o}); use chmod 640, or \
+                 keep the secret in a file of its own: {{ file = \"/path\" }}",
+                mode & 0o777
+            );
+            loaded.warnings.insert(0, Problem { place: None, message });
+        }
+        Ok(loaded)
+    }
+
+    /// Checks the text of a configuration; `file` is only its name in messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text, at once; of a text that is no TOML, the first
+    /// place where it is none.
+    pub fn parse(text: &str, file: &Path) -> Result<Loaded, Faults> {
+        let mut reader = Reader::new(text, outline());
+        let config = match DeTable::parse(text) {
+            Ok(root) => compose(&mut reader, root),
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                // The error's own rendering would show the line, which may hold a secret.
+                reader.fault(at, format!("not TOML: {}", error.message()));
+                None
+            }
+        };
+        let Reader { mut faults, mut warnings, .. } = reader;
+        faults.sort_by_key(|problem| problem.place);
+        warnings.sort_by_key(|problem| problem.place);
+        let file = file.to_owned();
+        match config {
+            Some(config) if faults.is_empty() => Ok(Loaded { file, config, warnings }),
+            _ => Err(Faults { file, faults, warnings }),
+        }
+    }
+
+    /// Reads the secrets of `[credentials]` once and says which of them, by key, cannot be had.
+    /// Blocks on the file system. A sink reads its own secrets when it is opened.
+    #[must_use]
+    pub fn check_secrets(&self) -> Vec<(&'static str, SecretError)> {
+        let Some(credentials) = &self.credentials else { return Vec::new() };
+        let token = credentials.token.as_ref().map(|token| ("token", token));
+        [("secret_id", &credentials.secret_id), ("secret_key", &credentials.secret_key)]
+            .into_iter()
+            .chain(token)
+            .filter_map(|(key, secret): (_, &SecretRef)| Some((key, secret.resolve().err()?)))
+            .collect()
+    }
+}
+
+/// Every table of the file with its keys: the outline of `config.example.toml`.
+#[must_use]
+pub fn outline() -> Vec<(&'static str, &'static [&'static str])> {
+    vec![
+        ("credentials", keys::of::<credentials::Settings>()),
+        ("vod", keys::of::<vod::Settings>()),
+        ("poll", keys::of::<poller::Settings>()),
+        ("confirm", keys::of::<confirmer::Settings>()),
+        ("journal", keys::of::<journal::Settings>()),
+        ("http", keys::of::<http::Settings>()),
+        ("log", keys::of::<telemetry::Settings>()),
+        ("sinks", keys::of::<sinks::Common>()),
+    ]
+}
+
+fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Config> {
+    let span = root.span();
+    let mut top = Table::new("the file", span, root.into_inner());
+    let known: Vec<&str> = outline().into_iter().map(|(name, _)| name).collect();
+    reader.refuse_unknown(&mut top, &known);
+    let root = &mut top.entries;
+
+    let credentials = if root.contains_key("credentials") {
+        reader.section::<credentials::Settings>(root, "credentials").1.map(Some)
+    } else {
+        Some(None)
+    };
+    let (table, vod) = reader.section::<vod::Settings>(root, "vod");
+    if let Some(vod) = &vod {
+        reader.check(&table, vod.check());
+    }
+    let (table, poll) = reader.section::<poller::Settings>(root, "poll");
+    if let Some(poll) = &poll {
+        reader.check(&table, poll.check());
+    }
+    let (table, confirm) = reader.section::<confirmer::Settings>(root, "confirm");
+    if let Some(confirm) = &confirm {
+        reader.check(&table, confirm.check());
+    }
+    let (journal_table, journal) = reader.section::<journal::Settings>(root, "journal");
+    if let Some(journal) = &journal {
+        reader.check(&journal_table, journal.check());
+    }
+    let (table, http) = reader.section::<http::Settings>(root, "http");
+    if let Some(http::Listen::At(address)) = http.as_ref().map(|http| http.listen)
+        && !address.ip().is_loopback()
+    {
+        let message = format!(
+            "[http] listen: {address} can be reached from other machines, and what it serves \
+             asks for no password"
+        );
+        reader.warn(table.offset("listen"), message);
+    }
+    let (table, log) = reader.section::<telemetry::Settings>(root, "log");
+    if let Some(log) = &log {
+        reader.check(&table, log.check());
+    }
+    let sinks = sinks::read(reader, root);
+    refuse_shared_files(reader, journal.as_ref(), &sinks);
+
+    Some(Config {
+        credentials: credentials?,
+        vod: vod?,
+        poll: poll?,
+        confirm: confirm?,
+        journal: journal?,
+        http: http?,
+        log: log?,
+        sinks: sinks.into_iter().map(|read| read.sink).collect::<Option<_>>()?,
+    })
+}
+
+/// Two writers of one file would write into each other's lines.
+fn refuse_shared_files(
+    reader: &mut Reader<'_>,
+    journal: Option<&journal::Settings>,
+    sinks: &[sinks::Read],
+) {
+    let mut owners = HashMap::new();
+    if let Some(journal) = journal {
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mut path = journal.path.clone().into_os_string();
+            path.push(suffix);
+            owners.insert(sinks::plain(Path::new(&path)), "the journal");
+        }
+    }
+    for (file, at) in sinks.iter().filter_map(|read| read.file.as_ref()) {
+        match owners.get(file) {
+            Some(owner) => {
+                reader
+                    .fault(*at, format!("[[sinks]] path: {file:?} is written by {owner} already"));
+            }
+            None => {
+                owners.insert(file.clone(), "another sink");
+            }
+        }
+    }
+}
+
+/// Whether a value stands in the text that its key says to be secret.
+fn holds_literal_secret(text: &str) -> bool {
+    fn secret(key: &str, value: &DeValue<'_>) -> bool {
+        match value {
+            DeValue::String(_) => {
+                ["secret", "token", "password", "authorization"]
+                    .iter()
+                    .any(|word| key.to_lowercase().contains(word))
+                    && key != "secret_id"
+            }
+            // A reference to a secret is a table, too; its own keys say nothing of secrets.
+            DeValue::Table(table) => {
+                table.iter().any(|(key, value)| secret(key.get_ref().as_ref(), value.get_ref()))
+            }
+            DeValue::Array(values) => values.iter().any(|value| secret(key, value.get_ref())),
+            _ => false,
+        }
+    }
+    DeTable::parse(text).is_ok_and(|root| secret("", &DeValue::Table(root.into_inner())))
+}

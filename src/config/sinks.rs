@@ -1,0 +1,216 @@
+//! The `[[sinks]]` entries: what every sink has here, the rest by its kind.
+
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
+
+use super::keys;
+use super::reader::{Reader, Table};
+use crate::event::{AppId, Format, Wanted};
+use crate::sinks::Context;
+use crate::sinks::{KINDS, Kind, Plan};
+
+/// One `[[sinks]]` entry.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// Its name: 1 to 64 of `a`–`z`, `0`–`9`, `_` and `-`, unlike every other sink's.
+    pub name: String,
+    /// The events it gets.
+    pub events: Wanted,
+    /// How they are written for it.
+    pub format: Format,
+    /// How long an event is tried, counting only time in which the sink took other events,
+    /// before it becomes a dead letter.
+    pub give_up_after: Duration,
+    /// The longest one delivery may take, for sinks that can hang.
+    pub timeout: Duration,
+    /// What its kind made of the other keys.
+    pub plan: Plan,
+}
+
+impl Sink {
+    /// What the sink is opened with.
+    #[must_use]
+    pub fn context(&self, app: AppId) -> Context {
+        Context { name: self.name.clone(), app, format: self.format, timeout: self.timeout }
+    }
+}
+
+/// The keys that every sink has.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Common {
+    name: String,
+    #[serde(rename = "type")]
+    _kind: String,
+    #[serde(default)]
+    events: Wanted,
+    #[serde(default)]
+    format: Format,
+    #[serde(default = "three_days", with = "humantime_serde")]
+    give_up_after: Duration,
+    #[serde(default = "ten_seconds", with = "humantime_serde")]
+    timeout: Duration,
+}
+
+fn three_days() -> Duration {
+    Duration::from_secs(72 * 60 * 60)
+}
+
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// A sink and the file it writes, if it writes one, with the place that names it.
+pub(super) struct Read {
+    pub(super) sink: Option<Sink>,
+    pub(super) file: Option<(PathBuf, usize)>,
+}
+
+/// Reads every `[[sinks]]` entry out of `root`.
+pub(super) fn read<'t>(reader: &mut Reader<'t>, root: &mut DeTable<'t>) -> Vec<Read> {
+    const HOW: &str = "a sink is written under [[sinks]], with name = \"…\" and type = \"…\"";
+    let Some(value) = root.remove("sinks") else {
+        reader.fault(0, format!("there is no sink, so that every event would be lost; {HOW}"));
+        return Vec::new();
+    };
+    let span = value.span();
+    let DeValue::Array(entries) = value.into_inner() else {
+        reader.fault(span.start, format!("expected a list of sinks; {HOW}"));
+        return Vec::new();
+    };
+    if entries.is_empty() {
+        reader.fault(
+            span.start,
+            format!("there is no sink, so that every event would be lost; {HOW}"),
+        );
+    }
+    let mut names = HashMap::new();
+    let mut read = Vec::new();
+    for entry in entries {
+        let span = entry.span();
+        match entry.into_inner() {
+            DeValue::Table(table) => {
+                read.push(entry_of(reader, &mut names, Table::new("[[sinks]]", span, table)));
+            }
+            _ => reader.fault(span.start, format!("expected a table; {HOW}")),
+        }
+    }
+    read
+}
+
+fn entry_of<'t>(
+    reader: &mut Reader<'t>,
+    names: &mut HashMap<String, usize>,
+    mut table: Table<'t>,
+) -> Read {
+    if let Some(name) = table.text("name").map(ToOwned::to_owned) {
+        check_name(reader, names, &table, &name);
+        table.title = format!("[[sinks]] {name:?}");
+    }
+    let kind = kind_of(reader, &table);
+    let common_keys = keys::of::<Common>();
+    if let Some(kind) = kind {
+        let known: Vec<&str> = common_keys.iter().chain((kind.keys)()).copied().collect();
+        reader.refuse_unknown(&mut table, &known);
+    }
+    warn_of_unlikely_events(reader, &table);
+    let (common_table, own_table) = table.split(common_keys);
+    let common = reader.read(&common_table, Common::deserialize);
+    let plan = kind.and_then(|kind| reader.read(&own_table, kind.parse));
+    let file =
+        own_table.text("path").map(|path| (plain(Path::new(path)), own_table.offset("path")));
+    if let Some(common) = &common {
+        check_common(reader, &common_table, common);
+    }
+    let sink = common.zip(plan).map(|(common, plan)| {
+        let Common { name, events, format, give_up_after, timeout, .. } = common;
+        Sink { name, events, format, give_up_after, timeout, plan }
+    });
+    if let Some(sink) = &sink {
+        reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));
+    }
+    Read { sink, file }
+}
+
+fn check_name(
+    reader: &mut Reader<'_>,
+    names: &mut HashMap<String, usize>,
+    table: &Table<'_>,
+    name: &str,
+) {
+    let at = table.offset("name");
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    if !(1..=64).contains(&name.len()) || !name.chars().all(plain) {
+        let message = format!(
+            "[[sinks]] name: {name:?} is no name for a sink; expected 1 to 64 of a-z, 0-9, _ and -"
+        );
+        reader.fault(at, message);
+    } else if names.insert(name.to_owned(), at).is_some() {
+        reader.fault(at, format!("[[sinks]] name: {name:?} is the name of an earlier sink, too"));
+    }
+}
+
+fn kind_of(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<&'static Kind> {
+    // A type that is missing or no text is reported with the keys that every sink has.
+    let written = table.text("type")?;
+    let kind = Kind::named(written);
+    if kind.is_none() {
+        let names = KINDS.iter().map(|kind| kind.name);
+        let advice = match keys::nearest(written, names.clone()) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None => format!("known are {}", names.collect::<Vec<_>>().join(", ")),
+        };
+        let message = format!("{} type: unknown type {written:?}; {advice}", table.title);
+        reader.fault(table.offset("type"), message);
+    }
+    kind
+}
+
+fn check_common(reader: &mut Reader<'_>, table: &Table<'_>, common: &Common) {
+    let mut found = Vec::new();
+    if common.events.is_empty() {
+        found.push(
+            "events: an empty list wants nothing; expected [\"image-sprite\"], EventType names \
+             or [\"*\"]"
+                .to_owned(),
+        );
+    }
+    if common.give_up_after.is_zero() {
+        found.push("give_up_after: zero would make a dead letter of the first failure".to_owned());
+    }
+    if common.timeout.is_zero() || common.timeout > Duration::from_secs(60 * 60) {
+        found.push("timeout: expected more than 0s and at most 1h".to_owned());
+    }
+    reader.check(table, found);
+}
+
+/// An EventType begins with a capital letter: what does not is `image-sprite` misspelt, and
+/// would quietly match nothing.
+fn warn_of_unlikely_events(reader: &mut Reader<'_>, table: &Table<'_>) {
+    let Some(DeValue::Array(names)) = table.entries.get("events").map(|value| value.get_ref())
+    else {
+        return;
+    };
+    for name in names {
+        let Some(text) = name.get_ref().as_str() else { continue };
+        let likely = matches!(text, "*" | "image-sprite")
+            || text.starts_with(|first: char| first.is_ascii_uppercase());
+        if !likely {
+            let message = format!(
+                "{} events: {text:?} looks like no EventType; such names begin with a capital \
+                 letter, and image sprites go by \"image-sprite\"",
+                table.title
+            );
+            reader.warn(name.span().start, message);
+        }
+    }
+}
+
+/// The path without `.` and doubled slashes, so that two ways to write one file compare equal.
+pub(super) fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}

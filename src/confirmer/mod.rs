@@ -1,0 +1,261 @@
+//! Confirms the handles of events that are safe.
+//!
+//! Leases come from the poller, the news that events are settled from the deliveries; it knows
+//! neither. Nothing is sent for a handle past its deadline: the cloud hands the event out again,
+//! and the journal knows it.
+
+mod calls;
+mod settings;
+mod waiting;
+
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::{EventId, Journal};
+use crate::lease::Lease;
+use crate::metrics::{ByOutcome, Metrics};
+use crate::outage::Outage;
+use crate::pace::Bucket;
+use crate::pulse::Pulse;
+use crate::vod::{Client, Error, MAX_HANDLES};
+use calls::{Call, Calls, Followup};
+use waiting::{Added, Waiting};
+
+pub use settings::{After, Settings};
+
+/// How long a handle waits for company in its call.
+const LINGER: Duration = Duration::from_millis(4);
+/// Calls in flight at most: as many as the rate allows at a round trip of 300 ms.
+const MAX_IN_FLIGHT: usize = 32;
+
+/// The loop that confirms.
+#[derive(Debug)]
+pub struct Confirmer {
+    client: Client,
+    journal: Journal,
+    leases: mpsc::Receiver<Lease>,
+    settled: mpsc::Receiver<Vec<EventId>>,
+    after: After,
+    max_rate: f64,
+    waiting: Waiting,
+    calls: Calls,
+    bucket: Bucket,
+    metrics: Metrics,
+    outage: Outage,
+    idle: watch::Sender<bool>,
+}
+
+/// A call and what came of it.
+type Answered = (Call, Result<(), Error>);
+
+impl Confirmer {
+    /// A confirmer that is told of leases and of settled events by these queues.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        settings: &Settings,
+        max_requests_per_second: u32,
+        journal: Journal,
+        leases: mpsc::Receiver<Lease>,
+        settled: mpsc::Receiver<Vec<EventId>>,
+        metrics: Metrics,
+    ) -> Self {
+        let max_rate = f64::from(max_requests_per_second);
+        Self {
+            client,
+            journal,
+            leases,
+            settled,
+            after: settings.after,
+            max_rate,
+            waiting: Waiting::new(settings.max_unconfirmed),
+            calls: Calls::default(),
+            bucket: Bucket::new(max_rate, Instant::now()),
+            metrics,
+            outage: Outage::default(),
+            idle: watch::Sender::new(true),
+        }
+    }
+
+    /// Tells whether nothing that could be confirmed is left unconfirmed.
+    #[must_use]
+    pub fn idle(&self) -> watch::Receiver<bool> {
+        self.idle.subscribe()
+    }
+
+    /// Confirms until `finish`, answering `pulse` on the way, then what can be confirmed without waiting for anybody. Dropping
+    /// the future drops calls in flight; their events come again, if they do.
+    pub async fn run(mut self, mut pulse: Pulse, finish: CancellationToken) {
+        let mut in_flight: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
+        let (mut leases_open, mut settled_open) = (true, true);
+        loop {
+            let now = Instant::now();
+            self.expire(now);
+            self.launch(&mut in_flight, now);
+            let is_idle =
+                in_flight.is_empty() && self.calls.is_empty() && self.waiting.ready() == 0;
+            self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
+            let all_heard = !leases_open && !settled_open;
+            if is_idle
+                && (finish.is_cancelled() || all_heard)
+                && self.leases.is_empty()
+                && self.settled.is_empty()
+            {
+                return;
+            }
+            let wake = self.wake(in_flight.len());
+            tokio::select! {
+                biased;
+                Some((call, result)) = in_flight.next(), if !in_flight.is_empty() => {
+                    self.answered(call, result);
+                }
+                settled = self.settled.recv(), if settled_open => match settled {
+                    Some(events) => self.waiting.settle(&events, Instant::now()),
+                    None => settled_open = false,
+                },
+                lease = self.leases.recv(), if leases_open => match lease {
+                    Some(lease) => self.lease(lease),
+                    None => leases_open = false,
+                },
+                () = finish.cancelled(), if !finish.is_cancelled() => {}
+                () = pulse.answer() => {}
+                () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn lease(&mut self, mut lease: Lease) {
+        if self.after == After::Journal && !lease.pending.is_empty() {
+            lease.pending.clear();
+        }
+        if self.waiting.add(lease, Instant::now()) == Added::Unsettled {
+            self.metrics.confirmed_unsettled.inc();
+            tracing::debug!(
+                "confirms an event on the journal's word: too many are pending past their lease"
+            );
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let let_go = self.waiting.expire(now);
+        if let_go > 0 {
+            self.count_handles("let_go", let_go);
+            tracing::debug!(
+                handles = let_go,
+                "let go handles whose events are still pending; the cloud hands them out again"
+            );
+        }
+    }
+
+    /// Starts the calls that are due, as fast as the rate allows.
+    fn launch(
+        &mut self,
+        in_flight: &mut FuturesUnordered<BoxFuture<'static, Answered>>,
+        now: Instant,
+    ) {
+        while in_flight.len() < MAX_IN_FLIGHT && self.bucket.ready_at() <= now {
+            let call = self.calls.take_due(now).or_else(|| {
+                let handles = self.waiting.take_ready(MAX_HANDLES, LINGER, now);
+                (!handles.is_empty()).then(|| Call::new(handles))
+            });
+            let Some(mut call) = call else { return };
+            let lapsed = call.drop_lapsed(now);
+            if lapsed > 0 {
+                self.count_handles("let_go", lapsed);
+            }
+            if call.handles.is_empty() {
+                continue;
+            }
+            self.bucket.take(now);
+            in_flight.push(Box::pin(confirm(self.client.clone(), self.journal.clone(), call)));
+        }
+    }
+
+    /// When there is something to do though nobody says so.
+    fn wake(&self, in_flight: usize) -> Option<Instant> {
+        let can_launch = in_flight < MAX_IN_FLIGHT;
+        let due = [self.calls.next_due(), self.waiting.ready_at(MAX_HANDLES, LINGER)];
+        let launch = due.into_iter().flatten().min().filter(|_| can_launch);
+        let launch = launch.map(|at| at.max(self.bucket.ready_at()));
+        [launch, self.waiting.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn answered(&mut self, call: Call, result: Result<(), Error>) {
+        let now = Instant::now();
+        match result {
+            Ok(()) => {
+                self.count_call("ok");
+                self.bucket.speed_up(self.max_rate);
+                self.count_handles("confirmed", call.handles.len());
+            }
+            Err(error) => match self.calls.failed(call, &error, now) {
+                Followup::Narrowed => {
+                    self.count_call("refused");
+                    tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
+                }
+                Followup::Refused(handle) => {
+                    self.count_call("refused");
+                    self.count_handles("refused", 1);
+                    tracing::debug!(handle = %handle.handle, %error, "a handle was refused; its event comes again if the cloud still has it");
+                }
+                Followup::Repeated { is_throttled } => {
+                    self.count_call("failed");
+                    if is_throttled {
+                        self.bucket.slow_down();
+                    }
+                    self.note_failed(&error);
+                    return;
+                }
+            },
+        }
+        if let Some(report) = self.outage.recovered(now) {
+            tracing::info!(
+                failures = report.failures,
+                lasted_seconds = report.lasted.as_secs(),
+                "confirming works again"
+            );
+        }
+    }
+
+    fn note_failed(&mut self, error: &Error) {
+        if let Some(report) = self.outage.failed(Instant::now()) {
+            tracing::warn!(
+                code = error.code(),
+                request_id = error.request_id(),
+                advice = error.advice().name(),
+                hint = error.hint(),
+                failures = report.failures,
+                %error,
+                "confirming fails; what is not confirmed comes again"
+            );
+        }
+    }
+
+    fn count_call(&self, outcome: &'static str) {
+        self.metrics.confirms.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    fn count_handles(&self, outcome: &'static str, by: usize) {
+        self.metrics.handles.get_or_create(&ByOutcome { outcome }).inc_by(by as u64);
+    }
+}
+
+/// Makes a call, and notes in the journal what the cloud took back.
+async fn confirm(client: Client, journal: Journal, call: Call) -> Answered {
+    let handles: Vec<&str> = call.handles.iter().map(|ready| &*ready.handle).collect();
+    let result = client.confirm(&handles).await;
+    if result.is_ok() {
+        let events = call.handles.iter().flat_map(|ready| ready.events.clone()).collect();
+        if let Err(error) = journal.confirmed(events, Utc::now()).await {
+            tracing::debug!(%error, "the journal could not note what was confirmed");
+        }
+    }
+    (call, result)
+}

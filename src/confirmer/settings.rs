@@ -1,0 +1,57 @@
+//! The `[confirm]` table.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// The `[confirm]` table of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// What has to be true before a handle is confirmed.
+    pub after: After,
+    /// Events that may be pending past their lease before the oldest are confirmed on the
+    /// journal's word.
+    pub max_unconfirmed: usize,
+    /// How long a handle stays good, counted from the sending of its pull.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+}
+
+/// What has to be true before a handle is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum After {
+    /// No sink has an event of it pending.
+    Delivery,
+    /// Its events are on disk.
+    Journal,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { after: After::Delivery, max_unconfirmed: 2000, lease: Duration::from_secs(30) }
+    }
+}
+
+impl Settings {
+    /// Every fault of the values, each naming its key; empty if there is none.
+    #[must_use]
+    pub fn check(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.lease <= Duration::from_secs(2) || self.lease > Duration::from_secs(3600) {
+            faults.push(format!(
+                "lease: {} leaves no time to confirm in, or is no lease of the cloud's; \
+                 expected more than 2s and at most 1h",
+                humantime::format_duration(self.lease)
+            ));
+        }
+        faults
+    }
+
+    /// How long a handle is used: the lease less a margin for the way to the cloud.
+    #[must_use]
+    pub fn good_for(&self) -> Duration {
+        self.lease - (self.lease / 10).min(Duration::from_secs(2))
+    }
+}

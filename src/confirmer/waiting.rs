@@ -1,0 +1,277 @@
+//! Which handles wait for what, and which can be confirmed. Pure: the time is passed in.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::journal::EventId;
+use crate::lease::Lease;
+
+/// How long it is remembered that an event is settled. A lease and the news that its event is
+/// settled come by different ways and may cross; were the news forgotten, the cloud would only
+/// hand out the event once more.
+const REMEMBER: Duration = Duration::from_secs(2);
+
+/// A handle that can be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ready {
+    pub(super) handle: Arc<str>,
+    pub(super) events: Vec<EventId>,
+    pub(super) deadline: Instant,
+    pub(super) since: Instant,
+}
+
+/// What became of a lease that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// Nothing holds it up.
+    Ready,
+    /// It is confirmed on the journal's word.
+    Unsettled,
+    /// Sinks have to take its events first.
+    Waits,
+}
+
+#[derive(Debug)]
+struct Wait {
+    events: Vec<EventId>,
+    pending: BTreeSet<EventId>,
+    deadline: Instant,
+}
+
+/// The handles that wait for their events to be settled, and those that need not wait.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    max_unconfirmed: usize,
+    waits: HashMap<Arc<str>, Wait>,
+    by_event: HashMap<EventId, Vec<Arc<str>>>,
+    deadlines: BTreeSet<(Instant, Arc<str>)>,
+    ready: VecDeque<Ready>,
+    settled: BTreeMap<EventId, Instant>,
+    settled_order: VecDeque<(Instant, EventId)>,
+    /// Pending events past their lease: at most `max_unconfirmed`, the oldest go to `released`.
+    lapsed: BTreeSet<EventId>,
+    /// Events to be confirmed on the journal's word as soon as the cloud hands them out again.
+    released: HashSet<EventId>,
+}
+
+impl Waiting {
+    pub(super) fn new(max_unconfirmed: usize) -> Self {
+        Self {
+            max_unconfirmed,
+            waits: HashMap::new(),
+            by_event: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            ready: VecDeque::new(),
+            settled: BTreeMap::new(),
+            settled_order: VecDeque::new(),
+            lapsed: BTreeSet::new(),
+            released: HashSet::new(),
+        }
+    }
+
+    /// Takes a lease. A handle that was known gets the new deadline and keeps what it waits for.
+    pub(super) fn add(&mut self, lease: Lease, now: Instant) -> Added {
+        let Lease { handle, mut events, pending, deadline } = lease;
+        let handle: Arc<str> = handle.into();
+        let mut pending: BTreeSet<_> =
+            pending.into_iter().filter(|event| !self.settled.contains_key(event)).collect();
+        if let Some(known) = self.remove(&handle) {
+            pending.extend(known.pending);
+            events.extend(known.events);
+            events.sort_unstable();
+            events.dedup();
+        }
+        let before = pending.len();
+        pending.retain(|event| !self.released.contains(event));
+        if pending.is_empty() {
+            for event in &events {
+                self.released.remove(event);
+            }
+            self.ready.push_back(Ready { handle, events, deadline, since: now });
+            return if before == 0 { Added::Ready } else { Added::Unsettled };
+        }
+        for event in &pending {
+            self.by_event.entry(*event).or_default().push(handle.clone());
+        }
+        self.deadlines.insert((deadline, handle.clone()));
+        self.waits.insert(handle, Wait { events, pending, deadline });
+        Added::Waits
+    }
+
+    /// No sink has to take these events any more.
+    pub(super) fn settle(&mut self, events: &[EventId], now: Instant) {
+        for event in events {
+            self.settled.insert(*event, now);
+            self.settled_order.push_back((now, *event));
+            self.lapsed.remove(event);
+            self.released.remove(event);
+            for handle in self.by_event.remove(event).unwrap_or_default() {
+                let Some(wait) = self.waits.get_mut(&handle) else { continue };
+                wait.pending.remove(event);
+                if wait.pending.is_empty()
+                    && let Some(Wait { events, deadline, .. }) = self.remove(&handle)
+                {
+                    self.ready.push_back(Ready { handle, events, deadline, since: now });
+                }
+            }
+        }
+        self.forget(now);
+    }
+
+    /// Lets go what waits past its deadline; tells how many handles.
+    pub(super) fn expire(&mut self, now: Instant) -> usize {
+        let mut let_go = 0;
+        while let Some((deadline, handle)) = self.deadlines.first().cloned()
+            && deadline <= now
+        {
+            let Some(wait) = self.remove(&handle) else { break };
+            self.lapsed.extend(wait.pending);
+            let_go += 1;
+        }
+        while self.lapsed.len() > self.max_unconfirmed {
+            self.released.extend(self.lapsed.pop_first());
+        }
+        let_go
+    }
+
+    /// Up to `max` handles that can be confirmed: when there are as many, or when the first has
+    /// waited for company for `linger`.
+    pub(super) fn take_ready(&mut self, max: usize, linger: Duration, now: Instant) -> Vec<Ready> {
+        match self.ready_at(max, linger) {
+            Some(at) if at <= now => self.ready.drain(..max.min(self.ready.len())).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When [`Self::take_ready`] has something; `None` if there is nothing.
+    pub(super) fn ready_at(&self, max: usize, linger: Duration) -> Option<Instant> {
+        let first = self.ready.front()?;
+        Some(if self.ready.len() >= max { first.since } else { first.since + linger })
+    }
+
+    /// The next deadline of those that wait.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Handles that can be confirmed.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    fn remove(&mut self, handle: &Arc<str>) -> Option<Wait> {
+        let wait = self.waits.remove(handle)?;
+        self.deadlines.remove(&(wait.deadline, handle.clone()));
+        for event in &wait.pending {
+            if let Some(handles) = self.by_event.get_mut(event) {
+                handles.retain(|other| other != handle);
+                if handles.is_empty() {
+                    self.by_event.remove(event);
+                }
+            }
+        }
+        Some(wait)
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while let Some((at, event)) = self.settled_order.front().copied()
+            && now.duration_since(at) > REMEMBER
+        {
+            self.settled_order.pop_front();
+            if self.settled.get(&event) == Some(&at) {
+                self.settled.remove(&event);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINGER: Duration = Duration::from_millis(5);
+
+    fn lease(handle: &str, pending: &[i64], deadline: Instant) -> Lease {
+        let events: Vec<_> = pending.iter().copied().map(EventId).collect();
+        Lease { handle: handle.to_owned(), pending: events.clone(), events, deadline }
+    }
+
+    fn taken(waiting: &mut Waiting, now: Instant) -> Vec<String> {
+        let ready = waiting.take_ready(16, LINGER, now + LINGER);
+        ready.iter().map(|ready| ready.handle.to_string()).collect()
+    }
+
+    #[test]
+    fn a_handle_waits_for_all_its_events_and_an_event_frees_all_its_handles() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(28);
+        let mut waiting = Waiting::new(10);
+        assert_eq!(waiting.add(lease("both", &[1, 2], later), now), Added::Waits);
+        assert_eq!(waiting.add(lease("one", &[1], later), now), Added::Waits);
+        assert_eq!(waiting.add(lease("none", &[], later), now), Added::Ready);
+        assert_eq!(taken(&mut waiting, now), ["none"]);
+        waiting.settle(&[EventId(1)], now);
+        assert_eq!(taken(&mut waiting, now), ["one"]);
+        waiting.settle(&[EventId(2)], now);
+        assert_eq!(taken(&mut waiting, now), ["both"]);
+        assert_eq!(waiting.expire(later), 0);
+    }
+
+    #[test]
+    fn news_that_overtakes_its_lease_is_not_lost() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(10);
+        waiting.settle(&[EventId(1)], now);
+        assert_eq!(waiting.add(lease("a", &[1], now + REMEMBER), now), Added::Ready);
+        waiting.settle(&[], now + REMEMBER * 2);
+        assert_eq!(waiting.add(lease("b", &[1], now + REMEMBER * 3), now), Added::Waits);
+    }
+
+    #[test]
+    fn a_handle_that_comes_again_unchanged_is_good_for_its_new_time() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(10);
+        waiting.add(lease("same", &[1], at(28)), now);
+        waiting.add(lease("same", &[1], at(58)), at(30));
+        assert_eq!(waiting.expire(at(40)), 0);
+        waiting.settle(&[EventId(1)], at(41));
+        let ready = waiting.take_ready(16, Duration::ZERO, at(41));
+        assert_eq!(ready.len(), 1);
+        assert_eq!(ready[0].deadline, at(58));
+    }
+
+    #[test]
+    fn past_the_limit_the_oldest_go_on_the_journals_word() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(2);
+        for event in [3, 1, 2, 4] {
+            waiting.add(lease(&format!("h{event}"), &[event], at(28)), now);
+        }
+        assert_eq!(waiting.expire(at(28)), 4);
+        for (event, added) in
+            [(1, Added::Unsettled), (2, Added::Unsettled), (3, Added::Waits), (4, Added::Waits)]
+        {
+            assert_eq!(waiting.add(lease("again", &[event], at(58)), at(30)), added, "{event}");
+            waiting.settle(&[EventId(event)], at(30));
+        }
+        assert!(waiting.released.is_empty() && waiting.lapsed.is_empty());
+    }
+
+    #[test]
+    fn sixteen_go_at_once_and_fewer_after_a_moment() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(10);
+        for n in 0..17 {
+            waiting.add(lease(&format!("h{n}"), &[], now + REMEMBER), now);
+        }
+        assert_eq!(waiting.take_ready(16, LINGER, now).len(), 16);
+        assert_eq!(waiting.take_ready(16, LINGER, now).len(), 0);
+        assert_eq!(waiting.ready_at(16, LINGER), Some(now + LINGER));
+        assert_eq!(waiting.take_ready(16, LINGER, now + LINGER).len(), 1);
+    }
+}

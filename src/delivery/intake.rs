@@ -1,0 +1,212 @@
+//! What a delivery loop takes in: fresh events from the feed, or from the journal while it is
+//! behind, and failed ones that are due.
+
+use std::collections::{HashSet, VecDeque};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::journal::{EventId, Fed, Fresh, Journal, Outcome, Pending, Record, Result, SinkId};
+use crate::sinks::Limits;
+
+/// Bytes of event bodies that wait here at most, give or take one read.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Events that wait here at most.
+const MAX_EVENTS: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Intake {
+    sink: SinkId,
+    fed: Fed,
+    journal: Journal,
+    max_events: usize,
+    /// Events that wait for delivery.
+    ready: VecDeque<Pending>,
+    ready_bytes: usize,
+    /// Events that wait, are under way, or whose verdict is being written: a read may return
+    /// them once more.
+    held: HashSet<EventId>,
+    /// Every untried event up to this one was taken in.
+    taken: EventId,
+    /// Whether untried events have to be read from the journal.
+    is_behind: bool,
+    /// When failed events are to be looked for; `None` if there are none.
+    next_due: Option<DateTime<Utc>>,
+    make_all_due: bool,
+    /// Whether a read for due events found none but those held: the next one waits for a release.
+    is_blocked: bool,
+}
+
+impl Intake {
+    pub(super) fn new(sink: SinkId, fed: Fed, journal: Journal, limits: Limits) -> Self {
+        Self {
+            sink,
+            fed,
+            journal,
+            max_events: (limits.max_batch * limits.max_in_flight).clamp(16, MAX_EVENTS),
+            ready: VecDeque::new(),
+            ready_bytes: 0,
+            held: HashSet::new(),
+            taken: EventId::default(),
+            is_behind: true,
+            next_due: Some(DateTime::UNIX_EPOCH),
+            make_all_due: false,
+            is_blocked: false,
+        }
+    }
+
+    /// Takes in what there is room for; while the sink is down, one event for the next probe.
+    pub(super) async fn refill(&mut self, probe: Option<Instant>) -> Result<()> {
+        if self.make_all_due {
+            self.journal.due_now(self.sink, Utc::now()).await?;
+            self.make_all_due = false;
+            self.look_for_due();
+        }
+        if probe.is_none() {
+            self.read_due().await?;
+        }
+        self.read_feed();
+        while self.is_behind && self.room() > 0 {
+            self.read_untried().await?;
+        }
+        if probe.is_some_and(|at| at <= Instant::now()) && self.held.is_empty() {
+            let least_tried = self.journal.least_tried(self.sink).await?;
+            least_tried.into_iter().for_each(|pending| self.hold(pending));
+        }
+        Ok(())
+    }
+
+    /// Waits for the feed. Cancel safe.
+    pub(super) async fn arrived(&mut self) {
+        if self.is_behind || self.room() == 0 {
+            return std::future::pending().await;
+        }
+        match self.fed.next().await {
+            Some(fresh) => self.take_fresh(fresh),
+            None => self.is_behind = self.fed.is_behind(),
+        }
+    }
+
+    /// Up to `max` events for one delivery.
+    pub(super) fn take(&mut self, max: usize) -> Vec<Pending> {
+        let events: Vec<_> = self.ready.drain(..max.min(self.ready.len())).collect();
+        self.ready_bytes -= events.iter().map(|pending| pending.event.body.len()).sum::<usize>();
+        events
+    }
+
+    /// The verdicts on these events are written.
+    pub(super) fn release(&mut self, events: &[EventId]) {
+        for event in events {
+            self.held.remove(event);
+        }
+        if std::mem::take(&mut self.is_blocked) {
+            self.look_for_due();
+        }
+    }
+
+    /// When failed events are due next, if there is room for them.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let due = self.next_due.filter(|_| self.room() > 0)?;
+        Some(Instant::now() + (due - Utc::now()).to_std().unwrap_or_default())
+    }
+
+    /// Learns from records when failed events are due.
+    pub(super) fn note_due(&mut self, records: &[Record]) {
+        for record in records {
+            if let Outcome::Retry { due, .. } = record.outcome {
+                self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
+            }
+        }
+    }
+
+    /// Somebody else may have made events due.
+    pub(super) fn look_for_due(&mut self) {
+        self.next_due = Some(DateTime::UNIX_EPOCH);
+    }
+
+    /// The sink is up again: what failed meanwhile need not wait any longer.
+    pub(super) fn make_all_due(&mut self) {
+        self.make_all_due = true;
+    }
+
+    /// Events that wait, are under way, or whose verdict is being written.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether nothing waits here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Whether nothing waits here and all untried events were taken in.
+    pub(super) fn is_dry(&self) -> bool {
+        self.ready.is_empty() && !self.is_behind && !self.fed.is_behind()
+    }
+
+    fn room(&self) -> usize {
+        if self.ready_bytes >= MAX_BYTES { 0 } else { self.max_events - self.ready.len() }
+    }
+
+    fn read_feed(&mut self) {
+        while !self.is_behind && self.room() > 0 {
+            match self.fed.try_next() {
+                Some(fresh) => self.take_fresh(fresh),
+                // What was left out came after all that was in the queue.
+                None => return self.is_behind = self.fed.is_behind(),
+            }
+        }
+    }
+
+    /// Reads untried events in their order. The feed is asked for events again *before* the
+    /// read, and what is in its queue is thrown away: all of that is in the journal, and what
+    /// comes into the queue from here on is either in this read, and shows by its number, or
+    /// after it.
+    async fn read_untried(&mut self) -> Result<()> {
+        self.fed.catch_up();
+        while self.fed.try_next().is_some() {}
+        let part = self.journal.untried(self.sink, self.taken, self.room()).await?;
+        for pending in part.events {
+            self.taken = pending.id;
+            self.hold(pending);
+        }
+        self.is_behind = !part.is_all || self.fed.is_behind();
+        Ok(())
+    }
+
+    async fn read_due(&mut self) -> Result<()> {
+        let now = Utc::now();
+        if self.room() == 0 || self.next_due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        // Rows under way are due as well: asked for more than those, some others come.
+        let limit = self.room() + self.held.len();
+        let (part, next) = self.journal.due(self.sink, now, limit).await?;
+        self.next_due = next;
+        let held = self.held.len();
+        for pending in part.events {
+            if !self.held.contains(&pending.id) {
+                self.hold(pending);
+            }
+        }
+        if !part.is_all && self.held.len() == held {
+            self.next_due = None;
+            self.is_blocked = true;
+        }
+        Ok(())
+    }
+
+    fn take_fresh(&mut self, fresh: Fresh) {
+        // A smaller number was read from the journal before.
+        if fresh.id > self.taken {
+            self.taken = fresh.id;
+            self.hold(Pending::untried(fresh));
+        }
+    }
+
+    fn hold(&mut self, pending: Pending) {
+        self.ready_bytes += pending.event.body.len();
+        self.held.insert(pending.id);
+        self.ready.push_back(pending);
+    }
+}

@@ -1,0 +1,357 @@
+//! Brings events to one sink: one loop per sink, none waits for another.
+//!
+//! Owns concurrency, retries and time. Fresh events come from the sink's feed, or from the
+//! journal after a start and whenever the feed overflowed; failed ones come from the journal
+//! when they are due. Knows sinks and the journal, neither the poller nor the confirmer.
+
+mod health;
+mod intake;
+mod verdicts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::{self, EventId, Fed, Journal, Pending, Record, Recorded, SinkId};
+use crate::metrics::{BySink, BySinkAndOutcome, Metrics};
+use crate::outage::Outage;
+use crate::pulse::Pulse;
+use crate::retry::Backoff;
+use crate::sinks::{Batch, Sink, Verdict};
+use health::Health;
+use intake::Intake;
+
+/// Between the tries of one event.
+const RETRIES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(600) };
+/// Between the probes of a sink that is down.
+const PROBES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) };
+/// Between tries to read or write the journal.
+const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// Batches whose verdicts wait for the journal at most.
+const MAX_RECORDING: usize = 8;
+/// Keys of pending events that a sink is asked for at once when it recovers.
+const RECOVER_STEP: usize = 4096;
+
+/// A sink as its delivery loop has it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its number in the journal.
+    pub id: SinkId,
+    /// The sink.
+    pub sink: Arc<dyn Sink>,
+    /// A failing event becomes a dead letter after this time, of which only that counts in
+    /// which the sink took other events.
+    pub give_up_after: Duration,
+}
+
+/// What ends a delivery loop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// No delivery starts any more; those under way are waited for.
+    pub finish: CancellationToken,
+    /// Those under way are dropped.
+    pub abandon: CancellationToken,
+}
+
+/// The delivery loop of one sink.
+#[derive(Debug)]
+pub struct Delivery {
+    target: Target,
+    journal: Journal,
+    settled: mpsc::Sender<Vec<EventId>>,
+    requeued: watch::Receiver<u64>,
+    idle: watch::Sender<bool>,
+    metrics: Metrics,
+    intake: Intake,
+    health: Health,
+    outage: Outage,
+    last_taken: Option<chrono::DateTime<Utc>>,
+    pending: u64,
+}
+
+/// A batch after its delivery.
+struct Delivered {
+    events: Vec<Pending>,
+    verdicts: Vec<Verdict>,
+    mark: Option<String>,
+}
+
+/// A batch after its verdicts were written.
+struct Written {
+    events: Vec<EventId>,
+    recorded: Option<Recorded>,
+}
+
+type Deliveries = FuturesUnordered<BoxFuture<'static, Delivered>>;
+type Writes = FuturesUnordered<BoxFuture<'static, Written>>;
+
+impl Delivery {
+    /// A loop that brings what `fed` holds to `target` and tells `settled` what no sink has to
+    /// take any more. `requeued` changes when somebody else wrote to the journal.
+    #[must_use]
+    pub fn new(
+        target: Target,
+        fed: Fed,
+        journal: Journal,
+        settled: mpsc::Sender<Vec<EventId>>,
+        requeued: watch::Receiver<u64>,
+        metrics: Metrics,
+    ) -> Self {
+        let limits = target.sink.limits();
+        let intake = Intake::new(target.id, fed, journal.clone(), limits);
+        Self {
+            target,
+            journal,
+            settled,
+            requeued,
+            idle: watch::Sender::new(false),
+            metrics,
+            intake,
+            health: Health::new(PROBES),
+            outage: Outage::default(),
+            last_taken: None,
+            pending: 0,
+        }
+    }
+
+    /// The sink's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.target.name
+    }
+
+    /// Tells whether nothing is under way, and all was tried at least once or the sink is down.
+    #[must_use]
+    pub fn idle(&self) -> watch::Receiver<bool> {
+        self.idle.subscribe()
+    }
+
+    /// Runs, answering `pulse` on the way, until it is told to finish and has, or to abandon what is left. Events that were not
+    /// delivered stay due in the journal.
+    pub async fn run(mut self, mut pulse: Pulse, stop: Stop) {
+        self.note_up(true);
+        let recovered = tokio::select! {
+            recovered = self.recover(&stop) => recovered,
+            () = async { loop { pulse.answer().await } } => false,
+        };
+        if !recovered {
+            return;
+        }
+        let mut deliveries = Deliveries::new();
+        let mut writes = Writes::new();
+        let mut journal_failures = 0;
+        loop {
+            let pause = match self.intake.refill(self.health.next_probe()).await {
+                Ok(()) => {
+                    journal_failures = 0;
+                    None
+                }
+                Err(error) => {
+                    journal_failures += 1;
+                    tracing::debug!(sink = %self.target.name, %error, "cannot read the journal");
+                    Some(Instant::now() + JOURNAL.wait(journal_failures))
+                }
+            };
+            self.launch(&mut deliveries, &writes, &stop);
+            let is_through = self.intake.is_dry() || self.health.next_probe().is_some();
+            let is_idle = deliveries.is_empty() && writes.is_empty() && is_through;
+            self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
+            let wake = pause.or_else(|| self.wake(&deliveries, &writes));
+            tokio::select! {
+                biased;
+                () = stop.finish.cancelled() => break,
+                Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
+                Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
+                    writes.push(self.judged(delivered, &stop));
+                }
+                () = self.intake.arrived(), if pause.is_none() => {}
+                () = pulse.answer() => {}
+                Ok(()) = self.requeued.changed() => self.intake.look_for_due(),
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+        self.finish(deliveries, writes, &stop).await;
+    }
+
+    /// Starts as many deliveries as the sink takes at once: while it is down, a single event.
+    fn launch(&mut self, deliveries: &mut Deliveries, writes: &Writes, stop: &Stop) {
+        let limits = self.target.sink.limits();
+        let probe = self.health.next_probe();
+        let (max_batch, max_in_flight) = match probe {
+            Some(at) if at > Instant::now() => return,
+            Some(_) => (1, 1),
+            None => (limits.max_batch, limits.max_in_flight),
+        };
+        while deliveries.len() < max_in_flight
+            && writes.len() < MAX_RECORDING
+            && !stop.finish.is_cancelled()
+        {
+            let events = self.intake.take(max_batch);
+            if events.is_empty() {
+                break;
+            }
+            let duration = self.metrics.delivery_seconds.get_or_create_owned(&self.by_sink());
+            let sink = self.target.sink.clone();
+            deliveries.push(Box::pin(async move {
+                let batch =
+                    Batch::new(events.iter().map(|pending| pending.event.clone()).collect());
+                let start = Instant::now();
+                let (verdicts, mark) = sink.deliver(&batch).await.into_parts();
+                duration.observe(start.elapsed().as_secs_f64());
+                Delivered { events, verdicts, mark }
+            }));
+        }
+    }
+
+    /// When to look again though nothing happens. A moment that has passed is never named twice:
+    /// what it was named for has started by then, or waits for something else.
+    fn wake(&self, deliveries: &Deliveries, writes: &Writes) -> Option<Instant> {
+        let Some(probe) = self.health.next_probe() else { return self.intake.next_due() };
+        let can_probe = !self.intake.is_empty() || probe > Instant::now();
+        (deliveries.is_empty() && writes.is_empty() && can_probe).then_some(probe)
+    }
+
+    /// Turns verdicts into records and writes them, however long that takes.
+    fn judged(&mut self, delivered: Delivered, stop: &Stop) -> BoxFuture<'static, Written> {
+        let now = Utc::now();
+        let Delivered { events, verdicts, mark } = delivered;
+        let mut records = Vec::with_capacity(events.len());
+        for (pending, verdict) in events.iter().zip(verdicts) {
+            self.note(pending, &verdict);
+            records.push(self.decide(pending, verdict, now));
+        }
+        self.intake.note_due(&records);
+        let (journal, sink, name) =
+            (self.journal.clone(), self.target.id, self.target.name.clone());
+        let abandon = stop.abandon.clone();
+        Box::pin(async move {
+            let ids = events.iter().map(|pending| pending.id).collect();
+            let write = write(&journal, sink, &name, records, mark);
+            let recorded = abandon.run_until_cancelled(write).await;
+            Written { events: ids, recorded }
+        })
+    }
+
+    /// The verdicts are written: what no sink has to take any more can be confirmed.
+    async fn written(&mut self, written: Written) {
+        self.intake.release(&written.events);
+        let Some(recorded) = written.recorded else { return };
+        self.pending = recorded.pending;
+        let owed = i64::try_from(recorded.pending).unwrap_or(i64::MAX);
+        self.metrics.sink_pending.get_or_create(&self.by_sink()).set(owed);
+        if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
+            tracing::debug!(sink = %self.target.name, "nobody confirms any more");
+        }
+    }
+
+    /// Waits for what is under way, and writes what became of it.
+    async fn finish(mut self, mut deliveries: Deliveries, mut writes: Writes, stop: &Stop) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
+                Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
+                    writes.push(self.judged(delivered, stop));
+                }
+                () = stop.abandon.cancelled(), if !deliveries.is_empty() => {
+                    tracing::warn!(
+                        sink = %self.target.name,
+                        deliveries = deliveries.len(),
+                        "gave up deliveries that took too long for the stop; they stay due"
+                    );
+                    deliveries.clear();
+                }
+                else => return,
+            }
+        }
+    }
+
+    /// Asks the sink which of the pending events it holds already; tells whether to go on.
+    async fn recover(&mut self, stop: &Stop) -> bool {
+        let mut failures = 0;
+        loop {
+            let Some(result) = stop.finish.run_until_cancelled(self.try_recover()).await else {
+                return false;
+            };
+            let Err(error) = result else {
+                self.note_recovered();
+                return true;
+            };
+            failures += 1;
+            self.note_failed(&format!("{error:#}"));
+            let pause = tokio::time::sleep(PROBES.wait(failures));
+            if stop.finish.run_until_cancelled(pause).await.is_none() {
+                return false;
+            }
+        }
+    }
+
+    async fn try_recover(&mut self) -> anyhow::Result<()> {
+        let (sink, id) = (self.target.sink.clone(), self.target.id);
+        let mark = self.journal.mark(id).await?;
+        let mut after = EventId::default();
+        loop {
+            let pending = self.journal.pending_keys(id, after, RECOVER_STEP).await?;
+            let keys: Vec<_> = pending.iter().map(|(_, key)| *key).collect();
+            let held = sink.recover(mark.as_deref(), &keys).await?;
+            let held = pending.iter().filter(|(_, key)| held.contains(key));
+            let records: Vec<_> = held
+                .map(|(event, _)| Record { event: *event, outcome: journal::Outcome::Delivered })
+                .collect();
+            if !records.is_empty() {
+                tracing::info!(
+                    sink = %self.target.name,
+                    events = records.len(),
+                    "found events at the sink that were not recorded as delivered"
+                );
+                self.count("recovered", records.len());
+                let recorded = self.journal.record(id, records, None, Utc::now()).await?;
+                self.pending = recorded.pending;
+                drop(self.settled.send(recorded.settled).await);
+            }
+            match pending.last() {
+                Some((last, _)) => after = *last,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn by_sink(&self) -> BySink {
+        BySink { sink: self.target.name.clone() }
+    }
+
+    fn count(&self, outcome: &'static str, by: usize) {
+        let labels = BySinkAndOutcome { sink: self.target.name.clone(), outcome };
+        self.metrics.deliveries.get_or_create(&labels).inc_by(by as u64);
+    }
+}
+
+/// Writes records, waiting while the journal cannot be written.
+async fn write(
+    journal: &Journal,
+    sink: SinkId,
+    name: &str,
+    records: Vec<Record>,
+    mark: Option<String>,
+) -> Recorded {
+    let mut failures = 0;
+    loop {
+        match journal.record(sink, records.clone(), mark.clone(), Utc::now()).await {
+            Ok(recorded) => return recorded,
+            Err(error) => {
+                failures += 1;
+                tracing::debug!(sink = name, %error, "verdicts wait for the journal");
+                tokio::time::sleep(JOURNAL.wait(failures)).await;
+            }
+        }
+    }
+}

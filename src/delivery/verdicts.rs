@@ -1,0 +1,115 @@
+//! What follows from a verdict: for the event, for the sink, and for the log.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+use super::{Delivery, RETRIES};
+use crate::journal::{Outcome, Pending, Record};
+use crate::sinks::Verdict;
+
+impl Delivery {
+    /// What to write for a verdict.
+    pub(super) fn decide(&self, pending: &Pending, verdict: Verdict, now: DateTime<Utc>) -> Record {
+        let outcome = match verdict {
+            Verdict::Delivered => Outcome::Delivered,
+            Verdict::Reject(error) => self.give_up(pending, error),
+            Verdict::Retry { error, after } => {
+                let charged = pending.charged + self.charge(pending, now);
+                if charged >= self.target.give_up_after {
+                    self.give_up(pending, error)
+                } else {
+                    let wait = RETRIES.wait_or(pending.attempts + 1, after);
+                    let due = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+                    Outcome::Retry { due, charged, error }
+                }
+            }
+        };
+        Record { event: pending.id, outcome }
+    }
+
+    /// The time since the last failure of an event, if the sink took another one meanwhile:
+    /// only then is it the event that fails, and not the sink.
+    fn charge(&self, pending: &Pending, now: DateTime<Utc>) -> std::time::Duration {
+        match (pending.last_failed, self.last_taken) {
+            (Some(failed), Some(taken)) if taken > failed => {
+                (now - failed).to_std().unwrap_or_default()
+            }
+            _ => std::time::Duration::ZERO,
+        }
+    }
+
+    fn give_up(&self, pending: &Pending, error: String) -> Outcome {
+        tracing::warn!(
+            sink = %self.target.name,
+            event = %pending.event.key,
+            event_type = %pending.event.event_type,
+            attempts = pending.attempts + 1,
+            error = %error,
+            "gave up an event; it is a dead letter of this sink"
+        );
+        Outcome::Dead { error }
+    }
+
+    /// Counts a verdict and learns from it how the sink does.
+    pub(super) fn note(&mut self, pending: &Pending, verdict: &Verdict) {
+        match verdict {
+            Verdict::Delivered => {
+                self.count("delivered", 1);
+                self.last_taken = Some(Utc::now());
+                tracing::debug!(sink = %self.target.name, event = %pending.event.key, "delivered");
+            }
+            Verdict::Reject(_) => self.count("dead", 1),
+            Verdict::Retry { error, .. } => {
+                self.count("retry", 1);
+                tracing::debug!(
+                    sink = %self.target.name,
+                    event = %pending.event.key,
+                    attempts = pending.attempts + 1,
+                    %error,
+                    "a delivery failed"
+                );
+                let waiting = self.pending.max(self.intake.held() as u64);
+                if self.health.failed(pending.id, waiting, Instant::now()) || self.outage.lasts() {
+                    self.note_failed(error);
+                }
+                return;
+            }
+        }
+        // A sink that refuses an event is as alive as one that takes it.
+        if self.health.answered() {
+            self.intake.make_all_due();
+        }
+        self.note_recovered();
+    }
+
+    /// The sink is down, again or still.
+    pub(super) fn note_failed(&mut self, error: &str) {
+        self.note_up(false);
+        if let Some(report) = self.outage.failed(Instant::now()) {
+            tracing::warn!(
+                sink = %self.target.name,
+                error,
+                failures = report.failures,
+                down_seconds = report.lasted.as_secs(),
+                "the sink is down; its events wait in the journal"
+            );
+        }
+    }
+
+    /// The sink is up, again or still.
+    pub(super) fn note_recovered(&mut self) {
+        if let Some(report) = self.outage.recovered(Instant::now()) {
+            self.note_up(true);
+            tracing::info!(
+                sink = %self.target.name,
+                failures = report.failures,
+                down_seconds = report.lasted.as_secs(),
+                "the sink is up again"
+            );
+        }
+    }
+
+    pub(super) fn note_up(&self, is_up: bool) {
+        self.metrics.sink_up.get_or_create(&self.by_sink()).set(i64::from(is_up));
+    }
+}

@@ -1,0 +1,152 @@
+//! How the emulator is set up.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Account, Empty};
+
+/// The longest duration that may be set, beyond which times could overflow.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// How the emulator is set up. The default is as strict as the service.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who may call.
+    pub account: Account,
+    /// The SubAppId that each request must name; `None`: none may.
+    pub sub_app_id: Option<u64>,
+    /// How long a pull waits for an event: 5 s.
+    pub hold: Duration,
+    /// How long a handed-out event is invisible and its handle good: 30 s.
+    pub lease: Duration,
+    /// From when the lease counts.
+    pub lease_from: LeaseFrom,
+    /// How long an event is kept that is not confirmed: 4 days.
+    pub retention: Duration,
+    /// Requests a second for each action, in any span of one second; `None`: without limit.
+    pub rate_limit: Option<u32>,
+    /// How a pull says that there is nothing.
+    pub empty: Empty,
+    /// Where it is kinder than the service.
+    pub lenient: Lenient,
+    /// What DescribeEventConfig tells.
+    pub event_config: EventConfig,
+    /// Sprite tasks made by themselves, each second; at most 10,000.
+    pub sprites_per_second: f64,
+    /// The most events that may wait.
+    pub max_events: usize,
+    /// The most events the ledger has a record of.
+    pub max_records: usize,
+    /// Decides faults that strike by rate, handles and the names of sprite tasks; `None`: another
+    /// one each time.
+    pub seed: Option<u64>,
+    /// Whether an address that others can reach may be bound.
+    pub allow_remote: bool,
+    /// What sprite URLs begin with, if not the bound address: `http://host:port`.
+    pub public_url: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            account: Account {
+                secret_id: "AKIDEMULATOR".to_owned(),
+                secret_key: "emulator-secret-key".into(),
+                token: None,
+            },
+            sub_app_id: Some(1_500_012_345),
+            hold: Duration::from_secs(5),
+            lease: Duration::from_secs(30),
+            lease_from: LeaseFrom::Answer,
+            retention: Duration::from_secs(4 * 24 * 3600),
+            rate_limit: Some(100),
+            empty: Empty::Error,
+            lenient: Lenient::default(),
+            event_config: EventConfig::default(),
+            sprites_per_second: 0.0,
+            max_events: 2_000_000,
+            max_records: 2_000_000,
+            seed: None,
+            allow_remote: false,
+            public_url: None,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if !(0.0..=10_000.0).contains(&self.sprites_per_second) {
+            return Err("the sprite tasks made each second must be from 0 to 10,000");
+        }
+        if [self.hold, self.lease, self.retention].iter().any(|time| *time > LONGEST) {
+            return Err("hold, lease and retention must be at most ten years");
+        }
+        if self.rate_limit == Some(0) {
+            return Err("the rate limit must be at least 1 request a second");
+        }
+        Ok(())
+    }
+}
+
+/// From when the lease of a handed-out event counts. Which of the two the service does is not
+/// known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LeaseFrom {
+    /// From the moment the pull is answered.
+    #[default]
+    Answer,
+    /// From the moment the pull came in: up to the hold shorter for the client.
+    Request,
+}
+
+/// Where the emulator is kinder than the service, or than the stricter reading of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lenient {
+    /// An event keeps its handle at each hand-out.
+    pub same_handle: bool,
+    /// A ConfirmEvents that is refused confirms its good handles all the same.
+    pub confirm_partly: bool,
+    /// The signature itself is not verified; all else of the Authorization is.
+    pub any_signature: bool,
+    /// Unknown members of a request's body are ignored.
+    pub any_member: bool,
+    /// The SubAppId is not looked at.
+    pub any_sub_app_id: bool,
+}
+
+/// What DescribeEventConfig tells. It does not change what PullEvents does: what the service does
+/// in the mode [`Mode::Push`] is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventConfig {
+    /// How events are reported.
+    pub mode: Mode,
+    /// Where to, in the mode [`Mode::Push`].
+    pub notification_url: String,
+    /// Whether finished uploads are reported.
+    pub upload: bool,
+    /// Whether deleted media are reported.
+    pub delete: bool,
+    /// Whether finished persistence is reported.
+    pub persistence: bool,
+}
+
+/// How events are reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Mode {
+    /// Reliable callback: they wait to be pulled.
+    #[default]
+    Pull,
+    /// HTTP callback.
+    Push,
+}
+
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pull => "PULL",
+            Self::Push => "PUSH",
+        }
+    }
+}

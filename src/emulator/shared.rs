@@ -1,0 +1,266 @@
+//! What the calls share.
+//!
+//! Owns the lock around queue, ledger, quota and faults, and the signals between calls: events
+//! were added, held calls are released, the emulator stops. The lock is held for moments and never
+//! over a wait.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::content::Content;
+use super::faults::{Faults, Point, Struck};
+use super::handle::{Handles, scramble};
+use super::ledger::{Ledger, Snapshot, Totals};
+use super::queue::{Confirmation, Full, HandOut, Queue, Rules};
+use super::quota::Quota;
+use super::sprites::{Made, Order, Sprites};
+use super::{Account, Action, Kind, LeaseFrom, Settings};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    /// Where clients reach the emulator.
+    pub(super) url: String,
+    /// What sprite URLs begin with.
+    pub(super) base: String,
+    pub(super) clock: Clock,
+    pub(super) stop: CancellationToken,
+    /// Told whenever events were added.
+    pub(super) added: Notify,
+    /// Changes whenever held calls are released.
+    released: watch::Sender<u64>,
+    held: AtomicUsize,
+    pulls_waiting: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) account: Arc<Account>,
+    pub(super) faults: Faults,
+    pub(super) quota: Quota,
+    pub(super) ledger: Ledger,
+    queue: Queue,
+    sprites: Sprites,
+}
+
+/// Counts one until it is dropped, which is also when the call's client goes away.
+#[derive(Debug)]
+pub(super) struct Count<'a>(&'a AtomicUsize);
+
+impl<'a> Count<'a> {
+    fn one(of: &'a AtomicUsize) -> Self {
+        of.fetch_add(1, Ordering::SeqCst);
+        Self(of)
+    }
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What a look into the queue found.
+#[derive(Debug)]
+pub(super) enum Pulled {
+    /// Events, and the fault that their answer meets.
+    Batch(Vec<HandOut>, Option<Kind>),
+    /// None; and in what time the next one becomes visible, if any is leased or delayed.
+    Nothing(Option<Duration>),
+}
+
+impl Shared {
+    pub(super) fn new(settings: Settings, bound: SocketAddr) -> Self {
+        let seed = settings.seed.unwrap_or_else(rand::random);
+        let rules = Rules {
+            lease: delta(settings.lease),
+            retention: delta(settings.retention),
+            capacity: settings.max_events,
+            same_handle: settings.lenient.same_handle,
+            confirm_partly: settings.lenient.confirm_partly,
+        };
+        let url = format!("http://{bound}");
+        let state = State {
+            account: Arc::new(settings.account.clone()),
+            faults: Faults::new(seed),
+            quota: Quota::new(settings.rate_limit),
+            ledger: Ledger::new(settings.max_records),
+            queue: Queue::new(rules, Handles::new(scramble(seed))),
+            sprites: Sprites::new(scramble(!seed)),
+        };
+        Self {
+            base: settings.public_url.clone().unwrap_or_else(|| url.clone()),
+            url,
+            clock: Clock::start(),
+            stop: CancellationToken::new(),
+            added: Notify::new(),
+            released: watch::Sender::new(0),
+            held: AtomicUsize::new(0),
+            pulls_waiting: AtomicUsize::new(0),
+            state: Mutex::new(state),
+            settings,
+        }
+    }
+
+    /// The state itself. A panic under the lock cannot leave it half changed in a way that
+    /// matters more than the panic.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds all of `contents`, or none if there is no room for all, and wakes held pulls.
+    pub(super) fn add(&self, contents: Vec<Content>, delay: Duration) -> Result<Vec<u64>, Full> {
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.advance(now);
+        let ids = state.add(now, contents, delay);
+        drop(state);
+        self.added.notify_waiters();
+        ids
+    }
+
+    /// Makes the sprite tasks of `order`, all or none.
+    pub(super) fn add_sprites(&self, order: &Order) -> Result<Vec<Made>, Full> {
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.advance(now);
+        if !state.has_room(order.count as usize) {
+            return Err(Full);
+        }
+        let tasks: Vec<_> = (0..order.count).map(|_| state.sprites.make(order, now)).collect();
+        let contents = tasks.iter().map(|task| Content::Sprite(*task)).collect();
+        let ids = state.add(now, contents, order.delay);
+        drop(state);
+        self.added.notify_waiters();
+        Ok(ids?.into_iter().zip(tasks).map(|(id, task)| task.made(id, &self.base)).collect())
+    }
+
+    /// Takes a batch off the queue for a pull that came in at `came_in`.
+    pub(super) fn pull(&self, came_in: DateTime<Utc>) -> Pulled {
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.advance(now);
+        let from = match self.settings.lease_from {
+            LeaseFrom::Answer => now,
+            LeaseFrom::Request => came_in,
+        };
+        let batch = state.queue.pull(from);
+        if batch.is_empty() {
+            let due = state.queue.next_due().map(|due| (due - now).to_std().unwrap_or_default());
+            return Pulled::Nothing(due);
+        }
+        state.ledger.handed_out(&batch, now);
+        let fault = state
+            .draw(Some(Action::PullEvents), Point::Batch(batch.len()))
+            .map(|struck| struck.kind);
+        if let (Some(Kind::SharedHandle), [carrier, rider, ..]) = (&fault, batch.as_slice()) {
+            state.queue.ride(carrier, rider);
+        }
+        Pulled::Batch(batch, fault)
+    }
+
+    pub(super) fn confirm(&self, handles: &[String]) -> Confirmation {
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.advance(now);
+        let outcome = state.queue.confirm(now, handles);
+        state.ledger.confirm(&outcome, now);
+        outcome
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let mut state = self.state();
+        state.advance(self.clock.now());
+        state.totals()
+    }
+
+    /// Copies the ledger: a moment for each thousand events.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut state = self.state();
+        state.advance(self.clock.now());
+        Snapshot { totals: state.totals(), events: state.ledger.records() }
+    }
+
+    /// Waits until held calls are released or the emulator stops.
+    pub(super) async fn hold(&self) {
+        // Subscribed before it is counted: who sees the count can release it.
+        let mut released = self.released.subscribe();
+        let _count = Count::one(&self.held);
+        tokio::select! {
+            _ = released.changed() => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    /// Counts a pull that waits for an event until the result is dropped.
+    pub(super) fn pull_waits(&self) -> Count<'_> {
+        Count::one(&self.pulls_waiting)
+    }
+
+    pub(super) fn pulls_waiting(&self) -> usize {
+        self.pulls_waiting.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn release(&self) {
+        self.released.send_modify(|times| *times += 1);
+    }
+}
+
+impl State {
+    /// Draws a fault and counts it.
+    pub(super) fn draw(&mut self, action: Option<Action>, point: Point) -> Option<Struck> {
+        let struck = self.faults.draw(action, point)?;
+        self.ledger.struck(struck.kind.name());
+        Some(struck)
+    }
+
+    fn advance(&mut self, now: DateTime<Utc>) {
+        let expired = self.queue.advance(now);
+        self.ledger.expired(&expired, now);
+    }
+
+    fn has_room(&self, events: usize) -> bool {
+        self.queue.room() >= events
+    }
+
+    fn add(
+        &mut self,
+        now: DateTime<Utc>,
+        contents: Vec<Content>,
+        delay: Duration,
+    ) -> Result<Vec<u64>, Full> {
+        if !self.has_room(contents.len()) {
+            return Err(Full);
+        }
+        let delay = delta(delay);
+        contents
+            .into_iter()
+            .map(|content| {
+                let id = self.queue.add(now, content, delay)?;
+                self.ledger.added(id, now);
+                Ok(id)
+            })
+            .collect()
+    }
+
+    fn totals(&self) -> Totals {
+        self.ledger.totals(self.queue.len(), self.queue.visible())
+    }
+}
+
+/// Settings and orders are checked to be far below the limit.
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or_else(|_| TimeDelta::days(3650))
+}

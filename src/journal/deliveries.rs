@@ -1,0 +1,222 @@
+//! What the sinks still have to take, and what became of it, in SQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, Row, Rows, params};
+
+use super::counters::Counter;
+use super::store::{Store, event_row};
+use super::writer::{DueRows, Records};
+use super::{EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId};
+use crate::event::Key;
+
+/// Bytes of event bodies in one read, give or take the last one.
+const MAX_READ: usize = 4 * 1024 * 1024;
+
+impl Store {
+    pub(super) fn is_pending(&self, event: EventId) -> Result<bool> {
+        // CROSS JOIN keeps the order: few sinks, a look-up by the primary key for each.
+        let pending = self
+            .connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM sinks CROSS JOIN pending
+                   ON pending.sink = sinks.id AND pending.event = ?1 WHERE sinks.active)",
+            )?
+            .query_row([event.0], |row| row.get(0))?;
+        Ok(pending)
+    }
+
+    pub(super) fn record(&mut self, records: &Records) -> Result<Recorded> {
+        let mut settled = Vec::with_capacity(records.records.len());
+        for record in &records.records {
+            if self.record_one(records, record)? && !self.is_pending(record.event)? {
+                settled.push(record.event);
+            }
+        }
+        if let Some(mark) = &records.mark {
+            self.connection
+                .prepare_cached("UPDATE sinks SET mark = ?2 WHERE id = ?1")?
+                .execute(params![records.sink.0, mark])?;
+        }
+        let pending = self.owed(records.sink)?;
+        Ok(Recorded { settled, pending })
+    }
+
+    /// Writes one verdict; tells whether the sink is through with the event.
+    fn record_one(&mut self, records: &Records, record: &Record) -> Result<bool> {
+        let (sink, event, now) = (records.sink, record.event, records.now.timestamp_millis());
+        match &record.outcome {
+            Outcome::Delivered => {
+                let removed = self.remove_pending(sink, event)?;
+                self.count(Counter::Delivered(sink), removed);
+                Ok(true)
+            }
+            Outcome::Retry { due, charged, error } => {
+                self.connection
+                    .prepare_cached(
+                        "UPDATE pending SET due = ?3, attempts = attempts + 1, charged = ?4,
+                           first_failed = ifnull(first_failed, ?5), last_failed = ?5,
+                           first_error = ifnull(first_error, ?6), last_error = ?6
+                         WHERE sink = ?1 AND event = ?2",
+                    )?
+                    .execute(params![
+                        sink.0,
+                        event.0,
+                        due.timestamp_millis(),
+                        millis(*charged),
+                        now,
+                        error
+                    ])?;
+                Ok(false)
+            }
+            Outcome::Dead { error } => {
+                self.connection
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO dead
+                           (sink, event, at, attempts, first_failed, first_error, last_error)
+                         SELECT sink, event, ?3, attempts + 1, ifnull(first_failed, ?3),
+                                ifnull(first_error, ?4), ?4
+                         FROM pending WHERE sink = ?1 AND event = ?2",
+                    )?
+                    .execute(params![sink.0, event.0, now, error])?;
+                let removed = self.remove_pending(sink, event)?;
+                self.count(Counter::Dead(sink), removed);
+                Ok(true)
+            }
+        }
+    }
+
+    fn remove_pending(&self, sink: SinkId, event: EventId) -> Result<i64> {
+        let removed = self
+            .connection
+            .prepare_cached("DELETE FROM pending WHERE sink = ?1 AND event = ?2")?
+            .execute([sink.0, event.0])?;
+        Ok(i64::try_from(removed).unwrap_or_default())
+    }
+
+    pub(super) fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Part> {
+        let sql = select_pending("pending.due IS NULL AND event > ?2 ORDER BY event LIMIT ?3");
+        let mut select = self.connection.prepare_cached(&sql)?;
+        read_part(select.query(params![sink.0, after.0, to_sql(limit)])?, limit)
+    }
+
+    pub(super) fn due(&self, sink: SinkId, now: DateTime<Utc>, limit: usize) -> Result<DueRows> {
+        let now = now.timestamp_millis();
+        let sql = select_pending("pending.due <= ?2 ORDER BY pending.due LIMIT ?3");
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let part = read_part(select.query(params![sink.0, now, to_sql(limit)])?, limit)?;
+        if !part.is_all {
+            return Ok((part, Some(DateTime::from_timestamp_millis(now).unwrap_or_default())));
+        }
+        let next: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT min(due) FROM pending WHERE sink = ?1 AND due > ?2")?
+            .query_row([sink.0, now], |row| row.get(0))?;
+        Ok((part, next.and_then(DateTime::from_timestamp_millis)))
+    }
+
+    pub(super) fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
+        let sql = select_pending("pending.due IS NOT NULL ORDER BY pending.attempts, due LIMIT 1");
+        let mut select = self.connection.prepare_cached(&sql)?;
+        Ok(select.query_row([sink.0], pending_row).optional()?)
+    }
+
+    pub(super) fn due_now(&mut self, sink: SinkId, now: DateTime<Utc>) -> Result<()> {
+        self.connection
+            .prepare_cached("UPDATE pending SET due = ?2 WHERE sink = ?1 AND due > ?2")?
+            .execute([sink.0, now.timestamp_millis()])?;
+        Ok(())
+    }
+
+    pub(super) fn pending_keys(
+        &self,
+        sink: SinkId,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<(EventId, Key)>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT event, key FROM pending JOIN events ON events.id = event
+             WHERE sink = ?1 AND event > ?2 ORDER BY event LIMIT ?3",
+        )?;
+        let rows = select.query_map([sink.0, after.0, to_sql(limit)], |row| {
+            Ok((EventId(row.get(0)?), Key::from_bytes(row.get(1)?)))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    pub(super) fn mark(&self, sink: SinkId) -> Result<Option<String>> {
+        let mut select = self.connection.prepare_cached("SELECT mark FROM sinks WHERE id = ?1")?;
+        Ok(select.query_row([sink.0], |row| row.get(0)).optional()?.flatten())
+    }
+
+    pub(super) fn pending(&self) -> Result<u64> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT count(*) FROM sinks CROSS JOIN pending ON pending.sink = sinks.id
+             WHERE sinks.active",
+        )?;
+        Ok(select.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
+    }
+
+    /// Deliveries owed to `sink`, by its counters: without a look at the rows.
+    fn owed(&self, sink: SinkId) -> Result<u64> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT value FROM counters WHERE name = ?1 AND sink = ?2")?;
+        let mut total = |counter: Counter| -> Result<i64> {
+            let (name, sink) = counter.row();
+            let stored: Option<i64> =
+                select.query_row(params![name, sink], |row| row.get(0)).optional()?;
+            Ok(stored.unwrap_or_default() + self.deltas.get(&counter).copied().unwrap_or_default())
+        };
+        let owed = total(Counter::Routed(sink))?
+            - total(Counter::Delivered(sink))?
+            - total(Counter::Dead(sink))?;
+        Ok(u64::try_from(owed).unwrap_or_default())
+    }
+}
+
+/// Reads rows until there are `limit`, or until their bodies have a size.
+fn read_part(mut rows: Rows<'_>, limit: usize) -> Result<Part> {
+    let mut part = Part { events: Vec::new(), is_all: true };
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let pending = pending_row(row)?;
+        bytes += pending.event.body.len();
+        part.events.push(pending);
+        if part.events.len() == limit || bytes >= MAX_READ {
+            part.is_all = false;
+            break;
+        }
+    }
+    Ok(part)
+}
+
+fn to_sql(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn select_pending(which: &str) -> String {
+    format!(
+        "SELECT event, attempts, charged, last_failed,
+                key, app, type, file_id, task_id, body, first_pulled, replaced
+         FROM pending JOIN events ON events.id = pending.event
+         WHERE pending.sink = ?1 AND {which}"
+    )
+}
+
+fn pending_row(row: &Row<'_>) -> rusqlite::Result<Pending> {
+    let last_failed: Option<i64> = row.get(3)?;
+    Ok(Pending {
+        id: EventId(row.get(0)?),
+        attempts: row.get(1)?,
+        charged: Duration::from_millis(row.get::<_, i64>(2)?.cast_unsigned()),
+        last_failed: last_failed.and_then(DateTime::from_timestamp_millis),
+        event: Arc::new(event_row(row, 4)?),
+    })
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,360 @@
+//! The journal: every event on disk before anything is confirmed, and what is still to be done
+//! with it.
+//!
+//! One thread owns the one connection that writes (`writer`): it takes what waits in its
+//! queue, runs it in one transaction and commits once. Verdicts do not commit by themselves,
+//! they share the commit of the next append, or come a moment later. Other processes read
+//! beside it.
+
+mod counters;
+mod deliveries;
+mod feed;
+mod prune;
+mod reader;
+mod schema;
+mod settings;
+mod store;
+mod writer;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::event::{Event, Key, Wanted};
+
+pub use counters::Sums;
+pub use feed::{Fed, Feed, Fresh, feed};
+pub use reader::{Filter, Found, Reader, SinkState, State};
+pub use schema::OpenError;
+pub use settings::Settings;
+use writer::{Job, Writer};
+
+/// Jobs that may wait for the writer.
+const QUEUE: usize = 256;
+
+/// The number of an event in a journal: grows with every event that is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(pub i64);
+
+/// The number of a sink in a journal: stays with its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SinkId(pub i64);
+
+/// A sink as the journal sees it: what it wants and how fresh events reach it.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its number.
+    pub sink: SinkId,
+    /// The events it wants.
+    pub wanted: Wanted,
+    /// Its feed.
+    pub feed: Feed,
+}
+
+/// What an append did with one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The event's number.
+    pub id: EventId,
+    /// Whether it was seen for the first time.
+    pub fresh: bool,
+    /// Whether a sink still has to take it.
+    pub pending: bool,
+}
+
+/// An event that a sink still has to take.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The event's number.
+    pub id: EventId,
+    /// The event.
+    pub event: Arc<Event>,
+    /// Failed deliveries to this sink so far.
+    pub attempts: u32,
+    /// The time that counts towards giving up.
+    pub charged: Duration,
+    /// The last failed delivery.
+    pub last_failed: Option<DateTime<Utc>>,
+}
+
+impl Pending {
+    /// A fresh event, which was never tried.
+    #[must_use]
+    pub fn untried(fresh: Fresh) -> Self {
+        let Fresh { id, event } = fresh;
+        Self { id, event, attempts: 0, charged: Duration::ZERO, last_failed: None }
+    }
+}
+
+/// Events that were read: as many as asked for, or less if they are large.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The events.
+    pub events: Vec<Pending>,
+    /// Whether there are no others.
+    pub is_all: bool,
+}
+
+/// What became of one event at one sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The event's number.
+    pub event: EventId,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// The outcomes of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The sink has it.
+    Delivered,
+    /// It is due again.
+    Retry {
+        /// When.
+        due: DateTime<Utc>,
+        /// The time that counts towards giving up, all in all.
+        charged: Duration,
+        /// What happened.
+        error: String,
+    },
+    /// It is a dead letter of the sink.
+    Dead {
+        /// Why.
+        error: String,
+    },
+}
+
+/// What a sink's record came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Events that no sink has to take any more.
+    pub settled: Vec<EventId>,
+    /// Events that this sink still has to take.
+    pub pending: u64,
+}
+
+/// Why the journal did not do what it was asked. Nothing of it happened.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// SQLite could not write or read.
+    #[error("the journal cannot be written: {0}")]
+    Sqlite(Arc<str>),
+    /// `max_size` is reached, and all of it is pending or dead.
+    #[error("the journal is full: {size} of journal.max_size = {max_size} are in use")]
+    Full {
+        /// What is in use.
+        size: ByteSize,
+        /// The setting.
+        max_size: ByteSize,
+    },
+    /// The writer has ended.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.to_string().into())
+    }
+}
+
+/// A result of the journal.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The journal as the daemon has it: the only one that writes while it lives. Cheap to clone.
+/// Its futures may be dropped; what they asked for happens all the same, or not at all.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`] is gone.
+#[derive(Debug)]
+pub struct Closing {
+    thread: std::thread::JoinHandle<()>,
+    _lock: File,
+}
+
+impl Closing {
+    /// Waits for the last commit. Every [`Journal`] must have been dropped, else it never ends.
+    pub async fn wait(self) {
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the journal's writer ended by a panic");
+        }
+    }
+}
+
+impl Journal {
+    /// Opens the journal, or makes one where there is none. Must be called within a runtime.
+    /// Blocks for a few file operations; takes no longer for a large journal than for an empty one.
+    ///
+    /// # Errors
+    /// When it is in use, foreign, newer or damaged: it is never replaced.
+    pub fn open(settings: &Settings) -> std::result::Result<(Self, Closing), OpenError> {
+        let lock = schema::lock(&settings.path)?;
+        let connection = schema::open(&settings.path)?;
+        let damaged = |source| OpenError::Damaged { path: settings.path.clone(), source };
+        let store = store::Store::new(connection, settings.clone()).map_err(damaged)?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let runtime = tokio::runtime::Handle::current();
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || Writer::new(store, queue).run(&runtime))
+            .map_err(|source| OpenError::File { path: settings.path.clone(), source })?;
+        Ok((Self { jobs }, Closing { thread, _lock: lock }))
+    }
+
+    /// The numbers of these sinks, in the same order; all others become orphans, whose rows stay
+    /// but hold nothing up.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn register(&self, names: Vec<String>) -> Result<Vec<SinkId>> {
+        self.ask(|reply| Job::Register { names, reply }).await
+    }
+
+    /// Sets where fresh events go, from the next append on.
+    ///
+    /// # Errors
+    /// When the journal is closed.
+    pub async fn set_routes(&self, routes: Vec<Route>) -> Result<()> {
+        self.ask(|reply| Job::SetRoutes { routes, reply }).await
+    }
+
+    /// Stores the events of one answer, pulled at `now`: when this returns they are on disk. A
+    /// fresh event gets a pending row for each sink that wants it and goes into their feeds; a
+    /// known one is counted as seen again.
+    ///
+    /// # Errors
+    /// When they are not on disk.
+    pub async fn append(
+        &self,
+        events: Vec<Arc<Event>>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Appended>> {
+        self.ask(|reply| Job::Append { events, now, reply }).await
+    }
+
+    /// Writes what became of events at `sink`, and its mark. The write shares the next commit;
+    /// until then it is kept, even over failed commits, and seen by every read made here.
+    ///
+    /// # Errors
+    /// When it could not be written; it is then up to the caller to come again.
+    pub async fn record(
+        &self,
+        sink: SinkId,
+        records: Vec<Record>,
+        mark: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Result<Recorded> {
+        self.ask(|reply| Job::Record {
+            records: writer::Records { sink, records, mark, now },
+            reply,
+        })
+        .await
+    }
+
+    /// Writes that the cloud took back the handles of these events.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn confirmed(&self, events: Vec<EventId>, now: DateTime<Utc>) -> Result<()> {
+        self.ask(|reply| Job::Confirmed { events, now, reply }).await
+    }
+
+    /// Events for `sink` that were never tried, after the event `after`, in order, up to `limit`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Part> {
+        self.ask(|reply| Job::Untried { sink, after, limit, reply }).await
+    }
+
+    /// Events for `sink` that are due again at `now`, those due first first, up to `limit`; and when
+    /// the first of the others is due.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn due(
+        &self,
+        sink: SinkId,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<(Part, Option<DateTime<Utc>>)> {
+        self.ask(|reply| Job::Due { sink, now, limit, reply }).await
+    }
+
+    /// The failed event for `sink` that was tried least, whether due or not.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
+        self.ask(|reply| Job::LeastTried { sink, reply }).await
+    }
+
+    /// Makes every failed event for `sink` due at `now`, after an outage.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn due_now(&self, sink: SinkId, now: DateTime<Utc>) -> Result<()> {
+        self.ask(|reply| Job::DueNow { sink, now, reply }).await
+    }
+
+    /// Keys of the events that `sink` still has to take, after the event `after`, up to `limit`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn pending_keys(
+        &self,
+        sink: SinkId,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<(EventId, Key)>> {
+        self.ask(|reply| Job::PendingKeys { sink, after, limit, reply }).await
+    }
+
+    /// The mark of `sink` that was recorded last.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn mark(&self, sink: SinkId) -> Result<Option<String>> {
+        self.ask(|reply| Job::Mark { sink, reply }).await
+    }
+
+    /// Events that a sink in the configuration still has to take.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn pending(&self) -> Result<u64> {
+        self.ask(|reply| Job::CountPending { reply }).await
+    }
+
+    /// Takes one small step of pruning: deletes events past their retention, or bodies of
+    /// settled events when space is short. Tells whether there is more to do.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn prune(&self, now: DateTime<Utc>) -> Result<bool> {
+        self.ask(|reply| Job::Prune { now, reply }).await
+    }
+
+    /// Whether another process has written to the journal since the last call.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn changed_outside(&self) -> Result<bool> {
+        self.ask(|reply| Job::ChangedOutside { reply }).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).await.map_err(|_| Error::Closed)?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+}

@@ -1,0 +1,106 @@
+//! Keeps the journal within its bounds, a small step at a time.
+//!
+//! What is pending or dead at any sink, an orphaned one included, is never touched.
+
+use chrono::{DateTime, Utc};
+use rusqlite::params;
+
+use super::counters::Counter;
+use super::settings::MIN_RETENTION;
+use super::store::Store;
+use super::{EventId, Result};
+
+/// Events looked at in one step.
+const STEP: i64 = 200;
+/// Bodies go from this share of `max_size` on, in percent.
+const SHORT_OF_SPACE: u64 = 90;
+/// Free pages given back to the file system in one step.
+const VACUUM_PAGES: u32 = 64;
+
+/// No sink, in the configuration or not, has the event pending or dead.
+const SETTLED: &str = "
+  NOT EXISTS (SELECT 1 FROM sinks CROSS JOIN pending
+              ON pending.sink = sinks.id AND pending.event = events.id)
+  AND NOT EXISTS (SELECT 1 FROM sinks CROSS JOIN dead
+                  ON dead.sink = sinks.id AND dead.event = events.id)";
+
+impl Store {
+    /// One step; tells whether there is more to do.
+    pub(super) fn prune(&mut self, now: DateTime<Utc>) -> Result<bool> {
+        let short_of_space = self.is_short_of_space()?;
+        let retention = if short_of_space {
+            self.settings.retention.min(MIN_RETENTION)
+        } else {
+            self.settings.retention
+        };
+        let oldest_kept = (now - retention).timestamp_millis();
+        let Some((last, last_pulled)) = self.step_end()? else {
+            self.prune_after = EventId::default();
+            return Ok(false);
+        };
+        let deleted = self.delete_aged(last, oldest_kept)?;
+        let emptied = if short_of_space { self.empty_bodies(last)? } else { 0 };
+        self.prune_after = last;
+        self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        // Events are stored in the order of their age, but for what the clock did meanwhile.
+        let is_through = last_pulled >= oldest_kept && !short_of_space;
+        if is_through && deleted == 0 && emptied == 0 {
+            self.prune_after = EventId::default();
+        }
+        Ok(!is_through)
+    }
+
+    fn is_short_of_space(&self) -> Result<bool> {
+        let limit = self.settings.max_size.as_u64() / 100 * SHORT_OF_SPACE;
+        Ok(self.size()?.as_u64() > limit)
+    }
+
+    /// The last event of this step, and when it was pulled.
+    fn step_end(&self) -> Result<Option<(EventId, i64)>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT id, first_pulled FROM (SELECT id, first_pulled FROM events
+                                           WHERE id > ?1 ORDER BY id LIMIT ?2)
+             ORDER BY id DESC LIMIT 1",
+        )?;
+        let mut rows = select.query(params![self.prune_after.0, STEP])?;
+        let row = rows.next()?;
+        Ok(row
+            .map(|row| Ok::<_, rusqlite::Error>((EventId(row.get(0)?), row.get(1)?)))
+            .transpose()?)
+    }
+
+    fn delete_aged(&mut self, last: EventId, oldest_kept: i64) -> Result<i64> {
+        let after = self.prune_after;
+        let ids = {
+            let mut delete = self.connection.prepare_cached(&format!(
+                "DELETE FROM events WHERE id > ?1 AND id <= ?2 AND first_pulled < ?3 AND {SETTLED}
+                 RETURNING id, key"
+            ))?;
+            let rows = delete.query_map(params![after.0, last.0, oldest_kept], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()?
+        };
+        for (id, key) in &ids {
+            self.connection
+                .prepare_cached("DELETE FROM confirmations WHERE event = ?1")?
+                .execute([id])?;
+            self.connection
+                .prepare_cached("DELETE FROM occurrences WHERE key = ?1")?
+                .execute([key])?;
+        }
+        let deleted = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        self.count(Counter::Pruned, deleted);
+        Ok(deleted)
+    }
+
+    fn empty_bodies(&self, last: EventId) -> Result<usize> {
+        Ok(self
+            .connection
+            .prepare_cached(&format!(
+                "UPDATE events SET body = NULL
+                 WHERE id > ?1 AND id <= ?2 AND body IS NOT NULL AND {SETTLED}"
+            ))?
+            .execute(params![self.prune_after.0, last.0])?)
+    }
+}

@@ -1,0 +1,282 @@
+//! Reads the journal beside the daemon that writes it.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use serde::Serialize;
+
+use super::schema::{self, OpenError};
+use super::store::event_row;
+use super::{EventId, Result, Sums};
+use crate::event::{Event, Key};
+
+/// What state an event is in: these words and no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// A sink still has to take it.
+    Pending,
+    /// Every sink that wanted it has it.
+    Delivered,
+    /// No sink has to take it, but at least one has given it up.
+    Dead,
+    /// No sink wanted it.
+    Unrouted,
+}
+
+impl State {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::Unrouted => "unrouted",
+        }
+    }
+}
+
+/// Which events to list: all that every given condition holds for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<State>,
+    /// Wanted by the sink of this name.
+    pub sink: Option<String>,
+    /// Of this EventType.
+    pub event_type: Option<String>,
+    /// With this FileId.
+    pub file_id: Option<String>,
+    /// With this TaskId.
+    pub task_id: Option<String>,
+    /// First pulled at this moment or later.
+    pub since: Option<DateTime<Utc>>,
+    /// First pulled before this moment.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// An event as it stands in the journal.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its number.
+    pub id: EventId,
+    /// The event; its body is `{}` if it was pruned for space.
+    pub event: Event,
+    /// Its state over all sinks.
+    pub state: State,
+    /// When the cloud took its handle back, as far as known.
+    pub confirmed: Option<DateTime<Utc>>,
+}
+
+/// An event at one sink.
+#[derive(Clone, Debug, Serialize)]
+pub struct SinkState {
+    /// The sink's name.
+    pub sink: String,
+    /// Its state there.
+    pub state: State,
+    /// Failed deliveries.
+    pub attempts: u32,
+    /// When it is due again.
+    pub due: Option<DateTime<Utc>>,
+    /// The first failure, in words.
+    pub first_error: Option<String>,
+    /// The last failure, in words.
+    pub last_error: Option<String>,
+    /// When it failed first.
+    pub first_failed: Option<DateTime<Utc>>,
+    /// When it failed last, or became a dead letter.
+    pub last_failed: Option<DateTime<Utc>>,
+}
+
+const STATE: &str = "
+  CASE WHEN EXISTS (SELECT 1 FROM sinks CROSS JOIN pending
+                    ON pending.sink = sinks.id AND pending.event = events.id) THEN 'pending'
+       WHEN EXISTS (SELECT 1 FROM sinks CROSS JOIN dead
+                    ON dead.sink = sinks.id AND dead.event = events.id) THEN 'dead'
+       WHEN events.sinks = '' THEN 'unrouted'
+       ELSE 'delivered' END";
+
+const FOUND: &str = "events.id, key, app, type, file_id, task_id, body, first_pulled, replaced,
+  (SELECT at FROM confirmations WHERE event = events.id)";
+
+/// A journal opened for reading.
+#[derive(Debug)]
+pub struct Reader(Connection);
+
+impl Reader {
+    /// Opens the journal at `path`. Blocks; waits up to 5 s for a writer's short transaction.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        schema::open_read_only(path).map(Self)
+    }
+
+    /// Events for which `filter` holds, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>> {
+        let (conditions, values) = filter.conditions();
+        let sql = format!(
+            "SELECT * FROM (SELECT {FOUND}, {STATE} AS state FROM events WHERE {conditions})
+             WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT {limit}"
+        );
+        let state = filter.state.map(|state| Value::Text(state.as_str().to_owned()));
+        let values = std::iter::once(state.unwrap_or(Value::Null)).chain(values);
+        let mut select = self.0.prepare(&sql)?;
+        let rows = select.query_map(params_from_iter(values), found_row)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The event with this key.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn find(&self, key: Key) -> Result<Option<Found>> {
+        let sql = format!("SELECT {FOUND}, {STATE} FROM events WHERE key = ?1");
+        Ok(self.0.query_row(&sql, [key.as_bytes()], found_row).optional()?)
+    }
+
+    /// Keys that begin with `prefix`, given in hex digits; at most ten.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn keys(&self, prefix: &str) -> Result<Vec<Key>> {
+        let mut select = self.0.prepare(
+            "SELECT key FROM events WHERE key >= ?1 AND key <= ?2 ORDER BY key LIMIT 10",
+        )?;
+        let bound = |fill: &str| -> Option<Key> {
+            format!("{prefix}{}", fill.repeat(32_usize.saturating_sub(prefix.len()))).parse().ok()
+        };
+        let (Some(first), Some(last)) = (bound("0"), bound("f")) else { return Ok(Vec::new()) };
+        let keys = select.query_map(params![first.as_bytes(), last.as_bytes()], |row| {
+            row.get(0).map(Key::from_bytes)
+        })?;
+        Ok(keys.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The event's state at each sink that wanted it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn sinks_of(&self, event: EventId) -> Result<Vec<SinkState>> {
+        let mut select = self.0.prepare(
+            "SELECT name,
+               CASE WHEN pending.event IS NOT NULL THEN 'pending'
+                    WHEN dead.event IS NOT NULL THEN 'dead' ELSE 'delivered' END,
+               coalesce(pending.attempts, dead.attempts, 0), pending.due,
+               coalesce(pending.first_error, dead.first_error),
+               coalesce(pending.last_error, dead.last_error),
+               coalesce(pending.first_failed, dead.first_failed),
+               coalesce(pending.last_failed, dead.at)
+             FROM sinks
+             JOIN events ON events.id = ?1
+             LEFT JOIN pending ON pending.sink = sinks.id AND pending.event = ?1
+             LEFT JOIN dead ON dead.sink = sinks.id AND dead.event = ?1
+             WHERE ' ' || events.sinks || ' ' LIKE '% ' || sinks.id || ' %'
+                OR pending.event IS NOT NULL OR dead.event IS NOT NULL
+             ORDER BY name",
+        )?;
+        let rows = select.query_map([event.0], |row| {
+            Ok(SinkState {
+                sink: row.get(0)?,
+                state: state(row, 1)?,
+                attempts: row.get(2)?,
+                due: time(row, 3)?,
+                first_error: row.get(4)?,
+                last_error: row.get(5)?,
+                first_failed: time(row, 6)?,
+                last_failed: time(row, 7)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The journal's sums, all from one snapshot.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn sums(&self) -> Result<Sums> {
+        let mut select = self.0.prepare(
+            "SELECT name, sum(value) FROM counters GROUP BY name
+             UNION ALL SELECT 'pending', count(*) FROM pending",
+        )?;
+        let mut sums = Sums::default();
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let (name, value) = (row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned());
+            match name.as_str() {
+                "received" => sums.received = value,
+                "seen_again" => sums.seen_again = value,
+                "unrouted" => sums.unrouted = value,
+                "confirmed" => sums.confirmed = value,
+                "routed" => sums.routed = value,
+                "delivered" => sums.delivered = value,
+                "dead" => sums.dead = value,
+                "pending" => sums.pending = value,
+                _ => {}
+            }
+        }
+        Ok(sums)
+    }
+}
+
+impl Filter {
+    /// The conditions but the state's, with numbered parameters from ?2 on.
+    fn conditions(&self) -> (String, Vec<Value>) {
+        let text = |value: &Option<String>| value.clone().map(Value::Text);
+        let time = |value: Option<DateTime<Utc>>| {
+            value.map(|time| Value::Integer(time.timestamp_millis()))
+        };
+        let given = [
+            ("type = ?", text(&self.event_type)),
+            ("file_id = ?", text(&self.file_id)),
+            ("task_id = ?", text(&self.task_id)),
+            ("first_pulled >= ?", time(self.since)),
+            ("first_pulled < ?", time(self.until)),
+            (
+                "EXISTS (SELECT 1 FROM sinks AS s WHERE s.name = ?
+                   AND (' ' || events.sinks || ' ') LIKE '% ' || s.id || ' %')",
+                text(&self.sink),
+            ),
+        ];
+        let mut conditions = vec!["true".to_owned()];
+        let mut values = Vec::new();
+        for (condition, value) in given {
+            if let Some(value) = value {
+                values.push(value);
+                conditions.push(condition.replacen('?', &format!("?{}", values.len() + 1), 1));
+            }
+        }
+        (conditions.join(" AND "), values)
+    }
+}
+
+fn found_row(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found {
+        id: EventId(row.get(0)?),
+        event: event_row(row, 1)?,
+        confirmed: time(row, 9)?,
+        state: state(row, 10)?,
+    })
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let millis: Option<i64> = row.get(column)?;
+    Ok(millis.and_then(DateTime::from_timestamp_millis))
+}
+
+fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    let word: String = row.get(column)?;
+    Ok(match word.as_str() {
+        "pending" => State::Pending,
+        "dead" => State::Dead,
+        "unrouted" => State::Unrouted,
+        _ => State::Delivered,
+    })
+}

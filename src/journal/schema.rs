@@ -1,0 +1,223 @@
+//! The journal's file: its tables, and opening it without ever starting empty over something.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
+pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
+/// The version of the tables below.
+pub(super) const VERSION: i32 = 1;
+/// How long a statement waits for another process to end its short transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `events` is written once per event and never updated; what changes stands in small tables
+/// beside it. A delivered event costs one inserted and one deleted row of `pending` per sink.
+/// A pending row without `due` was never tried. Times are milliseconds since 1970 in UTC.
+const TABLES: &str = "
+CREATE TABLE events (
+  id           INTEGER PRIMARY KEY,
+  key          BLOB    NOT NULL UNIQUE,
+  app          INTEGER NOT NULL,
+  type         TEXT    NOT NULL,
+  file_id      TEXT,
+  task_id      TEXT,
+  first_pulled INTEGER NOT NULL,
+  replaced     INTEGER NOT NULL,
+  sinks        TEXT    NOT NULL, -- ids of the sinks that wanted it when it was stored; '' is unrouted
+  body         TEXT              -- NULL once pruned for space
+);
+CREATE TABLE occurrences (
+  key    BLOB    PRIMARY KEY,    -- of the first of several equal events
+  number INTEGER NOT NULL        -- of the newest, 0 being the first
+) WITHOUT ROWID;
+CREATE TABLE confirmations (
+  event INTEGER PRIMARY KEY,
+  at    INTEGER NOT NULL
+);
+CREATE TABLE sinks (
+  id     INTEGER PRIMARY KEY,
+  name   TEXT    NOT NULL UNIQUE,
+  active INTEGER NOT NULL,       -- whether it stands in the configuration
+  mark   TEXT                    -- the sink's own note of how far it has come
+);
+CREATE TABLE pending (
+  sink         INTEGER NOT NULL,
+  event        INTEGER NOT NULL,
+  due          INTEGER,
+  attempts     INTEGER NOT NULL DEFAULT 0,
+  charged      INTEGER NOT NULL DEFAULT 0, -- ms that count towards give_up_after
+  first_failed INTEGER,
+  last_failed  INTEGER,
+  first_error  TEXT,
+  last_error   TEXT,
+  PRIMARY KEY (sink, event)
+) WITHOUT ROWID;
+CREATE INDEX pending_due ON pending (sink, due) WHERE due IS NOT NULL;
+CREATE TABLE dead (
+  sink         INTEGER NOT NULL,
+  event        INTEGER NOT NULL,
+  at           INTEGER NOT NULL,
+  attempts     INTEGER NOT NULL,
+  first_failed INTEGER NOT NULL,
+  first_error  TEXT    NOT NULL,
+  last_error   TEXT    NOT NULL,
+  PRIMARY KEY (sink, event)
+) WITHOUT ROWID;
+CREATE TABLE counters (
+  name  TEXT    NOT NULL,
+  sink  INTEGER NOT NULL,        -- 0 for those of no sink
+  value INTEGER NOT NULL,
+  PRIMARY KEY (name, sink)
+) WITHOUT ROWID;
+";
+
+/// Why a journal was not opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its file, folder or lock file cannot be used.
+    #[error("cannot open the journal {}: {source}", path.display())]
+    File {
+        /// The file that failed.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another sprited has it open.
+    #[error(
+        "the journal {} is in use by another sprited (its lock file is {}); \
+         give each instance a journal of its own",
+        path.display(), lock.display()
+    )]
+    InUse {
+        /// The journal.
+        path: PathBuf,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// It is a file of something else.
+    #[error(
+        "{} is not a journal of sprited and was left alone; \
+         set journal.path to another file, or move this one away",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written by a newer sprited.
+    #[error(
+        "the journal {} has version {version}, this sprited knows {VERSION}; \
+         start the newer sprited again, or set journal.path to another file",
+        path.display()
+    )]
+    Newer {
+        /// The journal.
+        path: PathBuf,
+        /// Its version.
+        version: i32,
+    },
+    /// SQLite cannot read it.
+    #[error(
+        "the journal {} cannot be read and was left alone: {source}; \
+         restore it from a backup, or move it away together with its -wal file to start anew",
+        path.display()
+    )]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+/// Takes the lock that keeps a second daemon off the journal. Held as long as the file lives.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock = PathBuf::from(name);
+    let failed = |source| OpenError::File { path: lock.clone(), source };
+    let file =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&lock).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned(), lock }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Opens the journal for writing; makes it where there is no file, or an empty one.
+pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |source| OpenError::File { path: path.to_owned(), source };
+    // SQLite would make the file readable for all; its -wal and -shm files take over this mode.
+    let file =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    let is_new = file.metadata().map_err(failed)?.len() == 0;
+    drop(file);
+    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(damaged)?;
+    if is_new {
+        create(&connection).map_err(damaged)?;
+    }
+    check(&connection, path)?;
+    configure(&connection).map_err(damaged)?;
+    Ok(connection)
+}
+
+/// Opens an existing journal beside the daemon for reading.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, OpenError> {
+    std::fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(damaged)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(damaged)?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // The marks come in the transaction of the tables: a start that is cut off leaves an empty
+    // database, which the next start recognizes by its lack of both.
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; \
+         PRAGMA user_version = {VERSION}; COMMIT;"
+    ))
+}
+
+fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(damaged);
+    let id = number("PRAGMA application_id")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    if id == 0 && tables == 0 && !connection.is_readonly("main").unwrap_or(true) {
+        return create(connection).map_err(damaged);
+    }
+    if id != APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    let version = number("PRAGMA user_version")?;
+    if version > VERSION {
+        return Err(OpenError::Newer { path: path.to_owned(), version });
+    }
+    Ok(())
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // In WAL mode anything less may lose commits to a power cut, and a confirm follows a commit.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}

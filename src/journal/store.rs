@@ -1,0 +1,256 @@
+//! What the journal's methods are in SQL. Called by the writer's thread only, within the
+//! transaction that the writer opens and commits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytesize::ByteSize;
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::counters::Counter;
+use super::{Appended, Error, EventId, Fresh, Result, Route, Settings, SinkId};
+use crate::event::{self, AppId, Event, Key};
+
+/// An event without TaskId that is equal to one confirmed longer ago than this happened anew.
+const NEW_OCCURRENCE: TimeDelta = TimeDelta::minutes(10);
+
+/// What became of an event that was to be stored.
+pub(super) struct Stored {
+    pub(super) appended: Appended,
+    /// A fresh event, and the sinks that want it.
+    pub(super) fresh: Option<(Fresh, Vec<SinkId>)>,
+}
+
+pub(super) struct Store {
+    pub(super) connection: Connection,
+    pub(super) settings: Settings,
+    next_id: i64,
+    pub(super) deltas: BTreeMap<Counter, i64>,
+    data_version: i64,
+    /// Where the next step of pruning goes on.
+    pub(super) prune_after: EventId,
+}
+
+impl Store {
+    pub(super) fn new(connection: Connection, settings: Settings) -> rusqlite::Result<Self> {
+        let next_id =
+            connection
+                .query_row("SELECT ifnull(max(id), 0) + 1 FROM events", [], |row| row.get(0))?;
+        let data_version = data_version(&connection)?;
+        let (deltas, prune_after) = (BTreeMap::new(), EventId(0));
+        Ok(Self { connection, settings, next_id, deltas, data_version, prune_after })
+    }
+
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.deltas.clear();
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    pub(super) fn commit(&mut self) -> Result<()> {
+        let mut add = self.connection.prepare_cached(
+            "INSERT INTO counters (name, sink, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET value = value + excluded.value",
+        )?;
+        for (counter, delta) in &self.deltas {
+            let (name, sink) = counter.row();
+            add.execute(params![name, sink, delta])?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        // Fails where SQLite has rolled back by itself, which is as well.
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::debug!(%error, "a rollback of the journal failed");
+        }
+    }
+
+    pub(super) fn count(&mut self, counter: Counter, by: i64) {
+        *self.deltas.entry(counter).or_default() += by;
+    }
+
+    /// Stores one event, unless it is known.
+    pub(super) fn append(
+        &mut self,
+        event: &Arc<Event>,
+        routes: &[Route],
+        now: DateTime<Utc>,
+    ) -> Result<Stored> {
+        if let Some(stored) = self.insert(event, routes)? {
+            return Ok(stored);
+        }
+        let (id, key) = self.latest(event.key)?;
+        if event.task_id.is_none() && self.is_confirmed_long_since(id, now)? {
+            let number = self.occurred_again(event.key)?;
+            let key = event.key.occurrence(number);
+            let anew = Arc::new(Event { key, ..Event::clone(event) });
+            if let Some(stored) = self.insert(&anew, routes)? {
+                return Ok(stored);
+            }
+        }
+        tracing::trace!(%key, "seen again");
+        self.count(Counter::SeenAgain, 1);
+        let pending = self.is_pending(id)?;
+        Ok(Stored { appended: Appended { id, fresh: false, pending }, fresh: None })
+    }
+
+    /// Inserts an event and its pending rows; `None` if its key is there.
+    fn insert(&mut self, event: &Arc<Event>, routes: &[Route]) -> Result<Option<Stored>> {
+        let sinks: Vec<SinkId> = routes
+            .iter()
+            .filter(|route| route.wanted.matches(event))
+            .map(|route| route.sink)
+            .collect();
+        let names: Vec<String> = sinks.iter().map(|sink| sink.0.to_string()).collect();
+        let id = EventId(self.next_id);
+        let inserted = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO events (id, key, app, type, file_id, task_id, first_pulled, replaced,
+                                     sinks, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (key) DO NOTHING",
+            )?
+            .execute(params![
+                id.0,
+                event.key.as_bytes(),
+                event.app.0.cast_signed(),
+                event.event_type,
+                event.file_id,
+                event.task_id,
+                event.first_pulled.timestamp_millis(),
+                event.replaced,
+                names.join(" "),
+                event.body,
+            ])?;
+        if inserted == 0 {
+            return Ok(None);
+        }
+        self.next_id += 1;
+        self.count(Counter::Received, 1);
+        if sinks.is_empty() {
+            self.count(Counter::Unrouted, 1);
+        }
+        for sink in &sinks {
+            self.connection
+                .prepare_cached("INSERT INTO pending (sink, event) VALUES (?1, ?2)")?
+                .execute(params![sink.0, id.0])?;
+            self.count(Counter::Routed(*sink), 1);
+        }
+        let appended = Appended { id, fresh: true, pending: !sinks.is_empty() };
+        let fresh = Fresh { id, event: event.clone() };
+        Ok(Some(Stored { appended, fresh: Some((fresh, sinks)) }))
+    }
+
+    /// The newest occurrence of the event with this key.
+    fn latest(&self, key: Key) -> Result<(EventId, Key)> {
+        let number: Option<u32> = self
+            .connection
+            .prepare_cached("SELECT number FROM occurrences WHERE key = ?1")?
+            .query_row([key.as_bytes()], |row| row.get(0))
+            .optional()?;
+        let key = number.map_or(key, |number| key.occurrence(number));
+        let id = self
+            .connection
+            .prepare_cached("SELECT id FROM events WHERE key = ?1")?
+            .query_row([key.as_bytes()], |row| row.get(0).map(EventId))
+            .optional()?;
+        // An occurrence outlives the first of its kind by the same retention, so it can be gone
+        // only together with it; were it not there, it would be as if long since confirmed.
+        Ok((id.unwrap_or_default(), key))
+    }
+
+    fn is_confirmed_long_since(&self, id: EventId, now: DateTime<Utc>) -> Result<bool> {
+        let at: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT at FROM confirmations WHERE event = ?1")?
+            .query_row([id.0], |row| row.get(0))
+            .optional()?;
+        let long_since = (now - NEW_OCCURRENCE).timestamp_millis();
+        Ok(at.is_some_and(|at| at < long_since) || id == EventId::default())
+    }
+
+    fn occurred_again(&self, key: Key) -> Result<u32> {
+        let number = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO occurrences (key, number) VALUES (?1, 1)
+                 ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number",
+            )?
+            .query_row([key.as_bytes()], |row| row.get(0))?;
+        Ok(number)
+    }
+
+    pub(super) fn confirmed(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
+        for event in events {
+            let is_first = self
+                .connection
+                .prepare_cached("INSERT OR IGNORE INTO confirmations (event, at) VALUES (?1, ?2)")?
+                .execute([event.0, now.timestamp_millis()])?;
+            self.count(Counter::Confirmed, i64::try_from(is_first).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    pub(super) fn register(&mut self, names: &[String]) -> Result<Vec<SinkId>> {
+        self.connection.execute("UPDATE sinks SET active = 0", [])?;
+        let mut add = self.connection.prepare_cached(
+            "INSERT INTO sinks (name, active) VALUES (?1, 1)
+             ON CONFLICT (name) DO UPDATE SET active = 1 RETURNING id",
+        )?;
+        let id = |name: &String| add.query_row([name], |row| row.get(0).map(SinkId));
+        Ok(names.iter().map(id).collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Refuses when the journal is as large as it may be.
+    pub(super) fn check_size(&self) -> Result<()> {
+        let (size, max_size) = (self.size()?, self.settings.max_size);
+        if size >= max_size {
+            return Err(Error::Full { size, max_size });
+        }
+        Ok(())
+    }
+
+    /// Bytes in use in database and write-ahead log.
+    pub(super) fn size(&self) -> Result<ByteSize> {
+        let number = |sql| -> rusqlite::Result<u64> {
+            let mut pragma = self.connection.prepare_cached(sql)?;
+            Ok(pragma.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
+        };
+        let used = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+        let mut log = self.settings.path.as_os_str().to_owned();
+        log.push("-wal");
+        let log = std::fs::metadata(log).map_or(0, |file| file.len());
+        Ok(ByteSize::b(used * number("PRAGMA page_size")? + log))
+    }
+
+    pub(super) fn changed_outside(&mut self) -> rusqlite::Result<bool> {
+        let now = data_version(&self.connection)?;
+        Ok(std::mem::replace(&mut self.data_version, now) != now)
+    }
+}
+
+/// Changes with each commit of another connection.
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+/// The event in the columns from `first` on: key, app, type, file_id, task_id, body,
+/// first_pulled, replaced. A pruned body reads as an empty object.
+pub(super) fn event_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Event> {
+    let first_pulled: i64 = row.get(first + 6)?;
+    Ok(Event::from_stored(event::Stored {
+        key: Key::from_bytes(row.get(first)?),
+        app: AppId(row.get::<_, i64>(first + 1)?.cast_unsigned()),
+        event_type: row.get(first + 2)?,
+        file_id: row.get(first + 3)?,
+        task_id: row.get(first + 4)?,
+        body: row.get::<_, Option<String>>(first + 5)?.unwrap_or_else(|| "{}".to_owned()),
+        first_pulled: DateTime::from_timestamp_millis(first_pulled).unwrap_or_default(),
+        replaced: row.get(first + 7)?,
+    }))
+}

@@ -1,0 +1,298 @@
+//! The journal's writer: one thread, one connection, one commit for all that waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::store::Store;
+use super::{
+    Appended, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result, Route, SinkId,
+};
+use crate::event::{Event, Key};
+
+/// Jobs in one transaction at most.
+const MAX_GROUP: usize = 64;
+/// How long verdicts wait for an append to share its commit. What a crash repeats at a sink that
+/// cannot tell what it holds is what was delivered within this time.
+const LINGER: Duration = Duration::from_millis(20);
+/// The wait between tries to write what a failed commit has left.
+const RETRY: Duration = Duration::from_secs(1);
+
+type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// What the writer can be asked to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    Register { names: Vec<String>, reply: Reply<Vec<SinkId>> },
+    SetRoutes { routes: Vec<Route>, reply: Reply<()> },
+    Append { events: Vec<Arc<Event>>, now: DateTime<Utc>, reply: Reply<Vec<Appended>> },
+    Record { records: Records, reply: Reply<Recorded> },
+    Confirmed { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<()> },
+    Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<Part> },
+    Due { sink: SinkId, now: DateTime<Utc>, limit: usize, reply: Reply<DueRows> },
+    LeastTried { sink: SinkId, reply: Reply<Option<Pending>> },
+    DueNow { sink: SinkId, now: DateTime<Utc>, reply: Reply<()> },
+    PendingKeys { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<(EventId, Key)>> },
+    Mark { sink: SinkId, reply: Reply<Option<String>> },
+    CountPending { reply: Reply<u64> },
+    Prune { now: DateTime<Utc>, reply: Reply<bool> },
+    ChangedOutside { reply: Reply<bool> },
+}
+
+/// Events that are due, and when the next one is.
+pub(super) type DueRows = (Part, Option<DateTime<Utc>>);
+
+/// Verdicts of one sink.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    pub(super) sink: SinkId,
+    pub(super) records: Vec<Record>,
+    pub(super) mark: Option<String>,
+    pub(super) now: DateTime<Utc>,
+}
+
+/// A write that was answered before its commit: it must come about whatever commits fail.
+#[derive(Clone, Debug)]
+enum Promise {
+    Records(Records),
+    Confirmed(Vec<EventId>, DateTime<Utc>),
+}
+
+/// An append that waits for its commit.
+struct Waiting {
+    reply: Reply<Vec<Appended>>,
+    appended: Vec<Appended>,
+    fresh: Vec<(Fresh, Vec<SinkId>)>,
+}
+
+pub(super) struct Writer {
+    store: Store,
+    queue: mpsc::Receiver<Job>,
+    routes: Vec<Route>,
+    /// Writes of the open transaction that were answered, or of one that failed to commit.
+    promises: Vec<Promise>,
+    /// Appends of the open transaction.
+    waiting: Vec<Waiting>,
+    in_transaction: bool,
+    /// When the open transaction, or what a failed one has left, is to be committed.
+    commit_at: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(store: Store, queue: mpsc::Receiver<Job>) -> Self {
+        Self {
+            store,
+            queue,
+            routes: Vec::new(),
+            promises: Vec::new(),
+            waiting: Vec::new(),
+            in_transaction: false,
+            commit_at: None,
+        }
+    }
+
+    /// Works until the last sender is gone, then commits what is left.
+    pub(super) fn run(mut self, runtime: &Handle) {
+        loop {
+            let commit_at = self.commit_at;
+            let next = runtime.block_on(async {
+                match commit_at {
+                    Some(at) => tokio::time::timeout_at(at, self.queue.recv()).await,
+                    None => Ok(self.queue.recv().await),
+                }
+            });
+            match next {
+                Ok(Some(job)) => self.work(job),
+                Ok(None) => break,
+                Err(_) => self.commit(),
+            }
+        }
+        self.commit();
+    }
+
+    /// Runs `job` and what waits behind it, and commits at once if somebody waits for the disk.
+    fn work(&mut self, job: Job) {
+        let mut next = Some(job);
+        for _ in 0..MAX_GROUP {
+            let Some(job) = next else { break };
+            self.run_job(job);
+            next = self.queue.try_recv().ok();
+        }
+        if let Some(job) = next {
+            self.run_job(job);
+        }
+        let somebody_waits = self.waiting.iter().any(|append| !append.fresh.is_empty());
+        if somebody_waits {
+            self.commit();
+        } else {
+            self.answer_appends();
+        }
+    }
+
+    fn run_job(&mut self, job: Job) {
+        match job {
+            Job::Append { events, now, reply } => self.append(&events, now, reply),
+            Job::Record { records, reply } => {
+                let result = self.write(|store| store.record(&records));
+                self.promise(result.is_ok(), Promise::Records(records));
+                answer(reply, result);
+            }
+            Job::Confirmed { events, now, reply } => {
+                let result = self.write(|store| store.confirmed(&events, now));
+                self.promise(result.is_ok(), Promise::Confirmed(events, now));
+                answer(reply, result);
+            }
+            Job::SetRoutes { routes, reply } => {
+                self.routes = routes;
+                answer(reply, Ok(()));
+            }
+            Job::Register { names, reply } => {
+                let result = self.write_now(|store| store.register(&names));
+                answer(reply, result);
+            }
+            Job::DueNow { sink, now, reply } => {
+                let result = self.write_now(|store| store.due_now(sink, now));
+                answer(reply, result);
+            }
+            Job::Prune { now, reply } => {
+                let result = self.write_now(|store| store.prune(now));
+                answer(reply, result);
+            }
+            Job::Untried { sink, after, limit, reply } => {
+                answer(reply, self.read(|store| store.untried(sink, after, limit)));
+            }
+            Job::Due { sink, now, limit, reply } => {
+                answer(reply, self.read(|store| store.due(sink, now, limit)));
+            }
+            Job::LeastTried { sink, reply } => {
+                answer(reply, self.read(|store| store.least_tried(sink)));
+            }
+            Job::PendingKeys { sink, after, limit, reply } => {
+                answer(reply, self.read(|store| store.pending_keys(sink, after, limit)));
+            }
+            Job::Mark { sink, reply } => answer(reply, self.read(|store| store.mark(sink))),
+            Job::CountPending { reply } => answer(reply, self.read(|store| store.pending())),
+            Job::ChangedOutside { reply } => {
+                answer(reply, self.store.changed_outside().map_err(Error::from));
+            }
+        }
+    }
+
+    fn append(&mut self, events: &[Arc<Event>], now: DateTime<Utc>, reply: Reply<Vec<Appended>>) {
+        let routes = std::mem::take(&mut self.routes);
+        let result = self.write(|store| {
+            store.check_size()?;
+            events.iter().map(|event| store.append(event, &routes, now)).collect::<Result<Vec<_>>>()
+        });
+        self.routes = routes;
+        match result {
+            Ok(stored) => {
+                let mut waiting = Waiting { reply, appended: Vec::new(), fresh: Vec::new() };
+                for event in stored {
+                    waiting.appended.push(event.appended);
+                    waiting.fresh.extend(event.fresh);
+                }
+                self.waiting.push(waiting);
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    /// Runs a write in the open transaction, or opens one. A failed write takes back all of the
+    /// transaction, since SQLite may have done so already.
+    fn write<T>(&mut self, write: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+        let result = self.begin().and_then(|()| write(&mut self.store));
+        // A full journal is found before anything is written.
+        if let Err(error @ (Error::Sqlite(_) | Error::Closed)) = &result {
+            self.roll_back(error.clone());
+        }
+        result
+    }
+
+    /// Runs a write with a commit of its own, after those that wait.
+    fn write_now<T>(&mut self, write: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+        let value = self.write(write)?;
+        self.commit();
+        if self.in_transaction || self.commit_at.is_some() {
+            return Err(Error::Sqlite("the commit failed".into()));
+        }
+        Ok(value)
+    }
+
+    /// Runs a read that sees every write that was answered.
+    fn read<T>(&mut self, read: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+        if !self.promises.is_empty() {
+            self.begin()?;
+        }
+        read(&mut self.store)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        if self.in_transaction {
+            return Ok(());
+        }
+        self.store.begin()?;
+        self.in_transaction = true;
+        for promise in &self.promises {
+            let kept = match promise {
+                Promise::Records(records) => self.store.record(records).map(drop),
+                Promise::Confirmed(events, now) => self.store.confirmed(events, *now),
+            };
+            if let Err(error) = kept {
+                self.roll_back(error.clone());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn promise(&mut self, is_written: bool, promise: Promise) {
+        if is_written {
+            self.promises.push(promise);
+            self.commit_at.get_or_insert(Instant::now() + LINGER);
+        }
+    }
+
+    /// Commits the open transaction, then answers those who wait for it.
+    fn commit(&mut self) {
+        if let Err(error) = self.begin().and_then(|()| self.store.commit()) {
+            tracing::debug!(%error, "a commit of the journal failed");
+            self.roll_back(error);
+            return;
+        }
+        self.in_transaction = false;
+        self.promises.clear();
+        self.commit_at = None;
+        self.answer_appends();
+    }
+
+    fn answer_appends(&mut self) {
+        for waiting in self.waiting.drain(..) {
+            // Before the answer, so that a sink may have the event while it is answered.
+            for (fresh, sinks) in waiting.fresh {
+                for route in self.routes.iter().filter(|route| sinks.contains(&route.sink)) {
+                    route.feed.offer(fresh.clone());
+                }
+            }
+            answer(waiting.reply, Ok(waiting.appended));
+        }
+    }
+
+    fn roll_back(&mut self, error: Error) {
+        self.store.roll_back();
+        self.in_transaction = false;
+        self.commit_at = (!self.promises.is_empty()).then(|| Instant::now() + RETRY);
+        for waiting in self.waiting.drain(..) {
+            answer(waiting.reply, Err(error.clone()));
+        }
+    }
+}
+
+/// Answers; whoever asked may be gone, which changes nothing about what was done.
+fn answer<T>(reply: Reply<T>, result: Result<T>) {
+    drop(reply.send(result));
+}

@@ -1,0 +1,18 @@
+//! A handle that the cloud has lent out, and for how long it is good.
+
+use tokio::time::Instant;
+
+use crate::journal::EventId;
+
+/// A handle as the poller hands it to the confirmer: all its events are on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The handle.
+    pub handle: String,
+    /// The events under it. Mostly one; nothing promises so.
+    pub events: Vec<EventId>,
+    /// Those of them that a sink still had to take when they were stored.
+    pub pending: Vec<EventId>,
+    /// Nothing is sent for it from this moment on.
+    pub deadline: Instant,
+}

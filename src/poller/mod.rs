@@ -1,0 +1,331 @@
+//! Pulls events, has them stored, and hands their leases on.
+//!
+//! The journal offers the fresh ones to the sinks by itself; nothing here waits for a sink.
+//! Knows neither the deliveries nor the confirmer.
+
+mod settings;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{self, Entry, UNKNOWN_TYPE};
+use crate::journal::{Appended, Journal};
+use crate::lease::Lease;
+use crate::metrics::{ByOutcome, Metrics};
+use crate::outage::Outage;
+use crate::pace::{Bounds, Next, Outcome, Pace};
+use crate::pulse::Pulse;
+use crate::retry::Backoff;
+use crate::vod::{Advice, Client, Error, Pulled};
+
+pub use settings::Settings;
+
+/// Events in one answer at most: as many mean that there are more. vod-api: "at most 16".
+const FULL: usize = 16;
+/// Between tries to store what was pulled.
+const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// After failures that pass by themselves: the network, the service.
+const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
+/// After failures that somebody has to mend: credentials, permissions, parameters.
+const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
+/// After being told to slow down.
+const THROTTLED: Backoff =
+    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// How long a pull in flight may go on after the stop.
+const LAST_PULL: Duration = Duration::from_secs(5);
+
+/// How pulling goes, for whoever watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// How often the queue was found empty with no other pull in flight.
+    pub empty: u64,
+    /// Pulls that failed since the last good one.
+    pub failures: u32,
+    /// What to do about the last failure; `None` after a good pull.
+    pub trouble: Option<Advice>,
+    /// Whether what was pulled waits because the journal does not take it.
+    pub is_unwritable: bool,
+    /// The end of the last good pull, an empty one included.
+    pub last_good: Option<Instant>,
+}
+
+/// The loop that pulls.
+#[derive(Debug)]
+pub struct Poller {
+    client: Client,
+    journal: Journal,
+    leases: mpsc::Sender<Lease>,
+    /// How long a handle is good for, its margin taken off.
+    good_for: Duration,
+    metrics: Metrics,
+    bounds: Bounds,
+    progress: watch::Sender<Progress>,
+    /// Answers that wait for the journal: as long as there are any, nothing more is pulled.
+    unstored: AtomicUsize,
+    outage: std::sync::Mutex<Outage>,
+}
+
+impl Poller {
+    /// A poller that stores what it pulls in `journal` and hands the leases to `leases`. A handle
+    /// is good for `good_for` from the moment its pull was sent.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        settings: &Settings,
+        good_for: Duration,
+        journal: Journal,
+        leases: mpsc::Sender<Lease>,
+        metrics: Metrics,
+    ) -> Self {
+        let bounds = Bounds {
+            interval: settings.interval,
+            max_concurrency: settings.max_concurrency as usize,
+            max_rate: f64::from(settings.max_requests_per_second),
+        };
+        Self {
+            client,
+            journal,
+            leases,
+            good_for,
+            metrics,
+            bounds,
+            progress: watch::Sender::new(Progress::default()),
+            unstored: AtomicUsize::new(0),
+            outage: std::sync::Mutex::default(),
+        }
+    }
+
+    /// How pulling goes.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to end. What was pulled and
+    /// could not be stored is let go and comes again.
+    pub async fn run(self, mut pulse: Pulse, stop: CancellationToken) {
+        let mut pace = Pace::new(self.bounds, Instant::now());
+        let mut pulls = FuturesUnordered::new();
+        while !stop.is_cancelled() {
+            let now = Instant::now();
+            let next = if self.unstored.load(Ordering::Relaxed) > 0 {
+                Next::AfterAnother
+            } else {
+                pace.next(now)
+            };
+            let wake = match next {
+                Next::Now => {
+                    pace.started(now);
+                    pulls.push(self.pull(now, &stop));
+                    continue;
+                }
+                Next::At(at) => Some(at),
+                Next::AfterAnother => None,
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = pulse.answer() => {}
+                Some((started, outcome)) = pulls.next(), if !pulls.is_empty() => {
+                    pace.finished(started, Instant::now(), outcome);
+                    if outcome == Outcome::Empty && pace.in_flight() == 0 {
+                        self.progress.send_modify(|progress| progress.empty += 1);
+                    }
+                    let concurrency = i64::try_from(pace.concurrency()).unwrap_or(i64::MAX);
+                    self.metrics.pull_concurrency.set(concurrency);
+                }
+                () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+            }
+        }
+        let rest = async { while pulls.next().await.is_some() {} };
+        if tokio::time::timeout(LAST_PULL, rest).await.is_err() {
+            tracing::debug!("dropped the last pull; what it was given comes again");
+        }
+    }
+
+    /// One pull with all that follows from it.
+    async fn pull(&self, started: Instant, stop: &CancellationToken) -> (Instant, Outcome) {
+        let pulled = self.client.pull().await;
+        let offset = self.client.clock_offset().num_seconds();
+        self.metrics.clock_offset_seconds.set(offset);
+        let outcome = match pulled {
+            Ok(pulled) => {
+                self.note_good(pulled.is_empty());
+                let outcome = match pulled.len() {
+                    0 => Outcome::Empty,
+                    FULL.. => Outcome::Full,
+                    _ => Outcome::Some,
+                };
+                self.store(pulled, stop).await;
+                outcome
+            }
+            Err(error) => self.note_failed(&error),
+        };
+        (started, outcome)
+    }
+
+    /// Stores the events of an answer, however often that has to be tried, then hands on their
+    /// leases.
+    async fn store(&self, pulled: Pulled, stop: &CancellationToken) {
+        if pulled.is_empty() {
+            return;
+        }
+        let now = Utc::now();
+        let read = |(text, replaced)| event::read(self.client.app(), text, replaced, now);
+        let entries: Vec<Entry> = pulled.entries().map(read).collect();
+        let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
+        let mut failures = 0;
+        self.unstored.fetch_add(1, Ordering::Relaxed);
+        let appended = loop {
+            let error = match self.journal.append(events.clone(), now).await {
+                Ok(appended) => break Some(appended),
+                Err(error) => error,
+            };
+            failures += 1;
+            self.metrics.append_failures.inc();
+            self.note_unwritable(&error);
+            let pause = tokio::time::sleep(JOURNAL.wait(failures));
+            if stop.run_until_cancelled(pause).await.is_none() {
+                break None;
+            }
+        };
+        self.unstored.fetch_sub(1, Ordering::Relaxed);
+        let Some(appended) = appended else { return };
+        if failures > 0 {
+            self.note_writable();
+        }
+        self.note_entries(&entries, &appended, &pulled.request_id);
+        for lease in leases(entries, &appended, pulled.sent + self.good_for) {
+            if self.leases.send(lease).await.is_err() {
+                tracing::debug!("nobody confirms any more");
+            }
+        }
+    }
+
+    fn note_entries(&self, entries: &[Entry], appended: &[Appended], request_id: &str) {
+        let count = |outcome| self.metrics.events.get_or_create(&ByOutcome { outcome }).inc();
+        for (entry, appended) in entries.iter().zip(appended) {
+            count(if appended.fresh { "fresh" } else { "seen_again" });
+            let event = &entry.event;
+            tracing::debug!(
+                event = %event.key,
+                event_type = %event.event_type,
+                fresh = appended.fresh,
+                request_id,
+                "pulled"
+            );
+            if entry.handle.is_none() {
+                count("without_handle");
+                tracing::warn!(event = %event.key, request_id, "an entry has no handle and cannot be confirmed");
+            }
+            if appended.fresh && event.event_type == UNKNOWN_TYPE {
+                tracing::warn!(event = %event.key, request_id, "an entry has no EventType; it was kept as it is");
+            }
+            if appended.fresh && event.replaced {
+                tracing::warn!(event = %event.key, request_id, "an entry was not UTF-8; the bytes at fault were replaced");
+            }
+        }
+    }
+
+    fn note_good(&self, is_empty: bool) {
+        let outcome = if is_empty { "empty" } else { "events" };
+        self.metrics.pulls.get_or_create(&ByOutcome { outcome }).inc();
+        self.metrics.last_good_pull.set(Utc::now().timestamp());
+        self.progress.send_modify(|progress| {
+            progress.failures = 0;
+            progress.trouble = None;
+            progress.last_good = Some(Instant::now());
+        });
+        if let Some(report) = self.outage().recovered(Instant::now()) {
+            tracing::info!(
+                failures = report.failures,
+                lasted_seconds = report.lasted.as_secs(),
+                "pulling works again"
+            );
+        }
+    }
+
+    fn note_failed(&self, error: &Error) -> Outcome {
+        let advice = error.advice();
+        self.progress.send_modify(|progress| {
+            progress.failures = progress.failures.saturating_add(1);
+            progress.trouble = Some(advice);
+        });
+        let failures = self.progress.borrow().failures;
+        let (label, outcome) = match advice {
+            Advice::Throttled => ("throttled", Outcome::Throttled(THROTTLED.wait(failures))),
+            Advice::Service | Advice::Transport | Advice::Answer => {
+                ("failed", Outcome::Failed(PASSING.wait(failures)))
+            }
+            Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
+                ("failed", Outcome::Failed(LASTING.wait(failures)))
+            }
+        };
+        self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
+        if let Some(report) = self.outage().failed(Instant::now()) {
+            tracing::warn!(
+                code = error.code(),
+                request_id = error.request_id(),
+                advice = advice.name(),
+                hint = error.hint(),
+                failures = report.failures,
+                error = %error,
+                "pulling fails"
+            );
+        }
+        outcome
+    }
+
+    fn note_unwritable(&self, error: &crate::journal::Error) {
+        self.progress.send_modify(|progress| progress.is_unwritable = true);
+        if let Some(report) = self.outage().failed(Instant::now()) {
+            tracing::error!(
+                %error,
+                failures = report.failures,
+                "the journal does not take events; pulling stops until it does"
+            );
+        }
+    }
+
+    fn note_writable(&self) {
+        self.progress.send_modify(|progress| progress.is_unwritable = false);
+        if let Some(report) = self.outage().recovered(Instant::now()) {
+            tracing::info!(
+                lasted_seconds = report.lasted.as_secs(),
+                "the journal takes events again"
+            );
+        }
+    }
+
+    /// Held for a few instructions only, never over an await.
+    fn outage(&self) -> std::sync::MutexGuard<'_, Outage> {
+        self.outage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The leases of an answer: one for each handle, with all events under it.
+fn leases(entries: Vec<Entry>, appended: &[Appended], deadline: Instant) -> Vec<Lease> {
+    let mut leases: Vec<Lease> = Vec::with_capacity(entries.len());
+    let mut places: HashMap<Arc<str>, usize> = HashMap::new();
+    for (entry, appended) in entries.into_iter().zip(appended) {
+        let Some(handle) = entry.handle else { continue };
+        let place = *places.entry(handle.as_str().into()).or_insert_with(|| {
+            leases.push(Lease { handle, events: Vec::new(), pending: Vec::new(), deadline });
+            leases.len() - 1
+        });
+        let Some(lease) = leases.get_mut(place) else { continue };
+        lease.events.push(appended.id);
+        if appended.pending {
+            lease.pending.push(appended.id);
+        }
+    }
+    leases
+}

@@ -1,0 +1,227 @@
+//! The envelope of an answer, and the entries of an EventSet in it.
+//!
+//! One buffer holds an answer's text; what is taken out of it are ranges of that buffer. Only
+//! the envelope is decoded: an entry of the EventSet is passed on as it stands.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::http;
+
+/// The longest part of a RequestId that is kept, in characters; real ones have 36.
+pub(super) const MAX_REQUEST_ID: usize = 128;
+
+/// The text of an answer; what was not UTF-8 is replaced in it.
+pub(super) struct Text {
+    text: String,
+    /// The bytes as they came, where some were replaced.
+    received: Option<Vec<u8>>,
+}
+
+impl Text {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self { text, received: None },
+            Err(error) => {
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                Self { text, received: Some(error.into_bytes()) }
+            }
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Where `part`, which must be a slice of this text, stands in it.
+    pub(super) fn range(&self, part: &str) -> Range<usize> {
+        let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
+        start..start + part.len()
+    }
+
+    /// For each range, ordered and apart, whether it holds a replaced byte.
+    fn replaced_in(&self, ranges: &[Range<usize>]) -> Vec<bool> {
+        let mut replaced = vec![false; ranges.len()];
+        let Some(received) = &self.received else { return replaced };
+        let mut position = 0;
+        let mut next = 0;
+        for chunk in received.utf8_chunks() {
+            position += chunk.valid().len();
+            if chunk.invalid().is_empty() {
+                continue;
+            }
+            while ranges.get(next).is_some_and(|range| range.end <= position) {
+                next += 1;
+            }
+            match ranges.get(next) {
+                Some(range) if range.contains(&position) => replaced[next] = true,
+                Some(_) => {}
+                None => break,
+            }
+            position += char::REPLACEMENT_CHARACTER.len_utf8();
+        }
+        replaced
+    }
+}
+
+/// What an answer's text says.
+pub(super) enum Envelope<'a> {
+    /// The call was done: the members of its Response, and the RequestId.
+    Done { response: &'a str, request_id: Option<String> },
+    /// The call was refused.
+    Refused { code: String, message: String, request_id: Option<String> },
+    /// The form from before API 3.0.
+    Old { code: String, message: String },
+}
+
+#[derive(Deserialize)]
+struct Outer<'a> {
+    #[serde(borrow, rename = "Response")]
+    response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, rename = "codeDesc")]
+    code_desc: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Inner<'a> {
+    #[serde(borrow, rename = "Error")]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, rename = "RequestId")]
+    request_id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(rename = "Code")]
+    code: String,
+    #[serde(rename = "Message")]
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct EventSet<'a> {
+    #[serde(borrow, rename = "EventSet")]
+    entries: Option<Vec<&'a RawValue>>,
+}
+
+impl<'a> Envelope<'a> {
+    /// # Errors
+    /// What is wrong with `text`, when it is none of the three.
+    pub(super) fn read(text: &'a str) -> Result<Self, String> {
+        let outer: Outer<'a> =
+            serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
+        let Some(response) = outer.response else {
+            return match outer.code {
+                Some(code) => Ok(Self::Old {
+                    code: string(outer.code_desc).unwrap_or_else(|| code.get().to_owned()),
+                    message: string(outer.message).unwrap_or_default(),
+                }),
+                None => Err("no member \"Response\"".to_owned()),
+            };
+        };
+        let inner: Inner<'a> = serde_json::from_str(response.get())
+            .map_err(|error| format!("\"Response\" is not an object: {error}"))?;
+        let request_id = string(inner.request_id);
+        match inner.error {
+            None => Ok(Self::Done { response: response.get(), request_id }),
+            Some(error) => {
+                let Refusal { code, message } = serde_json::from_str(error.get())
+                    .map_err(|error| format!("\"Error\" cannot be read: {error}"))?;
+                Ok(Self::Refused { code, message: message.unwrap_or_default(), request_id })
+            }
+        }
+    }
+}
+
+fn string(value: Option<&RawValue>) -> Option<String> {
+    value.and_then(|value| serde_json::from_str(value.get()).ok())
+}
+
+/// What one PullEvents brought: at most 16 entries, often none.
+pub struct Pulled {
+    /// The moment at which the request that was answered was sent. Its entries are leased no
+    /// earlier than that.
+    pub sent: Instant,
+    /// The RequestId of the answer, empty if it had none.
+    pub request_id: String,
+    text: String,
+    entries: Vec<(Range<usize>, bool)>,
+}
+
+impl Pulled {
+    /// Takes the entries out of the answer to PullEvents.
+    ///
+    /// # Errors
+    /// When EventSet is there and not an array.
+    pub(super) fn read(answer: Answer) -> Result<Self, String> {
+        let Answer { sent, request_id, content, .. } = answer;
+        let request_id = http::excerpt(&request_id.unwrap_or_default(), MAX_REQUEST_ID);
+        let Some((text, response)) = content else {
+            return Ok(Self { sent, request_id, text: String::new(), entries: Vec::new() });
+        };
+        let set: EventSet<'_> = serde_json::from_str(&text.text[response])
+            .map_err(|error| unlike("EventSet", &error))?;
+        let entries = set.entries.unwrap_or_default();
+        let ranges: Vec<_> = entries.into_iter().map(|entry| text.range(entry.get())).collect();
+        let replaced = text.replaced_in(&ranges);
+        let entries = ranges.into_iter().zip(replaced).collect();
+        Ok(Self { sent, request_id, text: text.text, entries })
+    }
+
+    /// Each entry of the EventSet as it was received, whatever JSON it is, and whether bytes
+    /// that were not UTF-8 were replaced in it.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&str, bool)> {
+        self.entries.iter().map(|(range, replaced)| (&self.text[range.clone()], *replaced))
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the queue was empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Pulled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pulled")
+            .field("request_id", &self.request_id)
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer to a call that was done.
+pub(super) struct Answer {
+    pub(super) sent: Instant,
+    pub(super) request_id: Option<String>,
+    pub(super) status: u16,
+    /// The text and where its Response stands; none for an empty queue told as an error.
+    pub(super) content: Option<(Text, Range<usize>)>,
+}
+
+impl Answer {
+    /// The Response decoded.
+    pub(super) fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
+        let response =
+            self.content.as_ref().map_or("{}", |(text, response)| &text.text[response.clone()]);
+        serde_json::from_str(response).map_err(|error| unlike("Response", &error))
+    }
+}
+
+/// Says where the fault is and not what stands there: an answer may hold anything.
+fn unlike(member: &str, error: &serde_json::Error) -> String {
+    format!("\"{member}\" cannot be read (its line {}, column {})", error.line(), error.column())
+}

@@ -1,0 +1,237 @@
+//! The calls of the event API, and the repeats that are known to help.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use chrono::{TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{Answer, Pulled};
+use super::clock::Clock;
+use super::credentials::{Provider, ProviderError};
+use super::error::{Advice, Error};
+use super::exchange::{Exchange, Failed};
+use super::{Action, EventConfig, EventMode, Settings};
+use crate::event::AppId;
+
+/// The most handles that one ConfirmEvents takes.
+pub const MAX_HANDLES: usize = 16;
+
+const TOKEN_FAILURE: &str = "AuthFailure.TokenFailure";
+
+/// The event API of one application. Cheap to clone; clones share connections, credentials and
+/// what was learned about the clock.
+///
+/// Every request is signed anew. A call is repeated at most twice, at once, and only where
+/// that is known to help: after a refusal for its time, if the answer's Date shows another
+/// time than was signed; and after a refusal of its credentials, if the provider then has
+/// others (a refused token is tried once more in any case). Each try takes 15 s at most for a
+/// pull and 10 s for the rest. Dropping the future of a call drops its request, which may have
+/// taken effect.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    exchange: Exchange,
+    app: AppId,
+    provider: RwLock<Arc<dyn Provider>>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("host", &self.shared.exchange.host())
+            .field("app", &self.shared.app)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Parameters<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_handles: Option<&'a [&'a str]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_app_id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StateFields {
+    count_of_events_to_pull: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConfigFields {
+    mode: Option<String>,
+    notification_url: Option<String>,
+    upload_media_complete_event_switch: Option<String>,
+    delete_media_complete_event_switch: Option<String>,
+    persistence_complete_event_switch: Option<String>,
+}
+
+impl Client {
+    /// A client for the application that `settings` name, which signs with what `provider` has.
+    /// Connects to nothing yet. The proxies named in the environment (`HTTPS_PROXY`,
+    /// `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) are used, for loopback too.
+    ///
+    /// # Errors
+    /// When the settings have a fault or TLS cannot be set up, in words for the operator.
+    pub fn new(settings: &Settings, provider: Arc<dyn Provider>) -> Result<Self, String> {
+        let problems = settings.check();
+        if !problems.is_empty() {
+            return Err(problems.join("; "));
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                exchange: Exchange::new(settings)?,
+                app: AppId(settings.sub_app_id.unwrap_or(0)),
+                provider: RwLock::new(provider),
+                clock: Clock::default(),
+            }),
+        })
+    }
+
+    /// The application; 0 if none is configured, and then none is sent.
+    #[must_use]
+    pub fn app(&self) -> AppId {
+        self.shared.app
+    }
+
+    /// What is to be added to this machine's clock to get the service's. Zero until the
+    /// service has refused a request for its time.
+    #[must_use]
+    pub fn clock_offset(&self) -> TimeDelta {
+        TimeDelta::try_seconds(self.shared.clock.offset()).unwrap_or_default()
+    }
+
+    /// Where the credentials come from, for people.
+    #[must_use]
+    pub fn credentials_source(&self) -> String {
+        self.provider().describe()
+    }
+
+    /// Signs with what `provider` has from now on, if it has anything.
+    ///
+    /// # Errors
+    /// When it has nothing; the client then stays with the provider it had.
+    pub async fn reload_credentials(
+        &self,
+        provider: Arc<dyn Provider>,
+    ) -> Result<(), ProviderError> {
+        provider.credentials().await?;
+        *self.shared.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
+        Ok(())
+    }
+
+    /// Pulls up to 16 events, which are ours for 30 s from [`Pulled::sent`] at least. With
+    /// nothing waiting the server holds the call for up to 5 s; then the list is empty.
+    ///
+    /// # Errors
+    /// See [`Error::advice`]. Events may have been handed out to a call that failed; they come
+    /// again after 30 s.
+    pub async fn pull(&self) -> Result<Pulled, Error> {
+        let action = Action::PullEvents;
+        let answer = self.call(action, None).await?;
+        let (status, request_id) = (answer.status, answer.request_id.clone());
+        Pulled::read(answer)
+            .map_err(|problem| Error::unexpected(action, &problem, status, request_id.as_deref()))
+    }
+
+    /// Takes the events of these handles, 1 to [`MAX_HANDLES`], out of the queue for good.
+    ///
+    /// # Errors
+    /// See [`Error::advice`]. The service tells nothing of the single handle: after a parameter
+    /// error any of them may have been confirmed or not.
+    pub async fn confirm(&self, handles: &[&str]) -> Result<(), Error> {
+        if handles.is_empty() || handles.len() > MAX_HANDLES {
+            return Err(Error::new(
+                Action::ConfirmEvents,
+                Advice::Refused,
+                format!("{} handles given; a call takes 1 to {MAX_HANDLES}", handles.len()),
+            ));
+        }
+        self.call(Action::ConfirmEvents, Some(handles)).await.map(drop)
+    }
+
+    /// Roughly how many events wait, up to three minutes old: for a gauge only.
+    ///
+    /// # Errors
+    /// See [`Error::advice`]; not every site of the cloud knows this action.
+    pub async fn events_state(&self) -> Result<u64, Error> {
+        let StateFields { count_of_events_to_pull } =
+            self.describe(Action::DescribeEventsState).await?;
+        Ok(count_of_events_to_pull)
+    }
+
+    /// How the application's events are reported.
+    ///
+    /// # Errors
+    /// See [`Error::advice`]; it needs a permission of its own.
+    pub async fn event_config(&self) -> Result<EventConfig, Error> {
+        let fields: ConfigFields = self.describe(Action::DescribeEventConfig).await?;
+        Ok(EventConfig {
+            mode: match fields.mode.as_deref() {
+                Some("PUSH") => EventMode::Push,
+                Some("PULL") => EventMode::Pull,
+                other => EventMode::Other(other.unwrap_or_default().to_owned()),
+            },
+            notification_url: fields.notification_url.filter(|url| !url.is_empty()),
+            upload_media_complete: fields.upload_media_complete_event_switch,
+            delete_media_complete: fields.delete_media_complete_event_switch,
+            persistence_complete: fields.persistence_complete_event_switch,
+        })
+    }
+
+    async fn describe<T: serde::de::DeserializeOwned>(&self, action: Action) -> Result<T, Error> {
+        let answer = self.call(action, None).await?;
+        answer.decode().map_err(|problem| {
+            Error::unexpected(action, &problem, answer.status, answer.request_id.as_deref())
+        })
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        self.shared.provider.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn call(&self, action: Action, handles: Option<&[&str]>) -> Result<Answer, Error> {
+        let sub_app_id = Some(self.shared.app.0).filter(|id| *id != 0);
+        let body = serde_json::to_vec(&Parameters { event_handles: handles, sub_app_id })
+            .expect("strings and a number always make JSON");
+        let provider = self.provider();
+        let mut credentials =
+            provider.credentials().await.map_err(|problem| Error::unsigned(action, &problem))?;
+        let (mut corrected, mut refreshed) = (false, false);
+        loop {
+            let offset = self.shared.clock.offset();
+            let time = Clock::at(Utc::now(), offset);
+            let sending = self.shared.exchange.send(action, body.clone(), &credentials, time);
+            let Failed { error, date } = match sending.await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            match error.advice() {
+                Advice::Clock if !corrected => {
+                    corrected = true;
+                    if !self.shared.clock.learn(date.as_deref(), Utc::now(), offset) {
+                        return Err(error);
+                    }
+                }
+                Advice::Credentials if !refreshed => {
+                    refreshed = true;
+                    credentials = match provider.refresh(&credentials).await {
+                        Ok(other) if other != credentials => other,
+                        Ok(same) if error.code() == Some(TOKEN_FAILURE) => same,
+                        Ok(_) => return Err(error),
+                        Err(problem) => return Err(error.with_note(problem.to_string())),
+                    };
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Several providers asked in turn.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{Credentials, Environment, InstanceRole, Profile, Provider, ProviderError, Variables};
+
+/// Asks its providers in order and stays with the first that has credentials, for as long as
+/// it has any. A broken one ends the search: whoever put something there wants it used.
+#[derive(Debug)]
+pub struct Chain {
+    providers: Vec<Arc<dyn Provider>>,
+    found: Mutex<Option<Arc<dyn Provider>>>,
+}
+
+impl Chain {
+    /// A chain of `providers`, asked in this order.
+    #[must_use]
+    pub fn new(providers: Vec<Arc<dyn Provider>>) -> Self {
+        Self { providers, found: Mutex::new(None) }
+    }
+
+    /// The environment, the profile file and the instance role of this machine.
+    ///
+    /// # Errors
+    /// When an HTTP client for the last cannot be set up.
+    pub fn standard() -> Result<Self, ProviderError> {
+        let variables = Variables::of_process();
+        Ok(Self::new(vec![
+            Arc::new(Environment::new(variables.clone())),
+            Arc::new(Profile::new(variables)),
+            Arc::new(InstanceRole::new()?),
+        ]))
+    }
+
+    fn found(&self) -> Option<Arc<dyn Provider>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn search(&self) -> Result<Credentials, ProviderError> {
+        let mut tried = Vec::new();
+        for provider in &self.providers {
+            match provider.credentials().await {
+                Ok(credentials) => {
+                    self.stay_with(provider);
+                    return Ok(credentials);
+                }
+                Err(ProviderError::NotHere(reason)) => {
+                    tried.push(format!("{}: {reason}", provider.describe()));
+                }
+                Err(ProviderError::Broken(reason)) => {
+                    tried.push(format!("{}: {reason}", provider.describe()));
+                    return Err(ProviderError::Broken(format!(
+                        "the credentials found cannot be used: {}",
+                        tried.join("; ")
+                    )));
+                }
+            }
+        }
+        Err(ProviderError::NotHere(format!(
+            "no credentials found, and no [credentials] in the configuration: {}",
+            tried.join("; ")
+        )))
+    }
+
+    fn stay_with(&self, provider: &Arc<dyn Provider>) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, provider)) {
+            tracing::info!(source = provider.describe(), "credentials found");
+            *found = Some(provider.clone());
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Chain {
+    async fn credentials(&self) -> Result<Credentials, ProviderError> {
+        if let Some(provider) = self.found() {
+            match provider.credentials().await {
+                Err(ProviderError::NotHere(_)) => {}
+                result => return result,
+            }
+        }
+        self.search().await
+    }
+
+    async fn refresh(&self, refused: &Credentials) -> Result<Credentials, ProviderError> {
+        if let Some(provider) = self.found() {
+            match provider.refresh(refused).await {
+                Err(ProviderError::NotHere(_)) => {}
+                result => return result,
+            }
+        }
+        self.search().await
+    }
+
+    fn describe(&self) -> String {
+        match self.found() {
+            Some(provider) => provider.describe(),
+            None => {
+                let places: Vec<_> = self.providers.iter().map(|p| p.describe()).collect();
+                format!("none found yet in: {}", places.join(", "))
+            }
+        }
+    }
+}

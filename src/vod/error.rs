@@ -1,0 +1,369 @@
+//! What can go wrong with a call, and what to do about it.
+//!
+//! Owns the tables that turn an error code into [`Advice`]. The caller decides by the advice,
+//! never by a message: codes are stable, messages are not.
+
+use std::fmt;
+
+use crate::vod::Action;
+use crate::vod::answer::MAX_REQUEST_ID;
+use crate::vod::credentials::ProviderError;
+use crate::vod::http;
+
+/// The longest part of a server's message that is kept, in characters.
+const MAX_MESSAGE: usize = 500;
+
+/// What to do about an error. Nothing here is repeated by the client beyond what
+/// [`Client`](crate::vod::Client) documents: the caller waits and calls again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Advice {
+    /// Too many requests: fewer of them, with back-off and jitter.
+    Throttled,
+    /// The clocks disagree and the answer did not help to set ours right: tell, retry slowly.
+    Clock,
+    /// There are no credentials or the service does not take them: tell, retry slowly.
+    Credentials,
+    /// The service will not do it for this account, this policy or this client: tell, retry
+    /// slowly.
+    Refused,
+    /// The parameters are at fault; for ConfirmEvents that means a handle: narrow it down.
+    InvalidParameters,
+    /// A fault of the service: retry with back-off.
+    Service,
+    /// The request or its answer did not get through: retry with back-off. The request may
+    /// have taken effect.
+    Transport,
+    /// The answer cannot be understood or is too large: retry with back-off, tell. The request
+    /// may have taken effect.
+    Answer,
+}
+
+impl Advice {
+    /// A short name for metrics and logs; never changes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Clock => "clock",
+            Self::Credentials => "credentials",
+            Self::Refused => "refused",
+            Self::InvalidParameters => "invalid_parameters",
+            Self::Service => "service",
+            Self::Transport => "transport",
+            Self::Answer => "answer",
+        }
+    }
+
+    /// What to do about an error code. A code that is not in the table is treated as the part
+    /// before its first dot; what is unknown even then counts as a fault of the service.
+    #[must_use]
+    pub fn for_code(code: &str) -> Self {
+        let find = |code: &str| CODES.iter().find(|(known, _)| *known == code);
+        let family = code.split('.').next().unwrap_or(code);
+        find(code).or_else(|| find(family)).map_or(Self::Service, |(_, advice)| *advice)
+    }
+}
+
+const CODES: &[(&str, Advice)] = &[
+    ("ActionOffline", Advice::Refused),
+    ("AuthFailure", Advice::Credentials),
+    ("AuthFailure.MFAFailure", Advice::Refused),
+    ("AuthFailure.SignatureExpire", Advice::Clock),
+    ("AuthFailure.UnauthorizedOperation", Advice::Refused),
+    ("DryRunOperation", Advice::Refused),
+    ("FailedOperation", Advice::Service),
+    ("FailedOperation.InvalidVodUser", Advice::Refused),
+    ("InternalError", Advice::Service),
+    ("InvalidAction", Advice::Refused),
+    ("InvalidParameter", Advice::InvalidParameters),
+    ("InvalidParameterValue", Advice::InvalidParameters),
+    // The application is part of the configuration: no handle is at fault.
+    ("InvalidParameterValue.SubAppId", Advice::Refused),
+    ("InvalidRequest", Advice::Refused),
+    ("IpInBlacklist", Advice::Refused),
+    ("IpNotInWhitelist", Advice::Refused),
+    ("LimitExceeded", Advice::Refused),
+    ("MissingParameter", Advice::InvalidParameters),
+    ("NoSuchProduct", Advice::Refused),
+    ("NoSuchVersion", Advice::Refused),
+    ("RequestLimitExceeded", Advice::Throttled),
+    ("RequestSizeLimitExceeded", Advice::Refused),
+    ("ResourceInUse", Advice::Refused),
+    ("ResourceInsufficient", Advice::Service),
+    ("ResourceNotFound", Advice::Refused),
+    ("ResourceUnavailable", Advice::Service),
+    ("ResponseSizeLimitExceeded", Advice::Refused),
+    ("ServiceUnavailable", Advice::Service),
+    ("UnauthorizedOperation", Advice::Refused),
+    ("UnknownParameter", Advice::InvalidParameters),
+    ("UnsupportedOperation", Advice::Refused),
+    ("UnsupportedProtocol", Advice::Refused),
+    ("UnsupportedRegion", Advice::Refused),
+];
+
+/// What an operator can do about a code, in words.
+const HINTS: &[(&str, &str)] = &[
+    ("ActionOffline", WRONG_ENDPOINT),
+    ("AuthFailure.InvalidSecretId", WRONG_ID),
+    ("AuthFailure.MFAFailure", POLICY),
+    ("AuthFailure.SecretIdNotFound", WRONG_ID),
+    ("AuthFailure.SignatureExpire", "set this machine's clock, by NTP for instance"),
+    ("AuthFailure.SignatureFailure", "check that secret_key belongs to secret_id"),
+    ("AuthFailure.TokenFailure", "the session token is wrong or has expired: renew it"),
+    ("AuthFailure.UnauthorizedOperation", POLICY),
+    (
+        "FailedOperation.InvalidVodUser",
+        "check that VOD is active for this account and that sub_app_id is one of its applications",
+    ),
+    ("InvalidAction", WRONG_ENDPOINT),
+    ("InvalidParameterValue.SubAppId", "check sub_app_id"),
+    ("IpInBlacklist", "this machine's address is not let in: see the account's access rules"),
+    ("IpNotInWhitelist", "this machine's address is not let in: see the account's access rules"),
+    ("NoSuchProduct", WRONG_ENDPOINT),
+    ("NoSuchVersion", WRONG_ENDPOINT),
+    ("UnauthorizedOperation", POLICY),
+];
+
+const POLICY: &str = "allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and \
+                      vod:DescribeEventConfig in the CAM policy of this key";
+const WRONG_ENDPOINT: &str = "check that endpoint is a VOD endpoint of API 3.0";
+const WRONG_ID: &str = "check that secret_id exists and is enabled";
+
+/// A call that failed. Holds no secret and no signature: `Display` can go to the log as it is.
+#[derive(Clone)]
+pub struct Error(Box<Details>);
+
+#[derive(Clone, Debug)]
+struct Details {
+    action: Action,
+    advice: Advice,
+    code: Option<String>,
+    message: String,
+    note: Option<String>,
+    request_id: Option<String>,
+    status: Option<u16>,
+}
+
+impl Error {
+    pub(super) fn new(action: Action, advice: Advice, message: impl Into<String>) -> Self {
+        Self(Box::new(Details {
+            action,
+            advice,
+            code: None,
+            message: message.into(),
+            note: None,
+            request_id: None,
+            status: None,
+        }))
+    }
+
+    /// The service answered with an error of its own.
+    pub(super) fn answered(action: Action, code: &str, message: &str) -> Self {
+        let mut error =
+            Self::new(action, Advice::for_code(code), http::excerpt(message, MAX_MESSAGE));
+        error.0.code = Some(http::excerpt(code, MAX_MESSAGE));
+        error
+    }
+
+    /// The answer came through and is not what was asked for.
+    pub(super) fn unexpected(
+        action: Action,
+        problem: &str,
+        status: u16,
+        request_id: Option<&str>,
+    ) -> Self {
+        let problem = http::excerpt(problem, MAX_MESSAGE);
+        Self::new(action, Advice::Answer, format!("the answer is not as expected: {problem}"))
+            .with_status(status)
+            .with_request_id(request_id)
+    }
+
+    /// There was nothing to sign with.
+    pub(super) fn unsigned(action: Action, cause: &ProviderError) -> Self {
+        Self::new(action, Advice::Credentials, cause.to_string())
+    }
+
+    pub(super) fn with_advice(mut self, advice: Advice) -> Self {
+        self.0.advice = advice;
+        self
+    }
+
+    pub(super) fn with_note(mut self, note: String) -> Self {
+        self.0.note = Some(note);
+        self
+    }
+
+    pub(super) fn with_request_id(mut self, id: Option<&str>) -> Self {
+        self.0.request_id = id.map(|id| http::excerpt(id, MAX_REQUEST_ID));
+        self
+    }
+
+    pub(super) fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// What was called.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.0.action
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn advice(&self) -> Advice {
+        self.0.advice
+    }
+
+    /// The service's error code, where it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// What happened, in the service's words or ours; one line.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The id to name when asking the provider's support; missing when the request did not
+    /// reach the service.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// The HTTP status, where there was an answer.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// What an operator can do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        let code = self.code()?;
+        HINTS
+            .iter()
+            .filter(|(known, _)| {
+                code.strip_prefix(known)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+            .map(|(_, hint)| *hint)
+            .next_back()
+    }
+
+    /// Whether the parameters are at fault: a reason to narrow a ConfirmEvents down to the
+    /// handle that is not taken.
+    #[must_use]
+    pub fn is_parameter_error(&self) -> bool {
+        self.advice() == Advice::InvalidParameters
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details { action, code, message, note, request_id, status, .. } = &*self.0;
+        write!(f, "{action} failed: ")?;
+        if let Some(code) = code {
+            write!(f, "{code}: ")?;
+        }
+        f.write_str(message)?;
+        match (status, request_id) {
+            (Some(status), Some(id)) => write!(f, " (HTTP {status}, RequestId {id})")?,
+            (Some(status), None) => write!(f, " (HTTP {status})")?,
+            (None, Some(id)) => write!(f, " (RequestId {id})")?,
+            (None, None) => {}
+        }
+        for more in [note.as_deref(), self.hint()].into_iter().flatten() {
+            write!(f, "; {more}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_code_has_its_advice() {
+        let classes = [
+            (Advice::Clock, "AuthFailure.SignatureExpire"),
+            (
+                Advice::Credentials,
+                "AuthFailure.SignatureFailure AuthFailure.InvalidAuthorization \
+                 AuthFailure.InvalidSecretId AuthFailure.SecretIdNotFound AuthFailure.TokenFailure",
+            ),
+            (
+                Advice::Refused,
+                "AuthFailure.MFAFailure AuthFailure.UnauthorizedOperation UnauthorizedOperation \
+                 UnauthorizedOperation.CamNoAuth FailedOperation.InvalidVodUser LimitExceeded \
+                 InvalidRequest InvalidAction NoSuchVersion NoSuchProduct UnsupportedOperation \
+                 UnsupportedProtocol UnsupportedRegion ActionOffline RequestSizeLimitExceeded \
+                 ResponseSizeLimitExceeded IpInBlacklist IpNotInWhitelist DryRunOperation \
+                 ResourceInUse ResourceNotFound ResourceNotFound.UserNotExist \
+                 InvalidParameterValue.SubAppId",
+            ),
+            (
+                Advice::Throttled,
+                "RequestLimitExceeded RequestLimitExceeded.IPLimitExceeded \
+                 RequestLimitExceeded.UinLimitExceeded \
+                 RequestLimitExceeded.GlobalRegionUinLimitExceeded",
+            ),
+            (
+                Advice::Service,
+                "InternalError InternalError.DBError FailedOperation FailedOperation.Other \
+                 ServiceUnavailable ResourceUnavailable ResourceInsufficient NeverHeardOf \
+                 Never.HeardOf",
+            ),
+            (
+                Advice::InvalidParameters,
+                "MissingParameter InvalidParameter InvalidParameterValue UnknownParameter \
+                 InvalidParameterValue.EventHandles",
+            ),
+        ];
+        for (advice, codes) in classes {
+            for code in codes.split_whitespace() {
+                assert_eq!(Advice::for_code(code), advice, "{code}");
+            }
+        }
+        for (code, _) in HINTS {
+            let error = Error::answered(Action::PullEvents, code, "");
+            assert!(error.hint().is_some(), "{code}");
+        }
+        // A family that is not known as a whole must not be taken for one with a longer name.
+        assert_eq!(Advice::for_code("RequestLimitExceededness"), Advice::Service);
+    }
+
+    #[test]
+    fn a_parameter_error_is_one_that_a_handle_can_cause() {
+        let parameter =
+            |code| Error::answered(Action::ConfirmEvents, code, "").is_parameter_error();
+        assert!(parameter("InvalidParameterValue"));
+        assert!(!parameter("InvalidParameterValue.SubAppId"));
+        assert!(!parameter("InternalError"));
+    }
+
+    #[test]
+    fn the_text_says_all_of_it_on_one_line() {
+        let error =
+            Error::answered(Action::PullEvents, "UnauthorizedOperation.CamNoAuth", "no\nway")
+                .with_status(200)
+                .with_request_id(Some("id-1"))
+                .with_note("second try".into());
+        let text = error.to_string();
+        let expected = "PullEvents failed: UnauthorizedOperation.CamNoAuth: no way \
+                        (HTTP 200, RequestId id-1); second try; allow vod:PullEvents";
+        assert!(text.starts_with(expected), "{text}");
+    }
+}

@@ -1,0 +1,229 @@
+//! One request: signed, sent, and its answer opened.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::Url;
+use reqwest::header::{DATE, HOST, HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
+
+use super::answer::{Answer, Envelope, Text};
+use super::credentials::Credentials;
+use super::error::{Advice, Error};
+use super::http::{self, BodyError, excerpt};
+use super::sign::{self, Signed};
+use super::{Action, Settings};
+
+const SERVICE: &str = "vod";
+const VERSION: &str = "2018-07-17";
+const CONTENT_TYPE: &str = "application/json";
+
+/// How PullEvents says that nothing is waiting: exactly this code, no sub-code of it.
+const EMPTY_QUEUE: &str = "ResourceNotFound";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The server holds a pull for up to 5 s; connecting may take as long again.
+const PULL_TIMEOUT: Duration = Duration::from_secs(15);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shorter than servers keep idle connections, so that they are not closed under a request.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How much of an answer that is not understood goes into the error, in characters.
+const EXCERPT: usize = 200;
+
+/// Where requests go, and the connections kept to it.
+pub(super) struct Exchange {
+    http: reqwest::Client,
+    endpoint: Url,
+    /// The Host header, signed and sent; has the port where it is not the scheme's own.
+    host: String,
+    max_answer: usize,
+}
+
+/// A request that failed, and the Date of the answer to it.
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) date: Option<String>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, date: None }
+    }
+}
+
+impl Exchange {
+    /// # Errors
+    /// When the endpoint has a fault or TLS cannot be set up.
+    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+        let (endpoint, host) = settings.endpoint()?;
+        let mut builder = http::builder(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .tcp_keepalive(TCP_KEEPALIVE);
+        if endpoint.scheme() == "http" {
+            // Loopback needs no certificates, and a machine may have none.
+            builder = builder.tls_certs_only([]);
+        }
+        if settings.no_proxy {
+            builder = builder.no_proxy();
+        }
+        let http = builder
+            .build()
+            .map_err(|error| format!("cannot set up HTTPS: {}", http::describe(error)))?;
+        Ok(Self { http, endpoint, host, max_answer: settings.max_answer() })
+    }
+
+    /// The host as the Host header names it.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Signs for `time` and sends, once.
+    pub(super) async fn send(
+        &self,
+        action: Action,
+        body: Vec<u8>,
+        credentials: &Credentials,
+        time: DateTime<Utc>,
+    ) -> Result<Answer, Failed> {
+        let request = sign::Request {
+            service: SERVICE,
+            headers: &[("Content-Type", CONTENT_TYPE), ("Host", &self.host)],
+            body: &body,
+        };
+        let signed = sign::sign(&request, credentials, time);
+        let headers = headers(action, &self.host, &signed)?;
+
+        let sent = Instant::now();
+        let response = self
+            .http
+            .post(self.endpoint.clone())
+            .headers(headers)
+            .body(body)
+            .timeout(timeout(action))
+            .send()
+            .await
+            .map_err(|error| self.unreachable(action, error))?;
+        let status = response.status().as_u16();
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+        let date = date.map(str::to_owned);
+        let bytes = http::read_body(response, self.max_answer).await.map_err(|error| {
+            match error {
+                BodyError::TooLarge => Error::new(
+                    action,
+                    Advice::Answer,
+                    format!(
+                        "the answer is larger than {} bytes (max_answer_size)",
+                        self.max_answer
+                    ),
+                ),
+                BodyError::Broken(error) => self.unreachable(action, error),
+            }
+            .with_status(status)
+        })?;
+        let hide = |text: &str| hide(text, &signed, credentials);
+        open(action, sent, status, Text::new(bytes), &hide)
+            .map_err(|error| Failed { error: error.with_status(status), date })
+    }
+
+    fn unreachable(&self, action: Action, error: reqwest::Error) -> Error {
+        let host = &self.host;
+        let message = if error.is_timeout() && error.is_connect() {
+            format!("no connection to {host} within {} s", CONNECT_TIMEOUT.as_secs())
+        } else if error.is_timeout() {
+            format!("no full answer from {host} within {} s", timeout(action).as_secs())
+        } else {
+            format!("talking to {host}: {}", http::describe(error))
+        };
+        Error::new(action, Advice::Transport, excerpt(&message, 2 * EXCERPT))
+    }
+}
+
+fn timeout(action: Action) -> Duration {
+    match action {
+        Action::PullEvents => PULL_TIMEOUT,
+        _ => CALL_TIMEOUT,
+    }
+}
+
+fn headers(action: Action, host: &str, signed: &Signed) -> Result<HeaderMap, Error> {
+    let unfit = |name: &str| {
+        let problem = format!("no HTTP header can hold the value of {name}");
+        Error::new(action, Advice::Credentials, problem)
+    };
+    let fixed = [
+        ("Content-Type", CONTENT_TYPE),
+        ("X-TC-Action", action.name()),
+        ("X-TC-Version", VERSION),
+        ("X-TC-Language", "en-US"),
+    ];
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| unfit("Host"))?);
+    for (name, value) in fixed.into_iter().chain(signed.headers()) {
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit(name))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| unfit(name))?;
+        value.set_sensitive(matches!(name, "Authorization" | "X-TC-Token"));
+        headers.insert(header, value);
+    }
+    Ok(headers)
+}
+
+/// A server may echo what it was sent: nothing secret of it goes into an error. What is shorter
+/// than any real secret would only tear words apart.
+fn hide(text: &str, signed: &Signed, credentials: &Credentials) -> String {
+    let token = credentials.token().map_or("", |token| token.expose());
+    let secrets = [signed.signature(), credentials.secret_key().expose(), token];
+    secrets.into_iter().filter(|secret| secret.len() >= 8).fold(text.to_owned(), |text, secret| {
+        if text.contains(secret) { text.replace(secret, "[hidden]") } else { text }
+    })
+}
+
+/// What an answer comes to. The service's own error decides, whatever the HTTP status.
+fn open(
+    action: Action,
+    sent: Instant,
+    status: u16,
+    text: Text,
+    hide: &dyn Fn(&str) -> String,
+) -> Result<Answer, Error> {
+    match Envelope::read(text.as_str()) {
+        Ok(Envelope::Refused { code, request_id, .. })
+            if action == Action::PullEvents && code == EMPTY_QUEUE =>
+        {
+            Ok(Answer { sent, request_id, status, content: None })
+        }
+        Ok(Envelope::Refused { code, message, request_id }) => {
+            Err(Error::answered(action, &hide(&code), &hide(&message))
+                .with_request_id(request_id.map(|id| hide(&id)).as_deref()))
+        }
+        Ok(Envelope::Done { response, request_id }) if status == 200 => {
+            let range = text.range(response);
+            Ok(Answer { sent, request_id, status, content: Some((text, range)) })
+        }
+        Ok(Envelope::Done { request_id, .. }) => {
+            let problem = "the HTTP status tells of a failure and the answer does not";
+            Err(Error::new(action, Advice::Transport, problem)
+                .with_request_id(request_id.map(|id| hide(&id)).as_deref()))
+        }
+        Ok(Envelope::Old { code, message }) => {
+            let message = format!(
+                "the answer has the form used before API 3.0 (check endpoint): {}",
+                hide(&message)
+            );
+            Err(Error::answered(action, &hide(&code), &message).with_advice(Advice::Answer))
+        }
+        Err(problem) => {
+            let advice = match status {
+                429 => Advice::Throttled,
+                200 => Advice::Answer,
+                _ => Advice::Transport,
+            };
+            let problem = excerpt(&hide(&problem), EXCERPT);
+            let begin = excerpt(&hide(text.as_str()), EXCERPT);
+            let message =
+                format!("the answer is not one of the API ({problem}); it begins: {begin}");
+            Err(Error::new(action, advice, message))
+        }
+    }
+}

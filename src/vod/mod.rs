@@ -1,0 +1,80 @@
+//! The cloud's event API: signed calls and what their answers mean.
+//!
+//! Owns the [`Client`], its [`Settings`] and credentials. Knows neither journal nor sinks, and
+//! decides nothing about pace: beyond the two repeats that [`Client`] documents, waiting and
+//! calling again belong to the caller.
+
+mod answer;
+mod client;
+mod clock;
+pub mod credentials;
+mod error;
+mod exchange;
+mod http;
+mod settings;
+pub mod sign;
+
+use std::fmt;
+
+pub use answer::Pulled;
+pub use client::{Client, MAX_HANDLES};
+pub use error::{Advice, Error};
+pub use settings::Settings;
+
+/// What can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Hands out events for 30 s.
+    PullEvents,
+    /// Takes events out of the queue for good.
+    ConfirmEvents,
+    /// Tells how many events wait.
+    DescribeEventsState,
+    /// Tells how events are reported.
+    DescribeEventConfig,
+}
+
+impl Action {
+    /// Its name in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PullEvents => "PullEvents",
+            Self::ConfirmEvents => "ConfirmEvents",
+            Self::DescribeEventsState => "DescribeEventsState",
+            Self::DescribeEventConfig => "DescribeEventConfig",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How the application's events are reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventConfig {
+    /// Whether they can be pulled at all.
+    pub mode: EventMode,
+    /// Where they are posted in mode push.
+    pub notification_url: Option<String>,
+    /// Whether finished uploads are reported (`ON`, `OFF`).
+    pub upload_media_complete: Option<String>,
+    /// Whether deleted media are reported (`ON`, `OFF`).
+    pub delete_media_complete: Option<String>,
+    /// Whether finished persistence is reported (`ON`, `OFF`).
+    pub persistence_complete: Option<String>,
+}
+
+/// How events leave the cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventMode {
+    /// Posted to a URL: nothing waits in the queue.
+    Push,
+    /// Kept in the queue until confirmed: what this program needs.
+    Pull,
+    /// A mode this program does not know, or an empty string for none.
+    Other(String),
+}

@@ -1,0 +1,219 @@
+//! The command line: answers, exit codes, and what happens when nobody listens.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use assert_cmd::assert::OutputAssertExt;
+
+const GOOD: &str = "[[sinks]]\nname = \"a\"\ntype = \"stdout\"\n";
+
+fn sprited() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sprited"));
+    command.env_remove("SPRITED_CONFIG").env_remove("CREDENTIALS_DIRECTORY");
+    command
+}
+
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn ended(command: &mut Command) -> Ended {
+    let output = command.assert().get_output().clone();
+    Ended {
+        code: output.status.code().unwrap_or_else(|| panic!("killed: {output:?}")),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn checked(text: &str, arguments: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sprited.toml");
+    std::fs::write(&path, text).unwrap();
+    ended(sprited().args(["check", "--offline", "--config"]).arg(&path).args(arguments))
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let commands: [&[&str]; 8] = [
+        &[],
+        &["run"],
+        &["check"],
+        &["demo"],
+        &["events"],
+        &["events", "list"],
+        &["completions"],
+        &["man"],
+    ];
+    for command in commands {
+        let help = ended(sprited().args(command).arg("--help"));
+        assert_eq!((help.code, help.err.as_str()), (0, ""), "{command:?}");
+        assert!(help.out.contains("Usage: sprited"), "{}", help.out);
+    }
+    for command in ["run", "check", "demo", "man", "completions"] {
+        let help = ended(sprited().args([command, "--help"])).out;
+        let example = format!("sprited {command}");
+        assert!(help.split("Example").nth(1).is_some_and(|e| e.contains(&example)), "{help}");
+    }
+    let version = ended(sprited().arg("--version"));
+    let said = format!("sprited {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((version.code, version.out), (0, said));
+}
+
+#[test]
+fn what_cannot_be_understood_is_a_usage_error() {
+    let lines: [&[&str]; 6] = [
+        &[],
+        &["rum"],
+        &["check", "--ofline"],
+        &["demo", "--events", "0"],
+        &["completions", "tcsh"],
+        &["events"],
+    ];
+    for line in lines {
+        let Ended { code, out, err } = ended(sprited().args(line));
+        assert_eq!((code, out.as_str()), (64, ""), "{line:?}: {err}");
+        assert!(err.contains("Usage: sprited") || err.contains("try '--help'"), "{line:?}: {err}");
+    }
+}
+
+#[test]
+fn a_good_file_is_called_good() {
+    let Ended { code, out, err } = checked(GOOD, &[]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("ok    configuration  "), "{out}");
+    assert!(out.contains("sprited.toml: 1 sink\n"), "{out}");
+    assert!(out.contains("\nok    secrets        none in the file"), "{out}");
+}
+
+#[test]
+fn every_fault_of_a_bad_file_is_listed() {
+    let bad = "[poll]\nintervall = \"1s\"\nmax_concurrency = 0\n[http]\nlisten = \"0.0.0.0:1\"\n";
+    let Ended { code, out, .. } = checked(&format!("{bad}{GOOD}"), &[]);
+    assert_eq!(code, 78, "{out}");
+    assert!(out.starts_with("fail  configuration  "), "{out}");
+    for said in [
+        "sprited.toml: 2 faults\n",
+        "  sprited.toml:2: unknown key \"intervall\" in [poll]; did you mean \"interval\"?\n",
+        "  sprited.toml:3: [poll] max_concurrency: 0 is not between 1 and 256\n",
+        "  sprited.toml:5: warning: [http] listen: 0.0.0.0:1 can be reached",
+    ] {
+        assert!(out.contains(said), "{said} is missing from\n{out}");
+    }
+}
+
+#[test]
+fn programs_get_json() {
+    let json = |text: &str| -> (i32, serde_json::Value) {
+        let Ended { code, out, .. } = checked(text, &["--json"]);
+        (code, serde_json::from_str(&out).unwrap())
+    };
+    let (code, good) = json(GOOD);
+    assert_eq!((code, &good["ok"], &good["exit"]), (0, &true.into(), &0.into()));
+    assert_eq!(good["steps"][0]["step"], "configuration");
+    let (code, bad) = json("[poll]\nintervall = \"1s\"\n");
+    assert_eq!((code, &bad["ok"], &bad["exit"]), (78, &false.into(), &78.into()));
+    let problems = &bad["steps"][0]["problems"];
+    assert_eq!(problems.as_array().map(Vec::len), Some(2), "{problems}");
+    assert_eq!(problems[1]["outcome"], "fail");
+    assert_eq!((&problems[1]["line"], &problems[1]["column"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn secrets_are_looked_for() {
+    let with = |key: &str| format!("[credentials]\nsecret_id = \"hunter1\"\n{key}\n{GOOD}");
+    let Ended { code, out, .. } = checked(&with("secret_key = { file = \"/nowhere/key\" }"), &[]);
+    assert_eq!(code, 78, "{out}");
+    assert!(out.contains("fail  secrets        [credentials] secret_key: cannot read"), "{out}");
+    // Outside the service nobody can see systemd's credentials.
+    let Ended { code, out, .. } = checked(&with("secret_key = { credential = \"k\" }"), &[]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("warn  secrets"), "{out}");
+    let Ended { code, out, err } = checked(&with("secret_key = \"hunter2\""), &["--json"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(!format!("{out}{err}").contains("hunter"), "{out}{err}");
+}
+
+#[test]
+fn the_file_is_found_by_option_by_variable_or_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.toml");
+    std::fs::write(&path, GOOD).unwrap();
+    let by_variable = ended(sprited().args(["check", "--offline"]).env("SPRITED_CONFIG", &path));
+    assert_eq!(by_variable.code, 0, "{}", by_variable.out);
+    let missing = folder.path().join("missing.toml");
+    let Ended { code, out, .. } = ended(
+        sprited().args(["check", "--offline", "-c"]).arg(&missing).env("SPRITED_CONFIG", &path),
+    );
+    assert_eq!(code, 78, "{out}");
+    assert!(out.contains("missing.toml: cannot read the configuration: No such file"), "{out}");
+    let help = ended(sprited().args(["check", "--help"])).out;
+    assert!(
+        help.contains("/etc/sprited/sprited.toml") && help.contains("SPRITED_CONFIG"),
+        "{help}"
+    );
+}
+
+#[test]
+fn the_example_is_good() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let Ended { code, out, .. } =
+        ended(sprited().args(["check", "--offline", "--config"]).arg(example));
+    assert_eq!(code, 0, "{out}");
+    assert!(!out.contains("warn") && !out.contains("fail"), "{out}");
+}
+
+#[test]
+fn shells_get_their_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let Ended { code, out, .. } = ended(sprited().args(["completions", shell]));
+        assert_eq!(code, 0);
+        assert!(out.contains("offline") && out.contains("sprited"), "{shell}");
+    }
+    let script = ended(sprited().args(["completions", "bash"])).out;
+    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut bash.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    assert!(bash.wait().unwrap().success());
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    assert_eq!(ended(sprited().arg("man").arg(&pages)).code, 0);
+    let mut names: Vec<String> = std::fs::read_dir(&pages)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    for name in ["sprited.1", "sprited-run.1", "sprited-check.1", "sprited-events-list.1"] {
+        assert!(names.iter().any(|n| n == name), "{name} is missing from {names:?}");
+    }
+    let page = std::fs::read_to_string(pages.join("sprited-check.1")).unwrap();
+    assert!(page.contains(".TH") && page.contains("offline"), "{page}");
+    let first = ended(sprited().arg("man"));
+    assert!(first.code == 0 && first.out.contains(".TH sprited 1"), "{}", first.out);
+    let refused = ended(sprited().args(["man", "/proc/nowhere"]));
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.err.contains("cannot write the manual pages to /proc/nowhere"),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure_and_a_full_disk_is() {
+    for arguments in [&["completions", "bash"][..], &["--help"], &["man"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let Ended { code, err, .. } = ended(sprited().args(arguments).stdout(writer));
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let Ended { code, err, .. } = ended(sprited().args(arguments).stdout(full));
+        assert_eq!(code, 1, "{arguments:?}");
+        assert!(err.contains("cannot write the answer: No space left"), "{arguments:?}: {err}");
+    }
+}

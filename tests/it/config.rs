@@ -1,0 +1,386 @@
+//! The configuration: what is understood, what is refused, and in which words.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sprited::config::{self, Config, Faults, Loaded};
+
+const LEAST: &str = r#"
+[[sinks]]
+name = "sprites"
+type = "jsonl"
+path = "/var/lib/sprited/sprites.jsonl"
+"#;
+
+fn parse(text: &str) -> Result<Loaded, Faults> {
+    Config::parse(text, Path::new("sprited.toml"))
+}
+
+fn faults(text: &str) -> String {
+    parse(text).expect_err(text).to_string()
+}
+
+/// The faults of a file that would be good without `text`.
+fn faults_of(text: &str) -> String {
+    faults(&format!("{text}\n{LEAST}"))
+}
+
+#[test]
+fn the_least_that_works_has_every_default() {
+    let Loaded { config, warnings, .. } = parse(LEAST).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert!(config.credentials.is_none());
+    assert_eq!(config.vod.endpoint, "https://vod.tencentcloudapi.com");
+    assert_eq!(config.vod.sub_app_id, None);
+    assert_eq!(config.poll.interval, Duration::from_secs(1));
+    assert_eq!(config.poll.max_concurrency, 32);
+    assert_eq!(config.poll.max_requests_per_second, 100);
+    assert_eq!(config.confirm.max_unconfirmed, 2000);
+    assert_eq!(config.confirm.lease, Duration::from_secs(30));
+    assert_eq!(config.journal.path, Path::new("/var/lib/sprited/journal.db"));
+    assert_eq!(config.journal.retention, Duration::from_secs(14 * 86_400));
+    assert_eq!(config.journal.max_size, bytesize::ByteSize::gib(16));
+    assert_eq!(format!("{:?}", config.http.listen), "At(127.0.0.1:9770)");
+    assert_eq!(config.log.level, "info");
+    let [sink] = config.sinks.as_slice() else { panic!("{:?}", config.sinks) };
+    assert_eq!(sink.name, "sprites");
+    assert_eq!(sink.give_up_after, Duration::from_secs(72 * 3600));
+    assert_eq!(sink.timeout, Duration::from_secs(10));
+    assert_eq!(sink.events, sprited::event::Wanted::default());
+}
+
+#[test]
+fn one_run_names_everything_by_line() {
+    let text = r#"
+pol = 1
+[vod]
+endpoint = "http://vod.tencentcloudapi.com"
+[poll]
+intervall = "1s"
+interval = "1 parsec"
+max_concurrency = "many"
+[journal]
+retention = "3d"
+max_size = "16Gib of it"
+[[sinks]]
+name = "a"
+type = "jsonl"
+paht = "/x"
+[[sinks]]
+name = "a"
+type = "webhok"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    sprited.toml:2: unknown key "pol" in the file; did you mean "poll"?
+    sprited.toml:4: [vod] endpoint: plain http is for loopback only; expected https
+    sprited.toml:6: unknown key "intervall" in [poll]; did you mean "interval"?
+    sprited.toml:7: [poll] interval: invalid value: string "1 parsec", expected a duration with a unit, such as "500ms", "30s", "10m" or "14d"
+    sprited.toml:8: [poll] max_concurrency: invalid type: string "many", expected u32
+    sprited.toml:11: [journal] max_size: invalid value: string "16Gib of it", expected a size with a unit, such as "64MiB" or "16GiB"
+    sprited.toml:12: [[sinks]] "a": missing field `path`
+    sprited.toml:15: unknown key "paht" in [[sinks]] "a"; did you mean "path"?
+    sprited.toml:17: [[sinks]] name: "a" is the name of an earlier sink, too
+    sprited.toml:18: [[sinks]] "a" type: unknown type "webhok"; did you mean "webhook"?
+    "#);
+}
+
+#[test]
+fn unknown_keys_are_refused_at_every_level() {
+    for (text, said) in [
+        ("colour = 1", "unknown key \"colour\" in the file; known are credentials, vod,"),
+        ("[credentials]\nsecret_id='a'\nsecret_key='b'\nsecretkey='c'", "in [credentials]"),
+        ("[vod]\nregion = 'x'", "unknown key \"region\" in [vod]"),
+        ("[poll]\nx = 1", "unknown key \"x\" in [poll]; known are interval,"),
+        ("[confirm]\nafterwards = 1", "in [confirm]"),
+        ("[journal]\nPath = '/j'", "in [journal]; did you mean \"path\"?"),
+        ("[http]\nport = 1", "in [http]"),
+        ("[log]\nlevels = 'info'", "in [log]; did you mean \"level\"?"),
+        ("poll.intervall = '1s'", "in [poll]; did you mean \"interval\"?"),
+        ("max_concurrency = 3", "in the file; it belongs under [poll]"),
+        ("give_up_after = '3h'", "in the file; it belongs under [[sinks]]"),
+    ] {
+        let found = faults_of(text);
+        assert!(found.contains(said) && found.lines().count() == 1, "{text}:\n{found}");
+    }
+    let found = faults(&format!("{LEAST}rotate = {{ daily = true }}\n"));
+    assert!(
+        found.contains("sprited.toml:6: unknown key \"rotate\" in [[sinks]] \"sprites\""),
+        "{found}"
+    );
+    let found = faults(&format!(
+        "{LEAST}[[sinks]]\nname='w'\ntype='webhook'\nurl='http://x'\nsecret={{ fil = '/x' }}\n"
+    ));
+    assert!(found.contains(":10: [[sinks]] \"w\" secret: expected a secret"), "{found}");
+}
+
+#[test]
+fn every_wrong_value_is_named_where_it_stands() {
+    for (text, said) in [
+        (
+            "[poll]\ninterval = 1",
+            ":2: [poll] interval: invalid type: integer `1`, expected a duration with a unit",
+        ),
+        ("[poll]\ninterval = '2h'", ":2: [poll] interval: more than 1h"),
+        ("[poll]\nmax_concurrency = 0", ":2: [poll] max_concurrency: 0 is not between"),
+        ("[poll]\nmax_concurrency = -1", ":2: [poll] max_concurrency: invalid value: integer `-1`"),
+        ("[poll]\nmax_requests_per_second = 0", ":2: [poll] max_requests_per_second: 0"),
+        (
+            "[confirm]\nafter = 'never'",
+            ":2: [confirm] after: unknown variant `never`, expected `delivery` or `journal`",
+        ),
+        ("[confirm]\nlease = '2s'", ":2: [confirm] lease: 2s leaves no time"),
+        ("[journal]\n\nretention = '95h'", ":3: [journal] retention: 3days 23h is too short"),
+        ("[journal]\nmax_size = 16", ":2: [journal] max_size: 16 B is too small"),
+        (
+            "[journal]\nmax_size = -1",
+            ":2: [journal] max_size: invalid value: integer `-1`, expected a size with a unit",
+        ),
+        ("[journal]\npath = 'j.db'", ":2: [journal] path: \"j.db\" depends on the folder"),
+        ("[http]\nlisten = 'localhost'", ":2: [http] listen: expected an IP address with a port"),
+        ("[log]\nlevel = 'loud'", ":2: [log] level: found \"loud\""),
+        ("[log]\nformat = 'xml'", ":2: [log] format: unknown variant `xml`"),
+        ("poll = 3", ":1: [poll] is a table; found an integer in its place"),
+        ("[[vod]]\nsub_app_id = 1", "[vod] is a table; found an array in its place"),
+        (
+            "[vod]\nsub_app_id = '15'",
+            ":2: [vod] sub_app_id: invalid type: string \"15\", expected u64",
+        ),
+    ] {
+        let found = faults_of(text);
+        assert!(found.contains(said) && found.lines().count() == 1, "{text}:\n{found}");
+    }
+}
+
+#[test]
+fn every_wrong_sink_is_named() {
+    let sink = |keys: &str| faults(&format!("[[sinks]]\n{keys}\n"));
+    for (keys, said) in [
+        ("name = 'a'", ":1: [[sinks]] \"a\": missing field `type`"),
+        ("type = 'stdout'", ":1: [[sinks]]: missing field `name`"),
+        ("name = 3\ntype = 'stdout'", ":2: [[sinks]] name: invalid type: integer `3`"),
+        ("name = 'a'\ntype = 3", ":3: [[sinks]] \"a\" type: invalid type"),
+        ("name = 'A b'\ntype = 'stdout'", ":2: [[sinks]] name: \"A b\" is no name for a sink"),
+        ("name = 'a'\ntype = 'kafka'", "unknown type \"kafka\"; known are stdout, jsonl, webhook"),
+        ("name = 'a'\ntype = 'stdout'\nevents = []", ":4: [[sinks]] \"a\" events: an empty list"),
+        ("name = 'a'\ntype = 'stdout'\nevents = 'image-sprite'", "expected a list, such as"),
+        (
+            "name = 'a'\ntype = 'stdout'\nformat = 'csv'",
+            ":4: [[sinks]] \"a\" format: unknown variant",
+        ),
+        ("name = 'a'\ntype = 'stdout'\ntimeout = '0s'", ":4: [[sinks]] \"a\" timeout: expected"),
+        ("name = 'a'\ntype = 'stdout'\ngive_up_after = '0s'", "\"a\" give_up_after: zero"),
+        ("name = 'a'\ntype = 'jsonl'\npath = 'x'", ":4: [[sinks]] \"a\" path: "),
+        (
+            "name = 'a'\ntype = 'webhook'\nurl = 'http://x'\n[sinks.headers]\nx = 'y'\nz = 3",
+            ":7: [[sinks]] \"a\" headers: expected a secret",
+        ),
+    ] {
+        let found = sink(keys);
+        assert!(found.contains(said) && found.lines().count() == 1, "{keys}:\n{found}");
+    }
+    let name = "n".repeat(65);
+    assert!(sink(&format!("name = '{name}'\ntype = 'stdout'")).contains("is no name for a sink"));
+    for none in ["", "sinks = []"] {
+        assert!(faults(none).contains("sprited.toml:1: there is no sink"), "{none}");
+    }
+    assert!(faults("sinks = 3").contains("expected a list of sinks"));
+    assert!(faults("[sinks]\nname = 'a'").contains("expected a list of sinks"));
+}
+
+#[test]
+fn no_file_has_two_writers() {
+    let sink = |name: &str, path: &str| {
+        format!("[[sinks]]\nname = \"{name}\"\ntype = \"jsonl\"\npath = \"{path}\"\n")
+    };
+    let found = faults(&(sink("a", "/x/y.jsonl") + &sink("b", "/x/./y.jsonl")));
+    assert!(
+        found.contains(":8: [[sinks]] path: \"/x/y.jsonl\" is written by another sink"),
+        "{found}"
+    );
+    for suffix in ["", "-wal"] {
+        let path = format!("/var/lib/sprited/journal.db{suffix}");
+        let found = faults(&sink("a", &path));
+        assert!(found.contains("is written by the journal already"), "{found}");
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_reported_alone_and_without_its_text() {
+    let found = faults("[poll]\nintervall = 1\n[credentials]\nsecret_key = \"hunter2\n");
+    assert!(found.starts_with("sprited.toml:4: not TOML: "), "{found}");
+    assert!(found.lines().count() == 1 && !found.contains("hunter2"), "{found}");
+    let found = faults("[poll]\ninterval = '1s'\ninterval = '2s'\n");
+    assert!(found.contains("sprited.toml:3: not TOML: duplicate key"), "{found}");
+}
+
+const SECRETS: &str = r#"
+[credentials]
+secret_id = "hunter1"
+secret_key = "hunter2"
+token = "hunter3"
+[[sinks]]
+name = "hook"
+type = "webhook"
+url = "https://example.net/"
+secret = "hunter4"
+headers = { authorization = "hunter5" }
+"#;
+
+#[test]
+fn no_secret_is_shown() {
+    let config = parse(SECRETS).unwrap().config;
+    let shown = format!("{config:?} {config:#?}");
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert!(config.check_secrets().is_empty());
+    for broken in ["secret_id = 5", "secret_id = [\"hunter1\"]", "secret_id = { file = 3 }"] {
+        let text = SECRETS.replace("secret_id = \"hunter1\"", broken);
+        let found = faults(&text);
+        assert!(found.contains(":3: [credentials] secret_id: expected a secret"), "{found}");
+        assert!(!found.contains("hunter"), "{found}");
+    }
+}
+
+#[test]
+fn secrets_that_cannot_be_read_are_named_only_when_asked_for() {
+    let text = "[credentials]\nsecret_id = 'AKID'\nsecret_key = { file = '/nowhere/key' }\n\
+                token = { env = 'SPRITED_TEST_NO_SUCH' }\n";
+    let config = parse(&format!("{text}{LEAST}")).unwrap().config;
+    let missing = config.check_secrets();
+    let keys: Vec<_> = missing.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, ["secret_key", "token"]);
+    assert!(missing[0].1.to_string().contains("/nowhere/key"));
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sprited.toml");
+    let warned = |text: &str, mode: u32| {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = Config::load(&path).unwrap().warnings;
+        warnings.iter().any(|warning| warning.message.contains("can be read by everybody"))
+    };
+    assert!(warned(SECRETS, 0o644));
+    assert!(!warned(SECRETS, 0o640));
+    assert!(!warned(LEAST, 0o644));
+    let reference = "[credentials]\nsecret_id='a'\nsecret_key={ file='/secret/token' }\n";
+    assert!(!warned(&format!("{reference}{LEAST}"), 0o644));
+    let hook = &SECRETS[SECRETS.find("[[sinks]]").unwrap()..];
+    assert!(warned(hook, 0o604));
+}
+
+#[test]
+fn doubtful_values_are_warned_of() {
+    let warnings = |text: &str| {
+        let loaded = parse(text).unwrap();
+        loaded.warnings.iter().map(|w| w.message.clone()).collect::<Vec<_>>().join("\n")
+    };
+    let text = warnings(&format!("[http]\nlisten = '0.0.0.0:9770'\n{LEAST}"));
+    assert!(text.contains("can be reached from other machines"), "{text}");
+    assert_eq!(warnings(&format!("[http]\nlisten = 'off'\n{LEAST}")), "");
+    let text = warnings(&format!("{LEAST}events = ['image-sprites', '*', 'NewFileUpload']\n"));
+    assert!(text.contains("\"image-sprites\" looks like no EventType"), "{text}");
+    assert!(!text.contains("NewFileUpload"), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_fault() {
+    let faults = Config::load(Path::new("/nowhere/sprited.toml")).unwrap_err().to_string();
+    assert!(faults.contains("/nowhere/sprited.toml: cannot read the configuration"), "{faults}");
+    assert!(faults.contains("--config"), "{faults}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("latin1.toml");
+    std::fs::write(&path, b"# \xe4\n").unwrap();
+    assert!(Config::load(&path).unwrap_err().to_string().contains("not UTF-8"));
+}
+
+fn example() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    std::fs::read_to_string(path).expect("the example is part of the package")
+}
+
+/// Whether `line` sets `key`, in effect or as a comment shows it.
+fn sets(line: &str, key: &str) -> bool {
+    let line = line.trim_start_matches(['#', ' ']);
+    line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+}
+
+/// The lines under each heading, in effect or shown by a comment.
+fn headed(text: &str) -> Vec<(String, Vec<&str>)> {
+    let mut parts: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in text.lines() {
+        let plain = line.trim_start_matches(['#', ' ']);
+        let heading = plain.strip_prefix('[').and_then(|_| plain.split_once("]"));
+        match (heading, parts.last_mut()) {
+            (Some((heading, _)), _) => {
+                parts.push((heading.trim_start_matches('[').to_owned(), Vec::new()));
+            }
+            (None, Some((_, lines))) => lines.push(line),
+            (None, None) => {}
+        }
+    }
+    parts
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    let text = example();
+    let parts = headed(&text);
+    for (table, keys) in config::outline() {
+        for key in keys {
+            let shown = parts
+                .iter()
+                .any(|(heading, lines)| heading == table && lines.iter().any(|l| sets(l, key)));
+            assert!(shown, "[{table}] {key} is missing from config.example.toml");
+        }
+    }
+    for kind in sprited::sinks::KINDS {
+        let named = format!("\"{}\"", kind.name);
+        let part: Vec<_> = parts
+            .iter()
+            .filter(|(_, lines)| lines.iter().any(|l| sets(l, "type") && l.contains(&named)))
+            .collect();
+        assert!(!part.is_empty(), "type = {named} is missing from config.example.toml");
+        for key in (kind.keys)() {
+            let shown = part.iter().any(|(_, lines)| lines.iter().any(|l| sets(l, key)));
+            assert!(shown, "{key} of {named} is missing from config.example.toml");
+        }
+    }
+}
+
+#[test]
+fn the_example_is_the_defaults() {
+    let text = example();
+    let Loaded { config, warnings, .. } = parse(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let mut defaults = parse(LEAST).unwrap().config;
+    defaults.sinks.truncate(1);
+    assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
+    // In effect, not in a comment: only then the comparison above says anything.
+    let optional = ["sub_app_id", "secret_id", "secret_key", "token"];
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    for (table, keys) in config::outline() {
+        for key in keys.iter().filter(|key| !optional.contains(key)) {
+            assert!(lines.iter().any(|line| sets(line, key)), "[{table}] {key} is a comment");
+        }
+    }
+}
+
+#[test]
+fn what_the_example_shows_in_comments_is_understood() {
+    let shown: String = example()
+        .lines()
+        .map(|line| {
+            let plain = line.strip_prefix("# ").unwrap_or(line);
+            let word = plain.split(" =").next().unwrap_or_default();
+            let setting =
+                plain.contains(" = ") && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            if setting || plain.starts_with('[') { format!("{plain}\n") } else { "\n".to_owned() }
+        })
+        .collect();
+    let config = parse(&shown).unwrap_or_else(|faults| panic!("{faults}")).config;
+    assert!(config.credentials.is_some() && config.vod.sub_app_id.is_some());
+    assert_eq!(config.sinks.len(), sprited::sinks::KINDS.len());
+}
