@@ -11,6 +11,7 @@ mod event;
 mod journal;
 mod local_server;
 mod signing;
+mod sink;
 mod structure;
 mod support;
 mod units;
