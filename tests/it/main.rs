@@ -8,6 +8,7 @@ mod credentials;
 mod emulator;
 mod emulator_faults;
 mod event;
+mod events;
 mod journal;
 mod local_server;
 mod signing;
