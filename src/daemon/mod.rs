@@ -116,6 +116,8 @@ impl Daemon {
     pub async fn open(config: Config, provider: Arc<dyn Provider>) -> Result<Self, Error> {
         let client = Client::new(&config.vod, provider).map_err(Error::Setup)?;
         let metrics = Metrics::default();
+        // First of all: a second daemon learns that it is one, not that its address is taken.
+        let (journal, closing) = Journal::open(&config.journal)?;
         let listener = bind(&config.http).await?;
         let mut sinks = Vec::new();
         for sink in &config.sinks {
@@ -124,7 +126,6 @@ impl Daemon {
                 .map_err(|error| Error::Setup(format!("the sink {:?}: {error:#}", sink.name)))?;
             sinks.push((sink.name.clone(), opened));
         }
-        let (journal, closing) = Journal::open(&config.journal)?;
         let names = sinks.iter().map(|(name, _)| name.clone()).collect();
         let ids = journal.register(names).await?;
 
