@@ -41,8 +41,11 @@ impl Health {
     /// Tells whether the sink went down by it. A lone event never takes a sink down.
     pub(super) fn failed(&mut self, event: EventId, waiting: u64, now: Instant) -> bool {
         if let Some(down) = &mut self.down {
-            down.probes += 1;
-            down.next_probe = now + self.pauses.wait(down.probes);
+            // What was under way when it went down fails as well and is no probe.
+            if now >= down.next_probe {
+                down.probes += 1;
+                down.next_probe = now + self.pauses.wait(down.probes);
+            }
             return false;
         }
         if self.failed.len() < DOWN_AFTER {
@@ -98,6 +101,13 @@ mod tests {
         let (mut health, now) = (health(), Instant::now());
         assert!(!health.failed(EventId(1), 2, now));
         assert!(health.failed(EventId(2), 2, now));
+    }
+
+    #[test]
+    fn what_was_under_way_when_it_went_down_does_not_put_off_the_first_probe() {
+        let (mut health, now) = (health(), Instant::now());
+        assert_eq!((0..16).filter(|n| health.failed(EventId(*n), 100, now)).count(), 1);
+        assert!(health.next_probe().unwrap() <= now + Duration::from_secs(1));
     }
 
     #[test]

@@ -145,7 +145,10 @@ impl Intake {
     }
 
     fn room(&self) -> usize {
-        if self.ready_bytes >= MAX_BYTES { 0 } else { self.max_events - self.ready.len() }
+        if self.ready_bytes >= MAX_BYTES {
+            return 0;
+        }
+        self.max_events.saturating_sub(self.ready.len())
     }
 
     fn read_feed(&mut self) {
@@ -185,9 +188,15 @@ impl Intake {
         self.next_due = next;
         let held = self.held.len();
         for pending in part.events {
-            if !self.held.contains(&pending.id) {
-                self.hold(pending);
+            if self.held.contains(&pending.id) {
+                continue;
             }
+            // Those held need not be due, and then there are more others than there is room for.
+            if self.room() == 0 {
+                self.next_due = Some(now);
+                break;
+            }
+            self.hold(pending);
         }
         if !part.is_all && self.held.len() == held {
             self.next_due = None;
@@ -208,5 +217,52 @@ impl Intake {
         self.ready_bytes += pending.event.body.len();
         self.held.insert(pending.id);
         self.ready.push_back(pending);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytesize::ByteSize;
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::event::{AppId, Wanted, read};
+    use crate::journal::{Route, Settings, feed};
+
+    #[tokio::test]
+    async fn more_failed_events_than_there_is_room_for_wait_in_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, max_size) = (folder.path().join("journal.db"), ByteSize::mib(64));
+        let settings = Settings { path, max_size, ..Settings::default() };
+        let (journal, _closing) = Journal::open(&settings).unwrap();
+        let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
+        let (feed, fed) = feed();
+        let wanted = Wanted::from(vec!["*".to_owned()]);
+        journal.set_routes(vec![Route { sink, wanted, feed }]).await.unwrap();
+        let now = Utc::now();
+        let event = |n| read(AppId(1), &format!(r#"{{"N":{n}}}"#), false, now).event;
+        let appended = journal.append((0..46).map(event).collect(), now).await.unwrap();
+        let due = now + TimeDelta::hours(1);
+        let failed = appended[..30].iter().map(|appended| Record {
+            event: appended.id,
+            outcome: Outcome::Retry { due, charged: Default::default(), error: "no".to_owned() },
+        });
+        journal.record(sink, failed.collect(), None, now).await.unwrap();
+
+        let limits = Limits { max_batch: 1, max_in_flight: 1 };
+        let mut intake = Intake::new(sink, fed, journal, limits);
+        intake.refill(None).await.unwrap();
+        assert_eq!((intake.ready.len(), intake.room()), (16, 0));
+        // Four are under way, all that failed is due: there is room for four of them.
+        let under_way: Vec<_> = intake.take(4).iter().map(|pending| pending.id).collect();
+        intake.make_all_due();
+        intake.refill(None).await.unwrap();
+        assert_eq!((intake.ready.len(), intake.room()), (16, 0));
+        assert_eq!(intake.next_due(), None, "it would be looked for in vain");
+        intake.release(&under_way);
+        let taken = intake.take(16);
+        assert_eq!(taken[12..].iter().filter(|pending| pending.attempts == 1).count(), 4);
+        intake.refill(None).await.unwrap();
+        assert_eq!(intake.ready.len(), 16, "the others follow");
     }
 }

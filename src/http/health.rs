@@ -65,6 +65,12 @@ impl Health {
         self.is_draining.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// Whether the daemon stops.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Whether the daemon does its work now.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
@@ -73,7 +79,7 @@ impl Health {
         let lasting = progress.trouble.filter(|advice| {
             matches!(advice, Advice::Clock | Advice::Credentials | Advice::Refused)
         });
-        let is_draining = self.is_draining.load(std::sync::atomic::Ordering::Relaxed);
+        let is_draining = self.is_draining();
         let stuck = self.stuck();
         let checks = vec![
             Check {
