@@ -126,7 +126,7 @@ async fn a_good_set_up_is_called_good_and_left_as_it_was() {
     assert_eq!(said("credentials"), "AKIDEMUL… from the configuration's [credentials]: accepted");
     assert_eq!(said("cloud"), format!("{} answers for application 1500012345", bench.endpoint));
     assert!(said("event-mode").starts_with("PULL"), "{}", said("event-mode"));
-    assert!(said("queue").starts_with("1 event,"), "{}", said("queue"));
+    assert!(said("queue").starts_with("1 event waiting;"), "{}", said("queue"));
     assert!(said("journal").contains("journal.db is not there yet"), "{}", said("journal"));
     assert_eq!(steps.last().unwrap()["name"], "sprites");
 

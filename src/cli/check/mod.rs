@@ -19,7 +19,10 @@ use crate::event::AppId;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exits with 0 if nothing failed, warnings or not; else with 78 for the configuration, 77 for
-credentials that are refused, 74 for the journal, 1 for the rest.
+credentials that are refused, 74 for the journal, 1 for the rest; the first failure decides.
+The steps, by the names --json has for them: configuration, secrets, credentials, cloud,
+event-mode, queue, clock, journal, and sink for each; each is ok, warn, fail, or skip if one
+before it left nothing to look at.
 
 Examples:
   sprited check
