@@ -4,20 +4,21 @@
 //! Run it with `cargo bench --bench journal_design`; it takes a minute or two and about 500 MB
 //! below `target/tmp`, which has to be on the kind of disk one wants to know about.
 //!
-//! Four small journals take the same events and get them delivered to two sinks, in turns:
+//! Five small journals take the same events and get them delivered to two sinks, in turns:
 //!
 //! - A deletes a pending row per sink, in the commit of the next append. This is sprited's way.
 //! - B updates a delivery row per sink, in a commit of its own. A partial index holds what is
 //!   pending, since without one nobody finds what is due.
 //! - C is B with the shared commit; D is A with a commit of its own. They tell which saving
-//!   comes from what.
+//!   comes from what. An own commit is one for the verdicts of both sinks.
+//! - E is B with a commit for each sink, as sinks come that know nothing of one another.
 //!
-//! An own commit is one for the verdicts of both sinks: kind to B and D, whose sinks would come
-//! one by one. A write-ahead log is emptied as SQLite does by itself, at 1000 pages; its bytes
+//! A write-ahead log is emptied as SQLite does by itself, at 1000 pages; its bytes
 //! are counted frame by frame. Then the same load goes through the real journal, whose rows and
 //! counters do more.
 #![allow(clippy::print_stdout, reason = "the answer of a benchmark")]
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Design::new('B', Rows::Deliveries, Commit::Own),
         Design::new('C', Rows::Deliveries, Commit::Shared),
         Design::new('D', Rows::Pending, Commit::Own),
+        Design::new('E', Rows::Deliveries, Commit::PerSink),
     ];
     let mut stores = designs
         .iter()
@@ -88,6 +90,7 @@ enum Rows {
 enum Commit {
     Shared,
     Own,
+    PerSink,
 }
 
 struct Design {
@@ -110,6 +113,7 @@ impl Design {
         let commit = match self.commit {
             Commit::Shared => "shared commit",
             Commit::Own => "own commit",
+            Commit::PerSink => "commit per sink",
         };
         format!("{}  {rows}, {commit}", self.letter)
     }
@@ -201,24 +205,31 @@ impl Store {
         for batch in events.chunks(BATCH) {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             // What was pulled before has been delivered while this batch was on its way.
-            self.deliver()?;
+            self.deliver(1..=SINKS)?;
+            self.in_hand.clear();
             for event in batch {
                 self.insert(event)?;
             }
             self.end()?;
-            if self.commit == Commit::Own {
-                self.deliver_alone()?;
+            match self.commit {
+                Commit::Shared => {}
+                Commit::Own => self.deliver_alone(1..=SINKS)?,
+                Commit::PerSink => (1..=SINKS).try_for_each(|s| self.deliver_alone(s..=s))?,
+            }
+            if self.commit != Commit::Shared {
+                self.in_hand.clear();
             }
         }
         if self.commit == Commit::Shared {
-            self.deliver_alone()?;
+            self.deliver_alone(1..=SINKS)?;
+            self.in_hand.clear();
         }
         Ok(self.done)
     }
 
-    fn deliver_alone(&mut self) -> anyhow::Result<()> {
+    fn deliver_alone(&mut self, sinks: RangeInclusive<i64>) -> anyhow::Result<()> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        self.deliver()?;
+        self.deliver(sinks)?;
         self.end()
     }
 
@@ -245,18 +256,17 @@ impl Store {
         Ok(())
     }
 
-    fn deliver(&mut self) -> anyhow::Result<()> {
+    fn deliver(&mut self, sinks: RangeInclusive<i64>) -> anyhow::Result<()> {
         let mut settle = self.connection.prepare_cached(match self.rows {
             Rows::Pending => "DELETE FROM pending WHERE sink = ?1 AND event = ?2",
             Rows::Deliveries => "UPDATE deliveries SET state = 1 WHERE sink = ?1 AND event = ?2",
         })?;
-        for sink in 1..=SINKS {
+        for sink in sinks {
             for id in &self.in_hand {
                 let changed = settle.execute([sink, *id])?;
                 anyhow::ensure!(changed == 1, "event {id} was not owed to sink {sink}");
             }
         }
-        self.in_hand.clear();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Text from outside on its way to a terminal.
+//! Words for people, and text from outside on its way to a terminal.
 //!
 //! An event may hold what a terminal obeys (escape sequences) or what makes a line look like
 //! another (marks of direction, letters without width). It is shown by its number instead.
@@ -8,6 +8,11 @@ use std::fmt::Write;
 /// How deep a container may be and still stand on lines of its own: a body that is nothing but
 /// brackets would otherwise grow with the square of its length.
 const MAX_DEPTH: usize = 32;
+
+/// `1 event`, `2 events`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
 
 /// The text on one line, as `\u{1b}` what a terminal would obey or hide.
 pub(super) fn plain(text: &str) -> String {

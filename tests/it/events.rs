@@ -233,6 +233,21 @@ async fn an_event_is_shown_with_all_that_became_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_was_pruned_is_said_to_be() {
+    let bench = Bench::new().await;
+    let (_, event) = bench.append(&plain(1), Utc::now()).await;
+    let connection = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
+    connection.execute("UPDATE events SET body = NULL", []).unwrap();
+    drop(connection);
+    let key = event.key.to_string();
+    let lines = bench.lines(&["show", &key]);
+    assert!(lines.last().unwrap().contains("pruned for space"), "{lines:#?}");
+    let Ended { out, .. } = bench.events(&["show", &key, "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["event"], Value::Null);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn numbers_stay_and_escape_sequences_never_reach_the_terminal() {
     let bench = Bench::new().await;
     let text = "{\"EventType\":\"T\",\"TEvent\":{\"FileId\":\"\u{202e}txt.exe\",\

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::{Stop, Summary, counted, moment, open, short};
-use crate::cli::text::{plain, plain_json};
+use super::{Stop, Summary, moment, open, short};
+use crate::cli::text::{counted, plain, plain_json};
 use crate::cli::{ConfigArg, Exit};
 use crate::journal::{Filter, Found, Reader, SinkState, State};
 
@@ -140,7 +140,7 @@ fn row(found: &Found, sinks: &[SinkState]) -> [String; 6] {
 
 /// A sink that does not have the event, and how often it was tried.
 fn unfinished(sink: &SinkState) -> Option<String> {
-    let attempts = counted(sink.attempts, "attempt");
+    let attempts = counted(sink.attempts.into(), "attempt");
     match sink.state {
         State::Pending if sink.attempts == 0 => Some(format!("{}: not tried", sink.sink)),
         State::Pending => Some(format!("{}: {attempts}", sink.sink)),

@@ -7,8 +7,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Stop, Summary, counted, moment, open};
-use crate::cli::text::{plain, plain_json, pretty_json};
+use super::{Stop, Summary, moment, open};
+use crate::cli::text::{counted, plain, plain_json, pretty_json};
 use crate::cli::{ConfigArg, Exit, complain};
 use crate::event::{ImageSprite, Key, SpriteStatus};
 use crate::journal::{Found, Reader, SinkState, State};
@@ -140,7 +140,7 @@ fn exact(time: DateTime<Utc>) -> String {
 fn of_sink(sink: &SinkState) -> Vec<String> {
     let mut first = format!("  {}: {}", sink.sink, sink.state.as_str());
     if sink.attempts > 0 {
-        first.push_str(&format!(" after {}", counted(sink.attempts, "attempt")));
+        first.push_str(&format!(" after {}", counted(sink.attempts.into(), "attempt")));
     } else if sink.state == State::Pending {
         first.push_str(", not tried");
     }
