@@ -1,18 +1,38 @@
 //! What is counted over the life of a journal, in the transactions of the rows it counts.
+//!
+//! Of each sink, `routed = pending + delivered + dead + discarded` at every commit, by whichever
+//! process: an event that comes into a state is added there, and taken off the one it leaves.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
 
 use super::SinkId;
 
-/// What is counted, summed over the life of the journal. `audit` holds it against the rows.
+/// What is counted. `audit` holds it against the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Counter {
+    /// Events stored: those there, and those pruned.
     Received,
+    /// Times that a known event came. The only one without rows.
     SeenAgain,
+    /// Events for no sink: those there, and those pruned.
     Unrouted,
+    /// Events taken back by the cloud: those there, and those pruned.
     Confirmed,
     Pruned,
+    PrunedUnrouted,
+    PrunedConfirmed,
+    /// Events that were ever for the sink.
     Routed(SinkId),
+    /// Events that the sink has: those there, and those pruned.
     Delivered(SinkId),
+    /// Dead letters of the sink as of now: none is ever pruned.
     Dead(SinkId),
+    /// Events that were taken from the sink by hand.
+    Discarded(SinkId),
+    /// Of the events pruned, those for the sink. All were delivered.
+    PrunedOf(SinkId),
 }
 
 impl Counter {
@@ -24,10 +44,45 @@ impl Counter {
             Self::Unrouted => ("unrouted", 0),
             Self::Confirmed => ("confirmed", 0),
             Self::Pruned => ("pruned", 0),
+            Self::PrunedUnrouted => ("pruned_unrouted", 0),
+            Self::PrunedConfirmed => ("pruned_confirmed", 0),
             Self::Routed(sink) => ("routed", sink.0),
             Self::Delivered(sink) => ("delivered", sink.0),
             Self::Dead(sink) => ("dead", sink.0),
+            Self::Discarded(sink) => ("discarded", sink.0),
+            Self::PrunedOf(sink) => ("pruned", sink.0),
         }
+    }
+}
+
+/// What a transaction adds to the counters, written at its end.
+#[derive(Debug, Default)]
+pub(super) struct Deltas(BTreeMap<Counter, i64>);
+
+impl Deltas {
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn add(&mut self, counter: Counter, by: i64) {
+        *self.0.entry(counter).or_default() += by;
+    }
+
+    pub(super) fn of(&self, counter: Counter) -> i64 {
+        self.0.get(&counter).copied().unwrap_or_default()
+    }
+
+    /// Adds to what is there: other processes count in transactions of their own.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut add = connection.prepare_cached(
+            "INSERT INTO counters (name, sink, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET value = value + excluded.value",
+        )?;
+        for (counter, delta) in &self.0 {
+            let (name, sink) = counter.row();
+            add.execute(params![name, sink, delta])?;
+        }
+        Ok(())
     }
 }
 
@@ -38,16 +93,18 @@ pub struct Sums {
     pub received: u64,
     /// Times that a known event came again.
     pub seen_again: u64,
-    /// Events that no sink wanted.
+    /// Events for no sink.
     pub unrouted: u64,
     /// Events taken back by the cloud.
     pub confirmed: u64,
-    /// Deliveries that were owed to sinks.
+    /// Events for sinks, counted at each: they are delivered, dead, pending or discarded.
     pub routed: u64,
-    /// Deliveries made.
+    /// Events that a sink has.
     pub delivered: u64,
-    /// Deliveries given up.
+    /// Dead letters.
     pub dead: u64,
+    /// Events that were taken from a sink by hand.
+    pub discarded: u64,
     /// Deliveries still owed.
     pub pending: u64,
 }

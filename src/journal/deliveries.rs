@@ -168,11 +168,12 @@ impl Store {
             let (name, sink) = counter.row();
             let stored: Option<i64> =
                 select.query_row(params![name, sink], |row| row.get(0)).optional()?;
-            Ok(stored.unwrap_or_default() + self.deltas.get(&counter).copied().unwrap_or_default())
+            Ok(stored.unwrap_or_default() + self.deltas.of(counter))
         };
         let owed = total(Counter::Routed(sink))?
             - total(Counter::Delivered(sink))?
-            - total(Counter::Dead(sink))?;
+            - total(Counter::Dead(sink))?
+            - total(Counter::Discarded(sink))?;
         Ok(u64::try_from(owed).unwrap_or_default())
     }
 }

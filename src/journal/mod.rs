@@ -8,6 +8,7 @@
 
 mod counters;
 mod deliveries;
+mod editor;
 mod feed;
 mod prune;
 mod reader;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::event::{Event, Key, Wanted};
 
 pub use counters::Sums;
+pub use editor::{Editor, Requeued};
 pub use feed::{Fed, Feed, Fresh, feed};
 pub use reader::{Filter, Found, Reader, SinkState, State};
 pub use schema::OpenError;

@@ -7,8 +7,8 @@ use rusqlite::params;
 
 use super::counters::Counter;
 use super::settings::MIN_RETENTION;
-use super::store::Store;
-use super::{EventId, Result};
+use super::store::{Store, sinks};
+use super::{EventId, Result, SinkId};
 
 /// Events looked at in one step.
 const STEP: i64 = 200;
@@ -71,25 +71,31 @@ impl Store {
 
     fn delete_aged(&mut self, last: EventId, oldest_kept: i64) -> Result<i64> {
         let after = self.prune_after;
-        let ids = {
+        let pruned = {
             let mut delete = self.connection.prepare_cached(&format!(
                 "DELETE FROM events WHERE id > ?1 AND id <= ?2 AND first_pulled < ?3 AND {SETTLED}
-                 RETURNING id, key"
+                 RETURNING id, key, sinks"
             ))?;
             let rows = delete.query_map(params![after.0, last.0, oldest_kept], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?))
+                Ok((row.get(0)?, row.get(1)?, sinks(row, 2)?))
             })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()?
+            rows.collect::<rusqlite::Result<Vec<(i64, [u8; 16], Vec<SinkId>)>>>()?
         };
-        for (id, key) in &ids {
-            self.connection
+        for (id, key, sinks) in &pruned {
+            let confirmed = self
+                .connection
                 .prepare_cached("DELETE FROM confirmations WHERE event = ?1")?
                 .execute([id])?;
             self.connection
                 .prepare_cached("DELETE FROM occurrences WHERE key = ?1")?
                 .execute([key])?;
+            self.count(Counter::PrunedConfirmed, i64::try_from(confirmed).unwrap_or_default());
+            self.count(Counter::PrunedUnrouted, i64::from(sinks.is_empty()));
+            for sink in sinks {
+                self.count(Counter::PrunedOf(*sink), 1);
+            }
         }
-        let deleted = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        let deleted = i64::try_from(pruned.len()).unwrap_or(i64::MAX);
         self.count(Counter::Pruned, deleted);
         Ok(deleted)
     }

@@ -226,6 +226,7 @@ impl Reader {
                 "routed" => sums.routed = value,
                 "delivered" => sums.delivered = value,
                 "dead" => sums.dead = value,
+                "discarded" => sums.discarded = value,
                 "pending" => sums.pending = value,
                 _ => {}
             }

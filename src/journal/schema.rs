@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, OpenFlags};
 
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
@@ -14,8 +15,8 @@ pub(super) const VERSION: i32 = 1;
 /// How long a statement waits for another process to end its short transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `events` is written once per event and never updated; what changes stands in small tables
-/// beside it. A delivered event costs one inserted and one deleted row of `pending` per sink.
+/// `events` is written once per event; what changes stands in small tables beside it, and only
+/// pruning and the operator's hand write to it again. A delivered event costs one inserted and one deleted row of `pending` per sink.
 /// A pending row without `due` was never tried. Times are milliseconds since 1970 in UTC.
 const TABLES: &str = "
 CREATE TABLE events (
@@ -27,7 +28,7 @@ CREATE TABLE events (
   task_id      TEXT,
   first_pulled INTEGER NOT NULL,
   replaced     INTEGER NOT NULL,
-  sinks        TEXT    NOT NULL, -- ids of the sinks that wanted it when it was stored; '' is unrouted
+  sinks        TEXT    NOT NULL, -- ids of the sinks it is for; '' is unrouted
   body         TEXT              -- NULL once pruned for space
 );
 CREATE TABLE occurrences (
@@ -163,7 +164,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(damaged)?;
-    if is_new {
+    if is_new || is_blank(&connection).map_err(damaged)? {
         create(&connection).map_err(damaged)?;
     }
     check(&connection, path)?;
@@ -173,11 +174,29 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
 
 /// Opens an existing journal beside the daemon for reading.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, OpenError> {
+    open_existing(path, AccessFlags::R_OK, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Opens an existing journal for writing, beside the daemon or not; what keeps a second daemon
+/// off does not keep this off.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    let access = AccessFlags::R_OK | AccessFlags::W_OK;
+    let connection = open_existing(path, access, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
+    configure(&connection).map_err(damaged)?;
+    Ok(connection)
+}
+
+fn open_existing(
+    path: &Path,
+    wanted: AccessFlags,
+    flags: OpenFlags,
+) -> Result<Connection, OpenError> {
     // Not by opening it: closing it again would take a daemon in this process its locks.
-    nix::unistd::access(path, nix::unistd::AccessFlags::R_OK)
+    access(path, wanted)
         .map_err(|errno| OpenError::File { path: path.to_owned(), source: errno.into() })?;
     let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(damaged)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(damaged)?;
     check(&connection, path)?;
@@ -195,14 +214,17 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
-fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Whether a start was cut off before it had made the tables.
+fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+    Ok(number("PRAGMA application_id")? == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0)
+}
+
+/// Refuses what is no journal of this version.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(damaged);
     let id = number("PRAGMA application_id")?;
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
-    if id == 0 && tables == 0 && !connection.is_readonly("main").unwrap_or(true) {
-        return create(connection).map_err(damaged);
-    }
     if id != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }

@@ -1,14 +1,15 @@
 //! What the journal's methods are in SQL. Called by the writer's thread only, within the
 //! transaction that the writer opens and commits.
 
-use std::collections::BTreeMap;
+use std::num::ParseIntError;
 use std::sync::Arc;
 
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::counters::Counter;
+use super::counters::{Counter, Deltas};
 use super::{Appended, Error, EventId, Fresh, Result, Route, Settings, SinkId};
 use crate::event::{self, AppId, Event, Key};
 
@@ -26,7 +27,7 @@ pub(super) struct Store {
     pub(super) connection: Connection,
     pub(super) settings: Settings,
     next_id: i64,
-    pub(super) deltas: BTreeMap<Counter, i64>,
+    pub(super) deltas: Deltas,
     data_version: i64,
     /// Where the next step of pruning goes on.
     pub(super) prune_after: EventId,
@@ -38,7 +39,7 @@ impl Store {
             connection
                 .query_row("SELECT ifnull(max(id), 0) + 1 FROM events", [], |row| row.get(0))?;
         let data_version = data_version(&connection)?;
-        let (deltas, prune_after) = (BTreeMap::new(), EventId(0));
+        let (deltas, prune_after) = (Deltas::default(), EventId(0));
         Ok(Self { connection, settings, next_id, deltas, data_version, prune_after })
     }
 
@@ -49,14 +50,7 @@ impl Store {
     }
 
     pub(super) fn commit(&mut self) -> Result<()> {
-        let mut add = self.connection.prepare_cached(
-            "INSERT INTO counters (name, sink, value) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET value = value + excluded.value",
-        )?;
-        for (counter, delta) in &self.deltas {
-            let (name, sink) = counter.row();
-            add.execute(params![name, sink, delta])?;
-        }
+        self.deltas.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
@@ -71,7 +65,7 @@ impl Store {
     }
 
     pub(super) fn count(&mut self, counter: Counter, by: i64) {
-        *self.deltas.entry(counter).or_default() += by;
+        self.deltas.add(counter, by);
     }
 
     /// Stores one event, unless it is known.
@@ -106,7 +100,6 @@ impl Store {
             .filter(|route| route.wanted.matches(event))
             .map(|route| route.sink)
             .collect();
-        let names: Vec<String> = sinks.iter().map(|sink| sink.0.to_string()).collect();
         let id = EventId(self.next_id);
         let inserted = self
             .connection
@@ -124,7 +117,7 @@ impl Store {
                 event.task_id,
                 event.first_pulled.timestamp_millis(),
                 event.replaced,
-                names.join(" "),
+                sinks_text(&sinks),
                 event.body,
             ])?;
         if inserted == 0 {
@@ -185,11 +178,15 @@ impl Store {
         Ok(number)
     }
 
+    /// An event that was pruned before its handle was taken back leaves no trace.
     pub(super) fn confirmed(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
         for event in events {
             let is_first = self
                 .connection
-                .prepare_cached("INSERT OR IGNORE INTO confirmations (event, at) VALUES (?1, ?2)")?
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO confirmations (event, at)
+                     SELECT id, ?2 FROM events WHERE id = ?1",
+                )?
                 .execute([event.0, now.timestamp_millis()])?;
             self.count(Counter::Confirmed, i64::try_from(is_first).unwrap_or_default());
         }
@@ -237,6 +234,20 @@ impl Store {
 /// Changes with each commit of another connection.
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+/// The numbers in the column `sinks` of an event.
+pub(super) fn sinks(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<SinkId>> {
+    let text = row.get_ref(column)?.as_str()?;
+    let numbers = text.split_ascii_whitespace().map(|number| number.parse().map(SinkId));
+    numbers.collect::<std::result::Result<_, _>>().map_err(|error: ParseIntError| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
+}
+
+/// What stands in the column `sinks` of an event.
+pub(super) fn sinks_text(sinks: &[SinkId]) -> String {
+    sinks.iter().map(|sink| sink.0.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// The event in the columns from `first` on: key, app, type, file_id, task_id, body,

@@ -12,6 +12,7 @@ mod event;
 mod events;
 mod journal;
 mod local_server;
+mod remains;
 mod signing;
 mod sink;
 mod structure;
