@@ -116,6 +116,13 @@ impl Pace {
         self.failures = 0;
     }
 
+    /// What made the last pull fail may have been mended: the next one need not wait.
+    pub fn retry_now(&mut self) {
+        if self.failures > 0 {
+            self.not_before = None;
+        }
+    }
+
     /// Pulls in flight at most, as of now.
     #[must_use]
     pub fn concurrency(&self) -> usize {
@@ -255,6 +262,18 @@ mod tests {
             let Next::At(at) = pace.next(now) else { panic!("{outcome:?} does not wait") };
             assert!(at - now < waits[5], "success starts the waits anew");
         }
+    }
+
+    #[test]
+    fn what_may_have_been_mended_is_tried_at_once_and_an_empty_queue_is_not() {
+        let now = Instant::now();
+        let mut pace = Pace::new(BOUNDS, now);
+        pull(&mut pace, now, Outcome::Lasting);
+        pace.retry_now();
+        assert_eq!(pace.next(now), Next::Now);
+        pull(&mut pace, now, Outcome::Empty);
+        pace.retry_now();
+        assert_eq!(pace.next(now), Next::At(now + BOUNDS.interval));
     }
 
     #[test]

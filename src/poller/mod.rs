@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +65,7 @@ pub struct Poller {
     /// Answers that wait for the journal: as long as there are any, nothing more is pulled.
     unstored: AtomicUsize,
     outage: std::sync::Mutex<Outage>,
+    mended: Arc<Notify>,
 }
 
 impl Poller {
@@ -94,6 +95,7 @@ impl Poller {
             progress: watch::Sender::new(Progress::default()),
             unstored: AtomicUsize::new(0),
             outage: std::sync::Mutex::default(),
+            mended: Arc::default(),
         }
     }
 
@@ -101,6 +103,13 @@ impl Poller {
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// To be notified when what made pulls fail may have been mended: the next one then need not
+    /// wait any longer.
+    #[must_use]
+    pub fn mended(&self) -> Arc<Notify> {
+        self.mended.clone()
     }
 
     /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to end. What was pulled and
@@ -127,6 +136,7 @@ impl Poller {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = pulse.answer() => {}
+                () = self.mended.notified() => pace.retry_now(),
                 Some((started, outcome)) = pulls.next(), if !pulls.is_empty() => {
                     pace.finished(started, Instant::now(), outcome);
                     if outcome == Outcome::Empty && pace.in_flight() == 0 {
