@@ -39,6 +39,21 @@ async fn a_sink_that_is_down_holds_up_no_other_and_catches_up() {
 }
 
 #[tokio::test]
+async fn what_is_owed_to_a_sink_shows_before_it_answers() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let site = Site::new(&hook.sink("hook", "timeout = '60s'")).await;
+    site.add_sprites(20);
+    let daemon = site.start();
+    until(|| site.journaled(None).len() == 20).await;
+    daemon.has_logged(DOWN).await;
+    daemon.stop().await;
+    hook.set(Answer::Hang);
+    let daemon = site.start();
+    let owed = async || daemon.metric("sprited_sink_pending{sink=\"hook\"}").await;
+    super::until(async || (owed().await - 20.0).abs() < 0.1).await;
+}
+
+#[tokio::test]
 async fn an_event_refused_for_good_is_a_dead_letter_and_confirmed() {
     let hook = Receiver::start(Answer::Refuse(422)).await;
     let site = Site::new(&[hook.sink("hook", ""), file("sprites", "image-sprite")].concat()).await;
