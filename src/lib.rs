@@ -1,13 +1,30 @@
 //! sprited: delivers Tencent Cloud VOD events from the reliable-callback queue to where they are
 //! wanted, and confirms them.
 //!
-//! - [`cli`]: one file per command; with `daemon` all that knows [`config`].
-//! - [`config`]: composes the settings that each module owns; finds every problem of a file.
-//! - [`event`]: what an event is, which one it is, and how it leaves.
-//! - [`sinks`]: where events go.
-//! - [`secret`]: secrets and where they are kept.
-//! - [`systemd`]: what the service manager is told.
-//! - [`telemetry`]: the log.
+//! The code map, in the order in which an event meets the modules:
+//!
+//! - [`poller`] pulls at the [`pace`] that the cloud allows, by
+//! - [`vod`], the signed client of the cloud's event API.
+//! - [`event`] says what was pulled: the body, its key, the image sprites in it.
+//! - [`journal`] has it on disk before anything else happens, and offers it to the sinks.
+//! - [`delivery`], one loop per sink, brings it there, again and again if need be, through
+//! - [`sinks`], where events go.
+//! - [`lease`] is what the poller hands to the confirmer: a handle, and how long it is good.
+//! - [`confirmer`] gives the handle back once its events are safe.
+//!
+//! Around that:
+//!
+//! - [`daemon`] wires it all: the only place that opens, spawns and stops.
+//! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
+//! - [`cli`] has one file per command.
+//! - [`http`], [`metrics`], [`telemetry`] and [`systemd`] show what goes on.
+//! - [`emulator`] is a strict stand-in of the cloud's event API, for tests and the demo.
+//! - [`secret`] keeps secrets; [`retry`], [`outage`] and [`pulse`] are small and pure: how long to
+//!   wait, when to log, whether a loop is stuck.
+//!
+//! What holds between them, and is tested: `event`, `pace`, `retry` and `secret` know nothing of
+//! the crate; `sinks` know `event` and `secret`; `vod` knows neither journal nor sinks; `poller`,
+//! `delivery` and `confirmer` meet only through the journal and their queues.
 
 pub mod cli;
 pub mod config;

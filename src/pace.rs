@@ -1,21 +1,11 @@
 //! How many pulls at once and how fast.
 //!
 //! Pure: fed with what happened and the time, it says when the next pull may start. Knows nothing
-//! of the crate but how long to wait after failures.
+//! of the crate.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::retry::Backoff;
-
-/// After failures that pass by themselves: the network, the service.
-const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
-/// After failures that somebody has to mend: credentials, permissions, parameters.
-const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
-/// After being told to slow down.
-const THROTTLED: Backoff =
-    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
 /// What a pull came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +16,10 @@ pub enum Outcome {
     Some,
     /// The queue was empty.
     Empty,
-    /// Refused for its rate.
-    Throttled,
-    /// Failed in a way that passes by itself.
-    Passing,
-    /// Failed in a way that somebody has to mend.
-    Lasting,
+    /// Refused for its rate: none starts for this time, and then they are fewer and slower.
+    Throttled(Duration),
+    /// Failed: none starts for this time, and then one alone.
+    Failed(Duration),
 }
 
 /// When the next pull may start.
@@ -64,7 +52,6 @@ pub struct Pace {
     concurrency: usize,
     in_flight: usize,
     not_before: Option<Instant>,
-    failures: u32,
 }
 
 impl Pace {
@@ -72,7 +59,7 @@ impl Pace {
     #[must_use]
     pub fn new(bounds: Bounds, now: Instant) -> Self {
         let bucket = Bucket::new(bounds.max_rate, now);
-        Self { bounds, bucket, concurrency: 1, in_flight: 0, not_before: None, failures: 0 }
+        Self { bounds, bucket, concurrency: 1, in_flight: 0, not_before: None }
     }
 
     /// When the next pull may start.
@@ -104,23 +91,21 @@ impl Pace {
                 self.concurrency = 1;
                 self.hold(started + self.bounds.interval);
             }
-            Outcome::Throttled => {
+            Outcome::Throttled(wait) => {
                 self.concurrency = (self.concurrency / 2).max(1);
                 self.bucket.slow_down();
-                self.fail(THROTTLED, now);
-                return;
+                self.hold(now + wait);
             }
-            Outcome::Passing => return self.fail(PASSING, now),
-            Outcome::Lasting => return self.fail(LASTING, now),
+            Outcome::Failed(wait) => {
+                self.concurrency = 1;
+                self.hold(now + wait);
+            }
         }
-        self.failures = 0;
     }
 
-    /// What made the last pull fail may have been mended: the next one need not wait.
+    /// What made pulls fail may have been mended: only the rate holds up the next one.
     pub fn retry_now(&mut self) {
-        if self.failures > 0 {
-            self.not_before = None;
-        }
+        self.not_before = None;
     }
 
     /// Pulls in flight at most, as of now.
@@ -139,14 +124,6 @@ impl Pace {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight
-    }
-
-    fn fail(&mut self, backoff: Backoff, now: Instant) {
-        self.failures += 1;
-        if !matches!(backoff, THROTTLED) {
-            self.concurrency = 1;
-        }
-        self.hold(now + backoff.wait(self.failures));
     }
 
     fn hold(&mut self, until: Instant) {
@@ -242,38 +219,29 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_waits_and_longer_each_time() {
-        for (outcome, least) in
-            [(Outcome::Throttled, 100), (Outcome::Passing, 250), (Outcome::Lasting, 2500)]
-        {
-            let mut now = Instant::now();
+    fn every_failure_waits() {
+        let (now, wait) = (Instant::now(), Duration::from_secs(7));
+        for outcome in [Outcome::Throttled(wait), Outcome::Failed(wait)] {
             let mut pace = Pace::new(BOUNDS, now);
-            let mut waits = Vec::new();
-            for _ in 0..6 {
-                pull(&mut pace, now, outcome);
-                let Next::At(at) = pace.next(now) else { panic!("{outcome:?} does not wait") };
-                waits.push(at - now);
-                now = at;
-            }
-            assert!(waits[0] >= Duration::from_millis(least), "{outcome:?}: {waits:?}");
-            assert!(waits[5] > waits[0] * 4, "{outcome:?}: {waits:?}");
-            pull(&mut pace, now, Outcome::Full);
+            (0..3).for_each(|_| pull(&mut pace, now, Outcome::Full));
             pull(&mut pace, now, outcome);
-            let Next::At(at) = pace.next(now) else { panic!("{outcome:?} does not wait") };
-            assert!(at - now < waits[5], "success starts the waits anew");
+            assert_eq!(pace.next(now), Next::At(now + wait), "{outcome:?}");
+            // A good answer that was under way meanwhile does not shorten the wait.
+            pull(&mut pace, now, Outcome::Full);
+            assert_eq!(pace.next(now), Next::At(now + wait), "{outcome:?}");
+            assert!(pace.concurrency() <= 3, "{outcome:?}");
         }
     }
 
     #[test]
-    fn what_may_have_been_mended_is_tried_at_once_and_an_empty_queue_is_not() {
+    fn what_may_have_been_mended_is_tried_as_soon_as_the_rate_allows() {
         let now = Instant::now();
         let mut pace = Pace::new(BOUNDS, now);
-        pull(&mut pace, now, Outcome::Lasting);
-        pace.retry_now();
-        assert_eq!(pace.next(now), Next::Now);
-        pull(&mut pace, now, Outcome::Empty);
-        pace.retry_now();
-        assert_eq!(pace.next(now), Next::At(now + BOUNDS.interval));
+        for _ in 0..3 {
+            pull(&mut pace, now, Outcome::Failed(Duration::from_secs(60)));
+            pace.retry_now();
+        }
+        assert_eq!(pace.next(now), Next::At(now + Duration::from_millis(10)));
     }
 
     #[test]
@@ -297,7 +265,7 @@ mod tests {
     fn refusals_slow_down_and_full_answers_speed_up_again() {
         let now = Instant::now();
         let mut pace = Pace::new(BOUNDS, now);
-        pull(&mut pace, now, Outcome::Throttled);
+        pull(&mut pace, now, Outcome::Throttled(Duration::ZERO));
         assert!((pace.rate() - 80.0).abs() < 0.01);
         (0..30).for_each(|_| pull(&mut pace, now, Outcome::Full));
         assert!((pace.rate() - 100.0).abs() < 0.01);

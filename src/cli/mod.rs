@@ -12,6 +12,7 @@ pub mod events;
 pub mod man;
 mod process;
 pub mod run;
+mod text;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -233,21 +233,22 @@ fn refuse_shared_files(
     }
 }
 
-/// Whether a value stands in the text that its key says to be secret.
+/// Whether a secret stands in the text itself: a string whose key says that it is one, or that
+/// is a header or a variable of a sink.
 fn holds_literal_secret(text: &str) -> bool {
     fn secret(key: &str, value: &DeValue<'_>) -> bool {
+        let key = key.to_lowercase();
+        let named = ["secret", "token", "password", "authorization"];
         match value {
-            DeValue::String(_) => {
-                ["secret", "token", "password", "authorization"]
-                    .iter()
-                    .any(|word| key.to_lowercase().contains(word))
-                    && key != "secret_id"
+            DeValue::String(_) => key != "secret_id" && named.iter().any(|word| key.contains(word)),
+            DeValue::Table(table) if key == "headers" || key == "env" => {
+                // Whatever is no string refers to a secret elsewhere.
+                table.values().any(|value| value.get_ref().is_str())
             }
-            // A reference to a secret is a table, too; its own keys say nothing of secrets.
             DeValue::Table(table) => {
                 table.iter().any(|(key, value)| secret(key.get_ref().as_ref(), value.get_ref()))
             }
-            DeValue::Array(values) => values.iter().any(|value| secret(key, value.get_ref())),
+            DeValue::Array(values) => values.iter().any(|value| secret(&key, value.get_ref())),
             _ => false,
         }
     }

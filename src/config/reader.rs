@@ -70,10 +70,11 @@ impl<'t> Reader<'t> {
         self.warnings.push(Problem { place, message: message.into() });
     }
 
-    /// Takes in what a module found wrong with its own settings: `key: what is wrong`.
+    /// Takes in what a module found wrong with its own settings; each begins with its key.
     pub(super) fn check(&mut self, table: &Table<'_>, found: Vec<String>) {
         for message in found {
-            let key = message.split(':').next().unwrap_or_default();
+            let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            let key = message.split(ends).next().unwrap_or_default();
             self.fault(table.offset(key), format!("{} {message}", table.title));
         }
     }

@@ -116,7 +116,7 @@ impl Daemon {
     pub async fn open(config: Config, provider: Arc<dyn Provider>) -> Result<Self, Error> {
         let client = Client::new(&config.vod, provider).map_err(Error::Setup)?;
         let metrics = Metrics::default();
-        // First of all: a second daemon learns that it is one, not that its address is taken.
+        // First, since its lock tells best that another daemon runs with this configuration.
         let (journal, closing) = Journal::open(&config.journal)?;
         let listener = bind(&config.http).await?;
         let mut sinks = Vec::new();

@@ -9,7 +9,7 @@ use crate::poller::Progress;
 use crate::vod::Advice;
 
 /// Failed pulls in a row after which a run that is to happen once gives up.
-const MAX_FAILURES: u64 = 3;
+const MAX_FAILURES: u32 = 3;
 
 /// Waits until the queue was found empty and nothing is left to do, or cannot be done now.
 /// `idles` tell of each loop behind the poller whether it has nothing under way.

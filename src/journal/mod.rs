@@ -1,7 +1,7 @@
 //! The journal: every event on disk before anything is confirmed, and what is still to be done
 //! with it.
 //!
-//! One thread owns the one connection that writes ([`writer`]): it takes what waits in its
+//! One thread owns the one connection that writes (`writer`): it takes what waits in its
 //! queue, runs it in one transaction and commits once. Verdicts do not commit by themselves,
 //! they share the commit of the next append, or come a moment later. Other processes read
 //! beside it.

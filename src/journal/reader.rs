@@ -56,6 +56,8 @@ pub struct Filter {
     pub since: Option<DateTime<Utc>>,
     /// First pulled before this moment.
     pub until: Option<DateTime<Utc>>,
+    /// Stored before this one: where to read on after the last of a list.
+    pub before: Option<EventId>,
 }
 
 /// An event as it stands in the journal.
@@ -69,6 +71,8 @@ pub struct Found {
     pub state: State,
     /// When the cloud took its handle back, as far as known.
     pub confirmed: Option<DateTime<Utc>>,
+    /// Whether its body was pruned for space.
+    pub is_pruned: bool,
 }
 
 /// An event at one sink.
@@ -101,13 +105,16 @@ const STATE: &str = "
        ELSE 'delivered' END";
 
 const FOUND: &str = "events.id, key, app, type, file_id, task_id, body, first_pulled, replaced,
-  (SELECT at FROM confirmations WHERE event = events.id)";
+  (SELECT at FROM confirmations WHERE event = events.id), body IS NULL";
 
 /// A journal opened for reading.
 #[derive(Debug)]
 pub struct Reader(Connection);
 
 impl Reader {
+    /// The most keys that [`Reader::keys`] finds.
+    pub const MAX_KEYS: usize = 10;
+
     /// Opens the journal at `path`. Blocks; waits up to 5 s for a writer's short transaction.
     ///
     /// # Errors
@@ -142,14 +149,15 @@ impl Reader {
         Ok(self.0.query_row(&sql, [key.as_bytes()], found_row).optional()?)
     }
 
-    /// Keys that begin with `prefix`, given in hex digits; at most ten.
+    /// Keys that begin with `prefix`, given in hex digits; at most [`Reader::MAX_KEYS`].
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub fn keys(&self, prefix: &str) -> Result<Vec<Key>> {
-        let mut select = self.0.prepare(
-            "SELECT key FROM events WHERE key >= ?1 AND key <= ?2 ORDER BY key LIMIT 10",
-        )?;
+        let mut select = self.0.prepare(&format!(
+            "SELECT key FROM events WHERE key >= ?1 AND key <= ?2 ORDER BY key LIMIT {}",
+            Self::MAX_KEYS
+        ))?;
         let bound = |fill: &str| -> Option<Key> {
             format!("{prefix}{}", fill.repeat(32_usize.saturating_sub(prefix.len()))).parse().ok()
         };
@@ -239,13 +247,19 @@ impl Filter {
             ("task_id = ?", text(&self.task_id)),
             ("first_pulled >= ?", time(self.since)),
             ("first_pulled < ?", time(self.until)),
+            ("events.id < ?", self.before.map(|event| Value::Integer(event.0))),
             (
                 "EXISTS (SELECT 1 FROM sinks AS s WHERE s.name = ?
                    AND (' ' || events.sinks || ' ') LIKE '% ' || s.id || ' %')",
                 text(&self.sink),
             ),
         ];
-        let mut conditions = vec!["true".to_owned()];
+        // Few are pending or dead: no need to look at all the others.
+        let mut conditions = vec![match self.state {
+            Some(State::Pending) => "events.id IN (SELECT event FROM pending)".to_owned(),
+            Some(State::Dead) => "events.id IN (SELECT event FROM dead)".to_owned(),
+            _ => "true".to_owned(),
+        }];
         let mut values = Vec::new();
         for (condition, value) in given {
             if let Some(value) = value {
@@ -262,7 +276,8 @@ fn found_row(row: &Row<'_>) -> rusqlite::Result<Found> {
         id: EventId(row.get(0)?),
         event: event_row(row, 1)?,
         confirmed: time(row, 9)?,
-        state: state(row, 10)?,
+        is_pruned: row.get(10)?,
+        state: state(row, 11)?,
     })
 }
 

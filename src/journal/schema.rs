@@ -173,7 +173,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
 
 /// Opens an existing journal beside the daemon for reading.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, OpenError> {
-    std::fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    // Not by opening it: closing it again would take a daemon in this process its locks.
+    nix::unistd::access(path, nix::unistd::AccessFlags::R_OK)
+        .map_err(|errno| OpenError::File { path: path.to_owned(), source: errno.into() })?;
     let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(damaged)?;

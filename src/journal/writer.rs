@@ -131,6 +131,10 @@ impl Writer {
         } else {
             self.answer_appends();
         }
+        if self.in_transaction {
+            // Others may want to write: a transaction is never left open for longer.
+            self.commit_at.get_or_insert(Instant::now() + LINGER);
+        }
     }
 
     fn run_job(&mut self, job: Job) {
@@ -253,7 +257,6 @@ impl Writer {
     fn promise(&mut self, is_written: bool, promise: Promise) {
         if is_written {
             self.promises.push(promise);
-            self.commit_at.get_or_insert(Instant::now() + LINGER);
         }
     }
 

@@ -6,8 +6,8 @@
 mod settings;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -33,6 +33,13 @@ pub use settings::Settings;
 const FULL: usize = 16;
 /// Between tries to store what was pulled.
 const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// After failures that pass by themselves: the network, the service.
+const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
+/// After failures that somebody has to mend: credentials, permissions, parameters.
+const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
+/// After being told to slow down.
+const THROTTLED: Backoff =
+    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 /// How long a pull in flight may go on after the stop.
 const LAST_PULL: Duration = Duration::from_secs(5);
 
@@ -42,7 +49,7 @@ pub struct Progress {
     /// How often the queue was found empty with no other pull in flight.
     pub empty: u64,
     /// Pulls that failed since the last good one.
-    pub failures: u64,
+    pub failures: u32,
     /// What to do about the last failure; `None` after a good pull.
     pub trouble: Option<Advice>,
     /// Whether what was pulled waits because the journal does not take it.
@@ -64,7 +71,10 @@ pub struct Poller {
     progress: watch::Sender<Progress>,
     /// Answers that wait for the journal: as long as there are any, nothing more is pulled.
     unstored: AtomicUsize,
-    outage: std::sync::Mutex<Outage>,
+    /// Of the cloud.
+    outage: Mutex<Outage>,
+    /// Of the journal.
+    unwritable: Mutex<Outage>,
     mended: Arc<Notify>,
 }
 
@@ -94,7 +104,8 @@ impl Poller {
             bounds,
             progress: watch::Sender::new(Progress::default()),
             unstored: AtomicUsize::new(0),
-            outage: std::sync::Mutex::default(),
+            outage: Mutex::default(),
+            unwritable: Mutex::default(),
             mended: Arc::default(),
         }
     }
@@ -247,7 +258,7 @@ impl Poller {
             progress.trouble = None;
             progress.last_good = Some(Instant::now());
         });
-        if let Some(report) = self.outage().recovered(Instant::now()) {
+        if let Some(report) = locked(&self.outage).recovered(Instant::now()) {
             tracing::info!(
                 failures = report.failures,
                 lasted_seconds = report.lasted.as_secs(),
@@ -258,20 +269,22 @@ impl Poller {
 
     fn note_failed(&self, error: &Error) -> Outcome {
         let advice = error.advice();
-        let outcome = match advice {
-            Advice::Throttled => Outcome::Throttled,
-            Advice::Service | Advice::Transport | Advice::Answer => Outcome::Passing,
-            Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
-                Outcome::Lasting
-            }
-        };
-        let label = if outcome == Outcome::Throttled { "throttled" } else { "failed" };
-        self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
         self.progress.send_modify(|progress| {
-            progress.failures += 1;
+            progress.failures = progress.failures.saturating_add(1);
             progress.trouble = Some(advice);
         });
-        if let Some(report) = self.outage().failed(Instant::now()) {
+        let failures = self.progress.borrow().failures;
+        let (label, outcome) = match advice {
+            Advice::Throttled => ("throttled", Outcome::Throttled(THROTTLED.wait(failures))),
+            Advice::Service | Advice::Transport | Advice::Answer => {
+                ("failed", Outcome::Failed(PASSING.wait(failures)))
+            }
+            Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
+                ("failed", Outcome::Failed(LASTING.wait(failures)))
+            }
+        };
+        self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
+        if let Some(report) = locked(&self.outage).failed(Instant::now()) {
             tracing::warn!(
                 code = error.code(),
                 request_id = error.request_id(),
@@ -287,7 +300,7 @@ impl Poller {
 
     fn note_unwritable(&self, error: &crate::journal::Error) {
         self.progress.send_modify(|progress| progress.is_unwritable = true);
-        if let Some(report) = self.outage().failed(Instant::now()) {
+        if let Some(report) = locked(&self.unwritable).failed(Instant::now()) {
             tracing::error!(
                 %error,
                 failures = report.failures,
@@ -298,18 +311,18 @@ impl Poller {
 
     fn note_writable(&self) {
         self.progress.send_modify(|progress| progress.is_unwritable = false);
-        if let Some(report) = self.outage().recovered(Instant::now()) {
+        if let Some(report) = locked(&self.unwritable).recovered(Instant::now()) {
             tracing::info!(
                 lasted_seconds = report.lasted.as_secs(),
                 "the journal takes events again"
             );
         }
     }
+}
 
-    /// Held for a few instructions only, never over an await.
-    fn outage(&self) -> std::sync::MutexGuard<'_, Outage> {
-        self.outage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+/// For a few instructions only, never over an await.
+fn locked(outage: &Mutex<Outage>) -> MutexGuard<'_, Outage> {
+    outage.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The leases of an answer: one for each handle, with all events under it.

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Visitor, value::Error as ValueError};
-use serde::forward_to_deserialize_any;
 
+use super::keys::keys_of;
 use super::{Context, Sink, exec, jsonl, stdout, webhook};
 
 /// A kind of sink: what the `type` of a `[[sinks]]` entry names.
@@ -40,7 +39,7 @@ macro_rules! kinds {
         pub const KINDS: &[Kind] = &[$(Kind {
             name: $name,
             about: $about,
-            keys: keys::<$module::Settings>,
+            keys: keys_of::<$module::Settings>,
             parse: |table| $module::Settings::deserialize(table).map(Plan::$variant),
         }),+];
 
@@ -87,40 +86,6 @@ kinds! {
     "jsonl" Jsonl(jsonl) "One line per event in a file that is synced, rotated and never repeats an event.";
     "webhook" Webhook(webhook) "A signed HTTP POST per event (Standard Webhooks).";
     "exec" Exec(exec) "A program run per event, with the event on its standard input.";
-}
-
-/// The field names of a settings struct, as serde knows them.
-fn keys<'de, S: Deserialize<'de>>() -> &'static [&'static str] {
-    let mut keys: &'static [&'static str] = &[];
-    // Always an error: the fields are asked for, no value is ever given.
-    drop(S::deserialize(FieldNames(&mut keys)));
-    keys
-}
-
-struct FieldNames<'a>(&'a mut &'static [&'static str]);
-
-impl<'de> Deserializer<'de> for FieldNames<'_> {
-    type Error = ValueError;
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, ValueError> {
-        *self.0 = fields;
-        Err(ValueError::custom("only the names were asked for"))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ValueError> {
-        Err(ValueError::custom("not a struct"))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        option unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier
-        ignored_any
-    }
 }
 
 #[cfg(test)]

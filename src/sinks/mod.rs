@@ -10,6 +10,7 @@ pub mod stdout;
 pub mod webhook;
 
 mod excerpt;
+mod keys;
 mod kind;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 
 use crate::event::{AppId, Event, Format, Key};
 
+pub use keys::keys_of;
 pub use kind::{KINDS, Kind, Plan};
 
 /// Where events go. May be called concurrently up to `limits().max_in_flight`; the delivery

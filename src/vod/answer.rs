@@ -208,6 +208,8 @@ pub(super) struct Answer {
     pub(super) sent: Instant,
     pub(super) request_id: Option<String>,
     pub(super) status: u16,
+    /// The Date header.
+    pub(super) date: Option<String>,
     /// The text and where its Response stands; none for an empty queue told as an error.
     pub(super) content: Option<(Text, Range<usize>)>,
 }

@@ -109,6 +109,13 @@ impl Client {
         TimeDelta::try_seconds(self.shared.clock.offset()).unwrap_or_default()
     }
 
+    /// How far the service's clock was ahead of this machine's by the Date of the last answer,
+    /// to about a second; `None` before an answer had one. Small differences do no harm.
+    #[must_use]
+    pub fn clock_difference(&self) -> Option<TimeDelta> {
+        self.shared.clock.seen().and_then(TimeDelta::try_seconds)
+    }
+
     /// Where the credentials come from, for people.
     #[must_use]
     pub fn credentials_source(&self) -> String {
@@ -211,9 +218,13 @@ impl Client {
             let time = Clock::at(Utc::now(), offset);
             let sending = self.shared.exchange.send(action, body.clone(), &credentials, time);
             let Failed { error, date } = match sending.await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.shared.clock.see(answer.date.as_deref(), Utc::now());
+                    return Ok(answer);
+                }
                 Err(failed) => failed,
             };
+            self.shared.clock.see(date.as_deref(), Utc::now());
             match error.advice() {
                 Advice::Clock if !corrected => {
                     corrected = true;

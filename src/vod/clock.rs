@@ -15,13 +15,38 @@ const WORTH_A_RETRY_SECONDS: u64 = 30;
 /// Years a server's clock can truly show; anything else is a broken or hostile header.
 const PLAUSIBLE_YEARS: std::ops::RangeInclusive<i32> = 2020..=2100;
 
+/// Stands for a difference that no answer has told yet.
+const UNSEEN: i64 = i64::MIN;
+
 /// Seconds to add to this machine's clock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Clock {
+    /// Added when signing.
     offset: AtomicI64,
+    /// By the last answer, whether signing needs it or not.
+    seen: AtomicI64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { offset: AtomicI64::new(0), seen: AtomicI64::new(UNSEEN) }
+    }
 }
 
 impl Clock {
+    /// How far the service's clock was ahead by the last answer, to about a second.
+    pub(super) fn seen(&self) -> Option<i64> {
+        Some(self.seen.load(Ordering::Relaxed)).filter(|seen| *seen != UNSEEN)
+    }
+
+    /// Looks at the Date header of an answer that came at `local`.
+    pub(super) fn see(&self, date: Option<&str>, local: DateTime<Utc>) {
+        if let Some(server) = date.and_then(parse) {
+            let ahead = server.timestamp().saturating_sub(local.timestamp());
+            self.seen.store(ahead, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn offset(&self) -> i64 {
         self.offset.load(Ordering::Relaxed)
     }

@@ -123,8 +123,10 @@ impl Exchange {
             .with_status(status)
         })?;
         let hide = |text: &str| hide(text, &signed, credentials);
-        open(action, sent, status, Text::new(bytes), &hide)
-            .map_err(|error| Failed { error: error.with_status(status), date })
+        match open(action, sent, status, Text::new(bytes), &hide) {
+            Ok(answer) => Ok(Answer { date, ..answer }),
+            Err(error) => Err(Failed { error: error.with_status(status), date }),
+        }
     }
 
     fn unreachable(&self, action: Action, error: reqwest::Error) -> Error {
@@ -191,7 +193,7 @@ fn open(
         Ok(Envelope::Refused { code, request_id, .. })
             if action == Action::PullEvents && code == EMPTY_QUEUE =>
         {
-            Ok(Answer { sent, request_id, status, content: None })
+            Ok(Answer { sent, request_id, status, date: None, content: None })
         }
         Ok(Envelope::Refused { code, message, request_id }) => {
             Err(Error::answered(action, &hide(&code), &hide(&message))
@@ -199,7 +201,7 @@ fn open(
         }
         Ok(Envelope::Done { response, request_id }) if status == 200 => {
             let range = text.range(response);
-            Ok(Answer { sent, request_id, status, content: Some((text, range)) })
+            Ok(Answer { sent, request_id, status, date: None, content: Some((text, range)) })
         }
         Ok(Envelope::Done { request_id, .. }) => {
             let problem = "the HTTP status tells of a failure and the answer does not";

@@ -7,19 +7,19 @@ use assert_cmd::assert::OutputAssertExt;
 
 const GOOD: &str = "[[sinks]]\nname = \"a\"\ntype = \"stdout\"\n";
 
-fn sprited() -> Command {
+pub(crate) fn sprited() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sprited"));
     command.env_remove("SPRITED_CONFIG").env_remove("CREDENTIALS_DIRECTORY");
     command
 }
 
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-fn ended(command: &mut Command) -> Ended {
+pub(crate) fn ended(command: &mut Command) -> Ended {
     let output = command.assert().get_output().clone();
     Ended {
         code: output.status.code().unwrap_or_else(|| panic!("killed: {output:?}")),

@@ -73,7 +73,7 @@ type = "webhok"
 "#;
     insta::assert_snapshot!(faults(text), @r#"
     sprited.toml:2: unknown key "pol" in the file; did you mean "poll"?
-    sprited.toml:4: [vod] endpoint: plain http is for loopback only; expected https
+    sprited.toml:4: [vod] endpoint: plain http is for loopback only; expected https, such as "https://vod.tencentcloudapi.com"
     sprited.toml:6: unknown key "intervall" in [poll]; did you mean "interval"?
     sprited.toml:7: [poll] interval: invalid value: string "1 parsec", expected a duration with a unit, such as "500ms", "30s", "10m" or "14d"
     sprited.toml:8: [poll] max_concurrency: invalid type: string "many", expected u32
@@ -269,6 +269,9 @@ fn a_secret_that_everybody_can_read_is_warned_of() {
     assert!(!warned(&format!("{reference}{LEAST}"), 0o644));
     let hook = &SECRETS[SECRETS.find("[[sinks]]").unwrap()..];
     assert!(warned(hook, 0o604));
+    let header = hook.replace("secret = \"hunter4\"", "");
+    assert!(warned(&header, 0o644));
+    assert!(!warned(&header.replace("\"hunter5\"", "{ file = \"/secret\" }"), 0o644));
 }
 
 #[test]
@@ -368,19 +371,45 @@ fn the_example_is_the_defaults() {
     }
 }
 
-#[test]
-fn what_the_example_shows_in_comments_is_understood() {
-    let shown: String = example()
+/// The example with the settings that its comments show in effect, too.
+fn shown() -> String {
+    example()
         .lines()
         .map(|line| {
             let plain = line.strip_prefix("# ").unwrap_or(line);
-            let word = plain.split(" =").next().unwrap_or_default();
-            let setting =
-                plain.contains(" = ") && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-            if setting || plain.starts_with('[') { format!("{plain}\n") } else { "\n".to_owned() }
+            let (word, _) = plain.split_once(" = ").unwrap_or_default();
+            let key = !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            if key || plain.starts_with('[') { format!("{plain}\n") } else { "\n".to_owned() }
         })
-        .collect();
-    let config = parse(&shown).unwrap_or_else(|faults| panic!("{faults}")).config;
+        .collect()
+}
+
+#[test]
+fn what_the_example_shows_in_comments_is_understood() {
+    let config = parse(&shown()).unwrap_or_else(|faults| panic!("{faults}")).config;
     assert!(config.credentials.is_some() && config.vod.sub_app_id.is_some());
     assert_eq!(config.sinks.len(), sprited::sinks::KINDS.len());
+}
+
+#[test]
+fn the_defaults_that_comments_show_are_the_defaults() {
+    let text = shown();
+    let whole = format!("{:#?}", parse(&text).unwrap().config.sinks);
+    for (kind, key) in [
+        ("jsonl", "mode"),
+        ("jsonl", "compress"),
+        ("webhook", "max_in_flight"),
+        ("exec", "pass_env"),
+        ("exec", "directory"),
+        ("exec", "max_in_flight"),
+        ("exec", "otherwise"),
+    ] {
+        let named = format!("type = \"{kind}\"");
+        let start = text.find(&named).unwrap();
+        let (before, after) = text.split_at(start);
+        let line = after.lines().find(|line| sets(line, key)).unwrap();
+        let without = format!("{before}{}", after.replacen(line, "", 1));
+        let without = format!("{:#?}", parse(&without).unwrap().config.sinks);
+        assert_eq!(whole, without, "{line} of {kind} is not the default");
+    }
 }

@@ -370,6 +370,17 @@ async fn another_process_is_noticed_and_reads_beside_the_writer() {
     assert!(!bench.journal.changed_outside().await.unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_alone_does_not_keep_others_from_writing() {
+    let bench = Bench::new(&["a"]).await;
+    bench.append(&[numbered(1)]).await;
+    bench.append(&[numbered(1)]).await;
+    let other = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(2)).unwrap();
+    other.execute("UPDATE pending SET due = 1", []).unwrap();
+    assert_eq!(bench.reader().sums().unwrap().seen_again, 1);
+}
+
 #[test]
 fn sqlite_has_no_fault_in_its_write_ahead_log() {
     // Fixed in 3.51.3: earlier versions can lose a commit to a checkpoint that runs beside it.

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file per subject.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod check;
 mod cli;
 mod client;
 mod config;
@@ -9,9 +10,11 @@ mod e2e;
 mod emulator;
 mod emulator_faults;
 mod event;
+mod events;
 mod journal;
 mod local_server;
 mod signing;
+mod sink;
 mod structure;
 mod support;
 mod units;

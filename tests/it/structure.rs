@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules a module may name, besides itself; `None` if all but `config` and `cli`.
+/// The modules a module may name, besides itself; `None` if all but the `forbidden`.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     match module {
-        "event" | "pace" | "retry" | "secret" => Some(&[]),
+        "event" | "outage" | "pace" | "pulse" | "retry" | "secret" => Some(&[]),
         "sinks" => Some(&["event", "secret"]),
         _ => None,
     }

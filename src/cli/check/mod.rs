@@ -3,19 +3,26 @@
 //! A list of steps, each with an outcome and, where it is not good, with what to do. Never
 //! consumes an event.
 
+mod cloud;
+mod file;
+mod journal;
 mod report;
+mod sinks;
 
 pub use report::{Found, Outcome, Report, Step};
 
-use super::{ConfigArg, Exit, answer};
-use crate::config::{Config, Faults, Loaded, Problem};
-use crate::secret::SecretError;
+use super::{ConfigArg, Exit, answer, process};
+use crate::config::{Config, Loaded};
+use crate::event::AppId;
 
 /// Check configuration, credentials, queue, journal and sinks; no event is consumed.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exits with 0 if nothing failed, warnings or not; else with 78 for the configuration, 77 for
-credentials that are refused, 74 for the journal, 1 for the rest.
+credentials that are refused, 74 for the journal, 1 for the rest; the first failure decides.
+The steps, by the names --json has for them: configuration, secrets, credentials, cloud,
+event-mode, queue, clock, journal, and sink for each; each is ok, warn, fail, or skip if one
+before it left nothing to look at.
 
 Examples:
   sprited check
@@ -39,86 +46,44 @@ pub fn run(args: &Args) -> Exit {
     let path = &args.config.path;
     let mut report = Report::new(path);
     match Config::load(path) {
-        Err(faults) => report.push(refused(&faults)),
+        Err(faults) => report.push(file::refused(&faults)),
         Ok(loaded) => {
-            report.push(accepted(&loaded));
-            report.push(secrets(&loaded.config));
+            report.push(file::accepted(&loaded));
+            let secrets = file::secrets(&loaded.config);
+            let are_there = secrets.outcome == Outcome::Ok;
+            report.push(secrets);
+            if !args.offline {
+                online(&loaded, are_there).into_iter().for_each(|step| report.push(step));
+            }
         }
     }
     let text = if args.json { report.json() } else { report.table() };
     answer(text.as_bytes(), report.exit())
 }
 
-const CONFIGURATION: &str = "configuration";
-
-fn refused(faults: &Faults) -> Step {
-    let count = counted(faults.faults.len(), "fault");
-    Step {
-        problems: found(&faults.faults, &faults.warnings),
-        advice: None,
-        ..Step::fail(
-            CONFIGURATION,
-            Exit::Configuration,
-            format!("{}: {count}", faults.file.display()),
-            "",
-        )
-    }
-}
-
-fn accepted(Loaded { file, config, warnings }: &Loaded) -> Step {
-    let sinks = counted(config.sinks.len(), "sink");
-    let step = Step::ok(CONFIGURATION, format!("{}: {sinks}", file.display()));
-    let outcome = if warnings.is_empty() { Outcome::Ok } else { Outcome::Warn };
-    Step { outcome, problems: found(&[], warnings), ..step }
-}
-
-fn found(faults: &[Problem], warnings: &[Problem]) -> Vec<Found> {
-    let all = |outcome, problems: &[Problem]| -> Vec<Found> {
-        problems
-            .iter()
-            .map(|Problem { place, message }| Found {
-                outcome,
-                line: place.map(|place| place.line),
-                column: place.map(|place| place.column),
-                message: message.clone(),
-            })
-            .collect()
-    };
-    let mut found = all(Outcome::Fail, faults);
-    found.extend(all(Outcome::Warn, warnings));
-    found
-}
-
-/// Whether the secrets of `[credentials]` can be read from here.
-fn secrets(config: &Config) -> Step {
-    const STEP: &str = "secrets";
-    if config.credentials.is_none() {
-        let detail = "none in the file: environment, profile file and instance role are asked";
-        return Step::ok(STEP, detail);
-    }
-    let missing = config.check_secrets();
-    let named = |(key, error): &(&str, SecretError)| format!("[credentials] {key}: {error}");
-    let detail = missing.iter().map(named).collect::<Vec<_>>().join("; ");
-    if missing.is_empty() {
-        return Step::ok(STEP, "can be read");
-    }
-    // Only the service itself has systemd's credentials: their absence here says nothing.
-    if missing.iter().all(|(_, error)| matches!(error, SecretError::NoCredentials(_))) {
-        return Step::warn(
-            STEP,
-            detail,
-            "only the service itself can see systemd's credentials: look at \
-             `systemctl status sprited` after its start",
+/// All that needs more than the file. What does not answer holds up nothing beside it.
+fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> {
+    let app = AppId(config.vod.sub_app_id.unwrap_or(0));
+    let looks = async {
+        let (mut steps, journal, sinks) = tokio::join!(
+            cloud::look(config, secrets_are_there),
+            journal::look(&config.journal.path),
+            futures_util::future::join_all(config.sinks.iter().map(|sink| sinks::look(sink, app))),
         );
-    }
-    Step::fail(
-        STEP,
-        Exit::Configuration,
-        detail,
-        "put the secret there, let the service's user read it, or name another place",
-    )
+        steps.push(journal);
+        steps.extend(sinks);
+        steps
+    };
+    process::block_on(looks).unwrap_or_else(|error| {
+        vec![Step::fail(
+            "process",
+            Exit::Failure,
+            format!("{error:#}"),
+            "free some memory or tasks",
+        )]
+    })
 }
 
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
+/// What to do where a secret can be seen by the service alone.
+const UNSEEN_CREDENTIALS: &str = "only the service itself can see systemd's credentials: look at \
+                                  `systemctl status sprited` after its start";

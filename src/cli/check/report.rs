@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::Exit;
+use crate::cli::text::plain;
 
 /// How a step came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -16,6 +17,8 @@ pub enum Outcome {
     Warn,
     /// Not usable.
     Fail,
+    /// Not looked at, since something before it failed.
+    Skip,
 }
 
 /// One thing that was looked at.
@@ -23,6 +26,9 @@ pub enum Outcome {
 pub struct Step {
     /// What was looked at, in one word; stable, for programs.
     pub step: String,
+    /// Which one, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// How it came out.
     pub outcome: Outcome,
     /// What was found, in one line.
@@ -56,6 +62,7 @@ impl Step {
     pub fn ok(step: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             step: step.into(),
+            name: None,
             outcome: Outcome::Ok,
             detail: detail.into(),
             advice: None,
@@ -71,6 +78,23 @@ impl Step {
         advice: impl Into<String>,
     ) -> Self {
         Self { outcome: Outcome::Warn, advice: Some(advice.into()), ..Self::ok(step, detail) }
+    }
+
+    /// A step that was not taken.
+    pub fn skip(step: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Skip, ..Self::ok(step, detail) }
+    }
+
+    /// The same, of the one with this name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
+    }
+
+    /// The step with its name, for people.
+    fn title(&self) -> String {
+        let name = self.name.as_deref().map(|name| format!(" {name}"));
+        format!("{}{}", self.step, name.unwrap_or_default())
     }
 
     /// A step that failed; `exit` is how the command ends if it is the first.
@@ -130,23 +154,26 @@ impl Report {
     /// For people: a line for each step, what to do below it.
     #[must_use]
     pub fn table(&self) -> String {
-        let width = self.steps.iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
+        let width = self.steps.iter().map(|step| step.title().chars().count()).max().unwrap_or(0);
         let file = Path::new(&self.file).file_name().unwrap_or_default().to_string_lossy();
         let mut lines = Vec::new();
-        for Step { step, outcome, detail, advice, problems, .. } in &self.steps {
+        for step in &self.steps {
+            let Step { outcome, detail, advice, problems, .. } = step;
+            let (title, detail) = (step.title(), plain(detail));
             let word = match outcome {
                 Outcome::Ok => "ok",
                 Outcome::Warn => "warn",
                 Outcome::Fail => "fail",
+                Outcome::Skip => "skip",
             };
-            lines.push(format!("{word:4}  {step:width$}  {detail}"));
+            lines.push(format!("{word:4}  {title:width$}  {detail}"));
             let below = " ".repeat("fail".len() + 2 + width + 2);
             for Found { outcome, line, message, .. } in problems {
                 let line = line.map_or_else(String::new, |line| format!(":{line}"));
                 let kind = if *outcome == Outcome::Warn { "warning: " } else { "" };
-                lines.push(format!("{below}{file}{line}: {kind}{message}"));
+                lines.push(format!("{below}{file}{line}: {kind}{}", plain(message)));
             }
-            lines.extend(advice.iter().map(|advice| format!("{below}→ {advice}")));
+            lines.extend(advice.iter().map(|advice| format!("{below}→ {}", plain(advice))));
         }
         lines.push(String::new());
         lines.join("\n")
@@ -162,7 +189,9 @@ mod tests {
         report.push(Step::ok("configuration", "/etc/sprited/sprited.toml: 2 sinks"));
         report.push(Step::warn("event-mode", "events are pushed", "set the mode to PULL"));
         report.push(Step::fail("credentials", Exit::Credentials, "refused", "look at the key"));
+        report.push(Step::skip("queue", "see credentials"));
         report.push(Step::fail("journal", Exit::Journal, "read-only", "mount it anew"));
+        report.push(Step::ok("sink", "takes events").named("sprites"));
         report
     }
 
@@ -182,8 +211,10 @@ mod tests {
                              → set the mode to PULL
         fail  credentials    refused
                              → look at the key
+        skip  queue          see credentials
         fail  journal        read-only
                              → mount it anew
+        ok    sink sprites   takes events
         ");
     }
 
@@ -197,5 +228,10 @@ mod tests {
         assert_eq!(json["steps"][0]["outcome"], "ok");
         assert_eq!(json["steps"][1]["detail"], "events are pushed");
         assert_eq!(json["steps"][1]["advice"], "set the mode to PULL");
+        assert_eq!(json["steps"][3]["outcome"], "skip");
+        assert_eq!(
+            (&json["steps"][5]["step"], &json["steps"][5]["name"]),
+            (&"sink".into(), &"sprites".into())
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Events handed to a program, one run each.
 //!
 //! Owns how the program is started (no shell, a small environment, a process group of its own)
-//! and what its exit code means. It never outlives the call that started it.
+//! and what its exit code means. The program never outlives the call that started it; what it
+//! leaves running of its own will when it ends in time is its own affair.
 
 mod process;
 mod settings;

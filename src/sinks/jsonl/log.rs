@@ -4,7 +4,7 @@ use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::Gid;
 
@@ -61,6 +61,9 @@ pub(super) struct Log {
 /// A file may be moved away between opening and looking; not this often in a row.
 const ATTEMPTS: usize = 5;
 
+/// How long the lock of another writer is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+
 impl Log {
     /// Opens the file, or makes it, for this writer alone.
     pub(super) fn open(path: &Path, ownership: Ownership) -> Result<Self, LogError> {
@@ -79,11 +82,7 @@ impl Log {
             if !about.is_file() {
                 return Err(LogError::NotAFile(path.to_owned()));
             }
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(LogError::Locked(path.to_owned())),
-                Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
-            }
+            lock(&file, path)?;
             let log =
                 Self { path: path.to_owned(), file, identity: identity(&about), torn_at: None };
             if log.is_at_its_path()? {
@@ -119,28 +118,26 @@ impl Log {
     pub(super) fn append(&mut self, mut fill: impl FnMut(&mut Vec<u8>)) -> Result<Mark, LogError> {
         self.repair()?;
         let start = self.len()?;
-        let mut tail = Vec::new();
-        let mut write = || {
-            let mut lines = Vec::new();
-            loop {
-                lines.clear();
-                fill(&mut lines);
-                if lines.is_empty() {
-                    return self.file.sync_data();
-                }
-                (&self.file).write_all(&lines)?;
-                tail.extend_from_slice(&lines[lines.len().saturating_sub(Mark::TAIL)..]);
-                tail.drain(..tail.len().saturating_sub(Mark::TAIL));
+        let (mut lines, mut last) = (Vec::new(), Vec::new());
+        let written = loop {
+            fill(&mut lines);
+            if lines.is_empty() {
+                break self.file.sync_data();
             }
+            if let Err(error) = (&self.file).write_all(&lines) {
+                break Err(error);
+            }
+            std::mem::swap(&mut lines, &mut last);
+            lines.clear();
         };
-        if let Err(error) = write() {
+        if let Err(error) = written {
             self.torn_at = Some(start);
             if let Err(error) = self.repair() {
                 tracing::warn!(%error, "a failed write cannot be taken back yet");
             }
             return Err(failed("write to", &self.path)(error));
         }
-        Ok(Mark::new(self.identity.1, self.len()?, &tail))
+        Ok(Mark::new(self.identity.1, self.len()?, &last))
     }
 
     /// Takes back what a failed write left. Does nothing where none did.
@@ -204,6 +201,22 @@ fn whole_lines(file: &File, length: u64) -> io::Result<Option<u64>> {
     Ok(Some(0))
 }
 
+/// Locks the file, with a little patience: at a reload the sink that goes may still be at its
+/// last write, and a child that is just being started holds every lock for a moment.
+fn lock(file: &File, path: &Path) -> Result<(), LogError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_PATIENCE / 10);
+            }
+            Err(TryLockError::WouldBlock) => return Err(LogError::Locked(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+        }
+    }
+}
+
 fn create(path: &Path, ownership: Ownership) -> io::Result<File> {
     let file = File::options().read(true).append(true).create_new(true).mode(0o600).open(path)?;
     nix::unistd::fchown(&file, None, ownership.group)?;
@@ -247,6 +260,25 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "a,b\n1,2");
         assert!(matches!(Log::open(folder.path(), PLAIN), Err(LogError::Io { .. })));
         assert!(matches!(Log::open(Path::new("/dev/null"), PLAIN), Err(LogError::NotAFile(_))));
+    }
+
+    #[test]
+    fn what_could_not_be_taken_back_at_once_is_before_the_next_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut log = Log::open(&path, PLAIN).unwrap();
+        let mut put = |line: &str, torn_at| {
+            let mut line = Some(line);
+            log.torn_at = torn_at;
+            log.append(|lines| lines.extend(line.take().unwrap_or_default().bytes())).unwrap();
+            log.torn_at
+        };
+        put("{\"a\":1}\n", None);
+        fs::File::options().append(true).open(&path).unwrap().write_all(b"{\"half").unwrap();
+        assert_eq!(put("{\"b\":2}\n", Some(8)), None);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":2}\n");
+        put("{}\n", Some(10_000));
+        assert_eq!(fs::metadata(&path).unwrap().len(), 19, "nothing grows by a repair");
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod upkeep;
 
 use std::collections::HashSet;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,12 +19,13 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use chrono::Utc;
 use nix::unistd::{AccessFlags, Group, access};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use self::log::{Log, LogError, Ownership, failed};
 use self::recovery::{Mark, Reading};
 use self::rotation::{Names, sync_folder};
 pub use self::settings::{Compress, Mode, Settings};
+use self::upkeep::Upkeep;
 use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
 use crate::event::Key;
 
@@ -55,17 +55,17 @@ pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Json
             let group = group.with_context(|| format!("the group {name} does not exist"))?;
             anyhow::Ok(group.gid)
         });
+        let names = Names::new(&settings.path);
         let file = File {
+            upkeep: Arc::new(Upkeep::new(&sink, &names, &settings)),
             sink,
-            names: Names::new(&settings.path),
+            names,
             ownership: Ownership { mode: settings.mode.0, group: group.transpose()? },
             settings,
             reading,
             state: Mutex::default(),
-            upkeep_due: AtomicBool::new(true),
-            stop: AtomicBool::new(false),
         };
-        Ok(Jsonl { file: Arc::new(file), upkeep: Mutex::default() })
+        Ok(Jsonl { file: Arc::new(file) })
     })
     .await?
 }
@@ -74,8 +74,6 @@ pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Json
 #[derive(Debug)]
 pub struct Jsonl {
     file: Arc<File>,
-    /// The task that tends to rotated files, at most one.
-    upkeep: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// All that is done on the runtime's threads for blocking work.
@@ -88,8 +86,7 @@ struct File {
     reading: Reading,
     /// Locked by blocking work only.
     state: Mutex<State>,
-    upkeep_due: AtomicBool,
-    stop: AtomicBool,
+    upkeep: Arc<Upkeep>,
 }
 
 #[derive(Debug, Default)]
@@ -182,7 +179,7 @@ impl File {
         // Opened anew at the next use; its lock goes with it.
         *log = None;
         sync_folder(self.names.folder()).map_err(failed("sync the folder of", path))?;
-        self.upkeep_due.store(true, Ordering::Relaxed);
+        self.upkeep.ask();
         Ok(())
     }
 
@@ -236,14 +233,6 @@ impl File {
         access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
             .with_context(|| format!("may not make files in {}", folder.display()))
     }
-
-    fn tend(&self) {
-        let (compress, keep) = (self.settings.compress, self.settings.keep);
-        if let Err(error) = upkeep::tend(&self.names, compress, keep, &self.stop) {
-            let folder = self.names.folder().display();
-            tracing::warn!(sink = self.sink, %error, %folder, "cannot tend to rotated files");
-        }
-    }
 }
 
 impl Jsonl {
@@ -254,22 +243,11 @@ impl Jsonl {
         let file = Arc::clone(&self.file);
         Ok(spawn_blocking(move || work(&file)).await?)
     }
-
-    /// Starts the care for rotated files if there is any to do. While it is still at work on
-    /// an earlier rotation, the next delivery starts it again.
-    fn start_upkeep(&self) {
-        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
-        let busy = upkeep.as_ref().is_some_and(|task| !task.is_finished());
-        if !busy && self.file.upkeep_due.swap(false, Ordering::Relaxed) {
-            let file = Arc::clone(&self.file);
-            *upkeep = Some(spawn_blocking(move || file.tend()));
-        }
-    }
 }
 
 impl Drop for Jsonl {
     fn drop(&mut self) {
-        self.file.stop.store(true, Ordering::Relaxed);
+        self.file.upkeep.stop();
     }
 }
 
@@ -280,7 +258,7 @@ impl Sink for Jsonl {
         let written = self.on_file(move |file| file.append(&events)).await;
         match written.map(|written| written.map_err(|error| error.to_string())) {
             Ok(Ok(mark)) => {
-                self.start_upkeep();
+                self.file.upkeep.start();
                 batch.all(&Verdict::Delivered).with_mark(mark.to_string())
             }
             Ok(Err(error)) => batch.all(&Verdict::retry(error)),

@@ -5,45 +5,118 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flate2::{Compression, GzBuilder};
 use nix::unistd::Gid;
+use tokio::task::spawn_blocking;
 
 use super::rotation::{Names, gzip_names, sync_folder};
-use super::settings::Compress;
+use super::settings::{Compress, Settings};
 
-/// Compresses and deletes rotated files as the settings say, until all is done or `stop` is
-/// set. Interrupted at any point it leaves every line in at least one whole file, and the next
-/// run goes on.
-///
-/// # Errors
-/// When a file cannot be compressed or deleted; it stays as it is until the next run.
-pub(super) fn tend(
-    names: &Names,
+/// The care for the rotated files of one sink. Holds nothing of the file that is written to,
+/// so that its lock does not wait for a compression.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    sink: String,
+    names: Names,
     compress: Compress,
     keep: Option<usize>,
-    stop: &AtomicBool,
-) -> io::Result<()> {
-    for unfinished in names.unfinished()? {
-        fs::remove_file(unfinished)?;
-    }
-    // Before compressing: what goes need not be compressed first.
-    if let Some(keep) = keep {
-        let rotated = names.rotated()?;
-        // Counted by name without suffix: an interrupted run may have left one in both forms.
-        let mut stamps: Vec<_> = rotated.iter().map(|rotated| rotated.at).collect();
-        stamps.dedup();
-        let surplus = stamps.len().saturating_sub(keep);
-        for gone in rotated.iter().filter(|rotated| stamps[..surplus].contains(&rotated.at)) {
-            fs::remove_file(&gone.path)?;
+    work: Mutex<Work>,
+    stop: AtomicBool,
+}
+
+/// How far the work is: at most one run at a time, and none is missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Due,
+    Running,
+    RunningAndDue,
+    Idle,
+}
+
+impl Upkeep {
+    /// Due at once: an earlier process may have been interrupted.
+    pub(super) fn new(sink: &str, names: &Names, settings: &Settings) -> Self {
+        Self {
+            sink: sink.to_owned(),
+            names: names.clone(),
+            compress: settings.compress,
+            keep: settings.keep,
+            work: Mutex::new(Work::Due),
+            stop: AtomicBool::new(false),
         }
     }
-    if compress == Compress::Gzip {
-        for rotated in names.rotated()?.iter().filter(|rotated| !rotated.gzip) {
-            gzip(&rotated.path, names.folder(), stop)?;
+
+    /// There is a new rotated file.
+    pub(super) fn ask(&self) {
+        let mut work = self.work();
+        *work = match *work {
+            Work::Due | Work::Idle => Work::Due,
+            Work::Running | Work::RunningAndDue => Work::RunningAndDue,
+        };
+    }
+
+    /// Starts the work if it is due, beside the deliveries. One that is under way does what has
+    /// become due since as well.
+    pub(super) fn start(self: &Arc<Self>) {
+        let mut work = self.work();
+        if *work == Work::Due {
+            *work = Work::Running;
+            let upkeep = Arc::clone(self);
+            // Nothing to wait for: `work` tells when it is over, and `stop` ends it.
+            drop(spawn_blocking(move || upkeep.run()));
         }
     }
-    Ok(())
+
+    fn run(&self) {
+        loop {
+            if let Err(error) = self.tend() {
+                let (sink, folder) = (&self.sink, self.names.folder().display());
+                tracing::warn!(sink, %error, %folder, "cannot tend to rotated files");
+            }
+            let mut work = self.work();
+            if *work == Work::Running {
+                *work = Work::Idle;
+                return;
+            }
+            *work = Work::Running;
+        }
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the work soon, whatever is left of it.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Deletes and compresses rotated files as the settings say. Interrupted at any point it
+    /// leaves every line in at least one whole file, and the next run goes on.
+    fn tend(&self) -> io::Result<()> {
+        for unfinished in self.names.unfinished()? {
+            fs::remove_file(unfinished)?;
+        }
+        // Before compressing: what goes need not be compressed first.
+        if let Some(keep) = self.keep {
+            let rotated = self.names.rotated()?;
+            // Counted by time: an interrupted run may have left one in both forms.
+            let mut times: Vec<_> = rotated.iter().map(|rotated| rotated.at).collect();
+            times.dedup();
+            let surplus = times.len().saturating_sub(keep);
+            for gone in rotated.iter().filter(|rotated| times[..surplus].contains(&rotated.at)) {
+                fs::remove_file(&gone.path)?;
+            }
+        }
+        if self.compress == Compress::Gzip {
+            for rotated in self.names.rotated()?.iter().filter(|rotated| !rotated.gzip) {
+                gzip(&rotated.path, self.names.folder(), &self.stop)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Replaces a file by its compressed form. The new one gets its name only when it is whole and
@@ -97,6 +170,11 @@ fn compress(from: &Path, to: &Path, stop: &AtomicBool) -> io::Result<bool> {
 mod tests {
     use super::*;
 
+    fn upkeep(path: &Path, more: &str) -> Upkeep {
+        let settings = toml::from_str(&format!("path = {path:?}\n{more}")).unwrap();
+        Upkeep::new("a", &Names::new(path), &settings)
+    }
+
     fn text(path: &Path) -> String {
         let mut text = String::new();
         flate2::read::MultiGzDecoder::new(File::open(path).unwrap())
@@ -108,17 +186,18 @@ mod tests {
     #[test]
     fn an_interrupted_compression_is_done_again() {
         let folder = tempfile::tempdir().unwrap();
-        let names = Names::new(&folder.path().join("a.jsonl"));
+        let upkeep = upkeep(&folder.path().join("a.jsonl"), "compress = 'gzip'");
         let rotated = folder.path().join("a-20260102T030405.678Z.jsonl");
         let (whole, unfinished) = gzip_names(&rotated);
         fs::write(&rotated, "{}\n").unwrap();
-        let go = AtomicBool::new(false);
 
-        tend(&names, Compress::Gzip, None, &AtomicBool::new(true)).unwrap();
+        upkeep.stop();
+        upkeep.tend().unwrap();
         assert!(rotated.exists() && !whole.exists() && !unfinished.exists(), "stopped");
         fs::write(&unfinished, "half").unwrap();
         fs::write(&whole, "of an earlier run that ended before it deleted the plain file").unwrap();
-        tend(&names, Compress::Gzip, None, &go).unwrap();
+        upkeep.stop.store(false, Ordering::Relaxed);
+        upkeep.tend().unwrap();
         assert!(!rotated.exists() && !unfinished.exists());
         assert_eq!(text(&whole), "{}\n");
     }
@@ -126,16 +205,16 @@ mod tests {
     #[test]
     fn only_what_is_beyond_keep_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
-        let names = Names::new(&folder.path().join("a.jsonl"));
+        let path = folder.path().join("a.jsonl");
+        let names = Names::new(&path);
         for day in 1..=5 {
             let name = format!("a-2026010{day}T030405.678Z.jsonl");
             fs::write(folder.path().join(name), "{}\n").unwrap();
         }
         fs::write(folder.path().join("a-mine.jsonl"), "{}\n").unwrap();
-        let go = AtomicBool::new(false);
-        tend(&names, Compress::None, None, &go).unwrap();
+        upkeep(&path, "").tend().unwrap();
         assert_eq!(names.rotated().unwrap().len(), 5);
-        tend(&names, Compress::None, Some(2), &go).unwrap();
+        upkeep(&path, "keep = 2").tend().unwrap();
         let left = names.rotated().unwrap();
         assert_eq!(left.len(), 2);
         assert!(left[0].path.ends_with("a-20260104T030405.678Z.jsonl"));

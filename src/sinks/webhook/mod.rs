@@ -8,6 +8,7 @@ mod signature;
 mod status;
 
 use std::error::Error as _;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,12 +77,20 @@ fn client(settings: &Settings, context: &Context) -> anyhow::Result<Client> {
 }
 
 /// The sink `webhook`.
-#[derive(Debug)]
 pub struct Webhook {
     settings: Arc<Settings>,
     context: Context,
     client: Client,
     credentials: Mutex<Arc<Credentials>>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client would show the proxies of the environment, with their passwords.
+        let mut shown = f.debug_struct("Webhook");
+        shown.field("settings", &self.settings).field("context", &self.context);
+        shown.field("credentials", &self.credentials()).finish_non_exhaustive()
+    }
 }
 
 impl Webhook {

@@ -1,0 +1,203 @@
+//! What follows from the answers of the two calls. Each step draws its own conclusion from both,
+//! so that one refusal shows in one place.
+
+use tokio::time::timeout;
+
+use super::{CLOUD, CREDENTIALS, EVENT_MODE, LONGEST, QUEUE, Step};
+use crate::cli::Exit;
+use crate::cli::text::counted;
+use crate::event::AppId;
+use crate::vod::{Advice, Error, EventConfig, EventMode};
+
+/// Why a call brought nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Error(Error),
+    TooLate,
+}
+
+pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match timeout(LONGEST, call).await {
+        Ok(answer) => answer.map_err(Failure::Error),
+        Err(_) => Err(Failure::TooLate),
+    }
+}
+
+impl Failure {
+    fn advice(&self) -> Advice {
+        match self {
+            Self::Error(error) => error.advice(),
+            Self::TooLate => Advice::Transport,
+        }
+    }
+
+    /// The service knows the key and the application, and does not let this be done.
+    fn is_missing_permission(&self) -> bool {
+        let Self::Error(error) = self else { return false };
+        error.code().is_some_and(|code| {
+            code == "AuthFailure.UnauthorizedOperation"
+                || code == "UnauthorizedOperation"
+                || code.starts_with("UnauthorizedOperation.")
+        })
+    }
+
+    fn names_wrong_application(&self) -> bool {
+        matches!(self, Self::Error(error) if error.code() == Some("InvalidParameterValue.SubAppId"))
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Error(error) => error.hint(),
+            Self::TooLate => None,
+        }
+    }
+
+    /// What happened, without the hint, which stands on a line of its own.
+    fn detail(&self) -> String {
+        match self {
+            Self::Error(error) => {
+                let text = error.to_string();
+                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                text.strip_suffix(&hint).unwrap_or(&text).to_owned()
+            }
+            Self::TooLate => format!("no answer within {} s", LONGEST.as_secs()),
+        }
+    }
+}
+
+/// What the calls brought.
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub(super) mode: Result<EventConfig, Failure>,
+    pub(super) queue: Result<u64, Failure>,
+}
+
+impl Answers {
+    fn failures(&self) -> impl Iterator<Item = &Failure> {
+        self.mode.as_ref().err().into_iter().chain(self.queue.as_ref().err())
+    }
+
+    /// Whether the service took key and application in one call at least.
+    fn is_known(&self) -> bool {
+        self.failures().count() < 2 || self.failures().any(Failure::is_missing_permission)
+    }
+
+    pub(super) fn credentials(&self, source: String) -> Step {
+        match self.failures().find(|failure| failure.advice() == Advice::Credentials) {
+            Some(refused) => Step::fail(
+                CREDENTIALS,
+                Exit::Credentials,
+                format!("{source}: {}", refused.detail()),
+                refused.hint().unwrap_or("check secret_id, secret_key and token"),
+            ),
+            None if self.is_known() => Step::ok(CREDENTIALS, format!("{source}: accepted")),
+            None => Step::ok(CREDENTIALS, format!("{source}: found, not tried out")),
+        }
+    }
+
+    pub(super) fn cloud(&self, endpoint: &str, app: AppId) -> Step {
+        if self.is_known() {
+            return Step::ok(CLOUD, format!("{endpoint} answers for {}", application(app)));
+        }
+        let Some(failure) = self.failures().next() else {
+            return Step::ok(CLOUD, format!("{endpoint} answers"));
+        };
+        let fail = |exit, otherwise: &str| {
+            let detail = format!("{endpoint}: {}", failure.detail());
+            Step::fail(CLOUD, exit, detail, failure.hint().unwrap_or(otherwise))
+        };
+        match failure.advice() {
+            Advice::Credentials => Step::skip(CLOUD, format!("see {CREDENTIALS}")),
+            Advice::Throttled => Step::warn(
+                CLOUD,
+                format!("{endpoint}: {}", failure.detail()),
+                "others use up what the account may ask for; try again later",
+            ),
+            _ if failure.names_wrong_application() => {
+                fail(Exit::Configuration, "check [vod] sub_app_id")
+            }
+            Advice::Clock => fail(Exit::Failure, "set this machine's clock, by NTP for instance"),
+            Advice::Refused | Advice::InvalidParameters => {
+                fail(Exit::Failure, "check [vod] endpoint and sub_app_id")
+            }
+            Advice::Service => fail(Exit::Failure, "a fault of the service: try again later"),
+            Advice::Transport => fail(
+                Exit::Failure,
+                "check [vod] endpoint, this machine's way to it, and HTTPS_PROXY where one is \
+                 needed",
+            ),
+            Advice::Answer => fail(
+                Exit::Failure,
+                "check [vod] endpoint: something else answers there, a proxy perhaps",
+            ),
+        }
+    }
+
+    pub(super) fn event_mode(&self, app: AppId) -> Step {
+        let config = match &self.mode {
+            Ok(config) => config,
+            Err(failure) => {
+                return self.unanswered(
+                    EVENT_MODE,
+                    failure,
+                    "it cannot be told whether \
+                 events can be pulled; see in the console that the application's callback \
+                 settings say reliable callback",
+                );
+            }
+        };
+        let wrong = |found: &str| {
+            let app = if app == AppId(0) { String::new() } else { format!(" --SubAppId {app}") };
+            Step::warn(
+                EVENT_MODE,
+                format!("{found}: nothing waits to be pulled"),
+                format!(
+                    "choose reliable callback in the console, in the application's callback \
+                     settings; or by the API: tccli vod ModifyEventConfig{app} --Mode PULL"
+                ),
+            )
+        };
+        match &config.mode {
+            EventMode::Pull => Step::ok(EVENT_MODE, "PULL: events wait until they are confirmed"),
+            EventMode::Push => wrong("PUSH: events are posted to a URL"),
+            EventMode::Other(mode) if mode.is_empty() => wrong("no mode is set"),
+            EventMode::Other(mode) => wrong(mode),
+        }
+    }
+
+    pub(super) fn queue(&self) -> Step {
+        match &self.queue {
+            Ok(count) => {
+                let detail = format!(
+                    "{} waiting; the count may be three minutes old",
+                    counted(*count, "event")
+                );
+                Step::ok(QUEUE, detail)
+            }
+            Err(failure) => self.unanswered(
+                QUEUE,
+                failure,
+                "nothing depends on this number; the international site may not have it",
+            ),
+        }
+    }
+
+    fn unanswered(&self, step: &str, failure: &Failure, otherwise: &str) -> Step {
+        if !self.is_known() {
+            let culprit = if failure.advice() == Advice::Credentials { CREDENTIALS } else { CLOUD };
+            return Step::skip(step, format!("see {culprit}"));
+        }
+        let advice = match failure.hint() {
+            Some(hint) if failure.is_missing_permission() => format!("{hint}; {otherwise}"),
+            _ => otherwise.to_owned(),
+        };
+        Step::warn(step, failure.detail(), advice)
+    }
+}
+
+fn application(app: AppId) -> String {
+    match app {
+        AppId(0) => "the primary application".to_owned(),
+        app => format!("application {app}"),
+    }
+}

@@ -1,0 +1,130 @@
+//! What the cloud says: whether it takes the credentials, whether events wait to be pulled, and
+//! what time it is there.
+//!
+//! Two calls, of which neither hands out an event; [`answers`] tells what follows from them.
+
+mod answers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::time::timeout;
+
+use self::answers::{Answers, in_time};
+use super::Step;
+use crate::cli::Exit;
+use crate::config::Config;
+use crate::vod::Client;
+use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
+
+/// The longest that the search for credentials may take, and each call with its repeats.
+const LONGEST: Duration = Duration::from_secs(20);
+/// A clock that is further off is worth a look; the service takes 300 s.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
+
+const CREDENTIALS: &str = "credentials";
+const CLOUD: &str = "cloud";
+const EVENT_MODE: &str = "event-mode";
+const QUEUE: &str = "queue";
+const CLOCK: &str = "clock";
+
+/// Takes all the steps; without secrets that can be read there is nothing to sign with.
+pub(super) async fn look(config: &Config, secrets_are_there: bool) -> Vec<Step> {
+    if !secrets_are_there {
+        return skipped(&[CREDENTIALS, CLOUD, EVENT_MODE, QUEUE, CLOCK], "secrets");
+    }
+    let (provider, credentials) = match resolve(config).await {
+        Ok(resolved) => resolved,
+        Err(problem) => {
+            let mut steps = vec![unresolved(config, &problem)];
+            steps.extend(skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], CREDENTIALS));
+            return steps;
+        }
+    };
+    let source = source(provider.as_ref(), &credentials);
+    let client = match Client::new(&config.vod, provider) {
+        Ok(client) => client,
+        Err(problem) => {
+            let advice = "look at [vod], and at the machine's certificates";
+            let failed = Step::fail(CLOUD, Exit::Configuration, problem, advice);
+            let mut steps = vec![Step::ok(CREDENTIALS, source), failed];
+            steps.extend(skipped(&[EVENT_MODE, QUEUE, CLOCK], CLOUD));
+            return steps;
+        }
+    };
+    let (mode, queue) =
+        tokio::join!(in_time(client.event_config()), in_time(client.events_state()));
+    let answers = Answers { mode, queue };
+    vec![
+        answers.credentials(source),
+        answers.cloud(&config.vod.endpoint, client.app()),
+        answers.event_mode(client.app()),
+        answers.queue(),
+        clock(client.clock_difference()),
+    ]
+}
+
+fn skipped(steps: &[&str], because_of: &str) -> Vec<Step> {
+    steps.iter().map(|step| Step::skip(*step, format!("see {because_of}"))).collect()
+}
+
+async fn resolve(config: &Config) -> Result<(Arc<dyn Provider>, Credentials), ProviderError> {
+    let provider = credentials::provider(config.credentials.as_ref())?;
+    let credentials = timeout(LONGEST, provider.credentials()).await.unwrap_or_else(|_| {
+        Err(ProviderError::Broken(format!("no answer within {} s", LONGEST.as_secs())))
+    })?;
+    Ok((provider, credentials))
+}
+
+fn unresolved(config: &Config, problem: &ProviderError) -> Step {
+    let (exit, advice) = if config.credentials.is_some() {
+        (Exit::Configuration, "correct [credentials], or what it refers to")
+    } else {
+        (Exit::Credentials, "put a key into [credentials], or into one of these places")
+    };
+    Step::fail(CREDENTIALS, exit, problem.to_string(), advice)
+}
+
+/// Where they come from and which they are: an id is no secret, but need not stand whole in a
+/// report that is passed on.
+fn source(provider: &dyn Provider, credentials: &Credentials) -> String {
+    let id: String = credentials.secret_id().chars().take(8).collect();
+    let expiry = credentials.expires().map(|time| format!(", good until {time:.0}"));
+    format!("{id}… from {}{}", provider.describe(), expiry.unwrap_or_default())
+}
+
+fn clock(difference: Option<TimeDelta>) -> Step {
+    let Some(difference) = difference else {
+        return Step::skip(CLOCK, "no answer told the time");
+    };
+    if difference.abs() <= CLOCK_TOLERANCE {
+        let tolerance = CLOCK_TOLERANCE.num_seconds();
+        return Step::ok(CLOCK, format!("within {tolerance} s of the service's"));
+    }
+    let seconds = difference.num_seconds();
+    let which = if seconds > 0 { "behind" } else { "ahead of" };
+    Step::warn(
+        CLOCK,
+        format!("this machine's clock is {} s {which} the service's", seconds.unsigned_abs()),
+        "set it, by NTP for instance; requests that are 300 s off are refused, and then signed \
+         with the service's time",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::check::Outcome;
+
+    #[test]
+    fn a_clock_is_judged_by_how_far_it_is_off() {
+        let judged = |seconds| clock(Some(TimeDelta::seconds(seconds)));
+        assert_eq!(clock(None).outcome, Outcome::Skip);
+        assert_eq!(judged(-5).outcome, Outcome::Ok);
+        let behind = judged(6);
+        assert_eq!(behind.outcome, Outcome::Warn);
+        assert!(behind.detail.contains("6 s behind"), "{}", behind.detail);
+        assert!(judged(-301).detail.contains("301 s ahead of"), "{}", judged(-301).detail);
+    }
+}

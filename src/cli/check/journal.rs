@@ -1,0 +1,131 @@
+//! Whether the journal can be used. Looks only: makes none, and takes no lock that would keep a
+//! daemon out which starts at this moment.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::stat::{major, minor};
+use nix::unistd::{AccessFlags, access};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::Step;
+use crate::cli::Exit;
+use crate::cli::text::counted;
+use crate::journal::Reader;
+
+/// The longest that the disk may take; SQLite waits up to 5 s for another's transaction.
+const LONGEST: Duration = Duration::from_secs(15);
+
+const STEP: &str = "journal";
+
+/// Takes the step for the journal at `path`.
+pub(super) async fn look(path: &Path) -> Step {
+    let owned = path.to_owned();
+    match timeout(LONGEST, spawn_blocking(move || look_blocking(&owned))).await {
+        Ok(Ok(step)) => step,
+        Ok(Err(_)) => failed(path, "the look at it was broken off", "try again"),
+        Err(_) => failed(
+            path,
+            format_args!("no answer from its disk within {} s", LONGEST.as_secs()),
+            "look at the disk, or whether the file system is mounted over a network that is away",
+        ),
+    }
+}
+
+fn failed(path: &Path, what: impl std::fmt::Display, advice: &str) -> Step {
+    Step::fail(STEP, Exit::Journal, format!("{}: {what}", path.display()), advice)
+}
+
+fn look_blocking(path: &Path) -> Step {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => missing(path),
+        Err(error) => failed(path, error, "name another by journal.path, or make way to this one"),
+        Ok(about) if about.is_file() && about.len() == 0 => missing(path),
+        Ok(_) => existing(path),
+    }
+}
+
+/// Whether one could be made.
+fn missing(path: &Path) -> Step {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    match access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) => {
+            Step::ok(STEP, format!("{} is not there yet; the first start makes it", path.display()))
+        }
+        Err(error) => {
+            let error = io::Error::from(error);
+            failed(
+                path,
+                format_args!("cannot be made in its folder: {error}"),
+                "make the folder, and let the service's user write there; systemd makes \
+                 /var/lib/sprited when it starts the service",
+            )
+        }
+    }
+}
+
+fn existing(path: &Path) -> Step {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    // The folder, too: the write-ahead log stands there.
+    for place in [path, folder] {
+        if let Err(error) = access(place, AccessFlags::R_OK | AccessFlags::W_OK) {
+            let error = io::Error::from(error);
+            return failed(
+                place,
+                format_args!("cannot be written: {error}"),
+                "check as root or as the service's user; mount the file system for writing",
+            );
+        }
+    }
+    let sums = match Reader::open(path) {
+        Ok(reader) => reader.sums(),
+        Err(error) => {
+            let text = error.to_string();
+            let (detail, advice) = text.split_once("; ").unwrap_or((&text, "look at the file"));
+            return Step::fail(STEP, Exit::Journal, detail, advice);
+        }
+    };
+    match sums {
+        Ok(sums) => {
+            let pending = if sums.pending == 1 { "delivery" } else { "deliveries" };
+            let mut detail = format!(
+                "{}: {} received, {} {pending} pending",
+                path.display(),
+                counted(sums.received, "event"),
+                sums.pending
+            );
+            if is_in_use(path) {
+                detail.push_str("; in use by a running sprited");
+            }
+            Step::ok(STEP, detail)
+        }
+        Err(error) => failed(
+            path,
+            error,
+            "restore it from a backup, or move it away together with its -wal file to start anew",
+        ),
+    }
+}
+
+/// Whether somebody holds its lock file, as far as the kernel tells.
+fn is_in_use(journal: &Path) -> bool {
+    let mut lock = journal.as_os_str().to_owned();
+    lock.push(".lock");
+    match (fs::metadata(lock), fs::read_to_string("/proc/locks")) {
+        (Ok(lock), Ok(locks)) => locks.lines().any(|line| locks_whole(line, &lock)),
+        _ => false,
+    }
+}
+
+/// Whether a line of `/proc/locks` is about a lock of this file by flock(2):
+/// `1: FLOCK  ADVISORY  WRITE 1234 fd:00:5678 0 EOF`.
+fn locks_whole(line: &str, file: &Metadata) -> bool {
+    let device = file.dev();
+    let id = format!("{:02x}:{:02x}:{}", major(device), minor(device), file.ino());
+    let words: Vec<&str> = line.split_whitespace().collect();
+    words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&id.as_str())
+}

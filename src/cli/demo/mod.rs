@@ -1,0 +1,149 @@
+//! `sprited demo`: cloud and daemon in one process.
+
+mod story;
+mod sums;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::process::{self, Signals};
+use super::{Exit, complain};
+use crate::config::Config;
+use crate::daemon::{Control, Daemon};
+use crate::emulator::{self, Emulator, Order};
+use crate::telemetry;
+use crate::vod::credentials;
+use story::Story;
+use sums::Sums;
+
+/// Between two sprite tasks.
+const EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at how far the events have come.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long the last events may take at the end.
+const LAST: Duration = Duration::from_secs(10);
+
+/// Show it at work: a local stand-in of the cloud makes events, a sink gets them.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Needs no account, no configuration and no network. Everything it writes is in a
+temporary folder that is gone when it ends.
+
+Examples:
+  sprited demo
+  sprited demo --events 3                 end by itself after three events"
+)]
+pub struct Args {
+    /// End after this many events; otherwise it goes on until Ctrl-C.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    events: Option<u32>,
+}
+
+/// Does it.
+#[must_use]
+pub fn run(args: &Args) -> Exit {
+    match process::block_on(demonstrate(args)).flatten() {
+        Ok(sums) if sums.add_up() => Exit::Success,
+        Ok(_) => Exit::Failure,
+        Err(error) if is_broken_pipe(&error) => Exit::Success,
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            Exit::Failure
+        }
+    }
+}
+
+async fn demonstrate(args: &Args) -> anyhow::Result<Sums> {
+    let signals = Signals::new().context("cannot take over the signals")?;
+    // Ends making events; the daemon goes on until they have arrived.
+    let ending = Control::default();
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let emulator = Emulator::bind(emulator::Settings::default(), any_port).await?;
+    let config = configuration(&emulator.url(), folder.path())?;
+    telemetry::start(&config.log)?;
+    let provider = credentials::provider(config.credentials.as_ref())?;
+    let daemon = Daemon::open(config, provider).await?;
+
+    let mut story = Story::new(emulator.control(), folder.path());
+    story.begin(&emulator.url())?;
+    let (control, stop_emulator) = (Control::default(), CancellationToken::new());
+    let cloud = emulator.run(stop_emulator.clone());
+    let work = async {
+        let run = daemon.run(control.clone(), false);
+        let tell = async {
+            let told = tell(&mut story, args.events, &ending.stop).await;
+            control.stop.cancel();
+            told
+        };
+        let (ended, told) = tokio::join!(run, tell);
+        stop_emulator.cancel();
+        told.and(ended.context("the daemon failed"))
+    };
+    tokio::select! {
+        ((), ended) = async { tokio::join!(cloud, work) } => drop(ended?),
+        never = signals.obey(ending.clone()) => match never {},
+    }
+    let sums = story.sums()?;
+    story.end(&sums)?;
+    Ok(sums)
+}
+
+/// Has events made and tells what becomes of them, until `max` of them have arrived, or those
+/// made when `stop` came.
+async fn tell(story: &mut Story, max: Option<u32>, stop: &CancellationToken) -> anyhow::Result<()> {
+    let (mut make, mut look) = (interval(EVERY), interval(LOOK));
+    make.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !stop.is_cancelled() && max.is_none_or(|max| story.told() < max) {
+        let makes = max.is_none_or(|max| story.made() < max);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = make.tick(), if makes => story.make(&Order { fail_every: 5, ..Order::default() })?,
+            _ = look.tick() => story.go_on()?,
+        }
+    }
+    let last = async {
+        while story.told() < story.made() {
+            look.tick().await;
+            story.go_on()?;
+        }
+        Ok(())
+    };
+    // Those that have not arrived by then show in the sums.
+    tokio::time::timeout(LAST, last).await.unwrap_or(Ok(()))
+}
+
+fn configuration(url: &str, folder: &Path) -> anyhow::Result<Config> {
+    let text = format!(
+        r#"
+        credentials = {{ secret_id = "AKIDEMULATOR", secret_key = "emulator-secret-key" }}
+        vod = {{ endpoint = "{url}", sub_app_id = 1500012345 }}
+        http = {{ listen = "off" }}
+        log = {{ level = "warn", format = "pretty" }}
+        journal = {{ path = {journal:?} }}
+        [[sinks]]
+        name = "sprites"
+        type = "jsonl"
+        path = {sprites:?}
+        "#,
+        journal = folder.join(story::JOURNAL),
+        sprites = folder.join(story::SPRITES),
+    );
+    let loaded = Config::parse(&text, Path::new("demo"))
+        .map_err(|faults| anyhow::anyhow!("the demo's own configuration: {faults}"))?;
+    let mut config = loaded.config;
+    // A proxy in the environment is for the real cloud, not for this machine.
+    config.vod.no_proxy = true;
+    Ok(config)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

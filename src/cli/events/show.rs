@@ -1,0 +1,183 @@
+//! `sprited events show`: all that is known of one event.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{Stop, Summary, moment, open};
+use crate::cli::text::{counted, plain, plain_json, pretty_json};
+use crate::cli::{ConfigArg, Exit, complain};
+use crate::event::{ImageSprite, Key, SpriteStatus};
+use crate::journal::{Found, Reader, SinkState, State};
+
+/// Show one event as it was received, and what became of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  sprited events show 3f9a2c")]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Its key, or the beginning of it.
+    #[arg(value_parser = parse_prefix)]
+    key: String,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+    let reader = open(&args.config)?;
+    let keys = reader.keys(&args.key)?;
+    let found = match keys[..] {
+        [key] => reader.find(key)?,
+        [] => None,
+        [..] => return refuse(&reader, &args.key, &keys),
+    };
+    let Some(found) = found else {
+        complain(format_args!("the journal holds no event whose key begins with {}", args.key));
+        return Ok(Exit::Failure);
+    };
+    let sinks = reader.sinks_of(found.id)?;
+    let text = if args.json { json(&found, &sinks)? } else { text(&found, &sinks) };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(Exit::Success)
+}
+
+fn parse_prefix(text: &str) -> Result<String, &'static str> {
+    if (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("an event's key is 32 hex digits; the first few will do")
+}
+
+/// Names the events that are meant.
+fn refuse(reader: &Reader, prefix: &str, keys: &[Key]) -> Result<Exit, Stop> {
+    let mut lines = format!("the key of more than one event begins with {prefix}:");
+    for key in keys {
+        if let Some(Found { event, state, .. }) = reader.find(*key)? {
+            let (time, kind) = (moment(event.first_pulled), plain(&event.event_type));
+            write!(lines, "\n  {key}  {time}  {kind}  {}", state.as_str())
+                .expect("a string takes all that is written");
+        }
+    }
+    if keys.len() == Reader::MAX_KEYS {
+        lines.push_str("\n  … and perhaps others");
+    }
+    complain(lines);
+    Ok(Exit::Failure)
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    summary: Summary<'a>,
+    /// Whether bytes that were not UTF-8 were replaced.
+    replaced: bool,
+    sprites: &'a [ImageSprite],
+    /// As received; null where it was pruned for space.
+    event: Option<&'a RawValue>,
+}
+
+fn json(found: &Found, sinks: &[SinkState]) -> io::Result<String> {
+    let event = &found.event;
+    let body = (!found.is_pruned)
+        .then(|| RawValue::from_string(event.body.clone()).or_else(|_| to_raw_value(&event.body)))
+        .transpose()?;
+    let whole = Whole {
+        summary: Summary::of(found, sinks),
+        replaced: event.replaced,
+        sprites: &event.sprites,
+        event: body.as_deref(),
+    };
+    // The pretty form of serde_json would leave the body on one line.
+    let text = pretty_json(&serde_json::to_string(&whole)?);
+    Ok(format!("{}\n", plain_json(&text)))
+}
+
+fn text(found: &Found, sinks: &[SinkState]) -> String {
+    let Found { event, state, confirmed, is_pruned, .. } = found;
+    let or_dash = |id: &Option<String>| id.as_deref().map_or_else(|| "-".to_owned(), plain);
+    let mut lines = vec![
+        format!("key           {}", event.key),
+        format!("type          {}", plain(&event.event_type)),
+        format!("state         {}", state.as_str()),
+        format!("application   {}", event.app),
+        format!("file          {}", or_dash(&event.file_id)),
+        format!("task          {}", or_dash(&event.task_id)),
+        format!("first pulled  {}", exact(event.first_pulled)),
+        format!("confirmed     {}", confirmed.map_or_else(|| "not yet".to_owned(), exact)),
+    ];
+    if event.replaced {
+        lines.push("note          bytes that were not UTF-8 were replaced".to_owned());
+    }
+    if !sinks.is_empty() {
+        lines.push("\nsinks".to_owned());
+        lines.extend(sinks.iter().flat_map(of_sink));
+    }
+    if !event.sprites.is_empty() {
+        lines.push("\nsprites".to_owned());
+        lines.extend(event.sprites.iter().flat_map(of_sprite));
+    }
+    lines.push("\nevent".to_owned());
+    lines.push(if *is_pruned {
+        "  pruned for space; its key stays as long as a repeat may come".to_owned()
+    } else {
+        plain_json(&pretty_json(&event.body))
+    });
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn exact(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn of_sink(sink: &SinkState) -> Vec<String> {
+    let mut first = format!("  {}: {}", sink.sink, sink.state.as_str());
+    if sink.attempts > 0 {
+        first.push_str(&format!(" after {}", counted(sink.attempts.into(), "attempt")));
+    } else if sink.state == State::Pending {
+        first.push_str(", not tried");
+    }
+    if let Some(due) = sink.due {
+        first.push_str(&format!(", due {}", moment(due)));
+    }
+    let failure = |word, at: Option<DateTime<Utc>>, error: &Option<String>| {
+        let (at, error) = (moment(at?), plain(error.as_deref()?));
+        Some(format!("    {word} failure {at}: {error}"))
+    };
+    let mut lines = vec![first];
+    lines.extend(failure("first", sink.first_failed, &sink.first_error));
+    if sink.attempts > 1 {
+        lines.extend(failure("last", sink.last_failed, &sink.last_error));
+    }
+    lines
+}
+
+fn of_sprite(sprite: &ImageSprite) -> Vec<String> {
+    let mut said = vec![match sprite.status {
+        SpriteStatus::Success => "done".to_owned(),
+        SpriteStatus::Fail => "failed".to_owned(),
+        SpriteStatus::Processing => "not finished".to_owned(),
+    }];
+    said.extend(sprite.definition.map(|definition| format!("definition {definition}")));
+    said.extend(sprite.tile_count.map(|count| match (sprite.tile_width, sprite.tile_height) {
+        (Some(width), Some(height)) => format!("{count} tiles of {width}×{height}"),
+        _ => format!("{count} tiles"),
+    }));
+    if !sprite.sheets.is_empty() {
+        said.push(counted(sprite.sheets.len() as u64, "sheet"));
+    }
+    let mut lines = vec![format!("  {}", said.join(", "))];
+    if let Some(error) = &sprite.error {
+        lines.push(format!("    {}: {}", plain(&error.code), plain(&error.message)));
+    }
+    lines.extend(sprite.sheets.iter().map(|url| format!("    sheet {}", plain(url))));
+    lines.extend(sprite.vtt_url.iter().map(|url| format!("    index {}", plain(url))));
+    lines
+}

@@ -1,0 +1,340 @@
+//! `sprited check` over the real binary against the emulator.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use chrono::TimeDelta;
+use serde_json::Value;
+use sprited::emulator::{Action, EventConfig, Fault, Kind, Mode, Settings};
+use sprited::journal::{self, Journal};
+use tempfile::TempDir;
+
+use crate::cli::{Ended, ended, sprited};
+use crate::emulator::{Server, settings};
+use crate::support::data;
+
+const ID: &str = "AKIDEMULATOR";
+const KEY: &str = "emulator-secret-key";
+
+/// The emulator with an event that waits, and a configuration for it.
+struct Bench {
+    server: Server,
+    folder: TempDir,
+    endpoint: String,
+    key: String,
+    app: u64,
+    journal: PathBuf,
+    lines: PathBuf,
+    more: String,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
+        let server = Server::start(settings).await;
+        server.control.add(&data("create_image_sprite_complete.success.json")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            endpoint: server.url.clone(),
+            key: KEY.to_owned(),
+            app: 1_500_012_345,
+            journal: folder.path().join("journal.db"),
+            lines: folder.path().join("sprites.jsonl"),
+            more: String::new(),
+            server,
+            folder,
+        }
+    }
+
+    /// Asks, and sees to it that no event was handed out and no secret told.
+    fn check(&self, arguments: &[&str]) -> Ended {
+        let Self { folder, endpoint, key, app, journal, lines, more, .. } = self;
+        let text = |path: &Path| toml::Value::from(path.to_str().unwrap());
+        let config = format!(
+            "[credentials]\nsecret_id = {ID:?}\nsecret_key = {key:?}\n\
+             [vod]\nendpoint = {endpoint:?}\nsub_app_id = {app}\n[journal]\npath = {}\n\
+             [[sinks]]\nname = \"sprites\"\ntype = \"jsonl\"\npath = {}\n{more}",
+            text(journal),
+            text(lines)
+        );
+        let path = folder.path().join("sprited.toml");
+        fs::write(&path, config).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut command = sprited();
+        command.args(["check", "--config"]).arg(&path).args(arguments);
+        for proxy in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            command.env_remove(proxy);
+        }
+        let checked = ended(&mut command);
+        let said = format!("{}{}", checked.out, checked.err);
+        assert!(!said.contains(ID) && !said.contains(key), "{said}");
+        let totals = self.server.control.totals();
+        assert!(!totals.calls.contains_key("PullEvents"), "{totals:?}");
+        assert_eq!((totals.handed_out, totals.waiting), (0, 1));
+        checked
+    }
+
+    fn json(&self) -> (i32, Vec<Value>) {
+        let Ended { code, out, .. } = self.check(&["--json"]);
+        let report: Value = serde_json::from_str(&out).expect(&out);
+        assert_eq!((&report["exit"], &report["ok"]), (&code.into(), &(code == 0).into()));
+        (code, report["steps"].as_array().unwrap().clone())
+    }
+
+    /// How it ends, each step's outcome, and what those say that are not ok.
+    fn outcomes(&self) -> (i32, String, String) {
+        let (code, steps) = self.json();
+        let word = |step: &Value, key: &str| step[key].as_str().unwrap_or_default().to_owned();
+        let outcomes: Vec<_> =
+            steps.iter().map(|s| format!("{} {}", word(s, "step"), word(s, "outcome"))).collect();
+        let said: Vec<_> = steps
+            .iter()
+            .filter(|step| step["outcome"] != "ok")
+            .map(|s| format!("{}: {} → {}", word(s, "step"), word(s, "detail"), word(s, "advice")))
+            .collect();
+        (code, outcomes.join(", "), said.join("\n"))
+    }
+}
+
+const ALL_OK: &str = "configuration ok, secrets ok, credentials ok, cloud ok, event-mode ok, \
+                      queue ok, clock ok, journal ok, sink ok";
+
+/// All is well but the steps in `changes`.
+fn all_but(changes: &[&str]) -> String {
+    let changed = |step: &str| {
+        let name = step.split(' ').next().unwrap();
+        changes.iter().find(|change| change.split(' ').next() == Some(name)).copied()
+    };
+    ALL_OK.split(", ").map(|step| changed(step).unwrap_or(step)).collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_set_up_is_called_good_and_left_as_it_was() {
+    let bench = Bench::new().await;
+    let (code, steps) = bench.json();
+    assert_eq!(code, 0, "{steps:#?}");
+    let said = |step: &str| {
+        let found = steps.iter().find(|found| found["step"] == step);
+        found.unwrap_or_else(|| panic!("{step}: {steps:#?}"))["detail"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(bench.outcomes(), (0, ALL_OK.to_owned(), String::new()));
+    assert_eq!(said("credentials"), "AKIDEMUL… from the configuration's [credentials]: accepted");
+    assert_eq!(said("cloud"), format!("{} answers for application 1500012345", bench.endpoint));
+    assert!(said("event-mode").starts_with("PULL"), "{}", said("event-mode"));
+    assert!(said("queue").starts_with("1 event waiting;"), "{}", said("queue"));
+    assert!(said("journal").contains("journal.db is not there yet"), "{}", said("journal"));
+    assert_eq!(steps.last().unwrap()["name"], "sprites");
+
+    let Ended { code, out, err } = bench.check(&[]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out.lines().count(), 9, "{out}");
+    assert!(out.lines().all(|line| line.starts_with("ok    ")), "{out}");
+    assert!(out.contains("\nok    sink sprites   jsonl: would take events\n"), "{out}");
+    assert!(!bench.journal.exists() && !bench.lines.exists());
+    let asked = bench.server.control.totals();
+    assert_eq!(asked.calls_of(Action::DescribeEventConfig, "ok"), 3);
+    assert_eq!(asked.calls_of(Action::DescribeEventsState, "ok"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_runs_is_no_fault() {
+    let bench = Bench::new().await;
+    let settings =
+        journal::Settings { path: bench.journal.clone(), ..journal::Settings::default() };
+    let (journal, closing) = Journal::open(&settings).unwrap();
+    fs::write(&bench.lines, "{}\n").unwrap();
+    let lines = File::options().append(true).open(&bench.lines).unwrap();
+    lines.lock().unwrap();
+    let (code, steps) = bench.json();
+    assert_eq!(code, 0, "{steps:#?}");
+    let detail = steps[7]["detail"].as_str().unwrap();
+    assert!(detail.contains("0 events received, 0 deliveries pending; in use by"), "{detail}");
+    // It is none of a daemon that the check left.
+    drop(journal);
+    closing.wait().await;
+    let (_, steps) = bench.json();
+    assert!(!steps[7]["detail"].as_str().unwrap().contains("in use"), "{steps:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_is_refused_with_what_to_do() {
+    let mut bench = Bench::new().await;
+    bench.key = "not-the-secret-key".to_owned();
+    let (code, outcomes, said) = bench.outcomes();
+    let skipped = ["credentials fail", "cloud skip", "event-mode skip", "queue skip"];
+    assert_eq!((code, outcomes), (77, all_but(&skipped)));
+    assert!(
+        said.contains("AuthFailure.SignatureFailure: ") && said.contains("RequestId "),
+        "{said}"
+    );
+    assert!(said.contains("→ check that secret_key belongs to secret_id\n"), "{said}");
+    assert!(said.contains("queue: see credentials"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_application_is_a_fault_of_the_configuration() {
+    let mut bench = Bench::new().await;
+    bench.app = 1_500_099_999;
+    let (code, outcomes, said) = bench.outcomes();
+    let failed = ["cloud fail", "event-mode skip", "queue skip"];
+    assert_eq!((code, outcomes), (78, all_but(&failed)));
+    assert!(
+        said.contains("InvalidParameterValue.SubAppId") && said.contains("sub_app_id"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_pushed_are_a_warning() {
+    let event_config = EventConfig { mode: Mode::Push, ..EventConfig::default() };
+    let bench = Bench::with(Settings { event_config, ..settings() }).await;
+    let (code, outcomes, said) = bench.outcomes();
+    assert_eq!((code, outcomes), (0, all_but(&["event-mode warn"])));
+    assert!(said.contains("PUSH: ") && said.contains("reliable callback in the console"), "{said}");
+    assert!(said.contains("ModifyEventConfig --SubAppId 1500012345 --Mode PULL"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_does_not_answer_holds_up_nothing_else() {
+    let mut bench = Bench::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    bench.endpoint = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let (code, outcomes, said) = bench.outcomes();
+    let failed = ["cloud fail", "event-mode skip", "queue skip", "clock skip"];
+    assert_eq!((code, outcomes), (1, all_but(&failed)));
+    assert!(said.contains(&bench.endpoint) && said.contains("way to it"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_service_does_not_let_be_asked_is_a_warning() {
+    let bench = Bench::new().await;
+    let refuse = |action, code: &str| {
+        let kind = Kind::Error(code.to_owned());
+        bench.server.control.fault(Fault::next(1, kind).on(action)).unwrap();
+    };
+    refuse(Action::DescribeEventConfig, "UnauthorizedOperation");
+    let (code, outcomes, said) = bench.outcomes();
+    assert_eq!((code, outcomes), (0, all_but(&["event-mode warn"])));
+    assert!(said.contains("vod:DescribeEventConfig"), "{said}");
+
+    refuse(Action::DescribeEventsState, "InvalidAction");
+    let (code, outcomes, said) = bench.outcomes();
+    assert_eq!((code, outcomes), (0, all_but(&["queue warn"])));
+    assert!(said.contains("international site"), "{said}");
+
+    refuse(Action::DescribeEventConfig, "UnauthorizedOperation");
+    refuse(Action::DescribeEventsState, "UnauthorizedOperation.CamNoAuth");
+    let (code, outcomes, _) = bench.outcomes();
+    assert_eq!((code, outcomes), (0, all_but(&["event-mode warn", "queue warn"])));
+
+    refuse(Action::DescribeEventConfig, "InternalError");
+    refuse(Action::DescribeEventsState, "InternalError");
+    let (code, outcomes, said) = bench.outcomes();
+    let failed = ["cloud fail", "event-mode skip", "queue skip"];
+    assert_eq!((code, outcomes), (1, all_but(&failed)));
+    assert!(said.contains("InternalError") && said.contains("try again later"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_is_a_warning_with_its_figure() {
+    let bench = Bench::new().await;
+    // Within what the service takes, and beyond it.
+    for (offset, figures) in
+        [(60, ["60 s behind", "59 s behind"]), (-900, ["900 s ahead", "901 s ahead"])]
+    {
+        bench.server.control.set_clock_offset(TimeDelta::seconds(offset));
+        let (code, outcomes, said) = bench.outcomes();
+        assert_eq!((code, outcomes), (0, all_but(&["clock warn"])), "{said}");
+        assert!(figures.iter().any(|figure| said.contains(figure)), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_cannot_be_written_are_found() {
+    let mut bench = Bench::new().await;
+    // Whoever may write anywhere still makes no folder of a file.
+    let file = bench.folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    bench.lines = file.join("sprites.jsonl");
+    bench.more =
+        "[[sinks]]\nname = \"gone\"\ntype = \"exec\"\ncommand = [\"/nowhere/program\"]\n".into();
+    let (code, outcomes, said) = bench.outcomes();
+    assert_eq!((code, outcomes), (1, format!("{}, sink fail", all_but(&["sink fail"]))));
+    assert!(
+        said.contains("sink: jsonl: ") && said.contains(bench.lines.to_str().unwrap()),
+        "{said}"
+    );
+    assert!(said.contains("sink: exec: ") && said.contains("/nowhere/program"), "{said}");
+
+    bench.more.clear();
+    bench.lines = bench.folder.path().join("sprites.jsonl");
+    for (journal, says) in [
+        (file.join("journal.db"), "Not a directory"),
+        (bench.folder.path().join("none/journal.db"), "make the folder"),
+        (bench.folder.path().to_owned(), "cannot be read"),
+    ] {
+        bench.journal = journal;
+        let (code, outcomes, said) = bench.outcomes();
+        assert_eq!((code, outcomes), (74, all_but(&["journal fail"])), "{said}");
+        assert!(said.contains(says) && said.contains(bench.journal.to_str().unwrap()), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_of_something_else_is_found_and_left_alone() {
+    let bench = Bench::new().await;
+    let connection = rusqlite::Connection::open(&bench.journal).unwrap();
+    connection.execute_batch("CREATE TABLE letters (a)").unwrap();
+    let check = |says: &str| {
+        let before = fs::read(&bench.journal).unwrap();
+        let (code, outcomes, said) = bench.outcomes();
+        assert_eq!((code, outcomes), (74, all_but(&["journal fail"])), "{said}");
+        assert!(said.contains(says) && said.contains(bench.journal.to_str().unwrap()), "{said}");
+        assert_eq!(fs::read(&bench.journal).unwrap(), before);
+    };
+    check("is not a journal of sprited and was left alone → set journal.path to another file");
+    connection
+        .execute_batch("PRAGMA application_id = 0x73707264; PRAGMA user_version = 99")
+        .unwrap();
+    check("has version 99");
+    drop(connection);
+    fs::write(&bench.journal, "neither a journal nor a database".repeat(200)).unwrap();
+    check("cannot be read and was left alone");
+    fs::write(&bench.journal, "").unwrap();
+    assert_eq!(bench.outcomes().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_failure_says_how_it_ends_and_all_are_told() {
+    let mut bench = Bench::new().await;
+    bench.key = "not-the-secret-key".to_owned();
+    bench.journal = bench.folder.path().to_owned();
+    bench.lines = "/dev/null/sprites.jsonl".into();
+    let (code, outcomes, _) = bench.outcomes();
+    let failed = [
+        "credentials fail",
+        "cloud skip",
+        "event-mode skip",
+        "queue skip",
+        "journal fail",
+        "sink fail",
+    ];
+    assert_eq!((code, outcomes), (77, all_but(&failed)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_only_the_service_can_see_are_warnings() {
+    let mut bench = Bench::new().await;
+    bench.more = "[[sinks]]\nname = \"hook\"\ntype = \"webhook\"\n\
+                  url = \"http://127.0.0.1:9/\"\nsecret = { credential = \"hook\" }\n"
+        .into();
+    let (code, outcomes, said) = bench.outcomes();
+    assert_eq!((code, outcomes), (0, format!("{ALL_OK}, sink warn")), "{said}");
+    assert!(said.contains("systemctl status sprited"), "{said}");
+}

@@ -1,0 +1,322 @@
+//! `sprited events` over the real binary, beside a journal that is open for writing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sprited::event::{self, AppId, Event, Wanted};
+use sprited::journal::{Closing, EventId, Journal, Outcome, Record, Route, Settings, SinkId, feed};
+use tempfile::TempDir;
+
+use crate::cli::{Ended, ended, sprited};
+use crate::support::data;
+
+/// A journal as a daemon with the sinks `a`, `hook` and `sprites` has it open.
+struct Bench {
+    folder: TempDir,
+    journal: Journal,
+    closing: Closing,
+    sinks: Vec<SinkId>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+        write_config(folder.path(), &settings.path);
+        let (journal, closing) = Journal::open(&settings).unwrap();
+        let names = ["a", "hook", "sprites"].map(str::to_owned).to_vec();
+        let sinks = journal.register(names).await.unwrap();
+        let wanted: [&[&str]; 3] = [&["T"], &["*"], &["image-sprite"]];
+        let route = |(sink, wanted): (&SinkId, &[&str])| Route {
+            sink: *sink,
+            wanted: Wanted::from(wanted.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            feed: feed().0,
+        };
+        journal.set_routes(sinks.iter().zip(wanted).map(route).collect()).await.unwrap();
+        Self { folder, journal, closing, sinks }
+    }
+
+    async fn append(&self, text: &str, pulled: DateTime<Utc>) -> (EventId, Arc<Event>) {
+        let event = event::read(AppId(1_500_012_345), text, false, pulled).event;
+        let appended = self.journal.append(vec![event.clone()], pulled).await.unwrap();
+        (appended[0].id, event)
+    }
+
+    async fn record(&self, sink: usize, event: EventId, outcome: Outcome) {
+        let records = vec![Record { event, outcome }];
+        self.journal.record(self.sinks[sink], records, None, Utc::now()).await.unwrap();
+    }
+
+    /// Waits for what was recorded: it shares the commit of an append.
+    async fn commit(&self) {
+        self.journal.due_now(self.sinks[0], Utc::now()).await.unwrap();
+    }
+
+    fn events(&self, arguments: &[&str]) -> Ended {
+        let config = self.folder.path().join("sprited.toml");
+        let (command, rest) = arguments.split_first().unwrap();
+        ended(sprited().args(["events", command, "--config"]).arg(config).args(rest))
+    }
+
+    fn lines(&self, arguments: &[&str]) -> Vec<String> {
+        let Ended { code, out, err } = self.events(arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        out.lines().map(str::to_owned).collect()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let arguments = [arguments, &["--json"]].concat();
+        let lines = self.lines(&arguments);
+        lines.iter().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    async fn close(self) {
+        drop(self.journal);
+        self.closing.wait().await;
+    }
+}
+
+fn write_config(folder: &Path, journal: &Path) -> PathBuf {
+    let path = folder.join("sprited.toml");
+    let journal = toml::Value::from(journal.to_str().unwrap());
+    let text = format!("[journal]\npath = {journal}\n[[sinks]]\nname = \"a\"\ntype = \"stdout\"\n");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn plain(number: u32) -> String {
+    format!(r#"{{"EventType":"T","TEvent":{{"TaskId":"task-{number}","FileId":"file-{number}"}}}}"#)
+}
+
+fn ago(hours: i64) -> DateTime<Utc> {
+    Utc::now() - TimeDelta::hours(hours)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_has_one_event_a_line_the_newest_first() {
+    let bench = Bench::new().await;
+    let (old, old_event) = bench.append(&plain(1), ago(5)).await;
+    let (done, _) = bench.append(&plain(2), ago(3)).await;
+    let (_, sprite) =
+        bench.append(&data("create_image_sprite_complete.success.json"), ago(1)).await;
+    for sink in [0, 1] {
+        bench.record(sink, done, Outcome::Delivered).await;
+    }
+    let retry = |error: &str| Outcome::Retry {
+        due: Utc::now() + TimeDelta::hours(1),
+        charged: Duration::ZERO,
+        error: error.to_owned(),
+    };
+    bench.record(0, old, Outcome::Delivered).await;
+    bench.record(1, old, retry("first")).await;
+    bench.record(1, old, Outcome::Dead { error: "second".to_owned() }).await;
+    bench.commit().await;
+
+    let lines = bench.lines(&["list"]);
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
+    let short = |event: &Event| event.key.to_string()[..12].to_owned();
+    let time = |event: &Event| event.first_pulled.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let file = sprite.file_id.as_deref().unwrap();
+    assert_eq!(
+        words(0),
+        format!(
+            "{} {} CreateImageSpriteComplete {file} pending hook: not tried, sprites: not tried",
+            short(&sprite),
+            time(&sprite)
+        )
+    );
+    assert!(words(1).ends_with(" T file-2 delivered"), "{lines:#?}");
+    assert_eq!(
+        words(2),
+        format!(
+            "{} {} T file-1 dead hook: dead after 2 attempts",
+            short(&old_event),
+            time(&old_event)
+        )
+    );
+    assert!(lines.iter().all(|line| line.trim_end() == line), "{lines:#?}");
+
+    let files = |arguments: &[&str]| -> Vec<String> {
+        let arguments = [&["list"], arguments].concat();
+        let found = bench.json(&arguments);
+        found.iter().map(|line| line["file_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(files(&["--state", "dead"]), ["file-1"]);
+    assert_eq!(files(&["--state", "delivered"]), ["file-2"]);
+    assert_eq!(files(&["--state", "pending"]), [file]);
+    assert_eq!(files(&["--state", "unrouted"]), [""; 0]);
+    assert_eq!(files(&["--sink", "sprites"]), [file]);
+    assert_eq!(files(&["--type", "T"]), ["file-2", "file-1"]);
+    assert_eq!(files(&["--file", "file-1"]), ["file-1"]);
+    assert_eq!(files(&["--task", "task-2"]), ["file-2"]);
+    assert_eq!(files(&["--since", "2h"]), [file]);
+    assert_eq!(files(&["--since", "4h", "--until", "2h"]), ["file-2"]);
+    assert_eq!(files(&["--until", &ago(4).to_rfc3339()]), ["file-1"]);
+    assert_eq!(files(&["--limit", "2"]), [file, "file-2"]);
+
+    let all = bench.json(&["list"]);
+    assert_eq!(all[2]["key"], old_event.key.to_string());
+    assert_eq!((&all[2]["state"], &all[2]["type"]), (&"dead".into(), &"T".into()));
+    assert_eq!((&all[2]["app"], &all[2]["task_id"]), (&1_500_012_345_u64.into(), &"task-1".into()));
+    let sinks = &all[2]["sinks"];
+    assert_eq!((&sinks[0]["sink"], &sinks[0]["state"]), (&"a".into(), &"delivered".into()));
+    assert_eq!((&sinks[1]["sink"], &sinks[1]["attempts"]), (&"hook".into(), &2.into()));
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_is_read_to_its_limit() {
+    let bench = Bench::new().await;
+    for number in 0..250 {
+        bench.append(&plain(number), Utc::now()).await;
+    }
+    let found = bench.json(&["list", "--limit", "1000"]);
+    let files: Vec<_> = found.iter().map(|line| line["file_id"].clone()).collect();
+    let expected: Vec<_> = (0..250).rev().map(|number| format!("file-{number}")).collect();
+    assert_eq!(files, expected);
+    assert_eq!(bench.lines(&["list", "--limit", "230"]).len(), 230);
+    assert_eq!(bench.lines(&["list"]).len(), 20);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_shown_with_all_that_became_of_it() {
+    let bench = Bench::new().await;
+    let text = data("procedure_state_changed.two_sprites_mixed.json");
+    let (id, event) = bench.append(&text, ago(1)).await;
+    bench.record(2, id, Outcome::Delivered).await;
+    for error in ["no answer", "answered 500\u{1b}[2J"] {
+        let due = "2030-01-01T00:00:00Z".parse().unwrap();
+        let outcome = Outcome::Retry { due, charged: Duration::ZERO, error: error.to_owned() };
+        bench.record(1, id, outcome).await;
+    }
+    bench.journal.confirmed(vec![id], "2026-01-02T03:04:05.678Z".parse().unwrap()).await.unwrap();
+    bench.commit().await;
+
+    let key = event.key.to_string();
+    let lines = bench.lines(&["show", &key[..12]]);
+    for said in [
+        &format!("key           {key}"),
+        "type          ProcedureStateChanged",
+        "state         pending",
+        "application   1500012345",
+        "confirmed     2026-01-02T03:04:05.678Z",
+        "  sprites: delivered",
+        "  hook: pending after 2 attempts, due 2030-01-01T00:00:00Z",
+    ] {
+        assert!(lines.iter().any(|line| line == said), "{said} is missing from {lines:#?}");
+    }
+    let shown = lines.join("\n");
+    assert!(shown.contains("    first failure ") && shown.contains(": no answer\n"), "{shown}");
+    assert!(shown.contains("    last failure ") && shown.contains(r": answered 500\u{1b}[2J"));
+    assert!(shown.contains("  done, definition ") && shown.contains("  failed, "), "{shown}");
+    assert!(shown.contains("    sheet http"), "{shown}");
+    let (_, body) = shown.split_once("\nevent\n").unwrap();
+    let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert_eq!(value(body), value(&event.body));
+    assert!(body.lines().count() > 20, "{body}");
+
+    let Ended { code, out, .. } = bench.events(&["show", &key, "--json"]);
+    let whole = value(&out);
+    assert_eq!((code, &whole["key"]), (0, &key.clone().into()));
+    assert_eq!(whole["event"], value(&event.body));
+    assert_eq!(whole["sprites"].as_array().map(Vec::len), Some(event.sprites.len()));
+    assert_eq!(whole["sinks"][0]["last_error"], "answered 500\u{1b}[2J");
+    assert_eq!(whole["replaced"], false);
+    // The beginning in capitals is the same beginning.
+    assert_eq!(bench.events(&["show", &key[..12].to_uppercase()]).code, 0);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_was_pruned_is_said_to_be() {
+    let bench = Bench::new().await;
+    let (_, event) = bench.append(&plain(1), Utc::now()).await;
+    let connection = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
+    connection.execute("UPDATE events SET body = NULL", []).unwrap();
+    drop(connection);
+    let key = event.key.to_string();
+    let lines = bench.lines(&["show", &key]);
+    assert!(lines.last().unwrap().contains("pruned for space"), "{lines:#?}");
+    let Ended { out, .. } = bench.events(&["show", &key, "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["event"], Value::Null);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_stay_and_escape_sequences_never_reach_the_terminal() {
+    let bench = Bench::new().await;
+    let text = "{\"EventType\":\"T\",\"TEvent\":{\"FileId\":\"\u{202e}txt.exe\",\
+                \"Name\":\"\u{9b}2J \\u001b[31m \u{7f}ü\",\"N\":123456789012345678901234567890.10}}";
+    let (_, event) = bench.append(text, Utc::now()).await;
+    let key = event.key.to_string();
+    for arguments in
+        [&["list"][..], &["list", "--json"], &["show", &key], &["show", &key, "--json"]]
+    {
+        let Ended { code, out, .. } = bench.events(arguments);
+        assert_eq!(code, 0);
+        let unseen = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!out.contains(unseen), "{arguments:?}: {out:?}");
+        if arguments[0] == "show" {
+            assert!(out.contains(r#""Name": "\u009b2J \u001b[31m \u007fü""#), "{out}");
+            assert!(out.contains("\"N\": 123456789012345678901234567890.10"), "{out}");
+        }
+    }
+    assert!(bench.lines(&["list"])[0].contains(r"\u{202e}txt.exe"));
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_of_several_keys_names_them() {
+    let bench = Bench::new().await;
+    let mut keys = Vec::new();
+    for number in 0..40 {
+        keys.push(bench.append(&plain(number), Utc::now()).await.1.key.to_string());
+    }
+    keys.sort();
+    // Of 40 keys two begin with the same of 16 digits.
+    let shared = keys.windows(2).find(|pair| pair[0][..1] == pair[1][..1]).unwrap();
+    let Ended { code, out, err } = bench.events(&["show", &shared[0][..1]]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains(&shared[0]) && err.contains(&shared[1]), "{err}");
+    assert!(err.contains("T  pending"), "{err}");
+
+    let missing =
+        (0..=0xfff).map(|n| format!("{n:03x}")).find(|n| keys.iter().all(|k| !k.starts_with(n)));
+    let missing = missing.unwrap();
+    let Ended { code, out, err } = bench.events(&["show", &missing]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("no event whose key begins with") && err.contains(&missing), "{err}");
+    for wrong in ["", "xyz", "0123456789abcdef0123456789abcdef0"] {
+        let Ended { code, err, .. } = bench.events(&["show", wrong]);
+        assert_eq!(code, 64, "{wrong}: {err}");
+    }
+    assert_eq!(bench.events(&["list", "--since", "yesterday"]).code, 64);
+    bench.close().await;
+}
+
+#[test]
+fn without_a_journal_it_says_where_it_looked() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("none.db");
+    let config = write_config(folder.path(), &journal);
+    let list = || ended(sprited().args(["events", "list", "--config"]).arg(&config));
+    let Ended { code, out, err } = list();
+    assert_eq!((code, out.as_str()), (74, ""));
+    assert!(err.contains(journal.to_str().unwrap()) && err.contains("sprited run"), "{err}");
+    assert!(!journal.exists());
+
+    std::fs::write(&journal, "this is a letter, and no journal at all".repeat(100)).unwrap();
+    let Ended { code, err, .. } = list();
+    assert_eq!(code, 74);
+    assert!(err.contains(journal.to_str().unwrap()), "{err}");
+
+    std::fs::write(&config, "[journal]\npth = 1\n").unwrap();
+    let Ended { code, err, .. } = list();
+    assert_eq!(code, 78);
+    assert!(err.contains("sprited.toml:2: unknown key \"pth\""), "{err}");
+}

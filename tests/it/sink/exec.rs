@@ -1,0 +1,182 @@
+//! Programs, run for real.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sprited::event::Format;
+use sprited::sinks::{Sink, Verdict};
+
+use super::{context, event, offer, open, plan, retry_error, until};
+
+async fn shell(script: &str, more: &str) -> Arc<dyn Sink> {
+    open("exec", &format!("command = ['/bin/sh', '-c', '''{script}''']\n{more}")).await
+}
+
+/// Whether the process whose id stands in the file is at work.
+fn is_alive(file: &Path) -> bool {
+    let id = std::fs::read_to_string(file).unwrap();
+    let about = std::fs::read_to_string(format!("/proc/{}/stat", id.trim()));
+    about.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim().starts_with('Z'))
+}
+
+fn has_content(file: &Path) -> bool {
+    std::fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n'))
+}
+
+#[tokio::test]
+async fn the_exit_code_decides() {
+    let sent = event("a");
+    let ask = async |script: &str, more: &str| offer(&*shell(script, more).await, &sent).await;
+    assert_eq!(ask("exit 0", "").await, Verdict::Delivered);
+    for (script, says) in [
+        ("exit 75", "exit code 75"),
+        ("echo no >&2; exit 1", "exit code 1: no"),
+        ("kill -9 $$", "signal 9"),
+    ] {
+        for more in ["", "otherwise = 'reject'"] {
+            let verdict = ask(script, more).await;
+            match &verdict {
+                Verdict::Reject(error) if script.ends_with("exit 1") && !more.is_empty() => {
+                    assert!(error.contains(says), "{error}");
+                }
+                verdict => {
+                    assert!(retry_error(verdict).contains(says), "{verdict:?}");
+                    assert!(more.is_empty() || !script.ends_with("exit 1"), "{verdict:?}");
+                }
+            }
+        }
+    }
+    let missing = open("exec", "command = ['/no/such/program']\notherwise = 'reject'").await;
+    let verdict = offer(&*missing, &sent).await;
+    assert!(retry_error(&verdict).contains("/no/such/program"), "{verdict:?}");
+    assert!(missing.probe().await.is_err());
+}
+
+#[tokio::test]
+async fn the_event_comes_on_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("event");
+    let sink = open("exec", &format!("command = ['/usr/bin/tee', {file:?}]")).await;
+    let sent = event("line\nend");
+    assert_eq!(offer(&*sink, &sent).await, Verdict::Delivered);
+    let mut line = Vec::new();
+    sent.render(Format::CloudEvents, &mut line);
+    line.push(b'\n');
+    assert_eq!(std::fs::read(&file).unwrap(), line);
+}
+
+#[tokio::test]
+async fn the_environment_is_a_list_of_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("environment");
+    // Without a shell, which would add variables of its own.
+    let of = format!("of={}", file.display());
+    let command = format!("command = ['/bin/dd', 'if=/proc/self/environ', {of:?}]");
+    let settings =
+        format!("{command}\npass_env = ['PATH', 'NO_SUCH_NAME']\nenv = {{ KEY = 'x y' }}");
+    let sent = event("a");
+    assert_eq!(offer(&*open("exec", &settings).await, &sent).await, Verdict::Delivered);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let variables: BTreeSet<&str> = text.split_terminator('\0').collect();
+    let path = format!("PATH={}", std::env::var("PATH").unwrap());
+    let key = format!("SPRITED_EVENT_KEY={}", sent.key);
+    let expected = ["KEY=x y", &path, &key, "SPRITED_EVENT_TYPE=FileDeleted", "SPRITED_SINK=exec"];
+    assert_eq!(variables, BTreeSet::from(expected));
+
+    assert_eq!(offer(&*open("exec", &command).await, &sent).await, Verdict::Delivered);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("PATH=") && !text.contains("CARGO"), "{text}");
+}
+
+#[tokio::test]
+async fn a_type_that_no_variable_can_hold_does_not_stop_the_event() {
+    let mut odd = (*event("a")).clone();
+    odd.event_type = format!("a\0b{}", "x".repeat(300_000));
+    let sink = shell("test ${#SPRITED_EVENT_TYPE} -lt 5000", "").await;
+    assert_eq!(offer(&*sink, &Arc::new(odd)).await, Verdict::Delivered);
+}
+
+#[tokio::test]
+async fn neither_side_waits_for_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("event");
+    let sent = event(&"x".repeat(2 * 1024 * 1024));
+    for script in [
+        format!(
+            "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; cat > {}",
+            file.display()
+        ),
+        "exit 0".to_owned(),
+        "exec <&-; sleep 0.2".to_owned(),
+        "head -c 1 > /dev/null; head -c 1000000 /dev/zero".to_owned(),
+    ] {
+        assert_eq!(offer(&*shell(&script, "").await, &sent).await, Verdict::Delivered, "{script}");
+    }
+    let mut line = Vec::new();
+    sent.render(Format::CloudEvents, &mut line);
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), line.len() as u64 + 1);
+}
+
+#[tokio::test]
+async fn a_process_left_behind_is_not_waited_for() {
+    let start = Instant::now();
+    let sink = shell("sleep 9 & exit 0", "").await;
+    assert_eq!(offer(&*sink, &event("a")).await, Verdict::Delivered);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn the_timeout_kills_the_whole_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let (child, grandchild) = (folder.path().join("child"), folder.path().join("grandchild"));
+    let script = format!(
+        "echo $$ > {}; sleep 300 & echo $! > {}; echo waiting; wait",
+        child.display(),
+        grandchild.display()
+    );
+    let mut context = context("run");
+    context.timeout = Duration::from_millis(700);
+    let plan = plan("exec", &format!("command = ['/bin/sh', '-c', '''{script}''']"));
+    let sink = plan.open(&context).await.unwrap();
+    let verdict = offer(&*sink, &event("a")).await;
+    assert!(retry_error(&verdict).contains("killed after 700ms: waiting"), "{verdict:?}");
+    assert!(!is_alive(&child), "the child is reaped before the answer");
+    until("the grandchild is gone", || !is_alive(&grandchild)).await;
+}
+
+#[tokio::test]
+async fn a_dropped_delivery_kills_the_whole_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let (child, grandchild) = (folder.path().join("child"), folder.path().join("grandchild"));
+    let script = format!(
+        "echo $$ > {}; sleep 300 & echo $! > {}; wait",
+        child.display(),
+        grandchild.display()
+    );
+    let sink = shell(&script, "").await;
+    let sent = event("a");
+    tokio::select! {
+        _ = offer(&*sink, &sent) => panic!("it should still be at work"),
+        () = until("both are at work", || has_content(&child) && has_content(&grandchild)) => {}
+    }
+    until("both are gone", || !is_alive(&child) && !is_alive(&grandchild)).await;
+}
+
+#[tokio::test]
+async fn secrets_are_masked_and_read_again_on_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "hunter2").unwrap();
+    let sink = shell(
+        "echo says $KEY; printf \"\\033[31m\"; test \"$KEY\" = other",
+        &format!("env = {{ KEY = {{ file = {file:?} }} }}"),
+    )
+    .await;
+    let verdict = offer(&*sink, &event("a")).await;
+    assert!(retry_error(&verdict).ends_with(r"says [secret]\n\u{1b}[31m"), "{verdict:?}");
+    std::fs::write(&file, "other").unwrap();
+    sink.reopen().await.unwrap();
+    assert_eq!(offer(&*sink, &event("a")).await, Verdict::Delivered);
+}

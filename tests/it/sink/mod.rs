@@ -1,0 +1,98 @@
+//! Sinks, opened as the configuration opens them, against real targets.
+
+mod contract;
+mod exec;
+mod jsonl;
+mod receiver;
+mod stdout;
+mod webhook;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use sprited::event::{self, AppId, Event, Format, Key};
+use sprited::sinks::{Batch, Context, Kind, Plan, Sink, Verdict};
+
+const APP: AppId = AppId(1_500_012_345);
+
+fn context(name: &str) -> Context {
+    Context {
+        name: name.to_owned(),
+        app: APP,
+        format: Format::CloudEvents,
+        timeout: Duration::from_secs(10),
+    }
+}
+
+fn plan(kind: &str, settings: &str) -> Plan {
+    let table = toml::de::Deserializer::parse(settings).unwrap();
+    let plan = (Kind::named(kind).unwrap().parse)(table).unwrap();
+    assert_eq!(plan.check(&context(kind)), Vec::<String>::new());
+    plan
+}
+
+async fn open(kind: &str, settings: &str) -> Arc<dyn Sink> {
+    plan(kind, settings).open(&context(kind)).await.unwrap()
+}
+
+/// An event of its own for each text.
+fn event(text: &str) -> Arc<Event> {
+    let content = serde_json::json!({
+        "EventType": "FileDeleted",
+        "FileDeleteEvent": { "FileIdSet": [text] },
+    });
+    event::read(APP, &content.to_string(), false, Utc::now()).event
+}
+
+fn events(texts: &[&str]) -> Vec<Arc<Event>> {
+    texts.iter().map(|text| event(text)).collect()
+}
+
+fn keys(events: &[Arc<Event>]) -> Vec<Key> {
+    events.iter().map(|event| event.key).collect()
+}
+
+/// The verdicts on the events, and the mark.
+async fn deliver(sink: &dyn Sink, events: &[Arc<Event>]) -> (Vec<Verdict>, Option<String>) {
+    let (verdicts, mark) = sink.deliver(&Batch::new(events.to_vec())).await.into_parts();
+    assert_eq!(verdicts.len(), events.len());
+    (verdicts, mark)
+}
+
+/// The verdict on one event.
+async fn offer(sink: &dyn Sink, event: &Arc<Event>) -> Verdict {
+    deliver(sink, std::slice::from_ref(event)).await.0.remove(0)
+}
+
+fn retry_error(verdict: &Verdict) -> &str {
+    match verdict {
+        Verdict::Retry { error, .. } => error,
+        other => panic!("not a retry: {other:?}"),
+    }
+}
+
+/// The keys on the lines of a file, each line a whole envelope.
+fn keys_in(text: &str) -> Vec<Key> {
+    assert!(text.is_empty() || text.ends_with('\n'), "a partial line: {text:?}");
+    text.split_terminator('\n')
+        .map(|line| {
+            let envelope: serde_json::Value = serde_json::from_str(line).unwrap();
+            envelope["id"].as_str().unwrap().parse().unwrap()
+        })
+        .collect()
+}
+
+fn keys_at(path: &Path) -> Vec<Key> {
+    keys_in(&std::fs::read_to_string(path).unwrap())
+}
+
+/// Waits until `condition` holds.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,64 @@
+//! Standard output, stood in for by a pipe that the test holds the other end of.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sprited::sinks::stdout::Stdout;
+use sprited::sinks::{Sink, Verdict};
+
+use super::{context, deliver, event, events, keys, keys_in, offer, retry_error};
+
+fn pipe() -> (std::io::PipeReader, File) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (reader, File::from(OwnedFd::from(writer)))
+}
+
+#[tokio::test]
+async fn each_event_is_one_line() {
+    let (mut reader, writer) = pipe();
+    let sink = Stdout::on(writer, &context("out"));
+    let sent = events(&["a", "line\nend\u{2028}", "c"]);
+    sink.probe().await.unwrap();
+    assert_eq!(deliver(&sink, &sent).await.0, vec![Verdict::Delivered; 3]);
+    drop(sink);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(keys_in(&text), keys(&sent));
+}
+
+#[tokio::test]
+async fn a_reader_that_left_means_retry() {
+    let (reader, writer) = pipe();
+    drop(reader);
+    let sink = Stdout::on(writer, &context("out"));
+    let verdict = offer(&sink, &event("a")).await;
+    assert!(retry_error(&verdict).contains("closed by its reader"), "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_reader_that_stalls_holds_up_the_sink_alone_and_gets_nothing_twice() {
+    let (mut reader, writer) = pipe();
+    let mut context = context("out");
+    context.timeout = Duration::from_millis(100);
+    let sink = Arc::new(Stdout::on(writer, &context));
+    // More than a pipe holds.
+    let large = event(&"x".repeat(300_000));
+    for _ in 0..3 {
+        let verdict = offer(&*sink, &large).await;
+        assert!(retry_error(&verdict).contains("took nothing"), "{verdict:?}");
+    }
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    });
+    let small = event("small");
+    // Until the stalled write has ended, answers are Retry.
+    while offer(&*sink, &large).await != Verdict::Delivered {}
+    assert_eq!(offer(&*sink, &small).await, Verdict::Delivered);
+    drop(sink);
+    assert_eq!(keys_in(&reading.join().unwrap()), [large.key, small.key]);
+}
