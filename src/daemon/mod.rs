@@ -229,6 +229,7 @@ impl Daemon {
         let mut running = Running::default();
         let health = Arc::new(Health::new(self.progress.clone()));
 
+        let mended = poller.mended();
         let idles = self.deliveries.iter().map(Delivery::idle);
         let idles = idles.chain([self.confirmer.idle()]).collect();
         for delivery in self.deliveries {
@@ -251,6 +252,7 @@ impl Daemon {
             sinks: self.sinks,
             requeued: self.requeued,
             reopen: control.reopen.clone(),
+            mended,
             pulses,
             health: health.clone(),
         };
