@@ -103,6 +103,11 @@ impl Pace {
         }
     }
 
+    /// What made pulls fail may have been mended: only the rate holds up the next one.
+    pub fn retry_now(&mut self) {
+        self.not_before = None;
+    }
+
     /// Pulls in flight at most, as of now.
     #[must_use]
     pub fn concurrency(&self) -> usize {
@@ -226,6 +231,17 @@ mod tests {
             assert_eq!(pace.next(now), Next::At(now + wait), "{outcome:?}");
             assert!(pace.concurrency() <= 3, "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn what_may_have_been_mended_is_tried_as_soon_as_the_rate_allows() {
+        let now = Instant::now();
+        let mut pace = Pace::new(BOUNDS, now);
+        for _ in 0..3 {
+            pull(&mut pace, now, Outcome::Failed(Duration::from_secs(60)));
+            pace.retry_now();
+        }
+        assert_eq!(pace.next(now), Next::At(now + Duration::from_millis(10)));
     }
 
     #[test]

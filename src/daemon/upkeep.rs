@@ -32,6 +32,7 @@ pub(super) struct Upkeep {
     pub(super) sinks: Vec<(String, Arc<dyn Sink>)>,
     pub(super) requeued: watch::Sender<u64>,
     pub(super) reopen: Arc<Notify>,
+    pub(super) mended: Arc<Notify>,
     pub(super) pulses: pulse::Watch,
     pub(super) health: Arc<Health>,
 }
@@ -128,7 +129,10 @@ impl Upkeep {
             Err(error) => return tracing::error!(%error, "reading the credentials again failed"),
         };
         match result {
-            Ok(()) => tracing::info!("opened the sinks and read the credentials again"),
+            Ok(()) => {
+                self.mended.notify_one();
+                tracing::info!("opened the sinks and read the credentials again");
+            }
             Err(error) => {
                 tracing::error!(%error, "cannot read the credentials again; goes on with the old ones");
             }

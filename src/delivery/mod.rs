@@ -162,6 +162,7 @@ impl Delivery {
                 }
             };
             self.launch(&mut deliveries, &writes, &stop);
+            self.note_pending();
             let is_through = self.intake.is_dry() || self.health.next_probe().is_some();
             let is_idle = deliveries.is_empty() && writes.is_empty() && is_through;
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
@@ -246,8 +247,6 @@ impl Delivery {
         self.intake.release(&written.events);
         let Some(recorded) = written.recorded else { return };
         self.pending = recorded.pending;
-        let owed = i64::try_from(recorded.pending).unwrap_or(i64::MAX);
-        self.metrics.sink_pending.get_or_create(&self.by_sink()).set(owed);
         if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
             tracing::debug!(sink = %self.target.name, "nobody confirms any more");
         }
@@ -315,14 +314,23 @@ impl Delivery {
                 );
                 self.count("recovered", records.len());
                 let recorded = self.journal.record(id, records, None, Utc::now()).await?;
-                self.pending = recorded.pending;
                 drop(self.settled.send(recorded.settled).await);
             }
             match pending.last() {
                 Some((last, _)) => after = *last,
-                None => return Ok(()),
+                None => break,
             }
         }
+        self.pending = self.journal.record(id, Vec::new(), None, Utc::now()).await?.pending;
+        Ok(())
+    }
+
+    /// What is owed by the last count, or what came since, if that is more: a sink that takes
+    /// its time is no reason to count nothing.
+    fn note_pending(&self) {
+        let owed = self.pending.max(self.intake.held() as u64);
+        let gauge = self.metrics.sink_pending.get_or_create_owned(&self.by_sink());
+        gauge.set(i64::try_from(owed).unwrap_or(i64::MAX));
     }
 
     fn by_sink(&self) -> BySink {

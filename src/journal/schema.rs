@@ -16,8 +16,9 @@ pub(super) const VERSION: i32 = 1;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `events` is written once per event; what changes stands in small tables beside it, and only
-/// pruning and the operator's hand write to it again. A delivered event costs one inserted and one deleted row of `pending` per sink.
-/// A pending row without `due` was never tried. Times are milliseconds since 1970 in UTC.
+/// pruning and the operator's hand write to it again. A delivered event costs one inserted and
+/// one deleted row of `pending` per sink. A pending row without `due` was never tried. Times are
+/// milliseconds since 1970 in UTC.
 const TABLES: &str = "
 CREATE TABLE events (
   id           INTEGER PRIMARY KEY,
@@ -121,6 +122,19 @@ pub enum OpenError {
         /// Its version.
         version: i32,
     },
+    /// SQLite cannot work with it as things are: the disk is full, say, or another process keeps
+    /// it. That may pass.
+    #[error(
+        "the journal {} cannot be used at the moment: {source}; \
+         see that its disk has space and can be written; the next start tries again",
+        path.display()
+    )]
+    Unusable {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// SQLite cannot read it.
     #[error(
         "the journal {} cannot be read and was left alone: {source}; \
@@ -133,6 +147,33 @@ pub enum OpenError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+}
+
+impl OpenError {
+    /// What SQLite said of the journal at `path`. Only what is wrong with its content is damage.
+    pub(super) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged { path, source },
+            _ => Self::Unusable { path, source },
+        }
+    }
+
+    /// Whether it may pass by itself, so that another start makes sense.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unusable { .. } => true,
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull
+                    | std::io::ErrorKind::QuotaExceeded
+                    | std::io::ErrorKind::ReadOnlyFilesystem
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// Takes the lock that keeps a second daemon off the journal. Held as long as the file lives.
@@ -158,17 +199,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
         OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     let is_new = file.metadata().map_err(failed)?.len() == 0;
     drop(file);
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
+    let failed_sqlite = |source| OpenError::of_sqlite(path, source);
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
-    .map_err(damaged)?;
-    if is_new || is_blank(&connection).map_err(damaged)? {
-        create(&connection).map_err(damaged)?;
+    .map_err(failed_sqlite)?;
+    if is_new || is_blank(&connection).map_err(failed_sqlite)? {
+        create(&connection).map_err(failed_sqlite)?;
     }
     check(&connection, path)?;
-    configure(&connection).map_err(damaged)?;
+    configure(&connection).map_err(failed_sqlite)?;
     Ok(connection)
 }
 
@@ -182,8 +223,7 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, OpenError> {
 pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     let access = AccessFlags::R_OK | AccessFlags::W_OK;
     let connection = open_existing(path, access, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
-    configure(&connection).map_err(damaged)?;
+    configure(&connection).map_err(|source| OpenError::of_sqlite(path, source))?;
     Ok(connection)
 }
 
@@ -195,10 +235,10 @@ fn open_existing(
     // Not by opening it: closing it again would take a daemon in this process its locks.
     access(path, wanted)
         .map_err(|errno| OpenError::File { path: path.to_owned(), source: errno.into() })?;
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
+    let failed_sqlite = |source| OpenError::of_sqlite(path, source);
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(damaged)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(damaged)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed_sqlite)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed_sqlite)?;
     check(&connection, path)?;
     Ok(connection)
 }
@@ -222,8 +262,9 @@ fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Refuses what is no journal of this version.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
-    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(damaged);
+    let failed_sqlite = |source| OpenError::of_sqlite(path, source);
+    let number =
+        |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(failed_sqlite);
     let id = number("PRAGMA application_id")?;
     if id != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.to_owned() });

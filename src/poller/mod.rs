@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +75,7 @@ pub struct Poller {
     outage: Mutex<Outage>,
     /// Of the journal.
     unwritable: Mutex<Outage>,
+    mended: Arc<Notify>,
 }
 
 impl Poller {
@@ -105,6 +106,7 @@ impl Poller {
             unstored: AtomicUsize::new(0),
             outage: Mutex::default(),
             unwritable: Mutex::default(),
+            mended: Arc::default(),
         }
     }
 
@@ -112,6 +114,13 @@ impl Poller {
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// To be notified when what made pulls fail may have been mended: the next one then need not
+    /// wait any longer.
+    #[must_use]
+    pub fn mended(&self) -> Arc<Notify> {
+        self.mended.clone()
     }
 
     /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to end. What was pulled and
@@ -138,6 +147,7 @@ impl Poller {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = pulse.answer() => {}
+                () = self.mended.notified() => pace.retry_now(),
                 Some((started, outcome)) = pulls.next(), if !pulls.is_empty() => {
                     pace.finished(started, Instant::now(), outcome);
                     if outcome == Outcome::Empty && pace.in_flight() == 0 {

@@ -1,0 +1,157 @@
+//! The daemon as it is run: the real program as a child process, the emulator as its cloud, real
+//! receivers, real files, real signals.
+
+mod confirming;
+mod crash;
+mod credentials;
+mod daemon;
+mod faults;
+mod once;
+mod outages;
+mod receiver;
+mod redelivery;
+mod roads;
+mod secrets;
+mod service;
+mod start;
+mod stop;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sprited::emulator::{Order, Settings};
+use sprited::journal::{Filter, Found, Reader, State};
+
+use crate::emulator::Server;
+use crate::support;
+use daemon::{Daemon, Ended};
+
+/// How long the emulator lends an event out here, and what the daemon is told of it.
+const LEASE: Duration = Duration::from_millis(2500);
+
+/// A cloud, a folder, and in it the configuration of a daemon.
+struct Site {
+    folder: tempfile::TempDir,
+    cloud: Server,
+}
+
+impl Site {
+    /// A site whose daemon has these `[[sinks]]`, and tables that nothing else is said of.
+    async fn new(sinks: &str) -> Self {
+        Self::with(settings(), "", sinks).await
+    }
+
+    /// A site with such a cloud; `confirm` are further lines of the `[confirm]` table.
+    async fn with(cloud: Settings, confirm: &str, sinks: &str) -> Self {
+        let site = Self { folder: tempfile::tempdir().unwrap(), cloud: Server::start(cloud).await };
+        site.set_key("emulator-secret-key");
+        site.configure(confirm, sinks);
+        site
+    }
+
+    fn configure(&self, confirm: &str, sinks: &str) {
+        let sinks = sinks.replace("DIR", self.folder.path().to_str().unwrap());
+        let text = format!(
+            "[credentials]\nsecret_id = 'AKIDEMULATOR'\nsecret_key = {{ file = '{key}' }}\n\
+             [vod]\nendpoint = '{url}'\nsub_app_id = 1500012345\n\
+             [poll]\ninterval = '20ms'\n\
+             [confirm]\nlease = '{lease}ms'\n{confirm}\n\
+             [journal]\npath = '{journal}'\n\
+             [http]\nlisten = '127.0.0.1:0'\n\
+             [log]\nlevel = 'debug'\nformat = 'json'\n\
+             {sinks}\n",
+            key = self.path("key").display(),
+            url = self.cloud.url,
+            lease = LEASE.as_millis(),
+            journal = self.path("journal.db").display(),
+        );
+        std::fs::write(self.path("sprited.toml"), text).unwrap();
+    }
+
+    fn set_key(&self, key: &str) {
+        let path = self.path("key");
+        std::fs::write(&path, key).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the daemon.
+    fn start(&self) -> Daemon {
+        Daemon::start(self.folder.path(), &["run"], &[])
+    }
+
+    /// Runs the daemon to its own end.
+    async fn run(&self, arguments: &[&str]) -> Ended {
+        let mut daemon = Daemon::start(self.folder.path(), arguments, &[]);
+        let code = daemon.ended_within(Duration::from_secs(30)).await;
+        Ended { code, log: daemon.log() }
+    }
+
+    /// Makes as many sprite tasks, all of them successful.
+    fn add_sprites(&self, count: u32) {
+        let order = Order { count, fail_every: 0, ..Order::default() };
+        self.cloud.control.add_sprites(&order).unwrap();
+    }
+
+    /// Waits until the cloud has nothing left.
+    async fn drained(&self) {
+        support::until(|| self.cloud.control.totals().waiting == 0).await;
+    }
+
+    fn confirmed(&self) -> u64 {
+        self.cloud.control.totals().confirmed
+    }
+
+    /// The whole lines of a file, each an envelope.
+    fn lines(&self, name: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Events in the journal, newest first.
+    fn journaled(&self, state: Option<State>) -> Vec<Found> {
+        let reader = Reader::open(&self.path("journal.db")).unwrap();
+        reader.list(&Filter { state, ..Filter::default() }, 10_000).unwrap()
+    }
+
+    /// Asserts that the file holds as many events, none of them twice.
+    fn assert_once(&self, name: &str, count: usize) {
+        let lines = self.lines(name);
+        assert_eq!(ids(&lines).len(), lines.len(), "{name} holds an event twice");
+        assert_eq!(lines.len(), count, "{name}");
+    }
+}
+
+/// A sink that writes what it wants of `events` to `<name>.jsonl`.
+fn file(name: &str, events: &str) -> String {
+    format!(
+        "[[sinks]]\nname = '{name}'\ntype = 'jsonl'\npath = 'DIR/{name}.jsonl'\n\
+         events = ['{events}']\n"
+    )
+}
+
+/// Strict, with short times.
+fn settings() -> Settings {
+    Settings { hold: Duration::from_millis(100), lease: LEASE, ..Settings::default() }
+}
+
+/// The different ids of envelopes.
+fn ids(envelopes: &[Value]) -> BTreeSet<String> {
+    envelopes.iter().map(|envelope| envelope["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until `condition` holds, as [`support::until`], for conditions that ask somebody.
+async fn until(condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited 20 s in vain");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,86 @@
+//! An HTTP endpoint that webhooks are sent to.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::local_server::{LocalServer, Reply, Request};
+
+/// What a receiver does with a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Answer {
+    /// Takes it.
+    Take,
+    /// Takes it, and says so later.
+    TakeAfter(Duration),
+    /// Refuses it with this status.
+    Refuse(u16),
+    /// Never answers.
+    Hang,
+}
+
+/// A receiver; it ends with the value.
+pub(super) struct Receiver {
+    server: LocalServer,
+    answer: Arc<Mutex<Answer>>,
+    taken: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Receiver {
+    pub(super) async fn start(answer: Answer) -> Self {
+        let answer = Arc::new(Mutex::new(answer));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let (current, take) = (answer.clone(), taken.clone());
+        let server = LocalServer::start(move |request, _| {
+            let empty = |status| Reply::new(status, &[], b"");
+            let later = |wait| Reply::After(wait, Box::new(empty(204)));
+            let answer = *current.lock().unwrap();
+            if matches!(answer, Answer::Take | Answer::TakeAfter(_)) {
+                take.lock().unwrap().push(request.clone());
+            }
+            match answer {
+                Answer::Take => empty(204),
+                Answer::TakeAfter(wait) => later(wait),
+                Answer::Refuse(status) => empty(status),
+                Answer::Hang => later(Duration::from_secs(3600)),
+            }
+        })
+        .await;
+        Self { server, answer, taken }
+    }
+
+    /// From now on requests get this answer.
+    pub(super) fn set(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    /// The sink that sends here, with further lines of its table.
+    pub(super) fn sink(&self, name: &str, more: &str) -> String {
+        let url = self.server.url();
+        format!("[[sinks]]\nname = '{name}'\ntype = 'webhook'\nurl = '{url}/hook'\n{more}\n")
+    }
+
+    /// How many requests came, whatever became of them.
+    pub(super) fn asked(&self) -> usize {
+        self.server.seen().len()
+    }
+
+    /// The requests that were taken.
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    /// The envelopes that were taken.
+    pub(super) fn taken(&self) -> Vec<Value> {
+        let requests = self.taken.lock().unwrap();
+        requests.iter().map(|request| serde_json::from_str(&request.body).unwrap()).collect()
+    }
+
+    /// Asserts that as many events were taken, none of them twice.
+    pub(super) fn assert_once(&self, count: usize) {
+        let taken = self.taken();
+        assert_eq!(super::ids(&taken).len(), taken.len(), "an event was taken twice");
+        assert_eq!(taken.len(), count);
+    }
+}
