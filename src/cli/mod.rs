@@ -4,6 +4,7 @@
 //! stdout, everything else to stderr. Whoever closes stdout early has seen enough: that is no
 //! failure.
 
+mod beside;
 pub mod check;
 pub mod completions;
 pub mod demo;

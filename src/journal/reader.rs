@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 
+use super::filter::Query;
 use super::schema::{self, OpenError};
 use super::store::event_row;
-use super::{EventId, Result, Sums};
+use super::{EventId, Filter, Result, SinkId, Sums};
 use crate::event::{Event, Key};
 
 /// What state an event is in: these words and no others.
@@ -39,25 +39,15 @@ impl State {
     }
 }
 
-/// Which events to list: all that every given condition holds for.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// In this state.
-    pub state: Option<State>,
-    /// Wanted by the sink of this name.
-    pub sink: Option<String>,
-    /// Of this EventType.
-    pub event_type: Option<String>,
-    /// With this FileId.
-    pub file_id: Option<String>,
-    /// With this TaskId.
-    pub task_id: Option<String>,
-    /// First pulled at this moment or later.
-    pub since: Option<DateTime<Utc>>,
-    /// First pulled before this moment.
-    pub until: Option<DateTime<Utc>>,
-    /// Stored before this one: where to read on after the last of a list.
-    pub before: Option<EventId>,
+/// A sink that the journal has heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownSink {
+    /// Its number.
+    pub id: SinkId,
+    /// Its name.
+    pub name: String,
+    /// Whether it stood in the configuration at the daemon's last start or reload.
+    pub active: bool,
 }
 
 /// An event as it stands in the journal.
@@ -128,13 +118,11 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>> {
-        let (conditions, values) = filter.conditions();
+        let Query { from, conditions, order, values } = filter.query();
         let sql = format!(
-            "SELECT * FROM (SELECT {FOUND}, {STATE} AS state FROM events WHERE {conditions})
-             WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT {limit}"
+            "SELECT {FOUND}, {STATE} AS state FROM {from}
+             WHERE {conditions} AND (?1 IS NULL OR state = ?1) ORDER BY {order} DESC LIMIT {limit}"
         );
-        let state = filter.state.map(|state| Value::Text(state.as_str().to_owned()));
-        let values = std::iter::once(state.unwrap_or(Value::Null)).chain(values);
         let mut select = self.0.prepare(&sql)?;
         let rows = select.query_map(params_from_iter(values), found_row)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -168,7 +156,19 @@ impl Reader {
         Ok(keys.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The event's state at each sink that wanted it.
+    /// Every sink that the journal has heard of, by name.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn sinks(&self) -> Result<Vec<KnownSink>> {
+        let mut select = self.0.prepare("SELECT id, name, active FROM sinks ORDER BY name")?;
+        let rows = select.query_map([], |row| {
+            Ok(KnownSink { id: SinkId(row.get(0)?), name: row.get(1)?, active: row.get(2)? })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The event's state at each sink that it is for.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -232,43 +232,6 @@ impl Reader {
             }
         }
         Ok(sums)
-    }
-}
-
-impl Filter {
-    /// The conditions but the state's, with numbered parameters from ?2 on.
-    fn conditions(&self) -> (String, Vec<Value>) {
-        let text = |value: &Option<String>| value.clone().map(Value::Text);
-        let time = |value: Option<DateTime<Utc>>| {
-            value.map(|time| Value::Integer(time.timestamp_millis()))
-        };
-        let given = [
-            ("type = ?", text(&self.event_type)),
-            ("file_id = ?", text(&self.file_id)),
-            ("task_id = ?", text(&self.task_id)),
-            ("first_pulled >= ?", time(self.since)),
-            ("first_pulled < ?", time(self.until)),
-            ("events.id < ?", self.before.map(|event| Value::Integer(event.0))),
-            (
-                "EXISTS (SELECT 1 FROM sinks AS s WHERE s.name = ?
-                   AND (' ' || events.sinks || ' ') LIKE '% ' || s.id || ' %')",
-                text(&self.sink),
-            ),
-        ];
-        // Few are pending or dead: no need to look at all the others.
-        let mut conditions = vec![match self.state {
-            Some(State::Pending) => "events.id IN (SELECT event FROM pending)".to_owned(),
-            Some(State::Dead) => "events.id IN (SELECT event FROM dead)".to_owned(),
-            _ => "true".to_owned(),
-        }];
-        let mut values = Vec::new();
-        for (condition, value) in given {
-            if let Some(value) = value {
-                values.push(value);
-                conditions.push(condition.replacen('?', &format!("?{}", values.len() + 1), 1));
-            }
-        }
-        (conditions.join(" AND "), values)
     }
 }
 

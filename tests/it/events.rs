@@ -133,7 +133,7 @@ async fn a_list_has_one_event_a_line_the_newest_first() {
     assert_eq!(
         words(2),
         format!(
-            "{} {} T file-1 dead hook: dead after 2 attempts",
+            "{} {} T file-1 dead hook: dead after 2 attempts, first: first, last: second",
             short(&old_event),
             time(&old_event)
         )

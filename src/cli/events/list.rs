@@ -2,16 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::choice::{Conditions, each, known};
 use super::{Stop, Summary, moment, open, short};
 use crate::cli::text::{counted, plain, plain_json};
 use crate::cli::{ConfigArg, Exit};
-use crate::journal::{Filter, Found, Reader, SinkState, State};
+use crate::journal::{Filter, Found, SinkState, State};
 
-/// Events read at once: each comes with its body, of which any number may be large.
-const PAGE: usize = 100;
+/// Characters of a failure in one line.
+const MAX_FAILURE: usize = 80;
 
 /// List events, the newest first.
 #[derive(Debug, clap::Args)]
@@ -27,27 +27,11 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// Only those in this state.
-    #[arg(long, value_enum)]
-    state: Option<State>,
-    /// Only those that this sink wanted.
+    #[command(flatten)]
+    conditions: Conditions,
+    /// Only those for this sink.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
-    /// Only those of this EventType.
-    #[arg(long = "type", value_name = "EVENTTYPE")]
-    event_type: Option<String>,
-    /// Only those with this FileId.
-    #[arg(long, value_name = "ID")]
-    file: Option<String>,
-    /// Only those with this TaskId.
-    #[arg(long, value_name = "ID")]
-    task: Option<String>,
-    /// Only those first pulled at this moment or later.
-    #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
-    since: Option<DateTime<Utc>>,
-    /// Only those first pulled before this moment.
-    #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
-    until: Option<DateTime<Utc>>,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
@@ -56,28 +40,19 @@ pub(super) struct Args {
     json: bool,
 }
 
-impl Args {
-    fn filter(&self) -> Filter {
-        Filter {
-            state: self.state,
-            sink: self.sink.clone(),
-            event_type: self.event_type.clone(),
-            file_id: self.file.clone(),
-            task_id: self.task.clone(),
-            since: self.since,
-            until: self.until,
-            before: None,
-        }
-    }
-}
-
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let reader = open(&args.config)?;
+    if let Some(sink) = &args.sink {
+        known(&reader.sinks()?, sink)?;
+    }
+    let filter = Filter { sink: args.sink.clone(), ..args.conditions.filter() };
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.json {
-        each(&reader, args, |found, sinks| {
+        each(&reader, filter, limit, |found| {
+            let sinks = reader.sinks_of(found.id)?;
             let line =
-                serde_json::to_string(&Summary::of(found, sinks)).map_err(io::Error::from)?;
+                serde_json::to_string(&Summary::of(found, &sinks)).map_err(io::Error::from)?;
             Ok(writeln!(out, "{}", plain_json(&line))?)
         })?;
     } else {
@@ -88,8 +63,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         if io::stdout().is_terminal() {
             table.set_header(["KEY", "FIRST PULLED", "TYPE", "FILE", "STATE", "SINKS"]);
         }
-        each(&reader, args, |found, sinks| {
-            table.add_row(row(found, sinks));
+        each(&reader, filter, limit, |found| {
+            table.add_row(row(found, &reader.sinks_of(found.id)?));
             Ok(())
         })?;
         for column in table.column_iter_mut() {
@@ -101,29 +76,6 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     }
     out.flush()?;
     Ok(Exit::Success)
-}
-
-/// Reads page by page, so that memory does not grow with the number of events.
-fn each(
-    reader: &Reader,
-    args: &Args,
-    mut work: impl FnMut(&Found, &[SinkState]) -> Result<(), Stop>,
-) -> Result<(), Stop> {
-    let mut filter = args.filter();
-    let mut left = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    while left > 0 {
-        let asked = left.min(PAGE);
-        let page = reader.list(&filter, asked)?;
-        for found in &page {
-            work(found, &reader.sinks_of(found.id)?)?;
-        }
-        if page.len() < asked {
-            break;
-        }
-        left -= page.len();
-        filter.before = page.last().map(|found| found.id);
-    }
-    Ok(())
 }
 
 fn row(found: &Found, sinks: &[SinkState]) -> [String; 6] {
@@ -144,37 +96,25 @@ fn unfinished(sink: &SinkState) -> Option<String> {
     match sink.state {
         State::Pending if sink.attempts == 0 => Some(format!("{}: not tried", sink.sink)),
         State::Pending => Some(format!("{}: {attempts}", sink.sink)),
-        State::Dead => Some(format!("{}: dead after {attempts}", sink.sink)),
+        State::Dead => {
+            let failures = [("first", &sink.first_error), ("last", &sink.last_error)];
+            let failures = failures.map(|(word, error)| Some((word, excerpt(error.as_deref()?))));
+            let failures = match failures {
+                [Some((_, first)), Some((_, last))] if first == last => format!(": {last}"),
+                [Some((_, first)), Some((_, last))] => format!(", first: {first}, last: {last}"),
+                _ => String::new(),
+            };
+            Some(format!("{}: dead after {attempts}{failures}", sink.sink))
+        }
         State::Delivered | State::Unrouted => None,
     }
 }
 
-fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
+/// A failure on the line of its event.
+fn excerpt(error: &str) -> String {
+    let mut excerpt: String = error.chars().take(MAX_FAILURE).collect();
+    if excerpt.len() < error.len() {
+        excerpt.push('…');
     }
-    humantime::parse_duration(text)
-        .ok()
-        .and_then(|back| Utc::now().checked_sub_signed(TimeDelta::from_std(back).ok()?))
-        .ok_or_else(|| {
-            "expected a time back from now, such as 2h or 7d, or a date such as \
-             2026-01-31T12:00:00Z"
-                .to_owned()
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_is_a_date_or_a_time_back() {
-        let date = parse_moment("2026-01-31T14:00:00+02:00").unwrap();
-        assert_eq!(moment(date), "2026-01-31T12:00:00Z");
-        let back = Utc::now() - parse_moment("7d").unwrap();
-        assert!((back - TimeDelta::days(7)).abs() < TimeDelta::minutes(1), "{back}");
-        for wrong in ["", "yesterday", "7", "2026-01-31", "999999999999y"] {
-            assert!(parse_moment(wrong).is_err(), "{wrong}");
-        }
-    }
+    plain(&excerpt)
 }

@@ -1,19 +1,21 @@
-//! `sprited events`: what the journal holds, read beside the daemon.
+//! `sprited events`: what the journal holds, looked at and changed beside the daemon.
 
+mod batches;
+mod choice;
+mod discard;
 mod list;
+mod redeliver;
 mod show;
-
-use std::io;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::{ConfigArg, Exit, complain, ended};
-use crate::config::{Config, Faults};
+use super::Exit;
+use super::beside::{self, Stop, open};
 use crate::event::Key;
-use crate::journal::{self, Found, OpenError, Reader, SinkState, State};
+use crate::journal::{Found, SinkState, State};
 
-/// Look at the events in the journal.
+/// Look at the events in the journal; deliver them again, or discard them.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -24,70 +26,19 @@ pub struct Args {
 enum Command {
     List(list::Args),
     Show(show::Args),
+    Redeliver(redeliver::Args),
+    Discard(discard::Args),
 }
 
 /// Does it.
 #[must_use]
 pub fn run(args: &Args) -> Exit {
-    let done = match &args.command {
+    beside::end(match &args.command {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
-    };
-    match done {
-        Ok(exit) => exit,
-        Err(Stop::Configuration(faults)) => {
-            complain(faults);
-            Exit::Configuration
-        }
-        Err(Stop::Open(error)) => {
-            complain(format_args!("{error}{}", what_to_do(&error)));
-            Exit::Journal
-        }
-        Err(Stop::Read(error)) => {
-            complain(format_args!("the journal cannot be read: {error}"));
-            Exit::Journal
-        }
-        Err(Stop::Output(error)) => ended(&error, Exit::Success),
-    }
-}
-
-/// Why a command cannot go on.
-#[derive(Debug)]
-enum Stop {
-    Configuration(Faults),
-    Open(OpenError),
-    Read(journal::Error),
-    Output(io::Error),
-}
-
-impl From<journal::Error> for Stop {
-    fn from(error: journal::Error) -> Self {
-        Self::Read(error)
-    }
-}
-
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-fn open(config: &ConfigArg) -> Result<Reader, Stop> {
-    let loaded = Config::load(&config.path).map_err(Stop::Configuration)?;
-    Reader::open(&loaded.config.journal.path).map_err(Stop::Open)
-}
-
-/// What the error does not say, since to a daemon it means something else.
-fn what_to_do(error: &OpenError) -> &'static str {
-    let OpenError::File { source, .. } = error else { return "" };
-    match source.kind() {
-        io::ErrorKind::NotFound => {
-            "; `sprited run` makes it at its first start: start it, or name the configuration it \
-             was started with by --config"
-        }
-        io::ErrorKind::PermissionDenied => "; ask as root or as the user the service runs as",
-        _ => "",
-    }
+        Command::Redeliver(args) => redeliver::run(args),
+        Command::Discard(args) => discard::run(args),
+    })
 }
 
 /// An event as programs get it, its body left out.

@@ -1,17 +1,17 @@
 //! `sprited events show`: all that is known of one event.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::choice::{by_prefix, parse_prefix};
 use super::{Stop, Summary, moment, open};
 use crate::cli::text::{counted, plain, plain_json, pretty_json};
-use crate::cli::{ConfigArg, Exit, complain};
-use crate::event::{ImageSprite, Key, SpriteStatus};
-use crate::journal::{Found, Reader, SinkState, State};
+use crate::cli::{ConfigArg, Exit};
+use crate::event::{ImageSprite, SpriteStatus};
+use crate::journal::{Found, SinkState, State};
 
 /// Show one event as it was received, and what became of it.
 #[derive(Debug, clap::Args)]
@@ -30,46 +30,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let reader = open(&args.config)?;
-    let keys = reader.keys(&args.key)?;
-    let found = match keys[..] {
-        [key] => reader.find(key)?,
-        [] => None,
-        [..] => return refuse(&reader, &args.key, &keys),
-    };
-    let Some(found) = found else {
-        complain(format_args!("the journal holds no event whose key begins with {}", args.key));
-        return Ok(Exit::Failure);
-    };
+    let found = by_prefix(&reader, &args.key)?;
     let sinks = reader.sinks_of(found.id)?;
     let text = if args.json { json(&found, &sinks)? } else { text(&found, &sinks) };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(Exit::Success)
-}
-
-fn parse_prefix(text: &str) -> Result<String, &'static str> {
-    if (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Err("an event's key is 32 hex digits; the first few will do")
-}
-
-/// Names the events that are meant.
-fn refuse(reader: &Reader, prefix: &str, keys: &[Key]) -> Result<Exit, Stop> {
-    let mut lines = format!("the key of more than one event begins with {prefix}:");
-    for key in keys {
-        if let Some(Found { event, state, .. }) = reader.find(*key)? {
-            let (time, kind) = (moment(event.first_pulled), plain(&event.event_type));
-            write!(lines, "\n  {key}  {time}  {kind}  {}", state.as_str())
-                .expect("a string takes all that is written");
-        }
-    }
-    if keys.len() == Reader::MAX_KEYS {
-        lines.push_str("\n  … and perhaps others");
-    }
-    complain(lines);
-    Ok(Exit::Failure)
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! What is left in the journal, and what the operator does about it: beside a journal that is
 //! open for writing, as a daemon has it.
 
+mod commands;
 mod editor;
 
 use std::path::PathBuf;
@@ -8,17 +9,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::Connection;
+use serde_json::Value;
 use sprited::event::{self, AppId, Key, Wanted};
 use sprited::journal::{
     Closing, EventId, Journal, Outcome, Reader, Record, Route, Settings, SinkId, feed,
 };
 use tempfile::TempDir;
 
+use crate::cli::{Ended, ended, sprited};
+
 /// A journal with the sinks `a`, which wants events of type `T`, and `b`, which wants all.
 struct Bench {
     folder: TempDir,
     journal: Journal,
-    _closing: Closing,
+    closing: Closing,
     sinks: Vec<SinkId>,
 }
 
@@ -42,7 +46,7 @@ impl Bench {
         std::fs::write(folder.path().join("sprited.toml"), config).unwrap();
         let sinks =
             journal.register(names.iter().map(ToString::to_string).collect()).await.unwrap();
-        let bench = Self { folder, journal, _closing: closing, sinks };
+        let bench = Self { folder, journal, closing, sinks };
         let wanted = |name: &&str| if *name == "a" { "T" } else { "*" };
         bench.route(&names.iter().map(wanted).collect::<Vec<_>>()).await;
         bench
@@ -56,6 +60,12 @@ impl Bench {
             feed: feed().0,
         };
         self.journal.set_routes(self.sinks.iter().zip(wanted).map(route).collect()).await.unwrap();
+    }
+
+    async fn close(self) -> TempDir {
+        drop(self.journal);
+        self.closing.wait().await;
+        self.folder
     }
 
     fn path(&self) -> PathBuf {
@@ -115,6 +125,23 @@ impl Bench {
     async fn due(&self, sink: usize) -> Vec<EventId> {
         let (part, _) = self.journal.due(self.sinks[sink], Utc::now(), 10_000).await.unwrap();
         part.events.iter().map(|pending| pending.id).collect()
+    }
+
+    fn sprited(&self, arguments: &[&str]) -> Ended {
+        let config = self.folder.path().join("sprited.toml");
+        ended(sprited().env("SPRITED_CONFIG", config).args(arguments))
+    }
+
+    /// What the command says where it does what it is asked.
+    fn said(&self, arguments: &[&str]) -> String {
+        let Ended { code, out, err } = self.sprited(arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+        out
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let out = self.said(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&out).expect(&out)
     }
 }
 

@@ -1,0 +1,96 @@
+//! How commands open the journal beside the daemon, and how they end where they cannot go on.
+
+use std::fmt::Display;
+use std::io;
+
+use super::{ConfigArg, Exit, complain, ended};
+use crate::config::{Config, Faults};
+use crate::journal::{self, OpenError, Reader};
+
+/// Why a command cannot go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Configuration(Faults),
+    Open(OpenError),
+    Read(journal::Error),
+    Output(io::Error),
+    /// Anything else, in words.
+    Because(Exit, String),
+}
+
+impl Stop {
+    pub(super) fn because(exit: Exit, why: impl Display) -> Self {
+        Self::Because(exit, why.to_string())
+    }
+}
+
+impl From<journal::Error> for Stop {
+    fn from(error: journal::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<OpenError> for Stop {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Says why, if it did not go on.
+pub(super) fn end(done: Result<Exit, Stop>) -> Exit {
+    match done {
+        Ok(exit) => exit,
+        Err(Stop::Configuration(faults)) => {
+            complain(faults);
+            Exit::Configuration
+        }
+        Err(Stop::Open(error)) => {
+            complain(format_args!("{error}{}", what_to_do(&error)));
+            Exit::Journal
+        }
+        Err(Stop::Read(error)) => {
+            complain(format_args!("the journal cannot be read: {}", reason(&error)));
+            Exit::Journal
+        }
+        Err(Stop::Output(error)) => ended(&error, Exit::Success),
+        Err(Stop::Because(exit, why)) => {
+            complain(why);
+            exit
+        }
+    }
+}
+
+pub(super) fn configuration(arg: &ConfigArg) -> Result<Config, Stop> {
+    Ok(Config::load(&arg.path).map_err(Stop::Configuration)?.config)
+}
+
+pub(super) fn open(arg: &ConfigArg) -> Result<Reader, Stop> {
+    Ok(Reader::open(&configuration(arg)?.journal.path)?)
+}
+
+/// What SQLite said: whether a read or a write failed, the command knows better.
+pub(super) fn reason(error: &journal::Error) -> String {
+    match error {
+        journal::Error::Sqlite(reason) => reason.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// What the error does not say, since to a daemon it means something else.
+fn what_to_do(error: &OpenError) -> &'static str {
+    let OpenError::File { source, .. } = error else { return "" };
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            "; `sprited run` makes it at its first start: start it, or name the configuration it \
+             was started with by --config"
+        }
+        io::ErrorKind::PermissionDenied => "; ask as root or as the user the service runs as",
+        _ => "",
+    }
+}

@@ -1,0 +1,136 @@
+//! `sprited events discard`: takes pending and dead events from sinks.
+
+use serde::Serialize;
+
+use super::batches::{self, Manner, Target};
+use super::choice::{Choice, each};
+use super::{Stop, open};
+use crate::cli::text::counted;
+use crate::cli::{ConfigArg, Exit, answer};
+use crate::journal::{Filter, KnownSink, Reader, State};
+
+/// Discard pending and dead events: their sinks will not get them.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Without --sink, at every sink. An event that is left for no sink is unrouted; it stays in the
+journal as long as others do, and `events redeliver --sink NAME` has it back.
+
+Examples:
+  sprited events discard 3f9a2c
+  sprited events discard --state dead --until 30d --dry-run
+  sprited events discard --sink removed --yes"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    dry_run: bool,
+    /// Different events chosen.
+    events: u64,
+    sinks: Vec<AtSink<'a>>,
+}
+
+#[derive(Serialize)]
+struct AtSink<'a> {
+    sink: &'a str,
+    chosen: u64,
+    discarded: u64,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+    let reader = open(&args.config)?;
+    let sinks = args.choice.sinks(&reader)?.map_or_else(|| reader.sinks(), Ok)?;
+    let targets = if args.choice.keys.is_empty() {
+        by_conditions(args, &reader, sinks)?
+    } else {
+        by_keys(args, &reader, sinks)?
+    };
+    let events = batches::events(&targets);
+    let mut discarded = vec![0; targets.len()];
+    if !args.manner.dry_run {
+        batches::ask(&args.manner, "Discard", &targets)?;
+        batches::apply(&args.manner, &args.config, &targets, |editor, sink, events| {
+            let done = editor.discard(sink.id, events)?;
+            let at = targets.iter().position(|target| target.sink.id == sink.id);
+            discarded[at.expect("it is the sink of a target")] += done;
+            Ok(())
+        })?;
+    }
+    let sinks = targets.iter().zip(discarded).map(|(target, discarded)| AtSink {
+        sink: &target.sink.name,
+        chosen: target.events.len() as u64,
+        discarded,
+    });
+    let summary = Summary { dry_run: args.manner.dry_run, events, sinks: sinks.collect() };
+    let text = if args.manner.json {
+        serde_json::to_string(&summary).map_err(std::io::Error::from)? + "\n"
+    } else {
+        text(&summary)
+    };
+    Ok(answer(text.as_bytes(), Exit::Success))
+}
+
+fn by_keys(args: &Args, reader: &Reader, sinks: Vec<KnownSink>) -> Result<Vec<Target>, Stop> {
+    let target = |sink| Target { sink, events: Vec::new() };
+    let mut targets: Vec<Target> = sinks.into_iter().map(target).collect();
+    for found in args.choice.by_keys(reader)? {
+        let states = reader.sinks_of(found.id)?;
+        for target in &mut targets {
+            let is_left = states.iter().any(|at| {
+                at.sink == target.sink.name && matches!(at.state, State::Pending | State::Dead)
+            });
+            if is_left {
+                target.events.push(found.id);
+            }
+        }
+    }
+    Ok(targets)
+}
+
+fn by_conditions(args: &Args, reader: &Reader, sinks: Vec<KnownSink>) -> Result<Vec<Target>, Stop> {
+    let conditions = &args.choice.conditions;
+    let states = match conditions.state {
+        None => vec![State::Pending, State::Dead],
+        Some(state @ (State::Pending | State::Dead)) => vec![state],
+        Some(state) => {
+            let why = format!(
+                "{} events: no sink has to get them, there is nothing to discard",
+                state.as_str()
+            );
+            return Err(Stop::because(Exit::Usage, why));
+        }
+    };
+    let mut targets = Vec::new();
+    for sink in sinks {
+        let mut target = Target { sink, events: Vec::new() };
+        for state in &states {
+            let sink = Some(target.sink.name.clone());
+            let filter = Filter { state: Some(*state), sink, ..conditions.filter() };
+            each(reader, filter, usize::MAX, |found| {
+                target.events.push(found.id);
+                Ok(())
+            })?;
+        }
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+fn text(summary: &Summary<'_>) -> String {
+    let lines = summary.sinks.iter().filter(|at| at.chosen > 0).map(|at| {
+        if summary.dry_run {
+            format!("{}: {} would be discarded\n", at.sink, counted(at.chosen, "event"))
+        } else {
+            format!("{}: {} discarded\n", at.sink, counted(at.discarded, "event"))
+        }
+    });
+    let text: String = lines.collect();
+    if text.is_empty() { "nothing to discard\n".to_owned() } else { text }
+}

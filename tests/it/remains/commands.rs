@@ -1,0 +1,236 @@
+//! `sprited events redeliver` and `discard`, and what is left over by sinks that come and go.
+
+use chrono::{DateTime, Utc};
+use sprited::journal::{EventId, Outcome};
+
+use super::{Bench, days};
+use crate::cli::Ended;
+
+/// Four events of type T, of which `b` has 1 and 2; 3 is dead there after two failures.
+async fn bench() -> (Bench, Vec<(EventId, String)>) {
+    let bench = Bench::new().await;
+    let mut events = Vec::new();
+    for number in 1..=4 {
+        let (id, key) = bench.append_kind("T", number, Utc::now()).await;
+        events.push((id, key.to_string()));
+        bench.record(0, id, Outcome::Delivered).await;
+    }
+    for event in &events[..2] {
+        bench.record(1, event.0, Outcome::Delivered).await;
+    }
+    bench.fail(1, events[2].0, Utc::now() + days(1)).await;
+    bench.kill(1, events[2].0, "answered 404").await;
+    bench.commit().await;
+    (bench, events)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_with_their_reasons_and_delivered_again() {
+    let (bench, events) = bench().await;
+    let line = bench.said(&["events", "list", "--state", "dead"]);
+    let expected = "dead  b: dead after 2 attempts, first: refused, last: answered 404\n";
+    assert!(line.ends_with(expected), "{line}");
+    let listed = bench.json(&["events", "list", "--state", "dead", "--sink", "b"]);
+    let at = &listed["sinks"][1];
+    assert_eq!((&at["attempts"], &at["first_error"]), (&2.into(), &"refused".into()));
+    assert_eq!(at["last_error"], "answered 404");
+    assert!(at["first_failed"].is_string() && at["last_failed"].is_string());
+
+    let said = bench.said(&["events", "redeliver", "--state", "dead", "--dry-run"]);
+    assert_eq!(said, "b: 1 event would be delivered again\n");
+    assert_eq!(bench.number("SELECT count(*) FROM dead"), 1);
+    let said = bench.said(&["events", "redeliver", &events[2].1[..12]]);
+    assert_eq!(said, "b: 1 event to be delivered again\n");
+    assert_eq!(bench.due(1).await, [events[2].0]);
+    // Once more does no harm, and dead letters there are none any more.
+    let said = bench.said(&["events", "redeliver", "--state", "pending", "--sink", "b"]);
+    assert_eq!(said, "b: 2 events pending already, due now\n");
+    assert_eq!(
+        bench.said(&["events", "redeliver", "--state", "dead"]),
+        "nothing to deliver again\n"
+    );
+    let said = bench.said(&["events", "redeliver", &events[0].1]);
+    assert!(said.contains("dead at no sink; --sink NAME"), "{said}");
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_at_a_sink_is_listed_with_the_sink() {
+    let (bench, _) = bench().await;
+    let files = |state: &str, sink: &str| {
+        let out = bench.said(&["events", "list", "--state", state, "--sink", sink]);
+        let file = |line: &str| line.split_whitespace().nth(3).unwrap().to_owned();
+        out.lines().map(file).collect::<Vec<_>>()
+    };
+    assert_eq!(files("delivered", "a"), ["file-4", "file-3", "file-2", "file-1"]);
+    assert_eq!(files("delivered", "b"), ["file-2", "file-1"]);
+    assert_eq!(
+        (files("dead", "b"), files("pending", "b")),
+        (vec!["file-3".to_owned()], vec!["file-4".to_owned()])
+    );
+    assert_eq!((files("dead", "a").len(), files("unrouted", "a").len()), (0, 0));
+    let Ended { code, err, .. } = bench.sprited(&["events", "list", "--sink", "c"]);
+    assert!(code == 1 && err.contains("no sink \"c\"; it knows a, b."), "{err}");
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_sink_is_filled_from_the_journal() {
+    let (bench, events) = bench().await;
+    bench.append_kind("U", 9, Utc::now()).await;
+    bench.append_kind("T", 8, Utc::now() - days(9)).await;
+    let bench = Bench::within(bench.close().await, &["a", "b", "new"]).await;
+    bench.sqlite().execute("UPDATE events SET body = NULL WHERE id = 2", []).unwrap();
+    let config = bench.folder.path().join("sprited.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let new = text.rfind("[\"*\"]").unwrap();
+    std::fs::write(&config, format!("{}[\"T\"]\n", &text[..new])).unwrap();
+
+    // Not what is too old, nor what the sink does not want.
+    let fill = ["events", "redeliver", "--sink", "new", "--since", "7d", "--missing"];
+    let done = &bench.json(&fill)["sinks"][0];
+    assert_eq!((&done["sink"], &done["redelivered"]), (&"new".into(), &3.into()));
+    assert_eq!((&done["without_body"], &done["active"]), (&1.into(), &true.into()));
+    let ids = [1, 3, 4].map(EventId);
+    let mut due = bench.due(2).await;
+    due.sort_unstable();
+    assert_eq!(due, ids);
+    bench.record(2, ids[0], Outcome::Delivered).await;
+    bench.commit().await;
+    // Again, as after an interruption: what it has is left out.
+    let done = &bench.json(&fill)["sinks"][0];
+    assert_eq!((&done["redelivered"], &done["due_now"]), (&0.into(), &2.into()));
+    // By type or key it gets what is asked for.
+    let done = bench.json(&["events", "redeliver", "--sink", "new", "--type", "U"]);
+    assert_eq!(done["sinks"][0]["redelivered"], 1);
+    // A pruned body cannot be had, and asking for nothing else has failed.
+    let Ended { code, out, .. } =
+        bench.sprited(&["events", "redeliver", &events[1].1, "--sink", "b"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (1, "b: 1 event cannot be delivered again: pruned for space\n")
+    );
+    let Ended { code, err, .. } = bench.sprited(&["events", "redeliver", "--sink", "nwe"]);
+    assert!(code == 1 && err.contains("it knows a, b, new"), "{err}");
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pending_and_dead_events_are_discarded() {
+    let (bench, events) = bench().await;
+    let said = bench.said(&["events", "discard", "--sink", "b", "--dry-run"]);
+    assert_eq!(said, "b: 2 events would be discarded\n");
+    let said = bench.said(&["events", "discard", &events[3].1[..10]]);
+    assert_eq!(said, "b: 1 event discarded\n");
+    let done = bench.json(&["events", "discard", "--state", "dead"]);
+    assert_eq!((&done["events"], &done["sinks"][1]["discarded"]), (&1.into(), &1.into()));
+    assert_eq!(bench.said(&["events", "discard", "--sink", "b"]), "nothing to discard\n");
+    for arguments in [
+        &["discard"][..],
+        &["redeliver"],
+        &["discard", "--state", "delivered"],
+        &["redeliver", "--state", "unrouted"],
+        &["redeliver", "abc", "--state", "dead"],
+    ] {
+        let Ended { code, err, .. } = bench.sprited(&[&["events"], arguments].concat());
+        assert_eq!(code, 64, "{arguments:?}: {err}");
+    }
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_events_go_at_a_rate_beside_a_writer_that_is_not_held_up() {
+    let bench = Bench::new().await;
+    for number in 0..400 {
+        let event = bench.append(number).await;
+        bench.kill(1, event, "no").await;
+    }
+    bench.commit().await;
+    let start = std::time::Instant::now();
+    let mut longest = std::time::Duration::ZERO;
+    let mut appended = 1000;
+    std::thread::scope(|scope| {
+        let command = scope.spawn(|| {
+            bench.json(&["events", "redeliver", "--state", "dead", "--rate", "400", "--yes"])
+        });
+        while !command.is_finished() {
+            let began = std::time::Instant::now();
+            append_blocking(&bench, appended);
+            longest = longest.max(began.elapsed());
+            appended += 1;
+        }
+        assert_eq!(command.join().unwrap()["sinks"][1]["redelivered"], 400);
+    });
+    assert!(start.elapsed() > std::time::Duration::from_millis(800), "{:?}", start.elapsed());
+    assert!(appended > 1010 && longest < std::time::Duration::from_secs(1), "{longest:?}");
+    assert_eq!(bench.due(1).await.len(), 400);
+    bench.close().await;
+}
+
+fn append_blocking(bench: &Bench, number: u32) {
+    let append = async { bench.append(number).await };
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(append));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_sink_keeps_its_rows_and_has_them_when_it_returns() {
+    let bench = Bench::new().await;
+    let long_ago = Utc::now() - days(99);
+    let (dead, _) = bench.append_kind("T", 1, long_ago).await;
+    let (pending, _) = bench.append_kind("T", 2, long_ago).await;
+    for event in [dead, pending] {
+        bench.record(0, event, Outcome::Delivered).await;
+    }
+    bench.kill(1, dead, "no").await;
+    bench.fail(1, pending, DateTime::UNIX_EPOCH).await;
+    bench.commit().await;
+    let bench = Bench::within(bench.close().await, &["a"]).await;
+    while bench.journal.prune(Utc::now()).await.unwrap() {}
+    assert_eq!(bench.journal.pending().await.unwrap(), 0, "it holds up no confirm");
+    let listed = bench.said(&["events", "list", "--sink", "b"]);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(listed.contains("b: 1 attempt") && listed.contains("b: dead after 1 attempt: no"));
+    let said = bench.said(&["events", "redeliver", "--state", "dead"]);
+    assert!(said.contains("b: not in the configuration that the daemon has"), "{said}");
+
+    let bench = Bench::within(bench.close().await, &["b", "a"]).await;
+    while bench.journal.prune(Utc::now()).await.unwrap() {}
+    let mut due = bench.due(0).await;
+    due.sort_unstable();
+    assert_eq!(due, [dead, pending]);
+    bench.close().await;
+}
+
+/// Whoever sits at a terminal is asked, and nothing is done without a yes.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_it_asks_before_it_changes_more_than_one() {
+    let (bench, _) = bench().await;
+    let script = "import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+seen = b''
+while b'[y/N]' not in seen:
+    seen += os.read(fd, 1000)
+os.write(fd, sys.argv[1].encode() + b'\\n')
+try:
+    while more := os.read(fd, 1000): seen += more
+except OSError: pass
+print(seen.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
+    let answered = |answer: &str| {
+        let config = bench.folder.path().join("sprited.toml");
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", script, answer, env!("CARGO_BIN_EXE_sprited")]);
+        command.args(["events", "discard", "--sink", "b", "-c"]).arg(config);
+        crate::cli::ended(&mut command)
+    };
+    let Ended { code, out, .. } = answered("n");
+    assert!(code == 1 && out.contains("Discard 2 events at b? [y/N]"), "{out}");
+    assert!(out.contains("nothing was changed"), "{out}");
+    assert_eq!(bench.number("SELECT count(*) FROM dead"), 1);
+    let Ended { code, out, .. } = answered("y");
+    assert!(code == 0 && out.contains("b: 2 events discarded"), "{out}");
+    assert_eq!(bench.number("SELECT count(*) FROM dead"), 0);
+    bench.close().await;
+}
