@@ -4,6 +4,7 @@
 //! stdout, everything else to stderr. Whoever closes stdout early has seen enough: that is no
 //! failure.
 
+pub mod audit;
 mod beside;
 pub mod check;
 pub mod completions;
@@ -54,6 +55,7 @@ enum Command {
     Demo(demo::Args),
     Emulator(emulator::Args),
     Events(events::Args),
+    Audit(audit::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -129,6 +131,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Demo(args) => demo::run(&args),
         Command::Emulator(args) => emulate(args),
         Command::Events(args) => events::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

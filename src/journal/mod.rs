@@ -6,6 +6,7 @@
 //! they share the commit of the next append, or come a moment later. Other processes read
 //! beside it.
 
+mod audit;
 mod counters;
 mod deliveries;
 mod editor;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{Event, Key, Wanted};
 
+pub use audit::{Fault, Findings, Sum, audit};
 pub use counters::Sums;
 pub use editor::{Editor, Requeued};
 pub use feed::{Fed, Feed, Fresh, feed};

@@ -1,6 +1,7 @@
 //! What is left in the journal, and what the operator does about it: beside a journal that is
 //! open for writing, as a daemon has it.
 
+mod audit;
 mod commands;
 mod editor;
 

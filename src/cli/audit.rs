@@ -1,0 +1,89 @@
+//! `sprited audit`: whether the journal's numbers add up.
+
+use std::fmt::Write;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::beside::{self, Stop};
+use super::text::plain;
+use super::{ConfigArg, Exit, answer};
+use crate::journal::{Findings, audit};
+
+/// Recount the journal: nothing lost, nothing silent.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Holds what was counted as events came and went against the rows that are there, and the rows
+against each other. Reads beside a running daemon and holds it up by nothing. What was seen
+again is counted without rows, and so cannot be recounted.
+Exits with 0 if all adds up, 1 if not (then with the first 20 of the rows at fault), 74 if the
+journal cannot be read.
+
+Example:
+  sprited audit --json"
+)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it.
+#[must_use]
+pub fn run(args: &Args) -> Exit {
+    beside::end(look(args))
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    ok: bool,
+    #[serde(flatten)]
+    findings: &'a Findings,
+}
+
+fn look(args: &Args) -> Result<Exit, Stop> {
+    let path = beside::configuration(&args.config)?.journal.path;
+    let findings = audit(&path)??;
+    let ok = findings.ok();
+    let text = if args.json {
+        let answer = Answer { ok, findings: &findings };
+        serde_json::to_string(&answer).map_err(std::io::Error::from)? + "\n"
+    } else {
+        text(&findings)
+    };
+    Ok(answer(text.as_bytes(), if ok { Exit::Success } else { Exit::Failure }))
+}
+
+fn text(findings: &Findings) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["SUM", "SINK", "COUNTED", "RECOUNTED", "OK"]);
+    for sum in &findings.sums {
+        table.add_row([
+            sum.what.to_owned(),
+            sum.sink.as_deref().map_or_else(|| "-".to_owned(), plain),
+            sum.counted.to_string(),
+            sum.recounted.to_string(),
+            if sum.ok { "yes" } else { "NO" }.to_owned(),
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut text = format!("{}\n", table.trim_fmt());
+    for fault in &findings.faults {
+        write!(text, "\n{}: {}", fault.what, fault.count).expect("a string takes all");
+        for which in &fault.first {
+            write!(text, "\n  {which}").expect("a string takes all");
+        }
+        text.push('\n');
+    }
+    text.push_str(if findings.ok() {
+        "\nAll adds up.\n"
+    } else {
+        "\nTHIS DOES NOT ADD UP: keep a copy (`sprited journal backup`) and please report it.\n"
+    });
+    text
+}

@@ -1,0 +1,165 @@
+//! Rows that refer to what is not there, or say what cannot be.
+
+use rusqlite::params_from_iter;
+use rusqlite::types::Value;
+
+use super::{Audit, Counters, PAGE, counters};
+use crate::journal::Result;
+use crate::journal::SinkId;
+use crate::journal::counters::Counter;
+
+/// A look at one table, page by page in the order of its primary key.
+struct Look {
+    table: &'static str,
+    key: &'static [&'static str],
+    /// A row's name.
+    name: &'static str,
+    /// What must not hold, and what it is called.
+    wrong: &'static [(&'static str, &'static str)],
+}
+
+const NO_EVENT: &str = "NOT EXISTS (SELECT 1 FROM events WHERE id = t.event)";
+const NO_SINK: &str = "NOT EXISTS (SELECT 1 FROM sinks WHERE id = t.sink)";
+const NOT_FOR: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event
+  AND ' ' || sinks || ' ' NOT LIKE '% ' || t.sink || ' %')";
+const NO_BODY: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event AND body IS NULL)";
+const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
+
+const LOOKS: [Look; 5] = [
+    Look {
+        table: "pending",
+        key: &["sink", "event"],
+        name: AT_SINK,
+        wrong: &[
+            ("pending without an event", NO_EVENT),
+            ("pending at no sink", NO_SINK),
+            ("pending at a sink that the event is not for", NOT_FOR),
+            ("pending without a body", NO_BODY),
+            (
+                "pending and dead at one sink",
+                "EXISTS (SELECT 1 FROM dead WHERE sink = t.sink AND event = t.event)",
+            ),
+        ],
+    },
+    Look {
+        table: "dead",
+        key: &["sink", "event"],
+        name: AT_SINK,
+        wrong: &[
+            ("dead without an event", NO_EVENT),
+            ("dead at no sink", NO_SINK),
+            ("dead at a sink that the event is not for", NOT_FOR),
+            ("dead without a body", NO_BODY),
+        ],
+    },
+    Look {
+        table: "confirmations",
+        key: &["event"],
+        name: "'event ' || t.event",
+        wrong: &[("confirmed without an event", NO_EVENT)],
+    },
+    Look {
+        table: "occurrences",
+        key: &["key"],
+        name: "'key ' || lower(hex(t.key))",
+        wrong: &[
+            (
+                "occurrences of no event",
+                "NOT EXISTS (SELECT 1 FROM events WHERE events.key = t.key)",
+            ),
+            ("occurrences without a number", "t.number < 1"),
+        ],
+    },
+    Look {
+        table: "sinks",
+        key: &["id"],
+        name: "'sink ' || t.id",
+        wrong: &[("sinks without a name or state", "t.name = '' OR t.active NOT IN (0, 1)")],
+    },
+];
+
+pub(super) fn check(audit: &mut Audit) -> Result<()> {
+    for look in &LOOKS {
+        table(audit, look)?;
+    }
+    the_counters(audit)
+}
+
+fn table(audit: &mut Audit, Look { table, key, name, wrong }: &Look) -> Result<()> {
+    let columns = key.join(", ");
+    let places = |from: usize| {
+        let places = (0..key.len()).map(|at| format!("?{}", from + at));
+        places.collect::<Vec<_>>().join(", ")
+    };
+    let conditions: Vec<&str> = wrong.iter().map(|(_, condition)| *condition).collect();
+    let sql = |after: &str| {
+        format!(
+            "SELECT {columns}, {name}, {} FROM {table} AS t {after} ORDER BY {columns} LIMIT {PAGE}",
+            conditions.join(", ")
+        )
+    };
+    let (first, next) = (sql(""), sql(&format!("WHERE ({columns}) > ({})", places(1))));
+    let mut after: Option<Vec<Value>> = None;
+    loop {
+        let (mut found, mut rows_read, mut last) = (Vec::new(), 0, None);
+        {
+            // One statement is one snapshot: a row and what it refers to are of one moment.
+            let mut select =
+                audit.connection.prepare_cached(if after.is_some() { &next } else { &first })?;
+            let mut rows = select.query(params_from_iter(after.iter().flatten()))?;
+            while let Some(row) = rows.next()? {
+                rows_read += 1;
+                for (at, (what, _)) in wrong.iter().enumerate() {
+                    if row.get::<_, bool>(key.len() + 1 + at)? {
+                        found.push((*what, row.get::<_, String>(key.len())?));
+                    }
+                }
+                let values = (0..key.len()).map(|column| row.get(column));
+                last = Some(values.collect::<rusqlite::Result<Vec<Value>>>()?);
+            }
+        }
+        for (what, which) in found {
+            audit.fault(what, which);
+        }
+        if rows_read < PAGE {
+            return Ok(());
+        }
+        after = last;
+    }
+}
+
+fn the_counters(audit: &mut Audit) -> Result<()> {
+    audit.connection.execute_batch("BEGIN")?;
+    let (counters, known): (Counters, _) = (counters(&audit.connection)?, audit.known()?);
+    audit.connection.execute_batch("COMMIT")?;
+    for ((name, sink), value) in counters {
+        let which = format!("{name} of sink {sink}");
+        if !known.contains_key(&sink) && sink != 0 {
+            audit.fault("counters of no sink", which);
+        } else if !is_counter(&name, sink) {
+            audit.fault("counters of nothing", which);
+        } else if value < 0 {
+            audit.fault("counters below zero", which);
+        }
+    }
+    Ok(())
+}
+
+fn is_counter(name: &str, sink: i64) -> bool {
+    let of = SinkId(sink);
+    let all = [
+        Counter::Received,
+        Counter::SeenAgain,
+        Counter::Unrouted,
+        Counter::Confirmed,
+        Counter::Pruned,
+        Counter::PrunedUnrouted,
+        Counter::PrunedConfirmed,
+        Counter::Routed(of),
+        Counter::Delivered(of),
+        Counter::Dead(of),
+        Counter::Discarded(of),
+        Counter::PrunedOf(of),
+    ];
+    all.iter().any(|counter| counter.row() == (name, sink))
+}
