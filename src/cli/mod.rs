@@ -11,6 +11,7 @@ pub mod completions;
 pub mod demo;
 pub mod emulator;
 pub mod events;
+pub mod journal;
 pub mod man;
 mod process;
 pub mod run;
@@ -56,6 +57,7 @@ enum Command {
     Emulator(emulator::Args),
     Events(events::Args),
     Audit(audit::Args),
+    Journal(journal::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -132,6 +134,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Emulator(args) => emulate(args),
         Command::Events(args) => events::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Journal(args) => journal::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

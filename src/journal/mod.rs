@@ -7,6 +7,7 @@
 //! beside it.
 
 mod audit;
+mod care;
 mod counters;
 mod deliveries;
 mod editor;
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::event::{Event, Key, Wanted};
 
 pub use audit::{Fault, Findings, Sum, audit};
+pub use care::{CareError, backup, check, compact};
 pub use counters::Sums;
 pub use editor::{Editor, Requeued};
 pub use feed::{Fed, Feed, Fresh, feed};

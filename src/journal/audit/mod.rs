@@ -74,6 +74,13 @@ pub fn audit(path: &Path) -> std::result::Result<Result<Findings>, OpenError> {
     Ok(Audit { connection, faults: BTreeMap::new() }.run())
 }
 
+/// Rows that refer to what is not there.
+pub(super) fn references(connection: Connection) -> Result<Vec<Fault>> {
+    let mut audit = Audit { connection, faults: BTreeMap::new() };
+    rows::check(&mut audit)?;
+    Ok(audit.faults())
+}
+
 struct Audit {
     connection: Connection,
     faults: BTreeMap<&'static str, (u64, Vec<String>)>,
@@ -98,9 +105,12 @@ impl Audit {
             sums = self.sums(true)?.0;
         }
         rows::check(&mut self)?;
+        Ok(Findings { sums, faults: self.faults() })
+    }
+
+    fn faults(self) -> Vec<Fault> {
         let faults = self.faults.into_iter();
-        let faults = faults.map(|(what, (count, first))| Fault { what, count, first }).collect();
-        Ok(Findings { sums, faults })
+        faults.map(|(what, (count, first))| Fault { what, count, first }).collect()
     }
 
     fn fault(&mut self, what: &'static str, which: String) {

@@ -2,6 +2,7 @@
 //! open for writing, as a daemon has it.
 
 mod audit;
+mod care;
 mod commands;
 mod editor;
 

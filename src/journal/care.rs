@@ -1,0 +1,187 @@
+//! The journal's file as a file: whether it is whole, a copy of it, and its unused space.
+
+use std::ffi::c_int;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::audit::references;
+use super::schema::{self, OpenError};
+use super::{Error, Fault};
+
+/// Pages copied in one step: 1 MiB.
+const PAGES: c_int = 256;
+/// The wait for a source or copy that somebody else holds.
+const BUSY: Duration = Duration::from_millis(50);
+
+/// Why nothing, or not all, was done. The journal is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CareError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A daemon has it.
+    #[error(
+        "the journal {} is in use by a running sprited; stop that one first, with \
+         `systemctl stop sprited` say",
+        path.display()
+    )]
+    InUse {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// SQLite failed.
+    #[error("the journal {}: {source}", path.display())]
+    Sqlite {
+        /// The journal, or the copy.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] Error),
+    /// The copy cannot be written.
+    #[error("cannot write the copy {}: {source}", path.display())]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// What is wrong with the file at `path`, by SQLite's own check of every page, and with the rows
+/// that refer to others; nothing if both are empty. Reads beside a daemon; blocks for as long as
+/// it takes to read the file.
+///
+/// # Errors
+/// When it cannot be opened or read at all.
+pub fn check(path: &Path) -> Result<(Vec<String>, Vec<Fault>), CareError> {
+    let connection = schema::open_read_only(path)?;
+    let said = said_by(&connection, "PRAGMA integrity_check").map_err(sqlite(path))?;
+    if !said.is_empty() {
+        return Ok((said, Vec::new()));
+    }
+    Ok((said, references(connection)?))
+}
+
+/// Copies the journal at `path` to the new file `to`, as it stands at one moment, beside a daemon
+/// that goes on writing. The copy appears whole and on disk, or not at all. `progress` is told
+/// how many of how many pages there are. Blocks. Returns the copy's size.
+///
+/// # Errors
+/// When there is a file of that name, or one of the two cannot be used.
+pub fn backup(
+    path: &Path,
+    to: &Path,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<ByteSize, CareError> {
+    let source = schema::open_read_only(path)?;
+    let failed = |source| CareError::Copy { path: to.to_owned(), source };
+    if to.symlink_metadata().is_ok() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let folder = match to.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let file = tempfile::Builder::new()
+        .prefix(".sprited-backup-")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    copy(&source, file.path(), &mut progress).map_err(sqlite(path))?;
+    verify(file.path()).map_err(|error| match error {
+        CareError::Sqlite { source, .. } => CareError::Sqlite { path: to.to_owned(), source },
+        other => other,
+    })?;
+    file.as_file().sync_all().map_err(failed)?;
+    let size = file.as_file().metadata().map_err(failed)?.len();
+    file.persist_noclobber(to).map_err(|error| failed(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(ByteSize::b(size))
+}
+
+fn copy(
+    source: &Connection,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> rusqlite::Result<()> {
+    // One snapshot for all steps: otherwise each commit of the daemon would start it anew.
+    let snapshot = source.unchecked_transaction()?;
+    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut copy = Connection::open_with_flags(to, flags)?;
+    // What fails is thrown away whole: nothing to roll back to.
+    copy.pragma_update(None, "journal_mode", "off")?;
+    let backup = Backup::new(source, &mut copy)?;
+    loop {
+        let step = backup.step(PAGES)?;
+        let all = u64::try_from(backup.progress().pagecount).unwrap_or_default();
+        let left = u64::try_from(backup.progress().remaining).unwrap_or_default();
+        progress(all.saturating_sub(left), all);
+        match step {
+            StepResult::Done => break,
+            StepResult::Busy | StepResult::Locked => std::thread::sleep(BUSY),
+            _ => {}
+        }
+    }
+    drop(backup);
+    snapshot.finish()
+}
+
+/// Opens a copy without leaving files beside it, and reads every page.
+fn verify(copy: &Path) -> Result<(), CareError> {
+    let bytes = copy.as_os_str().as_encoded_bytes();
+    let name: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
+        .map_err(sqlite(copy))?;
+    schema::check(&connection, copy)?;
+    match said_by(&connection, "PRAGMA quick_check").map_err(sqlite(copy))?.first() {
+        None => Ok(()),
+        Some(fault) => Err(Error::Sqlite(format!("the copy is damaged: {fault}").into()).into()),
+    }
+}
+
+/// Rewrites the journal at `path` without its unused space. Blocks; needs as much free disk as it
+/// takes twice. Returns its size before and after.
+///
+/// # Errors
+/// When a daemon has it, or it cannot be written.
+pub fn compact(path: &Path) -> Result<(ByteSize, ByteSize), CareError> {
+    let size = || std::fs::metadata(path).map_or(0, |file| file.len());
+    // Before the lock, which would leave its file where there is no journal.
+    drop(schema::open_read_only(path)?);
+    let _lock = schema::lock(path).map_err(|error| match error {
+        OpenError::InUse { path, .. } => CareError::InUse { path },
+        other => other.into(),
+    })?;
+    let connection = schema::open_beside(path)?;
+    // What is in the log only counts, too.
+    let settle = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    settle().map_err(sqlite(path))?;
+    let before = size();
+    connection.execute_batch("VACUUM").and_then(|()| settle()).map_err(sqlite(path))?;
+    Ok((ByteSize::b(before), ByteSize::b(size())))
+}
+
+/// The answer of one of SQLite's checks; nothing if it is "ok".
+fn said_by(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
+    let mut select = connection.prepare(check)?;
+    let lines = select.query_map([], |row| row.get(0))?;
+    let lines: Vec<String> = lines.collect::<rusqlite::Result<_>>()?;
+    Ok(if lines == ["ok"] { Vec::new() } else { lines })
+}
+
+fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> CareError {
+    move |source| CareError::Sqlite { path: path.to_owned(), source }
+}
