@@ -5,6 +5,7 @@
 //! of the crate.
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -164,11 +165,13 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
     let content = |problem| SecretError::Content { path: path.to_owned(), problem };
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > MAX_SECRET_FILE {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    // Not by its length: a device has none, and an end neither.
+    file.take(MAX_SECRET_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_SECRET_FILE {
         return Err(content("is larger than 64 KiB; a secret was expected in it"));
     }
-    let bytes = std::fs::read(path).map_err(failed)?;
     let text = String::from_utf8(bytes).map_err(|_| content("is not UTF-8 text"))?;
     let line = text.strip_suffix('\n').map_or(text.as_str(), |l| l.strip_suffix('\r').unwrap_or(l));
     Ok(Secret::from(line))
@@ -201,6 +204,8 @@ mod tests {
         assert!(matches!(holder.key.resolve(), Err(SecretError::Empty(_))));
         std::fs::write(&path, vec![b'x'; 70_000]).unwrap();
         assert!(matches!(holder.key.resolve(), Err(SecretError::Content { .. })));
+        let endless = parse("key = { file = '/dev/zero' }").unwrap();
+        assert!(matches!(endless.key.resolve(), Err(SecretError::Content { .. })));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::DEFAULT_PATH;
 use crate::daemon::Control;
+use crate::telemetry;
 
 /// Delivers Tencent Cloud VOD events from the reliable-callback queue to where they are wanted,
 /// and confirms them.
@@ -133,6 +134,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn emulate(args: emulator::Args) -> Exit {
+    if let Err(error) = telemetry::start(&telemetry::Settings::default()) {
+        complain(error);
+        return Exit::Failure;
+    }
     let run = async {
         let (signals, control) = (process::Signals::new()?, Control::default());
         tokio::select! {

@@ -54,12 +54,20 @@ pub fn run(args: &Args) -> Exit {
         Ok(End::Credentials) => Exit::Credentials,
         Err(error) => {
             complain(&error);
-            match error {
-                Error::Journal(_) | Error::JournalFailed(_) => Exit::Journal,
-                Error::Credentials(_) | Error::Setup(_) => Exit::Configuration,
-                Error::LoopEnded(_) => Exit::Failure,
-            }
+            exit(&error)
         }
+    }
+}
+
+/// What may pass by itself ends with a code after which a service manager starts anew.
+fn exit(error: &Error) -> Exit {
+    match error {
+        Error::Journal(error) if !error.may_pass() => Exit::Journal,
+        Error::Credentials(_) | Error::Setup(_) => Exit::Configuration,
+        Error::Journal(_)
+        | Error::JournalFailed(_)
+        | Error::Address { .. }
+        | Error::LoopEnded(_) => Exit::Failure,
     }
 }
 
@@ -69,6 +77,10 @@ async fn daemon(config: Config, once: bool) -> Result<End, Error> {
     let signals = Signals::new().map_err(|error| Error::Setup(format!("signals: {error}")))?;
     let provider =
         credentials::provider(config.credentials.as_ref()).map_err(Error::Credentials)?;
+    if config.credentials.is_some() {
+        // Those of the file are there or are a mistake; others may still come.
+        provider.credentials().await.map_err(Error::Credentials)?;
+    }
     let daemon = Daemon::open(config, provider).await?;
     daemon.announce();
     let run = daemon.run(control.clone(), once);

@@ -10,6 +10,8 @@ mod reader;
 mod sinks;
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,9 @@ use reader::{Reader, Table};
 
 /// Where the configuration is looked for if nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/sprited/sprited.toml";
+
+/// The largest file that is read, in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Every setting, with defaults for what the file leaves out.
 #[derive(Clone, Debug)]
@@ -73,12 +78,18 @@ impl Config {
             faults: vec![Problem { place: None, message }],
             warnings: Vec::new(),
         };
-        let bytes = std::fs::read(path).map_err(|error| {
+        let mut bytes = Vec::new();
+        let read =
+            File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+        read.map_err(|error| {
             unreadable(format!(
                 "cannot read the configuration: {error}; name another file with --config or \
                  SPRITED_CONFIG"
             ))
         })?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(unreadable(format!("larger than {MAX_FILE} bytes: no configuration is")));
+        }
         let text = String::from_utf8(bytes)
             .map_err(|_| unreadable("the configuration is not UTF-8 text".to_owned()))?;
         let mut loaded = Self::parse(&text, path)?;

@@ -48,9 +48,19 @@ impl Call {
         self.handles.retain(|ready| ready.deadline > now);
         before - self.handles.len()
     }
+
+    /// The first deadline.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.handles.iter().map(|ready| ready.deadline).min()
+    }
 }
 
 impl Calls {
+    /// Takes a call that was given up as a handle in it lapsed: the others have time left.
+    pub(super) fn lapsed(&mut self, call: Call) {
+        self.0.push(call);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -52,8 +52,8 @@ pub struct Confirmer {
     idle: watch::Sender<bool>,
 }
 
-/// A call and what came of it.
-type Answered = (Call, Result<(), Error>);
+/// A call and what came of it; nothing, if a handle lapsed meanwhile.
+type Answered = (Call, Option<Result<(), Error>>);
 
 impl Confirmer {
     /// A confirmer that is told of leases and of settled events by these queues.
@@ -187,8 +187,13 @@ impl Confirmer {
         [launch, self.waiting.next_deadline()].into_iter().flatten().min()
     }
 
-    fn answered(&mut self, call: Call, result: Result<(), Error>) {
+    fn answered(&mut self, call: Call, result: Option<Result<(), Error>>) {
         let now = Instant::now();
+        let Some(result) = result else {
+            self.count_call("failed");
+            self.calls.lapsed(call);
+            return;
+        };
         match result {
             Ok(()) => {
                 self.count_call("ok");
@@ -250,8 +255,12 @@ impl Confirmer {
 /// Makes a call, and notes in the journal what the cloud took back.
 async fn confirm(client: Client, journal: Journal, call: Call) -> Answered {
     let handles: Vec<&str> = call.handles.iter().map(|ready| &*ready.handle).collect();
-    let result = client.confirm(&handles).await;
-    if result.is_ok() {
+    // A call may wait for credentials, or be signed once more: not past the first deadline.
+    let result = match call.deadline() {
+        Some(deadline) => tokio::time::timeout_at(deadline, client.confirm(&handles)).await.ok(),
+        None => None,
+    };
+    if matches!(result, Some(Ok(()))) {
         let events = call.handles.iter().flat_map(|ready| ready.events.clone()).collect();
         if let Err(error) = journal.confirmed(events, Utc::now()).await {
             tracing::debug!(%error, "the journal could not note what was confirmed");

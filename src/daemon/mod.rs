@@ -52,6 +52,14 @@ pub enum Error {
     /// Something in the configuration does not work on this machine.
     #[error("{0}")]
     Setup(String),
+    /// The address of `[http]` cannot be listened on.
+    #[error("[http] listen: cannot listen on {address}: {source}")]
+    Address {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A loop ended though nobody stopped it: a fault of the program.
     #[error("the {0} loop ended by itself; this is a fault of sprited, please report it")]
     LoopEnded(String),
@@ -329,7 +337,5 @@ impl Running {
 async fn bind(settings: &http::Settings) -> Result<Option<TcpListener>, Error> {
     let Some(address) = settings.address() else { return Ok(None) };
     let listener = TcpListener::bind(address).await;
-    listener.map(Some).map_err(|error| {
-        Error::Setup(format!("[http] listen: cannot listen on {address}: {error}"))
-    })
+    listener.map(Some).map_err(|source| Error::Address { address, source })
 }

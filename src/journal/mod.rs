@@ -199,8 +199,8 @@ impl Journal {
     pub fn open(settings: &Settings) -> std::result::Result<(Self, Closing), OpenError> {
         let lock = schema::lock(&settings.path)?;
         let connection = schema::open(&settings.path)?;
-        let damaged = |source| OpenError::Damaged { path: settings.path.clone(), source };
-        let store = store::Store::new(connection, settings.clone()).map_err(damaged)?;
+        let store = store::Store::new(connection, settings.clone())
+            .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new()

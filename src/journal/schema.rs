@@ -120,6 +120,19 @@ pub enum OpenError {
         /// Its version.
         version: i32,
     },
+    /// SQLite cannot work with it as things are: the disk is full, say, or another process keeps
+    /// it. That may pass.
+    #[error(
+        "the journal {} cannot be used at the moment: {source}; \
+         see that its disk has space and can be written; the next start tries again",
+        path.display()
+    )]
+    Unusable {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// SQLite cannot read it.
     #[error(
         "the journal {} cannot be read and was left alone: {source}; \
@@ -132,6 +145,33 @@ pub enum OpenError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+}
+
+impl OpenError {
+    /// What SQLite said of the journal at `path`. Only what is wrong with its content is damage.
+    pub(super) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged { path, source },
+            _ => Self::Unusable { path, source },
+        }
+    }
+
+    /// Whether it may pass by itself, so that another start makes sense.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unusable { .. } => true,
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull
+                    | std::io::ErrorKind::QuotaExceeded
+                    | std::io::ErrorKind::ReadOnlyFilesystem
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// Takes the lock that keeps a second daemon off the journal. Held as long as the file lives.
@@ -157,17 +197,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
         OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     let is_new = file.metadata().map_err(failed)?.len() == 0;
     drop(file);
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
+    let failed_sqlite = |source| OpenError::of_sqlite(path, source);
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
-    .map_err(damaged)?;
+    .map_err(failed_sqlite)?;
     if is_new {
-        create(&connection).map_err(damaged)?;
+        create(&connection).map_err(failed_sqlite)?;
     }
     check(&connection, path)?;
-    configure(&connection).map_err(damaged)?;
+    configure(&connection).map_err(failed_sqlite)?;
     Ok(connection)
 }
 
@@ -176,10 +216,10 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, OpenError> {
     // Not by opening it: closing it again would take a daemon in this process its locks.
     nix::unistd::access(path, nix::unistd::AccessFlags::R_OK)
         .map_err(|errno| OpenError::File { path: path.to_owned(), source: errno.into() })?;
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
+    let failed_sqlite = |source| OpenError::of_sqlite(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(damaged)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(damaged)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed_sqlite)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed_sqlite)?;
     check(&connection, path)?;
     Ok(connection)
 }
@@ -196,12 +236,13 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
-    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(damaged);
+    let failed_sqlite = |source| OpenError::of_sqlite(path, source);
+    let number =
+        |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(failed_sqlite);
     let id = number("PRAGMA application_id")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     if id == 0 && tables == 0 && !connection.is_readonly("main").unwrap_or(true) {
-        return create(connection).map_err(damaged);
+        return create(connection).map_err(failed_sqlite);
     }
     if id != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.to_owned() });

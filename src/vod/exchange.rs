@@ -62,11 +62,9 @@ impl Exchange {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_keepalive(TCP_KEEPALIVE);
         if endpoint.scheme() == "http" {
-            // Loopback needs no certificates, and a machine may have none.
-            builder = builder.tls_certs_only([]);
-        }
-        if settings.no_proxy {
-            builder = builder.no_proxy();
+            // Loopback needs no certificates, of which a machine may have none, and no proxy, which
+            // would be told in clear what is meant for this machine.
+            builder = builder.tls_certs_only([]).no_proxy();
         }
         let http = builder
             .build()

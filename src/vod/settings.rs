@@ -16,10 +16,6 @@ pub struct Settings {
     pub sub_app_id: Option<u64>,
     /// The largest answer that is read, after decompression; 64 KiB at least.
     pub max_answer_size: ByteSize,
-    /// Whether the proxies of the environment are passed by. Not to be configured: for a server
-    /// that runs in this process.
-    #[serde(skip)]
-    pub no_proxy: bool,
 }
 
 const LEAST_ANSWER_SIZE: ByteSize = ByteSize::kib(64);
@@ -30,7 +26,6 @@ impl Default for Settings {
             endpoint: "https://vod.tencentcloudapi.com".to_owned(),
             sub_app_id: None,
             max_answer_size: ByteSize::mib(16),
-            no_proxy: false,
         }
     }
 }

@@ -277,7 +277,7 @@ async fn files_that_cannot_be_written_are_found() {
     for (journal, says) in [
         (file.join("journal.db"), "Not a directory"),
         (bench.folder.path().join("none/journal.db"), "make the folder"),
-        (bench.folder.path().to_owned(), "cannot be read"),
+        (bench.folder.path().to_owned(), "cannot be used"),
     ] {
         bench.journal = journal;
         let (code, outcomes, said) = bench.outcomes();

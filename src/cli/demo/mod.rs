@@ -137,10 +137,7 @@ fn configuration(url: &str, folder: &Path) -> anyhow::Result<Config> {
     );
     let loaded = Config::parse(&text, Path::new("demo"))
         .map_err(|faults| anyhow::anyhow!("the demo's own configuration: {faults}"))?;
-    let mut config = loaded.config;
-    // A proxy in the environment is for the real cloud, not for this machine.
-    config.vod.no_proxy = true;
-    Ok(config)
+    Ok(loaded.config)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
