@@ -52,6 +52,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(End::Clean) => Exit::Success,
         Ok(End::Forced | End::SomethingStays | End::Unreachable) => Exit::Failure,
         Ok(End::Credentials) => Exit::Credentials,
+        Ok(End::Unwritable) => Exit::Journal,
         Err(error) => {
             complain(&error);
             exit(&error)

@@ -18,6 +18,7 @@ mod writer;
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -171,6 +172,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, Debug)]
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
+    failing: Arc<AtomicBool>,
 }
 
 /// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`] is gone.
@@ -202,12 +204,16 @@ impl Journal {
         let store = store::Store::new(connection, settings.clone())
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let failing = Arc::new(AtomicBool::new(false));
         let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || Writer::new(store, queue).run(&runtime))
+            .spawn({
+                let failing = failing.clone();
+                move || Writer::new(store, queue, failing).run(&runtime)
+            })
             .map_err(|source| OpenError::File { path: settings.path.clone(), source })?;
-        Ok((Self { jobs }, Closing { thread, _lock: lock }))
+        Ok((Self { jobs, failing }, Closing { thread, _lock: lock }))
     }
 
     /// The numbers of these sinks, in the same order; all others become orphans, whose rows stay
@@ -350,6 +356,12 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn changed_outside(&self) -> Result<bool> {
         self.ask(|reply| Job::ChangedOutside { reply }).await
+    }
+
+    /// Whether the last commit failed; the next ones are tried until one succeeds.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
