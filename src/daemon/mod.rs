@@ -231,7 +231,7 @@ impl Daemon {
         let mut running = Running::default();
         let health = Arc::new(Health::new(
             self.progress.clone(),
-            journal.clone(),
+            journal.condition(),
             self.config.poll.interval,
         ));
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::journal::Journal;
+use crate::journal::Condition;
 use crate::poller::Progress;
 use crate::vod::Advice;
 
@@ -21,7 +21,7 @@ const PULL_TIME: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Health {
     progress: watch::Receiver<Progress>,
-    journal: Journal,
+    journal: Condition,
     max_pull_age: Duration,
     stuck: RwLock<Vec<String>>,
     is_draining: std::sync::atomic::AtomicBool,
@@ -48,10 +48,14 @@ pub struct Check {
 }
 
 impl Health {
-    /// The health of a daemon that pulls like this into `journal`, at `interval` while there is
+    /// The health of a daemon that pulls like this into a journal that does like this, at `interval` while there is
     /// nothing.
     #[must_use]
-    pub fn new(progress: watch::Receiver<Progress>, journal: Journal, interval: Duration) -> Self {
+    pub fn new(
+        progress: watch::Receiver<Progress>,
+        journal: Condition,
+        interval: Duration,
+    ) -> Self {
         let max_pull_age = MAX_PULL_AGE.max(interval + PULL_TIME);
         Self {
             progress,

@@ -172,7 +172,23 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, Debug)]
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
-    failing: Arc<AtomicBool>,
+    condition: Condition,
+}
+
+/// Whether a journal can be written. Clones tell the same.
+#[derive(Clone, Debug, Default)]
+pub struct Condition(Arc<AtomicBool>);
+
+impl Condition {
+    /// Whether the last commit failed; more are tried until one succeeds.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set_failing(&self, is_failing: bool) {
+        self.0.store(is_failing, Ordering::Relaxed);
+    }
 }
 
 /// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`] is gone.
@@ -204,16 +220,16 @@ impl Journal {
         let store = store::Store::new(connection, settings.clone())
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let failing = Arc::new(AtomicBool::new(false));
+        let condition = Condition::default();
         let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn({
-                let failing = failing.clone();
-                move || Writer::new(store, queue, failing).run(&runtime)
+                let condition = condition.clone();
+                move || Writer::new(store, queue, condition).run(&runtime)
             })
             .map_err(|source| OpenError::File { path: settings.path.clone(), source })?;
-        Ok((Self { jobs, failing }, Closing { thread, _lock: lock }))
+        Ok((Self { jobs, condition }, Closing { thread, _lock: lock }))
     }
 
     /// The numbers of these sinks, in the same order; all others become orphans, whose rows stay
@@ -358,10 +374,10 @@ impl Journal {
         self.ask(|reply| Job::ChangedOutside { reply }).await
     }
 
-    /// Whether the last commit failed; the next ones are tried until one succeeds.
+    /// How it does, for whoever watches: keeps the journal no longer open.
     #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+    pub fn condition(&self) -> Condition {
+        self.condition.clone()
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {

@@ -1,7 +1,6 @@
 //! The journal's writer: one thread, one connection, one commit for all that waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,9 +10,11 @@ use tokio::time::Instant;
 
 use super::store::Store;
 use super::{
-    Appended, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result, Route, SinkId,
+    Appended, Condition, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result, Route,
+    SinkId,
 };
 use crate::event::{Event, Key};
+use crate::outage::Outage;
 
 /// Jobs in one transaction at most.
 const MAX_GROUP: usize = 64;
@@ -84,14 +85,15 @@ pub(super) struct Writer {
     in_transaction: bool,
     /// When the open transaction, or what a failed one has left, is to be committed.
     commit_at: Option<Instant>,
-    /// Whether the last commit failed.
-    failing: Arc<AtomicBool>,
+    condition: Condition,
+    outage: Outage,
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, queue: mpsc::Receiver<Job>, failing: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(store: Store, queue: mpsc::Receiver<Job>, condition: Condition) -> Self {
         Self {
-            failing,
+            condition,
+            outage: Outage::default(),
             store,
             queue,
             routes: Vec::new(),
@@ -133,7 +135,7 @@ impl Writer {
         if let Some(job) = next {
             self.run_job(job);
         }
-        if self.has_fresh() || (self.is_failing() && !self.waiting.is_empty()) {
+        if self.has_fresh() || (self.condition.is_failing() && !self.waiting.is_empty()) {
             drop(self.commit());
         } else {
             self.answer_appends();
@@ -232,10 +234,6 @@ impl Writer {
         self.waiting.iter().any(|append| !append.fresh.is_empty())
     }
 
-    fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
-
     /// Runs a write in the open transaction, or opens one. A failed write takes back all of the
     /// transaction, since SQLite may have done so already.
     fn write<T>(&mut self, write: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
@@ -290,7 +288,7 @@ impl Writer {
     fn promise<T>(&mut self, written: Result<T>, promise: Promise) -> Result<T> {
         let value = written?;
         self.promises.push(promise);
-        if self.is_failing()
+        if self.condition.is_failing()
             && let Err(error) = self.commit()
         {
             self.promises.pop();
@@ -302,14 +300,18 @@ impl Writer {
     /// Commits the open transaction, then answers those who wait for it.
     fn commit(&mut self) -> Result<()> {
         if let Err(error) = self.begin().and_then(|()| self.store.commit()) {
-            if !self.failing.swap(true, Ordering::Relaxed) {
-                tracing::error!(%error, "the journal cannot be written; tries again until it can");
+            self.condition.set_failing(true);
+            if let Some(report) = self.outage.failed(Instant::now()) {
+                let failures = report.failures;
+                tracing::error!(%error, failures, "the journal cannot be written; tries until it can");
             }
             self.roll_back(error.clone());
             return Err(error);
         }
-        if self.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("the journal can be written again");
+        self.condition.set_failing(false);
+        if let Some(report) = self.outage.recovered(Instant::now()) {
+            let lasted_seconds = report.lasted.as_secs();
+            tracing::info!(lasted_seconds, "the journal can be written again");
         }
         self.in_transaction = false;
         self.promises.clear();
