@@ -188,6 +188,12 @@ impl File {
         let log = self.current(&mut state.log)?;
         if matches!(state.held, Held::Unread) {
             log.sync()?;
+        }
+        // Every start asks at least once; the files can be large and many.
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        if matches!(state.held, Held::Unread) {
             let mut held = HashSet::new();
             recovery::scan(&self.names, since, self.reading, |key| {
                 if held.len() <= MAX_HELD {

@@ -318,3 +318,16 @@ async fn a_probe_finds_what_is_wrong_and_leaves_nothing() {
     let verdict = offer(&*file(&lost, "").await, &event("a")).await;
     assert!(retry_error(&verdict).contains("cannot create"), "{verdict:?}");
 }
+
+#[tokio::test]
+async fn nothing_is_read_back_while_nothing_is_pending() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    // Cannot be read, as whoever tries finds out.
+    fs::create_dir(folder.path().join("a-20260102T030405.678Z.jsonl")).unwrap();
+    fs::write(&path, "{}\n{\"half").unwrap();
+    let sink = file(&path, "").await;
+    assert_eq!(sink.recover(None, &[]).await.unwrap(), []);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n", "the partial line is cut off");
+    assert!(sink.recover(None, &keys(&events(&["a"]))).await.is_err());
+}
