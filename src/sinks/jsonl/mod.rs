@@ -147,8 +147,7 @@ impl File {
             while lines.len() < MAX_WRITE
                 && let Some(event) = events.next()
             {
-                event.render(self.reading.format, lines);
-                lines.push(b'\n');
+                self.reading.write(event, lines);
             }
         })
     }

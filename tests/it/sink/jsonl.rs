@@ -331,3 +331,30 @@ async fn nothing_is_read_back_while_nothing_is_pending() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n", "the partial line is cut off");
     assert!(sink.recover(None, &keys(&events(&["a"]))).await.is_err());
 }
+
+#[tokio::test]
+async fn a_line_of_the_format_callback_tells_equal_events_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let mut context = context("a");
+    context.format = Format::Callback;
+    let plan = plan("jsonl", &format!("path = {path:?}"));
+    let first = event("again");
+    let further =
+        |number| Arc::new(Event { key: first.key.occurrence(number), ..Event::clone(&first) });
+    let sent = [first.clone(), further(1), further(2), further(100_000)];
+    // Whichever of them is there, none of the others is taken for it.
+    for present in [vec![0], vec![1], vec![0, 2], vec![3], vec![0, 1, 2, 3]] {
+        let sink = plan.open(&context).await.unwrap();
+        let there: Vec<_> = present.iter().map(|at| Arc::clone(&sent[*at])).collect();
+        put(&*sink, &there).await;
+        drop(sink);
+        let sink = plan.open(&context).await.unwrap();
+        let recovered = sink.recover(None, &keys(&sent)).await.unwrap();
+        assert_eq!(recovered, keys(&there), "{present:?}");
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            assert_eq!(line.trim_end(), first.body, "nothing but the event as it came");
+        }
+        fs::remove_file(&path).unwrap();
+    }
+}
