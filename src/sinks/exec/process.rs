@@ -60,8 +60,8 @@ impl Drop for Group {
     }
 }
 
-/// Runs `command` with `input` on its standard input, `limit` long at most. Dropping the future
-/// kills the program and its group.
+/// Runs `command` with `input` on its standard input, `limit` long at most, and [`LINGER`] for
+/// the rest of its output. Dropping the future kills the program and its group.
 ///
 /// # Errors
 /// When the program cannot be started or waited for.
@@ -76,18 +76,20 @@ pub(super) async fn run(command: &mut Command, input: &[u8], limit: Duration) ->
         let talk = async {
             tokio::join!(feed(stdin, input), drain(stdout, &output), drain(stderr, &output));
         };
-        let mut talk = pin!(talk);
-        let work = async {
+        let (mut talk, mut talks) = (pin!(talk), true);
+        let mut wait = pin!(timeout(limit, group.0.wait()));
+        let ended = loop {
             tokio::select! {
-                status = group.0.wait() => {
-                    // Whether the pipes closed in that time or not, the program is over.
-                    drop(timeout(LINGER, &mut talk).await);
-                    status
-                }
-                () = &mut talk => group.0.wait().await,
+                ended = &mut wait => break ended,
+                () = &mut talk, if talks => talks = false,
             }
         };
-        timeout(limit, work).await
+        if ended.is_ok() && talks {
+            // Whether the pipes close in that time or not, the program is over and its status
+            // stands.
+            drop(timeout(LINGER, talk).await);
+        }
+        ended
     };
     let end = match ended {
         Ok(status) => End::Exited(status?),

@@ -180,3 +180,18 @@ async fn secrets_are_masked_and_read_again_on_reopening() {
     sink.reopen().await.unwrap();
     assert_eq!(offer(&*sink, &event("a")).await, Verdict::Delivered);
 }
+
+#[tokio::test]
+async fn a_status_within_the_limit_stands_whoever_holds_the_output() {
+    let mut context = context("run");
+    // Shorter than the time in which the rest of the output is waited for.
+    context.timeout = Duration::from_millis(90);
+    let plan = plan("exec", "command = ['/bin/sh', '-c', 'sleep 9 & exit 0']");
+    let sink = plan.open(&context).await.unwrap();
+    let sent = event("a");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // On a machine with much to do the program itself can be late.
+    while offer(&*sink, &sent).await != Verdict::Delivered {
+        assert!(Instant::now() < deadline, "a program that ended with 0 was never believed");
+    }
+}
