@@ -6,6 +6,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::daemon::Control;
+use crate::sinks::exec;
 
 /// Runs `work` to its end, and leaves blocking calls that hang, on a dead disk say, behind.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
@@ -57,5 +58,6 @@ impl Signals {
 #[allow(clippy::exit, reason = "a second signal is there to end the process whatever hangs")]
 fn end_at_once(signal: SignalKind) {
     tracing::warn!("a second signal: ends at once; what was not done stays due");
+    exec::kill_all();
     std::process::exit(128 + signal.as_raw_value());
 }

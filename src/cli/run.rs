@@ -4,6 +4,7 @@ use super::process::{self, Signals};
 use super::{ConfigArg, Exit, complain};
 use crate::config::{Config, Loaded, Located};
 use crate::daemon::{Control, Daemon, End, Error};
+use crate::sinks::exec;
 use crate::telemetry;
 use crate::vod::credentials;
 
@@ -41,7 +42,10 @@ pub fn run(args: &Args) -> Exit {
     for warning in &warnings {
         tracing::warn!(warning = %Located(&file, warning), "the configuration can be used, but");
     }
-    let ended = match process::block_on(daemon(config, args.once)) {
+    let ended = process::block_on(daemon(config, args.once));
+    // A stop that was forced leaves tasks behind that may hold programs.
+    exec::kill_all();
+    let ended = match ended {
         Ok(ended) => ended,
         Err(error) => {
             complain(error);
@@ -52,6 +56,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(End::Clean) => Exit::Success,
         Ok(End::Forced | End::SomethingStays | End::Unreachable) => Exit::Failure,
         Ok(End::Credentials) => Exit::Credentials,
+        Ok(End::Unwritable) => Exit::Journal,
         Err(error) => {
             complain(&error);
             exit(&error)

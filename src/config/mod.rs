@@ -26,6 +26,7 @@ use crate::telemetry;
 use crate::vod::credentials;
 use crate::{confirmer, http, journal, poller, vod};
 use reader::{Reader, Table};
+use sinks::Output;
 
 /// Where the configuration is looked for if nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/sprited/sprited.toml";
@@ -203,7 +204,7 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
         reader.check(&table, log.check());
     }
     let sinks = sinks::read(reader, root);
-    refuse_shared_files(reader, journal.as_ref(), &sinks);
+    refuse_shared_outputs(reader, journal.as_ref(), &sinks);
 
     Some(Config {
         credentials: credentials?,
@@ -217,8 +218,8 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
     })
 }
 
-/// Two writers of one file would write into each other's lines.
-fn refuse_shared_files(
+/// Two writers of one file, or of standard output, would write into each other's lines.
+fn refuse_shared_outputs(
     reader: &mut Reader<'_>,
     journal: Option<&journal::Settings>,
     sinks: &[sinks::Read],
@@ -228,19 +229,19 @@ fn refuse_shared_files(
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let mut path = journal.path.clone().into_os_string();
             path.push(suffix);
-            owners.insert(sinks::plain(Path::new(&path)), "the journal");
+            owners.insert(Output::File(sinks::plain(Path::new(&path))), "the journal");
         }
     }
-    for (file, at) in sinks.iter().filter_map(|read| read.file.as_ref()) {
-        match owners.get(file) {
-            Some(owner) => {
-                reader
-                    .fault(*at, format!("[[sinks]] path: {file:?} is written by {owner} already"));
-            }
-            None => {
-                owners.insert(file.clone(), "another sink");
-            }
-        }
+    for (output, at) in sinks.iter().filter_map(|read| read.output.as_ref()) {
+        let Some(owner) = owners.get(output) else {
+            owners.insert(output.clone(), "another sink");
+            continue;
+        };
+        let what = match output {
+            Output::File(path) => format!("path: {path:?}"),
+            Output::Standard => "type: standard output".to_owned(),
+        };
+        reader.fault(*at, format!("[[sinks]] {what} is written by {owner} already"));
     }
 }
 

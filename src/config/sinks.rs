@@ -64,10 +64,17 @@ fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
-/// A sink and the file it writes, if it writes one, with the place that names it.
+/// A sink and what it writes lines to, with the place that names it.
 pub(super) struct Read {
     pub(super) sink: Option<Sink>,
-    pub(super) file: Option<(PathBuf, usize)>,
+    pub(super) output: Option<(Output, usize)>,
+}
+
+/// What takes the lines of one writer alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Output {
+    File(PathBuf),
+    Standard,
 }
 
 /// Reads every `[[sinks]]` entry out of `root`.
@@ -121,8 +128,11 @@ fn entry_of<'t>(
     let (common_table, own_table) = table.split(common_keys);
     let common = reader.read(&common_table, Common::deserialize);
     let plan = kind.and_then(|kind| reader.read(&own_table, kind.parse));
-    let file =
-        own_table.text("path").map(|path| (plain(Path::new(path)), own_table.offset("path")));
+    let output = match (&plan, own_table.text("path")) {
+        (Some(Plan::Stdout(_)), _) => Some((Output::Standard, common_table.offset("type"))),
+        (_, Some(path)) => Some((Output::File(plain(Path::new(path))), own_table.offset("path"))),
+        _ => None,
+    };
     if let Some(common) = &common {
         check_common(reader, &common_table, common);
     }
@@ -133,7 +143,7 @@ fn entry_of<'t>(
     if let Some(sink) = &sink {
         reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));
     }
-    Read { sink, file }
+    Read { sink, output }
 }
 
 fn check_name(

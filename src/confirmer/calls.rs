@@ -65,6 +65,11 @@ impl Calls {
         self.0.is_empty()
     }
 
+    /// Drops the calls that failed whole: there is no time to wait for better ones.
+    pub(super) fn drop_repeats(&mut self) {
+        self.0.retain(|call| call.failures == 0);
+    }
+
     /// The next call whose wait is over.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Call> {
         let is_due = |call: &Call| call.not_before.is_none_or(|at| at <= now);

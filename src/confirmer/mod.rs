@@ -97,6 +97,9 @@ impl Confirmer {
         let (mut leases_open, mut settled_open) = (true, true);
         loop {
             let now = Instant::now();
+            if finish.is_cancelled() {
+                self.calls.drop_repeats();
+            }
             self.expire(now);
             self.launch(&mut in_flight, now);
             let is_idle =
@@ -113,6 +116,8 @@ impl Confirmer {
             let wake = self.wake(in_flight.len());
             tokio::select! {
                 biased;
+                // Before all that a busy loop never runs out of.
+                () = pulse.answer() => {}
                 Some((call, result)) = in_flight.next(), if !in_flight.is_empty() => {
                     self.answered(call, result);
                 }
@@ -125,7 +130,6 @@ impl Confirmer {
                     None => leases_open = false,
                 },
                 () = finish.cancelled(), if !finish.is_cancelled() => {}
-                () = pulse.answer() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
@@ -134,6 +138,7 @@ impl Confirmer {
     fn lease(&mut self, mut lease: Lease) {
         if self.after == After::Journal && !lease.pending.is_empty() {
             lease.pending.clear();
+            self.metrics.confirmed_unsettled.inc();
         }
         if self.waiting.add(lease, Instant::now()) == Added::Unsettled {
             self.metrics.confirmed_unsettled.inc();

@@ -76,6 +76,8 @@ pub enum End {
     Credentials,
     /// With `once`: the cloud cannot be reached or refuses.
     Unreachable,
+    /// With `once`: the journal does not take what was pulled.
+    Unwritable,
     /// The time for the stop was up; what was not done stays due.
     Forced,
 }
@@ -227,7 +229,11 @@ impl Daemon {
         let (finish_confirming, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let mut pulses = pulse::Watch::default();
         let mut running = Running::default();
-        let health = Arc::new(Health::new(self.progress.clone()));
+        let health = Arc::new(Health::new(
+            self.progress.clone(),
+            journal.condition(),
+            self.config.poll.interval,
+        ));
 
         let mended = poller.mended();
         let idles = self.deliveries.iter().map(Delivery::idle);
@@ -261,7 +267,7 @@ impl Daemon {
 
         let end = tokio::select! {
             biased;
-            () = control.stop.cancelled() => End::Clean,
+            () = control.stop.cancelled() => if once { End::SomethingStays } else { End::Clean },
             end = once::until_done(&journal, self.progress, idles), if once => end,
             error = running.ended_early() => return Err(error),
         };

@@ -11,6 +11,9 @@ use crate::vod::Advice;
 /// Failed pulls in a row after which a run that is to happen once gives up.
 const MAX_FAILURES: u32 = 3;
 
+/// Failed appends in a row after which it gives up: some seconds, in which room may be made.
+const MAX_FAILED_APPENDS: u64 = 10;
+
 /// Waits until the queue was found empty and nothing is left to do, or cannot be done now.
 /// `idles` tell of each loop behind the poller whether it has nothing under way.
 pub(super) async fn until_done(
@@ -20,12 +23,16 @@ pub(super) async fn until_done(
 ) -> End {
     let mut found_empty = 0;
     loop {
-        let Progress { empty, failures, trouble, .. } = *progress.borrow_and_update();
+        let Progress { empty, failures, trouble, failed_appends, .. } =
+            *progress.borrow_and_update();
         if failures >= MAX_FAILURES {
             return match trouble {
                 Some(Advice::Credentials) => End::Credentials,
                 _ => End::Unreachable,
             };
+        }
+        if failed_appends >= MAX_FAILED_APPENDS {
+            return End::Unwritable;
         }
         let all_idle = idles.iter_mut().all(|idle| *idle.borrow_and_update());
         if empty > found_empty && all_idle {

@@ -65,7 +65,7 @@ impl Upkeep {
     async fn prune(&self) {
         let mut ticks = every(PRUNE);
         loop {
-            ticks.tick().await;
+            // First at once: a run from a timer may end before the first tick.
             while match self.journal.prune(Utc::now()).await {
                 Ok(has_more) => has_more,
                 Err(error) => {
@@ -75,6 +75,7 @@ impl Upkeep {
             } {
                 tokio::time::sleep(PRUNE_STEP).await;
             }
+            ticks.tick().await;
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Intake {
     /// When failed events are to be looked for; `None` if there are none.
     next_due: Option<DateTime<Utc>>,
     make_all_due: bool,
-    /// Whether a read for due events found none but those held: the next one waits for a release.
+    /// Whether a read for due events found some that are held: the next one waits for a release.
     is_blocked: bool,
 }
 
@@ -189,6 +189,8 @@ impl Intake {
         let held = self.held.len();
         for pending in part.events {
             if self.held.contains(&pending.id) {
+                // Its new wait is not written yet: it is looked for once more when it is.
+                self.is_blocked = true;
                 continue;
             }
             // Those held need not be due, and then there are more others than there is room for.
@@ -199,8 +201,8 @@ impl Intake {
             self.hold(pending);
         }
         if !part.is_all && self.held.len() == held {
+            // All that was read is held: another read now would find the same.
             self.next_due = None;
-            self.is_blocked = true;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ mod verdicts;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -74,8 +74,15 @@ pub struct Delivery {
     intake: Intake,
     health: Health,
     outage: Outage,
-    last_taken: Option<chrono::DateTime<Utc>>,
+    taking: Option<Taking>,
     pending: u64,
+}
+
+/// The time in which the sink takes events: from the first one after the start or an outage.
+#[derive(Clone, Copy, Debug)]
+struct Taking {
+    since: DateTime<Utc>,
+    last: DateTime<Utc>,
 }
 
 /// A batch after its delivery.
@@ -88,7 +95,7 @@ struct Delivered {
 /// A batch after its verdicts were written.
 struct Written {
     events: Vec<EventId>,
-    recorded: Option<Recorded>,
+    recorded: Recorded,
 }
 
 type Deliveries = FuturesUnordered<BoxFuture<'static, Delivered>>;
@@ -118,7 +125,7 @@ impl Delivery {
             intake,
             health: Health::new(PROBES),
             outage: Outage::default(),
-            last_taken: None,
+            taking: None,
             pending: 0,
         }
     }
@@ -170,12 +177,13 @@ impl Delivery {
             tokio::select! {
                 biased;
                 () = stop.finish.cancelled() => break,
+                // Before all that a busy loop never runs out of.
+                () = pulse.answer() => {}
                 Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
-                    writes.push(self.judged(delivered, &stop));
+                    writes.push(self.judged(delivered));
                 }
                 () = self.intake.arrived(), if pause.is_none() => {}
-                () = pulse.answer() => {}
                 Ok(()) = self.requeued.changed() => self.intake.look_for_due(),
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
@@ -222,7 +230,7 @@ impl Delivery {
     }
 
     /// Turns verdicts into records and writes them, however long that takes.
-    fn judged(&mut self, delivered: Delivered, stop: &Stop) -> BoxFuture<'static, Written> {
+    fn judged(&mut self, delivered: Delivered) -> BoxFuture<'static, Written> {
         let now = Utc::now();
         let Delivered { events, verdicts, mark } = delivered;
         let mut records = Vec::with_capacity(events.len());
@@ -233,11 +241,9 @@ impl Delivery {
         self.intake.note_due(&records);
         let (journal, sink, name) =
             (self.journal.clone(), self.target.id, self.target.name.clone());
-        let abandon = stop.abandon.clone();
         Box::pin(async move {
             let ids = events.iter().map(|pending| pending.id).collect();
-            let write = write(&journal, sink, &name, records, mark);
-            let recorded = abandon.run_until_cancelled(write).await;
+            let recorded = write(&journal, sink, &name, records, mark).await;
             Written { events: ids, recorded }
         })
     }
@@ -245,7 +251,7 @@ impl Delivery {
     /// The verdicts are written: what no sink has to take any more can be confirmed.
     async fn written(&mut self, written: Written) {
         self.intake.release(&written.events);
-        let Some(recorded) = written.recorded else { return };
+        let recorded = written.recorded;
         self.pending = recorded.pending;
         if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
             tracing::debug!(sink = %self.target.name, "nobody confirms any more");
@@ -259,7 +265,7 @@ impl Delivery {
                 biased;
                 Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
-                    writes.push(self.judged(delivered, stop));
+                    writes.push(self.judged(delivered));
                 }
                 () = stop.abandon.cancelled(), if !deliveries.is_empty() => {
                     tracing::warn!(
@@ -287,6 +293,7 @@ impl Delivery {
             };
             failures += 1;
             self.note_failed(&format!("{error:#}"));
+            self.idle.send_replace(true);
             let pause = tokio::time::sleep(PROBES.wait(failures));
             if stop.finish.run_until_cancelled(pause).await.is_none() {
                 return false;

@@ -1,10 +1,13 @@
 //! What follows from a verdict: for the event, for the sink, and for the log.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use super::{Delivery, RETRIES};
+use super::{Delivery, RETRIES, Taking};
 use crate::journal::{Outcome, Pending, Record};
+use crate::retry::MAX_ASKED;
 use crate::sinks::Verdict;
 
 impl Delivery {
@@ -29,16 +32,21 @@ impl Delivery {
 
     /// The time since the last failure of an event, if the sink took another one meanwhile:
     /// only then is it the event that fails, and not the sink.
-    fn charge(&self, pending: &Pending, now: DateTime<Utc>) -> std::time::Duration {
-        match (pending.last_failed, self.last_taken) {
-            (Some(failed), Some(taken)) if taken > failed => {
-                (now - failed).to_std().unwrap_or_default()
-            }
-            _ => std::time::Duration::ZERO,
+    fn charge(&self, pending: &Pending, now: DateTime<Utc>) -> Duration {
+        let (Some(failed), Some(taking)) = (pending.last_failed, &self.taking) else {
+            return Duration::ZERO;
+        };
+        if taking.last <= failed {
+            return Duration::ZERO;
         }
+        // An outage before that is the sink's, and so is the time in which nobody ran. No wait
+        // between two tries is longer than the bound: a clock that was set ahead charges no more.
+        let since = failed.max(taking.since);
+        (now - since).to_std().unwrap_or_default().min(MAX_ASKED)
     }
 
     fn give_up(&self, pending: &Pending, error: String) -> Outcome {
+        self.count("dead", 1);
         tracing::warn!(
             sink = %self.target.name,
             event = %pending.event.key,
@@ -55,11 +63,13 @@ impl Delivery {
         match verdict {
             Verdict::Delivered => {
                 self.count("delivered", 1);
-                self.last_taken = Some(Utc::now());
+                let now = Utc::now();
+                let since = self.taking.as_ref().map_or(now, |taking| taking.since);
+                self.taking = Some(Taking { since, last: now });
                 tracing::debug!(sink = %self.target.name, event = %pending.event.key, "delivered");
             }
-            Verdict::Reject(_) => self.count("dead", 1),
-            Verdict::Retry { error, .. } => {
+            Verdict::Reject(_) => {}
+            Verdict::Retry { error, after } => {
                 self.count("retry", 1);
                 tracing::debug!(
                     sink = %self.target.name,
@@ -69,7 +79,11 @@ impl Delivery {
                     "a delivery failed"
                 );
                 let waiting = self.pending.max(self.intake.held() as u64);
-                if self.health.failed(pending.id, waiting, Instant::now()) || self.outage.lasts() {
+                let went_down = self.health.failed(pending.id, waiting, *after, Instant::now());
+                if went_down {
+                    self.taking = None;
+                }
+                if went_down || self.outage.lasts() {
                     self.note_failed(error);
                 }
                 return;

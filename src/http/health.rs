@@ -8,16 +8,21 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::journal::Condition;
 use crate::poller::Progress;
 use crate::vod::Advice;
 
-/// The last good pull may be this old. A pull takes 5 s at the most when all is well.
+/// The last good pull may be this old where pulls come at short intervals.
 const MAX_PULL_AGE: Duration = Duration::from_secs(60);
+/// Beyond the interval between two pulls: one takes 5 s at the most when all is well.
+const PULL_TIME: Duration = Duration::from_secs(20);
 
 /// The health of a daemon.
 #[derive(Debug)]
 pub struct Health {
     progress: watch::Receiver<Progress>,
+    journal: Condition,
+    max_pull_age: Duration,
     stuck: RwLock<Vec<String>>,
     is_draining: std::sync::atomic::AtomicBool,
 }
@@ -43,10 +48,22 @@ pub struct Check {
 }
 
 impl Health {
-    /// The health of a daemon that pulls like this.
+    /// The health of a daemon that pulls like this into a journal that does like this, at `interval` while there is
+    /// nothing.
     #[must_use]
-    pub fn new(progress: watch::Receiver<Progress>) -> Self {
-        Self { progress, stuck: RwLock::default(), is_draining: false.into() }
+    pub fn new(
+        progress: watch::Receiver<Progress>,
+        journal: Condition,
+        interval: Duration,
+    ) -> Self {
+        let max_pull_age = MAX_PULL_AGE.max(interval + PULL_TIME);
+        Self {
+            progress,
+            journal,
+            max_pull_age,
+            stuck: RwLock::default(),
+            is_draining: false.into(),
+        }
     }
 
     /// The loops that did not come round.
@@ -80,13 +97,18 @@ impl Health {
             matches!(advice, Advice::Clock | Advice::Credentials | Advice::Refused)
         });
         let is_draining = self.is_draining();
+        let is_unwritable = progress.failed_appends > 0 || self.journal.is_failing();
         let stuck = self.stuck();
         let checks = vec![
             Check {
                 name: "last_good_pull",
-                ok: age.is_some_and(|age| age <= MAX_PULL_AGE),
+                ok: age.is_some_and(|age| age <= self.max_pull_age),
                 detail: age.map_or("none yet".to_owned(), |age| {
-                    format!("{:.1} s ago, at most {} s", age.as_secs_f64(), MAX_PULL_AGE.as_secs())
+                    format!(
+                        "{:.1} s ago, at most {} s",
+                        age.as_secs_f64(),
+                        self.max_pull_age.as_secs()
+                    )
                 }),
             },
             Check {
@@ -98,8 +120,8 @@ impl Health {
             },
             Check {
                 name: "journal",
-                ok: !progress.is_unwritable,
-                detail: if progress.is_unwritable { "takes no events" } else { "ok" }.to_owned(),
+                ok: !is_unwritable,
+                detail: if is_unwritable { "takes no events" } else { "ok" }.to_owned(),
             },
             Check {
                 name: "loops",

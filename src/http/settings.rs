@@ -8,11 +8,11 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where metrics, health and the status page are served.
+    /// Where metrics and health are served.
     pub listen: Listen,
 }
 
-/// Where metrics, health and the status page are served.
+/// Where metrics and health are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Listen {

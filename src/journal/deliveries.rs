@@ -12,6 +12,8 @@ use super::writer::{DueRows, Records};
 use super::{EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId};
 use crate::event::Key;
 
+/// No event waits longer for its next try: an hour is the most that a target may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(2 * 3600);
 /// Bytes of event bodies in one read, give or take the last one.
 const MAX_READ: usize = 4 * 1024 * 1024;
 
@@ -97,13 +99,16 @@ impl Store {
     }
 
     pub(super) fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Part> {
-        let sql = select_pending("pending.due IS NULL AND event > ?2 ORDER BY event LIMIT ?3");
+        let sql = select_pending(
+            "pending.due IS NULL AND pending.event > ?2 ORDER BY pending.event LIMIT ?3",
+        );
         let mut select = self.connection.prepare_cached(&sql)?;
         read_part(select.query(params![sink.0, after.0, to_sql(limit)])?, limit)
     }
 
     pub(super) fn due(&self, sink: SinkId, now: DateTime<Utc>, limit: usize) -> Result<DueRows> {
         let now = now.timestamp_millis();
+        self.pull_in(sink, now)?;
         let sql = select_pending("pending.due <= ?2 ORDER BY pending.due LIMIT ?3");
         let mut select = self.connection.prepare_cached(&sql)?;
         let part = read_part(select.query(params![sink.0, now, to_sql(limit)])?, limit)?;
@@ -117,8 +122,25 @@ impl Store {
         Ok((part, next.and_then(DateTime::from_timestamp_millis)))
     }
 
+    /// Makes due what is due later than any wait is long: the clock was set back.
+    fn pull_in(&self, sink: SinkId, now: i64) -> Result<()> {
+        let latest: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT max(due) FROM pending WHERE sink = ?1 AND due IS NOT NULL")?
+            .query_row([sink.0], |row| row.get(0))?;
+        let farthest = now + LONGEST_WAIT.as_millis() as i64;
+        if latest.is_some_and(|latest| latest > farthest) {
+            self.connection
+                .prepare_cached("UPDATE pending SET due = ?2 WHERE sink = ?1 AND due > ?3")?
+                .execute([sink.0, now, farthest])?;
+        }
+        Ok(())
+    }
+
     pub(super) fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
-        let sql = select_pending("pending.due IS NOT NULL ORDER BY pending.attempts, due LIMIT 1");
+        let sql = select_pending(
+            "pending.due IS NOT NULL ORDER BY pending.attempts, pending.due LIMIT 1",
+        );
         let mut select = self.connection.prepare_cached(&sql)?;
         Ok(select.query_row([sink.0], pending_row).optional()?)
     }
@@ -200,9 +222,10 @@ fn to_sql(limit: usize) -> i64 {
 
 fn select_pending(which: &str) -> String {
     format!(
-        "SELECT event, attempts, charged, last_failed,
+        "SELECT pending.event, attempts, charged, last_failed,
                 key, app, type, file_id, task_id, body, first_pulled, replaced
          FROM pending JOIN events ON events.id = pending.event
+           LEFT JOIN bodies ON bodies.event = pending.event
          WHERE pending.sink = ?1 AND {which}"
     )
 }

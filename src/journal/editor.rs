@@ -111,9 +111,10 @@ impl<'c> Edit<'c> {
     }
 
     fn row(&self, event: EventId) -> Result<Option<Row>> {
-        let mut select = self
-            .transaction
-            .prepare_cached("SELECT sinks, body IS NOT NULL FROM events WHERE id = ?1")?;
+        let mut select = self.transaction.prepare_cached(
+            "SELECT sinks, EXISTS (SELECT 1 FROM bodies WHERE event = id) FROM events
+             WHERE id = ?1",
+        )?;
         let row = select
             .query_row([event.0], |row| Ok(Row { sinks: sinks(row, 0)?, has_body: row.get(1)? }));
         Ok(row.optional()?)

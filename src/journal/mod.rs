@@ -22,6 +22,7 @@ mod writer;
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -179,6 +180,23 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, Debug)]
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
+    condition: Condition,
+}
+
+/// Whether a journal can be written. Clones tell the same.
+#[derive(Clone, Debug, Default)]
+pub struct Condition(Arc<AtomicBool>);
+
+impl Condition {
+    /// Whether the last commit failed; more are tried until one succeeds.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set_failing(&self, is_failing: bool) {
+        self.0.store(is_failing, Ordering::Relaxed);
+    }
 }
 
 /// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`] is gone.
@@ -210,12 +228,16 @@ impl Journal {
         let store = store::Store::new(connection, settings.clone())
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let condition = Condition::default();
         let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || Writer::new(store, queue).run(&runtime))
+            .spawn({
+                let condition = condition.clone();
+                move || Writer::new(store, queue, condition).run(&runtime)
+            })
             .map_err(|source| OpenError::File { path: settings.path.clone(), source })?;
-        Ok((Self { jobs }, Closing { thread, _lock: lock }))
+        Ok((Self { jobs, condition }, Closing { thread, _lock: lock }))
     }
 
     /// The numbers of these sinks, in the same order; all others become orphans, whose rows stay
@@ -358,6 +380,12 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn changed_outside(&self) -> Result<bool> {
         self.ask(|reply| Job::ChangedOutside { reply }).await
+    }
+
+    /// How it does, for whoever watches: keeps the journal no longer open.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.condition.clone()
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {

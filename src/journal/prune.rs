@@ -39,11 +39,13 @@ impl Store {
             return Ok(false);
         };
         let deleted = self.delete_aged(last, oldest_kept)?;
-        let emptied = if short_of_space { self.empty_bodies(last)? } else { 0 };
+        let emptied = if short_of_space { self.delete_bodies(last)? } else { 0 };
         self.prune_after = last;
-        self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
-        // Events are stored in the order of their age, but for what the clock did meanwhile.
-        let is_through = last_pulled >= oldest_kept && !short_of_space;
+        self.vacuum()?;
+        // Events are stored in the order of their age, but for what the clock did meanwhile: one
+        // from the future tells nothing of those behind it.
+        let is_young = (oldest_kept..=now.timestamp_millis()).contains(&last_pulled);
+        let is_through = is_young && !short_of_space;
         if is_through && deleted == 0 && emptied == 0 {
             self.prune_after = EventId::default();
         }
@@ -74,21 +76,22 @@ impl Store {
         let pruned = {
             let mut delete = self.connection.prepare_cached(&format!(
                 "DELETE FROM events WHERE id > ?1 AND id <= ?2 AND first_pulled < ?3 AND {SETTLED}
-                 RETURNING id, key, sinks"
+                 RETURNING id, sinks"
             ))?;
             let rows = delete.query_map(params![after.0, last.0, oldest_kept], |row| {
-                Ok((row.get(0)?, row.get(1)?, sinks(row, 2)?))
+                Ok((row.get(0)?, sinks(row, 1)?))
             })?;
-            rows.collect::<rusqlite::Result<Vec<(i64, [u8; 16], Vec<SinkId>)>>>()?
+            rows.collect::<rusqlite::Result<Vec<(i64, Vec<SinkId>)>>>()?
         };
-        for (id, key, sinks) in &pruned {
+        for (id, sinks) in &pruned {
             let confirmed = self
                 .connection
                 .prepare_cached("DELETE FROM confirmations WHERE event = ?1")?
                 .execute([id])?;
             self.connection
-                .prepare_cached("DELETE FROM occurrences WHERE key = ?1")?
-                .execute([key])?;
+                .prepare_cached("DELETE FROM occurrences WHERE event = ?1")?
+                .execute([id])?;
+            self.connection.prepare_cached("DELETE FROM bodies WHERE event = ?1")?.execute([id])?;
             self.count(Counter::PrunedConfirmed, i64::try_from(confirmed).unwrap_or_default());
             self.count(Counter::PrunedUnrouted, i64::from(sinks.is_empty()));
             for sink in sinks {
@@ -100,13 +103,23 @@ impl Store {
         Ok(deleted)
     }
 
-    fn empty_bodies(&self, last: EventId) -> Result<usize> {
+    fn delete_bodies(&self, last: EventId) -> Result<usize> {
         Ok(self
             .connection
             .prepare_cached(&format!(
-                "UPDATE events SET body = NULL
-                 WHERE id > ?1 AND id <= ?2 AND body IS NOT NULL AND {SETTLED}"
+                "DELETE FROM bodies WHERE event > ?1 AND event <= ?2
+                   AND EXISTS (SELECT 1 FROM events WHERE events.id = bodies.event AND {SETTLED})"
             ))?
             .execute(params![self.prune_after.0, last.0])?)
+    }
+
+    fn vacuum(&self) -> Result<()> {
+        let mut vacuum = self
+            .connection
+            .prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        // Each step frees one page.
+        let mut freed = vacuum.query([])?;
+        while freed.next()?.is_some() {}
+        Ok(())
     }
 }

@@ -94,8 +94,10 @@ const STATE: &str = "
        WHEN events.sinks = '' THEN 'unrouted'
        ELSE 'delivered' END";
 
-const FOUND: &str = "events.id, key, app, type, file_id, task_id, body, first_pulled, replaced,
-  (SELECT at FROM confirmations WHERE event = events.id), body IS NULL";
+const FOUND: &str = "events.id, key, app, type, file_id, task_id,
+  (SELECT body FROM bodies WHERE event = events.id), first_pulled, replaced,
+  (SELECT at FROM confirmations WHERE event = events.id),
+  NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
 
 /// A journal opened for reading.
 #[derive(Debug)]

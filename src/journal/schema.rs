@@ -29,12 +29,16 @@ CREATE TABLE events (
   task_id      TEXT,
   first_pulled INTEGER NOT NULL,
   replaced     INTEGER NOT NULL,
-  sinks        TEXT    NOT NULL, -- ids of the sinks it is for; '' is unrouted
-  body         TEXT              -- NULL once pruned for space
+  sinks        TEXT    NOT NULL  -- ids of the sinks it is for; '' is unrouted
+);
+CREATE TABLE bodies (            -- apart, since deleted rows give back pages and emptied ones do not
+  event INTEGER PRIMARY KEY,
+  body  TEXT    NOT NULL
 );
 CREATE TABLE occurrences (
   key    BLOB    PRIMARY KEY,    -- of the first of several equal events
-  number INTEGER NOT NULL        -- of the newest, 0 being the first
+  number INTEGER NOT NULL,       -- of the newest, 0 being the first
+  event  INTEGER NOT NULL UNIQUE -- the newest
 ) WITHOUT ROWID;
 CREATE TABLE confirmations (
   event INTEGER PRIMARY KEY,

@@ -75,22 +75,48 @@ impl Store {
         routes: &[Route],
         now: DateTime<Utc>,
     ) -> Result<Stored> {
-        if let Some(stored) = self.insert(event, routes)? {
-            return Ok(stored);
-        }
-        let (id, key) = self.latest(event.key)?;
+        let newest = match event.task_id {
+            Some(_) => None,
+            None => self.newest_occurrence(event.key)?,
+        };
+        let (number, id) = match newest {
+            Some(newest) => newest,
+            None => match self.insert(event, routes)? {
+                Some(stored) => return Ok(stored),
+                None => (0, self.id(event.key)?),
+            },
+        };
         if event.task_id.is_none() && self.is_confirmed_long_since(id, now)? {
-            let number = self.occurred_again(event.key)?;
-            let key = event.key.occurrence(number);
-            let anew = Arc::new(Event { key, ..Event::clone(event) });
-            if let Some(stored) = self.insert(&anew, routes)? {
-                return Ok(stored);
-            }
+            return self.append_occurrence(event, number + 1, routes);
         }
-        tracing::trace!(%key, "seen again");
         self.count(Counter::SeenAgain, 1);
         let pending = self.is_pending(id)?;
         Ok(Stored { appended: Appended { id, fresh: false, pending }, fresh: None })
+    }
+
+    /// Stores an event that is equal to others as one of its own.
+    fn append_occurrence(
+        &mut self,
+        event: &Arc<Event>,
+        mut number: u32,
+        routes: &[Route],
+    ) -> Result<Stored> {
+        loop {
+            let key = event.key.occurrence(number);
+            let anew = Arc::new(Event { key, ..Event::clone(event) });
+            if let Some(stored) = self.insert(&anew, routes)? {
+                self.connection
+                    .prepare_cached(
+                        "INSERT INTO occurrences (key, number, event) VALUES (?1, ?2, ?3)
+                         ON CONFLICT (key) DO UPDATE
+                           SET number = excluded.number, event = excluded.event",
+                    )?
+                    .execute(params![event.key.as_bytes(), number, stored.appended.id.0])?;
+                return Ok(stored);
+            }
+            // Numbers begin anew once the newest was pruned; some older ones may still be there.
+            number += 1;
+        }
     }
 
     /// Inserts an event and its pending rows; `None` if its key is there.
@@ -105,8 +131,8 @@ impl Store {
             .connection
             .prepare_cached(
                 "INSERT INTO events (id, key, app, type, file_id, task_id, first_pulled, replaced,
-                                     sinks, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (key) DO NOTHING",
+                                     sinks)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (key) DO NOTHING",
             )?
             .execute(params![
                 id.0,
@@ -118,11 +144,13 @@ impl Store {
                 event.first_pulled.timestamp_millis(),
                 event.replaced,
                 sinks_text(&sinks),
-                event.body,
             ])?;
         if inserted == 0 {
             return Ok(None);
         }
+        self.connection
+            .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
+            .execute(params![id.0, event.body])?;
         self.next_id += 1;
         self.count(Counter::Received, 1);
         if sinks.is_empty() {
@@ -139,22 +167,20 @@ impl Store {
         Ok(Some(Stored { appended, fresh: Some((fresh, sinks)) }))
     }
 
-    /// The newest occurrence of the event with this key.
-    fn latest(&self, key: Key) -> Result<(EventId, Key)> {
-        let number: Option<u32> = self
+    /// The newest further occurrence of the event with this key, if it had any.
+    fn newest_occurrence(&self, key: Key) -> Result<Option<(u32, EventId)>> {
+        Ok(self
             .connection
-            .prepare_cached("SELECT number FROM occurrences WHERE key = ?1")?
-            .query_row([key.as_bytes()], |row| row.get(0))
-            .optional()?;
-        let key = number.map_or(key, |number| key.occurrence(number));
-        let id = self
+            .prepare_cached("SELECT number, event FROM occurrences WHERE key = ?1")?
+            .query_row([key.as_bytes()], |row| Ok((row.get(0)?, EventId(row.get(1)?))))
+            .optional()?)
+    }
+
+    fn id(&self, key: Key) -> Result<EventId> {
+        Ok(self
             .connection
             .prepare_cached("SELECT id FROM events WHERE key = ?1")?
-            .query_row([key.as_bytes()], |row| row.get(0).map(EventId))
-            .optional()?;
-        // An occurrence outlives the first of its kind by the same retention, so it can be gone
-        // only together with it; were it not there, it would be as if long since confirmed.
-        Ok((id.unwrap_or_default(), key))
+            .query_row([key.as_bytes()], |row| row.get(0).map(EventId))?)
     }
 
     fn is_confirmed_long_since(&self, id: EventId, now: DateTime<Utc>) -> Result<bool> {
@@ -164,31 +190,27 @@ impl Store {
             .query_row([id.0], |row| row.get(0))
             .optional()?;
         let long_since = (now - NEW_OCCURRENCE).timestamp_millis();
-        Ok(at.is_some_and(|at| at < long_since) || id == EventId::default())
-    }
-
-    fn occurred_again(&self, key: Key) -> Result<u32> {
-        let number = self
-            .connection
-            .prepare_cached(
-                "INSERT INTO occurrences (key, number) VALUES (?1, 1)
-                 ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number",
-            )?
-            .query_row([key.as_bytes()], |row| row.get(0))?;
-        Ok(number)
+        Ok(at.is_some_and(|at| at < long_since))
     }
 
     /// An event that was pruned before its handle was taken back leaves no trace.
     pub(super) fn confirmed(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
         for event in events {
-            let is_first = self
+            let row = [event.0, now.timestamp_millis()];
+            let known = self
                 .connection
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO confirmations (event, at)
-                     SELECT id, ?2 FROM events WHERE id = ?1",
-                )?
-                .execute([event.0, now.timestamp_millis()])?;
-            self.count(Counter::Confirmed, i64::try_from(is_first).unwrap_or_default());
+                .prepare_cached("UPDATE confirmations SET at = ?2 WHERE event = ?1")?
+                .execute(row)?;
+            if known == 0 {
+                let confirmed = self
+                    .connection
+                    .prepare_cached(
+                        "INSERT INTO confirmations (event, at)
+                         SELECT id, ?2 FROM events WHERE id = ?1",
+                    )?
+                    .execute(row)?;
+                self.count(Counter::Confirmed, i64::try_from(confirmed).unwrap_or_default());
+            }
         }
         Ok(())
     }

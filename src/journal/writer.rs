@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::store::Store;
 use super::{
-    Appended, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result, Route, SinkId,
+    Appended, Condition, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result, Route,
+    SinkId,
 };
 use crate::event::{Event, Key};
+use crate::outage::Outage;
 
 /// Jobs in one transaction at most.
 const MAX_GROUP: usize = 64;
@@ -21,6 +23,9 @@ const MAX_GROUP: usize = 64;
 const LINGER: Duration = Duration::from_millis(20);
 /// The wait between tries to write what a failed commit has left.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Steps of pruning when the journal is found full.
+const MAX_PRUNE_STEPS: usize = 10;
 
 type Reply<T> = oneshot::Sender<Result<T>>;
 
@@ -80,11 +85,15 @@ pub(super) struct Writer {
     in_transaction: bool,
     /// When the open transaction, or what a failed one has left, is to be committed.
     commit_at: Option<Instant>,
+    condition: Condition,
+    outage: Outage,
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, queue: mpsc::Receiver<Job>) -> Self {
+    pub(super) fn new(store: Store, queue: mpsc::Receiver<Job>, condition: Condition) -> Self {
         Self {
+            condition,
+            outage: Outage::default(),
             store,
             queue,
             routes: Vec::new(),
@@ -108,10 +117,11 @@ impl Writer {
             match next {
                 Ok(Some(job)) => self.work(job),
                 Ok(None) => break,
-                Err(_) => self.commit(),
+                // A failure is kept in mind and tried again.
+                Err(_) => drop(self.commit()),
             }
         }
-        self.commit();
+        drop(self.commit());
     }
 
     /// Runs `job` and what waits behind it, and commits at once if somebody waits for the disk.
@@ -125,9 +135,8 @@ impl Writer {
         if let Some(job) = next {
             self.run_job(job);
         }
-        let somebody_waits = self.waiting.iter().any(|append| !append.fresh.is_empty());
-        if somebody_waits {
-            self.commit();
+        if self.has_fresh() || (self.condition.is_failing() && !self.waiting.is_empty()) {
+            drop(self.commit());
         } else {
             self.answer_appends();
         }
@@ -142,13 +151,11 @@ impl Writer {
             Job::Append { events, now, reply } => self.append(&events, now, reply),
             Job::Record { records, reply } => {
                 let result = self.write(|store| store.record(&records));
-                self.promise(result.is_ok(), Promise::Records(records));
-                answer(reply, result);
+                answer(reply, self.promise(result, Promise::Records(records)));
             }
             Job::Confirmed { events, now, reply } => {
                 let result = self.write(|store| store.confirmed(&events, now));
-                self.promise(result.is_ok(), Promise::Confirmed(events, now));
-                answer(reply, result);
+                answer(reply, self.promise(result, Promise::Confirmed(events, now)));
             }
             Job::SetRoutes { routes, reply } => {
                 self.routes = routes;
@@ -202,8 +209,29 @@ impl Writer {
                 }
                 self.waiting.push(waiting);
             }
-            Err(error) => answer(reply, Err(error)),
+            Err(error) => {
+                let is_full = matches!(error, Error::Full { .. });
+                answer(reply, Err(error));
+                if is_full {
+                    self.make_room(now);
+                }
+            }
         }
+    }
+
+    /// Prunes at once: whoever was refused comes again soon.
+    fn make_room(&mut self, now: DateTime<Utc>) {
+        for _ in 0..MAX_PRUNE_STEPS {
+            match self.write_now(|store| store.prune(now)) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return tracing::debug!(%error, "cannot make room in the journal"),
+            }
+        }
+    }
+
+    fn has_fresh(&self) -> bool {
+        self.waiting.iter().any(|append| !append.fresh.is_empty())
     }
 
     /// Runs a write in the open transaction, or opens one. A failed write takes back all of the
@@ -220,15 +248,16 @@ impl Writer {
     /// Runs a write with a commit of its own, after those that wait.
     fn write_now<T>(&mut self, write: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
         let value = self.write(write)?;
-        self.commit();
-        if self.in_transaction || self.commit_at.is_some() {
-            return Err(Error::Sqlite("the commit failed".into()));
-        }
+        self.commit()?;
         Ok(value)
     }
 
-    /// Runs a read that sees every write that was answered.
+    /// Runs a read that sees every write that was answered, and of events only those on disk.
     fn read<T>(&mut self, read: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+        if self.has_fresh() {
+            // Its failure is told to those who wait for it; the read goes on without their events.
+            drop(self.commit());
+        }
         if !self.promises.is_empty() {
             self.begin()?;
         }
@@ -254,23 +283,41 @@ impl Writer {
         Ok(())
     }
 
-    fn promise(&mut self, is_written: bool, promise: Promise) {
-        if is_written {
-            self.promises.push(promise);
+    /// Takes a write over that is answered before its commit. Once a commit has failed none is
+    /// any more, until one succeeds: what could not be kept is not promised.
+    fn promise<T>(&mut self, written: Result<T>, promise: Promise) -> Result<T> {
+        let value = written?;
+        self.promises.push(promise);
+        if self.condition.is_failing()
+            && let Err(error) = self.commit()
+        {
+            self.promises.pop();
+            return Err(error);
         }
+        Ok(value)
     }
 
     /// Commits the open transaction, then answers those who wait for it.
-    fn commit(&mut self) {
+    fn commit(&mut self) -> Result<()> {
         if let Err(error) = self.begin().and_then(|()| self.store.commit()) {
-            tracing::debug!(%error, "a commit of the journal failed");
-            self.roll_back(error);
-            return;
+            self.condition.set_failing(true);
+            if let Some(report) = self.outage.failed(Instant::now()) {
+                let failures = report.failures;
+                tracing::error!(%error, failures, "the journal cannot be written; tries until it can");
+            }
+            self.roll_back(error.clone());
+            return Err(error);
+        }
+        self.condition.set_failing(false);
+        if let Some(report) = self.outage.recovered(Instant::now()) {
+            let lasted_seconds = report.lasted.as_secs();
+            tracing::info!(lasted_seconds, "the journal can be written again");
         }
         self.in_transaction = false;
         self.promises.clear();
         self.commit_at = None;
         self.answer_appends();
+        Ok(())
     }
 
     fn answer_appends(&mut self) {

@@ -48,12 +48,14 @@ const LAST_PULL: Duration = Duration::from_secs(5);
 pub struct Progress {
     /// How often the queue was found empty with no other pull in flight.
     pub empty: u64,
-    /// Pulls that failed since the last good one.
+    /// Pulls that failed one after the other since the last good one.
     pub failures: u32,
+    /// The end of the last pull that was counted as failed; `None` after a good pull.
+    pub last_failure: Option<Instant>,
     /// What to do about the last failure; `None` after a good pull.
     pub trouble: Option<Advice>,
-    /// Whether what was pulled waits because the journal does not take it.
-    pub is_unwritable: bool,
+    /// How often in a row the journal did not take what was pulled.
+    pub failed_appends: u64,
     /// The end of the last good pull, an empty one included.
     pub last_good: Option<Instant>,
 }
@@ -181,7 +183,7 @@ impl Poller {
                 self.store(pulled, stop).await;
                 outcome
             }
-            Err(error) => self.note_failed(&error),
+            Err(error) => self.note_failed(started, &error),
         };
         (started, outcome)
     }
@@ -238,6 +240,8 @@ impl Poller {
             );
             if entry.handle.is_none() {
                 count("without_handle");
+            }
+            if appended.fresh && entry.handle.is_none() {
                 tracing::warn!(event = %event.key, request_id, "an entry has no handle and cannot be confirmed");
             }
             if appended.fresh && event.event_type == UNKNOWN_TYPE {
@@ -255,6 +259,7 @@ impl Poller {
         self.metrics.last_good_pull.set(Utc::now().timestamp());
         self.progress.send_modify(|progress| {
             progress.failures = 0;
+            progress.last_failure = None;
             progress.trouble = None;
             progress.last_good = Some(Instant::now());
         });
@@ -267,10 +272,14 @@ impl Poller {
         }
     }
 
-    fn note_failed(&self, error: &Error) -> Outcome {
+    fn note_failed(&self, started: Instant, error: &Error) -> Outcome {
         let advice = error.advice();
         self.progress.send_modify(|progress| {
-            progress.failures = progress.failures.saturating_add(1);
+            // Pulls that were in flight together fail together: that is one failure.
+            if progress.last_failure.is_none_or(|last| started >= last) {
+                progress.failures = progress.failures.saturating_add(1);
+                progress.last_failure = Some(Instant::now());
+            }
             progress.trouble = Some(advice);
         });
         let failures = self.progress.borrow().failures;
@@ -299,7 +308,7 @@ impl Poller {
     }
 
     fn note_unwritable(&self, error: &crate::journal::Error) {
-        self.progress.send_modify(|progress| progress.is_unwritable = true);
+        self.progress.send_modify(|progress| progress.failed_appends += 1);
         if let Some(report) = locked(&self.unwritable).failed(Instant::now()) {
             tracing::error!(
                 %error,
@@ -310,7 +319,7 @@ impl Poller {
     }
 
     fn note_writable(&self) {
-        self.progress.send_modify(|progress| progress.is_unwritable = false);
+        self.progress.send_modify(|progress| progress.failed_appends = 0);
         if let Some(report) = locked(&self.unwritable).recovered(Instant::now()) {
             tracing::info!(
                 lasted_seconds = report.lasted.as_secs(),

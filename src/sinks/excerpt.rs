@@ -29,8 +29,11 @@ pub(super) fn excerpt(bytes: &[u8], end: End, hidden: &[Secret]) -> String {
 /// All of `bytes` on one line: control characters escaped, the values of `hidden` masked.
 pub(super) fn printable(bytes: &[u8], hidden: &[Secret]) -> String {
     let mut text = String::from_utf8_lossy(bytes).trim().to_owned();
-    // A target may echo what it was sent.
-    for secret in hidden.iter().filter(|secret| !secret.expose().is_empty()) {
+    // A target may echo what it was sent. The longest first: one may be a part of another, of
+    // which the rest would stay.
+    let mut hidden: Vec<_> = hidden.iter().filter(|secret| !secret.expose().is_empty()).collect();
+    hidden.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+    for secret in hidden {
         text = text.replace(secret.expose(), "[secret]");
     }
     let mut line = String::with_capacity(text.len());
@@ -55,6 +58,12 @@ mod tests {
         let said = b"  no \x1b[31m\nkey hunter2\xff\xe2\x80\xa8 ";
         let text = excerpt(said, End::First, &["hunter2".into(), "".into()]);
         assert_eq!(text, "no \\u{1b}[31m\\nkey [secret]\u{fffd}");
+    }
+
+    #[test]
+    fn a_secret_within_another_leaves_nothing_of_it() {
+        let hidden = ["hunter2".into(), "me:hunter2@home".into()];
+        assert_eq!(printable(b"no me:hunter2@home", &hidden), "no [secret]");
     }
 
     #[test]

@@ -413,3 +413,12 @@ fn the_defaults_that_comments_show_are_the_defaults() {
         assert_eq!(whole, without, "{line} of {kind} is not the default");
     }
 }
+
+#[test]
+fn standard_output_takes_one_sink_alone() {
+    let sink = |name: &str| format!("[[sinks]]\nname = '{name}'\ntype = 'stdout'\n");
+    let found = faults(&(sink("a") + &sink("b")));
+    let expected = ":6: [[sinks]] type: standard output is written by another sink already";
+    assert!(found.contains(expected), "{found}");
+    parse(&sink("a")).unwrap();
+}

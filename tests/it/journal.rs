@@ -231,6 +231,44 @@ async fn an_equal_event_without_task_is_new_ten_minutes_after_its_confirmation()
 }
 
 #[tokio::test]
+async fn occurrences_outlive_the_first_of_their_kind() {
+    let bench = Bench::new(&["a"]).await;
+    let (first, start) = (without_task(), Utc::now());
+    let at = |minutes: i64| start + TimeDelta::minutes(minutes);
+    let pulled = |minutes| Arc::new(Event { first_pulled: at(minutes), ..Event::clone(&first) });
+    let occur = async |minutes| {
+        let appended = bench.journal.append(vec![pulled(minutes)], at(minutes)).await.unwrap();
+        let appended = appended[0].clone();
+        if appended.fresh {
+            bench.record(0, appended.id, Outcome::Delivered).await;
+            bench.journal.confirmed(vec![appended.id], at(minutes)).await.unwrap();
+        }
+        appended
+    };
+    let days = 24 * 60;
+    assert!(occur(0).await.fresh);
+    for day in [10, 11, 12] {
+        assert!(occur(day * days).await.fresh, "day {day}");
+    }
+    let newest = occur(12 * days + 1).await;
+    assert!(!newest.fresh, "a repeat of the newest");
+    while bench.journal.prune(at(15 * days)).await.unwrap() {}
+    assert_eq!(occur(12 * days + 2).await.id, newest.id, "known though the first was pruned");
+    for day in [15, 16, 17, 18] {
+        assert!(occur(day * days).await.fresh, "day {day}: it happened again");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_put_off_what_is_due() {
+    let bench = Bench::new(&["a"]).await;
+    bench.append(&[numbered(1)]).await;
+    bench.record(0, EventId(1), retry(Utc::now() + TimeDelta::days(1))).await;
+    let (due, _) = bench.journal.due(bench.sinks[0].0, Utc::now(), 10).await.unwrap();
+    assert_eq!(due.events.len(), 1);
+}
+
+#[tokio::test]
 async fn an_overflow_is_told_and_what_is_offered_then_comes_from_the_journal() {
     let mut bench = Bench::new(&["a"]).await;
     for start in (0..2000).step_by(100) {
@@ -267,35 +305,36 @@ async fn pruning_takes_settled_events_past_their_time_and_nothing_else() {
 
 #[tokio::test]
 async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
-    let small = |settings: &mut Settings| settings.max_size = ByteSize::mib(2);
+    let small = |settings: &mut Settings| settings.max_size = ByteSize::mib(8);
     let bench = Bench::within(tempfile::tempdir().unwrap(), &["a"], &small).await;
     let large = |number: u32| {
-        let padding = "x".repeat(50_000);
+        let padding = "x".repeat(1_500);
         let text =
             format!(r#"{{"EventType":"T","TEvent":{{"TaskId":"{number}","P":"{padding}"}}}}"#);
         event::read(AppId(1), &text, false, Utc::now()).event
     };
     let mut stored = 0;
     let error = loop {
-        match bench.journal.append(vec![large(stored)], Utc::now()).await {
-            Ok(_) => stored += 1,
+        let batch = (stored..stored + 16).map(large).collect();
+        match bench.journal.append(batch, Utc::now()).await {
+            Ok(_) => stored += 16,
             Err(error) => break error,
         }
-        assert!(stored < 1000);
+        assert!(stored < 10_000);
     };
     assert!(matches!(error, Error::Full { .. }), "{error}");
-    assert!(error.to_string().contains("journal.max_size = 2.0 MiB"), "{error}");
+    assert!(error.to_string().contains("journal.max_size = 8.0 MiB"), "{error}");
     // All is pending: nothing can go.
     while bench.journal.prune(Utc::now()).await.unwrap() {}
     assert!(bench.journal.append(vec![large(9999)], Utc::now()).await.is_err());
     for event in 1..=i64::from(stored) {
         bench.record(0, EventId(event), Outcome::Delivered).await;
     }
-    let mut steps = 0;
+    // Whoever is refused has room made for the next try.
+    let mut tries = 0;
     while bench.journal.append(vec![large(9999)], Utc::now()).await.is_err() {
-        bench.journal.prune(Utc::now()).await.unwrap();
-        steps += 1;
-        assert!(steps < 1000, "settled bodies are given up");
+        tries += 1;
+        assert!(tries < 10, "settled bodies are given up");
     }
     // The keys stay: what the cloud repeats is known.
     assert!(!bench.append(&[large(0)]).await[0].fresh);

@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod config;
 mod credentials;
+mod demo;
 mod e2e;
 mod emulator;
 mod emulator_faults;

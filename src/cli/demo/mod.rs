@@ -81,6 +81,12 @@ async fn demonstrate(args: &Args) -> anyhow::Result<Sums> {
             control.stop.cancel();
             told
         };
+        // A daemon that ends by itself has nothing more to tell.
+        let run = async {
+            let ended = run.await;
+            ending.stop.cancel();
+            ended
+        };
         let (ended, told) = tokio::join!(run, tell);
         stop_emulator.cancel();
         told.and(ended.context("the daemon failed"))
@@ -100,11 +106,10 @@ async fn tell(story: &mut Story, max: Option<u32>, stop: &CancellationToken) -> 
     let (mut make, mut look) = (interval(EVERY), interval(LOOK));
     make.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !stop.is_cancelled() && max.is_none_or(|max| story.told() < max) {
-        let makes = max.is_none_or(|max| story.made() < max);
+    while !stop.is_cancelled() && max.is_none_or(|max| story.made() < max) {
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = make.tick(), if makes => story.make(&Order { fail_every: 5, ..Order::default() })?,
+            _ = make.tick() => story.make(&Order { fail_every: 5, ..Order::default() })?,
             _ = look.tick() => story.go_on()?,
         }
     }

@@ -22,10 +22,11 @@ const NO_EVENT: &str = "NOT EXISTS (SELECT 1 FROM events WHERE id = t.event)";
 const NO_SINK: &str = "NOT EXISTS (SELECT 1 FROM sinks WHERE id = t.sink)";
 const NOT_FOR: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event
   AND ' ' || sinks || ' ' NOT LIKE '% ' || t.sink || ' %')";
-const NO_BODY: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event AND body IS NULL)";
+const NO_BODY: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event)
+  AND NOT EXISTS (SELECT 1 FROM bodies WHERE event = t.event)";
 const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
 
-const LOOKS: [Look; 5] = [
+const LOOKS: [Look; 6] = [
     Look {
         table: "pending",
         key: &["sink", "event"],
@@ -59,14 +60,17 @@ const LOOKS: [Look; 5] = [
         wrong: &[("confirmed without an event", NO_EVENT)],
     },
     Look {
+        table: "bodies",
+        key: &["event"],
+        name: "'event ' || t.event",
+        wrong: &[("bodies of no event", NO_EVENT)],
+    },
+    Look {
         table: "occurrences",
         key: &["key"],
         name: "'key ' || lower(hex(t.key))",
         wrong: &[
-            (
-                "occurrences of no event",
-                "NOT EXISTS (SELECT 1 FROM events WHERE events.key = t.key)",
-            ),
+            ("occurrences of no event", NO_EVENT),
             ("occurrences without a number", "t.number < 1"),
         ],
     },

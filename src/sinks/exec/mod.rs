@@ -4,6 +4,7 @@
 //! and what its exit code means. The program never outlives the call that started it; what it
 //! leaves running of its own will when it ends in time is its own affair.
 
+mod group;
 mod process;
 mod settings;
 
@@ -18,6 +19,7 @@ use nix::unistd::{AccessFlags, access};
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
+pub use self::group::kill_all;
 use self::process::{End, Run};
 pub use self::settings::{Otherwise, Settings};
 use super::excerpt::{self, excerpt, printable};

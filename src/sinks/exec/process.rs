@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, pin::pin};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
+
+use super::group::Group;
 
 /// How much of a program's output is kept, in bytes: its end, which tells most.
 pub(super) const MAX_OUTPUT: usize = 64 * 1024;
@@ -37,64 +37,43 @@ pub(super) struct Run {
     pub(super) output: Vec<u8>,
 }
 
-/// A running program in a process group of its own. Dropped before its end it is killed with
-/// the group; the runtime reaps it.
-struct Group(Child);
-
-impl Group {
-    /// Kills the whole group. A child that has been reaped has no id any more, so that no
-    /// process that got the same one later is hit.
-    fn kill(&self) {
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(id) = id
-            && let Err(error) = killpg(Pid::from_raw(id), Signal::SIGKILL)
-        {
-            tracing::debug!(%error, id, "the process group is gone already");
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Runs `command` with `input` on its standard input, `limit` long at most. Dropping the future
-/// kills the program and its group.
+/// Runs `command` with `input` on its standard input, `limit` long at most, and [`LINGER`] for
+/// the rest of its output. Dropping the future kills the program and its group.
 ///
 /// # Errors
 /// When the program cannot be started or waited for.
 pub(super) async fn run(command: &mut Command, input: &[u8], limit: Duration) -> io::Result<Run> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut group = Group(command.process_group(0).kill_on_drop(true).spawn()?);
+    let mut group = Group::spawn(command)?;
     let (stdin, stdout, stderr) =
-        (group.0.stdin.take(), group.0.stdout.take(), group.0.stderr.take());
+        (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
     let output = Mutex::new(Vec::new());
     let ended = {
         // All three at once: a program may write before it reads, or never read at all.
         let talk = async {
             tokio::join!(feed(stdin, input), drain(stdout, &output), drain(stderr, &output));
         };
-        let mut talk = pin!(talk);
-        let work = async {
+        let (mut talk, mut talks) = (pin!(talk), true);
+        let mut wait = pin!(timeout(limit, group.wait()));
+        let ended = loop {
             tokio::select! {
-                status = group.0.wait() => {
-                    // Whether the pipes closed in that time or not, the program is over.
-                    drop(timeout(LINGER, &mut talk).await);
-                    status
-                }
-                () = &mut talk => group.0.wait().await,
+                ended = &mut wait => break ended,
+                () = &mut talk, if talks => talks = false,
             }
         };
-        timeout(limit, work).await
+        if ended.is_ok() && talks {
+            // Whether the pipes close in that time or not, the program is over and its status
+            // stands.
+            drop(timeout(LINGER, talk).await);
+        }
+        ended
     };
     let end = match ended {
         Ok(status) => End::Exited(status?),
         Err(_) => {
             group.kill();
             // Only a program stuck in the kernel outlives this; the runtime reaps it later.
-            drop(timeout(REAP, group.0.wait()).await);
+            drop(timeout(REAP, group.wait()).await);
             End::TimedOut
         }
     };

@@ -1,12 +1,12 @@
 //! The file that is written to: opened, locked, appended to, repaired.
 
-use std::fs::{File, Permissions, TryLockError};
+use std::fs::{File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use nix::unistd::Gid;
+use nix::unistd::Group;
 
 use super::recovery::Mark;
 use super::rotation::{identity, sync_folder};
@@ -22,6 +22,12 @@ pub(super) enum LogError {
         .0.display()
     )]
     Locked(PathBuf),
+    #[error(
+        "cannot give {} to the group {group}: {source}; the service's user has to be a member \
+         of it, by SupplementaryGroups={group} in the unit",
+        path.display()
+    )]
+    Group { path: PathBuf, group: String, source: io::Error },
     #[error("{} is not a regular file: name one, or a new one", .0.display())]
     NotAFile(PathBuf),
     #[error(
@@ -41,10 +47,30 @@ pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) 
 }
 
 /// What a new file gets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ownership {
     pub(super) mode: u32,
-    pub(super) group: Option<Gid>,
+    pub(super) group: Option<Group>,
+}
+
+/// The sticky bit, which means nothing on a file: one that has it and no content was made here,
+/// and a failure or a crash came before its [`Ownership`].
+const UNFINISHED: u32 = 0o1000;
+
+impl Ownership {
+    /// Gives it to a file that was made at `path`.
+    pub(super) fn apply(&self, file: &File, path: &Path) -> Result<(), LogError> {
+        if let Some(group) = &self.group {
+            nix::unistd::fchown(file, None, Some(group.gid)).map_err(|error| LogError::Group {
+                path: path.to_owned(),
+                group: group.name.clone(),
+                source: error.into(),
+            })?;
+        }
+        // Last, since it takes UNFINISHED away.
+        file.set_permissions(Permissions::from_mode(self.mode))
+            .map_err(failed("set the mode of", path))
+    }
 }
 
 /// The open file. It is locked as long as this lives, and every line in it is whole, unless
@@ -66,16 +92,14 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 
 impl Log {
     /// Opens the file, or makes it, for this writer alone.
-    pub(super) fn open(path: &Path, ownership: Ownership) -> Result<Self, LogError> {
+    pub(super) fn open(path: &Path, ownership: &Ownership) -> Result<Self, LogError> {
         for _ in 0..ATTEMPTS {
-            let file = match File::options().read(true).append(true).open(path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    match create(path, ownership) {
-                        Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-                        created => created.map_err(failed("create", path))?,
-                    }
-                }
+            let (file, is_new) = match File::options().read(true).append(true).open(path) {
+                Ok(file) => (file, false),
+                Err(error) if error.kind() == ErrorKind::NotFound => match create(path) {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                    created => (created.map_err(failed("create", path))?, true),
+                },
                 Err(error) => return Err(failed("open", path)(error)),
             };
             let about = file.metadata().map_err(failed("look at", path))?;
@@ -86,6 +110,7 @@ impl Log {
             let log =
                 Self { path: path.to_owned(), file, identity: identity(&about), torn_at: None };
             if log.is_at_its_path()? {
+                log.finish_creation(is_new, ownership)?;
                 log.cut_partial_line()?;
                 return Ok(log);
             }
@@ -159,6 +184,17 @@ impl Log {
         sync_folder(folder(&self.path)).map_err(failed("sync the folder of", &self.path))
     }
 
+    /// Gives a file that was made here, now or before a crash, what it is to have.
+    fn finish_creation(&self, is_new: bool, ownership: &Ownership) -> Result<(), LogError> {
+        // Asked under the lock, so that no other writer is at the same.
+        let about = self.file.metadata().map_err(failed("look at", &self.path))?;
+        if is_new || is_unfinished(&about) {
+            ownership.apply(&self.file, &self.path)?;
+            self.sync()?;
+        }
+        Ok(())
+    }
+
     /// Cuts off what stands after the last line end: the rest of a write that a crash ended.
     fn cut_partial_line(&self) -> Result<(), LogError> {
         let read = failed("read", &self.path);
@@ -217,13 +253,14 @@ fn lock(file: &File, path: &Path) -> Result<(), LogError> {
     }
 }
 
-fn create(path: &Path, ownership: Ownership) -> io::Result<File> {
-    let file = File::options().read(true).append(true).create_new(true).mode(0o600).open(path)?;
-    nix::unistd::fchown(&file, None, ownership.group)?;
-    file.set_permissions(Permissions::from_mode(ownership.mode))?;
-    file.sync_all()?;
-    sync_folder(folder(path))?;
-    Ok(file)
+/// Makes the file, for its owner alone until it is finished.
+fn create(path: &Path) -> io::Result<File> {
+    let mode = UNFINISHED | 0o600;
+    File::options().read(true).append(true).create_new(true).mode(mode).open(path)
+}
+
+fn is_unfinished(about: &Metadata) -> bool {
+    about.len() == 0 && about.permissions().mode() & UNFINISHED != 0
 }
 
 fn folder(path: &Path) -> &Path {
@@ -252,21 +289,35 @@ mod tests {
             (String::new(), ""),
         ] {
             fs::write(&path, before).unwrap();
-            Log::open(&path, PLAIN).unwrap();
+            Log::open(&path, &PLAIN).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), after);
         }
         fs::write(&path, "a,b\n1,2").unwrap();
-        assert!(matches!(Log::open(&path, PLAIN), Err(LogError::Foreign(_))));
+        assert!(matches!(Log::open(&path, &PLAIN), Err(LogError::Foreign(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "a,b\n1,2");
-        assert!(matches!(Log::open(folder.path(), PLAIN), Err(LogError::Io { .. })));
-        assert!(matches!(Log::open(Path::new("/dev/null"), PLAIN), Err(LogError::NotAFile(_))));
+        assert!(matches!(Log::open(folder.path(), &PLAIN), Err(LogError::Io { .. })));
+        assert!(matches!(Log::open(Path::new("/dev/null"), &PLAIN), Err(LogError::NotAFile(_))));
+    }
+
+    #[test]
+    fn a_file_half_made_is_finished_and_one_made_by_others_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        drop(create(&path).unwrap());
+        assert_ne!(mode() & UNFINISHED, 0);
+        Log::open(&path, &PLAIN).unwrap();
+        assert_eq!(mode(), 0o640);
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        Log::open(&path, &PLAIN).unwrap();
+        assert_eq!(mode(), 0o600);
     }
 
     #[test]
     fn what_could_not_be_taken_back_at_once_is_before_the_next_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let mut log = Log::open(&path, PLAIN).unwrap();
+        let mut log = Log::open(&path, &PLAIN).unwrap();
         let mut put = |line: &str, torn_at| {
             let mut line = Some(line);
             log.torn_at = torn_at;
@@ -285,11 +336,11 @@ mod tests {
     fn a_second_writer_is_refused_until_the_first_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let first = Log::open(&path, PLAIN).unwrap();
-        let error = Log::open(&path, PLAIN).unwrap_err();
+        let first = Log::open(&path, &PLAIN).unwrap();
+        let error = Log::open(&path, &PLAIN).unwrap_err();
         assert!(matches!(error, LogError::Locked(_)));
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
         drop(first);
-        Log::open(&path, PLAIN).unwrap();
+        Log::open(&path, &PLAIN).unwrap();
     }
 }

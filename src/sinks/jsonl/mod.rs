@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use chrono::Utc;
-use nix::unistd::{AccessFlags, Group, access};
+use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
 use self::log::{Log, LogError, Ownership, failed};
@@ -52,8 +52,7 @@ pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Json
     spawn_blocking(move || {
         let group = settings.group.as_deref().map(|name| {
             let group = Group::from_name(name).with_context(|| format!("group {name}"))?;
-            let group = group.with_context(|| format!("the group {name} does not exist"))?;
-            anyhow::Ok(group.gid)
+            group.with_context(|| format!("the group {name} does not exist"))
         });
         let names = Names::new(&settings.path);
         let file = File {
@@ -123,7 +122,7 @@ impl File {
         }
         match log {
             Some(log) => Ok(log),
-            None => Ok(log.insert(Log::open(self.names.path(), self.ownership)?)),
+            None => Ok(log.insert(Log::open(self.names.path(), &self.ownership)?)),
         }
     }
 
@@ -147,8 +146,7 @@ impl File {
             while lines.len() < MAX_WRITE
                 && let Some(event) = events.next()
             {
-                event.render(self.reading.format, lines);
-                lines.push(b'\n');
+                self.reading.write(event, lines);
             }
         })
     }
@@ -188,6 +186,12 @@ impl File {
         let log = self.current(&mut state.log)?;
         if matches!(state.held, Held::Unread) {
             log.sync()?;
+        }
+        // Every start asks at least once; the files can be large and many.
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        if matches!(state.held, Held::Unread) {
             let mut held = HashSet::new();
             recovery::scan(&self.names, since, self.reading, |key| {
                 if held.len() <= MAX_HELD {
@@ -230,8 +234,10 @@ impl File {
             format!("cannot look at the folder {}; it has to exist", folder.display())
         })?;
         anyhow::ensure!(about.is_dir(), "{} is not a folder", folder.display());
-        access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
-            .with_context(|| format!("may not make files in {}", folder.display()))
+        // Without a name where the system can do that, and gone at once in any case.
+        let trial = tempfile::tempfile_in(folder)
+            .with_context(|| format!("may not make files in {}", folder.display()))?;
+        Ok(self.ownership.apply(&trial, path)?)
     }
 }
 

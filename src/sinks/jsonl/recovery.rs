@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::log::{LogError, failed};
 use super::rotation::Names;
-use crate::event::{self, AppId, Format, Key};
+use crate::event::{self, AppId, Event, Format, Key};
 
 /// How an envelope written by [`event::Event::render`] begins; the key follows.
 const ENVELOPE: &[u8] = br#"{"specversion":"1.0","id":""#;
@@ -90,7 +90,7 @@ impl FromStr for Mark {
     }
 }
 
-/// How the event of a line is found out.
+/// How a line is written, and how its event is found out again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     pub(super) format: Format,
@@ -98,6 +98,20 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// Appends the line of an event. One in the format `callback` is named by its content alone;
+    /// where equal events have keys of their own, that key follows in blanks.
+    pub(super) fn write(self, event: &Event, lines: &mut Vec<u8>) {
+        event.render(self.format, lines);
+        // An event with a TaskId is never taken for a further occurrence: not worth the reading.
+        if self.format == Format::Callback
+            && event.task_id.is_none()
+            && self.content_key(&event.body) != event.key
+        {
+            lines.extend(blanks(event.key));
+        }
+        lines.push(b'\n');
+    }
+
     /// How much of a line it takes, in bytes.
     fn max_line(self) -> usize {
         match self.format {
@@ -114,8 +128,26 @@ impl Reading {
         // The content alone names its event, together with the application.
         let text = std::str::from_utf8(line).ok().filter(|_| self.format == Format::Callback)?;
         let content: &RawValue = serde_json::from_str(text).ok()?;
-        Some(event::read(self.app, content.get(), false, DateTime::UNIX_EPOCH).event.key)
+        Some(key_in_blanks(text).unwrap_or_else(|| self.content_key(content.get())))
     }
+
+    fn content_key(self, content: &str) -> Key {
+        event::read(self.app, content, false, DateTime::UNIX_EPOCH).event.key
+    }
+}
+
+/// A key in white space, which is no part of a JSON value: a bit each, the highest first, a tab
+/// for 1 and a space for 0.
+fn blanks(key: Key) -> impl Iterator<Item = u8> {
+    let key = u128::from_be_bytes(*key.as_bytes());
+    (0..u128::BITS).rev().map(move |bit| if key >> bit & 1 == 1 { b'\t' } else { b' ' })
+}
+
+/// The key that [`blanks`] wrote at the end of a line.
+fn key_in_blanks(line: &str) -> Option<Key> {
+    let blanks = &line[line.trim_end_matches([' ', '\t']).len()..];
+    let bits = blanks.bytes().fold(0, |bits: u128, blank| bits << 1 | u128::from(blank == b'\t'));
+    (blanks.len() == u128::BITS as usize).then(|| Key::from_bytes(bits.to_be_bytes()))
 }
 
 /// Calls `found` with the event of each line that stands after the mark, in all files there
@@ -275,6 +307,17 @@ mod tests {
         assert_eq!(reading.key(&line.as_bytes()[..reading.max_line()]), Some(key));
         for line in ["", "{}", r#"{"specversion":"1.0","id":"abc"}"#, "\u{fffd}"] {
             assert_eq!(reading.key(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_from_the_blanks_that_spell_it() {
+        let key = Key::from_bytes(*b"\x00sixteen bytes\x01\xff");
+        let line = |blanks: &[u8]| format!("{{}}{}", std::str::from_utf8(blanks).unwrap());
+        let spelt: Vec<u8> = blanks(key).collect();
+        assert_eq!(key_in_blanks(&line(&spelt)), Some(key));
+        for other in [&spelt[1..], &[&spelt[..], b" "].concat(), b"", b"\t"] {
+            assert_eq!(key_in_blanks(&line(other)), None);
         }
     }
 }

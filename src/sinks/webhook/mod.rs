@@ -25,6 +25,7 @@ use self::status::Meaning;
 use super::excerpt::{End, excerpt};
 use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
 use crate::event::Event;
+use crate::secret::Secret;
 
 /// The longest that making a connection may take; the sink's timeout if that is shorter.
 const MAX_CONNECT: Duration = Duration::from_secs(5);
@@ -121,11 +122,13 @@ impl Webhook {
             .header(CONTENT_TYPE, self.context.format.content_type())
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp);
+        let mut hidden = credentials.hidden.clone();
         if let Some(signature) = signature::header(&credentials.keys, &id, timestamp, &body) {
+            hidden.extend(signature::each(&signature).map(Secret::from));
             request = request.header("webhook-signature", signature);
         }
         match request.body(body).send().await {
-            Ok(response) => self.judge(response, &credentials).await,
+            Ok(response) => self.judge(response, &hidden).await,
             Err(error) => Verdict::retry(format!(
                 "no answer from {}: {}",
                 self.settings.url.origin(),
@@ -134,7 +137,7 @@ impl Webhook {
         }
     }
 
-    async fn judge(&self, response: Response, credentials: &Credentials) -> Verdict {
+    async fn judge(&self, response: Response, hidden: &[Secret]) -> Verdict {
         let status = response.status();
         let meaning = status::meaning(status.as_u16());
         let after = response
@@ -157,7 +160,7 @@ impl Webhook {
         if !hint.is_empty() {
             error = format!("{error} ({hint})");
         }
-        let said = excerpt(&answer, End::First, &credentials.hidden);
+        let said = excerpt(&answer, End::First, hidden);
         if !said.is_empty() {
             error = format!("{error}: {said}");
         }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, de};
@@ -95,11 +97,58 @@ impl Target {
         self.0.scheme() == "http" && !loopback
     }
 
-    /// Its parts that must not show up in an error, should a receiver echo them.
-    fn secrets(&self) -> impl Iterator<Item = Secret> {
-        let parts = [self.0.password(), self.0.query()];
-        parts.into_iter().flatten().map(Secret::from)
+    /// Its parts that must not show up in an error, should a receiver echo them: as they are
+    /// written, and as they are meant.
+    fn secrets(&self) -> Vec<Secret> {
+        let url = &self.0;
+        let (path, query) = (url.path(), url.query().unwrap_or_default());
+        let mut whole = vec![query.to_owned()];
+        if path != "/" {
+            whole.extend([path.to_owned(), decoded(path)]);
+        }
+        if let Some(password) = url.password() {
+            let (user, clear) = (decoded(url.username()), decoded(password));
+            whole.extend([password.to_owned(), STANDARD.encode(format!("{user}:{clear}")), clear]);
+        } else if !url.username().is_empty() {
+            whole.push(STANDARD.encode(format!("{}:", decoded(url.username()))));
+        }
+        let mut parts: Vec<&str> = path.split('/').chain([url.username()]).collect();
+        // What has no name is a value as well.
+        parts.extend(query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, v)| v)));
+        let mut parts: Vec<String> =
+            parts.into_iter().flat_map(|part| [part.to_owned(), decoded(part)]).collect();
+        parts.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+        parts.retain(|part| is_telling(part));
+        whole.into_iter().chain(parts).map(Secret::from).collect()
     }
+}
+
+/// Whether a part of a secret is long enough to be masked by itself: shorter ones stand in any
+/// text, and masking them would leave nothing to read.
+fn is_telling(part: &str) -> bool {
+    part.chars().count() >= 8
+}
+
+/// The text with its percent-encoding taken off.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let is_code = |code: &&[u8]| *first == b'%' && code.iter().all(u8::is_ascii_hexdigit);
+        let code = after.get(..2).filter(is_code);
+        let code = code.and_then(|code| std::str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl fmt::Debug for Target {
@@ -133,7 +182,7 @@ pub(super) struct Credentials {
 impl Credentials {
     /// Reads every secret. Blocks on the files they stand in.
     pub(super) fn read(settings: &Settings) -> anyhow::Result<Self> {
-        let mut hidden: Vec<Secret> = settings.url.secrets().collect();
+        let mut hidden = settings.url.secrets();
         let mut keys = Vec::new();
         for secret in [&settings.secret, &settings.previous_secret].into_iter().flatten() {
             let secret = secret.resolve()?;
@@ -148,6 +197,9 @@ impl Credentials {
             })?;
             value.set_sensitive(true);
             headers.insert(HeaderName::try_from(name.as_str())?, value);
+            // Without what stands before it, such as `Bearer`.
+            let words = secret.expose().split_whitespace().filter(|word| is_telling(word));
+            hidden.extend(words.map(Secret::from));
             hidden.push(secret);
         }
         Ok(Self { keys, headers, hidden })
@@ -188,6 +240,19 @@ mod tests {
         for url in ["hunter2", "ftp://hunter2@x/", "http://"] {
             let error = toml::from_str::<Settings>(&format!("url = '{url}'")).unwrap_err();
             assert!(!error.message().contains("hunter2"), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn percent_encoding_is_taken_off_wherever_it_is_one() {
+        for (text, meant) in [
+            ("a%20b%2Fc+d", "a b/c+d"),
+            ("%", "%"),
+            ("%2", "%2"),
+            ("%zz%41%+5", "%zzA%+5"),
+            ("%é", "%é"),
+        ] {
+            assert_eq!(decoded(text), meant);
         }
     }
 

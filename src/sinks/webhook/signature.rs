@@ -53,6 +53,11 @@ pub(super) fn header(keys: &[SigningKey], id: &str, timestamp: i64, body: &[u8])
     (!each.is_empty()).then(|| each.join(" "))
 }
 
+/// The signatures in such a header, without their version.
+pub(super) fn each(header: &str) -> impl Iterator<Item = &str> {
+    header.split(' ').filter_map(|signature| signature.split_once(',')).map(|(_, code)| code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +85,7 @@ mod tests {
         let both = header(&[new.clone(), old.clone()], "id", 1, b"body").unwrap();
         let alone: Vec<_> = [new, old].map(|key| header(&[key], "id", 1, b"body").unwrap()).into();
         assert_eq!(both, alone.join(" "));
+        assert!(each(&both).eq(alone.iter().map(|signature| &signature["v1,".len()..])));
         assert_eq!(header(&[], "id", 1, b"body"), None);
     }
 

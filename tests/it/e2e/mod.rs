@@ -13,6 +13,7 @@ mod redelivery;
 mod roads;
 mod secrets;
 mod service;
+mod soak;
 mod start;
 mod stop;
 

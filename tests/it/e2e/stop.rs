@@ -84,6 +84,7 @@ async fn confirms_go_out_before_the_end() {
     until(|| site.lines("sprites.jsonl").len() == 40 && site.cloud.control.held() >= 3).await;
     daemon.signal(Signal::SIGTERM);
     daemon.has_logged("stopping").await;
+    // Time for a daemon that would not wait to end: no condition shows that nothing happens.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(daemon.runs(), "it did not wait for its confirms");
     site.cloud.control.clear_faults();

@@ -37,7 +37,9 @@ async fn bench() -> Bench {
         editor.requeue(*sink, &[event(4)], Utc::now()).unwrap();
     }
     let sqlite = bench.sqlite();
-    sqlite.execute("INSERT INTO occurrences SELECT key, 1 FROM events WHERE id = 8", []).unwrap();
+    sqlite
+        .execute("INSERT INTO occurrences SELECT key, 1, 8 FROM events WHERE id = 8", [])
+        .unwrap();
     while bench.journal.prune(Utc::now()).await.unwrap() {}
     bench
 }
@@ -111,8 +113,8 @@ async fn each_row_that_is_off_is_found() {
         ("UPDATE events SET key = 'abcdefghijklmnop' WHERE id = 9", "events whose key is not 16 bytes: event 9, key 6162"),
         ("CREATE TABLE e AS SELECT * FROM events; DROP TABLE events; ALTER TABLE e RENAME TO events;
           UPDATE events SET key = (SELECT key FROM events WHERE id = 8) WHERE id = 9", "events with the key of another: event 8, key "),
-        ("UPDATE events SET body = NULL WHERE id = 8", "pending without a body: event 8 at sink 1"),
-        ("UPDATE events SET body = NULL WHERE id = 5", "dead without a body: event 5 at sink 1"),
+        ("DELETE FROM bodies WHERE event = 8", "pending without a body: event 8 at sink 1"),
+        ("DELETE FROM bodies WHERE event = 5", "dead without a body: event 5 at sink 1"),
         ("DELETE FROM pending WHERE event = 8 AND sink = 1", "delivered"),
         ("UPDATE pending SET sink = 7 WHERE event = 8 AND sink = 1", "pending at no sink: event 8 at sink 7"),
         ("INSERT INTO pending (sink, event) VALUES (1, 5)", "pending and dead at one sink: event 5 at sink 1"),
@@ -122,8 +124,9 @@ async fn each_row_that_is_off_is_found() {
         ("UPDATE dead SET sink = 7 WHERE event = 5 AND sink = 1", "dead at no sink: event 5 at sink 7"),
         ("DELETE FROM confirmations", "confirmed"),
         ("INSERT INTO confirmations VALUES (8, 1)", "confirmed"),
+        ("INSERT INTO bodies VALUES (99, '{}')", "bodies of no event: event 99"),
         ("INSERT INTO confirmations VALUES (99, 1)", "confirmed without an event: event 99"),
-        ("INSERT INTO occurrences VALUES (x'00', 1)", "occurrences of no event: key 00"),
+        ("INSERT INTO occurrences VALUES (x'00', 1, 99)", "occurrences of no event: key 00"),
         ("UPDATE occurrences SET number = 0", "occurrences without a number: key "),
         ("DELETE FROM sinks WHERE id = 2", "counters of no sink: dead of sink 2"),
         ("UPDATE sinks SET name = '' WHERE id = 2", "sinks without a name or state: sink 2"),

@@ -80,7 +80,7 @@ async fn a_new_sink_is_filled_from_the_journal() {
     bench.append_kind("U", 9, Utc::now()).await;
     bench.append_kind("T", 8, Utc::now() - days(9)).await;
     let bench = Bench::within(bench.close().await, &["a", "b", "new"]).await;
-    bench.sqlite().execute("UPDATE events SET body = NULL WHERE id = 2", []).unwrap();
+    bench.sqlite().execute("DELETE FROM bodies WHERE event = 2", []).unwrap();
     let config = bench.folder.path().join("sprited.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     let new = text.rfind("[\"*\"]").unwrap();

@@ -5,10 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sprited::event::Format;
 use sprited::sinks::{Sink, Verdict};
 
 use super::{context, event, offer, open, plan, retry_error, until};
+use crate::cli::sprited;
+use crate::emulator::{Server, settings};
+use crate::support::data;
 
 async fn shell(script: &str, more: &str) -> Arc<dyn Sink> {
     open("exec", &format!("command = ['/bin/sh', '-c', '''{script}''']\n{more}")).await
@@ -179,4 +184,80 @@ async fn secrets_are_masked_and_read_again_on_reopening() {
     std::fs::write(&file, "other").unwrap();
     sink.reopen().await.unwrap();
     assert_eq!(offer(&*sink, &event("a")).await, Verdict::Delivered);
+}
+
+#[tokio::test]
+async fn a_status_within_the_limit_stands_whoever_holds_the_output() {
+    let mut context = context("run");
+    // Shorter than the time in which the rest of the output is waited for.
+    context.timeout = Duration::from_millis(90);
+    let plan = plan("exec", "command = ['/bin/sh', '-c', 'sleep 9 & exit 0']");
+    let sink = plan.open(&context).await.unwrap();
+    let sent = event("a");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // On a machine with much to do the program itself can be late.
+    while offer(&*sink, &sent).await != Verdict::Delivered {
+        assert!(Instant::now() < deadline, "a program that ended with 0 was never believed");
+    }
+}
+
+/// A daemon, killed if the test ends before it.
+struct Daemon(std::process::Child);
+
+impl Daemon {
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Fails where it has ended, as it should have.
+        self.0.kill().ok();
+        self.0.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_leaves_no_program_behind() {
+    let server = Server::start(settings()).await;
+    server.control.add(&data("create_image_sprite_complete.success.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (child, grandchild) = (folder.path().join("child"), folder.path().join("grandchild"));
+    let (config, log) = (folder.path().join("sprited.toml"), folder.path().join("log"));
+    let script = format!(
+        "echo $$ > {}; sleep 300 & echo $! > {}; wait",
+        child.display(),
+        grandchild.display()
+    );
+    let text = format!(
+        "credentials = {{ secret_id = 'AKIDEMULATOR', secret_key = 'emulator-secret-key' }}\n\
+         vod = {{ endpoint = '{}', sub_app_id = 1500012345 }}\nhttp = {{ listen = 'off' }}\n\
+         journal = {{ path = {:?} }}\n[[sinks]]\nname = 'run'\ntype = 'exec'\ntimeout = '5m'\n\
+         command = ['/bin/sh', '-c', '{script}']\n",
+        server.url,
+        folder.path().join("journal.db"),
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = sprited();
+    for proxy in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env_remove(proxy);
+    }
+    command.args(["run", "--config"]).arg(&config).stdout(std::process::Stdio::null());
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let mut daemon = Daemon(command.spawn().unwrap());
+    until("the program is at work", || has_content(&child) && has_content(&grandchild)).await;
+    daemon.signal(Signal::SIGTERM);
+    let says = |what: &str| std::fs::read_to_string(&log).unwrap().contains(what);
+    until("the daemon stops", || says("stopping")).await;
+    assert!(is_alive(&child), "a program gets its time");
+    daemon.signal(Signal::SIGTERM);
+    let mut ended = None;
+    until("the daemon has ended", || {
+        ended = daemon.0.try_wait().unwrap();
+        ended.is_some()
+    })
+    .await;
+    assert_eq!(ended.unwrap().code(), Some(128 + Signal::SIGTERM as i32));
+    until("both are gone", || !is_alive(&child) && !is_alive(&grandchild)).await;
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -317,4 +318,89 @@ async fn a_probe_finds_what_is_wrong_and_leaves_nothing() {
     assert!(error.to_string().contains("not a regular file"), "{error}");
     let verdict = offer(&*file(&lost, "").await, &event("a")).await;
     assert!(retry_error(&verdict).contains("cannot create"), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_read_back_while_nothing_is_pending() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    // Cannot be read, as whoever tries finds out.
+    fs::create_dir(folder.path().join("a-20260102T030405.678Z.jsonl")).unwrap();
+    fs::write(&path, "{}\n{\"half").unwrap();
+    let sink = file(&path, "").await;
+    assert_eq!(sink.recover(None, &[]).await.unwrap(), []);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n", "the partial line is cut off");
+    assert!(sink.recover(None, &keys(&events(&["a"]))).await.is_err());
+}
+
+#[tokio::test]
+async fn a_line_of_the_format_callback_tells_equal_events_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let mut context = context("a");
+    context.format = Format::Callback;
+    let plan = plan("jsonl", &format!("path = {path:?}"));
+    let first = event("again");
+    let further =
+        |number| Arc::new(Event { key: first.key.occurrence(number), ..Event::clone(&first) });
+    let sent = [first.clone(), further(1), further(2), further(100_000)];
+    // Whichever of them is there, none of the others is taken for it.
+    for present in [vec![0], vec![1], vec![0, 2], vec![3], vec![0, 1, 2, 3]] {
+        let sink = plan.open(&context).await.unwrap();
+        let there: Vec<_> = present.iter().map(|at| Arc::clone(&sent[*at])).collect();
+        put(&*sink, &there).await;
+        drop(sink);
+        let sink = plan.open(&context).await.unwrap();
+        let recovered = sink.recover(None, &keys(&sent)).await.unwrap();
+        assert_eq!(recovered, keys(&there), "{present:?}");
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            assert_eq!(line.trim_end(), first.body, "nothing but the event as it came");
+        }
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+const STRANGER: u32 = 65534;
+
+/// Delivers as a user who is not in the group that the file is to have.
+#[tokio::test]
+#[ignore = "run by a_group_that_cannot_be_given_is_never_dropped as a user outside of the group"]
+async fn outside_of_the_group() {
+    let Some(folder) = std::env::var_os("SPRITED_TEST_FOLDER").map(PathBuf::from) else {
+        return;
+    };
+    let path = folder.join("a.jsonl");
+    let sink = file(&path, "group = 'root'\nmode = '0644'").await;
+    let error = format!("{:#}", sink.probe().await.unwrap_err());
+    assert!(error.contains("group root") && error.contains("SupplementaryGroups="), "{error}");
+    assert_eq!(files(&folder), Vec::<PathBuf>::new(), "a probe leaves nothing");
+    for _ in 0..3 {
+        let verdict = offer(&*sink, &event("a")).await;
+        let error = retry_error(&verdict);
+        assert!(error.contains("group root") && error.contains("SupplementaryGroups="), "{error}");
+    }
+    // The settings were mended: what the failures left must not stand in the way.
+    drop(sink);
+    let sink = file(&path, "mode = '0644'").await;
+    sink.probe().await.unwrap();
+    assert_eq!(offer(&*sink, &event("a")).await, Verdict::Delivered);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o644);
+    println!("came to the end");
+}
+
+#[test]
+fn a_group_that_cannot_be_given_is_never_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut test = Command::new("/proc/self/exe");
+    test.args(["--exact", "sink::jsonl::outside_of_the_group", "--ignored", "--nocapture"])
+        .env("SPRITED_TEST_FOLDER", folder.path())
+        .current_dir("/");
+    if nix::unistd::geteuid().is_root() {
+        // Drops the other groups as well.
+        test.uid(STRANGER).gid(STRANGER);
+    }
+    let test = test.output().unwrap();
+    let said = String::from_utf8_lossy(&test.stdout);
+    assert!(test.status.success() && said.contains("came to the end"), "{test:?}");
 }

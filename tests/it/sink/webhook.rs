@@ -205,3 +205,47 @@ async fn a_probe_posts_nothing() {
     let sink = open("webhook", &format!("url = '{}'", behind.url)).await;
     assert!(sink.probe().await.unwrap_err().to_string().contains("502"));
 }
+
+#[tokio::test]
+async fn nothing_that_a_request_proves_itself_by_comes_back_in_an_error() {
+    /// Says all it was sent, raw and decoded, as a helpful receiver would.
+    fn echo(request: &Request) -> Answer {
+        let said = match &request.headers["x-ask"][..] {
+            "line" => request.line.clone(),
+            "decoded" => "no /hooks/of us/T0KEN se/gment for user/name p/assword, \
+                          k=v/alue of it, sig+nature"
+                .to_owned(),
+            "token" => "who is bearer-hunter2?".to_owned(),
+            "segment" => "no T0KEN%20se%2Fgment here; nor v%2Falue+of+it".to_owned(),
+            header => format!("bad: {}", request.headers[header]),
+        };
+        Answer::Status(401, "", said)
+    }
+    let receiver = Receiver::start(echo).await;
+    let url = receiver.url.replace("http://", "http://user%2Fname:p%2Fassword@");
+    let ask = async |what: &str| {
+        let settings = format!(
+            "url = '{url}/hooks/of%20us/T0KEN%20se%2Fgment?k=v%2Falue+of+it&s=sig%2Bnature&short=7'\n\
+             secret = 'hunter2'\nprevious_secret = 'hunter3'\n\
+             headers = {{ X-Ask = '{what}', X-Token = 'Bearer bearer-hunter2' }}"
+        );
+        let verdict = offer(&*open("webhook", &settings).await, &event("a")).await;
+        retry_error(&verdict).to_owned()
+    };
+    let line = ask("line").await;
+    assert!(line.ends_with("POST [secret]?[secret] HTTP/1.1"), "{line}");
+    let decoded = ask("decoded").await;
+    for part in ["T0KEN", "user/name", "p/assword", "v/alue", "sig+nature"] {
+        assert!(!decoded.contains(part), "{part}: {decoded}");
+    }
+    let segment = ask("segment").await;
+    assert!(segment.ends_with("no [secret] here; nor [secret]"), "{segment}");
+    let token = ask("token").await;
+    assert!(token.ends_with("who is [secret]?"), "{token}");
+    let basic = ask("authorization").await;
+    assert!(basic.ends_with("bad: Basic [secret]"), "{basic}");
+    let signature = ask("webhook-signature").await;
+    assert!(signature.ends_with("bad: v1,[secret] v1,[secret]"), "{signature}");
+    let sent = receiver.requests().pop().unwrap().headers["webhook-signature"].clone();
+    assert_eq!(sent.split(' ').count(), 2, "{sent}");
+}

@@ -1,0 +1,43 @@
+//! The demo, as the README has it.
+
+use std::process::Command;
+
+/// What a demo of three events has to say.
+fn assert_tells(output: &std::process::Output) {
+    let (said, complaint) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{complaint}");
+    for step in ["  1  CreateImageSpriteComplete of file ", "  2  ProcedureStateChanged of file "] {
+        assert!(said.contains(step), "{said}");
+    }
+    assert_eq!(said.matches("confirmed: the cloud has forgotten it").count(), 3, "{said}");
+    for sum in ["finished by the cloud", "lines in the sink", "confirmed, by the cloud"] {
+        assert!(said.contains(&format!("  {sum:<27}    3\n")), "{said}");
+    }
+    assert!(said.ends_with("They add up: nothing was lost, nothing came twice.\n"), "{said}");
+}
+
+#[test]
+fn tells_of_each_event_and_its_sums_add_up() {
+    // A proxy in the environment is not for this machine.
+    let demo = Command::new(env!("CARGO_BIN_EXE_sprited"))
+        .args(["demo", "--events", "3"])
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .output();
+    assert_tells(&demo.unwrap());
+}
+
+mod full {
+    use super::*;
+
+    #[test]
+    #[ignore = "builds for release; tests/run --full"]
+    fn the_command_of_the_readme() {
+        let readme = std::fs::read_to_string("README.md").unwrap();
+        let command = "cargo run --release -- demo --events 3";
+        assert!(readme.contains(&format!("```sh\n{command}\n```")));
+        let mut words = command.split(' ');
+        let output = Command::new(words.next().unwrap()).args(words).output();
+        assert_tells(&output.unwrap());
+    }
+}
