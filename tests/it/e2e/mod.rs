@@ -118,7 +118,15 @@ impl Site {
 
     /// Events in the journal, newest first.
     fn journaled(&self, state: Option<State>) -> Vec<Found> {
-        let reader = Reader::open(&self.path("journal.db")).unwrap();
+        // A daemon that has just started may be about to make it.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let reader = loop {
+            match Reader::open(&self.path("journal.db")) {
+                Ok(reader) => break reader,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         reader.list(&Filter { state, ..Filter::default() }, 10_000).unwrap()
     }
 
