@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod credentials;
 mod demo;
+mod docs;
 mod e2e;
 mod emulator;
 mod emulator_faults;
