@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sprited::emulator::{Order, Settings};
-use sprited::journal::{Filter, Found, Reader, State};
+use sprited::journal::{self, Filter, Found, Reader, State};
 
 use crate::emulator::Server;
 use crate::support;
@@ -135,6 +135,20 @@ impl Site {
         let lines = self.lines(name);
         assert_eq!(ids(&lines).len(), lines.len(), "{name} holds an event twice");
         assert_eq!(lines.len(), count, "{name}");
+    }
+}
+
+impl Drop for Site {
+    /// No test ends with a journal that is damaged or does not add up.
+    fn drop(&mut self) {
+        let journal = self.path("journal.db");
+        if std::thread::panicking() || !journal.exists() {
+            return;
+        }
+        let found = journal::audit(&journal).unwrap().unwrap();
+        assert!(found.ok(), "the journal does not add up: {found:#?}");
+        let (damage, faults) = journal::check(&journal).unwrap();
+        assert!(damage.is_empty() && faults.is_empty(), "{damage:?} {faults:?}");
     }
 }
 

@@ -47,11 +47,11 @@ async fn says_that_the_credentials_are_rejected() {
 
 #[tokio::test]
 async fn says_that_nobody_is_there() {
-    let site = Site::new(&file("sprites", "image-sprite")).await;
-    let Site { folder, cloud } = site;
+    let mut site = Site::new(&file("sprites", "image-sprite")).await;
+    let another = crate::emulator::Server::start(super::settings()).await;
+    let cloud = std::mem::replace(&mut site.cloud, another);
     let url = cloud.url.clone();
     cloud.stop().await;
-    let site = Site { folder, cloud: crate::emulator::Server::start(super::settings()).await };
     let config = std::fs::read_to_string(site.path("sprited.toml")).unwrap();
     assert!(config.contains(&url));
     let ended = site.run(ONCE).await;
