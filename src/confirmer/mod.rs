@@ -35,13 +35,15 @@ const LINGER: Duration = Duration::from_millis(4);
 /// Calls in flight at most: as many as the rate allows at a round trip of 300 ms.
 const MAX_IN_FLIGHT: usize = 32;
 
+/// Events that the journal is asked for at once.
+const LOOK: usize = 1000;
+
 /// The loop that confirms.
 #[derive(Debug)]
 pub struct Confirmer {
     client: Client,
     journal: Journal,
-    leases: mpsc::Receiver<Lease>,
-    settled: mpsc::Receiver<Vec<EventId>>,
+    news: News,
     after: After,
     max_rate: f64,
     waiting: Waiting,
@@ -52,27 +54,36 @@ pub struct Confirmer {
     idle: watch::Sender<bool>,
 }
 
+/// What a confirmer is told.
+#[derive(Debug)]
+pub struct News {
+    /// Handles, by the poller.
+    pub leases: mpsc::Receiver<Lease>,
+    /// Events that no sink has to take any more, by the deliveries.
+    pub settled: mpsc::Receiver<Vec<EventId>>,
+    /// Changes when somebody else wrote to the journal, and may have discarded events.
+    pub changed: watch::Receiver<u64>,
+}
+
 /// A call and what came of it; nothing, if a handle lapsed meanwhile.
 type Answered = (Call, Option<Result<(), Error>>);
 
 impl Confirmer {
-    /// A confirmer that is told of leases and of settled events by these queues.
+    /// A confirmer that learns what to do by `news`.
     #[must_use]
     pub fn new(
         client: Client,
         settings: &Settings,
         max_requests_per_second: u32,
         journal: Journal,
-        leases: mpsc::Receiver<Lease>,
-        settled: mpsc::Receiver<Vec<EventId>>,
+        news: News,
         metrics: Metrics,
     ) -> Self {
         let max_rate = f64::from(max_requests_per_second);
         Self {
             client,
             journal,
-            leases,
-            settled,
+            news,
             after: settings.after,
             max_rate,
             waiting: Waiting::new(settings.max_unconfirmed),
@@ -94,6 +105,7 @@ impl Confirmer {
     /// the future drops calls in flight; their events come again, if they do.
     pub async fn run(mut self, mut pulse: Pulse, finish: CancellationToken) {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
+        let mut looks: FuturesUnordered<BoxFuture<'static, Vec<EventId>>> = FuturesUnordered::new();
         let (mut leases_open, mut settled_open) = (true, true);
         loop {
             let now = Instant::now();
@@ -108,8 +120,8 @@ impl Confirmer {
             let all_heard = !leases_open && !settled_open;
             if is_idle
                 && (finish.is_cancelled() || all_heard)
-                && self.leases.is_empty()
-                && self.settled.is_empty()
+                && self.news.leases.is_empty()
+                && self.news.settled.is_empty()
             {
                 return;
             }
@@ -121,11 +133,18 @@ impl Confirmer {
                 Some((call, result)) = in_flight.next(), if !in_flight.is_empty() => {
                     self.answered(call, result);
                 }
-                settled = self.settled.recv(), if settled_open => match settled {
+                settled = self.news.settled.recv(), if settled_open => match settled {
                     Some(events) => self.waiting.settle(&events, Instant::now()),
                     None => settled_open = false,
                 },
-                lease = self.leases.recv(), if leases_open => match lease {
+                Some(events) = looks.next(), if !looks.is_empty() => {
+                    self.waiting.settle(&events, Instant::now());
+                }
+                // One look at a time: what changes meanwhile is seen by the next.
+                Ok(()) = self.news.changed.changed(), if looks.is_empty() => {
+                    looks.push(Box::pin(settled(self.journal.clone(), self.waiting.pending())));
+                }
+                lease = self.news.leases.recv(), if leases_open => match lease {
                     Some(lease) => self.lease(lease),
                     None => leases_open = false,
                 },
@@ -272,4 +291,17 @@ async fn confirm(client: Client, journal: Journal, call: Call) -> Answered {
         }
     }
     (call, result)
+}
+
+/// Those of `events` that no sink has to take any more, though no delivery told so: they were
+/// discarded. As far as the journal can be read; what is not found out comes again.
+async fn settled(journal: Journal, events: Vec<EventId>) -> Vec<EventId> {
+    let mut settled = Vec::new();
+    for part in events.chunks(LOOK) {
+        match journal.settled(part.to_vec()).await {
+            Ok(part) => settled.extend(part),
+            Err(error) => tracing::debug!(%error, "cannot see what others settled"),
+        }
+    }
+    settled
 }

@@ -157,6 +157,11 @@ impl Waiting {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
+    /// Events that sinks have to take before a handle can be confirmed.
+    pub(super) fn pending(&self) -> Vec<EventId> {
+        self.by_event.keys().copied().collect()
+    }
+
     /// Handles that can be confirmed.
     pub(super) fn ready(&self) -> usize {
         self.ready.len()

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::confirmer::Confirmer;
+use crate::confirmer::{Confirmer, News};
 use crate::delivery::{Delivery, Stop, Target};
 use crate::http::{self, Health};
 use crate::journal::{self, Journal, OpenError, Route};
@@ -103,7 +103,7 @@ pub struct Daemon {
     confirmer: Confirmer,
     deliveries: Vec<Delivery>,
     sinks: Vec<(String, Arc<dyn Sink>)>,
-    requeued: watch::Sender<u64>,
+    changed: watch::Sender<u64>,
     progress: watch::Receiver<Progress>,
     config: Config,
 }
@@ -141,7 +141,7 @@ impl Daemon {
 
         let (settled, settled_queue) = mpsc::channel(QUEUE);
         let (leases, lease_queue) = mpsc::channel(QUEUE);
-        let requeued = watch::Sender::new(0);
+        let changed = watch::Sender::new(0);
         let (mut routes, mut deliveries) = (Vec::new(), Vec::new());
         for ((sink, id), (name, opened)) in config.sinks.iter().zip(ids).zip(&sinks) {
             let (feed, fed) = journal::feed();
@@ -157,7 +157,7 @@ impl Daemon {
                 fed,
                 journal.clone(),
                 settled.clone(),
-                requeued.subscribe(),
+                changed.subscribe(),
                 metrics.clone(),
             ));
         }
@@ -170,13 +170,14 @@ impl Daemon {
             leases,
             metrics.clone(),
         );
+        let news =
+            News { leases: lease_queue, settled: settled_queue, changed: changed.subscribe() };
         let confirmer = Confirmer::new(
             client.clone(),
             &config.confirm,
             config.poll.max_requests_per_second,
             journal.clone(),
-            lease_queue,
-            settled_queue,
+            news,
             metrics.clone(),
         );
         let progress = poller.progress();
@@ -190,7 +191,7 @@ impl Daemon {
             confirmer,
             deliveries,
             sinks,
-            requeued,
+            changed,
             progress,
             config,
         })
@@ -256,7 +257,7 @@ impl Daemon {
             client,
             credentials: self.config.credentials.clone(),
             sinks: self.sinks,
-            requeued: self.requeued,
+            changed: self.changed,
             reopen: control.reopen.clone(),
             mended,
             pulses,

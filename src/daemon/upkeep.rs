@@ -30,7 +30,7 @@ pub(super) struct Upkeep {
     pub(super) client: Client,
     pub(super) credentials: Option<credentials::Settings>,
     pub(super) sinks: Vec<(String, Arc<dyn Sink>)>,
-    pub(super) requeued: watch::Sender<u64>,
+    pub(super) changed: watch::Sender<u64>,
     pub(super) reopen: Arc<Notify>,
     pub(super) mended: Arc<Notify>,
     pub(super) pulses: pulse::Watch,
@@ -53,7 +53,7 @@ impl Upkeep {
         loop {
             ticks.tick().await;
             match self.journal.changed_outside().await {
-                Ok(true) => self.requeued.send_modify(|count| *count += 1),
+                Ok(true) => self.changed.send_modify(|count| *count += 1),
                 Ok(false) => {}
                 Err(error) => {
                     tracing::debug!(%error, "cannot see what others wrote to the journal")

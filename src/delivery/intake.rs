@@ -33,6 +33,8 @@ pub(super) struct Intake {
     /// When failed events are to be looked for; `None` if there are none.
     next_due: Option<DateTime<Utc>>,
     make_all_due: bool,
+    /// Whether events that wait may have been discarded.
+    is_in_doubt: bool,
     /// Whether a read for due events found some that are held: the next one waits for a release.
     is_blocked: bool,
 }
@@ -51,12 +53,17 @@ impl Intake {
             is_behind: true,
             next_due: Some(DateTime::UNIX_EPOCH),
             make_all_due: false,
+            is_in_doubt: false,
             is_blocked: false,
         }
     }
 
     /// Takes in what there is room for; while the sink is down, one event for the next probe.
     pub(super) async fn refill(&mut self, probe: Option<Instant>) -> Result<()> {
+        if self.is_in_doubt {
+            self.drop_discarded().await?;
+            self.is_in_doubt = false;
+        }
         if self.make_all_due {
             self.journal.due_now(self.sink, Utc::now()).await?;
             self.make_all_due = false;
@@ -119,8 +126,15 @@ impl Intake {
         }
     }
 
-    /// Somebody else may have made events due.
-    pub(super) fn look_for_due(&mut self) {
+    /// Somebody else wrote to the journal: may have made events due, or discarded some of those
+    /// that wait here or in the feed, which is read from the journal then.
+    pub(super) fn doubt(&mut self) {
+        self.is_in_doubt = true;
+        self.is_behind = true;
+        self.look_for_due();
+    }
+
+    fn look_for_due(&mut self) {
         self.next_due = Some(DateTime::UNIX_EPOCH);
     }
 
@@ -142,6 +156,21 @@ impl Intake {
     /// Whether nothing waits here and all untried events were taken in.
     pub(super) fn is_dry(&self) -> bool {
         self.ready.is_empty() && !self.is_behind && !self.fed.is_behind()
+    }
+
+    /// Forgets what waits here and is owed no more.
+    async fn drop_discarded(&mut self) -> Result<()> {
+        let waiting = self.ready.iter().map(|pending| pending.id).collect();
+        let owed: HashSet<_> = self.journal.owed(self.sink, waiting).await?.into_iter().collect();
+        self.ready.retain(|pending| {
+            let is_owed = owed.contains(&pending.id);
+            if !is_owed {
+                self.ready_bytes -= pending.event.body.len();
+                self.held.remove(&pending.id);
+            }
+            is_owed
+        });
+        Ok(())
     }
 
     fn room(&self) -> usize {

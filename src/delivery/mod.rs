@@ -8,6 +8,7 @@ mod health;
 mod intake;
 mod verdicts;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{self, EventId, Fed, Journal, Pending, Record, Recorded, SinkId};
+use crate::journal::{self, EventId, Fed, Journal, Pending, Record, Recorded, SinkId, Unsure};
 use crate::metrics::{BySink, BySinkAndOutcome, Metrics};
 use crate::outage::Outage;
 use crate::pulse::Pulse;
 use crate::retry::Backoff;
-use crate::sinks::{Batch, Sink, Verdict};
+use crate::sinks::{Batch, Holding, Sink, Verdict};
 use health::Health;
 use intake::Intake;
 
@@ -68,7 +69,7 @@ pub struct Delivery {
     target: Target,
     journal: Journal,
     settled: mpsc::Sender<Vec<EventId>>,
-    requeued: watch::Receiver<u64>,
+    changed: watch::Receiver<u64>,
     idle: watch::Sender<bool>,
     metrics: Metrics,
     intake: Intake,
@@ -103,14 +104,14 @@ type Writes = FuturesUnordered<BoxFuture<'static, Written>>;
 
 impl Delivery {
     /// A loop that brings what `fed` holds to `target` and tells `settled` what no sink has to
-    /// take any more. `requeued` changes when somebody else wrote to the journal.
+    /// take any more. `changed` changes when somebody else wrote to the journal.
     #[must_use]
     pub fn new(
         target: Target,
         fed: Fed,
         journal: Journal,
         settled: mpsc::Sender<Vec<EventId>>,
-        requeued: watch::Receiver<u64>,
+        changed: watch::Receiver<u64>,
         metrics: Metrics,
     ) -> Self {
         let limits = target.sink.limits();
@@ -119,7 +120,7 @@ impl Delivery {
             target,
             journal,
             settled,
-            requeued,
+            changed,
             idle: watch::Sender::new(false),
             metrics,
             intake,
@@ -184,7 +185,11 @@ impl Delivery {
                     writes.push(self.judged(delivered));
                 }
                 () = self.intake.arrived(), if pause.is_none() => {}
-                Ok(()) = self.requeued.changed() => self.intake.look_for_due(),
+                Ok(()) = self.changed.changed() => {
+                    self.intake.doubt();
+                    // For how much is owed now.
+                    writes.push(self.write(Vec::new(), Vec::new(), None));
+                }
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
@@ -239,12 +244,21 @@ impl Delivery {
             records.push(self.decide(pending, verdict, now));
         }
         self.intake.note_due(&records);
+        self.write(events.iter().map(|pending| pending.id).collect(), records, mark)
+    }
+
+    /// Writes what became of `events`.
+    fn write(
+        &self,
+        events: Vec<EventId>,
+        records: Vec<Record>,
+        mark: Option<String>,
+    ) -> BoxFuture<'static, Written> {
         let (journal, sink, name) =
             (self.journal.clone(), self.target.id, self.target.name.clone());
         Box::pin(async move {
-            let ids = events.iter().map(|pending| pending.id).collect();
             let recorded = write(&journal, sink, &name, records, mark).await;
-            Written { events: ids, recorded }
+            Written { events, recorded }
         })
     }
 
@@ -303,15 +317,19 @@ impl Delivery {
 
     async fn try_recover(&mut self) -> anyhow::Result<()> {
         let (sink, id) = (self.target.sink.clone(), self.target.id);
-        let mark = self.journal.mark(id).await?;
+        let since = self.journal.mark(id).await?;
         let mut after = EventId::default();
-        loop {
-            let pending = self.journal.pending_keys(id, after, RECOVER_STEP).await?;
-            let keys: Vec<_> = pending.iter().map(|(_, key)| *key).collect();
-            let held = sink.recover(mark.as_deref(), &keys).await?;
-            let held = pending.iter().filter(|(_, key)| held.contains(key));
-            let records: Vec<_> = held
-                .map(|(event, _)| Record { event: *event, outcome: journal::Outcome::Delivered })
+        let mark = loop {
+            let pending = self.journal.unsure(id, after, RECOVER_STEP).await?;
+            let keys: Vec<_> = pending.iter().map(|unsure| unsure.key).collect();
+            let Holding { keys, is_since, mark } = sink.recover(since.as_deref(), &keys).await?;
+            let held: HashSet<_> = keys.into_iter().collect();
+            let counts =
+                |unsure: &&Unsure| held.contains(&unsure.key) && (is_since || !unsure.is_anew);
+            let records: Vec<_> = pending
+                .iter()
+                .filter(counts)
+                .map(|held| Record { event: held.id, outcome: journal::Outcome::Delivered })
                 .collect();
             if !records.is_empty() {
                 tracing::info!(
@@ -324,11 +342,11 @@ impl Delivery {
                 drop(self.settled.send(recorded.settled).await);
             }
             match pending.last() {
-                Some((last, _)) => after = *last,
-                None => break,
+                Some(last) => after = last.id,
+                None => break mark,
             }
-        }
-        self.pending = self.journal.record(id, Vec::new(), None, Utc::now()).await?.pending;
+        };
+        self.pending = self.journal.record(id, Vec::new(), mark, Utc::now()).await?.pending;
         Ok(())
     }
 

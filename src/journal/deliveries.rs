@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Rows, params};
 use super::counters::Counter;
 use super::store::{Store, event_row};
 use super::writer::{DueRows, Records};
-use super::{EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId};
+use super::{EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId, Unsure};
 use crate::event::Key;
 
 /// No event waits longer for its next try: an hour is the most that a target may ask for.
@@ -42,7 +42,7 @@ impl Store {
                 .prepare_cached("UPDATE sinks SET mark = ?2 WHERE id = ?1")?
                 .execute(params![records.sink.0, mark])?;
         }
-        let pending = self.owed(records.sink)?;
+        let pending = self.count_owed(records.sink)?;
         Ok(Recorded { settled, pending })
     }
 
@@ -152,20 +152,40 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn pending_keys(
-        &self,
-        sink: SinkId,
-        after: EventId,
-        limit: usize,
-    ) -> Result<Vec<(EventId, Key)>> {
+    pub(super) fn unsure(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Vec<Unsure>> {
         let mut select = self.connection.prepare_cached(
-            "SELECT event, key FROM pending JOIN events ON events.id = event
+            "SELECT event, key, due IS NOT NULL AND attempts = 0
+             FROM pending JOIN events ON events.id = event
              WHERE sink = ?1 AND event > ?2 ORDER BY event LIMIT ?3",
         )?;
         let rows = select.query_map([sink.0, after.0, to_sql(limit)], |row| {
-            Ok((EventId(row.get(0)?), Key::from_bytes(row.get(1)?)))
+            let (id, key) = (EventId(row.get(0)?), Key::from_bytes(row.get(1)?));
+            Ok(Unsure { id, key, is_anew: row.get(2)? })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    pub(super) fn owed(&self, sink: SinkId, events: Vec<EventId>) -> Result<Vec<EventId>> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT 1 FROM pending WHERE sink = ?1 AND event = ?2")?;
+        let mut owed = Vec::with_capacity(events.len());
+        for event in events {
+            if select.exists([sink.0, event.0])? {
+                owed.push(event);
+            }
+        }
+        Ok(owed)
+    }
+
+    pub(super) fn settled(&self, events: Vec<EventId>) -> Result<Vec<EventId>> {
+        let mut settled = Vec::new();
+        for event in events {
+            if !self.is_pending(event)? {
+                settled.push(event);
+            }
+        }
+        Ok(settled)
     }
 
     pub(super) fn mark(&self, sink: SinkId) -> Result<Option<String>> {
@@ -182,7 +202,7 @@ impl Store {
     }
 
     /// Deliveries owed to `sink`, by its counters: without a look at the rows.
-    fn owed(&self, sink: SinkId) -> Result<u64> {
+    fn count_owed(&self, sink: SinkId) -> Result<u64> {
         let mut select = self
             .connection
             .prepare_cached("SELECT value FROM counters WHERE name = ?1 AND sink = ?2")?;

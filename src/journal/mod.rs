@@ -13,6 +13,7 @@ mod deliveries;
 mod editor;
 mod feed;
 mod filter;
+mod owed;
 mod prune;
 mod reader;
 mod schema;
@@ -23,13 +24,12 @@ mod writer;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::event::{Event, Key, Wanted};
+use crate::event::{Event, Wanted};
 
 pub use audit::{Fault, Findings, Sum, audit};
 pub use care::{CareError, backup, check, compact};
@@ -37,6 +37,7 @@ pub use counters::Sums;
 pub use editor::{Editor, Requeued};
 pub use feed::{Fed, Feed, Fresh, feed};
 pub use filter::Filter;
+pub use owed::{Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use reader::{Found, KnownSink, Reader, SinkState, State};
 pub use schema::OpenError;
 pub use settings::Settings;
@@ -73,78 +74,6 @@ pub struct Appended {
     pub fresh: bool,
     /// Whether a sink still has to take it.
     pub pending: bool,
-}
-
-/// An event that a sink still has to take.
-#[derive(Clone, Debug)]
-pub struct Pending {
-    /// The event's number.
-    pub id: EventId,
-    /// The event.
-    pub event: Arc<Event>,
-    /// Failed deliveries to this sink so far.
-    pub attempts: u32,
-    /// The time that counts towards giving up.
-    pub charged: Duration,
-    /// The last failed delivery.
-    pub last_failed: Option<DateTime<Utc>>,
-}
-
-impl Pending {
-    /// A fresh event, which was never tried.
-    #[must_use]
-    pub fn untried(fresh: Fresh) -> Self {
-        let Fresh { id, event } = fresh;
-        Self { id, event, attempts: 0, charged: Duration::ZERO, last_failed: None }
-    }
-}
-
-/// Events that were read: as many as asked for, or less if they are large.
-#[derive(Clone, Debug)]
-pub struct Part {
-    /// The events.
-    pub events: Vec<Pending>,
-    /// Whether there are no others.
-    pub is_all: bool,
-}
-
-/// What became of one event at one sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The event's number.
-    pub event: EventId,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// The outcomes of a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The sink has it.
-    Delivered,
-    /// It is due again.
-    Retry {
-        /// When.
-        due: DateTime<Utc>,
-        /// The time that counts towards giving up, all in all.
-        charged: Duration,
-        /// What happened.
-        error: String,
-    },
-    /// It is a dead letter of the sink.
-    Dead {
-        /// Why.
-        error: String,
-    },
-}
-
-/// What a sink's record came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
-    /// Events that no sink has to take any more.
-    pub settled: Vec<EventId>,
-    /// Events that this sink still has to take.
-    pub pending: u64,
 }
 
 /// Why the journal did not do what it was asked. Nothing of it happened.
@@ -336,17 +265,28 @@ impl Journal {
         self.ask(|reply| Job::DueNow { sink, now, reply }).await
     }
 
-    /// Keys of the events that `sink` still has to take, after the event `after`, up to `limit`.
+    /// What `sink` still has to take, after the event `after`, in order, up to `limit`.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn pending_keys(
-        &self,
-        sink: SinkId,
-        after: EventId,
-        limit: usize,
-    ) -> Result<Vec<(EventId, Key)>> {
-        self.ask(|reply| Job::PendingKeys { sink, after, limit, reply }).await
+    pub async fn unsure(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Vec<Unsure>> {
+        self.ask(|reply| Job::Unsure { sink, after, limit, reply }).await
+    }
+
+    /// Those of `events` that `sink` still has to take.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn owed(&self, sink: SinkId, events: Vec<EventId>) -> Result<Vec<EventId>> {
+        self.ask(|reply| Job::Owed { sink, events, reply }).await
+    }
+
+    /// Those of `events` that no sink has to take any more.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn settled(&self, events: Vec<EventId>) -> Result<Vec<EventId>> {
+        self.ask(|reply| Job::Settled { events, reply }).await
     }
 
     /// The mark of `sink` that was recorded last.

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::store::Store;
 use super::{
     Appended, Condition, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result, Route,
-    SinkId,
+    SinkId, Unsure,
 };
-use crate::event::{Event, Key};
+use crate::event::Event;
 use crate::outage::Outage;
 
 /// Jobs in one transaction at most.
@@ -41,7 +41,9 @@ pub(super) enum Job {
     Due { sink: SinkId, now: DateTime<Utc>, limit: usize, reply: Reply<DueRows> },
     LeastTried { sink: SinkId, reply: Reply<Option<Pending>> },
     DueNow { sink: SinkId, now: DateTime<Utc>, reply: Reply<()> },
-    PendingKeys { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<(EventId, Key)>> },
+    Unsure { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<Unsure>> },
+    Owed { sink: SinkId, events: Vec<EventId>, reply: Reply<Vec<EventId>> },
+    Settled { events: Vec<EventId>, reply: Reply<Vec<EventId>> },
     Mark { sink: SinkId, reply: Reply<Option<String>> },
     CountPending { reply: Reply<u64> },
     Prune { now: DateTime<Utc>, reply: Reply<bool> },
@@ -182,8 +184,14 @@ impl Writer {
             Job::LeastTried { sink, reply } => {
                 answer(reply, self.read(|store| store.least_tried(sink)));
             }
-            Job::PendingKeys { sink, after, limit, reply } => {
-                answer(reply, self.read(|store| store.pending_keys(sink, after, limit)));
+            Job::Unsure { sink, after, limit, reply } => {
+                answer(reply, self.read(|store| store.unsure(sink, after, limit)));
+            }
+            Job::Owed { sink, events, reply } => {
+                answer(reply, self.read(|store| store.owed(sink, events)));
+            }
+            Job::Settled { events, reply } => {
+                answer(reply, self.read(|store| store.settled(events)));
             }
             Job::Mark { sink, reply } => answer(reply, self.read(|store| store.mark(sink))),
             Job::CountPending { reply } => answer(reply, self.read(|store| store.pending())),

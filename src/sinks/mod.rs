@@ -37,14 +37,14 @@ pub trait Sink: Send + Sync + fmt::Debug {
     fn limits(&self) -> Limits;
 
     /// At start, before the first `deliver`: which of these pending events does the target
-    /// already hold? Called several times, each with a part of what is pending; `since` is the
-    /// last [`Verdicts::mark`] that was recorded, `None` before the first.
+    /// already hold? Called several times, each with a part of what is pending, the last time
+    /// with nothing; `since` is the last mark that was recorded, `None` before the first.
     ///
     /// # Errors
     /// When the target cannot be read; nothing is delivered to it until it can.
-    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<Vec<Key>> {
+    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<Holding> {
         let (_, _) = (since, pending);
-        Ok(Vec::new())
+        Ok(Holding::default())
     }
 
     /// Opens its target again, on SIGHUP.
@@ -61,6 +61,18 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// # Errors
     /// What is wrong and what to do about it.
     async fn probe(&self) -> anyhow::Result<()>;
+}
+
+/// What a sink holds of what it was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Holding {
+    /// The keys of the events that it holds.
+    pub keys: Vec<Key>,
+    /// Whether it came by them after the mark that it was asked with. Otherwise some may be of
+    /// long ago, which says nothing of an event that is to be delivered anew.
+    pub is_since: bool,
+    /// How far its target has come: recorded when all that is pending was asked for.
+    pub mark: Option<String>,
 }
 
 /// How much a sink takes at once.

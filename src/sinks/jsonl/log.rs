@@ -84,6 +84,9 @@ pub(super) struct Log {
     torn_at: Option<u64>,
 }
 
+/// How much of the last line tells the end of a file from that of another, in bytes.
+const MAX_TAIL: u64 = 4096;
+
 /// A file may be moved away between opening and looking; not this often in a row.
 const ATTEMPTS: usize = 5;
 
@@ -136,6 +139,15 @@ impl Log {
     pub(super) fn born(&self) -> Result<SystemTime, LogError> {
         let about = self.file.metadata().map_err(failed("look at", &self.path))?;
         about.created().or_else(|_| about.modified()).map_err(failed("look at", &self.path))
+    }
+
+    /// The place at its end, by what stands before it.
+    pub(super) fn end(&self) -> Result<Mark, LogError> {
+        let length = self.len()?;
+        let start = length.saturating_sub(MAX_TAIL);
+        let mut tail = vec![0; usize::try_from(length - start).unwrap_or_default()];
+        self.file.read_exact_at(&mut tail, start).map_err(failed("read", &self.path))?;
+        Ok(Mark::new(self.identity.1, length, &tail))
     }
 
     /// Appends what `fill` puts into the buffer each time it is called, until it puts nothing,

@@ -22,11 +22,11 @@ use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
 use self::log::{Log, LogError, Ownership, failed};
-use self::recovery::{Mark, Reading};
+use self::recovery::{Extent, Mark, Reading};
 use self::rotation::{Names, sync_folder};
 pub use self::settings::{Compress, Mode, Settings};
 use self::upkeep::Upkeep;
-use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
+use super::{Batch, Context, Holding, Limits, Sink, Verdict, Verdicts};
 use crate::event::Key;
 
 const MAX_BATCH: usize = 512;
@@ -100,7 +100,7 @@ struct State {
 enum Held {
     #[default]
     Unread,
-    All(HashSet<Key>),
+    All(HashSet<Key>, Extent),
     TooMany,
 }
 
@@ -181,36 +181,40 @@ impl File {
         Ok(())
     }
 
-    fn recover(&self, since: Option<&str>, pending: &[Key]) -> Result<Vec<Key>, LogError> {
+    fn recover(&self, since: Option<&str>, pending: &[Key]) -> Result<Holding, LogError> {
         let state = &mut *self.lock();
         let log = self.current(&mut state.log)?;
         if matches!(state.held, Held::Unread) {
             log.sync()?;
         }
+        let mark = Some(log.end()?.to_string());
         // Every start asks at least once; the files can be large and many.
         if pending.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Holding { mark, ..Holding::default() });
         }
         if matches!(state.held, Held::Unread) {
             let mut held = HashSet::new();
-            recovery::scan(&self.names, since, self.reading, |key| {
+            let extent = recovery::scan(&self.names, since, self.reading, |key| {
                 if held.len() <= MAX_HELD {
                     held.insert(key);
                 }
             })?;
-            state.held = if held.len() <= MAX_HELD { Held::All(held) } else { Held::TooMany };
+            state.held =
+                if held.len() <= MAX_HELD { Held::All(held, extent) } else { Held::TooMany };
         }
-        if let Held::All(held) = &state.held {
-            return Ok(pending.iter().filter(|key| held.contains(key)).copied().collect());
-        }
-        let asked: HashSet<&Key> = pending.iter().collect();
-        let mut held = HashSet::new();
-        recovery::scan(&self.names, since, self.reading, |key| {
-            if asked.contains(&key) {
-                held.insert(key);
-            }
-        })?;
-        Ok(held.into_iter().collect())
+        let (keys, extent) = if let Held::All(held, extent) = &state.held {
+            (pending.iter().filter(|key| held.contains(key)).copied().collect(), *extent)
+        } else {
+            let asked: HashSet<&Key> = pending.iter().collect();
+            let mut held = HashSet::new();
+            let extent = recovery::scan(&self.names, since, self.reading, |key| {
+                if asked.contains(&key) {
+                    held.insert(key);
+                }
+            })?;
+            (held.into_iter().collect(), extent)
+        };
+        Ok(Holding { keys, is_since: extent == Extent::Since, mark })
     }
 
     /// Looks at what is there and whether it could be written, without a lock and without
@@ -276,7 +280,7 @@ impl Sink for Jsonl {
         Limits { max_batch: MAX_BATCH, max_in_flight: 1 }
     }
 
-    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<Vec<Key>> {
+    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<Holding> {
         let (since, pending) = (since.map(str::to_owned), pending.to_vec());
         Ok(self.on_file(move |file| file.recover(since.as_deref(), &pending)).await??)
     }

@@ -150,9 +150,17 @@ fn key_in_blanks(line: &str) -> Option<Key> {
     (blanks.len() == u128::BITS as usize).then(|| Key::from_bytes(bits.to_be_bytes()))
 }
 
+/// Which lines were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Those that came after the mark.
+    Since,
+    /// All there are: the mark is in no file.
+    All,
+}
+
 /// Calls `found` with the event of each line that stands after the mark, in all files there
-/// are. A mark that is in none of them, or none at all, means all lines: what is found too
-/// much does no harm.
+/// are. A mark that is in none of them means all lines. Without a mark all came after it.
 ///
 /// # Errors
 /// When a file cannot be read. One that is damaged holds nothing from there on.
@@ -161,7 +169,7 @@ pub(super) fn scan(
     since: Option<&str>,
     reading: Reading,
     mut found: impl FnMut(Key),
-) -> Result<(), LogError> {
+) -> Result<Extent, LogError> {
     let mut files: Vec<_> = names
         .earlier()
         .map_err(failed("list the folder of", names.path()))?
@@ -184,7 +192,8 @@ pub(super) fn scan(
             }
         }
     }
-    if since.is_some() && start.is_none() {
+    let is_lost = since.is_some() && start.is_none();
+    if is_lost {
         let (file, files) = (names.path().display(), files.len());
         tracing::warn!(%file, files, "the last recorded place is in no file; reading them all");
     }
@@ -193,7 +202,7 @@ pub(super) fn scan(
             tolerate(file.each(reading, &mut found), path)?;
         }
     }
-    Ok(())
+    Ok(if is_lost { Extent::All } else { Extent::Since })
 }
 
 /// Damage inside a compressed file is told and passed over: it must not stop the deliveries.

@@ -1,6 +1,7 @@
 //! The daemon as it is run: the real program as a child process, the emulator as its cloud, real
 //! receivers, real files, real signals.
 
+mod by_hand;
 mod confirming;
 mod crash;
 mod credentials;

@@ -115,7 +115,7 @@ async fn an_empty_target_holds_nothing_and_a_probe_leaves_no_event() {
         let asked = [event("a").key];
         for since in [None, Some("1:2:2:00000000"), Some("odd")] {
             let held = subject.sink.recover(since, &asked).await.unwrap();
-            assert_eq!(held, [], "{}", kind.name);
+            assert_eq!(held.keys, [], "{}", kind.name);
         }
         subject.sink.reopen().await.unwrap();
     }
@@ -173,16 +173,19 @@ async fn what_was_delivered_is_recovered_where_the_target_can_be_read() {
         let again = plan.open(&context(kind.name)).await.unwrap();
         let pending = [first.key, second.key, third.key];
         let all = again.recover(None, &pending).await.unwrap();
-        if mark.is_some() {
-            assert_eq!(all, pending[..2], "{}", kind.name);
-            let again = {
-                drop(again);
-                plan.open(&context(kind.name)).await.unwrap()
-            };
-            let unrecorded = again.recover(mark.as_deref(), &pending).await.unwrap();
-            assert_eq!(unrecorded, pending[1..2], "{}", kind.name);
-        } else {
-            assert_eq!(all, [], "{} gives no mark", kind.name);
+        if mark.is_none() {
+            assert_eq!((all.keys, all.mark), (vec![], None), "{} gives no mark", kind.name);
+            continue;
+        }
+        assert_eq!((&all.keys[..], all.is_since), (&pending[..2], true), "{}", kind.name);
+        let mut again = Some(again);
+        let asked = [(mark, 1..2, true), (all.mark, 2..2, true), (Some("odd".into()), 0..2, false)];
+        for (mark, holds, is_since) in asked {
+            drop(again.take());
+            let sink = again.insert(plan.open(&context(kind.name)).await.unwrap());
+            let held = sink.recover(mark.as_deref(), &pending).await.unwrap();
+            assert_eq!(held.keys, pending[holds], "{}, {mark:?}", kind.name);
+            assert_eq!(held.is_since, is_since, "{}, {mark:?}", kind.name);
         }
     }
 }

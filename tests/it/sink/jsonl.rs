@@ -33,7 +33,7 @@ async fn found(path: &Path, since: Option<&str>, events: &[Arc<Event>]) -> Vec<K
     // In parts, as the daemon asks.
     let mut found = Vec::new();
     for part in keys(events).chunks(2) {
-        found.extend(sink.recover(since, part).await.unwrap());
+        found.extend(sink.recover(since, part).await.unwrap().keys);
     }
     found
 }
@@ -196,7 +196,7 @@ async fn what_a_crash_kept_from_being_recorded_is_found() {
         assert_eq!(found(&path, Some(foreign), &sent).await, keys(&sent[..3]), "{foreign}");
     }
     let sink = file(&path, "").await;
-    assert_eq!(sink.recover(Some(&mark), &keys(&sent[3..])).await.unwrap(), []);
+    assert_eq!(sink.recover(Some(&mark), &keys(&sent[3..])).await.unwrap().keys, []);
     put(&*sink, &sent[3..]).await;
     assert_eq!(keys_at(&path), keys(&sent));
 }
@@ -223,7 +223,7 @@ async fn a_line_of_the_format_callback_names_its_event_too() {
     drop(sink);
     let sink = plan.open(&context).await.unwrap();
     let recovered = sink.recover(Some(&mark), &keys(&sent)).await.unwrap();
-    assert_eq!(recovered, keys(&sent[1..2]));
+    assert_eq!(recovered.keys, keys(&sent[1..2]));
     assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n{}\n", sent[0].body, sent[1].body));
 }
 
@@ -328,7 +328,7 @@ async fn nothing_is_read_back_while_nothing_is_pending() {
     fs::create_dir(folder.path().join("a-20260102T030405.678Z.jsonl")).unwrap();
     fs::write(&path, "{}\n{\"half").unwrap();
     let sink = file(&path, "").await;
-    assert_eq!(sink.recover(None, &[]).await.unwrap(), []);
+    assert_eq!(sink.recover(None, &[]).await.unwrap().keys, []);
     assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n", "the partial line is cut off");
     assert!(sink.recover(None, &keys(&events(&["a"]))).await.is_err());
 }
@@ -352,7 +352,7 @@ async fn a_line_of_the_format_callback_tells_equal_events_apart() {
         drop(sink);
         let sink = plan.open(&context).await.unwrap();
         let recovered = sink.recover(None, &keys(&sent)).await.unwrap();
-        assert_eq!(recovered, keys(&there), "{present:?}");
+        assert_eq!(recovered.keys, keys(&there), "{present:?}");
         for line in fs::read_to_string(&path).unwrap().lines() {
             assert_eq!(line.trim_end(), first.body, "nothing but the event as it came");
         }

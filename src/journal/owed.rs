@@ -1,0 +1,93 @@
+//! What a sink still has to take, and what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{EventId, Fresh};
+use crate::event::{Event, Key};
+
+/// An event that a sink still has to take.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The event's number.
+    pub id: EventId,
+    /// The event.
+    pub event: Arc<Event>,
+    /// Failed deliveries to this sink so far.
+    pub attempts: u32,
+    /// The time that counts towards giving up.
+    pub charged: Duration,
+    /// The last failed delivery.
+    pub last_failed: Option<DateTime<Utc>>,
+}
+
+impl Pending {
+    /// A fresh event, which was never tried.
+    #[must_use]
+    pub fn untried(fresh: Fresh) -> Self {
+        let Fresh { id, event } = fresh;
+        Self { id, event, attempts: 0, charged: Duration::ZERO, last_failed: None }
+    }
+}
+
+/// A pending event, as its sink is asked after a start whether it holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsure {
+    /// The event's number.
+    pub id: EventId,
+    /// The event's key.
+    pub key: Key,
+    /// Whether it was asked for by hand and has not failed since: what the sink got earlier
+    /// does not count.
+    pub is_anew: bool,
+}
+
+/// Events that were read: as many as asked for, or less if they are large.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The events.
+    pub events: Vec<Pending>,
+    /// Whether there are no others.
+    pub is_all: bool,
+}
+
+/// What became of one event at one sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The event's number.
+    pub event: EventId,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// The outcomes of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The sink has it.
+    Delivered,
+    /// It is due again.
+    Retry {
+        /// When.
+        due: DateTime<Utc>,
+        /// The time that counts towards giving up, all in all.
+        charged: Duration,
+        /// What happened.
+        error: String,
+    },
+    /// It is a dead letter of the sink.
+    Dead {
+        /// Why.
+        error: String,
+    },
+}
+
+/// What a sink's record came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Events that no sink has to take any more.
+    pub settled: Vec<EventId>,
+    /// Events that this sink still has to take.
+    pub pending: u64,
+}

@@ -1,0 +1,140 @@
+//! What the operator does with events beside a daemon that runs, or while it is away.
+
+use std::process::Command;
+
+use serde_json::Value;
+use sprited::emulator::Settings;
+use sprited::journal::State;
+
+use super::receiver::{Answer, Receiver};
+use super::{LEASE, Site, file, settings, until};
+use crate::cli::Ended;
+use crate::support;
+
+const DOWN: &str = "the sink is down; its events wait in the journal";
+
+impl Site {
+    /// What the command answers, as one JSON value.
+    fn command(&self, arguments: &[&str]) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sprited"));
+        command.args(arguments).args(["--json", "--config"]).arg(self.path("sprited.toml"));
+        let Ended { code, out, err } = crate::cli::ended(&mut command);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+        serde_json::from_str(&out).expect(&out)
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_was_added_is_filled_from_the_journal() {
+    let sprites = file("sprites", "image-sprite");
+    let site = Site::new(&sprites).await;
+    let daemon = site.start();
+    site.add_sprites(300);
+    site.drained().await;
+    daemon.stop().await;
+    site.configure("", &[sprites, file("new", "image-sprite")].concat());
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    site.add_sprites(10);
+    support::until(|| site.lines("new.jsonl").len() == 10).await;
+    let fill = ["events", "redeliver", "--sink", "new", "--since", "7d", "--missing"];
+    assert_eq!(site.command(&fill)["sinks"][0]["redelivered"], 300);
+    support::until(|| site.lines("new.jsonl").len() >= 310).await;
+    daemon.stop().await;
+    site.assert_once("new.jsonl", 310);
+    site.assert_once("sprites.jsonl", 310);
+}
+
+#[tokio::test]
+async fn dead_letters_are_delivered_once_more_when_asked() {
+    let hook = Receiver::start(Answer::Refuse(422)).await;
+    let site = Site::new(&hook.sink("hook", "")).await;
+    let daemon = site.start();
+    site.add_sprites(6);
+    site.drained().await;
+    support::until(|| site.journaled(Some(State::Dead)).len() == 6).await;
+    hook.set(Answer::Take);
+    let done = site.command(&["events", "redeliver", "--state", "dead"]);
+    assert_eq!(done["sinks"][0]["redelivered"], 6);
+    support::until(|| site.journaled(Some(State::Delivered)).len() == 6).await;
+    hook.assert_once(6);
+    daemon.stop().await;
+}
+
+/// The cloud would hand it out again only a minute later.
+#[tokio::test]
+async fn an_event_that_is_discarded_is_confirmed_at_once() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let lease = std::time::Duration::from_secs(60);
+    let site = Site::with(Settings { lease, ..settings() }, "", &hook.sink("hook", "")).await;
+    let path = site.path("sprited.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let short = format!("lease = '{}ms'", LEASE.as_millis());
+    assert!(config.contains(&short));
+    std::fs::write(&path, config.replace(&short, "lease = '60s'")).unwrap();
+    let daemon = site.start();
+    site.add_sprites(3);
+    daemon.has_logged(DOWN).await;
+    assert_eq!(site.confirmed(), 0);
+    let done = site.command(&["events", "discard", "--sink", "hook"]);
+    assert_eq!(done["sinks"][0]["discarded"], 3);
+    site.drained().await;
+    assert_eq!((site.confirmed(), site.cloud.control.totals().handed_out_again), (3, 0));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_discarded_while_it_waits_for_its_sink_is_not_delivered() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let site = Site::new(&hook.sink("hook", "")).await;
+    let daemon = site.start();
+    site.add_sprites(40);
+    daemon.has_logged(DOWN).await;
+    let owed = async || daemon.metric("sprited_sink_pending{sink=\"hook\"}").await;
+    until(async || owed().await > 39.5).await;
+    site.command(&["events", "discard", "--sink", "hook"]);
+    until(async || owed().await < 0.5).await;
+    hook.set(Answer::Take);
+    site.add_sprites(1);
+    support::until(|| site.journaled(Some(State::Delivered)).len() == 1).await;
+    daemon.stop().await;
+    hook.assert_once(1);
+    assert_eq!(site.journaled(Some(State::Unrouted)).len(), 40);
+}
+
+#[tokio::test]
+async fn a_line_asked_for_while_the_daemon_was_away_is_written_again() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let (path, copy) = (site.path("sprites.jsonl"), site.path("copy"));
+    let runs_until_there_are = async |count: usize| {
+        let daemon = site.start();
+        support::until(|| site.lines("sprites.jsonl").len() >= count).await;
+        support::until(|| site.journaled(Some(State::Pending)).is_empty()).await;
+        daemon.stop().await;
+        assert_eq!(site.lines("sprites.jsonl").len(), count);
+    };
+    let redeliver = || {
+        let done = site.command(&["events", "redeliver", "--sink", "sprites", "--since", "1h"]);
+        assert_eq!(done["sinks"][0]["redelivered"], 5);
+    };
+    site.add_sprites(5);
+    runs_until_there_are(5).await;
+    redeliver();
+    runs_until_there_are(10).await;
+    // The place that was recorded last is in no file any more.
+    redeliver();
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::rename(&copy, &path).unwrap();
+    runs_until_there_are(15).await;
+    // Written again and not recorded, as where a crash comes in between: once is enough.
+    let journal = rusqlite::Connection::open(site.path("journal.db")).unwrap();
+    let mark: String = journal.query_row("SELECT mark FROM sinks", [], |row| row.get(0)).unwrap();
+    redeliver();
+    runs_until_there_are(20).await;
+    redeliver();
+    journal.execute("UPDATE sinks SET mark = ?1", [&mark]).unwrap();
+    runs_until_there_are(20).await;
+    // What was found there counts as recorded from then on.
+    redeliver();
+    runs_until_there_are(25).await;
+}
