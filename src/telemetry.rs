@@ -22,6 +22,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 
+use crate::shown::{self, escape_json};
+
 /// The `[log]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -151,8 +153,7 @@ where
             .json()
             .flatten_event(true)
             .with_current_span(false)
-            // JSON escapes what would end a line.
-            .with_writer(writer)
+            .with_writer(OneLine { writer, escape: escape_json })
             .boxed(),
         Format::Pretty => tracing_subscriber::fmt::layer()
             .with_ansi(colour)
@@ -160,12 +161,18 @@ where
             .with_timer(ChronoLocal::new("%H:%M:%S%.3f".to_owned()))
             .fmt_fields(debug_fn(write_field).delimited(" "))
             // Colours are control characters, too; those of values are escaped before.
-            .with_writer(OneLine { writer, keeps: |c| c == '\x1b' })
+            .with_writer(OneLine {
+                writer,
+                escape: |line, out| shown::escape(line, |c| c == '\x1b', out),
+            })
             .boxed(),
         Format::Auto | Format::Journald | Format::Logfmt => tracing_logfmt::builder()
             .with_timestamp(true)
             .layer()
-            .with_writer(OneLine { writer, keeps: |_| false })
+            .with_writer(OneLine {
+                writer,
+                escape: |line, out| shown::escape(line, |_| false, out),
+            })
             .boxed(),
     }
 }
@@ -176,7 +183,9 @@ fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> f
         let (dim, plain) = if out.has_ansi_escapes() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
         write!(out, "{dim}{}={plain}", field.name())?;
     }
-    out.write_str(&escaped(&format!("{value:?}"), |_| false))
+    let mut shown = String::new();
+    shown::escape(&format!("{value:?}"), |_| false, &mut shown);
+    out.write_str(&shown)
 }
 
 /// What `auto` stands for. `journal` is JOURNAL_STREAM, by which systemd says which stream it
@@ -225,24 +234,23 @@ fn filter(text: &str) -> Result<Targets, String> {
     Ok(targets)
 }
 
-/// Keeps an event on one line: control characters other than the line end at its close are
-/// written as escapes, except those that `keeps` names.
+/// Keeps an event on one line, and shows what a terminal would obey or hide.
 struct OneLine<W> {
     writer: W,
-    keeps: fn(char) -> bool,
+    escape: fn(&str, &mut String),
 }
 
 impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
     type Writer = Escaping<W::Writer>;
 
     fn make_writer(&'w self) -> Self::Writer {
-        Escaping { writer: self.writer.make_writer(), keeps: self.keeps }
+        Escaping { writer: self.writer.make_writer(), escape: self.escape }
     }
 }
 
 struct Escaping<W> {
     writer: W,
-    keeps: fn(char) -> bool,
+    escape: fn(&str, &mut String),
 }
 
 impl<W: Write> Write for Escaping<W> {
@@ -250,7 +258,8 @@ impl<W: Write> Write for Escaping<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        let mut escaped = escaped(line, self.keeps);
+        let mut escaped = String::with_capacity(text.len());
+        (self.escape)(line, &mut escaped);
         escaped.push('\n');
         self.writer.write_all(escaped.as_bytes())?;
         Ok(event.len())
@@ -259,18 +268,6 @@ impl<W: Write> Write for Escaping<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
     }
-}
-
-fn escaped(text: &str, keeps: fn(char) -> bool) -> String {
-    let mut escaped = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        if c.is_control() && !keeps(c) {
-            escaped.extend(c.escape_default());
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -292,15 +289,18 @@ mod tests {
         }
     }
 
-    fn logged(format: Format, colour: bool) -> String {
+    /// What a terminal obeys or hides, what ends lines and fields, and what a page would obey.
+    const EVIL: &str =
+        "a\nb\x1b[31mc\r\u{9b}2J\u{7f}\u{202e}d\u{200b}\u{2028}\u{feff}\" x=\\ </script><b>";
+
+    fn logged(format: Format, colour: bool, value: &str) -> String {
         let memory = Memory::default();
         let writer = memory.clone();
         let layer = lines(format, colour, move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            let evil = "a\nb\x1b[31mc\r\u{9b}d\u{7f}";
-            let span = tracing::info_span!("sink", name = %evil);
+            let span = tracing::info_span!("sink", name = %value);
             let _inside = span.enter();
-            tracing::info!(shown = %evil, quoted = ?evil, text = evil, "said {evil}");
+            tracing::info!(shown = %value, quoted = ?value, text = value, "said {value}");
         });
         let bytes = memory.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -308,21 +308,74 @@ mod tests {
 
     #[test]
     fn no_value_breaks_a_line_or_reaches_the_terminal() {
-        for (format, colour) in
-            [(Format::Logfmt, false), (Format::Json, false), (Format::Pretty, false)]
-        {
-            let text = logged(format, colour);
-            assert_eq!(text.matches('\n').count(), 1, "{format:?}: {text:?}");
-            assert!(text.ends_with('\n'), "{format:?}: {text:?}");
-            let line = text.trim_end_matches('\n');
-            let json = format == Format::Json;
-            // JSON may hold DEL and C1 as they are; what reads it writes them again.
-            let control = |c: char| if json { c < ' ' } else { c.is_control() };
-            assert!(!line.contains(control), "{format:?}: {text:?}");
+        for format in [Format::Logfmt, Format::Json, Format::Pretty] {
+            for value in [EVIL, "\u{202e}alone", "\u{9b}2J", "\n", ""] {
+                let text = logged(format, false, value);
+                let line = text.strip_suffix('\n').unwrap();
+                assert!(!line.contains(shown::is_unseen), "{format:?}: {text:?}");
+            }
         }
-        let coloured = logged(Format::Pretty, true);
+        let coloured = logged(Format::Pretty, true, EVIL);
         assert_eq!(coloured.matches('\n').count(), 1, "{coloured:?}");
         assert!(coloured.contains('\x1b') && !coloured.contains("\x1b[31mc"), "{coloured:?}");
+        let unseen = |c| c != '\x1b' && c != '\n' && shown::is_unseen(c);
+        assert!(!coloured.contains(unseen), "{coloured:?}");
+    }
+
+    #[test]
+    fn a_value_is_one_field_and_comes_back_as_it_was() {
+        let json: serde_json::Value =
+            serde_json::from_str(&logged(Format::Json, false, EVIL)).unwrap();
+        assert_eq!(json["shown"], EVIL);
+        assert_eq!(json["text"], EVIL);
+        assert_eq!(json["message"], format!("said {EVIL}"));
+
+        let line = logged(Format::Logfmt, false, EVIL);
+        let fields = logfmt(line.trim_end());
+        let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = [
+            "ts",
+            "level",
+            "target",
+            "span",
+            "span_path",
+            "message",
+            "shown",
+            "quoted",
+            "text",
+            "name",
+        ];
+        assert!(names.iter().all(|name| expected.contains(name)), "{line}");
+        let shown: Vec<_> = fields.iter().filter(|(name, _)| name == "shown").collect();
+        assert_eq!(shown.len(), 1, "{line}");
+        assert_eq!(shown[0].1, fields.iter().find(|(name, _)| name == "text").unwrap().1);
+    }
+
+    /// Reads `name=value` and `name="value"`, the latter with escapes.
+    fn logfmt(line: &str) -> Vec<(String, String)> {
+        let mut rest = line;
+        let mut fields = Vec::new();
+        while let Some((name, value)) = rest.split_once('=') {
+            let quoted = value.strip_prefix('"');
+            let text = quoted.unwrap_or(value);
+            let mut escaped = false;
+            let end = text.find(|c| match c {
+                _ if escaped => {
+                    escaped = false;
+                    false
+                }
+                '\\' if quoted.is_some() => {
+                    escaped = true;
+                    false
+                }
+                '"' => quoted.is_some(),
+                c => c == ' ' && quoted.is_none(),
+            });
+            let (value, behind) = text.split_at(end.unwrap_or(text.len()));
+            fields.push((name.trim_start().to_owned(), value.to_owned()));
+            rest = behind.strip_prefix('"').unwrap_or(behind);
+        }
+        fields
     }
 
     #[test]

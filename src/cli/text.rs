@@ -1,9 +1,6 @@
 //! Words for people, and text from outside on its way to a terminal.
-//!
-//! An event may hold what a terminal obeys (escape sequences) or what makes a line look like
-//! another (marks of direction, letters without width). It is shown by its number instead.
 
-use std::fmt::Write;
+use crate::shown;
 
 /// How deep a container may be and still stand on lines of its own: a body that is nothing but
 /// brackets would otherwise grow with the square of its length.
@@ -17,13 +14,7 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
 /// The text on one line, as `\u{1b}` what a terminal would obey or hide.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_unseen(c) {
-            plain.extend(c.escape_unicode());
-        } else {
-            plain.push(c);
-        }
-    }
+    shown::escape(text, |_| false, &mut plain);
     plain
 }
 
@@ -31,15 +22,7 @@ pub(super) fn plain(text: &str) -> String {
 /// as it is. Line ends stay.
 pub(super) fn plain_json(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c == '\n' || !is_unseen(c) {
-            plain.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            write!(plain, "\\u{unit:04x}").expect("a string takes all that is written");
-        }
-    }
+    shown::escape_json(json, &mut plain);
     plain
 }
 
@@ -94,22 +77,6 @@ pub(super) fn pretty_json(json: &str) -> String {
     pretty
 }
 
-fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +85,7 @@ mod tests {
     fn nothing_reaches_the_terminal_that_it_would_obey() {
         assert_eq!(
             plain("a\u{1b}[31m\n\u{9b}2J\u{202e}ü 你"),
-            "a\\u{1b}[31m\\u{a}\\u{9b}2J\\u{202e}ü 你"
+            "a\\u{1b}[31m\\n\\u{9b}2J\\u{202e}ü 你"
         );
         let json = "{\"a\":\"\u{7f}\u{9b}31m\u{202e}ü\u{e0041}\"}\n";
         let plain = plain_json(json);

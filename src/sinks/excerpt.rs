@@ -1,6 +1,7 @@
 //! What a target said, made fit for an error message.
 
 use crate::secret::Secret;
+use crate::shown;
 
 /// The most characters of foreign text that go into an error message.
 pub(super) const EXCERPT_CHARS: usize = 200;
@@ -12,7 +13,7 @@ pub(super) enum End {
     Last,
 }
 
-/// At most [`EXCERPT_CHARS`] of `bytes` on one line: control characters escaped, the values of
+/// At most [`EXCERPT_CHARS`] of `bytes` on one line: what a terminal obeys or hides escaped, the values of
 /// `hidden` masked, cut at the other end. Empty where there is no text.
 pub(super) fn excerpt(bytes: &[u8], end: End, hidden: &[Secret]) -> String {
     let text = printable(bytes, hidden);
@@ -26,7 +27,7 @@ pub(super) fn excerpt(bytes: &[u8], end: End, hidden: &[Secret]) -> String {
     }
 }
 
-/// All of `bytes` on one line: control characters escaped, the values of `hidden` masked.
+/// All of `bytes` on one line: what a terminal obeys or hides escaped, the values of `hidden` masked.
 pub(super) fn printable(bytes: &[u8], hidden: &[Secret]) -> String {
     let mut text = String::from_utf8_lossy(bytes).trim().to_owned();
     // A target may echo what it was sent. The longest first: one may be a part of another, of
@@ -37,15 +38,7 @@ pub(super) fn printable(bytes: &[u8], hidden: &[Secret]) -> String {
         text = text.replace(secret.expose(), "[secret]");
     }
     let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
-        let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || breaks_line || reorders {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
+    shown::escape(&text, |_| false, &mut line);
     line
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use reqwest::{ClientBuilder, Response, redirect};
 
+use crate::shown::is_unseen;
+
 /// How this program names itself to servers.
 pub(super) const USER_AGENT: &str = concat!("sprited/", env!("CARGO_PKG_VERSION"));
 
@@ -59,12 +61,12 @@ pub(super) fn describe(error: reqwest::Error) -> String {
     text
 }
 
-/// The beginning of a text from outside, fit for a log line: no control characters (line ends
-/// included), at most `limit` characters.
+/// The beginning of a text from outside, fit for a log line: blanks for what a terminal would obey
+/// or hide (line ends included), at most `limit` characters.
 pub(super) fn excerpt(text: &str, limit: usize) -> String {
     let mut characters = text.trim().chars();
     let mut short: String =
-        characters.by_ref().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        characters.by_ref().take(limit).map(|c| if is_unseen(c) { ' ' } else { c }).collect();
     if characters.next().is_some() {
         short.push('…');
     }
@@ -78,6 +80,7 @@ mod tests {
     #[test]
     fn an_excerpt_is_one_short_line() {
         assert_eq!(excerpt(" a\r\nb\u{1b}[31mc ", 20), "a  b [31mc");
+        assert_eq!(excerpt("a\u{202e}b\u{200b}c", 20), "a b c");
         assert_eq!(excerpt("äöü", 3), "äöü");
         assert_eq!(excerpt("äöü", 2), "äö…");
         assert_eq!(excerpt("", 2), "");

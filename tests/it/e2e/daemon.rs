@@ -29,13 +29,20 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Starts the program in `folder`, with nothing in its environment but `set`.
     pub(super) fn start(folder: &Path, arguments: &[&str], set: &[(&str, &str)]) -> Self {
-        let log = tempfile::Builder::new().prefix("log.").tempfile_in(folder).unwrap();
-        let (file, log) = log.keep().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_sprited"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sprited"));
+        command
             .args(arguments)
             .env_clear()
             .env("SPRITED_CONFIG", folder.join("sprited.toml"))
-            .envs(set.iter().copied())
+            .envs(set.iter().copied());
+        Self::spawn(command, folder)
+    }
+
+    /// Starts what becomes the program, with its output in `folder`.
+    pub(super) fn spawn(mut command: Command, folder: &Path) -> Self {
+        let log = tempfile::Builder::new().prefix("log.").tempfile_in(folder).unwrap();
+        let (file, log) = log.keep().unwrap();
+        let child = command
             .stdin(Stdio::null())
             .stdout(File::create(folder.join("stdout")).unwrap())
             .stderr(file)

@@ -14,6 +14,7 @@ mod redelivery;
 mod roads;
 mod secrets;
 mod service;
+mod shown;
 mod soak;
 mod start;
 mod stop;
