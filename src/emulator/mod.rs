@@ -19,6 +19,7 @@ mod control;
 mod faults;
 mod handle;
 mod ledger;
+mod local;
 mod queue;
 mod quota;
 mod refusal;
@@ -40,6 +41,8 @@ pub use authorization::Account;
 pub use control::{AddError, Control, FaultError};
 pub use faults::{Empty, Fault, Kind, Malformed};
 pub use ledger::{Confirmed, HandedOut, Record, RefusedOnce, Snapshot, Totals};
+#[doc(hidden)]
+pub use local::Local;
 pub use queue::Reason;
 pub use settings::{EventConfig, LeaseFrom, Lenient, Mode, Settings};
 pub use sprites::{Made, Order, Road};

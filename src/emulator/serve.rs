@@ -41,6 +41,11 @@ pub(super) enum End {
 pub(super) struct Wire(mpsc::Sender<End>);
 
 impl Wire {
+    /// The wire of a call that comes over none; no fault may end it.
+    pub(super) fn none() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
     /// Ends the connection, and with it the call: never returns.
     pub(super) async fn end<T>(&self, how: End) -> T {
         // Full or closed means that the connection is being ended already.

@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::answer::{Answer, Pulled};
+use super::answer::{Answer, Pulled, Text};
 use super::clock::Clock;
 use super::credentials::{Provider, ProviderError};
 use super::error::{Advice, Error};
-use super::exchange::{Exchange, Failed};
+use super::exchange::{self, Exchange, Failed};
 use super::{Action, EventConfig, EventMode, Settings};
 use crate::event::AppId;
 
@@ -72,6 +73,25 @@ struct ConfigFields {
     upload_media_complete_event_switch: Option<String>,
     delete_media_complete_event_switch: Option<String>,
     persistence_complete_event_switch: Option<String>,
+}
+
+/// What [`Client::pull`] makes of an answer with this `status` and `body`. Public for the fuzzer,
+/// which feeds it millions of them without a network.
+///
+/// # Errors
+/// As for [`Client::pull`].
+#[doc(hidden)]
+pub fn read_pull(status: u16, body: Vec<u8>) -> Result<Pulled, Error> {
+    let as_it_is = |text: &str| text.to_owned();
+    let text = Text::new(body);
+    exchange::open(Action::PullEvents, Instant::now(), status, text, &as_it_is).and_then(pulled)
+}
+
+fn pulled(answer: Answer) -> Result<Pulled, Error> {
+    let (status, request_id) = (answer.status, answer.request_id.clone());
+    Pulled::read(answer).map_err(|problem| {
+        Error::unexpected(Action::PullEvents, &problem, status, request_id.as_deref())
+    })
 }
 
 impl Client {
@@ -142,11 +162,7 @@ impl Client {
     /// See [`Error::advice`]. Events may have been handed out to a call that failed; they come
     /// again after 30 s.
     pub async fn pull(&self) -> Result<Pulled, Error> {
-        let action = Action::PullEvents;
-        let answer = self.call(action, None).await?;
-        let (status, request_id) = (answer.status, answer.request_id.clone());
-        Pulled::read(answer)
-            .map_err(|problem| Error::unexpected(action, &problem, status, request_id.as_deref()))
+        pulled(self.call(Action::PullEvents, None).await?)
     }
 
     /// Takes the events of these handles, 1 to [`MAX_HANDLES`], out of the queue for good.

@@ -180,7 +180,7 @@ fn hide(text: &str, signed: &Signed, credentials: &Credentials) -> String {
 }
 
 /// What an answer comes to. The service's own error decides, whatever the HTTP status.
-fn open(
+pub(super) fn open(
     action: Action,
     sent: Instant,
     status: u16,

@@ -17,6 +17,8 @@ pub mod sign;
 use std::fmt;
 
 pub use answer::Pulled;
+#[doc(hidden)]
+pub use client::read_pull;
 pub use client::{Client, MAX_HANDLES};
 pub use error::{Advice, Error};
 pub use settings::Settings;

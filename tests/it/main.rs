@@ -16,6 +16,7 @@ mod events;
 mod journal;
 mod local_server;
 mod remains;
+mod rubbish;
 mod signing;
 mod sink;
 mod structure;

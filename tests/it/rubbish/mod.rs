@@ -1,0 +1,3 @@
+//! Rubbish: what the fuzzer has found.
+
+mod corpus;
