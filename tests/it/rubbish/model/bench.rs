@@ -1,0 +1,503 @@
+//! The journal and its model side by side: whatever is done is done to both, and both are looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use futures_util::future::join_all;
+use sprited::event::Wanted;
+use sprited::journal::{
+    Appended, Closing, Editor, EventId, Fed, Filter, Journal, Outcome, Reader, Record, Recorded,
+    Route, Settings, SinkId, State, Unsure, feed,
+};
+use tempfile::TempDir;
+
+use super::plain::{At, Plain, event_of};
+use super::{Content, KINDS, SINKS, Said, Step, Verdict, Which, Write, time};
+
+const RETENTION_DAYS: i64 = 14;
+const START: i64 = 1_750_000_000_000;
+
+pub(super) struct Bench {
+    folder: TempDir,
+    open: Option<(Journal, Closing)>,
+    ids: BTreeMap<usize, SinkId>,
+    feds: BTreeMap<usize, Fed>,
+    now: i64,
+    plain: Plain,
+    /// What a crash may go back to: each state since the last one that is on disk for certain.
+    past: Vec<Plain>,
+    configured: [bool; 3],
+    wanted: [[bool; 3]; 3],
+}
+
+/// What a write was answered.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Appended(Vec<Appended>),
+    Recorded(Recorded),
+    Confirmed,
+}
+
+fn settings(folder: &Path) -> Settings {
+    Settings { path: folder.join("j.db"), ..Settings::default() }
+}
+
+impl Bench {
+    pub(super) async fn new() -> Self {
+        let folder = new_folder();
+        let open = Some(Journal::open(&settings(folder.path())).unwrap());
+        let mut bench = Self {
+            folder,
+            open,
+            ids: BTreeMap::new(),
+            feds: BTreeMap::new(),
+            now: START,
+            plain: Plain::new(),
+            past: Vec::new(),
+            configured: [true, true, false],
+            wanted: [[true, true, false], [true, true, true], [true, false, true]],
+        };
+        bench.configure().await;
+        bench
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("j.db")
+    }
+
+    pub(super) async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Together(writes) => self.write(writes).await,
+            Step::Requeue { sink, events } => {
+                if let Some(id) = self.ids.get(sink).copied() {
+                    let events = self.events(events);
+                    self.commit().await;
+                    let mut editor = Editor::open(&self.path()).unwrap();
+                    let done = editor.requeue(id, &events, time(self.now)).unwrap();
+                    assert_eq!(done, self.plain.requeue(*sink, &events, self.now));
+                    self.is_on_disk();
+                }
+            }
+            Step::Discard { sink, events } => {
+                if let Some(id) = self.ids.get(sink).copied() {
+                    let events = self.events(events);
+                    self.commit().await;
+                    let mut editor = Editor::open(&self.path()).unwrap();
+                    let done = editor.discard(id, &events).unwrap();
+                    assert_eq!(done, self.plain.discard(*sink, &events));
+                    self.is_on_disk();
+                }
+            }
+            Step::Prune => self.prune(false).await,
+            Step::PruneForSpace => {
+                self.reopen(&|settings| settings.max_size = ByteSize::b(1)).await;
+                self.prune(true).await;
+                self.reopen(&|_| {}).await;
+            }
+            Step::Configure { sinks, wanted } => {
+                (self.configured, self.wanted) = (*sinks, *wanted);
+                self.configure().await;
+            }
+            Step::Clock(minutes) => self.now += minutes * 60_000,
+            Step::Due { sink, limit } => self.due(*sink, *limit).await,
+            Step::DueNow { sink } => {
+                if let Some(id) = self.ids.get(sink) {
+                    self.journal().due_now(*id, time(self.now)).await.unwrap();
+                    self.plain.due_now(*sink, self.now);
+                    self.is_on_disk();
+                }
+            }
+            Step::Reopen => self.reopen(&|_| {}).await,
+            Step::Crash => {
+                let image = copy(self.folder.path());
+                self.crash(image).await;
+            }
+            Step::CrashWhile(contents) => {
+                let journal = self.journal().clone();
+                let (events, now) = (self.contents(contents), time(self.now));
+                let append = tokio::spawn(async move { journal.append(events, now).await });
+                // Lets it be sent; how far it comes is chance.
+                tokio::task::yield_now().await;
+                let image = copy(self.folder.path());
+                append.await.unwrap().unwrap();
+                for content in contents {
+                    self.plain.append(content, self.now);
+                }
+                self.past.push(self.plain.clone());
+                self.crash(image).await;
+            }
+        }
+        self.look().await;
+    }
+
+    /// Looks at all there is to be seen, before and after the end of the process, and at the
+    /// journal's own audit.
+    pub(super) async fn end(mut self) {
+        self.commit().await;
+        assert_eq!(seen(&self.path()), expected(&self.plain));
+        self.close().await;
+        assert_eq!(seen(&self.path()), expected(&self.plain));
+        let findings = sprited::journal::audit(&self.path()).unwrap().unwrap();
+        assert!(findings.ok(), "{findings:#?}");
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.open.as_ref().unwrap().0
+    }
+
+    fn events(&self, which: &[Which]) -> Vec<EventId> {
+        which.iter().map(|which| self.event(*which)).collect()
+    }
+
+    fn event(&self, which: Which) -> EventId {
+        EventId(1 + i64::from(which) % self.plain.next_id)
+    }
+
+    fn contents(&self, contents: &[Content]) -> Vec<Arc<sprited::event::Event>> {
+        contents.iter().map(|content| Arc::new(event_of(content, self.now))).collect()
+    }
+
+    /// What was done so far cannot be lost any more.
+    fn is_on_disk(&mut self) {
+        self.past = vec![self.plain.clone()];
+    }
+
+    /// Has all on disk that was answered before: the write for a sink that never was does nothing else.
+    async fn commit(&mut self) {
+        self.journal().due_now(SinkId(999), time(self.now)).await.unwrap();
+        self.is_on_disk();
+    }
+
+    /// What stands in the configuration, as after a start or a reload.
+    async fn configure(&mut self) {
+        let sinks: Vec<usize> = (0..SINKS.len()).filter(|sink| self.configured[*sink]).collect();
+        let names = sinks.iter().map(|sink| SINKS[*sink].to_owned()).collect();
+        let ids = self.journal().register(names).await.unwrap();
+        self.plain.register(&sinks);
+        self.feds.clear();
+        self.plain.routes.clear();
+        let mut routes = Vec::new();
+        for (sink, id) in sinks.into_iter().zip(ids) {
+            assert_eq!(*self.ids.entry(sink).or_insert(id), id, "a sink keeps its number");
+            let kinds: BTreeSet<u8> =
+                (0..KINDS).filter(|kind| self.wanted[sink][usize::from(*kind)]).collect();
+            let names = kinds.iter().map(|kind| format!("T{kind}")).collect::<Vec<_>>();
+            let (feed, fed) = feed();
+            fed.catch_up();
+            routes.push(Route { sink: id, wanted: Wanted::from(names), feed });
+            self.feds.insert(sink, fed);
+            self.plain.routes.insert(sink, kinds);
+        }
+        self.journal().set_routes(routes).await.unwrap();
+        self.is_on_disk();
+    }
+
+    async fn write(&mut self, writes: &[Write]) {
+        let now = time(self.now);
+        let mut expected = Vec::new();
+        let mut asked: Vec<Asked> = Vec::new();
+        let mut fresh: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+        for write in writes {
+            let journal = self.journal().clone();
+            match write {
+                Write::Append(contents) => {
+                    let events = self.contents(contents);
+                    let mut appended = Vec::new();
+                    for content in contents {
+                        let (id, is_fresh, pending) = self.plain.append(content, self.now);
+                        appended.push(Appended { id: EventId(id), fresh: is_fresh, pending });
+                        let for_sinks = self.plain.events[&id].sinks.keys();
+                        for sink in for_sinks.filter(|_| is_fresh) {
+                            fresh.entry(*sink).or_default().push(id);
+                        }
+                    }
+                    if appended.iter().any(|one| one.fresh) {
+                        // It will be on disk when this is answered, with all before it.
+                        self.past.clear();
+                    }
+                    expected.push(Answer::Appended(appended));
+                    asked.push(Box::pin(async move {
+                        Answer::Appended(journal.append(events, now).await.unwrap())
+                    }));
+                }
+                Write::Record { sink, said, mark } => {
+                    // One that was never there has no loop that could say anything.
+                    let Some(id) = self.ids.get(sink).copied() else { continue };
+                    let verdicts: Vec<(EventId, Verdict)> = said
+                        .iter()
+                        .enumerate()
+                        .map(|(at, (which, said))| (self.event(*which), self.verdict(at, *said)))
+                        .collect();
+                    let records = verdicts.iter().map(record).collect();
+                    let mark = mark.map(|mark| mark.to_string());
+                    let settled = self.plain.record(*sink, &verdicts, mark.as_deref());
+                    let pending = self.plain.owed(*sink).len() as u64;
+                    expected.push(Answer::Recorded(Recorded { settled, pending }));
+                    asked.push(Box::pin(async move {
+                        Answer::Recorded(journal.record(id, records, mark, now).await.unwrap())
+                    }));
+                }
+                Write::Confirmed(which) => {
+                    let events = self.events(which);
+                    self.plain.confirm(&events, self.now);
+                    expected.push(Answer::Confirmed);
+                    asked.push(Box::pin(async move {
+                        journal.confirmed(events, now).await.unwrap();
+                        Answer::Confirmed
+                    }));
+                }
+            }
+            self.past.push(self.plain.clone());
+        }
+        // Each is sent at its first poll, so that they come in this order.
+        let answers = join_all(asked).await;
+        assert_eq!(answers, expected);
+        for (sink, fed) in &mut self.feds {
+            let fed: Vec<i64> = std::iter::from_fn(|| fed.try_next()).map(|it| it.id.0).collect();
+            assert_eq!(fed, fresh.remove(sink).unwrap_or_default(), "fed to {}", SINKS[*sink]);
+        }
+    }
+
+    fn verdict(&self, at: usize, said: Said) -> Verdict {
+        let error = format!("failure {at}\n\u{1b}[31m");
+        match said {
+            Said::Delivered => Verdict::Delivered,
+            Said::Retry(minutes) => Verdict::Retry { due: self.now + minutes * 60_000, error },
+            Said::Dead => Verdict::Dead { error },
+        }
+    }
+
+    async fn prune(&mut self, short_of_space: bool) {
+        // A round begins where the last has ended: after three, all was looked at.
+        for _ in 0..3 {
+            let mut steps = 0;
+            while self.journal().prune(time(self.now)).await.unwrap() {
+                steps += 1;
+                assert!(steps < 10, "it comes to an end");
+            }
+        }
+        self.plain.prune(RETENTION_DAYS, short_of_space, self.now);
+        self.is_on_disk();
+    }
+
+    async fn due(&mut self, sink: usize, limit: usize) {
+        let Some(id) = self.ids.get(&sink).copied() else { return };
+        let (part, next) = self.journal().due(id, time(self.now), limit).await.unwrap();
+        self.plain.pull_in(sink, self.now);
+        self.past.push(self.plain.clone());
+        let owed = self.plain.owed(sink);
+        let mut due: Vec<(i64, i64, u32)> =
+            owed.iter().filter_map(|(id, _, owed)| Some((owed.due?, *id, owed.attempts))).collect();
+        due.sort_unstable();
+        let later = due.split_off(due.partition_point(|(due, ..)| *due <= self.now));
+        assert_eq!(part.is_all, due.len() < limit);
+        due.truncate(limit);
+        let found: Vec<_> = part.events.iter().map(|it| (it.id.0, it.attempts)).collect();
+        let expected: Vec<_> = due.iter().map(|(_, id, attempts)| (*id, *attempts)).collect();
+        assert_eq!(found, expected, "due at {}", SINKS[sink]);
+        let expected =
+            if part.is_all { later.first().map(|(due, ..)| *due) } else { Some(self.now) };
+        assert_eq!(next.map(|next| next.timestamp_millis()), expected);
+    }
+
+    async fn reopen(&mut self, change: &dyn Fn(&mut Settings)) {
+        let mut settings = settings(self.folder.path());
+        change(&mut settings);
+        self.close().await;
+        self.open = Some(Journal::open(&settings).unwrap());
+        self.plain = std::mem::take(&mut self.plain).reopened();
+        self.configure().await;
+    }
+
+    async fn close(&mut self) {
+        self.feds.clear();
+        let (journal, closing) = self.open.take().unwrap();
+        drop(journal);
+        closing.wait().await;
+    }
+
+    /// Goes on with what a crash has left: one of the states since the last that was certain, whole.
+    async fn crash(&mut self, image: TempDir) {
+        self.close().await;
+        self.folder = image;
+        let path = self.path();
+        let (journal, closing) = Journal::open(&settings(self.folder.path())).unwrap();
+        let seen = seen(&path);
+        let at = self.past.iter().rposition(|plain| expected(plain) == seen);
+        let Some(at) = at else {
+            let past: Vec<_> = self.past.iter().map(expected).collect();
+            panic!("none of {} states:\n{seen:#?}\nis one of\n{past:#?}", past.len());
+        };
+        self.plain = self.past[at].clone().reopened();
+        self.open = Some((journal, closing));
+        self.configure().await;
+    }
+
+    /// What the daemon reads, which sees all that was answered.
+    async fn look(&self) {
+        assert_eq!(self.journal().pending().await.unwrap(), self.plain.pending());
+        let all: Vec<_> = (0..=self.plain.next_id).map(EventId).collect();
+        let settled: Vec<_> =
+            all.iter().copied().filter(|event| !self.plain.is_pending(event.0)).collect();
+        assert_eq!(self.journal().settled(all.clone()).await.unwrap(), settled);
+        for (sink, id) in &self.ids {
+            let owed = self.plain.owed(*sink);
+            let ids: Vec<_> = owed.iter().map(|(id, ..)| EventId(*id)).collect();
+            assert_eq!(self.journal().owed(*id, all.clone()).await.unwrap(), ids);
+            let unsure: Vec<_> = owed
+                .iter()
+                .map(|(id, kept, owed)| {
+                    let is_anew = owed.due.is_some() && owed.attempts == 0;
+                    Unsure { id: EventId(*id), key: kept.key, is_anew }
+                })
+                .collect();
+            assert_eq!(self.journal().unsure(*id, EventId(0), 1000).await.unwrap(), unsure);
+            let untried: Vec<_> = owed.iter().filter(|(.., owed)| owed.due.is_none()).collect();
+            let part = self.journal().untried(*id, EventId(0), 1000).await.unwrap();
+            let found: Vec<_> = part.events.iter().map(|it| (it.id.0, &*it.event)).collect();
+            let events: Vec<_> = untried
+                .iter()
+                .map(|(id, kept, _)| {
+                    let event = event_of(&kept.content, kept.pulled);
+                    (*id, sprited::event::Event { key: kept.key, ..event })
+                })
+                .collect();
+            assert_eq!(found, events.iter().map(|(id, event)| (*id, event)).collect::<Vec<_>>());
+            let tried = owed.iter().filter(|(.., owed)| owed.due.is_some());
+            let least = self.journal().least_tried(*id).await.unwrap();
+            assert_eq!(
+                least.map(|it| it.attempts),
+                tried.map(|(.., owed)| owed.attempts).min(),
+                "tried least at {}",
+                SINKS[*sink]
+            );
+            assert_eq!(
+                self.journal().mark(*id).await.unwrap().as_ref(),
+                self.plain.marks.get(sink)
+            );
+        }
+    }
+}
+
+type Asked = std::pin::Pin<Box<dyn Future<Output = Answer>>>;
+
+fn record((event, verdict): &(EventId, Verdict)) -> Record {
+    let outcome = match verdict.clone() {
+        Verdict::Delivered => Outcome::Delivered,
+        Verdict::Retry { due, error } => {
+            Outcome::Retry { due: time(due), charged: Duration::from_secs(1), error }
+        }
+        Verdict::Dead { error } => Outcome::Dead { error },
+    };
+    Record { event: *event, outcome }
+}
+
+/// In memory where that can be had: a process that ends loses nothing of a file system, and waiting
+/// for a disk finds no fault.
+fn new_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// The files as they stand at one moment, as the end of the process would leave them.
+fn copy(folder: &Path) -> TempDir {
+    let read =
+        || ["j.db", "j.db-wal"].map(|name| std::fs::read(folder.join(name)).unwrap_or_default());
+    let mut files = read();
+    loop {
+        // What stands the same in two readings stood so in between, all of it at once.
+        let again = read();
+        if files == again {
+            break;
+        }
+        files = again;
+    }
+    let image = new_folder();
+    for (name, bytes) in ["j.db", "j.db-wal"].iter().zip(files) {
+        std::fs::write(image.path().join(name), bytes).unwrap();
+    }
+    image
+}
+
+/// What is to be seen of an event at a sink.
+type SeenAt = (String, State, u32, Option<i64>, [Option<String>; 2]);
+
+/// Number, key, state, when it was confirmed, whether its body is gone, and what is at the sinks.
+type SeenEvent = (i64, String, State, Option<i64>, bool, Vec<SeenAt>);
+
+/// All that another process sees.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    events: Vec<SeenEvent>,
+    /// Each with its mark, and whether it is configured.
+    sinks: Vec<(String, bool, Option<String>)>,
+    sums: sprited::journal::Sums,
+}
+
+fn seen(path: &Path) -> Seen {
+    let reader = Reader::open(path).unwrap();
+    let found = reader.list(&Filter::default(), 1_000_000).unwrap();
+    let at = |id| -> Vec<SeenAt> {
+        let states = reader.sinks_of(id).unwrap().into_iter();
+        states
+            .map(|at| {
+                let due = at.due.map(|due| due.timestamp_millis());
+                (at.sink, at.state, at.attempts, due, [at.first_error, at.last_error])
+            })
+            .collect()
+    };
+    Seen {
+        events: found
+            .into_iter()
+            .rev()
+            .map(|found| {
+                let confirmed = found.confirmed.map(|at| at.timestamp_millis());
+                let key = found.event.key.to_string();
+                (found.id.0, key, found.state, confirmed, found.is_pruned, at(found.id))
+            })
+            .collect(),
+        sinks: sinks(path),
+        sums: reader.sums().unwrap(),
+    }
+}
+
+/// Only the daemon reads marks.
+fn sinks(path: &Path) -> Vec<(String, bool, Option<String>)> {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut select =
+        connection.prepare("SELECT name, active, mark FROM sinks ORDER BY name").unwrap();
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn expected(plain: &Plain) -> Seen {
+    let at = |(sink, at): (&usize, &At)| -> SeenAt {
+        let name = SINKS[*sink].to_owned();
+        match at.clone() {
+            At::Delivered => (name, State::Delivered, 0, None, [None, None]),
+            At::Pending(owed) => {
+                let errors = [owed.first_error, owed.last_error];
+                (name, State::Pending, owed.attempts, owed.due, errors)
+            }
+            At::Dead { attempts, first_error, last_error } => {
+                (name, State::Dead, attempts, None, [Some(first_error), Some(last_error)])
+            }
+        }
+    };
+    let events = plain.events.iter().map(|(id, kept)| {
+        let at = kept.sinks.iter().map(at).collect();
+        (*id, kept.key.to_string(), kept.state(), kept.confirmed, !kept.has_body, at)
+    });
+    let sinks = plain.active.iter();
+    Seen {
+        events: events.collect(),
+        sinks: sinks
+            .map(|(sink, active)| {
+                (SINKS[*sink].to_owned(), *active, plain.marks.get(sink).cloned())
+            })
+            .collect(),
+        sums: plain.sums(),
+    }
+}
