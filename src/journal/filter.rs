@@ -22,8 +22,12 @@ pub struct Filter {
     pub since: Option<DateTime<Utc>>,
     /// First pulled before this moment.
     pub until: Option<DateTime<Utc>>,
-    /// Stored before this one: where to read on after the last of a list.
+    /// Not delivered to the sink of this name.
+    pub lacking: Option<String>,
+    /// Stored before this one: where to read on, newest first.
     pub before: Option<EventId>,
+    /// Stored after this one: where to read on, oldest first.
+    pub after: Option<EventId>,
 }
 
 /// A filter as parts of a SELECT.
@@ -69,6 +73,7 @@ impl Filter {
             Some(State::Delivered) => format!("{IS_FOR} AND {HAS_IT}"),
             Some(State::Unrouted) => "? IS NULL".to_owned(),
         };
+        let lacks = format!("NOT ({IS_FOR} AND {HAS_IT})");
         let given = [
             ("type = ?", text(&self.event_type)),
             ("file_id = ?", text(&self.file_id)),
@@ -76,7 +81,9 @@ impl Filter {
             ("first_pulled >= ?", time(self.since)),
             ("first_pulled < ?", time(self.until)),
             (of_sink.as_str(), text(&self.sink)),
+            (lacks.as_str(), text(&self.lacking)),
             (&format!("{order} < ?"), self.before.map(|event| Value::Integer(event.0))),
+            (&format!("{order} > ?"), self.after.map(|event| Value::Integer(event.0))),
         ];
         let over_all = self.state.filter(|_| self.sink.is_none());
         // Few are pending or dead: no need to look at all the others.

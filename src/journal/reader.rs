@@ -98,6 +98,7 @@ const FOUND: &str = "events.id, key, app, type, file_id, task_id,
   (SELECT body FROM bodies WHERE event = events.id), first_pulled, replaced,
   (SELECT at FROM confirmations WHERE event = events.id),
   NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
+const IS_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
 
 /// A journal opened for reading.
 #[derive(Debug)]
@@ -120,14 +121,52 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>> {
+        self.select(FOUND, filter, "DESC", limit, found_row)
+    }
+
+    /// The same, oldest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn list_oldest(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>> {
+        self.select(FOUND, filter, "ASC", limit, found_row)
+    }
+
+    /// Events for which `filter` holds, oldest first, at most `limit`; and whether their bodies
+    /// were pruned for space. Reads no body.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn ids(&self, filter: &Filter, limit: usize) -> Result<Vec<(EventId, bool)>> {
+        let columns = format!("events.id, {IS_PRUNED}");
+        self.select(&columns, filter, "ASC", limit, |row| Ok((EventId(row.get(0)?), row.get(1)?)))
+    }
+
+    fn select<T>(
+        &self,
+        columns: &str,
+        filter: &Filter,
+        direction: &str,
+        limit: usize,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
         let Query { from, conditions, order, values } = filter.query();
-        let sql = format!(
-            "SELECT {FOUND}, {STATE} AS state FROM {from}
-             WHERE {conditions} AND (?1 IS NULL OR state = ?1) ORDER BY {order} DESC LIMIT {limit}"
-        );
-        let mut select = self.0.prepare(&sql)?;
-        let rows = select.query_map(params_from_iter(values), found_row)?;
+        let mut select = self.0.prepare_cached(&format!(
+            "SELECT {columns}, {STATE} AS state FROM {from}
+             WHERE {conditions} AND (?1 IS NULL OR state = ?1)
+             ORDER BY {order} {direction} LIMIT {limit}"
+        ))?;
+        let rows = select.query_map(params_from_iter(values), read)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The event that was stored last.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn last(&self) -> Result<EventId> {
+        let last = "SELECT ifnull(max(id), 0) FROM events";
+        Ok(self.0.query_row(last, [], |row| row.get(0).map(EventId))?)
     }
 
     /// The event with this key.
@@ -175,7 +214,7 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn sinks_of(&self, event: EventId) -> Result<Vec<SinkState>> {
-        let mut select = self.0.prepare(
+        let mut select = self.0.prepare_cached(
             "SELECT name,
                CASE WHEN pending.event IS NOT NULL THEN 'pending'
                     WHEN dead.event IS NOT NULL THEN 'dead' ELSE 'delivered' END,
@@ -212,7 +251,7 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn sums(&self) -> Result<Sums> {
-        let mut select = self.0.prepare(
+        let mut select = self.0.prepare_cached(
             "SELECT name, sum(value) FROM counters GROUP BY name
              UNION ALL SELECT 'pending', count(*) FROM pending",
         )?;

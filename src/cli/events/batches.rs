@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Stop;
+use super::target::{Chosen, Target};
 use crate::cli::beside::reason;
 use crate::cli::text::counted;
 use crate::cli::{ConfigArg, Exit, beside};
-use crate::journal::{self, Editor, EventId, KnownSink};
+use crate::journal::{self, Editor, EventId, Reader, SinkId};
 
 /// Changes in one transaction at most, for each of a rate's tenth of a second.
 const PER_SECOND: u32 = 10;
@@ -32,35 +33,67 @@ pub(super) struct Manner {
     pub(super) json: bool,
 }
 
-/// What is to be changed at one sink.
-#[derive(Debug)]
-pub(super) struct Target {
-    pub(super) sink: KnownSink,
-    pub(super) events: Vec<EventId>,
-}
-
-/// Different events in all targets.
-pub(super) fn events(targets: &[Target]) -> u64 {
-    let mut all: Vec<EventId> = targets.iter().flat_map(|target| &target.events).copied().collect();
-    all.sort_unstable();
-    all.dedup();
-    all.len() as u64
-}
-
-/// Asks whoever sits at the terminal, if anybody does and there is more than one event.
+/// Has `change` change the events of `targets`, oldest first and a few in one short transaction,
+/// so that a daemon waits for none of them for long. Asks first whoever sits at the terminal, if
+/// anybody does and there is more than one event. Gives what was chosen at each target, and what
+/// came of it; with `--dry-run` nothing did.
 ///
 /// # Errors
-/// When the answer is not yes.
-pub(super) fn ask(manner: &Manner, what: &str, targets: &[Target]) -> Result<(), Stop> {
-    let events = events(targets);
-    let somebody_is_there = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if manner.yes || events < 2 || !somebody_is_there {
+/// When the answer is not yes, or the journal cannot be read or written: then it says how far
+/// it came.
+pub(super) fn apply<T: Default>(
+    what: &str,
+    manner: &Manner,
+    config: &ConfigArg,
+    reader: &Reader,
+    targets: &[Target],
+    change: impl Fn(&mut Editor, SinkId, &[EventId], &mut T) -> journal::Result<()>,
+) -> Result<Vec<(Chosen, T)>, Stop> {
+    let mut done = Vec::with_capacity(targets.len());
+    for target in targets {
+        done.push((target.count(reader)?, T::default()));
+    }
+    let total: u64 = done.iter().map(|(chosen, _)| chosen.events).sum();
+    if manner.dry_run || total == 0 {
+        return Ok(done);
+    }
+    if total > 1 && !manner.yes {
+        let counts = targets.iter().zip(&done).map(|(target, (chosen, _))| (target, chosen.events));
+        ask(what, counts.filter(|(_, events)| *events > 0))?;
+    }
+    let mut editor = Editor::open(&beside::configuration(config)?.journal.path)?;
+    let mut pace = Pace::new(manner.rate, total);
+    for (target, (chosen, done)) in targets.iter().zip(&mut done) {
+        *chosen = target.each(reader, pace.at_once, |events| {
+            pace.wait();
+            let began = Instant::now();
+            change(&mut editor, target.sink.id, events, done).map_err(|error| {
+                let why = format!(
+                    "the journal cannot be written: {}; {} of {total} were done, \
+                     and doing it again does the rest",
+                    reason(&error),
+                    pace.done
+                );
+                Stop::because(Exit::Journal, why)
+            })?;
+            pace.note(events.len(), began.elapsed());
+            Ok(())
+        })?;
+    }
+    pace.bar.finish_and_clear();
+    Ok(done)
+}
+
+/// Asks whether to go on, if somebody is there.
+fn ask<'t>(what: &str, counts: impl Iterator<Item = (&'t Target, u64)>) -> Result<(), Stop> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Ok(());
     }
-    let sinks = targets.iter().filter(|target| !target.events.is_empty());
-    let sinks: Vec<&str> = sinks.map(|target| target.sink.name.as_str()).collect();
+    let counts: Vec<String> = counts
+        .map(|(target, events)| format!("{} at {}", counted(events, "event"), target.sink.name))
+        .collect();
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{what} {} at {}? [y/N] ", counted(events, "event"), sinks.join(", "))?;
+    write!(stderr, "{what} {}? [y/N] ", counts.join(", "))?;
     stderr.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
@@ -70,55 +103,40 @@ pub(super) fn ask(manner: &Manner, what: &str, targets: &[Target]) -> Result<(),
     Err(Stop::because(Exit::Failure, "nothing was changed"))
 }
 
-/// Has `change` change the events of each target, a few in one short transaction, so that a
-/// daemon waits for none of them for long.
-///
-/// # Errors
-/// When the journal cannot be written; says how far it came.
-pub(super) fn apply(
-    manner: &Manner,
-    config: &ConfigArg,
-    targets: &[Target],
-    mut change: impl FnMut(&mut Editor, &KnownSink, &[EventId]) -> journal::Result<()>,
-) -> Result<(), Stop> {
-    let total: usize = targets.iter().map(|target| target.events.len()).sum();
-    if total == 0 {
-        return Ok(());
-    }
-    let mut editor = Editor::open(&beside::configuration(config)?.journal.path)?;
-    let bar = progress(total as u64);
-    let batch = manner.rate.map_or(Editor::BATCH, |rate| {
-        usize::try_from(rate / PER_SECOND).unwrap_or(usize::MAX).clamp(1, Editor::BATCH)
-    });
-    let (start, mut done) = (Instant::now(), 0_u32);
-    for target in targets {
-        for events in target.events.chunks(batch) {
-            let began = Instant::now();
-            change(&mut editor, &target.sink, events).map_err(|error| {
-                let why = format!(
-                    "the journal cannot be written: {}; {done} of {total} were done, \
-                     and doing it again does the rest",
-                    reason(&error)
-                );
-                Stop::because(Exit::Journal, why)
-            })?;
-            done = done.saturating_add(u32::try_from(events.len()).unwrap_or(u32::MAX));
-            bar.set_position(done.into());
-            if (done as usize) < total {
-                let at_rate = manner.rate.map(|rate| Duration::from_secs(1) / rate * done);
-                // At least as long as it held others up.
-                let pause = at_rate.unwrap_or_default().saturating_sub(start.elapsed());
-                std::thread::sleep(pause.max(began.elapsed()));
-            }
-        }
-    }
-    bar.finish_and_clear();
-    Ok(())
+/// How many at once, how fast, and how far it has come.
+struct Pace {
+    rate: Option<u32>,
+    at_once: usize,
+    start: Instant,
+    done: u32,
+    /// The next batch begins no earlier.
+    next: Instant,
+    /// Shown if standard error is a terminal.
+    bar: ProgressBar,
 }
 
-/// A bar on the terminal, if standard error is one.
-fn progress(total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta}")
-        .expect("the template is well-formed");
-    ProgressBar::new(total).with_style(style)
+impl Pace {
+    fn new(rate: Option<u32>, total: u64) -> Self {
+        let at_once = rate.map_or(Editor::BATCH, |rate| {
+            usize::try_from(rate / PER_SECOND).unwrap_or(usize::MAX).clamp(1, Editor::BATCH)
+        });
+        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta}")
+            .expect("the template is well-formed");
+        let bar = ProgressBar::new(total).with_style(style);
+        let start = Instant::now();
+        Self { rate, at_once, start, done: 0, next: start, bar }
+    }
+
+    fn wait(&self) {
+        std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
+    }
+
+    fn note(&mut self, events: usize, took: Duration) {
+        self.done = self.done.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
+        self.bar.set_position(self.done.into());
+        let at_rate = self.rate.map(|rate| Duration::from_secs(1) / rate * self.done);
+        // At least as long as it held others up.
+        let pause = Instant::now() + took;
+        self.next = pause.max(self.start + at_rate.unwrap_or_default());
+    }
 }

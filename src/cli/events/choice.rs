@@ -92,7 +92,7 @@ impl Choice {
         Ok((!named.is_empty()).then_some(named))
     }
 
-    /// The events whose keys were given.
+    /// The events whose keys were given, oldest first.
     pub(super) fn by_keys(&self, reader: &Reader) -> Result<Vec<Found>, Stop> {
         let mut found: Vec<Found> = Vec::with_capacity(self.keys.len());
         for prefix in &self.keys {
@@ -101,6 +101,7 @@ impl Choice {
                 found.push(one);
             }
         }
+        found.sort_unstable_by_key(|found| found.id);
         Ok(found)
     }
 }

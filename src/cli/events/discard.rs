@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use super::batches::{self, Manner, Target};
-use super::choice::{Choice, each};
-use super::{Stop, open};
+use super::batches::{self, Manner};
+use super::choice::Choice;
+use super::target::Target;
+use super::{Stop, json_line, open};
 use crate::cli::text::counted;
 use crate::cli::{ConfigArg, Exit, answer};
-use crate::journal::{Filter, KnownSink, Reader, State};
+use crate::journal::{Editor, EventId, Filter, KnownSink, Reader, State};
 
 /// Discard pending and dead events: their sinks will not get them.
 #[derive(Debug, clap::Args)]
@@ -32,8 +33,6 @@ pub(super) struct Args {
 #[derive(Serialize)]
 struct Summary<'a> {
     dry_run: bool,
-    /// Different events chosen.
-    events: u64,
     sinks: Vec<AtSink<'a>>,
 }
 
@@ -52,34 +51,24 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     } else {
         by_keys(args, &reader, sinks)?
     };
-    let events = batches::events(&targets);
-    let mut discarded = vec![0; targets.len()];
-    if !args.manner.dry_run {
-        batches::ask(&args.manner, "Discard", &targets)?;
-        batches::apply(&args.manner, &args.config, &targets, |editor, sink, events| {
-            let done = editor.discard(sink.id, events)?;
-            let at = targets.iter().position(|target| target.sink.id == sink.id);
-            discarded[at.expect("it is the sink of a target")] += done;
-            Ok(())
-        })?;
-    }
-    let sinks = targets.iter().zip(discarded).map(|(target, discarded)| AtSink {
+    let Args { config, manner, .. } = args;
+    let discard = |editor: &mut Editor, sink, events: &[EventId], discarded: &mut u64| {
+        *discarded += editor.discard(sink, events)?;
+        Ok(())
+    };
+    let done = batches::apply("Discard", manner, config, &reader, &targets, discard)?;
+    let sinks = targets.iter().zip(done).map(|(target, (chosen, discarded))| AtSink {
         sink: &target.sink.name,
-        chosen: target.events.len() as u64,
+        chosen: chosen.events,
         discarded,
     });
-    let summary = Summary { dry_run: args.manner.dry_run, events, sinks: sinks.collect() };
-    let text = if args.manner.json {
-        serde_json::to_string(&summary).map_err(std::io::Error::from)? + "\n"
-    } else {
-        text(&summary)
-    };
+    let summary = Summary { dry_run: manner.dry_run, sinks: sinks.collect() };
+    let text = if manner.json { json_line(&summary)? } else { text(&summary) };
     Ok(answer(text.as_bytes(), Exit::Success))
 }
 
 fn by_keys(args: &Args, reader: &Reader, sinks: Vec<KnownSink>) -> Result<Vec<Target>, Stop> {
-    let target = |sink| Target { sink, events: Vec::new() };
-    let mut targets: Vec<Target> = sinks.into_iter().map(target).collect();
+    let mut targets: Vec<Target> = sinks.into_iter().map(Target::these).collect();
     for found in args.choice.by_keys(reader)? {
         let states = reader.sinks_of(found.id)?;
         for target in &mut targets {
@@ -87,7 +76,7 @@ fn by_keys(args: &Args, reader: &Reader, sinks: Vec<KnownSink>) -> Result<Vec<Ta
                 at.sink == target.sink.name && matches!(at.state, State::Pending | State::Dead)
             });
             if is_left {
-                target.events.push(found.id);
+                target.push(&found);
             }
         }
     }
@@ -107,20 +96,16 @@ fn by_conditions(args: &Args, reader: &Reader, sinks: Vec<KnownSink>) -> Result<
             return Err(Stop::because(Exit::Usage, why));
         }
     };
-    let mut targets = Vec::new();
-    for sink in sinks {
-        let mut target = Target { sink, events: Vec::new() };
-        for state in &states {
-            let sink = Some(target.sink.name.clone());
-            let filter = Filter { state: Some(*state), sink, ..conditions.filter() };
-            each(reader, filter, usize::MAX, |found| {
-                target.events.push(found.id);
-                Ok(())
-            })?;
-        }
-        targets.push(target);
-    }
-    Ok(targets)
+    let target = |sink: KnownSink| {
+        let at_sink = |state: &State| Filter {
+            state: Some(*state),
+            sink: Some(sink.name.clone()),
+            ..conditions.filter()
+        };
+        let filters = states.iter().map(at_sink).collect();
+        Target::any(reader, sink, filters, None)
+    };
+    sinks.into_iter().map(target).collect()
 }
 
 fn text(summary: &Summary<'_>) -> String {

@@ -6,6 +6,9 @@ mod discard;
 mod list;
 mod redeliver;
 mod show;
+mod target;
+
+use std::io;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -70,6 +73,11 @@ impl<'a> Summary<'a> {
             sinks,
         }
     }
+}
+
+/// An answer for programs, on one line.
+fn json_line(answer: &impl Serialize) -> io::Result<String> {
+    Ok(serde_json::to_string(answer)? + "\n")
 }
 
 /// As much of a key as tells it from others in all likelihood.

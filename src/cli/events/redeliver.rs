@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::batches::{self, Manner, Target};
-use super::choice::{Choice, each};
-use super::{Stop, open};
+use super::batches::{self, Manner};
+use super::choice::Choice;
+use super::target::Target;
+use super::{Stop, json_line, open};
 use crate::cli::beside::configuration;
 use crate::cli::text::counted;
 use crate::cli::{ConfigArg, Exit, answer};
-use crate::event::Wanted;
-use crate::journal::{Filter, Found, KnownSink, Reader, Requeued, State};
+use crate::journal::{Editor, EventId, Filter, KnownSink, Reader, Requeued, State};
 
 /// Deliver events again: dead letters, or any others to the sinks that are named.
 #[derive(Debug, clap::Args)]
@@ -41,96 +41,75 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let reader = open(&args.config)?;
     let named = args.choice.sinks(&reader)?;
-    let mut sinks = if args.choice.keys.is_empty() {
+    let targets = if args.choice.keys.is_empty() {
         by_conditions(args, &reader, named)?
     } else {
         by_keys(args, &reader, named)?
     };
-    let targets: Vec<Target> = sinks
-        .iter_mut()
-        .map(|chosen| Target {
-            sink: chosen.sink.clone(),
-            events: std::mem::take(&mut chosen.events),
+    let Args { config, manner, .. } = args;
+    let requeue = |editor: &mut Editor, sink, events: &[EventId], done: &mut Requeued| {
+        let Requeued { requeued, hastened, without_body, gone } =
+            editor.requeue(sink, events, chrono::Utc::now())?;
+        done.requeued += requeued;
+        done.hastened += hastened;
+        done.without_body += without_body;
+        done.gone += gone;
+        Ok(())
+    };
+    let done = batches::apply("Redeliver", manner, config, &reader, &targets, requeue)?;
+    let at_sinks: Vec<AtSink<'_>> = targets
+        .iter()
+        .zip(done)
+        .map(|(Target { sink, .. }, (chosen, done))| AtSink {
+            sink: &sink.name,
+            active: sink.active,
+            chosen: chosen.events,
+            redelivered: done.requeued,
+            due_now: done.hastened,
+            without_body: chosen.without_body + done.without_body,
+            gone: done.gone,
         })
         .collect();
-    let events = batches::events(&targets);
-    if !args.manner.dry_run {
-        batches::ask(&args.manner, "Redeliver", &targets)?;
-        batches::apply(&args.manner, &args.config, &targets, |editor, sink, events| {
-            let done = editor.requeue(sink.id, events, chrono::Utc::now())?;
-            if let Some(chosen) = sinks.iter_mut().find(|chosen| chosen.sink.id == sink.id) {
-                chosen.note(done);
-            }
-            Ok(())
-        })?;
-    }
-    for (chosen, target) in sinks.iter_mut().zip(targets) {
-        chosen.chosen = target.events.len() as u64;
-    }
-    let text = if args.manner.json { json(args, events, &sinks)? } else { text(args, &sinks) };
-    let is_in_vain = events == 0 && sinks.iter().any(|sink| sink.done.without_body > 0);
+    let is_in_vain =
+        at_sinks.iter().all(|at| at.chosen == 0) && at_sinks.iter().any(|at| at.without_body > 0);
+    let text = if manner.json {
+        json_line(&Summary { dry_run: manner.dry_run, sinks: at_sinks })?
+    } else {
+        text(args, &at_sinks)
+    };
     Ok(answer(text.as_bytes(), if is_in_vain { Exit::Failure } else { Exit::Success }))
-}
-
-/// What one sink is to get, and what came of it.
-struct Chosen {
-    sink: KnownSink,
-    events: Vec<crate::journal::EventId>,
-    chosen: u64,
-    done: Requeued,
-}
-
-impl Chosen {
-    fn new(sink: KnownSink) -> Self {
-        Self { sink, events: Vec::new(), chosen: 0, done: Requeued::default() }
-    }
-
-    fn take(&mut self, found: &Found) {
-        if found.is_pruned {
-            self.done.without_body += 1;
-        } else {
-            self.events.push(found.id);
-        }
-    }
-
-    fn note(&mut self, done: Requeued) {
-        self.done.requeued += done.requeued;
-        self.done.hastened += done.hastened;
-        self.done.without_body += done.without_body;
-        self.done.gone += done.gone;
-    }
 }
 
 fn by_keys(
     args: &Args,
     reader: &Reader,
     named: Option<Vec<KnownSink>>,
-) -> Result<Vec<Chosen>, Stop> {
+) -> Result<Vec<Target>, Stop> {
     let only_dead = named.is_none();
     let sinks = named.map_or_else(|| reader.sinks(), Ok)?;
-    let mut sinks: Vec<Chosen> = sinks.into_iter().map(Chosen::new).collect();
+    let mut targets: Vec<Target> = sinks.into_iter().map(Target::these).collect();
     for found in args.choice.by_keys(reader)? {
         let states = reader.sinks_of(found.id)?;
-        for chosen in &mut sinks {
-            let there = states.iter().find(|at| at.sink == chosen.sink.name).map(|at| at.state);
+        for target in &mut targets {
+            let there = states.iter().find(|at| at.sink == target.sink.name).map(|at| at.state);
             let is_left = if only_dead {
-                there != Some(State::Dead)
+                there == Some(State::Dead)
             } else {
-                args.missing && there == Some(State::Delivered)
+                !args.missing || there != Some(State::Delivered)
             };
-            if !is_left {
-                chosen.take(&found);
+            if is_left {
+                target.push(&found);
             }
         }
     }
-    Ok(sinks)
+    Ok(targets)
 }
 
 fn by_conditions(
     args: &Args,
     reader: &Reader,
     named: Option<Vec<KnownSink>>,
-) -> Result<Vec<Chosen>, Stop> {
+) -> Result<Vec<Target>, Stop> {
     let conditions = &args.choice.conditions;
     let state = match (conditions.state, &named) {
         (None, None) => Some(State::Dead),
@@ -141,44 +120,29 @@ fn by_conditions(
         (state, _) => state,
     };
     let config = configuration(&args.config)?;
-    let mut all = Vec::new();
-    for sink in named.map_or_else(|| reader.sinks(), Ok)? {
-        let is_there = !matches!(state, None | Some(State::Unrouted));
-        let filter =
-            Filter { state, sink: is_there.then(|| sink.name.clone()), ..conditions.filter() };
-        // What is or was there was wanted there.
-        let wanted: Option<&Wanted> = config
+    // What is or was there was wanted there.
+    let is_there = !matches!(state, None | Some(State::Unrouted));
+    let target = |sink: KnownSink| {
+        let filter = Filter {
+            state,
+            sink: is_there.then(|| sink.name.clone()),
+            lacking: args.missing.then(|| sink.name.clone()),
+            ..conditions.filter()
+        };
+        let wanted = config
             .sinks
             .iter()
             .find(|configured| configured.name == sink.name)
             .filter(|_| !is_there && conditions.event_type.is_none())
-            .map(|configured| &configured.events);
-        let mut chosen = Chosen::new(sink);
-        each(reader, filter, usize::MAX, |found| {
-            // What sprites a pruned event had cannot be told any more.
-            if !found.is_pruned && wanted.is_some_and(|wanted| !wanted.matches(&found.event)) {
-                return Ok(());
-            }
-            if !args.missing || !has(reader, found, &chosen.sink)? {
-                chosen.take(found);
-            }
-            Ok(())
-        })?;
-        all.push(chosen);
-    }
-    Ok(all)
-}
-
-fn has(reader: &Reader, found: &Found, sink: &KnownSink) -> Result<bool, Stop> {
-    let states = reader.sinks_of(found.id)?;
-    Ok(states.iter().any(|at| at.sink == sink.name && at.state == State::Delivered))
+            .map(|configured| configured.events.clone());
+        Target::any(reader, sink, vec![filter], wanted)
+    };
+    named.map_or_else(|| reader.sinks(), Ok)?.into_iter().map(target).collect()
 }
 
 #[derive(Serialize)]
 struct Summary<'a> {
     dry_run: bool,
-    /// Different events chosen.
-    events: u64,
     sinks: Vec<AtSink<'a>>,
 }
 
@@ -193,39 +157,25 @@ struct AtSink<'a> {
     gone: u64,
 }
 
-fn json(args: &Args, events: u64, sinks: &[Chosen]) -> Result<String, Stop> {
-    let sinks = sinks.iter().map(|Chosen { sink, chosen, done, .. }| AtSink {
-        sink: &sink.name,
-        active: sink.active,
-        chosen: *chosen,
-        redelivered: done.requeued,
-        due_now: done.hastened,
-        without_body: done.without_body,
-        gone: done.gone,
-    });
-    let summary = Summary { dry_run: args.manner.dry_run, events, sinks: sinks.collect() };
-    Ok(serde_json::to_string(&summary).map_err(std::io::Error::from)? + "\n")
-}
-
-fn text(args: &Args, sinks: &[Chosen]) -> String {
+fn text(args: &Args, at_sinks: &[AtSink<'_>]) -> String {
     let mut lines = Vec::new();
-    for Chosen { sink, chosen, done, .. } in sinks {
+    for at in at_sinks {
         let mut say = |count: u64, what: &str| {
             if count > 0 {
-                lines.push(format!("{}: {} {what}", sink.name, counted(count, "event")));
+                lines.push(format!("{}: {} {what}", at.sink, counted(count, "event")));
             }
         };
         if args.manner.dry_run {
-            say(*chosen, "would be delivered again");
+            say(at.chosen, "would be delivered again");
         }
-        say(done.requeued, "to be delivered again");
-        say(done.hastened, "pending already, due now");
-        say(done.without_body, "cannot be delivered again: pruned for space");
-        say(done.gone, "pruned meanwhile");
-        if !sink.active && *chosen > 0 {
+        say(at.redelivered, "to be delivered again");
+        say(at.due_now, "pending already, due now");
+        say(at.without_body, "cannot be delivered again: pruned for space");
+        say(at.gone, "pruned meanwhile");
+        if !at.active && at.chosen > 0 {
             lines.push(format!(
                 "{}: not in the configuration that the daemon has; it waits until it is",
-                sink.name
+                at.sink
             ));
         }
     }

@@ -22,10 +22,15 @@ impl Site {
         assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
         serde_json::from_str(&out).expect(&out)
     }
+
+    /// The ids of a file's lines, in order.
+    fn order(&self, name: &str) -> Vec<Value> {
+        self.lines(name).into_iter().map(|mut line| line["id"].take()).collect()
+    }
 }
 
 #[tokio::test]
-async fn a_sink_that_was_added_is_filled_from_the_journal() {
+async fn a_sink_that_was_added_is_filled_in_the_order_of_the_events() {
     let sprites = file("sprites", "image-sprite");
     let site = Site::new(&sprites).await;
     let daemon = site.start();
@@ -43,6 +48,8 @@ async fn a_sink_that_was_added_is_filled_from_the_journal() {
     daemon.stop().await;
     site.assert_once("new.jsonl", 310);
     site.assert_once("sprites.jsonl", 310);
+    let (new, sprites) = (site.order("new.jsonl"), site.order("sprites.jsonl"));
+    assert!(new[10..] == sprites[..300], "not in the order in which they came");
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ async fn pending_and_dead_events_are_discarded() {
     let said = bench.said(&["events", "discard", &events[3].1[..10]]);
     assert_eq!(said, "b: 1 event discarded\n");
     let done = bench.json(&["events", "discard", "--state", "dead"]);
-    assert_eq!((&done["events"], &done["sinks"][1]["discarded"]), (&1.into(), &1.into()));
+    assert_eq!(done["sinks"][1]["discarded"], 1);
     assert_eq!(bench.said(&["events", "discard", "--sink", "b"]), "nothing to discard\n");
     for arguments in [
         &["discard"][..],

@@ -1,0 +1,132 @@
+//! The events to be changed at one sink: found anew whenever they are gone through, a page at a
+//! time, so that memory does not grow with their number.
+
+use super::Stop;
+use crate::event::Wanted;
+use crate::journal::{EventId, Filter, Found, KnownSink, Reader};
+
+/// Events read at once with their bodies, of which any number may be large.
+const BODIES: usize = 100;
+/// Events read at once without.
+const IDS: usize = 5000;
+
+/// What is to be changed at one sink.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) sink: KnownSink,
+    which: Which,
+}
+
+#[derive(Debug)]
+enum Which {
+    /// These, and whether their bodies were pruned.
+    These(Vec<(EventId, bool)>),
+    /// What was stored by now and one of the filters holds for; of that, what is wanted.
+    Any { filters: Vec<Filter>, wanted: Option<Wanted> },
+}
+
+/// How many events were gone through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Chosen {
+    /// With their bodies.
+    pub(super) events: u64,
+    /// Without, so that nothing can be delivered.
+    pub(super) without_body: u64,
+}
+
+impl Target {
+    pub(super) fn these(sink: KnownSink) -> Self {
+        Self { sink, which: Which::These(Vec::new()) }
+    }
+
+    pub(super) fn push(&mut self, found: &Found) {
+        if let Which::These(events) = &mut self.which {
+            events.push((found.id, found.is_pruned));
+        }
+    }
+
+    /// What was stored up to now and one of `filters` holds for, no event for two of them; of
+    /// that, what is `wanted`, if that is asked.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(super) fn any(
+        reader: &Reader,
+        sink: KnownSink,
+        mut filters: Vec<Filter>,
+        wanted: Option<Wanted>,
+    ) -> Result<Self, Stop> {
+        let next = EventId(reader.last()?.0 + 1);
+        for filter in &mut filters {
+            filter.before = Some(next);
+        }
+        Ok(Self { sink, which: Which::Any { filters, wanted } })
+    }
+
+    /// Hands the events to `work`, oldest first, at most `at_once` of them.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or `work` fails.
+    pub(super) fn each(
+        &self,
+        reader: &Reader,
+        at_once: usize,
+        mut work: impl FnMut(&[EventId]) -> Result<(), Stop>,
+    ) -> Result<Chosen, Stop> {
+        let mut chosen = Chosen::default();
+        let mut page = |events: &[(EventId, bool)]| {
+            let whole: Vec<_> =
+                events.iter().filter(|(_, is_pruned)| !is_pruned).map(|(id, _)| *id).collect();
+            chosen.events += whole.len() as u64;
+            chosen.without_body += (events.len() - whole.len()) as u64;
+            whole.chunks(at_once).try_for_each(&mut work)
+        };
+        match &self.which {
+            Which::These(events) => page(events)?,
+            Which::Any { filters, wanted } => {
+                for filter in filters {
+                    pages(reader, filter.clone(), wanted.as_ref(), &mut page)?;
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Counts the events.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(super) fn count(&self, reader: &Reader) -> Result<Chosen, Stop> {
+        self.each(reader, usize::MAX, |_| Ok(()))
+    }
+}
+
+fn pages(
+    reader: &Reader,
+    mut filter: Filter,
+    wanted: Option<&Wanted>,
+    page: &mut impl FnMut(&[(EventId, bool)]) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    loop {
+        let (events, last) = match wanted {
+            None => {
+                let events = reader.ids(&filter, IDS)?;
+                let last = events.last().map(|event| event.0);
+                (events, last)
+            }
+            Some(wanted) => {
+                let found = reader.list_oldest(&filter, BODIES)?;
+                let last = found.last().map(|found| found.id);
+                // What sprites a pruned event had cannot be told any more.
+                let is_wanted = |found: &&Found| found.is_pruned || wanted.matches(&found.event);
+                let events = found.iter().filter(is_wanted);
+                (events.map(|found| (found.id, found.is_pruned)).collect(), last)
+            }
+        };
+        if last.is_none() {
+            return Ok(());
+        }
+        page(&events)?;
+        filter.after = last;
+    }
+}
