@@ -30,15 +30,22 @@ pub struct Filter {
     pub after: Option<EventId>,
 }
 
+/// Which events come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
 /// A filter as parts of a SELECT.
 pub(super) struct Query {
     /// The tables, `events` among them.
-    pub(super) from: &'static str,
+    pub(super) from: String,
     /// With numbered parameters; `?1` is the state over all sinks, if that is asked for, and
-    /// left to the caller.
+    /// left to the caller; `?2` is where the numbers begin.
     pub(super) conditions: String,
-    /// The column to order by, so that no rows but those asked for are read.
-    pub(super) order: &'static str,
+    /// So that no rows but those asked for are read; nothing where they come in order.
+    pub(super) order_by: String,
     pub(super) values: Vec<Value>,
 }
 
@@ -52,18 +59,25 @@ const HAS_IT: &str = "NOT EXISTS (SELECT 1 FROM sinks AS s CROSS JOIN pending AS
     ON d.sink = s.id AND d.event = events.id WHERE s.name = ?)";
 
 impl Filter {
-    pub(super) fn query(&self) -> Query {
+    pub(super) fn query(&self, order: Order) -> Query {
         let text = |value: &Option<String>| value.clone().map(Value::Text);
         let time = |value: Option<DateTime<Utc>>| {
             value.map(|time| Value::Integer(time.timestamp_millis()))
         };
         let at_sink = self.state.filter(|_| self.sink.is_some());
-        let (from, order) = match at_sink {
-            Some(State::Pending) => {
-                ("pending AS x CROSS JOIN events ON events.id = x.event", "x.event")
-            }
-            Some(State::Dead) => ("dead AS x CROSS JOIN events ON events.id = x.event", "x.event"),
-            _ => ("events", "events.id"),
+        let over_all = self.state.filter(|_| self.sink.is_none());
+        let of = |table: &str| format!("{table} AS x CROSS JOIN events ON events.id = x.event");
+        let (from, number) = match (at_sink, over_all) {
+            (Some(State::Pending), _) => (of("pending"), "x.event"),
+            (Some(State::Dead), _) => (of("dead"), "x.event"),
+            (_, Some(State::Pending)) => (of(&order.walk("pending")), "x.event"),
+            (_, Some(State::Dead)) => (of(&order.walk("dead")), "x.event"),
+            _ => ("events".to_owned(), "events.id"),
+        };
+        let order_by = match (over_all, order) {
+            (Some(State::Pending | State::Dead), _) => String::new(),
+            (_, Order::NewestFirst) => format!("ORDER BY {number} DESC"),
+            (_, Order::OldestFirst) => format!("ORDER BY {number}"),
         };
         let of_sink = match at_sink {
             None => IS_FOR.to_owned(),
@@ -82,24 +96,53 @@ impl Filter {
             ("first_pulled < ?", time(self.until)),
             (of_sink.as_str(), text(&self.sink)),
             (lacks.as_str(), text(&self.lacking)),
-            (&format!("{order} < ?"), self.before.map(|event| Value::Integer(event.0))),
-            (&format!("{order} > ?"), self.after.map(|event| Value::Integer(event.0))),
+            (&format!("{number} < ?"), self.before.map(|event| Value::Integer(event.0))),
+            (&format!("{number} > ?"), self.after.map(|event| Value::Integer(event.0))),
         ];
-        let over_all = self.state.filter(|_| self.sink.is_none());
-        // Few are pending or dead: no need to look at all the others.
-        let mut conditions = vec![match over_all {
-            Some(State::Pending) => "events.id IN (SELECT event FROM pending)".to_owned(),
-            Some(State::Dead) => "events.id IN (SELECT event FROM dead)".to_owned(),
-            _ => "true".to_owned(),
-        }];
+        let mut conditions = vec![format!("{number} {} ?2", order.beyond())];
         let over_all = over_all.map(|state| Value::Text(state.as_str().to_owned()));
-        let mut values = vec![over_all.unwrap_or(Value::Null)];
+        let start = match order {
+            Order::NewestFirst => self.before.map_or(i64::MAX, |event| event.0),
+            Order::OldestFirst => self.after.map_or(i64::MIN, |event| event.0),
+        };
+        let mut values = vec![over_all.unwrap_or(Value::Null), Value::Integer(start)];
         for (condition, value) in given {
             if let Some(value) = value {
                 values.push(value);
                 conditions.push(condition.replace('?', &format!("?{}", values.len())));
             }
         }
-        Query { from, conditions: conditions.join(" AND "), order, values }
+        Query { from, conditions: conditions.join(" AND "), order_by, values }
+    }
+}
+
+impl Order {
+    /// How a number compares to the one it comes after.
+    fn beyond(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "<",
+            Self::OldestFirst => ">",
+        }
+    }
+
+    /// The numbers of the events in `table`, which has a row for each sink, without those of
+    /// several sinks twice: a step from each to the next, by the primary key at each sink. It
+    /// takes as many steps as rows are asked for; a list of all would be made before the first.
+    fn walk(self, table: &str) -> String {
+        let next = if self == Self::NewestFirst { "max" } else { "min" };
+        let beyond = self.beyond();
+        let step = |from: &str| {
+            format!(
+                "(SELECT {next}((SELECT {next}(event) FROM {table}
+                                 WHERE sink = sinks.id AND event {beyond} {from})) FROM sinks)"
+            )
+        };
+        format!(
+            "(WITH RECURSIVE walk(event) AS (
+                SELECT {} UNION ALL SELECT {} FROM walk WHERE walk.event IS NOT NULL)
+              SELECT event FROM walk WHERE event IS NOT NULL)",
+            step("?2"),
+            step("walk.event")
+        )
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 
-use super::filter::Query;
+use super::filter::{Order, Query};
 use super::schema::{self, OpenError};
 use super::store::event_row;
 use super::{EventId, Filter, Result, SinkId, Sums};
@@ -96,8 +96,7 @@ const STATE: &str = "
 
 const FOUND: &str = "events.id, key, app, type, file_id, task_id,
   (SELECT body FROM bodies WHERE event = events.id), first_pulled, replaced,
-  (SELECT at FROM confirmations WHERE event = events.id),
-  NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
+  (SELECT at FROM confirmations WHERE event = events.id)";
 const IS_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
 
 /// A journal opened for reading.
@@ -121,7 +120,7 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>> {
-        self.select(FOUND, filter, "DESC", limit, found_row)
+        self.select(&columns(), filter, Order::NewestFirst, limit, found_row)
     }
 
     /// The same, oldest first.
@@ -129,7 +128,7 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn list_oldest(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>> {
-        self.select(FOUND, filter, "ASC", limit, found_row)
+        self.select(&columns(), filter, Order::OldestFirst, limit, found_row)
     }
 
     /// Events for which `filter` holds, oldest first, at most `limit`; and whether their bodies
@@ -139,22 +138,22 @@ impl Reader {
     /// When the journal cannot be read.
     pub fn ids(&self, filter: &Filter, limit: usize) -> Result<Vec<(EventId, bool)>> {
         let columns = format!("events.id, {IS_PRUNED}");
-        self.select(&columns, filter, "ASC", limit, |row| Ok((EventId(row.get(0)?), row.get(1)?)))
+        let read = |row: &Row<'_>| Ok((EventId(row.get(0)?), row.get(1)?));
+        self.select(&columns, filter, Order::OldestFirst, limit, read)
     }
 
     fn select<T>(
         &self,
         columns: &str,
         filter: &Filter,
-        direction: &str,
+        order: Order,
         limit: usize,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
-        let Query { from, conditions, order, values } = filter.query();
+        let Query { from, conditions, order_by, values } = filter.query(order);
         let mut select = self.0.prepare_cached(&format!(
-            "SELECT {columns}, {STATE} AS state FROM {from}
-             WHERE {conditions} AND (?1 IS NULL OR state = ?1)
-             ORDER BY {order} {direction} LIMIT {limit}"
+            "SELECT {columns} FROM {from}
+             WHERE {conditions} AND (?1 IS NULL OR ({STATE}) = ?1) {order_by} LIMIT {limit}"
         ))?;
         let rows = select.query_map(params_from_iter(values), read)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -174,7 +173,7 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn find(&self, key: Key) -> Result<Option<Found>> {
-        let sql = format!("SELECT {FOUND}, {STATE} FROM events WHERE key = ?1");
+        let sql = format!("SELECT {} FROM events WHERE key = ?1", columns());
         Ok(self.0.query_row(&sql, [key.as_bytes()], found_row).optional()?)
     }
 
@@ -274,6 +273,11 @@ impl Reader {
         }
         Ok(sums)
     }
+}
+
+/// What [`found_row`] reads.
+fn columns() -> String {
+    format!("{FOUND}, {IS_PRUNED}, {STATE}")
 }
 
 fn found_row(row: &Row<'_>) -> rusqlite::Result<Found> {

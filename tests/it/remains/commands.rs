@@ -1,7 +1,7 @@
 //! `sprited events redeliver` and `discard`, and what is left over by sinks that come and go.
 
 use chrono::{DateTime, Utc};
-use sprited::journal::{EventId, Outcome};
+use sprited::journal::{EventId, Filter, Outcome, State};
 
 use super::{Bench, days};
 use crate::cli::Ended;
@@ -71,6 +71,49 @@ async fn the_state_at_a_sink_is_listed_with_the_sink() {
     assert_eq!((files("dead", "a").len(), files("unrouted", "a").len()), (0, 0));
     let Ended { code, err, .. } = bench.sprited(&["events", "list", "--sink", "c"]);
     assert!(code == 1 && err.contains("no sink \"c\"; it knows a, b."), "{err}");
+    bench.close().await;
+}
+
+/// Page by page: a page is 100 events.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_over_all_sinks_is_listed_without_a_gap_and_without_repeats() {
+    let bench = Bench::new().await;
+    let mut ids = Vec::new();
+    for number in 0..250 {
+        ids.push(bench.append(number).await);
+    }
+    for (at, event) in ids.iter().enumerate() {
+        // Pending at both, at one, dead at both or one, delivered.
+        match at % 5 {
+            0 => {}
+            1 => bench.record(0, *event, Outcome::Delivered).await,
+            2 => {
+                bench.kill(0, *event, "no").await;
+                bench.kill(1, *event, "no").await;
+            }
+            3 => {
+                bench.record(0, *event, Outcome::Delivered).await;
+                bench.kill(1, *event, "no").await;
+            }
+            _ => {
+                bench.record(0, *event, Outcome::Delivered).await;
+                bench.record(1, *event, Outcome::Delivered).await;
+            }
+        }
+    }
+    bench.commit().await;
+    for (state, rests) in [(State::Pending, [0, 1]), (State::Dead, [2, 3])] {
+        let list = ["events", "list", "--state", state.as_str(), "--limit", "1000"];
+        let out = bench.said(&list);
+        let files: Vec<_> =
+            out.lines().map(|line| line.split_whitespace().nth(3).unwrap().to_owned()).collect();
+        let newest_first = (0..250).rev().filter(|at| rests.contains(&(at % 5)));
+        assert_eq!(files, newest_first.map(|at| format!("file-{at}")).collect::<Vec<_>>());
+        let oldest = Filter { state: Some(state), ..Filter::default() };
+        let oldest = bench.reader().ids(&oldest, 3).unwrap();
+        let first = [rests[0], rests[1], rests[0] + 5].map(|at: usize| (ids[at], false));
+        assert_eq!(oldest, first);
+    }
     bench.close().await;
 }
 
@@ -198,6 +241,26 @@ async fn a_removed_sink_keeps_its_rows_and_has_them_when_it_returns() {
     let mut due = bench.due(0).await;
     due.sort_unstable();
     assert_eq!(due, [dead, pending]);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_never_pruned_by_age() {
+    let bench = Bench::new().await;
+    let (dead, key) = bench.append_kind("T", 1, Utc::now() - days(999)).await;
+    let (gone, _) = bench.append_kind("T", 2, Utc::now() - days(999)).await;
+    for event in [dead, gone] {
+        bench.record(0, event, Outcome::Delivered).await;
+    }
+    bench.record(1, gone, Outcome::Delivered).await;
+    bench.kill(1, dead, "no").await;
+    bench.commit().await;
+    while bench.journal.prune(Utc::now()).await.unwrap() {}
+    assert_eq!(bench.number("SELECT count(*) FROM events"), 1);
+    let shown = bench.json(&["events", "show", &key.to_string()]);
+    assert_eq!(shown["event"]["EventType"], "T", "with its body");
+    let said = bench.said(&["events", "redeliver", &key.to_string()]);
+    assert_eq!(said, "b: 1 event to be delivered again\n");
     bench.close().await;
 }
 
