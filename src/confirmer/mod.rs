@@ -26,7 +26,7 @@ use crate::pace::Bucket;
 use crate::pulse::Pulse;
 use crate::vod::{Client, Error, MAX_HANDLES};
 use calls::{Call, Calls, Followup};
-use waiting::{Added, Waiting};
+use waiting::{Added, Ready, Waiting};
 
 pub use settings::{After, Settings};
 
@@ -223,6 +223,10 @@ impl Confirmer {
                 self.count_call("ok");
                 self.bucket.speed_up(self.max_rate);
                 self.count_handles("confirmed", call.handles.len());
+                for Ready { deadline, .. } in &call.handles {
+                    let margin = deadline.saturating_duration_since(now);
+                    self.metrics.confirm_margin_seconds.observe(margin.as_secs_f64());
+                }
             }
             Err(error) => match self.calls.failed(call, &error, now) {
                 Followup::Narrowed => {

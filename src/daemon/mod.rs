@@ -125,9 +125,9 @@ impl Daemon {
     /// When something cannot be opened; nothing runs then.
     pub async fn open(config: Config, provider: Arc<dyn Provider>) -> Result<Self, Error> {
         let client = Client::new(&config.vod, provider).map_err(Error::Setup)?;
-        let metrics = Metrics::default();
         // First, since its lock tells best that another daemon runs with this configuration.
         let (journal, closing) = Journal::open(&config.journal)?;
+        let metrics = Metrics::new(journal.condition().commits());
         let listener = bind(&config.http).await?;
         let mut sinks = Vec::new();
         for sink in &config.sinks {
@@ -249,12 +249,18 @@ impl Daemon {
         running.spawn(Loop::Confirmer, confirmer);
         running.spawn(Loop::Poller, poller.run(pulses.add("poller"), stop_pulling.clone()));
         if let Some(listener) = listener {
-            let serve = http::serve(listener, metrics, health.clone(), stop_rest.clone());
-            running.spawn(Loop::Http, serve);
+            let sources = http::Sources {
+                metrics: metrics.clone(),
+                health: health.clone(),
+                journal: self.config.journal.path.clone(),
+                max_size: self.config.journal.max_size,
+            };
+            running.spawn(Loop::Http, http::serve(listener, sources, stop_rest.clone()));
         }
         let upkeep = Upkeep {
             journal: journal.clone(),
             client,
+            metrics: metrics.clone(),
             credentials: self.config.credentials.clone(),
             sinks: self.sinks,
             changed: self.changed,

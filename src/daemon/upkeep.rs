@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::Health;
 use crate::journal::Journal;
+use crate::metrics::{ByOutcome, Metrics, set_known};
 use crate::pulse;
 use crate::sinks::Sink;
 use crate::systemd;
@@ -18,6 +19,8 @@ use crate::vod::{Client, credentials};
 
 /// How soon the daemon notices what the command line wrote.
 const LOOK_OUTSIDE: Duration = Duration::from_millis(1500);
+/// Between two looks at how much waits in the cloud, whose count is minutes old anyway.
+const LOOK_AT_BACKLOG: Duration = Duration::from_secs(60);
 /// Between two rounds of pruning.
 const PRUNE: Duration = Duration::from_secs(60);
 /// Between two steps of one round, so that appends come between them.
@@ -28,6 +31,7 @@ const BEAT: Duration = Duration::from_secs(30);
 pub(super) struct Upkeep {
     pub(super) journal: Journal,
     pub(super) client: Client,
+    pub(super) metrics: Metrics,
     pub(super) credentials: Option<credentials::Settings>,
     pub(super) sinks: Vec<(String, Arc<dyn Sink>)>,
     pub(super) changed: watch::Sender<u64>,
@@ -42,6 +46,7 @@ impl Upkeep {
     pub(super) async fn run(self, stop: CancellationToken) {
         tokio::join!(
             stop.run_until_cancelled(self.look_outside()),
+            stop.run_until_cancelled(self.look_at_backlog()),
             stop.run_until_cancelled(self.prune()),
             stop.run_until_cancelled(self.beat()),
             stop.run_until_cancelled(self.reopen()),
@@ -59,6 +64,20 @@ impl Upkeep {
                     tracing::debug!(%error, "cannot see what others wrote to the journal")
                 }
             }
+        }
+    }
+
+    async fn look_at_backlog(&self) {
+        let mut ticks = every(LOOK_AT_BACKLOG);
+        loop {
+            let count = self.client.events_state().await;
+            if let Err(error) = &count {
+                // Not every key may ask, not every site of the cloud answers; pulling needs neither.
+                tracing::debug!(%error, "cannot see how much waits in the cloud");
+            }
+            let count = count.ok().map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+            set_known(&self.metrics.cloud_backlog, count);
+            ticks.tick().await;
         }
     }
 
@@ -129,6 +148,8 @@ impl Upkeep {
             Ok(Err(error)) => Err(error),
             Err(error) => return tracing::error!(%error, "reading the credentials again failed"),
         };
+        let outcome = if result.is_ok() { "ok" } else { "failed" };
+        self.metrics.reloads.get_or_create(&ByOutcome { outcome }).inc();
         match result {
             Ok(()) => {
                 self.mended.notify_one();

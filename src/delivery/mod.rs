@@ -170,7 +170,7 @@ impl Delivery {
                 }
             };
             self.launch(&mut deliveries, &writes, &stop);
-            self.note_pending();
+            self.note_held();
             let is_through = self.intake.is_dry() || self.health.next_probe().is_some();
             let is_idle = deliveries.is_empty() && writes.is_empty() && is_through;
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
@@ -350,12 +350,9 @@ impl Delivery {
         Ok(())
     }
 
-    /// What is owed by the last count, or what came since, if that is more: a sink that takes
-    /// its time is no reason to count nothing.
-    fn note_pending(&self) {
-        let owed = self.pending.max(self.intake.held() as u64);
-        let gauge = self.metrics.sink_pending.get_or_create_owned(&self.by_sink());
-        gauge.set(i64::try_from(owed).unwrap_or(i64::MAX));
+    fn note_held(&self) {
+        let held = i64::try_from(self.intake.held()).unwrap_or(i64::MAX);
+        self.metrics.sink_held.get_or_create_owned(&self.by_sink()).set(held);
     }
 
     fn by_sink(&self) -> BySink {

@@ -66,6 +66,7 @@ impl Delivery {
                 let now = Utc::now();
                 let since = self.taking.as_ref().map_or(now, |taking| taking.since);
                 self.taking = Some(Taking { since, last: now });
+                self.note_lag(pending.event.first_pulled, now);
                 tracing::debug!(sink = %self.target.name, event = %pending.event.key, "delivered");
             }
             Verdict::Reject(_) => {}
@@ -121,6 +122,13 @@ impl Delivery {
                 "the sink is up again"
             );
         }
+    }
+
+    fn note_lag(&self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
+        // A clock that was set back tells nothing.
+        let lag = (now - first_pulled).to_std().unwrap_or_default();
+        let lags = self.metrics.delivery_lag_seconds.get_or_create_owned(&self.by_sink());
+        lags.observe(lag.as_secs_f64());
     }
 
     pub(super) fn note_up(&self, is_up: bool) {

@@ -9,6 +9,7 @@ mod json;
 mod key;
 mod read;
 mod sprite;
+mod types;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ pub use envelope::Format;
 pub use key::{Key, KeyError};
 pub use read::{Entry, read};
 pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
+pub use types::known_type;
 
 /// The EventType under which entries go that have none.
 pub const UNKNOWN_TYPE: &str = "Unknown";

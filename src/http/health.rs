@@ -66,6 +66,12 @@ impl Health {
         }
     }
 
+    /// How its journal does.
+    #[must_use]
+    pub fn journal(&self) -> &Condition {
+        &self.journal
+    }
+
     /// The loops that did not come round.
     #[must_use]
     pub fn stuck(&self) -> Vec<String> {

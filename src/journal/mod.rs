@@ -8,11 +8,13 @@
 
 mod audit;
 mod care;
+mod condition;
 mod counters;
 mod deliveries;
 mod editor;
 mod feed;
 mod filter;
+mod overview;
 mod owed;
 mod prune;
 mod reader;
@@ -23,7 +25,6 @@ mod writer;
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
@@ -33,10 +34,12 @@ use crate::event::{Event, Wanted};
 
 pub use audit::{Fault, Findings, Sum, audit};
 pub use care::{CareError, backup, check, compact};
+pub use condition::Condition;
 pub use counters::Sums;
 pub use editor::{Editor, Requeued};
 pub use feed::{Fed, Feed, Fresh, feed};
 pub use filter::Filter;
+pub use overview::{Overview, SinkOverview, States};
 pub use owed::{Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use reader::{Found, KnownSink, Reader, SinkState, State};
 pub use schema::OpenError;
@@ -110,22 +113,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
     condition: Condition,
-}
-
-/// Whether a journal can be written. Clones tell the same.
-#[derive(Clone, Debug, Default)]
-pub struct Condition(Arc<AtomicBool>);
-
-impl Condition {
-    /// Whether the last commit failed; more are tried until one succeeds.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn set_failing(&self, is_failing: bool) {
-        self.0.store(is_failing, Ordering::Relaxed);
-    }
 }
 
 /// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`] is gone.

@@ -101,7 +101,7 @@ const IS_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.i
 
 /// A journal opened for reading.
 #[derive(Debug)]
-pub struct Reader(Connection);
+pub struct Reader(pub(super) Connection);
 
 impl Reader {
     /// The most keys that [`Reader::keys`] finds.

@@ -2,6 +2,7 @@
 //! transaction that the writer opens and commits.
 
 use std::num::ParseIntError;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytesize::ByteSize;
@@ -236,21 +237,26 @@ impl Store {
 
     /// Bytes in use in database and write-ahead log.
     pub(super) fn size(&self) -> Result<ByteSize> {
-        let number = |sql| -> rusqlite::Result<u64> {
-            let mut pragma = self.connection.prepare_cached(sql)?;
-            Ok(pragma.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
-        };
-        let used = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
-        let mut log = self.settings.path.as_os_str().to_owned();
-        log.push("-wal");
-        let log = std::fs::metadata(log).map_or(0, |file| file.len());
-        Ok(ByteSize::b(used * number("PRAGMA page_size")? + log))
+        size(&self.connection, &self.settings.path)
     }
 
     pub(super) fn changed_outside(&mut self) -> rusqlite::Result<bool> {
         let now = data_version(&self.connection)?;
         Ok(std::mem::replace(&mut self.data_version, now) != now)
     }
+}
+
+/// Bytes in use in the database at `path` and its write-ahead log.
+pub(super) fn size(connection: &Connection, path: &Path) -> Result<ByteSize> {
+    let number = |sql| -> rusqlite::Result<u64> {
+        let mut pragma = connection.prepare_cached(sql)?;
+        Ok(pragma.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
+    };
+    let used = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = std::fs::metadata(log).map_or(0, |file| file.len());
+    Ok(ByteSize::b(used * number("PRAGMA page_size")? + log))
 }
 
 /// Changes with each commit of another connection.

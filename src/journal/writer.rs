@@ -307,7 +307,10 @@ impl Writer {
 
     /// Commits the open transaction, then answers those who wait for it.
     fn commit(&mut self) -> Result<()> {
-        if let Err(error) = self.begin().and_then(|()| self.store.commit()) {
+        let start = Instant::now();
+        let committed = self.begin().and_then(|()| self.store.commit());
+        self.condition.note_commit(start.elapsed());
+        if let Err(error) = committed {
             self.condition.set_failing(true);
             if let Some(report) = self.outage.failed(Instant::now()) {
                 let failures = report.failures;

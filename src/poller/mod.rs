@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{self, Entry, UNKNOWN_TYPE};
 use crate::journal::{Appended, Journal};
 use crate::lease::Lease;
-use crate::metrics::{ByOutcome, Metrics};
+use crate::metrics::{ByOutcome, ByTypeAndOutcome, Metrics, set_known};
 use crate::outage::Outage;
 use crate::pace::{Bounds, Next, Outcome, Pace};
 use crate::pulse::Pulse;
@@ -157,6 +157,7 @@ impl Poller {
                     }
                     let concurrency = i64::try_from(pace.concurrency()).unwrap_or(i64::MAX);
                     self.metrics.pull_concurrency.set(concurrency);
+                    self.metrics.pull_rate.set(pace.rate());
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
@@ -170,11 +171,13 @@ impl Poller {
     /// One pull with all that follows from it.
     async fn pull(&self, started: Instant, stop: &CancellationToken) -> (Instant, Outcome) {
         let pulled = self.client.pull().await;
-        let offset = self.client.clock_offset().num_seconds();
+        let offset = self.client.clock_difference().unwrap_or_default().num_seconds();
         self.metrics.clock_offset_seconds.set(offset);
+        let expiry = self.client.credentials_expiry().map(|at| at.timestamp());
+        set_known(&self.metrics.credentials_expiry, expiry);
         let outcome = match pulled {
             Ok(pulled) => {
-                self.note_good(pulled.is_empty());
+                self.note_good(started, pulled.is_empty());
                 let outcome = match pulled.len() {
                     0 => Outcome::Empty,
                     FULL.. => Outcome::Full,
@@ -227,10 +230,11 @@ impl Poller {
     }
 
     fn note_entries(&self, entries: &[Entry], appended: &[Appended], request_id: &str) {
-        let count = |outcome| self.metrics.events.get_or_create(&ByOutcome { outcome }).inc();
         for (entry, appended) in entries.iter().zip(appended) {
-            count(if appended.fresh { "fresh" } else { "seen_again" });
             let event = &entry.event;
+            let outcome = if appended.fresh { "fresh" } else { "seen_again" };
+            let labels = ByTypeAndOutcome { r#type: event::known_type(&event.event_type), outcome };
+            self.metrics.events.get_or_create(&labels).inc();
             tracing::debug!(
                 event = %event.key,
                 event_type = %event.event_type,
@@ -239,7 +243,7 @@ impl Poller {
                 "pulled"
             );
             if entry.handle.is_none() {
-                count("without_handle");
+                self.metrics.events_without_handle.inc();
             }
             if appended.fresh && entry.handle.is_none() {
                 tracing::warn!(event = %event.key, request_id, "an entry has no handle and cannot be confirmed");
@@ -253,9 +257,8 @@ impl Poller {
         }
     }
 
-    fn note_good(&self, is_empty: bool) {
-        let outcome = if is_empty { "empty" } else { "events" };
-        self.metrics.pulls.get_or_create(&ByOutcome { outcome }).inc();
+    fn note_good(&self, started: Instant, is_empty: bool) {
+        self.count_pull(started, if is_empty { "empty" } else { "events" });
         self.metrics.last_good_pull.set(Utc::now().timestamp());
         self.progress.send_modify(|progress| {
             progress.failures = 0;
@@ -292,7 +295,7 @@ impl Poller {
                 ("failed", Outcome::Failed(LASTING.wait(failures)))
             }
         };
-        self.metrics.pulls.get_or_create(&ByOutcome { outcome: label }).inc();
+        self.count_pull(started, label);
         if let Some(report) = locked(&self.outage).failed(Instant::now()) {
             tracing::warn!(
                 code = error.code(),
@@ -305,6 +308,12 @@ impl Poller {
             );
         }
         outcome
+    }
+
+    fn count_pull(&self, started: Instant, outcome: &'static str) {
+        let labels = ByOutcome { outcome };
+        self.metrics.pulls.get_or_create(&labels).inc();
+        self.metrics.pull_seconds.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
     }
 
     fn note_unwritable(&self, error: &crate::journal::Error) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -39,6 +39,7 @@ struct Shared {
     app: AppId,
     provider: RwLock<Arc<dyn Provider>>,
     clock: Clock,
+    expiry: RwLock<Option<DateTime<Utc>>>,
 }
 
 impl fmt::Debug for Client {
@@ -112,6 +113,7 @@ impl Client {
                 app: AppId(settings.sub_app_id.unwrap_or(0)),
                 provider: RwLock::new(provider),
                 clock: Clock::default(),
+                expiry: RwLock::default(),
             }),
         })
     }
@@ -134,6 +136,12 @@ impl Client {
     #[must_use]
     pub fn clock_difference(&self) -> Option<TimeDelta> {
         self.shared.clock.seen().and_then(TimeDelta::try_seconds)
+    }
+
+    /// When the credentials that signed last expire; `None` if they do not, as far as known.
+    #[must_use]
+    pub fn credentials_expiry(&self) -> Option<DateTime<Utc>> {
+        *self.shared.expiry.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the credentials come from, for people.
@@ -230,6 +238,8 @@ impl Client {
             provider.credentials().await.map_err(|problem| Error::unsigned(action, &problem))?;
         let (mut corrected, mut refreshed) = (false, false);
         loop {
+            *self.shared.expiry.write().unwrap_or_else(PoisonError::into_inner) =
+                credentials.expires();
             let offset = self.shared.clock.offset();
             let time = Clock::at(Utc::now(), offset);
             let sending = self.shared.exchange.send(action, body.clone(), &credentials, time);

@@ -15,6 +15,7 @@ mod event;
 mod events;
 mod journal;
 mod local_server;
+mod monitoring;
 mod remains;
 mod rubbish;
 mod signing;

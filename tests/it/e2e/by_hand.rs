@@ -42,6 +42,8 @@ async fn a_sink_that_was_added_is_filled_in_the_order_of_the_events() {
     daemon.has_logged("started").await;
     site.add_sprites(10);
     support::until(|| site.lines("new.jsonl").len() == 10).await;
+    // A line is there a moment before its verdict.
+    support::until(|| site.journaled(Some(State::Delivered)).len() == 310).await;
     let fill = ["events", "redeliver", "--sink", "new", "--since", "7d", "--missing"];
     assert_eq!(site.command(&fill)["sinks"][0]["redelivered"], 300);
     support::until(|| site.lines("new.jsonl").len() >= 310).await;
@@ -97,10 +99,11 @@ async fn what_is_discarded_while_it_waits_for_its_sink_is_not_delivered() {
     let daemon = site.start();
     site.add_sprites(40);
     daemon.has_logged(DOWN).await;
-    let owed = async || daemon.metric("sprited_sink_pending{sink=\"hook\"}").await;
-    until(async || owed().await > 39.5).await;
+    let pending = "sprited_sink_events{sink=\"hook\",state=\"pending\"}";
+    until(async || daemon.metric(pending).await > 39.5).await;
     site.command(&["events", "discard", "--sink", "hook"]);
-    until(async || owed().await < 0.5).await;
+    let held = "sprited_sink_held_events{sink=\"hook\"}";
+    until(async || daemon.metric(held).await < 0.5).await;
     hook.set(Answer::Take);
     site.add_sprites(1);
     support::until(|| site.journaled(Some(State::Delivered)).len() == 1).await;

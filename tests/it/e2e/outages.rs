@@ -49,7 +49,7 @@ async fn what_is_owed_to_a_sink_shows_before_it_answers() {
     daemon.stop().await;
     hook.set(Answer::Hang);
     let daemon = site.start();
-    let owed = async || daemon.metric("sprited_sink_pending{sink=\"hook\"}").await;
+    let owed = async || daemon.metric("sprited_sink_events{sink=\"hook\",state=\"pending\"}").await;
     super::until(async || (owed().await - 20.0).abs() < 0.1).await;
 }
 

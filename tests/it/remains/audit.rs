@@ -8,7 +8,7 @@ use super::{Bench, days};
 use crate::cli::Ended;
 
 /// A journal with rows of every kind, and counters none of which is zero.
-async fn bench() -> Bench {
+pub(super) async fn bench() -> Bench {
     let bench = Bench::new().await;
     let long_ago = Utc::now() - days(30);
     for number in 0..10 {

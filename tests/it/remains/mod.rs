@@ -5,6 +5,7 @@ mod audit;
 mod care;
 mod commands;
 mod editor;
+mod overview;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,0 +1,47 @@
+//! What the journal says, as metrics.
+
+use chrono::{DateTime, Utc};
+
+use crate::journal::{Overview, SinkOverview, State, States};
+use crate::metrics::{BySink, BySinkAndState, ByState, Metrics, set_known};
+
+/// Sets the metrics that are read off the journal; without it none of them is told.
+pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<Utc>) {
+    // Sinks that the journal forgot, and what cannot be read, go from the metrics, too.
+    metrics.sink_events.clear();
+    metrics.sink_oldest_pending_seconds.clear();
+    metrics.journal_events.clear();
+    set_known(&metrics.journal_size, journal.map(|journal| int(journal.size.as_u64())));
+    let unconfirmed = journal.map(|journal| seconds(journal.oldest_unconfirmed, now));
+    set_known(&metrics.oldest_unconfirmed_seconds, unconfirmed);
+    let Some(journal) = journal else { return };
+    let unrouted = (State::Unrouted, journal.unrouted);
+    for (state, count) in by_state(&journal.events).into_iter().chain([unrouted]) {
+        let labels = ByState { state: state.as_str() };
+        metrics.journal_events.get_or_create(&labels).set(int(count));
+    }
+    for SinkOverview { sink, events, oldest_pending } in &journal.sinks {
+        for (state, count) in by_state(events) {
+            let labels = BySinkAndState { sink: sink.name.clone(), state: state.as_str() };
+            metrics.sink_events.get_or_create(&labels).set(int(count));
+        }
+        let labels = BySink { sink: sink.name.clone() };
+        let age = seconds(*oldest_pending, now);
+        metrics.sink_oldest_pending_seconds.get_or_create(&labels).set(age);
+    }
+}
+
+fn by_state(events: &States) -> [(State, u64); 3] {
+    let States { pending, delivered, dead } = *events;
+    [(State::Pending, pending), (State::Delivered, delivered), (State::Dead, dead)]
+}
+
+fn int(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The age of what there is; 0 if there is nothing.
+fn seconds(since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> f64 {
+    let age = since.and_then(|since| (now - since).to_std().ok());
+    age.unwrap_or_default().as_secs_f64()
+}

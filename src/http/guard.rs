@@ -1,0 +1,66 @@
+//! What a request must be to get an answer, and what every answer carries.
+
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// Refuses requests by a name that is not this machine's own.
+///
+/// A page from elsewhere can have its own name lead to a loopback address and then read what is
+/// served there as if it were its own; the browser still says which name it asked for.
+pub(super) async fn refuse_other_hosts(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST);
+    if host.is_none_or(is_loopback) {
+        return next.run(request).await;
+    }
+    let why = "This is served on a loopback address only: ask for it by that address, or as \
+               localhost.\n";
+    (StatusCode::MISDIRECTED_REQUEST, why).into_response()
+}
+
+fn is_loopback(host: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+/// Nothing is loaded from elsewhere, nothing is run, nothing is kept.
+const HEADERS: [(header::HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// Adds them.
+pub(super) async fn harden(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_pass() {
+        for host in ["localhost", "LocalHost:9770", "127.0.0.1:9770", "127.1.2.3", "[::1]:9770"] {
+            assert!(is_loopback(&HeaderValue::from_static(host)), "{host}");
+        }
+        for host in ["", "example.com", "localhost.example.com", "192.0.2.1", "127.0.0.1.nip.io"] {
+            assert!(!is_loopback(&HeaderValue::from_static(host)), "{host}");
+        }
+        assert!(!is_loopback(&HeaderValue::from_bytes(b"\xff").unwrap()));
+    }
+}

@@ -1,0 +1,125 @@
+//! The list of all metrics, and the text that Prometheus scrapes.
+//!
+//! The text is of the classic format, which every scraper, `promtool` and the eye can read; the
+//! library writes OpenMetrics, which names counters otherwise.
+
+use std::fmt::Write;
+
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::registry::{Metric, Registry};
+
+/// What one metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name as it is exported.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// What it tells.
+    pub help: &'static str,
+}
+
+impl Entry {
+    /// Its name for the library, which adds the ending to each counter.
+    fn stem(&self) -> &'static str {
+        self.name.strip_suffix("_total").unwrap_or(self.name)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    registry: Registry,
+    entries: Vec<Entry>,
+}
+
+impl Catalog {
+    /// A counter; its name ends in `_total`.
+    pub(super) fn counter(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        counter: &(impl Metric + Clone),
+    ) {
+        self.add(Entry { name, kind: "counter", help }, counter);
+    }
+
+    pub(super) fn gauge(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        gauge: &(impl Metric + Clone),
+    ) {
+        self.add(Entry { name, kind: "gauge", help }, gauge);
+    }
+
+    pub(super) fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        histogram: &(impl Metric + Clone),
+    ) {
+        self.add(Entry { name, kind: "histogram", help }, histogram);
+    }
+
+    fn add(&mut self, entry: Entry, metric: &(impl Metric + Clone)) {
+        self.registry.register(entry.stem(), entry.help, metric.clone());
+        self.entries.push(entry);
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn encode(&self) -> String {
+        let mut open = String::new();
+        if encode_registry(&mut open, &self.registry).is_err() {
+            // Writing to a String cannot fail.
+            tracing::error!("the metrics could not be written");
+        }
+        let mut text = String::with_capacity(open.len());
+        let mut entries = self.entries.iter();
+        for line in open.lines() {
+            if let Some(described) = line.strip_prefix("# HELP ") {
+                // In the order of registration, but for those that have no series yet.
+                let is_it = |entry: &&Entry| described.starts_with(&format!("{} ", entry.stem()));
+                if let Some(Entry { name, kind, help }) = entries.by_ref().find(is_it) {
+                    write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
+                        .expect("a string takes all that is written");
+                }
+            } else if !line.starts_with('#') {
+                text.push_str(&line.replacen("{} ", " ", 1));
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::family::Family;
+    use prometheus_client::metrics::gauge::Gauge;
+
+    use super::super::Unlabelled;
+    use super::*;
+
+    #[test]
+    fn counters_are_named_as_the_classic_format_has_them_and_what_is_not_known_is_left_out() {
+        let mut catalog = Catalog::default();
+        let (counter, gauge) = (Counter::<u64>::default(), Gauge::<i64>::default());
+        let (known, unknown) = (Family::<Unlabelled, Gauge>::default(), Family::default());
+        counter.inc();
+        known.get_or_create(&Unlabelled {}).set(7);
+        catalog.counter("a_total", "An A", &counter);
+        catalog.gauge("b", "A B", &Family::<Unlabelled, Gauge>::clone(&unknown));
+        catalog.gauge("b_bytes", "Bytes of B", &gauge);
+        catalog.gauge("c", "A C", &known);
+        assert_eq!(
+            catalog.encode(),
+            "# HELP a_total An A\n# TYPE a_total counter\na_total 1\n\
+             # HELP b_bytes Bytes of B\n# TYPE b_bytes gauge\nb_bytes 0\n\
+             # HELP c A C\n# TYPE c gauge\nc 7\n"
+        );
+    }
+}

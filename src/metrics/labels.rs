@@ -1,0 +1,63 @@
+//! The labels that metrics are told apart by. Their values are names from the configuration or
+//! words of ours, never what an event holds.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+/// None.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Unlabelled {}
+
+/// `outcome="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByOutcome {
+    /// What came of it.
+    pub outcome: &'static str,
+}
+
+/// `type="…", outcome="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByTypeAndOutcome {
+    /// A known EventType, or `other`.
+    pub r#type: &'static str,
+    /// What came of it.
+    pub outcome: &'static str,
+}
+
+/// `state="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByState {
+    /// `pending`, `delivered`, `dead` or `unrouted`.
+    pub state: &'static str,
+}
+
+/// `sink="…", outcome="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BySinkAndOutcome {
+    /// The sink's name in the configuration.
+    pub sink: String,
+    /// What came of it.
+    pub outcome: &'static str,
+}
+
+/// `sink="…", state="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BySinkAndState {
+    /// The sink's name in the configuration.
+    pub sink: String,
+    /// `pending`, `delivered` or `dead`.
+    pub state: &'static str,
+}
+
+/// `sink="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BySink {
+    /// The sink's name in the configuration.
+    pub sink: String,
+}
+
+/// `version="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByVersion {
+    /// Of this program.
+    pub version: &'static str,
+}
