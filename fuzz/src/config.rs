@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use sprited::config::{Config, Faults, Loaded, Problem};
+use sprited::shown::is_unseen;
 
 /// Takes `bytes` for the text of a configuration, if they are UTF-8.
 pub fn check(bytes: &[u8]) {
@@ -32,7 +33,7 @@ fn check_problems(problems: &[Problem], lines: usize) {
         let place = place.expect("what is wrong with a text has a place in it");
         assert!((1..=lines).contains(&place.line), "{place:?} of {lines}: {message}");
         assert!(place.column >= 1);
-        assert!(!message.is_empty() && !message.contains(char::is_control), "{message:?}");
+        assert!(!message.is_empty() && !message.contains(is_unseen), "{message:?}");
     }
     assert!(problems.is_sorted_by_key(|problem| problem.place));
 }

@@ -35,12 +35,17 @@ impl Answered {
     }
 }
 
-/// An emulator of its own for each input, so that no input bears on another.
+/// An emulator with these settings.
 pub(crate) fn emulator(settings: Settings) -> Local {
     let emulator = Local::new(settings).expect("the settings are right");
+    stop_clock(&emulator);
+    emulator
+}
+
+/// Sets its clock to the time that stands still.
+pub(crate) fn stop_clock(emulator: &Local) {
     let now = DateTime::from_timestamp(NOW, 0).expect("it is a time");
     emulator.control().set_clock_offset(now - Utc::now());
-    emulator
 }
 
 /// A request as it would come over a connection; `None` where no connection would let it through.

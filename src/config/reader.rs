@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue, Deserializer, Error};
 
 use super::keys;
 use super::problem::{Place, Problem};
+use crate::shown;
 
 /// The text of a configuration and what was found wrong with it so far.
 pub(super) struct Reader<'t> {
@@ -60,14 +61,19 @@ impl<'t> Reader<'t> {
         Self { text, homes, faults: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn fault(&mut self, offset: usize, message: impl Into<String>) {
-        let place = Some(Place::of(self.text, offset));
-        self.faults.push(Problem { place, message: message.into() });
+    pub(super) fn fault(&mut self, offset: usize, message: impl AsRef<str>) {
+        self.faults.push(self.problem(offset, message.as_ref()));
     }
 
-    pub(super) fn warn(&mut self, offset: usize, message: impl Into<String>) {
-        let place = Some(Place::of(self.text, offset));
-        self.warnings.push(Problem { place, message: message.into() });
+    pub(super) fn warn(&mut self, offset: usize, message: impl AsRef<str>) {
+        self.warnings.push(self.problem(offset, message.as_ref()));
+    }
+
+    /// On one line: types quote a value that they do not know as it stands.
+    fn problem(&self, offset: usize, said: &str) -> Problem {
+        let mut message = String::with_capacity(said.len());
+        shown::escape(said, |_| false, &mut message);
+        Problem { place: Some(Place::of(self.text, offset)), message }
     }
 
     /// Takes in what a module found wrong with its own settings; each begins with its key.

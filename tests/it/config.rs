@@ -422,3 +422,11 @@ fn standard_output_takes_one_sink_alone() {
     assert!(found.contains(expected), "{found}");
     parse(&sink("a")).unwrap();
 }
+
+#[test]
+fn a_value_with_escapes_cannot_forge_a_line_of_the_answer() {
+    let found = faults_of("[log]\nformat = \"x\\n/etc/sprited.toml:1: forged\\u001b[2J\\u202e\"");
+    assert_eq!(found.lines().count(), 1, "{found}");
+    assert!(!found.contains(sprited::shown::is_unseen), "{found:?}");
+    assert!(found.contains(r"`x\n/etc/sprited.toml:1: forged\u{1b}[2J\u{202e}`"), "{found}");
+}

@@ -14,7 +14,7 @@ use sprited::journal::{
 };
 use tempfile::TempDir;
 
-use super::plain::{At, Plain, event_of};
+use super::plain::{At, Kept, Plain, event_of};
 use super::{Content, KINDS, SINKS, Said, Step, Verdict, Which, Write, time};
 
 const RETENTION_DAYS: i64 = 14;
@@ -140,8 +140,35 @@ impl Bench {
         assert_eq!(seen(&self.path()), expected(&self.plain));
         self.close().await;
         assert_eq!(seen(&self.path()), expected(&self.plain));
+        self.look_by_state();
         let findings = sprited::journal::audit(&self.path()).unwrap().unwrap();
         assert!(findings.ok(), "{findings:#?}");
+    }
+
+    /// What the commands list, by state and sink.
+    fn look_by_state(&self) {
+        let reader = Reader::open(&self.path()).unwrap();
+        for state in [State::Pending, State::Delivered, State::Dead, State::Unrouted] {
+            let listed = |sink: Option<&str>| -> BTreeSet<i64> {
+                let filter = Filter {
+                    state: Some(state),
+                    sink: sink.map(str::to_owned),
+                    ..Filter::default()
+                };
+                let found = reader.list(&filter, 1_000_000).unwrap();
+                found.into_iter().map(|found| found.id.0).collect()
+            };
+            let all = self.plain.events.iter();
+            let over_all = all.filter(|(_, kept)| kept.state() == state).map(|(id, _)| *id);
+            assert_eq!(listed(None), over_all.collect(), "{state:?}");
+            for (sink, name) in SINKS.iter().enumerate() {
+                let is = |(id, kept): (&i64, &Kept)| {
+                    (kept.sinks.get(&sink)?.state() == state).then_some(*id)
+                };
+                let at_sink = self.plain.events.iter().filter_map(is).collect();
+                assert_eq!(listed(Some(name)), at_sink, "{state:?} at {name}");
+            }
+        }
     }
 
     fn journal(&self) -> &Journal {

@@ -28,6 +28,16 @@ pub(super) enum At {
     Dead { attempts: u32, first_error: String, last_error: String },
 }
 
+impl At {
+    pub(super) fn state(&self) -> State {
+        match self {
+            Self::Pending(_) => State::Pending,
+            Self::Delivered => State::Delivered,
+            Self::Dead { .. } => State::Dead,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     pub(super) content: Content,
@@ -40,12 +50,12 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn state(&self) -> State {
-        let any = |is: fn(&At) -> bool| self.sinks.values().any(is);
+        let any = |state| self.sinks.values().any(|at| at.state() == state);
         if self.sinks.is_empty() {
             State::Unrouted
-        } else if any(|at| matches!(at, At::Pending(_))) {
+        } else if any(State::Pending) {
             State::Pending
-        } else if any(|at| matches!(at, At::Dead { .. })) {
+        } else if any(State::Dead) {
             State::Dead
         } else {
             State::Delivered
