@@ -19,6 +19,9 @@ again is counted without rows, and so cannot be recounted.
 Exits with 0 if all adds up, 1 if not (then with the first 20 of the rows at fault), 74 if the
 journal cannot be read.
 
+With --json the answer has ok; sums, of each what, sink, counted, recounted, ok; and faults, of
+each what, count, first.
+
 Example:
   sprited audit --json"
 )]

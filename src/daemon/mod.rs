@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::confirmer::{Confirmer, News};
 use crate::delivery::{Delivery, Stop, Target};
 use crate::http::{self, Health};
-use crate::journal::{self, Journal, OpenError, Route};
+use crate::journal::{self, Backlog, Journal, OpenError, Route};
 use crate::metrics::Metrics;
 use crate::poller::{Poller, Progress};
 use crate::pulse;
@@ -138,6 +138,15 @@ impl Daemon {
         }
         let names = sinks.iter().map(|(name, _)| name.clone()).collect();
         let ids = journal.register(names).await?;
+        for Backlog { sink, pending, dead } in journal.orphans().await? {
+            tracing::warn!(
+                sink,
+                pending,
+                dead,
+                "the journal keeps events for a sink that is not in the configuration; name one so \
+                 to have them delivered, or discard them"
+            );
+        }
 
         let (settled, settled_queue) = mpsc::channel(QUEUE);
         let (leases, lease_queue) = mpsc::channel(QUEUE);

@@ -41,7 +41,7 @@ pub use feed::{Fed, Feed, Fresh, feed};
 pub use filter::Filter;
 pub use overview::{Overview, SinkOverview, States};
 pub use owed::{Outcome, Part, Pending, Record, Recorded, Unsure};
-pub use reader::{Found, KnownSink, Reader, SinkState, State};
+pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
 pub use schema::OpenError;
 pub use settings::Settings;
 use writer::{Job, Writer};
@@ -282,6 +282,14 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn mark(&self, sink: SinkId) -> Result<Option<String>> {
         self.ask(|reply| Job::Mark { sink, reply }).await
+    }
+
+    /// What is left at sinks that are no longer registered.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn orphans(&self) -> Result<Vec<Backlog>> {
+        self.ask(|reply| Job::Orphans { reply }).await
     }
 
     /// Events that a sink in the configuration still has to take.

@@ -50,6 +50,34 @@ pub struct KnownSink {
     pub active: bool,
 }
 
+/// What is left at a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The sink's name.
+    pub sink: String,
+    /// Events that it still has to take.
+    pub pending: u64,
+    /// Its dead letters.
+    pub dead: u64,
+}
+
+impl Backlog {
+    const COLUMNS: &str = "name, (SELECT count(*) FROM pending WHERE sink = sinks.id),
+      (SELECT count(*) FROM dead WHERE sink = sinks.id)";
+
+    /// Of the sinks for which `which` holds, those at which something is left.
+    pub(super) fn read(connection: &Connection, which: &str) -> Result<Vec<Self>> {
+        let sql = format!("SELECT {} FROM sinks WHERE {which} ORDER BY name", Self::COLUMNS);
+        let mut select = connection.prepare_cached(&sql)?;
+        let rows = select.query_map([], |row| {
+            let count = |column| row.get(column).map(i64::cast_unsigned);
+            Ok(Self { sink: row.get(0)?, pending: count(1)?, dead: count(2)? })
+        })?;
+        let all: Vec<Self> = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(all.into_iter().filter(|left| left.pending > 0 || left.dead > 0).collect())
+    }
+}
+
 /// An event as it stands in the journal.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -70,6 +98,8 @@ pub struct Found {
 pub struct SinkState {
     /// The sink's name.
     pub sink: String,
+    /// Whether it stood in the configuration at the daemon's last start or reload.
+    pub active: bool,
     /// Its state there.
     pub state: State,
     /// Failed deliveries.
@@ -208,13 +238,21 @@ impl Reader {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// The sinks at which something is left, by name.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn backlogs(&self) -> Result<Vec<Backlog>> {
+        Backlog::read(&self.0, "true")
+    }
+
     /// The event's state at each sink that it is for.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub fn sinks_of(&self, event: EventId) -> Result<Vec<SinkState>> {
         let mut select = self.0.prepare_cached(
-            "SELECT name,
+            "SELECT name, active,
                CASE WHEN pending.event IS NOT NULL THEN 'pending'
                     WHEN dead.event IS NOT NULL THEN 'dead' ELSE 'delivered' END,
                coalesce(pending.attempts, dead.attempts, 0), pending.due,
@@ -233,13 +271,14 @@ impl Reader {
         let rows = select.query_map([event.0], |row| {
             Ok(SinkState {
                 sink: row.get(0)?,
-                state: state(row, 1)?,
-                attempts: row.get(2)?,
-                due: time(row, 3)?,
-                first_error: row.get(4)?,
-                last_error: row.get(5)?,
-                first_failed: time(row, 6)?,
-                last_failed: time(row, 7)?,
+                active: row.get(1)?,
+                state: state(row, 2)?,
+                attempts: row.get(3)?,
+                due: time(row, 4)?,
+                first_error: row.get(5)?,
+                last_error: row.get(6)?,
+                first_failed: time(row, 7)?,
+                last_failed: time(row, 8)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::store::Store;
 use super::{
-    Appended, Condition, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result, Route,
-    SinkId, Unsure,
+    Appended, Backlog, Condition, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result,
+    Route, SinkId, Unsure,
 };
 use crate::event::Event;
 use crate::outage::Outage;
@@ -45,6 +45,7 @@ pub(super) enum Job {
     Owed { sink: SinkId, events: Vec<EventId>, reply: Reply<Vec<EventId>> },
     Settled { events: Vec<EventId>, reply: Reply<Vec<EventId>> },
     Mark { sink: SinkId, reply: Reply<Option<String>> },
+    Orphans { reply: Reply<Vec<Backlog>> },
     CountPending { reply: Reply<u64> },
     Prune { now: DateTime<Utc>, reply: Reply<bool> },
     ChangedOutside { reply: Reply<bool> },
@@ -194,6 +195,10 @@ impl Writer {
                 answer(reply, self.read(|store| store.settled(events)));
             }
             Job::Mark { sink, reply } => answer(reply, self.read(|store| store.mark(sink))),
+            Job::Orphans { reply } => {
+                let orphans = |store: &mut Store| Backlog::read(&store.connection, "NOT active");
+                answer(reply, self.read(orphans));
+            }
             Job::CountPending { reply } => answer(reply, self.read(|store| store.pending())),
             Job::ChangedOutside { reply } => {
                 answer(reply, self.store.changed_outside().map_err(Error::from));

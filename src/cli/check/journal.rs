@@ -14,18 +14,19 @@ use tokio::time::timeout;
 
 use super::Step;
 use crate::cli::Exit;
-use crate::cli::text::counted;
-use crate::journal::Reader;
+use crate::cli::text::{counted, plain};
+use crate::journal::{Backlog, Reader};
 
 /// The longest that the disk may take; SQLite waits up to 5 s for another's transaction.
 const LONGEST: Duration = Duration::from_secs(15);
 
 const STEP: &str = "journal";
 
-/// Takes the step for the journal at `path`.
-pub(super) async fn look(path: &Path) -> Step {
+/// Takes the step for the journal at `path` of a daemon with these sinks.
+pub(super) async fn look(path: &Path, sinks: &[&str]) -> Step {
     let owned = path.to_owned();
-    match timeout(LONGEST, spawn_blocking(move || look_blocking(&owned))).await {
+    let sinks: Vec<String> = sinks.iter().map(ToString::to_string).collect();
+    match timeout(LONGEST, spawn_blocking(move || look_blocking(&owned, &sinks))).await {
         Ok(Ok(step)) => step,
         Ok(Err(_)) => failed(path, "the look at it was broken off", "try again"),
         Err(_) => failed(
@@ -40,12 +41,12 @@ fn failed(path: &Path, what: impl std::fmt::Display, advice: &str) -> Step {
     Step::fail(STEP, Exit::Journal, format!("{}: {what}", path.display()), advice)
 }
 
-fn look_blocking(path: &Path) -> Step {
+fn look_blocking(path: &Path, sinks: &[String]) -> Step {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => missing(path),
         Err(error) => failed(path, error, "name another by journal.path, or make way to this one"),
         Ok(about) if about.is_file() && about.len() == 0 => missing(path),
-        Ok(_) => existing(path),
+        Ok(_) => existing(path, sinks),
     }
 }
 
@@ -68,7 +69,7 @@ fn missing(path: &Path) -> Step {
     }
 }
 
-fn existing(path: &Path) -> Step {
+fn existing(path: &Path, sinks: &[String]) -> Step {
     let folder = path.parent().unwrap_or(Path::new("/"));
     // The folder, too: the write-ahead log stands there.
     for place in [path, folder] {
@@ -81,16 +82,16 @@ fn existing(path: &Path) -> Step {
             );
         }
     }
-    let sums = match Reader::open(path) {
-        Ok(reader) => reader.sums(),
+    let found = match Reader::open(path) {
+        Ok(reader) => reader.sums().and_then(|sums| Ok((sums, reader.backlogs()?))),
         Err(error) => {
             let text = error.to_string();
             let (detail, advice) = text.split_once("; ").unwrap_or((&text, "look at the file"));
             return Step::fail(STEP, Exit::Journal, detail, advice);
         }
     };
-    match sums {
-        Ok(sums) => {
+    match found {
+        Ok((sums, backlogs)) => {
             let pending = if sums.pending == 1 { "delivery" } else { "deliveries" };
             let mut detail = format!(
                 "{}: {} received, {} {pending} pending",
@@ -101,7 +102,19 @@ fn existing(path: &Path) -> Step {
             if is_in_use(path) {
                 detail.push_str("; in use by a running sprited");
             }
-            Step::ok(STEP, detail)
+            let is_orphan = |left: &&Backlog| !sinks.contains(&left.sink);
+            let orphans: Vec<String> = backlogs.iter().filter(is_orphan).map(orphan).collect();
+            if orphans.is_empty() {
+                return Step::ok(STEP, detail);
+            }
+            let advice = "name a sink so to have its events delivered, or discard them by \
+                          `sprited events discard --sink NAME`";
+            let orphans = orphans.join("; ");
+            Step::warn(
+                STEP,
+                format!("{detail}; for no sink in the configuration: {orphans}"),
+                advice,
+            )
         }
         Err(error) => failed(
             path,
@@ -109,6 +122,10 @@ fn existing(path: &Path) -> Step {
             "restore it from a backup, or move it away together with its -wal file to start anew",
         ),
     }
+}
+
+fn orphan(Backlog { sink, pending, dead }: &Backlog) -> String {
+    format!("{pending} pending and {dead} dead at {}", plain(sink))
 }
 
 /// Whether somebody holds its lock file, as far as the kernel tells.

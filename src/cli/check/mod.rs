@@ -64,10 +64,11 @@ pub fn run(args: &Args) -> Exit {
 /// All that needs more than the file. What does not answer holds up nothing beside it.
 fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> {
     let app = AppId(config.vod.sub_app_id.unwrap_or(0));
+    let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let looks = async {
         let (mut steps, journal, sinks) = tokio::join!(
             cloud::look(config, secrets_are_there),
-            journal::look(&config.journal.path),
+            journal::look(&config.journal.path, &names),
             futures_util::future::join_all(config.sinks.iter().map(|sink| sinks::look(sink, app))),
         );
         steps.push(journal);

@@ -16,6 +16,8 @@ use crate::journal::{Editor, EventId, Filter, KnownSink, Reader, State};
     after_help = "Without --sink, at every sink. An event that is left for no sink is unrouted; it stays in the
 journal as long as others do, and `events redeliver --sink NAME` has it back.
 
+With --json the answer has dry_run and sinks, and of each of these: sink, chosen, discarded.
+
 Examples:
   sprited events discard 3f9a2c
   sprited events discard --state dead --until 30d --dry-run

@@ -19,6 +19,11 @@ const MAX_FAILURE: usize = 80;
     after_help = "Every given condition must hold. A MOMENT is a time back from now (90m, 2h, 7d) or a date as
 in RFC 3339; it is held against the time at which an event was first pulled.
 
+With --json each line has of its event: key, state, type, app, file_id, task_id, first_pulled,
+confirmed, sinks; and of each of these: sink, active (whether it is in the daemon's
+configuration), state, attempts, due, first_error, last_error, first_failed, last_failed. What is
+not known is null. Members may be added, none goes.
+
 Examples:
   sprited events list --state dead
   sprited events list --sink sprites --since 2h --json
@@ -94,8 +99,8 @@ fn row(found: &Found, sinks: &[SinkState]) -> [String; 6] {
 fn unfinished(sink: &SinkState) -> Option<String> {
     let attempts = counted(sink.attempts.into(), "attempt");
     match sink.state {
-        State::Pending if sink.attempts == 0 => Some(format!("{}: not tried", sink.sink)),
-        State::Pending => Some(format!("{}: {attempts}", sink.sink)),
+        State::Pending if sink.attempts == 0 => Some(format!("{}: not tried", sink.label())),
+        State::Pending => Some(format!("{}: {attempts}", sink.label())),
         State::Dead => {
             let failures = [("first", &sink.first_error), ("last", &sink.last_error)];
             let failures = failures.map(|(word, error)| Some((word, excerpt(error.as_deref()?))));
@@ -104,7 +109,7 @@ fn unfinished(sink: &SinkState) -> Option<String> {
                 [Some((_, first)), Some((_, last))] => format!(", first: {first}, last: {last}"),
                 _ => String::new(),
             };
-            Some(format!("{}: dead after {attempts}{failures}", sink.sink))
+            Some(format!("{}: dead after {attempts}{failures}", sink.label()))
         }
         State::Delivered | State::Unrouted => None,
     }

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::Exit;
 use super::beside::{self, Stop, open};
+use super::text::plain;
 use crate::event::Key;
 use crate::journal::{Found, SinkState, State};
 
@@ -72,6 +73,14 @@ impl<'a> Summary<'a> {
             confirmed: found.confirmed,
             sinks,
         }
+    }
+}
+
+impl SinkState {
+    /// Its name, and whether the daemon has it at all.
+    fn label(&self) -> String {
+        let name = plain(&self.sink);
+        if self.active { name } else { format!("{name} (not in the configuration)") }
     }
 }
 

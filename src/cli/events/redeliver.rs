@@ -20,6 +20,10 @@ By conditions, a sink gets what its `events` in the configuration name; by KEY o
 whatever is asked for. A running daemon takes notice within two seconds. What was pruned for
 space is gone and cannot be delivered again.
 
+With --json the answer has dry_run and sinks, and of each of these: sink, active (whether it is in
+the daemon's configuration), chosen, redelivered, due_now (pending already), without_body (pruned
+for space), gone (pruned meanwhile).
+
 Examples:
   sprited events redeliver 3f9a2c
   sprited events redeliver --state dead --since 2h --dry-run

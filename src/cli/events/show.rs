@@ -15,8 +15,14 @@ use crate::journal::{Found, SinkState, State};
 
 /// Show one event as it was received, and what became of it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  sprited events show 3f9a2c")]
+#[command(
+    after_help = "With --json it has what `events list --json` has of an event, and beside that:
+replaced (whether bytes that were not UTF-8 were), sprites (as a sink gets them), and event (as
+received; null where it was pruned for space).
+
+Example:
+  sprited events show 3f9a2c"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
@@ -105,7 +111,7 @@ fn exact(time: DateTime<Utc>) -> String {
 }
 
 fn of_sink(sink: &SinkState) -> Vec<String> {
-    let mut first = format!("  {}: {}", sink.sink, sink.state.as_str());
+    let mut first = format!("  {}: {}", sink.label(), sink.state.as_str());
     if sink.attempts > 0 {
         first.push_str(&format!(" after {}", counted(sink.attempts.into(), "attempt")));
     } else if sink.state == State::Pending {

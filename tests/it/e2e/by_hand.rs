@@ -148,3 +148,40 @@ async fn a_line_asked_for_while_the_daemon_was_away_is_written_again() {
     redeliver();
     runs_until_there_are(25).await;
 }
+
+#[tokio::test]
+async fn what_a_removed_sink_leaves_is_told_holds_up_nothing_and_waits_for_its_return() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let (sprites, hooked) = (file("sprites", "image-sprite"), hook.sink("hook", ""));
+    let site = Site::new(&[sprites.clone(), hooked.clone()].concat()).await;
+    let daemon = site.start();
+    site.add_sprites(3);
+    support::until(|| site.lines("sprites.jsonl").len() == 3).await;
+    daemon.stop().await;
+    assert_eq!(site.confirmed(), 0);
+
+    site.configure("", &sprites);
+    let daemon = site.start();
+    let told = "the journal keeps events for a sink that is not in the configuration; name one so \
+                to have them delivered, or discard them";
+    daemon.has_logged(told).await;
+    assert_eq!(daemon.logged(told)[0]["sink"], "hook");
+    site.drained().await;
+    let mut check = Command::new(env!("CARGO_BIN_EXE_sprited"));
+    check.args(["check", "--json", "--config"]).arg(site.path("sprited.toml"));
+    let Ended { out, .. } = crate::cli::ended(&mut check);
+    let report: Value = serde_json::from_str(&out).expect(&out);
+    let steps = report["steps"].as_array().unwrap();
+    let journal = steps.iter().find(|step| step["step"] == "journal").expect(&out);
+    assert_eq!(journal["outcome"], "warn", "{journal}");
+    let detail = journal["detail"].as_str().unwrap();
+    assert!(detail.ends_with("for no sink in the configuration: 3 pending and 0 dead at hook"));
+    daemon.stop().await;
+
+    hook.set(Answer::Take);
+    site.configure("", &[sprites, hooked].concat());
+    let daemon = site.start();
+    support::until(|| site.journaled(Some(State::Delivered)).len() == 3).await;
+    daemon.stop().await;
+    hook.assert_once(3);
+}

@@ -161,7 +161,7 @@ async fn each_row_that_is_off_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_journal_at_work_it_always_adds_up() {
+async fn beside_a_journal_at_work_it_always_adds_up_and_so_does_each_copy() {
     let bench = Bench::new().await;
     let sink = bench.sinks[1];
     for number in 0..6000 {
@@ -183,9 +183,18 @@ async fn beside_a_journal_at_work_it_always_adds_up() {
             round
         });
         let audits = scope.spawn(|| {
-            for _ in 0..25 {
+            for round in 0..25 {
                 let found = sprited::journal::audit(&path).unwrap().unwrap();
                 assert!(found.ok(), "{found:#?}");
+                // A copy is of one moment, too.
+                if round % 5 == 0 {
+                    let copy = path.with_file_name(format!("copy-{round}.db"));
+                    sprited::journal::backup(&path, &copy, |_, _| {}).unwrap();
+                    let found = sprited::journal::audit(&copy).unwrap().unwrap();
+                    assert!(found.ok(), "{found:#?}");
+                    let (damage, faults) = sprited::journal::check(&copy).unwrap();
+                    assert!(damage.is_empty() && faults.is_empty(), "{damage:?} {faults:?}");
+                }
             }
             is_done.store(true, std::sync::atomic::Ordering::Relaxed);
         });

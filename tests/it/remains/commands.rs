@@ -219,7 +219,7 @@ fn append_blocking(bench: &Bench, number: u32) {
 async fn a_removed_sink_keeps_its_rows_and_has_them_when_it_returns() {
     let bench = Bench::new().await;
     let long_ago = Utc::now() - days(99);
-    let (dead, _) = bench.append_kind("T", 1, long_ago).await;
+    let (dead, key) = bench.append_kind("T", 1, long_ago).await;
     let (pending, _) = bench.append_kind("T", 2, long_ago).await;
     for event in [dead, pending] {
         bench.record(0, event, Outcome::Delivered).await;
@@ -227,12 +227,25 @@ async fn a_removed_sink_keeps_its_rows_and_has_them_when_it_returns() {
     bench.kill(1, dead, "no").await;
     bench.fail(1, pending, DateTime::UNIX_EPOCH).await;
     bench.commit().await;
+    assert_eq!(bench.journal.orphans().await.unwrap(), []);
     let bench = Bench::within(bench.close().await, &["a"]).await;
     while bench.journal.prune(Utc::now()).await.unwrap() {}
     assert_eq!(bench.journal.pending().await.unwrap(), 0, "it holds up no confirm");
     let listed = bench.said(&["events", "list", "--sink", "b"]);
     assert_eq!(listed.lines().count(), 2, "{listed}");
-    assert!(listed.contains("b: 1 attempt") && listed.contains("b: dead after 1 attempt: no"));
+    for at in ["1 attempt", "dead after 1 attempt: no"] {
+        assert!(listed.contains(&format!("b (not in the configuration): {at}")), "{listed}");
+    }
+    let orphans = bench.journal.orphans().await.unwrap();
+    assert_eq!(orphans.len(), 1);
+    assert_eq!((orphans[0].sink.as_str(), orphans[0].pending, orphans[0].dead), ("b", 1, 1));
+    let shown = bench.json(&["events", "show", &key.to_string()]);
+    assert_eq!(
+        (&shown["sinks"][0]["active"], &shown["sinks"][1]["active"]),
+        (&true.into(), &false.into())
+    );
+    let audited = bench.json(&["audit"]);
+    assert!(audited["sums"].as_array().unwrap().iter().any(|sum| sum["sink"] == "b"));
     let said = bench.said(&["events", "redeliver", "--state", "dead"]);
     assert!(said.contains("b: not in the configuration that the daemon has"), "{said}");
 
@@ -264,9 +277,55 @@ async fn a_dead_letter_is_never_pruned_by_age() {
     bench.close().await;
 }
 
+/// Every member that an answer has stands in the command's help.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_programs_get_is_documented() {
+    fn members(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (name, value) in object {
+                    found.insert(name.clone());
+                    // These are the event's own.
+                    if !matches!(name.as_str(), "event" | "sprites") {
+                        members(value, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|v| members(v, found)),
+            _ => {}
+        }
+    }
+    let (bench, events) = bench().await;
+    let key = events[2].1.as_str();
+    for (at, command) in [
+        &["events", "list", "--state", "dead"][..],
+        &["events", "show", key],
+        &["events", "redeliver", key],
+        &["events", "discard", key],
+        &["audit"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut found = std::collections::BTreeSet::new();
+        members(&bench.json(command), &mut found);
+        let name = if at == 4 { &command[..1] } else { &command[..2] };
+        let mut help = bench.said(&[name, &["--help"]].concat());
+        if at == 1 {
+            help.push_str(&bench.said(&["events", "list", "--help"]));
+        }
+        for member in found {
+            let is_word = |word: &str| word == member;
+            let mut words = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            assert!(words.any(is_word), "{command:?}: {member}");
+        }
+    }
+    bench.close().await;
+}
+
 /// Whoever sits at a terminal is asked, and nothing is done without a yes.
 #[tokio::test(flavor = "multi_thread")]
-async fn at_a_terminal_it_asks_before_it_changes_more_than_one() {
+async fn at_a_terminal_it_asks_before_it_changes_more_than_one_and_shows_how_far_it_is() {
     let (bench, _) = bench().await;
     let script = "import os, pty, sys
 pid, fd = pty.fork()
@@ -285,7 +344,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
         let config = bench.folder.path().join("sprited.toml");
         let mut command = std::process::Command::new("python3");
         command.args(["-c", script, answer, env!("CARGO_BIN_EXE_sprited")]);
-        command.args(["events", "discard", "--sink", "b", "-c"]).arg(config);
+        command.args(["events", "discard", "--sink", "b", "--rate", "5", "-c"]).arg(config);
         crate::cli::ended(&mut command)
     };
     let Ended { code, out, .. } = answered("n");
@@ -294,6 +353,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
     assert_eq!(bench.number("SELECT count(*) FROM dead"), 1);
     let Ended { code, out, .. } = answered("y");
     assert!(code == 0 && out.contains("b: 2 events discarded"), "{out}");
+    assert!(out.contains(" 1/2 "), "a bar shows how far it has come: {out}");
     assert_eq!(bench.number("SELECT count(*) FROM dead"), 0);
     bench.close().await;
 }
