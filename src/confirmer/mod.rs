@@ -24,6 +24,7 @@ use crate::metrics::{ByOutcome, Metrics};
 use crate::outage::Outage;
 use crate::pace::Bucket;
 use crate::pulse::Pulse;
+use crate::retry::Backoff;
 use crate::vod::{Client, Error, MAX_HANDLES};
 use calls::{Call, Calls, Followup};
 use waiting::{Added, Ready, Waiting};
@@ -37,6 +38,9 @@ const MAX_IN_FLIGHT: usize = 32;
 
 /// Events that the journal is asked for at once.
 const LOOK: usize = 1000;
+
+/// Between tries to write to the journal.
+const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
 /// The loop that confirms.
 #[derive(Debug)]
@@ -289,12 +293,20 @@ async fn confirm(client: Client, journal: Journal, call: Call) -> Answered {
         None => None,
     };
     if matches!(result, Some(Ok(()))) {
-        let events = call.handles.iter().flat_map(|ready| ready.events.clone()).collect();
-        if let Err(error) = journal.confirmed(events, Utc::now()).await {
-            tracing::debug!(%error, "the journal could not note what was confirmed");
-        }
+        note(&journal, call.handles.iter().flat_map(|ready| ready.events.clone()).collect()).await;
     }
     (call, result)
+}
+
+/// Notes that the cloud took these events back, waiting while the journal cannot be written:
+/// without the note, an equal event that happens anew would pass for a repeat.
+async fn note(journal: &Journal, events: Vec<EventId>) {
+    let mut failures = 0;
+    while let Err(error) = journal.confirmed(events.clone(), Utc::now()).await {
+        failures += 1;
+        tracing::debug!(%error, "the note of what was confirmed waits for the journal");
+        tokio::time::sleep(JOURNAL.wait(failures)).await;
+    }
 }
 
 /// Those of `events` that no sink has to take any more, though no delivery told so: they were

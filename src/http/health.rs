@@ -103,7 +103,7 @@ impl Health {
             matches!(advice, Advice::Clock | Advice::Credentials | Advice::Refused)
         });
         let is_draining = self.is_draining();
-        let is_unwritable = progress.failed_appends > 0 || self.journal.is_failing();
+        let journal = self.journal.trouble();
         let stuck = self.stuck();
         let checks = vec![
             Check {
@@ -126,8 +126,8 @@ impl Health {
             },
             Check {
                 name: "journal",
-                ok: !is_unwritable,
-                detail: if is_unwritable { "takes no events" } else { "ok" }.to_owned(),
+                ok: journal.is_none(),
+                detail: journal.map_or("ok".to_owned(), |error| error.to_string()),
             },
             Check {
                 name: "loops",

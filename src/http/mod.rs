@@ -70,7 +70,7 @@ async fn metrics_page(State(shared): State<Shared>) -> Response {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let Sources { metrics, health, max_size, .. } = shared.sources;
-    metrics.journal_writable.set(i64::from(!health.journal().is_failing()));
+    metrics.journal_writable.set(i64::from(health.journal().trouble().is_none()));
     metrics.journal_max_size.set(i64::try_from(max_size.as_u64()).unwrap_or(i64::MAX));
     gauges::set(&metrics, snapshot.journal.as_ref().ok(), Utc::now());
     // It looks at the process's figures.

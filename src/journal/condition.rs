@@ -1,32 +1,33 @@
-//! How a journal does, for whoever watches it from outside.
+//! How a journal does, for whoever watches it from outside: keeps no journal open.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::Error;
+
 /// Bounds of the time of a commit, in seconds.
 const SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0];
 
-/// Whether a journal can be written, and how fast. Clones tell the same.
+/// Whether a journal takes events, and how fast. Clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    is_failing: Arc<AtomicBool>,
+    trouble: Arc<Mutex<Option<Error>>>,
     commits: Histogram,
 }
 
 impl Default for Condition {
     fn default() -> Self {
-        Self { is_failing: Arc::default(), commits: Histogram::new(SECONDS) }
+        Self { trouble: Arc::default(), commits: Histogram::new(SECONDS) }
     }
 }
 
 impl Condition {
-    /// Whether the last commit failed; more are tried until one succeeds.
+    /// Why the journal takes no events; `None` while it does.
     #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.is_failing.load(Ordering::Relaxed)
+    pub fn trouble(&self) -> Option<Error> {
+        self.lock().clone()
     }
 
     /// The time of each commit in seconds, failed ones included.
@@ -35,11 +36,29 @@ impl Condition {
         &self.commits
     }
 
-    pub(super) fn set_failing(&self, is_failing: bool) {
-        self.is_failing.store(is_failing, Ordering::Relaxed);
+    pub(super) fn failed(&self, error: &Error) {
+        *self.lock() = Some(error.clone());
+    }
+
+    /// Something was committed: a journal that is full is full all the same.
+    pub(super) fn committed(&self) {
+        let mut trouble = self.lock();
+        if !matches!(*trouble, Some(Error::Full { .. })) {
+            *trouble = None;
+        }
+    }
+
+    /// Events were taken.
+    pub(super) fn appended(&self) {
+        *self.lock() = None;
     }
 
     pub(super) fn note_commit(&self, time: Duration) {
         self.commits.observe(time.as_secs_f64());
+    }
+
+    /// For a few instructions only.
+    fn lock(&self) -> MutexGuard<'_, Option<Error>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,6 +14,7 @@ mod deliveries;
 mod editor;
 mod feed;
 mod filter;
+mod full;
 mod overview;
 mod owed;
 mod prune;
@@ -39,6 +40,7 @@ pub use counters::Sums;
 pub use editor::{Editor, Requeued};
 pub use feed::{Fed, Feed, Fresh, feed};
 pub use filter::Filter;
+pub use full::Filling;
 pub use overview::{Overview, SinkOverview, States};
 pub use owed::{Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
@@ -86,12 +88,14 @@ pub enum Error {
     #[error("the journal cannot be written: {0}")]
     Sqlite(Arc<str>),
     /// `max_size` is reached, and all of it is pending or dead.
-    #[error("the journal is full: {size} of journal.max_size = {max_size} are in use")]
+    #[error("the journal is full: {size} of journal.max_size = {max_size} are in use; {filling}")]
     Full {
         /// What is in use.
         size: ByteSize,
         /// The setting.
         max_size: ByteSize,
+        /// What of it cannot go.
+        filling: Filling,
     },
     /// The writer has ended.
     #[error("the journal is closed")]

@@ -27,29 +27,53 @@ const SETTLED: &str = "
 impl Store {
     /// One step; tells whether there is more to do.
     pub(super) fn prune(&mut self, now: DateTime<Utc>) -> Result<bool> {
-        let short_of_space = self.is_short_of_space()?;
-        let retention = if short_of_space {
-            self.settings.retention.min(MIN_RETENTION)
-        } else {
-            self.settings.retention
-        };
+        let is_short = self.is_short_of_space()?;
+        let more_aged = self.prune_aged(now, is_short)?;
+        let more_bodies = is_short && self.prune_bodies()?;
+        self.vacuum()?;
+        Ok(more_aged || more_bodies)
+    }
+
+    /// A step through the events from the oldest on, as far as they are past their retention.
+    fn prune_aged(&mut self, now: DateTime<Utc>, is_short: bool) -> Result<bool> {
+        let retention = self.settings.retention;
+        let retention = if is_short { retention.min(MIN_RETENTION) } else { retention };
         let oldest_kept = (now - retention).timestamp_millis();
         let Some((last, last_pulled)) = self.step_end()? else {
-            self.prune_after = EventId::default();
+            self.aged_after = EventId::default();
             return Ok(false);
         };
         let deleted = self.delete_aged(last, oldest_kept)?;
-        let emptied = if short_of_space { self.delete_bodies(last)? } else { 0 };
-        self.prune_after = last;
-        self.vacuum()?;
         // Events are stored in the order of their age, but for what the clock did meanwhile: one
         // from the future tells nothing of those behind it.
         let is_young = (oldest_kept..=now.timestamp_millis()).contains(&last_pulled);
-        let is_through = is_young && !short_of_space;
-        if is_through && deleted == 0 && emptied == 0 {
-            self.prune_after = EventId::default();
-        }
-        Ok(!is_through)
+        self.aged_after = if is_young && deleted == 0 { EventId::default() } else { last };
+        Ok(!is_young)
+    }
+
+    /// A step through the bodies that are left, from the oldest on. It goes on where the last one
+    /// ended, however long ago: what one sink has pending is not walked through again and again
+    /// to find what another has taken.
+    fn prune_bodies(&mut self) -> Result<bool> {
+        let last: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT max(event) FROM (SELECT event FROM bodies WHERE event > ?1
+                                         ORDER BY event LIMIT ?2)",
+            )?
+            .query_row([self.bodies_after.0, STEP], |row| row.get(0))?;
+        let Some(last) = last else {
+            self.bodies_after = EventId::default();
+            return Ok(false);
+        };
+        self.connection
+            .prepare_cached(&format!(
+                "DELETE FROM bodies WHERE event > ?1 AND event <= ?2
+                   AND EXISTS (SELECT 1 FROM events WHERE events.id = bodies.event AND {SETTLED})"
+            ))?
+            .execute([self.bodies_after.0, last])?;
+        self.bodies_after = EventId(last);
+        Ok(true)
     }
 
     fn is_short_of_space(&self) -> Result<bool> {
@@ -64,7 +88,7 @@ impl Store {
                                            WHERE id > ?1 ORDER BY id LIMIT ?2)
              ORDER BY id DESC LIMIT 1",
         )?;
-        let mut rows = select.query(params![self.prune_after.0, STEP])?;
+        let mut rows = select.query(params![self.aged_after.0, STEP])?;
         let row = rows.next()?;
         Ok(row
             .map(|row| Ok::<_, rusqlite::Error>((EventId(row.get(0)?), row.get(1)?)))
@@ -72,7 +96,7 @@ impl Store {
     }
 
     fn delete_aged(&mut self, last: EventId, oldest_kept: i64) -> Result<i64> {
-        let after = self.prune_after;
+        let after = self.aged_after;
         let pruned = {
             let mut delete = self.connection.prepare_cached(&format!(
                 "DELETE FROM events WHERE id > ?1 AND id <= ?2 AND first_pulled < ?3 AND {SETTLED}
@@ -101,16 +125,6 @@ impl Store {
         let deleted = i64::try_from(pruned.len()).unwrap_or(i64::MAX);
         self.count(Counter::Pruned, deleted);
         Ok(deleted)
-    }
-
-    fn delete_bodies(&self, last: EventId) -> Result<usize> {
-        Ok(self
-            .connection
-            .prepare_cached(&format!(
-                "DELETE FROM bodies WHERE event > ?1 AND event <= ?2
-                   AND EXISTS (SELECT 1 FROM events WHERE events.id = bodies.event AND {SETTLED})"
-            ))?
-            .execute(params![self.prune_after.0, last.0])?)
     }
 
     fn vacuum(&self) -> Result<()> {

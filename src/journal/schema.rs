@@ -13,7 +13,7 @@ pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
 pub(super) const VERSION: i32 = 1;
 /// How long a statement waits for another process to end its short transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `events` is written once per event; what changes stands in small tables beside it, and only
 /// pruning and the operator's hand write to it again. A delivered event costs one inserted and

@@ -4,6 +4,7 @@
 use std::num::ParseIntError;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,11 +12,17 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::counters::{Counter, Deltas};
-use super::{Appended, Error, EventId, Fresh, Result, Route, Settings, SinkId};
+use super::schema::BUSY_TIMEOUT;
+use super::{Appended, EventId, Fresh, Result, Route, Settings, SinkId};
 use crate::event::{self, AppId, Event, Key};
 
 /// An event without TaskId that is equal to one confirmed longer ago than this happened anew.
 const NEW_OCCURRENCE: TimeDelta = TimeDelta::minutes(10);
+
+/// The write-ahead log is cut to this part of `max_size` whenever it begins anew.
+const LOG_SHARE: u64 = 8;
+/// No more of it is kept, in bytes.
+const MAX_LOG_SIZE: u64 = 64 * 1024 * 1024;
 
 /// What became of an event that was to be stored.
 pub(super) struct Stored {
@@ -30,8 +37,14 @@ pub(super) struct Store {
     next_id: i64,
     pub(super) deltas: Deltas,
     data_version: i64,
-    /// Where the next step of pruning goes on.
-    pub(super) prune_after: EventId,
+    /// Whether the last append was refused for the journal's size.
+    pub(super) was_full: bool,
+    /// Rows that the connection had changed when the open transaction began.
+    changes: u64,
+    /// Where the next step of pruning by age goes on.
+    pub(super) aged_after: EventId,
+    /// Where the next step of pruning for space goes on.
+    pub(super) bodies_after: EventId,
 }
 
 impl Store {
@@ -39,21 +52,34 @@ impl Store {
         let next_id =
             connection
                 .query_row("SELECT ifnull(max(id), 0) + 1 FROM events", [], |row| row.get(0))?;
-        let data_version = data_version(&connection)?;
-        let (deltas, prune_after) = (Deltas::default(), EventId(0));
-        Ok(Self { connection, settings, next_id, deltas, data_version, prune_after })
+        // What a long read has made of the log is no use to a journal that may not be as large.
+        let log_size = (settings.max_size.as_u64() / LOG_SHARE).min(MAX_LOG_SIZE);
+        connection.pragma_update(None, "journal_size_limit", log_size.cast_signed())?;
+        Ok(Self {
+            data_version: data_version(&connection)?,
+            connection,
+            settings,
+            next_id,
+            deltas: Deltas::default(),
+            was_full: false,
+            changes: 0,
+            aged_after: EventId::default(),
+            bodies_after: EventId::default(),
+        })
     }
 
     pub(super) fn begin(&mut self) -> Result<()> {
         self.deltas.clear();
+        self.changes = self.connection.total_changes();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(())
     }
 
-    pub(super) fn commit(&mut self) -> Result<()> {
+    /// Tells whether anything was written: a commit of nothing succeeds on a full disk.
+    pub(super) fn commit(&mut self) -> Result<bool> {
         self.deltas.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
+        Ok(self.connection.total_changes() != self.changes)
     }
 
     pub(super) fn roll_back(&mut self) {
@@ -226,18 +252,21 @@ impl Store {
         Ok(names.iter().map(id).collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Refuses when the journal is as large as it may be.
-    pub(super) fn check_size(&self) -> Result<()> {
-        let (size, max_size) = (self.size()?, self.settings.max_size);
-        if size >= max_size {
-            return Err(Error::Full { size, max_size });
-        }
-        Ok(())
-    }
-
     /// Bytes in use in database and write-ahead log.
     pub(super) fn size(&self) -> Result<ByteSize> {
         size(&self.connection, &self.settings.path)
+    }
+
+    /// Moves the write-ahead log into the database and empties it, unless somebody reads in it.
+    pub(super) fn empty_log(&self) -> Result<()> {
+        // Nobody is waited for: this is on the way of all that is written.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let emptied = self
+            .connection
+            .prepare_cached("PRAGMA wal_checkpoint(TRUNCATE)")
+            .and_then(|mut checkpoint| checkpoint.query_row([], |_| Ok(())));
+        self.connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(emptied?)
     }
 
     pub(super) fn changed_outside(&mut self) -> rusqlite::Result<bool> {

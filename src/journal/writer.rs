@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::store::Store;
+use super::store::{Store, Stored};
 use super::{
     Appended, Backlog, Condition, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result,
     Route, SinkId, Unsure,
@@ -23,8 +23,7 @@ const MAX_GROUP: usize = 64;
 const LINGER: Duration = Duration::from_millis(20);
 /// The wait between tries to write what a failed commit has left.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Steps of pruning when the journal is found full.
+/// Steps of pruning for one append when the journal is found full.
 const MAX_PRUNE_STEPS: usize = 10;
 
 type Reply<T> = oneshot::Sender<Result<T>>;
@@ -138,7 +137,7 @@ impl Writer {
         if let Some(job) = next {
             self.run_job(job);
         }
-        if self.has_fresh() || (self.condition.is_failing() && !self.waiting.is_empty()) {
+        if self.has_fresh() || (self.outage.lasts() && !self.waiting.is_empty()) {
             drop(self.commit());
         } else {
             self.answer_appends();
@@ -207,12 +206,7 @@ impl Writer {
     }
 
     fn append(&mut self, events: &[Arc<Event>], now: DateTime<Utc>, reply: Reply<Vec<Appended>>) {
-        let routes = std::mem::take(&mut self.routes);
-        let result = self.write(|store| {
-            store.check_size()?;
-            events.iter().map(|event| store.append(event, &routes, now)).collect::<Result<Vec<_>>>()
-        });
-        self.routes = routes;
+        let result = self.make_room(now).and_then(|()| self.insert(events, now));
         match result {
             Ok(stored) => {
                 let mut waiting = Waiting { reply, appended: Vec::new(), fresh: Vec::new() };
@@ -223,24 +217,39 @@ impl Writer {
                 self.waiting.push(waiting);
             }
             Err(error) => {
-                let is_full = matches!(error, Error::Full { .. });
+                self.condition.failed(&error);
                 answer(reply, Err(error));
-                if is_full {
-                    self.make_room(now);
-                }
             }
         }
     }
 
-    /// Prunes at once: whoever was refused comes again soon.
-    fn make_room(&mut self, now: DateTime<Utc>) {
+    fn insert(&mut self, events: &[Arc<Event>], now: DateTime<Utc>) -> Result<Vec<Stored>> {
+        let routes = std::mem::take(&mut self.routes);
+        let result = self.write(|store| {
+            let append = |event| store.append(event, &routes, now);
+            events.iter().map(append).collect()
+        });
+        self.routes = routes;
+        result
+    }
+
+    /// Refuses when the journal is full, and what is settled does not make room within a few
+    /// steps: whoever was refused comes again soon, and so do the next ones.
+    fn make_room(&mut self, now: DateTime<Utc>) -> Result<()> {
+        if !self.store.is_full()? {
+            return Ok(());
+        }
         for _ in 0..MAX_PRUNE_STEPS {
-            match self.write_now(|store| store.prune(now)) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => return tracing::debug!(%error, "cannot make room in the journal"),
+            if !self.write_now(|store| store.prune(now))? {
+                break;
             }
         }
+        if self.store.is_full()?
+            && let Err(error) = self.store.empty_log()
+        {
+            tracing::debug!(%error, "cannot empty the journal's write-ahead log");
+        }
+        self.store.check_size()
     }
 
     fn has_fresh(&self) -> bool {
@@ -251,8 +260,7 @@ impl Writer {
     /// transaction, since SQLite may have done so already.
     fn write<T>(&mut self, write: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
         let result = self.begin().and_then(|()| write(&mut self.store));
-        // A full journal is found before anything is written.
-        if let Err(error @ (Error::Sqlite(_) | Error::Closed)) = &result {
+        if let Err(error) = &result {
             self.roll_back(error.clone());
         }
         result
@@ -301,7 +309,7 @@ impl Writer {
     fn promise<T>(&mut self, written: Result<T>, promise: Promise) -> Result<T> {
         let value = written?;
         self.promises.push(promise);
-        if self.condition.is_failing()
+        if self.outage.lasts()
             && let Err(error) = self.commit()
         {
             self.promises.pop();
@@ -315,19 +323,14 @@ impl Writer {
         let start = Instant::now();
         let committed = self.begin().and_then(|()| self.store.commit());
         self.condition.note_commit(start.elapsed());
-        if let Err(error) = committed {
-            self.condition.set_failing(true);
-            if let Some(report) = self.outage.failed(Instant::now()) {
-                let failures = report.failures;
-                tracing::error!(%error, failures, "the journal cannot be written; tries until it can");
+        match committed {
+            Ok(true) => self.note_written(),
+            Ok(false) => {}
+            Err(error) => {
+                self.note_unwritable(&error);
+                self.roll_back(error.clone());
+                return Err(error);
             }
-            self.roll_back(error.clone());
-            return Err(error);
-        }
-        self.condition.set_failing(false);
-        if let Some(report) = self.outage.recovered(Instant::now()) {
-            let lasted_seconds = report.lasted.as_secs();
-            tracing::info!(lasted_seconds, "the journal can be written again");
         }
         self.in_transaction = false;
         self.promises.clear();
@@ -336,7 +339,26 @@ impl Writer {
         Ok(())
     }
 
+    fn note_written(&mut self) {
+        self.condition.committed();
+        if let Some(report) = self.outage.recovered(Instant::now()) {
+            let lasted_seconds = report.lasted.as_secs();
+            tracing::info!(lasted_seconds, "the journal can be written again");
+        }
+    }
+
+    fn note_unwritable(&mut self, error: &Error) {
+        self.condition.failed(error);
+        if let Some(report) = self.outage.failed(Instant::now()) {
+            let failures = report.failures;
+            tracing::error!(%error, failures, "the journal cannot be written; tries until it can");
+        }
+    }
+
     fn answer_appends(&mut self) {
+        if !self.waiting.is_empty() {
+            self.condition.appended();
+        }
         for waiting in self.waiting.drain(..) {
             // Before the answer, so that a sink may have the event while it is answered.
             for (fresh, sinks) in waiting.fresh {

@@ -63,7 +63,7 @@ pub struct Metrics {
     pub cloud_backlog: Known<Gauge>,
     /// Failed appends to the journal.
     pub append_failures: Counter,
-    /// 1 while commits succeed, 0 while they fail.
+    /// 1 while the journal takes events, 0 while it does not.
     pub journal_writable: Gauge,
     /// Events in the journal, by state over all sinks.
     pub journal_events: Family<ByState, Gauge>,
@@ -178,7 +178,7 @@ impl Metrics {
         to.counter("sprited_append_failures_total", help, &self.append_failures);
         let help = "Time of commits to the journal";
         to.histogram("sprited_journal_commit_duration_seconds", help, commits);
-        let help = "1 while the journal can be written, 0 while it cannot";
+        let help = "1 while the journal takes events, 0 while it cannot be written or is full";
         to.gauge("sprited_journal_writable", help, &self.journal_writable);
         let help = "Events in the journal by state over all sinks";
         to.gauge("sprited_journal_events", help, &self.journal_events);

@@ -324,20 +324,40 @@ async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
     };
     assert!(matches!(error, Error::Full { .. }), "{error}");
     assert!(error.to_string().contains("journal.max_size = 8.0 MiB"), "{error}");
+    let backlog = format!("the sink \"a\" has {stored} events pending and 0 dead");
+    assert!(error.to_string().ends_with(&backlog), "{error}");
+    assert_eq!(bench.journal.condition().trouble(), Some(error));
     // All is pending: nothing can go.
     while bench.journal.prune(Utc::now()).await.unwrap() {}
     assert!(bench.journal.append(vec![large(9999)], Utc::now()).await.is_err());
     for event in 1..=i64::from(stored) {
         bench.record(0, EventId(event), Outcome::Delivered).await;
     }
-    // Whoever is refused has room made for the next try.
-    let mut tries = 0;
-    while bench.journal.append(vec![large(9999)], Utc::now()).await.is_err() {
-        tries += 1;
-        assert!(tries < 10, "settled bodies are given up");
-    }
+    // What is settled goes before anything is refused.
+    bench.append(&[large(9999)]).await;
+    assert_eq!(bench.journal.condition().trouble(), None);
     // The keys stay: what the cloud repeats is known.
     assert!(!bench.append(&[large(0)]).await[0].fresh);
+}
+
+/// As an audit or a backup does: nothing of the write-ahead log can be given back meanwhile.
+#[tokio::test]
+async fn a_journal_that_a_long_read_has_filled_takes_events_again_after_it() {
+    let small = |settings: &mut Settings| settings.max_size = ByteSize::mib(4);
+    let bench = Bench::within(tempfile::tempdir().unwrap(), &["a"], &small).await;
+    let reader = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
+    let mut stored = 0;
+    let error = loop {
+        match bench.journal.append(vec![numbered(stored)], Utc::now()).await {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 5_000);
+    };
+    assert!(matches!(error, Error::Full { .. }), "{error}");
+    drop(reader);
+    bench.append(&[numbered(stored)]).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::support;
 
+/// The program.
+pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_sprited");
+
 /// How a run ended by itself.
 pub(super) struct Ended {
     /// The exit code; 128 and the signal's number if a signal ended it.
@@ -29,7 +32,7 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Starts the program in `folder`, with nothing in its environment but `set`.
     pub(super) fn start(folder: &Path, arguments: &[&str], set: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sprited"));
+        let mut command = Command::new(PROGRAM);
         command
             .args(arguments)
             .env_clear()

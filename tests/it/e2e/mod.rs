@@ -19,6 +19,7 @@ mod service;
 mod shown;
 mod soak;
 mod start;
+mod starve;
 mod stop;
 
 use std::collections::BTreeSet;
@@ -74,6 +75,14 @@ impl Site {
             journal = self.path("journal.db").display(),
         );
         std::fs::write(self.path("sprited.toml"), text).unwrap();
+    }
+
+    /// Changes the configuration.
+    fn edit(&self, from: &str, to: &str) {
+        let path = self.path("sprited.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "there is no {from} in {text}");
+        std::fs::write(path, text.replace(from, to)).unwrap();
     }
 
     fn set_key(&self, key: &str) {

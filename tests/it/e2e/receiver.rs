@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::local_server::{LocalServer, Reply, Request};
@@ -16,6 +17,8 @@ pub(super) enum Answer {
     TakeAfter(Duration),
     /// Refuses it with this status.
     Refuse(u16),
+    /// Refuses what holds this text with status 500 and takes the rest.
+    TakeUnless(&'static str),
     /// Never answers.
     Hang,
 }
@@ -25,21 +28,30 @@ pub(super) struct Receiver {
     server: LocalServer,
     answer: Arc<Mutex<Answer>>,
     taken: Arc<Mutex<Vec<Request>>>,
+    /// When each of them came.
+    times: Arc<Mutex<Vec<DateTime<Utc>>>>,
 }
 
 impl Receiver {
     pub(super) async fn start(answer: Answer) -> Self {
         let answer = Arc::new(Mutex::new(answer));
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let (current, take) = (answer.clone(), taken.clone());
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let (current, take, clock) = (answer.clone(), taken.clone(), times.clone());
         let server = LocalServer::start(move |request, _| {
             let empty = |status| Reply::new(status, &[], b"");
             let later = |wait| Reply::After(wait, Box::new(empty(204)));
-            let answer = *current.lock().unwrap();
+            let answer = match *current.lock().unwrap() {
+                Answer::TakeUnless(text) if request.body.contains(text) => Answer::Refuse(500),
+                Answer::TakeUnless(_) => Answer::Take,
+                answer => answer,
+            };
             if matches!(answer, Answer::Take | Answer::TakeAfter(_)) {
+                clock.lock().unwrap().push(Utc::now());
                 take.lock().unwrap().push(request.clone());
             }
             match answer {
+                Answer::TakeUnless(_) => unreachable!("decided above"),
                 Answer::Take => empty(204),
                 Answer::TakeAfter(wait) => later(wait),
                 Answer::Refuse(status) => empty(status),
@@ -47,7 +59,7 @@ impl Receiver {
             }
         })
         .await;
-        Self { server, answer, taken }
+        Self { server, answer, taken, times }
     }
 
     /// From now on requests get this answer.
@@ -64,6 +76,16 @@ impl Receiver {
     /// How many requests came, whatever became of them.
     pub(super) fn asked(&self) -> usize {
         self.server.seen().len()
+    }
+
+    /// How many requests were taken.
+    pub(super) fn count(&self) -> usize {
+        self.taken.lock().unwrap().len()
+    }
+
+    /// When each of the taken requests came, in their order.
+    pub(super) fn times(&self) -> Vec<DateTime<Utc>> {
+        self.times.lock().unwrap().clone()
     }
 
     /// The requests that were taken.

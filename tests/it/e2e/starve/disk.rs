@@ -1,0 +1,274 @@
+//! A disk without room, under the journal and under a sink.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sprited::emulator::{Action, Fault, Kind, Settings};
+use sprited::journal::{Filter, Reader};
+
+use super::super::daemon::{Daemon, PROGRAM};
+use super::super::receiver::{Answer, Receiver};
+use super::super::{Site, file, settings};
+use super::{check, within};
+
+/// How a disk is made that can be filled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Disk {
+    /// A file system in memory that the daemon alone sees, mounted by `unshare` with these flags.
+    Mounted(&'static [&'static str]),
+    /// No file of the daemon's may grow: writes fail with another error than on a full disk.
+    Limited,
+}
+
+/// The folder under it.
+const FOLDER: &str = "disk";
+
+impl Disk {
+    /// What this machine can do: the limit always, a mount where it is allowed.
+    #[allow(clippy::print_stdout, reason = "tells what was tested")]
+    fn all() -> Vec<Self> {
+        let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+        let can = |flags: &&&[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            let mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs"];
+            let mut command = Command::new("unshare");
+            command.args(**flags).args(mount).arg(folder.path());
+            command.output().is_ok_and(|output| output.status.success())
+        };
+        let mounted = ways.iter().find(can).map(|flags| Self::Mounted(flags));
+        let all: Vec<_> = mounted.into_iter().chain([Self::Limited]).collect();
+        println!("ways to have a full disk here: {all:?}");
+        all
+    }
+
+    fn start(self, site: &Site) -> Daemon {
+        let mut command = match self {
+            Self::Mounted(flags) => {
+                let mut command = Command::new("unshare");
+                let script = "mount -t tmpfs -o size=4m tmpfs \"$0\" && exec \"$@\"";
+                command.args(flags).args(["sh", "-c", script]).arg(site.path(FOLDER));
+                command
+            }
+            Self::Limited => {
+                let mut command = Command::new("sh");
+                command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+                command
+            }
+        };
+        command.args([PROGRAM, "run"]).env_clear().env("SPRITED_CONFIG", site.path("sprited.toml"));
+        Daemon::spawn(command, site.folder.path())
+    }
+
+    /// Leaves no room in the file `name` of the disk.
+    fn fill(self, site: &Site, daemon: &Daemon, name: &str) {
+        match self {
+            Self::Mounted(_) => {
+                let filler = File::create(self.path(site, daemon, "filler")).unwrap();
+                while (&filler).write_all(&[b'x'; 4096]).is_ok() {}
+            }
+            Self::Limited => {
+                let size = self.path(site, daemon, name).metadata().unwrap().len();
+                limit(daemon, &format!("--fsize={size}:"));
+            }
+        }
+    }
+
+    fn free(self, site: &Site, daemon: &Daemon) {
+        match self {
+            Self::Mounted(_) => {
+                std::fs::remove_file(self.path(site, daemon, "filler")).unwrap();
+            }
+            Self::Limited => limit(daemon, "--fsize=unlimited:"),
+        }
+    }
+
+    /// A file of the disk, as others than the daemon reach it.
+    fn path(self, site: &Site, daemon: &Daemon, name: &str) -> PathBuf {
+        let path = site.path(FOLDER).join(name);
+        match self {
+            Self::Mounted(_) => {
+                let root = format!("/proc/{}/root", daemon.pid());
+                Path::new(&root).join(path.strip_prefix("/").unwrap())
+            }
+            Self::Limited => path,
+        }
+    }
+
+    /// Runs a command of the program where the daemon's disk can be seen.
+    fn run(self, site: &Site, daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = match self {
+            Self::Mounted(flags) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--target={}", daemon.pid())).arg("--mount");
+                if flags.contains(&"--user") {
+                    command.args(["--user", "--preserve-credentials"]);
+                }
+                command.arg(PROGRAM);
+                command
+            }
+            Self::Limited => Command::new(PROGRAM),
+        };
+        command.args(arguments).env_clear().env("SPRITED_CONFIG", site.path("sprited.toml"));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// Sets a soft limit of the daemon, as it runs.
+pub(super) fn limit(daemon: &Daemon, limit: &str) {
+    let pid = format!("--pid={}", daemon.pid());
+    let output = Command::new("prlimit").args([&pid, limit]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+const FULL: &str = "the journal cannot be written; tries until it can";
+const FREE: &str = "the journal can be written again";
+const REFUSED: &str = "the journal does not take events; pulling stops until it does";
+const DOWN: &str = "the sink is down; its events wait in the journal";
+
+async fn under_the_journal(disk: Disk) {
+    // It has what it holds by then, and says so when that cannot be written down any more.
+    let hook = Receiver::start(Answer::TakeAfter(Duration::from_secs(8))).await;
+    let sinks = [hook.sink("hook", "timeout = '30s'"), file("sprites", "image-sprite")];
+    let site = Site::new(&sinks.concat()).await;
+    let control = &site.cloud.control;
+    std::fs::create_dir(site.path(FOLDER)).unwrap();
+    site.edit("journal.db", "disk/journal.db");
+    // The log is a file as well, and must stay below the limit.
+    site.edit("level = 'debug'", "level = 'info'");
+    let mut daemon = disk.start(&site);
+    daemon.has_logged("started").await;
+    site.add_sprites(10);
+    within(20, async || hook.count() == 8 && site.lines("sprites.jsonl").len() == 10).await;
+
+    disk.fill(&site, &daemon, "journal.db-wal");
+    site.add_sprites(20);
+    within(20, async || daemon.get("/readyz").await.0 == 503).await;
+    let (is_ok, why) = check(&daemon, "journal").await;
+    assert!(!is_ok && why.starts_with("the journal cannot be written: "), "{why}");
+    let reason = if disk == Disk::Limited { "disk I/O error" } else { "database or disk is full" };
+    assert!(why.contains(reason), "{why}");
+    assert_eq!(daemon.get("/healthz").await.0, 200);
+    // What was under way has ended by the third failure; from then on nothing is pulled.
+    let failures = async || daemon.metric("sprited_append_failures_total").await;
+    within(20, async || failures().await > 2.5).await;
+    let pulls = control.totals().calls["PullEvents"].clone();
+    let failed = failures().await;
+    let delivered = "sprited_deliveries_total{sink=\"hook\",outcome=\"delivered\"}";
+    within(30, async || daemon.metric(delivered).await > 7.5 && failures().await > failed + 2.5)
+        .await;
+    assert_eq!(control.totals().calls["PullEvents"], pulls, "it pulls on");
+    assert_eq!(site.confirmed(), 0);
+    assert!(!control.totals().calls.contains_key("ConfirmEvents"));
+    assert_eq!((daemon.logged(FULL).len(), daemon.logged(REFUSED).len()), (1, 1));
+    assert!(daemon.logged(FREE).is_empty(), "a commit of nothing says nothing of the disk");
+
+    hook.set(Answer::Take);
+    disk.free(&site, &daemon);
+    within(60, async || control.totals().waiting == 0).await;
+    within(20, async || daemon.get("/readyz").await.0 == 200).await;
+    assert!(daemon.runs());
+    assert_eq!((daemon.logged(FULL).len(), daemon.logged(FREE).len()), (1, 1));
+    assert_eq!(site.confirmed(), 30);
+    hook.assert_once(30);
+    site.assert_once("sprites.jsonl", 30);
+    let (code, said) = disk.run(&site, &daemon, &["audit"]);
+    assert_eq!(code, Some(0), "{said}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_under_the_journal_stops_pulling_until_there_is_room() {
+    join_all(Disk::all().into_iter().map(under_the_journal)).await;
+}
+
+/// An equal event that happens anew would else pass for a repeat.
+#[tokio::test]
+async fn what_is_confirmed_while_the_disk_is_full_is_noted_when_there_is_room() {
+    let cloud = Settings { lease: Duration::from_secs(60), ..settings() };
+    let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
+    let control = &site.cloud.control;
+    std::fs::create_dir(site.path(FOLDER)).unwrap();
+    site.edit("lease = '2500ms'", "lease = '60s'");
+    site.edit("journal.db", "disk/journal.db");
+    site.edit("level = 'debug'", "level = 'info'");
+    control.fault(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)).unwrap();
+    let daemon = Disk::Limited.start(&site);
+    site.add_sprites(3);
+    within(20, async || control.held() == 1 && site.lines("sprites.jsonl").len() == 3).await;
+    Disk::Limited.fill(&site, &daemon, "journal.db-wal");
+    site.add_sprites(1);
+    within(20, async || daemon.get("/readyz").await.0 == 503).await;
+    control.clear_faults();
+    control.release();
+    within(20, async || site.confirmed() == 3).await;
+    let failures = async || daemon.metric("sprited_append_failures_total").await;
+    let failed = failures().await;
+    within(20, async || failures().await > failed + 0.5).await;
+    Disk::Limited.free(&site, &daemon);
+    within(20, async || site.confirmed() == 4).await;
+    let reader = Reader::open(&site.path("disk/journal.db")).unwrap();
+    let all_noted = || {
+        let events = reader.list(&Filter::default(), 10).unwrap();
+        events.len() == 4 && events.iter().all(|event| event.confirmed.is_some())
+    };
+    within(20, async || all_noted()).await;
+    assert_eq!(control.totals().handed_out_again, 0);
+    daemon.stop().await;
+}
+
+async fn under_a_sink(disk: Disk) {
+    let full = "[[sinks]]\nname = 'full'\ntype = 'jsonl'\npath = 'DIR/disk/full.jsonl'\n";
+    let site = Site::new(&[full, &file("sprites", "image-sprite")].concat()).await;
+    std::fs::create_dir(site.path(FOLDER)).unwrap();
+    site.edit("level = 'debug'", "level = 'info'");
+    if disk == Disk::Limited {
+        // No other file of the daemon's grows as large.
+        let line = format!("{{\"padding\":\"{}\"}}\n", "x".repeat(1000));
+        std::fs::write(site.path("disk/full.jsonl"), line.repeat(8000)).unwrap();
+    }
+    let mut daemon = disk.start(&site);
+    let lines = |daemon: &Daemon| {
+        let text = std::fs::read_to_string(disk.path(&site, daemon, "full.jsonl"));
+        let text = text.unwrap_or_default();
+        assert!(text.is_empty() || text.ends_with('\n'), "it ends in the middle of a line");
+        let whole = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let events = whole.filter(|line: &serde_json::Value| line.get("padding").is_none());
+        super::super::ids(&events.collect::<Vec<_>>()).len()
+    };
+    site.add_sprites(5);
+    within(20, async || site.confirmed() == 5).await;
+    assert_eq!(lines(&daemon), 5);
+
+    disk.fill(&site, &daemon, "full.jsonl");
+    site.add_sprites(40);
+    within(20, async || site.lines("sprites.jsonl").len() == 45).await;
+    within(20, async || !daemon.logged(DOWN).is_empty()).await;
+    let error = daemon.logged(DOWN)[0]["error"].as_str().unwrap().to_owned();
+    let reason = if disk == Disk::Limited { "File too large" } else { "No space left on device" };
+    assert!(error.contains("full.jsonl: ") && error.contains(reason), "{error}");
+    // A whole lease goes by: nothing of it is confirmed, and the journal is well.
+    within(20, async || site.cloud.control.totals().handed_out_again >= 40).await;
+    assert_eq!(site.confirmed(), 5);
+    assert_eq!(daemon.get("/readyz").await.0, 200);
+
+    disk.free(&site, &daemon);
+    within(60, async || site.cloud.control.totals().waiting == 0).await;
+    assert!(daemon.runs());
+    assert_eq!(lines(&daemon), 45);
+    site.assert_once("sprites.jsonl", 45);
+    assert_eq!(daemon.logged("the sink is up again").len(), 1);
+    assert!(daemon.logged("gave up an event; it is a dead letter of this sink").is_empty());
+    let (code, said) = disk.run(&site, &daemon, &["audit"]);
+    assert_eq!(code, Some(0), "{said}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_under_a_sink_is_that_sinks_matter_alone() {
+    join_all(Disk::all().into_iter().map(under_a_sink)).await;
+}

@@ -1,0 +1,218 @@
+//! Sinks that are down for long, take their time, hang, fail, or choke on one event.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use sprited::emulator::Settings;
+use sprited::journal::{Reader, State};
+
+use super::super::receiver::{Answer, Receiver};
+use super::super::{LEASE, Site, settings};
+use super::within;
+
+const DOWN: &str = "the sink is down; its events wait in the journal";
+
+#[tokio::test]
+async fn a_sink_that_is_down_for_longer_than_the_cloud_keeps_events_gets_all_of_them() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let cloud = Settings { retention: Duration::from_secs(4), ..settings() };
+    // It would be up by far, if the time of an outage counted.
+    let site = Site::with(cloud, "", &hook.sink("hook", "give_up_after = '1s'")).await;
+    let totals = || site.cloud.control.totals();
+    let daemon = site.start();
+    site.add_sprites(20);
+    within(20, async || totals().handed_out_again >= 20).await;
+    site.add_sprites(10);
+    within(30, async || totals().expired == 30).await;
+    assert_eq!((totals().waiting, totals().confirmed), (0, 0));
+    assert_eq!(site.journaled(Some(State::Pending)).len(), 30);
+    hook.set(Answer::Take);
+    within(60, async || hook.count() == 30).await;
+    within(20, async || site.journaled(Some(State::Delivered)).len() == 30).await;
+    // And goes on as if nothing had been.
+    site.add_sprites(5);
+    within(20, async || totals().confirmed == 5).await;
+    assert_eq!(daemon.get("/readyz").await.0, 200);
+    daemon.stop().await;
+    hook.assert_once(35);
+    assert_eq!(site.journaled(Some(State::Dead)).len(), 0);
+}
+
+/// A sink that takes so long for each event, and more events than it takes at once.
+#[allow(clippy::print_stdout, reason = "shown by a soak")]
+async fn is_slow(after: &str, lease: Duration, time: Duration) {
+    let hook = Receiver::start(Answer::TakeAfter(time)).await;
+    let timeout = format!("timeout = '{}s'", (time + time / 2).as_secs());
+    let cloud = Settings { lease, ..settings() };
+    let confirm = format!("after = '{after}'");
+    let site = Site::with(cloud, &confirm, &hook.sink("hook", &timeout)).await;
+    site.edit("lease = '2500ms'", &format!("lease = '{}ms'", lease.as_millis()));
+    let daemon = site.start();
+    let count = 20;
+    site.add_sprites(count);
+    let rounds = count.div_ceil(8) + 1;
+    let most = (time * rounds + lease * 2).as_secs() + 30;
+    within(most, async || hook.count() == count as usize).await;
+    within(most, async || site.cloud.control.totals().waiting == 0).await;
+    within(20, async || site.journaled(Some(State::Delivered)).len() == count as usize).await;
+    let totals = site.cloud.control.totals();
+    println!("after {after}: handed out again {}, {:?}", totals.handed_out_again, totals.calls);
+    // Each event that waits comes again once a lease, no oftener.
+    let leases = (time * rounds).as_secs_f64() / lease.as_secs_f64() + 2.0;
+    assert!((totals.handed_out_again as f64) <= leases * f64::from(count), "{totals:?}");
+    assert_eq!(totals.handed_out_again == 0, after == "journal");
+    assert!(daemon.logged(DOWN).is_empty());
+    daemon.stop().await;
+    hook.assert_once(count as usize);
+    assert_eq!(hook.asked(), count as usize, "none was tried twice");
+    assert_eq!(site.confirmed(), u64::from(count));
+}
+
+#[tokio::test]
+async fn a_sink_that_takes_twice_the_lease_gets_each_event_once() {
+    join_all(["delivery", "journal"].map(|after| is_slow(after, LEASE, LEASE * 2))).await;
+}
+
+mod soak {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "takes minutes; tests/run --soak"]
+    async fn one_poisonous_event_holds_up_none_of_ten_thousand() {
+        one_is_poisonous(10_000).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "takes minutes; tests/run --soak"]
+    async fn a_sink_that_takes_a_minute_gets_each_event_once() {
+        let (lease, time) = (Duration::from_secs(30), Duration::from_secs(60));
+        join_all(["delivery", "journal"].map(|after| is_slow(after, lease, time))).await;
+    }
+}
+
+/// What a sink that is well got: how long all of it took, and the time from the pull of an event
+/// to its arrival, at the middle and at the worst hundredth.
+struct Service {
+    per_second: f64,
+    middle: Duration,
+    worst: Duration,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { per_second, middle, worst } = self;
+        write!(f, "{per_second:.0} events/s, p50 {middle:.0?}, p99 {worst:.0?}")
+    }
+}
+
+/// Of the events from the one numbered `first` on, which were added at `since`.
+fn service(hook: &Receiver, first: usize, since: DateTime<Utc>) -> Service {
+    let arrived = hook.times().split_off(first);
+    let mut waits: Vec<Duration> = arrived
+        .iter()
+        .zip(hook.taken().split_off(first))
+        .map(|(at, envelope)| {
+            let pulled: DateTime<Utc> = envelope["time"].as_str().unwrap().parse().unwrap();
+            (*at - pulled).to_std().unwrap_or_default()
+        })
+        .collect();
+    waits.sort_unstable();
+    let took = (*arrived.last().unwrap() - since).to_std().unwrap();
+    Service {
+        per_second: arrived.len() as f64 / took.as_secs_f64(),
+        middle: waits[waits.len() / 2],
+        worst: waits[waits.len() * 99 / 100],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_well_is_served_beside_sick_ones_as_if_alone() {
+    let (backlog, trickle) = (1500, 200);
+    let [alone, beside] =
+        [Receiver::start(Answer::Take).await, Receiver::start(Answer::Take).await];
+    let hanging = Receiver::start(Answer::Hang).await;
+    let failing = Receiver::start(Answer::Refuse(500)).await;
+    let confirm = "max_unconfirmed = 300";
+    let site_alone = Site::with(settings(), confirm, &alone.sink("good", "")).await;
+    let sinks = [
+        hanging.sink("hanging", "timeout = '2s'"),
+        failing.sink("failing", ""),
+        beside.sink("good", ""),
+    ];
+    let site_beside = Site::with(settings(), confirm, &sinks.concat()).await;
+    let sites = [&site_alone, &site_beside];
+    let daemons = sites.map(Site::start);
+    for daemon in &daemons {
+        daemon.has_logged("started").await;
+    }
+
+    let added = Utc::now();
+    sites.iter().for_each(|site| site.add_sprites(backlog));
+    let backlog = backlog as usize;
+    within(120, async || alone.count() == backlog && beside.count() == backlog).await;
+    let first = [&alone, &beside].map(|hook| service(hook, 0, added));
+    // All that the sick ones owe is past its lease, and the oldest of it confirmed.
+    within(60, async || site_beside.cloud.control.totals().waiting <= 300).await;
+    let unsettled = daemons[1].metric("sprited_confirmed_unsettled_total").await;
+    assert!(unsettled >= backlog as f64 - 300.0, "{unsettled}");
+
+    let added = Utc::now();
+    for _ in 0..10 {
+        sites.iter().for_each(|site| site.add_sprites(trickle / 10));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let all = backlog + trickle as usize;
+    within(60, async || alone.count() == all && beside.count() == all).await;
+    let then = [&alone, &beside].map(|hook| service(hook, backlog, added));
+    println!("a backlog of {backlog}: alone {}; beside sick ones {}", first[0], first[1]);
+    println!("then {trickle} more: alone {}; beside sick ones {}", then[0], then[1]);
+    // Bounds that only a sink that waits for another would break.
+    assert!(first[1].per_second * 8.0 > first[0].per_second, "it waits for others");
+    assert!(then[1].worst < then[0].worst + Duration::from_secs(2), "it waits for others");
+    alone.assert_once(all);
+    beside.assert_once(all);
+    assert_eq!((hanging.count(), failing.count()), (0, 0));
+    assert!(hanging.asked() > 0 && failing.asked() > 0);
+    assert_eq!(daemons[1].get("/readyz").await.0, 200);
+    for daemon in &daemons {
+        assert_eq!(daemon.logged(DOWN).len(), if daemon.pid() == daemons[1].pid() { 2 } else { 0 });
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "shown by a soak")]
+async fn one_is_poisonous(good: u32) {
+    let hook = Receiver::start(Answer::TakeUnless("poison")).await;
+    let sink = hook.sink("hook", "events = ['*']\ngive_up_after = '3s'");
+    let site = Site::with(settings(), "", &sink).await;
+    site.edit("level = 'debug'", "level = 'info'");
+    let poison = r#"{"EventType":"Odd","OddEvent":{"TaskId":"poison"}}"#;
+    let poison = site.cloud.control.add(poison).unwrap()[0];
+    site.add_sprites(good);
+    let daemon = site.start();
+    let began = Instant::now();
+    within(120, async || hook.count() == good as usize).await;
+    println!("{good} events in {:?}", began.elapsed());
+    let dead = || site.journaled(Some(State::Dead));
+    within(60, async || dead().len() == 1).await;
+    within(60, async || site.cloud.control.totals().waiting == 0).await;
+    // It had its time, in which the sink took others.
+    let reader = Reader::open(&site.path("journal.db")).unwrap();
+    let states = reader.sinks_of(dead()[0].id).unwrap();
+    let lasted = states[0].last_failed.unwrap() - states[0].first_failed.unwrap();
+    assert!(lasted.num_milliseconds() >= 3000, "{states:?}");
+    assert!(states[0].attempts >= 3, "{states:?}");
+    assert!(states[0].last_error.as_ref().unwrap().contains("500"), "{states:?}");
+    assert_eq!(hook.asked(), good as usize + states[0].attempts as usize);
+    assert!(daemon.logged(DOWN).is_empty(), "one event took the sink down");
+    let ledger = site.cloud.control.ledger();
+    assert!(ledger.event(poison).unwrap().confirmed.is_some());
+    daemon.stop().await;
+    hook.assert_once(good as usize);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_poisonous_event_holds_up_none_of_the_others() {
+    one_is_poisonous(2000).await;
+}
