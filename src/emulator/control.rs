@@ -143,6 +143,14 @@ impl Control {
         self.shared.release();
     }
 
+    /// From now on `witness`, and no other, is called in each ConfirmEvents that is carried out,
+    /// before the answer leaves, with the numbers of the events that it asks to confirm, whether or
+    /// not it succeeds. They have to be safe by then: `witness` can look. It may use this
+    /// control, and holds up other calls for as long as it takes.
+    pub fn set_witness(&self, witness: impl Fn(&[u64]) + Send + Sync + 'static) {
+        self.shared.set_witness(Arc::new(witness));
+    }
+
     /// Sets the clock that signatures are judged by, and that dates the answers, off from the
     /// true time; at most ten years. Leases and the ledger go by the true time.
     pub fn set_clock_offset(&self, offset: TimeDelta) {

@@ -223,6 +223,12 @@ impl Queue {
         Confirmation { confirmed, refused }
     }
 
+    /// The events that handles were made for, whether or not these are good.
+    pub(super) fn named(&self, handles: &[String]) -> Vec<u64> {
+        let events = handles.iter().filter_map(|text| Some(self.handles.read(text)?.1.event));
+        events.filter(|event| (1..=self.last).contains(event)).collect()
+    }
+
     /// Events that could be pulled now.
     pub(super) fn visible(&self) -> usize {
         self.ready.len()

@@ -4,6 +4,7 @@
 //! were added, held calls are released, the emulator stops. The lock is held for moments and never
 //! over a wait.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +39,21 @@ pub(super) struct Shared {
     released: watch::Sender<u64>,
     held: AtomicUsize,
     pulls_waiting: AtomicUsize,
+    witness: Mutex<Witness>,
     state: Mutex<State>,
+}
+
+/// Whoever wants to see each confirmation before its answer.
+#[derive(Clone, Default)]
+struct Witness(Option<Arc<See>>);
+
+/// What is called with the numbers of events.
+pub(super) type See = dyn Fn(&[u64]) + Send + Sync;
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Witness").field(&self.0.is_some()).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -105,6 +120,7 @@ impl Shared {
             released: watch::Sender::new(0),
             held: AtomicUsize::new(0),
             pulls_waiting: AtomicUsize::new(0),
+            witness: Mutex::default(),
             state: Mutex::new(state),
             settings,
         }
@@ -173,7 +189,27 @@ impl Shared {
         state.advance(now);
         let outcome = state.queue.confirm(now, handles);
         state.ledger.confirm(&outcome, now);
+        let mut asked = state.queue.named(handles);
+        drop(state);
+        // Under a handle may stand others than that it was made for.
+        asked.extend(outcome.confirmed.iter().map(|(event, _)| *event));
+        asked.sort_unstable();
+        asked.dedup();
+        self.show(&asked);
         outcome
+    }
+
+    /// From now on `witness` is called for each confirmation.
+    pub(super) fn set_witness(&self, witness: Arc<See>) {
+        self.witness.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(witness);
+    }
+
+    /// Shows the events that a call asked to confirm to the witness, while no lock is held.
+    fn show(&self, asked: &[u64]) {
+        let witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Witness(Some(witness)) = witness {
+            witness(asked);
+        }
     }
 
     pub(super) fn totals(&self) -> Totals {

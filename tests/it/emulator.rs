@@ -1,6 +1,7 @@
 //! The emulator, over HTTP: the protocol and its refusals.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -321,6 +322,27 @@ async fn a_refused_confirmation_confirms_nothing_unless_told_otherwise() {
         assert_eq!(caller.confirm(&handles).await.code(), "InvalidParameterValue");
         assert_eq!(server.control.totals().confirmed, u64::from(confirm_partly));
     }
+}
+
+#[tokio::test]
+async fn a_witness_sees_each_confirmation_before_its_answer() {
+    let server = Server::start(settings()).await;
+    let seen: Arc<Mutex<Vec<Vec<u64>>>> = Arc::default();
+    let (record, control) = (seen.clone(), server.control.clone());
+    server.control.set_witness(move |events| {
+        // It may ask the emulator itself.
+        assert_eq!(control.totals().added, 2);
+        record.lock().unwrap().push(events.to_vec());
+    });
+    server.control.add("[{\"A\":1},{\"A\":2}]").unwrap();
+    let caller = server.caller();
+    let handles = caller.pull().await.handles();
+    caller.confirm(&handles[..1]).await;
+    assert_eq!(*seen.lock().unwrap(), [[1]]);
+    caller.confirm(&handles).await;
+    caller.confirm(&["0".repeat(20)]).await;
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen[1..], [vec![1, 2], vec![]], "what is refused as well, if it is known");
 }
 
 #[tokio::test]
