@@ -2,12 +2,14 @@
 //! byte, and keeps what it was asked.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub(crate) enum Reply {
     Reset,
     /// The other reply, later.
     After(Duration, Box<Reply>),
+    /// The other reply, once this is cancelled.
+    When(CancellationToken, Box<Reply>),
 }
 
 impl Reply {
@@ -68,6 +72,7 @@ impl Reply {
 pub(crate) struct LocalServer {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
+    open: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -80,14 +85,21 @@ impl LocalServer {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (record, answer) = (seen.clone(), Arc::new(answer));
+        let open = Arc::new(AtomicUsize::new(0));
+        let count = open.clone();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(stream, connection, record.clone(), answer.clone()));
+                let (record, answer, open) = (record.clone(), answer.clone(), count.clone());
+                open.fetch_add(1, Ordering::SeqCst);
+                connections.spawn(async move {
+                    serve(stream, connection, record, answer).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, seen, task }
+        Self { address, seen, open, task }
     }
 
     /// Answers the first request with the first reply, and so on; the last one stays.
@@ -101,6 +113,11 @@ impl LocalServer {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections are open: what came over the others was answered.
+    pub(crate) fn connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     pub(crate) fn seen(&self) -> Vec<Request> {
@@ -128,9 +145,18 @@ async fn serve(
             seen.len() - 1
         };
         let mut reply = answer(&request, number);
-        while let Reply::After(wait, later) = reply {
-            tokio::time::sleep(wait).await;
-            reply = *later;
+        loop {
+            reply = match reply {
+                Reply::After(wait, later) => {
+                    tokio::time::sleep(wait).await;
+                    *later
+                }
+                Reply::When(token, later) => {
+                    token.cancelled().await;
+                    *later
+                }
+                _ => break,
+            };
         }
         match reply {
             Reply::Raw(bytes) => {
@@ -147,7 +173,7 @@ async fn serve(
                 stream.set_zero_linger().unwrap();
                 return;
             }
-            Reply::After(..) => unreachable!("waited for above"),
+            Reply::After(..) | Reply::When(..) => unreachable!("waited for above"),
         }
     }
 }

@@ -3,10 +3,10 @@
 
 mod by_hand;
 mod confirming;
-mod crash;
 mod credentials;
 mod daemon;
 mod faults;
+mod kill;
 mod metrics;
 mod once;
 mod outages;
@@ -14,6 +14,7 @@ mod pages;
 mod receiver;
 mod redelivery;
 mod roads;
+mod rotation;
 mod secrets;
 mod service;
 mod shown;

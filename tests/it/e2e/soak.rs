@@ -13,7 +13,7 @@ use sprited::emulator::{Action, Fault, Kind};
 use super::{Site, file};
 use crate::support;
 
-fn number(variable: &str) -> Option<u64> {
+pub(super) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect(variable))
 }
 

@@ -1,28 +1,9 @@
-//! What a crash and another program's rotation leave behind.
-
-use std::time::Duration;
+//! What another program's rotation leaves behind.
 
 use nix::sys::signal::Signal;
 
 use super::{Site, file};
 use crate::support::until;
-
-#[tokio::test]
-async fn killed_in_the_middle_nothing_is_lost_and_nothing_stands_twice() {
-    let site = Site::new(&file("sprites", "image-sprite")).await;
-    site.add_sprites(500);
-    for written in [60, 250] {
-        let mut daemon = site.start();
-        until(|| site.lines("sprites.jsonl").len() >= written).await;
-        daemon.signal(Signal::SIGKILL);
-        assert_eq!(daemon.ended_within(Duration::from_secs(5)).await, 128 + 9);
-    }
-    let daemon = site.start();
-    site.drained().await;
-    until(|| site.lines("sprites.jsonl").len() >= 500).await;
-    daemon.stop().await;
-    site.assert_once("sprites.jsonl", 500);
-}
 
 #[tokio::test]
 async fn a_file_that_was_moved_away_is_let_go_on_a_hangup() {

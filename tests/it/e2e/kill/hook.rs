@@ -1,0 +1,90 @@
+//! A receiver of webhooks that keeps its own record of what it took, and can be made to pause
+//! before it takes an event, or after.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::local_server::{LocalServer, Reply};
+use crate::support::until;
+
+/// What it does with an event until it is released.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Pause {
+    No,
+    /// Does not take it.
+    BeforeTaking,
+    /// Takes it and does not answer.
+    BeforeAnswer,
+}
+
+pub(super) struct Hook {
+    server: LocalServer,
+    gate: Arc<Mutex<(Pause, CancellationToken)>>,
+    taken: Arc<Mutex<HashMap<String, u32>>>,
+}
+
+impl Hook {
+    pub(super) async fn start() -> Self {
+        let gate = Arc::new(Mutex::new((Pause::No, CancellationToken::new())));
+        let taken: Arc<Mutex<HashMap<_, u32>>> = Arc::default();
+        let (current, record) = (gate.clone(), taken.clone());
+        let server = LocalServer::start(move |request, _| {
+            let (pause, released) = current.lock().unwrap().clone();
+            let answer = |status| Reply::new(status, &[], b"");
+            if pause == Pause::BeforeTaking {
+                return Reply::When(released, Box::new(answer(503)));
+            }
+            let event: Value = serde_json::from_str(&request.body).unwrap();
+            *record.lock().unwrap().entry(task_of(&event)).or_default() += 1;
+            match pause {
+                Pause::No => answer(204),
+                _ => Reply::When(released, Box::new(answer(204))),
+            }
+        })
+        .await;
+        Self { server, gate, taken }
+    }
+
+    /// The sink that sends here, and waits so long for an answer.
+    pub(super) fn sink(&self, name: &str, timeout: &str) -> String {
+        let url = self.server.url();
+        format!(
+            "[[sinks]]\nname = '{name}'\ntype = 'webhook'\nurl = '{url}/'\n\
+             timeout = '{timeout}'\n"
+        )
+    }
+
+    /// From now on events meet this.
+    pub(super) fn pause(&self, pause: Pause) {
+        self.gate.lock().unwrap().0 = pause;
+    }
+
+    /// Ends the pause and answers what waits.
+    pub(super) fn release(&self) {
+        let mut gate = self.gate.lock().unwrap();
+        let (_, released) = std::mem::replace(&mut *gate, (Pause::No, CancellationToken::new()));
+        released.cancel();
+    }
+
+    /// Waits until all that a dead daemon had sent is taken or refused.
+    pub(super) async fn is_left(&self) {
+        until(|| self.server.connections() == 0).await;
+    }
+
+    /// How often each event was taken, by its task.
+    pub(super) fn taken(&self) -> Arc<Mutex<HashMap<String, u32>>> {
+        self.taken.clone()
+    }
+}
+
+/// The task that an event reports, in either format.
+pub(super) fn task_of(event: &Value) -> String {
+    let roads = ["CreateImageSpriteCompleteEvent", "ProcedureStateChangeEvent"];
+    let enveloped = &event["data"]["sprites"][0]["task_id"];
+    let plain = roads.iter().map(|road| &event[road]["TaskId"]);
+    let task = std::iter::once(enveloped).chain(plain).find_map(Value::as_str);
+    task.expect("a sprite event").to_owned()
+}

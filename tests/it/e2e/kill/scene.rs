@@ -1,0 +1,211 @@
+//! A daemon with a file and a webhook as its sinks, events that arrive all the time, and whatever
+//! it takes to catch it at a point.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rusqlite::Connection;
+use sprited::emulator::{Action, Fault, Kind};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::Point;
+use super::books::{After, Books, FILE, FILE_NAME, HOOK, Look};
+use super::figures::Figures;
+use super::hook::{Hook, Pause};
+use crate::e2e::daemon::Daemon;
+use crate::e2e::{Site, file, settings, until};
+
+/// How the daemon is set up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) after: After,
+    /// Nothing is to be confirmed before what this says.
+    pub(super) expected: After,
+    /// Of the file.
+    pub(super) format: &'static str,
+    /// Of the webhook. Long, unless it is what is tried: what is held is not to be repeated for it.
+    pub(super) timeout: &'static str,
+}
+
+impl Plan {
+    pub(super) fn new(after: After, format: &'static str) -> Self {
+        Self { after, expected: after, format, timeout: "60s" }
+    }
+}
+
+/// A daemon that is killed, and all around it.
+pub(super) struct Scene {
+    plan: Plan,
+    pub(super) site: Site,
+    pub(super) hook: Hook,
+    pub(super) books: Arc<Books>,
+    feeder: JoinHandle<()>,
+    random: StdRng,
+    figures: Figures,
+    /// How often a kill caught an event at the hook and not recorded: as often it may be repeated.
+    exposed: HashMap<String, u32>,
+}
+
+impl Scene {
+    pub(super) async fn new(plan: Plan, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let hook = Hook::start().await;
+        // Rotated again and again, so that kills fall into that as well.
+        let file = file(FILE, "image-sprite") + "rotate_size = '20KB'\ncompress = 'gzip'\n";
+        let file = format!("{file}format = '{}'\n", plan.format);
+        let sinks = file + &hook.sink(HOOK, plan.timeout);
+        let confirm = format!("after = '{}'", plan.after.name());
+        let site = Site::with(settings(), &confirm, &sinks).await;
+        let books = Books::new(plan.expected, site.folder.path(), hook.taken());
+        let witness = books.clone();
+        site.cloud.control.set_witness(move |events| witness.witness(events));
+        let (feed, control) = (books.clone(), site.cloud.control.clone());
+        let mut pauses = StdRng::seed_from_u64(random.random());
+        let feeder = tokio::spawn(async move {
+            loop {
+                feed.make(&control, pauses.random_range(1..5));
+                sleep(Duration::from_millis(pauses.random_range(5..50))).await;
+            }
+        });
+        let (figures, exposed) = (Figures::default(), HashMap::new());
+        Self { plan, site, hook, books, feeder, random, figures, exposed }
+    }
+
+    /// Starts the daemon, kills it at the point, and looks at what it left.
+    pub(super) async fn kill(&mut self, point: Point) {
+        let mut daemon = self.site.start();
+        if point == Point::Anywhere {
+            sleep(Duration::from_millis(self.random.random_range(0..400))).await;
+        } else {
+            self.reach(point, &mut daemon).await;
+        }
+        daemon.signal(Signal::SIGKILL);
+        assert_eq!(daemon.ended_within(Duration::from_secs(5)).await, 128 + 9);
+        self.site.cloud.control.clear_faults();
+        self.site.cloud.control.release();
+        self.hook.release();
+        self.hook.is_left().await;
+        let look = self.books.look(&self.site.cloud.control);
+        for task in look.taken.get(HOOK).into_iter().flatten() {
+            *self.exposed.entry(task.clone()).or_default() += 1;
+            self.figures.exposed += 1;
+        }
+        if self.random.random() {
+            self.tear(&look);
+        }
+        *self.figures.kills.entry(point.name()).or_default() += 1;
+    }
+
+    /// Waits, the daemon stopped, for events at the point.
+    async fn reach(&mut self, point: Point, daemon: &mut Daemon) {
+        let control = self.site.cloud.control.clone();
+        daemon.has_logged("started").await;
+        let confirmed = control.totals().confirmed;
+        sleep(Duration::from_millis(self.random.random_range(0..150))).await;
+        let hold = |fault: Fault| control.fault(fault).unwrap();
+        let mut lock = None;
+        match point {
+            Point::Anywhere | Point::Stored(FILE) | Point::Taken(FILE) => {}
+            Point::Pulled => {
+                hold(Fault::rate(1.0, Kind::Hold).on(Action::PullEvents).after_effect());
+            }
+            Point::Appending => lock = Some(self.lock()),
+            Point::Stored(_) => self.hook.pause(Pause::BeforeTaking),
+            Point::Taken(_) => self.hook.pause(Pause::BeforeAnswer),
+            Point::Recorded => hold(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)),
+            Point::Confirming => {
+                let fault = Fault::next(1, Kind::Hold).on(Action::ConfirmEvents);
+                hold(if self.random.random() { fault.after_effect() } else { fault });
+            }
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            sleep(Duration::from_millis(self.random.random_range(0..4))).await;
+            if point == Point::Taken(FILE) {
+                self.file_changes().await;
+            }
+            daemon.pause();
+            let look = self.books.look(&control);
+            if point.is_in(&look, control.totals().confirmed > confirmed) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "no event came to {point:?}: {look:?}");
+            daemon.signal(Signal::SIGCONT);
+        }
+        drop(lock);
+    }
+
+    /// Keeps the journal from being written until the value is dropped.
+    fn lock(&self) -> Connection {
+        let journal = Connection::open(self.site.path("journal.db")).unwrap();
+        journal.busy_timeout(Duration::from_secs(5)).unwrap();
+        journal.execute_batch("BEGIN IMMEDIATE").unwrap();
+        journal
+    }
+
+    async fn file_changes(&self) {
+        let length = || std::fs::metadata(self.site.path(FILE_NAME)).map_or(0, |it| it.len());
+        let before = length();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while length() == before {
+            assert!(Instant::now() < deadline, "nothing is written");
+            sleep(Duration::from_micros(200)).await;
+        }
+    }
+
+    /// Leaves half a line at the end of the file, of an event that is still to come if there is
+    /// one: what stands there must not count as delivered. All but the line's end is half, too.
+    fn tear(&mut self, look: &Look) {
+        let file = std::fs::File::options().append(true).open(self.site.path(FILE_NAME));
+        let Ok(mut file) = file else { return };
+        let line = match &look.missing {
+            Some((_, body)) if self.plan.format == "callback" => body,
+            Some((key, _)) => &format!(r#"{{"specversion":"1.0","id":"{key}","source":"/tencent"#),
+            None => r#"{"specversion":"1.0","id":""#,
+        };
+        let cut = self.random.random_range(1..=line.len());
+        file.write_all(&line.as_bytes()[..cut]).unwrap();
+        self.figures.torn += 1;
+    }
+
+    /// No more events are made.
+    pub(super) async fn dry_up(&mut self) {
+        self.feeder.abort();
+        drop((&mut self.feeder).await);
+    }
+
+    /// The last start: all arrives, and all adds up.
+    pub(super) async fn end(mut self) -> Figures {
+        let daemon = self.site.start();
+        self.dry_up().await;
+        let control = &self.site.cloud.control;
+        until(async || control.totals().waiting == 0 && self.books.is_complete()).await;
+        daemon.stop().await;
+
+        let totals = control.totals();
+        let made = self.books.made();
+        assert_eq!((totals.confirmed, totals.expired), (made as u64, 0));
+        let [(_, file), (_, hook)] = self.books.count();
+        assert_eq!((file.len(), hook.len()), (made, made), "somebody got what was never made");
+        let twice: Vec<_> = file.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "twice in the file: {twice:?}");
+        let unexplained = |(task, times): &(&String, &u32)| {
+            **times - 1 > self.exposed.get(*task).copied().unwrap_or_default()
+        };
+        let repeated: Vec<_> = hook.iter().filter(unexplained).collect();
+        assert!(repeated.is_empty(), "repeated, and no kill explains it: {repeated:?}");
+        let (confirms, early) = self.books.witnessed();
+        assert!(early.is_empty(), "confirmed too early: {early:?}");
+        for command in [&["audit"][..], &["journal", "check"]] {
+            assert_eq!(self.site.run(command).await.code, 0, "{command:?}");
+        }
+        let repeats = hook.values().map(|times| times - 1).sum();
+        Figures { events: made, confirms, repeats, ..self.figures }
+    }
+}
