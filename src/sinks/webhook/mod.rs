@@ -9,13 +9,14 @@ mod status;
 
 use std::error::Error as _;
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -37,6 +38,9 @@ const IDLE: Duration = Duration::from_secs(30);
 /// nothing; reading it to its end lets the connection be used again.
 const MAX_ANSWER: usize = 64 * 1024;
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// How long an answer that may lie there already is looked for when its time is up.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// Opens the sink: reads its secrets and makes the client. Connects to nothing.
 ///
@@ -68,7 +72,6 @@ fn client(settings: &Settings, context: &Context) -> anyhow::Result<Client> {
         .redirect(redirect::Policy::none())
         .referer(false)
         .gzip(false)
-        .timeout(context.timeout)
         .connect_timeout(MAX_CONNECT.min(context.timeout))
         .pool_max_idle_per_host(settings.max_in_flight.get())
         .pool_idle_timeout(IDLE)
@@ -127,13 +130,20 @@ impl Webhook {
             hidden.extend(signature::each(&signature).map(Secret::from));
             request = request.header("webhook-signature", signature);
         }
-        match request.body(body).send().await {
+        match self.ask(request.body(body)).await {
             Ok(response) => self.judge(response, &hidden).await,
-            Err(error) => Verdict::retry(format!(
-                "no answer from {}: {}",
-                self.settings.url.origin(),
-                describe(error)
-            )),
+            Err(error) => {
+                let origin = self.settings.url.origin();
+                Verdict::retry(format!("no answer from {origin}: {error}"))
+            }
+        }
+    }
+
+    /// Sends a request; its answer, or why there is none.
+    async fn ask(&self, request: RequestBuilder) -> Result<Response, String> {
+        match within(self.context.timeout, request.send()).await {
+            Some(answer) => answer.map_err(describe),
+            None => Err("no answer in time".to_owned()),
         }
     }
 
@@ -145,7 +155,7 @@ impl Webhook {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| status::retry_after(value, chrono::Utc::now()));
-        let answer = read_some(response).await;
+        let answer = read_some(response, ANSWER_TIME.min(self.context.timeout)).await;
         let hint = match meaning {
             Meaning::Delivered => return Verdict::Delivered,
             Meaning::Retry(hint) | Meaning::Reject(hint) => hint,
@@ -195,11 +205,10 @@ impl Sink for Webhook {
     async fn probe(&self) -> anyhow::Result<()> {
         let credentials = self.credentials();
         let request = self.client.head(self.settings.url.url().clone());
-        let answer = request.headers(credentials.headers.clone()).send().await;
+        let answer = self.ask(request.headers(credentials.headers.clone())).await;
         let origin = self.settings.url.origin();
-        let status = answer
-            .map_err(|error| anyhow::anyhow!("no answer from {origin}: {}", describe(error)))?
-            .status();
+        let status =
+            answer.map_err(|error| anyhow::anyhow!("no answer from {origin}: {error}"))?.status();
         if matches!(status.as_u16(), 407 | 502..=504) {
             anyhow::bail!("{origin} cannot be reached through what stands before it: {status}");
         }
@@ -210,8 +219,18 @@ impl Sink for Webhook {
     }
 }
 
-/// The beginning of the body. What cannot be read in time is left.
-async fn read_some(mut response: Response) -> Vec<u8> {
+/// Waits for an answer, `limit` long at most, and then for [`MOMENT`]: a process that was stopped
+/// finds its time up when it goes on, before it has read what came meanwhile.
+async fn within<T>(limit: Duration, answer: impl Future<Output = T>) -> Option<T> {
+    let mut answer = pin!(answer);
+    match timeout(limit, &mut answer).await {
+        Ok(answer) => Some(answer),
+        Err(_) => timeout(MOMENT, answer).await.ok(),
+    }
+}
+
+/// The beginning of the body. What cannot be read within `limit` is left.
+async fn read_some(mut response: Response, limit: Duration) -> Vec<u8> {
     let mut answer = Vec::new();
     let reading = async {
         while answer.len() < MAX_ANSWER
@@ -222,7 +241,7 @@ async fn read_some(mut response: Response) -> Vec<u8> {
         }
     };
     // The status has said all that matters; a slow body is not a failure.
-    drop(timeout(ANSWER_TIME, reading).await);
+    drop(timeout(limit, reading).await);
     answer
 }
 

@@ -20,29 +20,45 @@ pub(super) enum Pause {
     BeforeAnswer,
 }
 
+/// What requests meet.
+struct Gate {
+    pause: Pause,
+    released: CancellationToken,
+    /// Events taken in this pause whose answers wait.
+    held: usize,
+}
+
+impl Gate {
+    fn set(pause: Pause) -> Self {
+        Self { pause, released: CancellationToken::new(), held: 0 }
+    }
+}
+
 pub(super) struct Hook {
     server: LocalServer,
-    gate: Arc<Mutex<(Pause, CancellationToken)>>,
+    gate: Arc<Mutex<Gate>>,
     taken: Arc<Mutex<HashMap<String, u32>>>,
 }
 
 impl Hook {
     pub(super) async fn start() -> Self {
-        let gate = Arc::new(Mutex::new((Pause::No, CancellationToken::new())));
+        let gate = Arc::new(Mutex::new(Gate::set(Pause::No)));
         let taken: Arc<Mutex<HashMap<_, u32>>> = Arc::default();
         let (current, record) = (gate.clone(), taken.clone());
         let server = LocalServer::start(move |request, _| {
-            let (pause, released) = current.lock().unwrap().clone();
+            let mut gate = current.lock().unwrap();
+            let released = gate.released.clone();
             let answer = |status| Reply::new(status, &[], b"");
-            if pause == Pause::BeforeTaking {
+            if gate.pause == Pause::BeforeTaking {
                 return Reply::When(released, Box::new(answer(503)));
             }
             let event: Value = serde_json::from_str(&request.body).unwrap();
             *record.lock().unwrap().entry(task_of(&event)).or_default() += 1;
-            match pause {
-                Pause::No => answer(204),
-                _ => Reply::When(released, Box::new(answer(204))),
+            if gate.pause == Pause::No {
+                return answer(204);
             }
+            gate.held += 1;
+            Reply::When(released, Box::new(answer(204)))
         })
         .await;
         Self { server, gate, taken }
@@ -59,14 +75,18 @@ impl Hook {
 
     /// From now on events meet this.
     pub(super) fn pause(&self, pause: Pause) {
-        self.gate.lock().unwrap().0 = pause;
+        self.gate.lock().unwrap().pause = pause;
+    }
+
+    /// How many events it has taken whose answers wait.
+    pub(super) fn held(&self) -> usize {
+        self.gate.lock().unwrap().held
     }
 
     /// Ends the pause and answers what waits.
     pub(super) fn release(&self) {
         let mut gate = self.gate.lock().unwrap();
-        let (_, released) = std::mem::replace(&mut *gate, (Pause::No, CancellationToken::new()));
-        released.cancel();
+        std::mem::replace(&mut *gate, Gate::set(Pause::No)).released.cancel();
     }
 
     /// Waits until all that a dead daemon had sent is taken or refused.

@@ -9,6 +9,7 @@
 mod books;
 mod figures;
 mod hook;
+mod pause;
 mod scene;
 
 use std::collections::HashMap;
