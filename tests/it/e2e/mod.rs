@@ -5,6 +5,7 @@ mod by_hand;
 mod confirming;
 mod credentials;
 mod daemon;
+mod durable;
 mod faults;
 mod kill;
 mod metrics;
