@@ -4,6 +4,7 @@
 mod by_hand;
 mod confirming;
 mod credentials;
+mod cuts;
 mod daemon;
 mod durable;
 mod faults;
