@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::choice::{Conditions, each, known};
-use super::{Stop, Summary, moment, open, short};
+use super::{Stop, Summary, json_line, moment, open, short};
 use crate::cli::text::{counted, plain, plain_json};
 use crate::cli::{ConfigArg, Exit};
 use crate::journal::{Filter, Found, SinkState, State};
@@ -56,9 +56,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     if args.json {
         each(&reader, filter, limit, |found| {
             let sinks = reader.sinks_of(found.id)?;
-            let line =
-                serde_json::to_string(&Summary::of(found, &sinks)).map_err(io::Error::from)?;
-            Ok(writeln!(out, "{}", plain_json(&line))?)
+            let line = json_line(&Summary::of(found, &sinks))?;
+            Ok(write!(out, "{}", plain_json(&line))?)
         })?;
     } else {
         let mut table = Table::new();
@@ -83,7 +82,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     Ok(Exit::Success)
 }
 
-fn row(found: &Found, sinks: &[SinkState]) -> [String; 6] {
+pub(super) fn row(found: &Found, sinks: &[SinkState]) -> [String; 6] {
     let event = &found.event;
     [
         short(event.key),

@@ -6,6 +6,7 @@ mod discard;
 mod list;
 mod redeliver;
 mod show;
+pub mod tail;
 mod target;
 
 use std::io;

@@ -185,3 +185,44 @@ async fn what_a_removed_sink_leaves_is_told_holds_up_nothing_and_waits_for_its_r
     daemon.stop().await;
     hook.assert_once(3);
 }
+
+/// A command that runs until it is killed, with what it says in a file.
+struct Following(std::process::Child);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn tail_tells_of_events_as_they_come_and_of_what_becomes_of_them() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let site = Site::new(&hook.sink("hook", "")).await;
+    let daemon = site.start();
+    site.add_sprites(2);
+    support::until(|| site.journaled(Some(State::Pending)).len() == 2).await;
+    let tail = |name: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sprited"));
+        command.args(["tail", "--json", "--config"]).arg(site.path("sprited.toml")).args(more);
+        let said = std::fs::File::create(site.path(name)).unwrap();
+        Following(command.stdout(said).spawn().unwrap())
+    };
+    let all = tail("all", &["-n", "1"]);
+    let delivered = tail("delivered", &["--state", "delivered", "--sink", "hook"]);
+    let told = |name: &str, state: &str| {
+        site.lines(name).iter().filter(|line| line["state"] == state).count()
+    };
+    support::until(|| told("all", "pending") == 1).await;
+    site.add_sprites(3);
+    support::until(|| told("all", "pending") == 4).await;
+    assert_eq!((site.lines("all").len(), site.lines("delivered").len()), (4, 0));
+    hook.set(Answer::Take);
+    support::until(|| told("all", "delivered") == 4 && told("delivered", "delivered") >= 3).await;
+    let of = |name: &str| site.lines(name)[0]["sinks"][0]["sink"].clone();
+    assert_eq!((of("all"), of("delivered")), ("hook".into(), "hook".into()));
+    drop((all, delivered));
+    daemon.stop().await;
+}

@@ -1,0 +1,158 @@
+//! `sprited tail`: events as they come in, and what becomes of them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Write};
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::choice::{Conditions, known};
+use super::list::row;
+use super::{Stop, Summary, json_line, open};
+use crate::cli::text::plain_json;
+use crate::cli::{ConfigArg, Exit, beside};
+use crate::event::Key;
+use crate::journal::{EventId, Filter, Found, Reader, State};
+
+/// Between two looks at the journal.
+const LOOK: Duration = Duration::from_millis(500);
+/// Events read at once.
+const PAGE: usize = 100;
+/// Pending events whose end is waited for; beyond it that of the oldest is not told.
+const MAX_PENDING: usize = 5000;
+
+/// Follow events as they come in: one line each, and another when a pending one is not any more.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Reads the journal, which a daemon writes meanwhile or later, until it is interrupted. Begins with
+the last events, or with all that came since a given moment. With --state, an event is told when
+it comes into that state. With --json, each line is one as of `events list --json`.
+
+Examples:
+  sprited tail
+  sprited tail --state dead
+  sprited tail --sink sprites --json | jq -r .file_id"
+)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// Only those for this sink.
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+    /// Begin with the last so many; with --since, with all since then.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
+    lines: u32,
+    /// Answer in JSON, one line for each event.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it.
+#[must_use]
+pub fn run(args: &Args) -> Exit {
+    match follow(args) {
+        Ok(never) => match never {},
+        Err(stop) => beside::end(Err(stop)),
+    }
+}
+
+fn follow(args: &Args) -> Result<std::convert::Infallible, Stop> {
+    let reader = open(&args.config)?;
+    if let Some(sink) = &args.sink {
+        known(&reader.sinks()?, sink)?;
+    }
+    let mut tail = Tail {
+        filter: Filter { sink: args.sink.clone(), ..args.conditions.filter() },
+        state: args.conditions.state,
+        as_json: args.json,
+        reader,
+        pending: BTreeMap::new(),
+        out: io::stdout().lock(),
+    };
+    tail.begin(usize::try_from(args.lines).unwrap_or(usize::MAX))?;
+    loop {
+        tail.look()?;
+        sleep(LOOK);
+    }
+}
+
+struct Tail {
+    reader: Reader,
+    /// Which events, whatever their state; and those after which are new.
+    filter: Filter,
+    /// The state in which an event is told, if only in one.
+    state: Option<State>,
+    as_json: bool,
+    /// Events that were pending when they were seen last.
+    pending: BTreeMap<EventId, Key>,
+    out: io::StdoutLock<'static>,
+}
+
+impl Tail {
+    /// Tells the last `lines` events, unless all since a moment are asked for.
+    fn begin(&mut self, lines: usize) -> Result<(), Stop> {
+        if self.filter.since.is_none() {
+            let last = self.reader.last()?;
+            let before = Some(EventId(last.0 + 1));
+            let filter = Filter { before, ..self.filter.clone() };
+            for found in self.reader.list(&filter, lines)?.iter().rev() {
+                self.seen(found)?;
+            }
+            self.filter.after = Some(last);
+        }
+        self.filter.state = None;
+        Ok(())
+    }
+
+    /// Tells what came, and what is not pending any more.
+    fn look(&mut self) -> Result<(), Stop> {
+        loop {
+            let page = self.reader.list_oldest(&self.filter, PAGE)?;
+            page.iter().try_for_each(|found| self.seen(found))?;
+            let Some(last) = page.last() else { break };
+            self.filter.after = Some(last.id);
+        }
+        for key in self.no_longer_pending()? {
+            // It may have been pruned meanwhile.
+            if let Some(found) = self.reader.find(key)? {
+                self.seen(&found)?;
+            }
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn no_longer_pending(&mut self) -> Result<Vec<Key>, Stop> {
+        let Some((first, _)) = self.pending.first_key_value() else { return Ok(Vec::new()) };
+        let after = Some(EventId(first.0 - 1));
+        let still = Filter { state: Some(State::Pending), after, ..Filter::default() };
+        let still = self.reader.ids(&still, MAX_PENDING)?;
+        // Beyond a list that is full nothing is known.
+        let last = (still.len() == MAX_PENDING).then(|| still.last()).flatten();
+        let last = last.map_or(EventId(i64::MAX), |(id, _)| *id);
+        let still: HashSet<EventId> = still.into_iter().map(|(id, _)| id).collect();
+        let gone = self.pending.extract_if(..=last, |id, _| !still.contains(id));
+        Ok(gone.map(|(_, key)| key).collect())
+    }
+
+    fn seen(&mut self, found: &Found) -> Result<(), Stop> {
+        if found.state == State::Pending {
+            self.pending.insert(found.id, found.event.key);
+            if self.pending.len() > MAX_PENDING {
+                self.pending.pop_first();
+            }
+        }
+        if self.state.is_some_and(|state| state != found.state) {
+            return Ok(());
+        }
+        let sinks = self.reader.sinks_of(found.id)?;
+        if self.as_json {
+            let line = json_line(&Summary::of(found, &sinks))?;
+            write!(self.out, "{}", plain_json(&line))?;
+        } else {
+            let row = row(found, &sinks).join("  ");
+            writeln!(self.out, "{}", row.trim_end())?;
+        }
+        Ok(())
+    }
+}
