@@ -37,7 +37,7 @@ Let the next three confirmations be lost after they took effect; let one call in
   curl -d '{"kind":{"status":502},"rate":0.1}' http://127.0.0.1:9771/_emulator/faults
   curl -X DELETE http://127.0.0.1:9771/_emulator/faults
 Kinds of faults: reset, hang, hold (until a POST to /_emulator/release), {"delay":"8s"}, throttle,
-  internal-error, {"error":"AnyCode"}, {"status":502}, {"wrong-clock":-600}, truncated, cut,
+  internal-error, {"error":"AnyCode"}, {"status":502}, {"wrong-clock":-600}, truncated, cut, torn,
   {"slow":"8s"}, {"oversized":"64MiB"}, {"empty":"error|null|absent|list"}, reversed, duplicate,
   shared-handle, {"malformed":"null|number|string|invalid-utf8|no-handle|null-handle|number-handle"}
 Set its clock ten minutes back:
@@ -149,6 +149,8 @@ enum Lenience {
     SameHandle,
     /// A refused ConfirmEvents confirms its good handles all the same
     ConfirmPartly,
+    /// A ConfirmEvents passes over handles that are not good, and succeeds
+    PassOver,
     /// The signature itself is not verified
     AnySignature,
     /// Unknown members of a request's body are ignored
@@ -203,6 +205,7 @@ impl Args {
             lenient: Lenient {
                 same_handle: kinder(Lenience::SameHandle),
                 confirm_partly: kinder(Lenience::ConfirmPartly),
+                pass_over: kinder(Lenience::PassOver),
                 any_signature: kinder(Lenience::AnySignature),
                 any_member: kinder(Lenience::AnyMember),
                 any_sub_app_id: kinder(Lenience::AnySubAppId),

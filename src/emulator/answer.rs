@@ -18,6 +18,9 @@ use super::serve::{End, Wire};
 /// A slow body comes in so many pieces.
 const DRIPS: u32 = 50;
 
+/// How long a client has to read the half of a body that it gets.
+const HALF_READ: Duration = Duration::from_millis(20);
+
 /// Padding is sent in pieces of this size, in bytes.
 const PIECE: usize = 64 * 1024;
 
@@ -71,7 +74,8 @@ impl Answer {
     ) -> Response<Body> {
         let (length, body) = match fault {
             Some(Kind::Truncated) => whole(self.body[..self.body.len() / 2].to_vec()),
-            Some(Kind::Cut) => cut(self.body, wire.clone()),
+            Some(Kind::Cut) => cut(self.body, wire.clone(), End::Close),
+            Some(Kind::Torn) => cut(self.body, wire.clone(), End::Reset),
             Some(Kind::Slow(time)) => slow(self.body, *time),
             Some(Kind::Oversized(size)) => padded(self.body, size.as_u64()),
             _ => whole(self.body),
@@ -94,9 +98,13 @@ fn whole(body: Vec<u8>) -> (u64, Body) {
 }
 
 /// Half of what the length promises, then the end of the connection.
-fn cut(body: Vec<u8>, wire: Wire) -> (u64, Body) {
+fn cut(body: Vec<u8>, wire: Wire, how: End) -> (u64, Body) {
     let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
-    let end = stream::once(async move { wire.end(End::Close).await });
+    let end = stream::once(async move {
+        // What was sent reaches the client first: a reset would throw it away unread.
+        tokio::time::sleep(HALF_READ).await;
+        wire.end(how).await
+    });
     (body.len() as u64, pieces(stream::iter([half]).chain(end)))
 }
 

@@ -43,6 +43,8 @@ pub enum Kind {
     Truncated,
     /// The connection is closed half way through the answer's body.
     Cut,
+    /// The connection is reset half way through the answer's body.
+    Torn,
     /// The answer's body drips in over this time.
     #[serde(with = "humantime_serde")]
     Slow(Duration),
@@ -225,6 +227,7 @@ impl Kind {
             Self::WrongClock(_) => "wrong-clock",
             Self::Truncated => "truncated",
             Self::Cut => "cut",
+            Self::Torn => "torn",
             Self::Slow(_) => "slow",
             Self::Oversized(_) => "oversized",
             Self::Empty(_) => "empty",

@@ -25,7 +25,7 @@ pub(super) struct Rules {
     pub(super) capacity: usize,
     /// Whether an event keeps its handle at each hand-out.
     pub(super) same_handle: bool,
-    /// Whether a refused call confirms its good handles all the same.
+    /// Whether a call confirms its good handles though it has others.
     pub(super) confirm_partly: bool,
 }
 

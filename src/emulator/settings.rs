@@ -107,6 +107,8 @@ pub struct Lenient {
     pub same_handle: bool,
     /// A ConfirmEvents that is refused confirms its good handles all the same.
     pub confirm_partly: bool,
+    /// A ConfirmEvents passes over the handles that are not good: it succeeds all the same.
+    pub pass_over: bool,
     /// The signature itself is not verified; all else of the Authorization is.
     pub any_signature: bool,
     /// Unknown members of a request's body are ignored.

@@ -100,7 +100,7 @@ impl Shared {
             retention: delta(settings.retention),
             capacity: settings.max_events,
             same_handle: settings.lenient.same_handle,
-            confirm_partly: settings.lenient.confirm_partly,
+            confirm_partly: settings.lenient.confirm_partly || settings.lenient.pass_over,
         };
         let url = format!("http://{bound}");
         let state = State {

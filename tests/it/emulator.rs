@@ -346,6 +346,18 @@ async fn a_witness_sees_each_confirmation_before_its_answer() {
 }
 
 #[tokio::test]
+async fn a_confirm_may_pass_over_handles_that_are_not_good() {
+    let lenient = Lenient { pass_over: true, ..Lenient::default() };
+    let server = Server::start(Settings { lenient, ..settings() }).await;
+    server.control.add("{}").unwrap();
+    let mut handles = server.caller().pull().await.handles();
+    handles.insert(0, "made-up".to_owned());
+    assert_eq!(server.caller().confirm(&handles).await.code(), "ok");
+    assert_eq!(server.control.totals().confirmed, 1);
+    assert_eq!(server.caller().confirm(&handles).await.code(), "ok");
+}
+
+#[tokio::test]
 async fn unconfirmed_events_go_when_their_retention_ends() {
     let retention = Duration::from_millis(200);
     let server = Server::start(Settings { retention, ..settings() }).await;

@@ -73,13 +73,16 @@ async fn truncated_json_is_a_complete_answer_that_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn a_cut_body_ends_half_way() {
-    let server = with(Kind::Cut).await;
-    server.control.add("{}").unwrap();
-    let error = server.caller().send("PullEvents", r#"{"SubAppId":1500012345}"#).await;
-    let error = error.err().unwrap();
-    assert!(error.is_body() || error.is_decode(), "{error:?}");
-    assert_eq!(server.control.totals().handed_out, 1);
+async fn a_cut_or_torn_body_ends_half_way() {
+    for (kind, is_reset) in [(Kind::Cut, false), (Kind::Torn, true)] {
+        let server = with(kind).await;
+        server.control.add("{}").unwrap();
+        let error = server.caller().send("PullEvents", r#"{"SubAppId":1500012345}"#).await;
+        let error = error.err().unwrap();
+        assert!(error.is_body() || error.is_decode(), "{error:?}");
+        assert_eq!(format!("{error:?}").contains("ConnectionReset"), is_reset, "{error:?}");
+        assert_eq!(server.control.totals().handed_out, 1);
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,16 @@
 //! When an event is confirmed.
 
-use sprited::emulator::{Action, Fault, Kind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sprited::emulator::{Action, Fault, Kind, Lenient, Settings};
+use sprited::journal::State;
 
 use super::receiver::{Answer, Receiver};
 use super::{Site, file, settings};
-use crate::support::until;
+use crate::local_server::{LocalServer, Reply};
+use crate::support::{data, until};
 
 #[tokio::test]
 async fn after_delivery_nothing_is_confirmed_that_a_sink_refuses() {
@@ -67,12 +73,14 @@ async fn past_the_limit_the_oldest_are_confirmed_on_the_journals_word() {
     hook.assert_once(10);
 }
 
-#[tokio::test]
-async fn one_stale_handle_among_sixteen_does_not_hold_up_the_others() {
-    let site = Site::new(&file("sprites", "image-sprite")).await;
+/// One handle of sixteen is dead by the time they are confirmed. Returns how many calls the cloud
+/// refused, and how many handles the daemon learned to be bad.
+async fn one_dead_handle_among_sixteen(lenient: Lenient) -> (u64, f64) {
+    let cloud = Settings { lenient, ..settings() };
+    let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let control = &site.cloud.control;
     control.fault(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)).unwrap();
-    site.add_sprites(16);
+    let made = site.make_sprites(16);
     let daemon = site.start();
     until(|| site.lines("sprites.jsonl").len() == 16 && control.held() >= 1).await;
     control.clear_faults();
@@ -81,14 +89,98 @@ async fn one_stale_handle_among_sixteen_does_not_hold_up_the_others() {
     assert_eq!(site.cloud.caller().confirm(&[stale]).await.code(), "ok");
     control.release();
     site.drained().await;
-    let ledger = control.ledger();
-    assert!(ledger.totals.calls_of(Action::ConfirmEvents, "InvalidParameterValue") >= 1);
-    assert_eq!(ledger.totals.handed_out_again, 0, "{:?}", ledger.totals);
-    // The stale one is refused alone, it may be after the others were taken.
-    let refused = async || daemon.metric("sprited_handles_total{outcome=\"refused\"}").await;
-    super::until(async || (refused().await - 1.0).abs() < 0.1).await;
+    let totals = control.totals();
+    assert_eq!(totals.handed_out_again, 0, "{totals:?}");
+    // The dead one is refused alone, it may be after the others were taken.
+    let counted = async || {
+        let count = async |outcome| {
+            daemon.metric(&format!("sprited_handles_total{{outcome=\"{outcome}\"}}")).await
+        };
+        count("confirmed").await + count("refused").await
+    };
+    super::until(async || (counted().await - 16.0).abs() < 0.1).await;
+    let refused = daemon.metric("sprited_handles_total{outcome=\"refused\"}").await;
+    let calls = control.totals().calls_of(Action::ConfirmEvents, "InvalidParameterValue");
     daemon.stop().await;
-    site.assert_once("sprites.jsonl", 16);
+    site.assert_equal_ledgers("sprites.jsonl", &made, 0);
+    (calls, refused)
+}
+
+#[tokio::test]
+async fn one_dead_handle_among_sixteen_refused_whole_does_not_hold_up_the_others() {
+    let (calls, refused) = one_dead_handle_among_sixteen(Lenient::default()).await;
+    // Sixteen, eight, four, two, and the one; less where some went in a call before.
+    assert!((1..=5).contains(&calls), "{calls}");
+    assert!((refused - 1.0).abs() < 0.1, "{refused}");
+}
+
+/// The others were confirmed by the call that was refused: each is refused once more.
+#[tokio::test]
+async fn one_dead_handle_among_sixteen_accepted_in_part_with_an_error_ends_well() {
+    let lenient = Lenient { confirm_partly: true, ..Lenient::default() };
+    let (calls, refused) = one_dead_handle_among_sixteen(lenient).await;
+    assert!(refused > 1.5, "{refused}");
+    // Halved down to each handle of the call, and no further.
+    assert!((calls as f64 - (2.0 * refused - 1.0)).abs() < 0.1, "{calls} calls, {refused} handles");
+}
+
+#[tokio::test]
+async fn one_dead_handle_among_sixteen_passed_over_in_silence_ends_well() {
+    let lenient = Lenient { pass_over: true, ..Lenient::default() };
+    let (calls, refused) = one_dead_handle_among_sixteen(lenient).await;
+    assert_eq!(calls, 0);
+    assert!(refused < 0.1, "{refused}");
+}
+
+#[tokio::test]
+async fn an_event_that_stands_twice_in_a_batch_is_delivered_once_and_both_handles_confirmed() {
+    let site = Site::new(&file("all", "*")).await;
+    let event = data("create_image_sprite_complete.success.json");
+    site.cloud.control.add_copies(&event, 2, Duration::ZERO).unwrap();
+    let daemon = site.start();
+    site.drained().await;
+    daemon.stop().await;
+    let ledger = site.cloud.control.ledger();
+    let handles: Vec<_> =
+        ledger.events.iter().map(|event| event.confirmed.as_ref().unwrap().handle()).collect();
+    assert_ne!(handles[0], handles[1]);
+    assert_eq!(ledger.totals.calls_of(Action::PullEvents, "events"), 1, "{:?}", ledger.totals);
+    site.assert_once("all.jsonl", 1);
+}
+
+/// Two events stand under one handle; a sink takes one of them and not the other.
+#[tokio::test]
+async fn a_handle_on_two_events_is_confirmed_when_both_are_safe() {
+    let takes_both = Arc::new(AtomicBool::new(false));
+    let taking = takes_both.clone();
+    let hook = LocalServer::start(move |request, _| {
+        let takes = request.body.contains("\"N\":1") || taking.load(Ordering::SeqCst);
+        Reply::new(if takes { 204 } else { 503 }, &[], b"")
+    })
+    .await;
+    let sink = format!(
+        "[[sinks]]\nname = 'hook'\ntype = 'webhook'\nurl = '{}/'\nevents = ['*']\n",
+        hook.url()
+    );
+    // All in one lease: an event that is handed out again has a handle of its own.
+    let lease = Duration::from_secs(60);
+    let site = Site::with(Settings { lease, ..settings() }, "", &sink).await;
+    site.set_lease(lease);
+    let control = &site.cloud.control;
+    control.fault(Fault::next(1, Kind::SharedHandle)).unwrap();
+    control.add(r#"[{"EventType":"A","N":1},{"EventType":"A","N":2}]"#).unwrap();
+    let daemon = site.start();
+    let delivered = || site.journaled(Some(State::Delivered)).len();
+    until(|| delivered() == 1 && hook.seen().len() >= 4).await;
+    let totals = control.totals();
+    assert!(!totals.calls.contains_key("ConfirmEvents"), "{totals:?}");
+    takes_both.store(true, Ordering::SeqCst);
+    site.drained().await;
+    let totals = control.totals();
+    assert_eq!(totals.calls_of(Action::ConfirmEvents, "ok"), 1, "{totals:?}");
+    assert_eq!((totals.confirmed, totals.handed_out_again), (2, 0), "{totals:?}");
+    daemon.stop().await;
+    assert_eq!(delivered(), 2);
 }
 
 #[tokio::test]

@@ -1,94 +1,212 @@
 //! The cloud's faults, one by one: whatever happens on the way, each event ends at the sink, once,
 //! and is confirmed.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use sprited::emulator::{Action, Empty, Fault, Kind, Malformed, Settings};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use sprited::emulator::{Action, Empty, Fault, Kind, Settings};
 
-use super::{Site, file, settings};
+use super::{LEASE, Site, file, settings};
 use crate::support::until;
 
 const EVENTS: u32 = 20;
+/// Events of the first pull, which the fault meets.
+const BATCH: u64 = 16;
+/// Daemons at once.
+const AT_ONCE: usize = 12;
 
-/// Runs a daemon through the faults. `strays` entries of no event of the queue reach the sink
-/// besides.
-async fn gets_through(cloud: Settings, faults: Vec<Fault>, strays: usize) {
-    let site = Site::with(cloud, "", &file("all", "*")).await;
-    let set = faults.len();
-    for fault in faults {
-        site.cloud.control.fault(fault).unwrap();
+/// What a fault does to a call, if it does not take the effect as well.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Harm {
+    /// It fails whole: before its effect, or after it without its answer.
+    Call,
+    /// It takes effect, and its answer is lost.
+    Answer,
+    /// Nothing that costs a hand-out: it is late, or of another shape.
+    None,
+    /// The first event cannot be confirmed.
+    FirstHandle,
+}
+
+/// Every kind of fault, with its harm, which calls meet it, and how many entries of no event it adds.
+const CASES: &[(&str, Harm, &[Action], usize)] = &[
+    // Those that take longest go first.
+    (r#""hang""#, Harm::Call, BOTH, 0),
+    (r#"{"error":"UnauthorizedOperation.CamNoAuth"}"#, Harm::Call, BOTH, 0),
+    (r#"{"error":"InvalidParameterValue"}"#, Harm::Call, BOTH, 0),
+    (r#"{"error":"NeverHeardOf"}"#, Harm::Call, BOTH, 0),
+    (r#"{"status":404}"#, Harm::Call, BOTH, 0),
+    (r#"{"status":502}"#, Harm::Call, BOTH, 0),
+    (r#""reset""#, Harm::Call, BOTH, 0),
+    (r#""hold""#, Harm::None, BOTH, 0),
+    (r#"{"delay":"1s"}"#, Harm::None, BOTH, 0),
+    (r#""throttle""#, Harm::Call, BOTH, 0),
+    (r#""internal-error""#, Harm::Call, BOTH, 0),
+    (r#"{"wrong-clock":3600}"#, Harm::None, BOTH, 0),
+    (r#"{"wrong-clock":-3600}"#, Harm::None, BOTH, 0),
+    (r#""truncated""#, Harm::Answer, BOTH, 0),
+    (r#""cut""#, Harm::Answer, BOTH, 0),
+    (r#""torn""#, Harm::Answer, BOTH, 0),
+    (r#"{"slow":"1s"}"#, Harm::None, BOTH, 0),
+    (r#"{"oversized":"17MiB"}"#, Harm::Answer, BOTH, 0),
+    (r#"{"empty":"error"}"#, Harm::None, PULL, 0),
+    (r#"{"empty":"null"}"#, Harm::None, PULL, 0),
+    (r#"{"empty":"absent"}"#, Harm::None, PULL, 0),
+    (r#"{"empty":"list"}"#, Harm::None, PULL, 0),
+    (r#""reversed""#, Harm::None, PULL, 0),
+    (r#""duplicate""#, Harm::None, PULL, 0),
+    (r#""shared-handle""#, Harm::None, PULL, 0),
+    (r#"{"malformed":"null"}"#, Harm::None, PULL, 1),
+    (r#"{"malformed":"number"}"#, Harm::None, PULL, 1),
+    (r#"{"malformed":"string"}"#, Harm::None, PULL, 1),
+    (r#"{"malformed":"invalid-utf8"}"#, Harm::None, PULL, 1),
+    (r#"{"malformed":"no-handle"}"#, Harm::FirstHandle, PULL, 0),
+    (r#"{"malformed":"null-handle"}"#, Harm::FirstHandle, PULL, 0),
+    (r#"{"malformed":"number-handle"}"#, Harm::FirstHandle, PULL, 0),
+];
+const PULL: &[Action] = &[Action::PullEvents];
+const BOTH: &[Action] = &[Action::PullEvents, Action::ConfirmEvents];
+
+/// The names that the emulator knows for the kind (`/`) or for a detail of it (`/empty`), by what
+/// it says of one that it does not know.
+fn known(detail: &str) -> BTreeSet<String> {
+    let unknown = json!("no such name");
+    let kind = match detail {
+        "" => unknown,
+        detail => json!({ detail: unknown }),
+    };
+    let error = serde_json::from_value::<Fault>(json!({ "kind": kind })).unwrap_err().to_string();
+    let (_, names) = error.split_once("expected one of ").expect(&error);
+    names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_kind_of_fault_has_its_case() {
+    let kinds: Vec<Value> =
+        CASES.iter().map(|case| serde_json::from_str(case.0).unwrap()).collect();
+    let name = |kind: &Value| match kind {
+        Value::Object(detailed) => detailed.keys().next().unwrap().clone(),
+        plain => plain.as_str().unwrap().to_owned(),
+    };
+    assert_eq!(kinds.iter().map(name).collect::<BTreeSet<_>>(), known(""));
+    for detail in ["empty", "malformed"] {
+        let of = |kind: &Value| kind[detail].as_str().map(str::to_owned);
+        assert_eq!(kinds.iter().filter_map(of).collect::<BTreeSet<_>>(), known(detail));
     }
-    site.add_sprites(EVENTS);
-    let daemon = site.start();
-    site.drained().await;
-    let met = site.cloud.control.totals().faults.values().sum::<u64>();
-    assert!(met >= set as u64, "met {met} of {set} faults");
-    daemon.stop().await;
-    site.assert_once("all.jsonl", EVENTS as usize + strays);
-    assert_eq!(site.confirmed(), u64::from(EVENTS));
 }
 
-/// The next call of each of the two actions meets the fault.
-fn both(kind: Kind) -> Vec<Fault> {
-    let on = |action| Fault::next(1, kind.clone()).on(action);
-    vec![on(Action::PullEvents), on(Action::ConfirmEvents)]
+/// A kind of fault at one action, before or after its effect.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    kind: &'static str,
+    harm: Harm,
+    action: Action,
+    takes_effect: bool,
+    strays: usize,
 }
 
-/// As [`both`], after the calls took effect.
-fn both_after(kind: Kind) -> Vec<Fault> {
-    both(kind).into_iter().map(Fault::after_effect).collect()
+impl Case {
+    fn all() -> Vec<Self> {
+        let each = CASES.iter().flat_map(|(kind, harm, actions, strays)| {
+            // The others spoil the answer alone, whatever is asked for.
+            let has_both = *harm == Harm::Call || kind.contains("hold") || kind.contains("delay");
+            let effects: &[bool] = if has_both { &[false, true] } else { &[false] };
+            actions.iter().flat_map(move |action| {
+                effects.iter().map(move |takes_effect| Self {
+                    kind,
+                    harm: *harm,
+                    action: *action,
+                    takes_effect: *takes_effect,
+                    strays: *strays,
+                })
+            })
+        });
+        each.collect()
+    }
+
+    /// Runs a daemon whose first call of the action meets the fault.
+    async fn pass(self) {
+        let Self { kind, action, takes_effect, .. } = self;
+        // What a confirm leaves is repaired by confirming, not by pulling once more.
+        let lease = if action == Action::PullEvents { LEASE } else { Duration::from_secs(60) };
+        let site = Site::with(Settings { lease, ..settings() }, "", &file("all", "*")).await;
+        site.set_lease(lease);
+        let control = &site.cloud.control;
+        let made = site.make_sprites(EVENTS);
+        let kind: Value = serde_json::from_str(kind).unwrap();
+        let fault = json!({ "kind": kind, "action": action.name(), "takes_effect": takes_effect });
+        control.fault(serde_json::from_value(fault).unwrap()).unwrap();
+        let daemon = site.start();
+        let deadline = Instant::now() + Duration::from_secs(50);
+        while control.totals().waiting > 0 {
+            assert!(Instant::now() < deadline, "not drained: {self:?}, {:?}", control.totals());
+            control.release();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        daemon.stop().await;
+        let totals = control.totals();
+        assert_eq!(totals.faults.values().sum::<u64>(), 1, "{self:?}: {totals:?}");
+        let lost = match (self.harm, action) {
+            (Harm::Call, Action::PullEvents) if takes_effect => BATCH,
+            (Harm::Answer, Action::PullEvents) => BATCH,
+            (Harm::FirstHandle, _) => 1,
+            _ => 0,
+        };
+        assert!(totals.handed_out_again >= lost, "{self:?}: {totals:?}");
+        if action == Action::ConfirmEvents {
+            assert_eq!(totals.handed_out_again, 0, "{self:?}: {totals:?}");
+        }
+        site.assert_equal_ledgers("all.jsonl", &made, self.strays);
+    }
 }
 
-/// Runs a daemon of its own through each of the lists, all beside each other.
-async fn get_through(each: Vec<Vec<Fault>>, strays: usize) {
-    join_all(each.into_iter().map(|faults| gets_through(settings(), faults, strays))).await;
-}
-
-/// The next pull meets the fault.
-fn pull(kind: Kind) -> Vec<Fault> {
-    vec![Fault::next(1, kind).on(Action::PullEvents)]
-}
-
-#[tokio::test]
-async fn pages_of_a_gateway() {
-    let statuses = [500, 502, 404].map(|status| both(Kind::Status(status)));
-    let late = both_after(Kind::Status(504));
-    get_through(statuses.into_iter().chain([late]).collect(), 0).await;
-}
-
-#[tokio::test]
-async fn connections_that_are_reset() {
-    get_through(vec![both(Kind::Reset), both_after(Kind::Reset)], 0).await;
-}
-
-#[tokio::test]
-async fn answers_that_end_in_the_middle() {
-    get_through(vec![both(Kind::Truncated), both(Kind::Cut)], 0).await;
-}
-
-#[tokio::test]
-async fn answers_that_take_their_time() {
-    let second = Duration::from_secs(1);
-    get_through(vec![both(Kind::Slow(second)), both(Kind::Delay(second))], 0).await;
-}
-
-#[tokio::test]
-async fn refusals_that_pass() {
-    let late = both_after(Kind::InternalError);
-    get_through(vec![both(Kind::Throttle), both(Kind::InternalError), late], 0).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_fault_singly_before_and_after_the_effect_on_pull_and_on_confirm() {
+    stream::iter(Case::all()).for_each_concurrent(AT_ONCE, Case::pass).await;
 }
 
 #[tokio::test]
 async fn a_rate_that_is_lower_than_configured() {
-    let strict = Settings { rate_limit: Some(5), ..settings() };
-    gets_through(strict, Vec::new(), 0).await;
+    let cloud = Settings { rate_limit: Some(5), ..settings() };
+    let site = Site::with(cloud, "", &file("all", "*")).await;
+    let made = site.make_sprites(5 * EVENTS);
+    let daemon = site.start();
+    site.drained().await;
+    daemon.stop().await;
+    let throttled = |action| site.cloud.control.totals().calls_of(action, "RequestLimitExceeded");
+    assert!(throttled(Action::PullEvents) > 0);
+    site.assert_equal_ledgers("all.jsonl", &made, 0);
 }
 
+/// Each call of either action is refused for three seconds.
 #[tokio::test]
-async fn an_answer_larger_than_is_read() {
-    gets_through(settings(), both(Kind::Oversized(bytesize::ByteSize::mib(17))), 0).await;
+async fn a_burst_of_throttling_is_met_with_fewer_calls() {
+    let site = Site::new(&file("all", "*")).await;
+    let made = site.make_sprites(5 * EVENTS);
+    let control = &site.cloud.control;
+    let throttled = |action| control.totals().calls_of(action, "fault");
+    for action in BOTH {
+        control.fault(Fault::rate(1.0, Kind::Throttle).on(*action)).unwrap();
+    }
+    let daemon = site.start();
+    let burst = Instant::now();
+    until(|| throttled(Action::PullEvents) >= 3).await;
+    control.clear_faults();
+    let (seconds, calls) = (burst.elapsed().as_secs_f64(), throttled(Action::PullEvents));
+    // The waits after them are 0.1, 0.2 and 0.4 s at least.
+    assert!(seconds > 0.3, "{calls} pulls in {seconds} s");
+    control.fault(Fault::rate(1.0, Kind::Throttle).on(Action::ConfirmEvents)).unwrap();
+    until(|| throttled(Action::ConfirmEvents) >= 6).await;
+    control.clear_faults();
+    site.drained().await;
+    assert_eq!(daemon.logged("pulling fails").len(), 1, "once a minute at most");
+    assert_eq!(daemon.logged("pulling works again").len(), 1);
+    daemon.stop().await;
+    site.assert_equal_ledgers("all.jsonl", &made, 0);
 }
 
 #[tokio::test]
@@ -109,24 +227,6 @@ async fn a_clock_that_is_off_by_an_hour() {
         site.assert_once("sprites.jsonl", 2 * EVENTS as usize);
     }))
     .await;
-}
-
-#[tokio::test]
-async fn batches_out_of_shape() {
-    let kinds = [Kind::Duplicate, Kind::SharedHandle, Kind::Reversed];
-    get_through(kinds.map(pull).into(), 0).await;
-}
-
-#[tokio::test]
-async fn entries_out_of_shape() {
-    let kinds = [Malformed::Null, Malformed::Number, Malformed::String, Malformed::InvalidUtf8];
-    get_through(kinds.map(|kind| pull(Kind::Malformed(kind))).into(), 1).await;
-}
-
-#[tokio::test]
-async fn entries_without_a_handle_come_again_with_one() {
-    let kinds = [Malformed::NoHandle, Malformed::NullHandle, Malformed::NumberHandle];
-    get_through(kinds.map(|kind| pull(Kind::Malformed(kind))).into(), 0).await;
 }
 
 #[tokio::test]

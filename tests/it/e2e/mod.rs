@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sprited::emulator::{Order, Settings};
+use sprited::emulator::{Made, Order, Settings};
 use sprited::journal::{self, Filter, Found, Reader, State};
 
 use crate::emulator::Server;
@@ -88,6 +88,12 @@ impl Site {
         std::fs::write(path, text.replace(from, to)).unwrap();
     }
 
+    /// Tells the daemon another lease than [`LEASE`], from its next start on.
+    fn set_lease(&self, lease: Duration) {
+        let written = |lease: Duration| format!("lease = '{}ms'", lease.as_millis());
+        self.edit(&written(LEASE), &written(lease));
+    }
+
     fn set_key(&self, key: &str) {
         let path = self.path("key");
         std::fs::write(&path, key).unwrap();
@@ -112,8 +118,13 @@ impl Site {
 
     /// Makes as many sprite tasks, all of them successful.
     fn add_sprites(&self, count: u32) {
+        self.make_sprites(count);
+    }
+
+    /// The same, and tells which.
+    fn make_sprites(&self, count: u32) -> Vec<Made> {
         let order = Order { count, fail_every: 0, ..Order::default() };
-        self.cloud.control.add_sprites(&order).unwrap();
+        self.cloud.control.add_sprites(&order).unwrap()
     }
 
     /// Waits until the cloud has nothing left.
@@ -143,7 +154,7 @@ impl Site {
             }
             std::thread::sleep(Duration::from_millis(10));
         };
-        reader.list(&Filter { state, ..Filter::default() }, 10_000).unwrap()
+        reader.list(&Filter { state, ..Filter::default() }, 1_000_000).unwrap()
     }
 
     /// Asserts that the file holds as many events, none of them twice.
@@ -151,6 +162,24 @@ impl Site {
         let lines = self.lines(name);
         assert_eq!(ids(&lines).len(), lines.len(), "{name} holds an event twice");
         assert_eq!(lines.len(), count, "{name}");
+    }
+
+    /// Asserts that cloud, journal and sink tell the same of all tasks that were made: each
+    /// event is confirmed, none has expired, each stands in the file once; besides them only
+    /// `strays` entries of no event. For a daemon that has ended.
+    fn assert_equal_ledgers(&self, name: &str, made: &[Made], strays: usize) {
+        let totals = self.cloud.control.totals();
+        let count = made.len() as u64;
+        assert_eq!((totals.added, totals.confirmed, totals.expired), (count, count, 0));
+        self.assert_once(name, made.len() + strays);
+        let lines = self.lines(name);
+        let tasks = lines.iter().filter_map(|line| line["data"]["sprites"][0]["task_id"].as_str());
+        let made: BTreeSet<_> = made.iter().map(|made| made.task_id.as_str()).collect();
+        assert_eq!(tasks.collect::<BTreeSet<_>>(), made);
+        let journaled: BTreeSet<_> =
+            self.journaled(None).iter().map(|f| f.event.key.to_string()).collect();
+        assert_eq!(ids(&lines), journaled);
+        assert_eq!(self.journaled(Some(State::Delivered)).len(), lines.len());
     }
 }
 
