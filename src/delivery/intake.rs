@@ -2,6 +2,7 @@
 //! behind, and failed ones that are due.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -13,6 +14,10 @@ use crate::sinks::Limits;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Events that wait here at most.
 const MAX_EVENTS: usize = 1024;
+/// How long a clock that was set back may go unnoticed while failed events wait.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(5);
+/// A clock that is set back by less makes nobody wait.
+const SET_BACK: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -37,6 +42,26 @@ pub(super) struct Intake {
     is_in_doubt: bool,
     /// Whether a read for due events found some that are held: the next one waits for a release.
     is_blocked: bool,
+    clock: Clock,
+}
+
+/// The time of day, by which failed events are due, beside the clock that nobody sets.
+#[derive(Debug)]
+struct Clock {
+    day: DateTime<Utc>,
+    steady: std::time::Instant,
+}
+
+impl Clock {
+    fn now() -> Self {
+        Self { day: Utc::now(), steady: std::time::Instant::now() }
+    }
+
+    /// Whether the time of day was set back since the last look.
+    fn was_set_back(&mut self) -> bool {
+        let last = std::mem::replace(self, Self::now());
+        last.day + (self.steady - last.steady) > self.day + SET_BACK
+    }
 }
 
 impl Intake {
@@ -55,6 +80,7 @@ impl Intake {
             make_all_due: false,
             is_in_doubt: false,
             is_blocked: false,
+            clock: Clock::now(),
         }
     }
 
@@ -63,6 +89,10 @@ impl Intake {
         if self.is_in_doubt {
             self.drop_discarded().await?;
             self.is_in_doubt = false;
+        }
+        if self.clock.was_set_back() {
+            tracing::debug!("the clock was set back: what failed is tried again at once");
+            self.make_all_due();
         }
         if self.make_all_due {
             self.journal.due_now(self.sink, Utc::now()).await?;
@@ -114,7 +144,8 @@ impl Intake {
     /// When failed events are due next, if there is room for them.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = self.next_due.filter(|_| self.room() > 0)?;
-        Some(Instant::now() + (due - Utc::now()).to_std().unwrap_or_default())
+        let wait = (due - Utc::now()).to_std().unwrap_or_default();
+        Some(Instant::now() + wait.min(LOOK_AT_CLOCK))
     }
 
     /// Learns from records when failed events are due.

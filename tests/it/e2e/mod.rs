@@ -2,6 +2,7 @@
 //! receivers, real files, real signals.
 
 mod by_hand;
+mod clocks;
 mod confirming;
 mod credentials;
 mod cuts;
