@@ -1,11 +1,19 @@
 //! Credentials that the cloud rejects while the daemon runs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{TimeDelta, Utc};
 use nix::sys::signal::Signal;
-use sprited::emulator::Action;
+use serde_json::json;
+use sprited::config::Config;
+use sprited::daemon;
+use sprited::emulator::{Account, Action, Settings};
+use sprited::vod::credentials::InstanceRole;
 
-use super::{Site, file, until};
+use super::{Site, file, settings, until};
+use crate::local_server::{LocalServer, Reply};
 
 #[tokio::test]
 async fn a_rejected_key_is_told_and_a_corrected_one_is_taken() {
@@ -37,4 +45,110 @@ async fn a_rejected_key_is_told_and_a_corrected_one_is_taken() {
     assert!(!daemon.log().contains("another-secret-key"));
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 3);
+}
+
+/// The `n`th temporary key.
+fn temporary(n: usize) -> Account {
+    Account {
+        secret_id: format!("AKIDTEMPORARY{n}"),
+        secret_key: format!("temporary-secret-key-{n}").into(),
+        token: Some(format!("temporary-token-{n}").into()),
+    }
+}
+
+#[tokio::test]
+async fn a_temporary_key_may_expire_while_events_come_if_its_files_hold_the_next() {
+    let cloud = Settings { account: temporary(0), ..settings() };
+    let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
+    let path = site.path("sprited.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let (_, rest) = config.split_once("[vod]").unwrap();
+    let place = |name: &str| format!("{name} = {{ file = '{}' }}\n", site.path(name).display());
+    let places = ["secret_id", "secret_key", "token"].map(place).concat();
+    std::fs::write(&path, format!("[credentials]\n{places}[vod]{rest}")).unwrap();
+    let write = |account: &Account| {
+        let token = account.token.as_ref().unwrap();
+        for (name, value) in [
+            ("secret_id", account.secret_id.as_str()),
+            ("secret_key", account.secret_key.expose()),
+            ("token", token.expose()),
+        ] {
+            std::fs::write(site.path(name), value).unwrap();
+        }
+    };
+    write(&temporary(0));
+    let daemon = site.start();
+    let mut made = site.make_sprites(50);
+    for n in 1..=4 {
+        until(async || site.confirmed() * 2 > made.len() as u64).await;
+        made.extend(site.make_sprites(50));
+        write(&temporary(n));
+        // From here on the old one is worth nothing, also to the calls on their way.
+        site.cloud.control.set_account(temporary(n));
+    }
+    site.drained().await;
+    let refused = site.cloud.control.totals();
+    let refused = |code| refused.calls_of(Action::PullEvents, code);
+    assert!(
+        refused("AuthFailure.SecretIdNotFound") + refused("AuthFailure.TokenFailure") >= 1,
+        "no key has expired under a call"
+    );
+    assert!(daemon.logged("pulling fails").is_empty());
+    assert!(
+        !daemon.log().contains("temporary-secret") && !daemon.log().contains("temporary-token")
+    );
+    daemon.stop().await;
+    site.assert_equal_ledgers("sprites.jsonl", &made, 0);
+}
+
+/// The daemon's loops with the provider of an instance, whose metadata server is this machine's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_of_an_instance_may_change_its_key_while_events_come() {
+    let (fails, current) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (down, n) = (fails.clone(), current.clone());
+    let metadata = LocalServer::start(move |request, _| {
+        if down.load(Ordering::SeqCst) {
+            return Reply::new(500, &[], b"");
+        }
+        if request.target.ends_with('/') {
+            return Reply::new(200, &[], b"role");
+        }
+        let Account { secret_id, secret_key, token } = temporary(n.load(Ordering::SeqCst));
+        let expires = Utc::now() + TimeDelta::hours(6);
+        let answer = json!({
+            "Code": "Success", "TmpSecretId": secret_id, "TmpSecretKey": secret_key.expose(),
+            "Token": token.unwrap().expose(), "ExpiredTime": expires.timestamp(),
+        });
+        Reply::json(&answer.to_string())
+    })
+    .await;
+    let cloud = Settings { account: temporary(0), ..settings() };
+    let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
+    let role = InstanceRole::at(&metadata.url(), Duration::from_millis(100)).unwrap();
+    let mut config = Config::load(&site.path("sprited.toml")).unwrap().config;
+    config.credentials = None;
+    let daemon = daemon::Daemon::open(config, Arc::new(role)).await.unwrap();
+    let control = daemon::Control::default();
+    let running = tokio::spawn(daemon.run(control.clone(), false));
+    let expire = |key| {
+        current.store(key, Ordering::SeqCst);
+        site.cloud.control.set_account(temporary(key));
+    };
+    let mut made = site.make_sprites(20);
+    site.drained().await;
+    expire(1);
+    made.extend(site.make_sprites(20));
+    site.drained().await;
+    // The next time nobody tells the new key for a while.
+    fails.store(true, Ordering::SeqCst);
+    expire(2);
+    made.extend(site.make_sprites(20));
+    let asked = metadata.seen().len();
+    until(async || metadata.seen().len() > asked).await;
+    assert_eq!(site.confirmed(), 40);
+    fails.store(false, Ordering::SeqCst);
+    site.drained().await;
+    control.stop.cancel();
+    assert_eq!(running.await.unwrap().unwrap(), daemon::End::Clean);
+    site.assert_equal_ledgers("sprites.jsonl", &made, 0);
 }
