@@ -15,6 +15,7 @@ pub mod journal;
 pub mod man;
 mod process;
 pub mod run;
+pub mod status;
 mod text;
 
 use std::ffi::OsString;
@@ -41,6 +42,7 @@ use crate::telemetry;
   sprited demo                            see it work, without a cloud account
   sprited check                           look at configuration, credentials, queue and sinks
   sprited run                             pull, deliver and confirm until told to stop
+  sprited status                          what the daemon does now
 
 Exit codes: 0 done, 1 failed, 64 usage, 74 journal, 77 rejected credentials, 78 configuration."
 )]
@@ -53,6 +55,7 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Status(status::Args),
     Demo(demo::Args),
     Emulator(emulator::Args),
     Events(events::Args),
@@ -131,6 +134,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Emulator(args) => emulate(args),
         Command::Events(args) => events::run(&args),

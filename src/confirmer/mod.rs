@@ -229,7 +229,7 @@ impl Confirmer {
                 self.count_handles("confirmed", call.handles.len());
                 for Ready { deadline, .. } in &call.handles {
                     let margin = deadline.saturating_duration_since(now);
-                    self.metrics.confirm_margin_seconds.observe(margin.as_secs_f64());
+                    self.metrics.confirm_margin_seconds.observe(margin);
                 }
             }
             Err(error) => match self.calls.failed(call, &error, now) {

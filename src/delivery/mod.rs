@@ -220,7 +220,7 @@ impl Delivery {
                     Batch::new(events.iter().map(|pending| pending.event.clone()).collect());
                 let start = Instant::now();
                 let (verdicts, mark) = sink.deliver(&batch).await.into_parts();
-                duration.observe(start.elapsed().as_secs_f64());
+                duration.observe(start.elapsed());
                 Delivered { events, verdicts, mark }
             }));
         }

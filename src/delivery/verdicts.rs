@@ -69,9 +69,10 @@ impl Delivery {
                 self.note_lag(pending.event.first_pulled, now);
                 tracing::debug!(sink = %self.target.name, event = %pending.event.key, "delivered");
             }
-            Verdict::Reject(_) => {}
+            Verdict::Reject(error) => self.metrics.sink_failures.note(&self.target.name, error),
             Verdict::Retry { error, after } => {
                 self.count("retry", 1);
+                self.metrics.sink_failures.note(&self.target.name, error);
                 tracing::debug!(
                     sink = %self.target.name,
                     event = %pending.event.key,
@@ -100,6 +101,7 @@ impl Delivery {
     /// The sink is down, again or still.
     pub(super) fn note_failed(&mut self, error: &str) {
         self.note_up(false);
+        self.metrics.sink_failures.note(&self.target.name, error);
         if let Some(report) = self.outage.failed(Instant::now()) {
             tracing::warn!(
                 sink = %self.target.name,
@@ -128,7 +130,7 @@ impl Delivery {
         // A clock that was set back tells nothing.
         let lag = (now - first_pulled).to_std().unwrap_or_default();
         let lags = self.metrics.delivery_lag_seconds.get_or_create_owned(&self.by_sink());
-        lags.observe(lag.as_secs_f64());
+        lags.observe(lag);
     }
 
     pub(super) fn note_up(&self, is_up: bool) {

@@ -94,6 +94,12 @@ impl Health {
         self.is_draining.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// What to do about the last pull, if it failed.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Advice> {
+        self.progress.borrow().trouble
+    }
+
     /// Whether the daemon does its work now.
     #[must_use]
     pub fn readiness(&self) -> Readiness {

@@ -1,16 +1,22 @@
-//! What the daemon tells over HTTP: metrics, and whether it is alive and ready.
+//! What the daemon tells over HTTP: metrics, whether it is alive and ready, and what it does now.
 
 mod connections;
 mod gauges;
 mod guard;
 mod health;
+mod history;
+mod page;
+mod sentence;
 mod settings;
 mod snapshot;
+mod status;
+mod text;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,10 +24,14 @@ use axum::{Router, middleware};
 use bytesize::ByteSize;
 use chrono::Utc;
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::shown;
+use history::History;
 use snapshot::Snapshots;
+use status::Status;
 
 pub use health::{Check, Health, Readiness};
 pub use settings::{Listen, Settings};
@@ -44,17 +54,23 @@ pub struct Sources {
 struct Shared {
     sources: Sources,
     snapshots: Arc<Snapshots>,
+    history: Arc<History>,
 }
 
 /// Answers requests until `stop`; answers under way then get a moment.
 pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
     let snapshots = Arc::new(Snapshots::new(sources.journal.clone()));
-    let shared = Shared { sources, snapshots: snapshots.clone() };
+    let shared = Shared { sources, snapshots: snapshots.clone(), history: Arc::default() };
     let router = Router::new()
+        .route("/", get(status_page))
+        .route("/style.css", get(async || typed("text/css; charset=utf-8", page::STYLE)))
+        .route("/icon.svg", get(async || typed("image/svg+xml", page::ICON)))
+        .route("/status.json", get(status_json))
+        .route("/status.txt", get(status_text))
         .route("/metrics", get(metrics_page))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
-        .with_state(shared)
+        .with_state(shared.clone())
         .layer(middleware::map_response(guard::harden));
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let router = if is_loopback {
@@ -62,17 +78,58 @@ pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationTo
     } else {
         router
     };
-    tokio::join!(snapshots.run(stop.clone()), connections::serve(listener, router, stop));
+    tokio::join!(
+        snapshots.run(stop.clone()),
+        stop.run_until_cancelled(remember(&shared)),
+        connections::serve(listener, router, stop.clone()),
+    );
+}
+
+/// Samples for the charts, as long as it runs.
+async fn remember(shared: &Shared) {
+    let mut ticks = tokio::time::interval(history::STEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let snapshot = shared.snapshots.latest().await;
+        let seen = snapshot.journal.as_ref().ok();
+        shared.history.push(seen.map(|seen| Status::totals(&shared.sources.metrics, seen)));
+    }
+}
+
+fn typed(content_type: &'static str, body: impl IntoResponse) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, content_type)], body)
+}
+
+/// `/?hold` is the page that does not load itself again.
+async fn status_page(State(shared): State<Shared>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let status = Status::now(&shared).await;
+    let held = query.as_deref() == Some("hold");
+    typed("text/html; charset=utf-8", page::render(&status, held).into_string())
+}
+
+async fn status_text(State(shared): State<Shared>) -> impl IntoResponse {
+    typed("text/plain; charset=utf-8", text::render(&Status::now(&shared).await))
+}
+
+async fn status_json(State(shared): State<Shared>) -> Response {
+    let status = Status::now(&shared).await;
+    let Ok(json) = serde_json::to_string(&status) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut body = String::with_capacity(json.len() + 1);
+    shown::escape_json(&json, &mut body);
+    body.push('\n');
+    typed("application/json", body).into_response()
 }
 
 async fn metrics_page(State(shared): State<Shared>) -> Response {
-    let Some(snapshot) = shared.snapshots.latest().await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
+    let snapshot = shared.snapshots.latest().await;
     let Sources { metrics, health, max_size, .. } = shared.sources;
     metrics.journal_writable.set(i64::from(health.journal().trouble().is_none()));
+    let seen = snapshot.journal.as_ref().ok();
     metrics.journal_max_size.set(i64::try_from(max_size.as_u64()).unwrap_or(i64::MAX));
-    gauges::set(&metrics, snapshot.journal.as_ref().ok(), Utc::now());
+    gauges::set(&metrics, seen.map(|seen| &seen.overview), Utc::now());
     // It looks at the process's figures.
     match tokio::task::spawn_blocking(move || metrics.encode()).await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
@@ -94,5 +151,5 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     let readiness = shared.sources.health.readiness();
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/json")], body)
+    (status, typed("application/json", body))
 }

@@ -12,19 +12,38 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{EventId, Overview, Reader};
+use crate::journal::{
+    self, Error, EventId, Filter, Found, Overview, Reader, SinkOverview, SinkState, State,
+};
 
 /// How long what was read is good for.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 /// That, as a multiple of the time it took to read.
 const SHARE: u32 = 20;
 
+/// How long is waited for a new one, of a disk that hangs say.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Events that are shown.
+const LATEST: usize = 12;
+/// Dead letters that are shown.
+const DEAD: usize = 5;
+
 /// What was read at one moment.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     /// The journal, or why it cannot be read.
-    pub(super) journal: Result<Overview, String>,
+    pub(super) journal: Result<Seen, String>,
     good_until: Instant,
+}
+
+/// The journal at that moment.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) overview: Overview,
+    /// The newest events.
+    pub(super) latest: Vec<Found>,
+    /// The newest dead letters, each with its state at its sink.
+    pub(super) dead: Vec<(Found, SinkState)>,
 }
 
 /// Where to ask for it.
@@ -49,12 +68,17 @@ impl Snapshots {
         Self { path, latest: watch::Sender::new(None), wanted: Notify::new() }
     }
 
-    /// The latest one, or a new one if that is too old. `None` once nobody looks any more.
-    pub(super) async fn latest(&self) -> Option<Arc<Snapshot>> {
+    /// The latest one, or a new one if that is too old.
+    pub(super) async fn latest(&self) -> Arc<Snapshot> {
+        let latest = tokio::time::timeout(PATIENCE, self.good()).await.ok().flatten();
+        latest.unwrap_or_else(|| Arc::new(Snapshot::failed("it does not answer".to_owned())))
+    }
+
+    async fn good(&self) -> Option<Arc<Snapshot>> {
         let mut seen = self.latest.subscribe();
         loop {
             let latest = seen.borrow_and_update().clone();
-            if let Some(latest) = latest.filter(|latest| Instant::now() < latest.good_until) {
+            if let Some(latest) = latest.filter(|latest| latest.is_good()) {
                 return Some(latest);
             }
             self.wanted.notify_one();
@@ -66,8 +90,7 @@ impl Snapshots {
     pub(super) async fn run(&self, stop: CancellationToken) {
         let mut eye = Eye::new(self.path.clone());
         while stop.run_until_cancelled(self.wanted.notified()).await.is_some() {
-            let is_good = |latest: &Arc<Snapshot>| Instant::now() < latest.good_until;
-            if self.latest.borrow().as_ref().is_some_and(is_good) {
+            if self.latest.borrow().as_ref().is_some_and(|latest| latest.is_good()) {
                 continue;
             }
             let path = self.path.clone();
@@ -86,6 +109,10 @@ impl Snapshots {
 }
 
 impl Snapshot {
+    fn is_good(&self) -> bool {
+        Instant::now() < self.good_until
+    }
+
     fn failed(error: String) -> Self {
         Self { journal: Err(error), good_until: Instant::now() + GOOD_FOR }
     }
@@ -104,16 +131,42 @@ impl Eye {
         Snapshot { journal, good_until: now + GOOD_FOR.max((now - start) * SHARE) }
     }
 
-    fn read(&mut self) -> Result<Overview, String> {
+    fn read(&mut self) -> Result<Seen, String> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => Reader::open(&self.path).map_err(|error| error.to_string())?,
         };
-        let overview = reader.overview(Utc::now(), self.confirmed_before);
         // After a failure it is opened anew.
-        let overview = overview.map_err(|error| error.to_string())?;
+        let seen = see(&reader, self.confirmed_before).map_err(|error| match error {
+            Error::Sqlite(reason) => reason.to_string(),
+            other => other.to_string(),
+        })?;
         self.reader = Some(reader);
-        self.confirmed_before = overview.confirmed_before;
-        Ok(overview)
+        self.confirmed_before = seen.overview.confirmed_before;
+        Ok(seen)
     }
+}
+
+fn see(reader: &Reader, confirmed_before: EventId) -> journal::Result<Seen> {
+    let overview = reader.overview(Utc::now(), confirmed_before)?;
+    let latest = reader.list(&Filter::default(), LATEST)?;
+    let dead = dead(reader, &overview)?;
+    Ok(Seen { overview, latest, dead })
+}
+
+/// The newest dead letters of all sinks: an event may still be pending at another one.
+fn dead(reader: &Reader, overview: &Overview) -> journal::Result<Vec<(Found, SinkState)>> {
+    let mut dead = Vec::new();
+    for SinkOverview { sink, .. } in overview.sinks.iter().filter(|sink| sink.events.dead > 0) {
+        let name = Some(sink.name.clone());
+        let filter = Filter { state: Some(State::Dead), sink: name, ..Filter::default() };
+        for found in reader.list(&filter, DEAD)? {
+            let at_sinks = reader.sinks_of(found.id)?;
+            let at_sink = at_sinks.into_iter().find(|at| at.sink == sink.name);
+            dead.extend(at_sink.map(|at_sink| (found, at_sink)));
+        }
+    }
+    dead.sort_by_key(|(found, _)| std::cmp::Reverse(found.id));
+    dead.truncate(DEAD);
+    Ok(dead)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::metrics::histogram::Histogram;
+use crate::metrics::Times;
 
 use super::Error;
 
@@ -14,12 +14,12 @@ const SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0
 #[derive(Clone, Debug)]
 pub struct Condition {
     trouble: Arc<Mutex<Option<Error>>>,
-    commits: Histogram,
+    commits: Times,
 }
 
 impl Default for Condition {
     fn default() -> Self {
-        Self { trouble: Arc::default(), commits: Histogram::new(SECONDS) }
+        Self { trouble: Arc::default(), commits: Times::new(SECONDS) }
     }
 }
 
@@ -30,9 +30,9 @@ impl Condition {
         self.lock().clone()
     }
 
-    /// The time of each commit in seconds, failed ones included.
+    /// The time of each commit, failed ones included.
     #[must_use]
-    pub fn commits(&self) -> &Histogram {
+    pub fn commits(&self) -> &Times {
         &self.commits
     }
 
@@ -54,7 +54,7 @@ impl Condition {
     }
 
     pub(super) fn note_commit(&self, time: Duration) {
-        self.commits.observe(time.as_secs_f64());
+        self.commits.observe(time);
     }
 
     /// For a few instructions only.

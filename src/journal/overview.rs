@@ -17,6 +17,12 @@ use super::{EventId, KnownSink, Reader, Result, SinkId, store};
 /// The journal at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
+    /// Events stored in the life of the journal, each once.
+    pub received: u64,
+    /// Times that a known event came again.
+    pub seen_again: u64,
+    /// Events that the cloud took back.
+    pub confirmed: u64,
     /// Events by their state over all sinks.
     pub events: States,
     /// Events for no sink.
@@ -77,6 +83,9 @@ impl Reader {
         let (oldest_unconfirmed, confirmed_before) =
             oldest_unconfirmed(&moment, now, confirmed_before)?;
         Ok(Overview {
+            received: counters.difference(Counter::Received, &[]),
+            seen_again: counters.difference(Counter::SeenAgain, &[]),
+            confirmed: counters.difference(Counter::Confirmed, &[]),
             events: States { pending, delivered, dead },
             unrouted,
             sinks,

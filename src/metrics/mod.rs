@@ -2,8 +2,10 @@
 //! type, and of those only the known ones.
 
 mod catalog;
+mod failures;
 mod labels;
 mod process;
+mod times;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,16 +13,17 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{Atomic, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
 
 use catalog::Catalog;
 use process::Process;
 
 pub use catalog::Entry;
+pub use failures::{Failure, Failures};
 pub use labels::{
     ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState, ByTypeAndOutcome, ByVersion,
     Unlabelled,
 };
+pub use times::Times;
 
 /// A gauge with a fraction.
 pub type FloatGauge = Gauge<f64, AtomicU64>;
@@ -48,7 +51,7 @@ pub struct Metrics {
     /// PullEvents calls by outcome: `events`, `empty`, `throttled`, `failed`.
     pub pulls: Family<ByOutcome, Counter>,
     /// The time of PullEvents calls, by the same outcomes.
-    pub pull_seconds: Family<ByOutcome, Histogram>,
+    pub pull_seconds: Family<ByOutcome, Times>,
     /// Pulls that may be in flight at once, as of now.
     pub pull_concurrency: Gauge,
     /// Pulls a second that may be made, as of now.
@@ -79,18 +82,20 @@ pub struct Metrics {
     pub sink_oldest_pending_seconds: Family<BySink, FloatGauge>,
     /// 1 while the sink is up, 0 while it is down.
     pub sink_up: Family<BySink, Gauge>,
+    /// What failed last at each sink, in words; not exported.
+    pub sink_failures: Failures,
     /// Events in memory for the sink.
     pub sink_held: Family<BySink, Gauge>,
     /// Verdicts of sinks: `delivered`, `retry`, `dead`, `recovered`.
     pub deliveries: Family<BySinkAndOutcome, Counter>,
     /// The time of a sink's `deliver`.
-    pub delivery_seconds: Family<BySink, Histogram>,
+    pub delivery_seconds: Family<BySink, Times>,
     /// From the first pull of an event to its delivery.
-    pub delivery_lag_seconds: Family<BySink, Histogram>,
+    pub delivery_lag_seconds: Family<BySink, Times>,
     /// ConfirmEvents calls by outcome: `ok`, `refused`, `failed`.
     pub confirms: Family<ByOutcome, Counter>,
     /// What was left of a handle's time when it was confirmed.
-    pub confirm_margin_seconds: Histogram,
+    pub confirm_margin_seconds: Times,
     /// Handles by what became of them: `confirmed`, `let_go`, `refused`.
     pub handles: Family<ByOutcome, Counter>,
     /// Handles confirmed on the journal's word, though their events were pending.
@@ -112,12 +117,12 @@ const MARGIN: [f64; 9] = [0.1, 1.0, 3.0, 5.0, 10.0, 15.0, 20.0, 25.0, 28.0];
 impl Metrics {
     /// Metrics that begin at nothing, and the time of the journal's commits among them.
     #[must_use]
-    pub fn new(commits: &Histogram) -> Self {
+    pub fn new(commits: &Times) -> Self {
         let metrics = Self {
             catalog: Arc::default(),
             process: Process::default(),
             pulls: Family::default(),
-            pull_seconds: Family::new_with_constructor(|| Histogram::new(PULL)),
+            pull_seconds: Family::new_with_constructor(|| Times::new(PULL)),
             pull_concurrency: Gauge::default(),
             pull_rate: Gauge::default(),
             last_good_pull: Gauge::default(),
@@ -133,12 +138,13 @@ impl Metrics {
             sink_events: Family::default(),
             sink_oldest_pending_seconds: Family::default(),
             sink_up: Family::default(),
+            sink_failures: Failures::default(),
             sink_held: Family::default(),
             deliveries: Family::default(),
-            delivery_seconds: Family::new_with_constructor(|| Histogram::new(DELIVERY)),
-            delivery_lag_seconds: Family::new_with_constructor(|| Histogram::new(LAG)),
+            delivery_seconds: Family::new_with_constructor(|| Times::new(DELIVERY)),
+            delivery_lag_seconds: Family::new_with_constructor(|| Times::new(LAG)),
             confirms: Family::default(),
-            confirm_margin_seconds: Histogram::new(MARGIN),
+            confirm_margin_seconds: Times::new(MARGIN),
             handles: Family::default(),
             confirmed_unsettled: Counter::default(),
             clock_offset_seconds: Gauge::default(),
@@ -151,7 +157,7 @@ impl Metrics {
         Self { catalog: Arc::new(catalog), ..metrics }
     }
 
-    fn register(&self, to: &mut Catalog, commits: &Histogram) {
+    fn register(&self, to: &mut Catalog, commits: &Times) {
         let build: Family<ByVersion, Gauge> = Family::default();
         build.get_or_create(&ByVersion { version: env!("CARGO_PKG_VERSION") }).set(1);
         to.gauge("sprited_build_info", "Always 1", &build);

@@ -313,7 +313,7 @@ impl Poller {
     fn count_pull(&self, started: Instant, outcome: &'static str) {
         let labels = ByOutcome { outcome };
         self.metrics.pulls.get_or_create(&labels).inc();
-        self.metrics.pull_seconds.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
+        self.metrics.pull_seconds.get_or_create(&labels).observe(started.elapsed());
     }
 
     fn note_unwritable(&self, error: &crate::journal::Error) {

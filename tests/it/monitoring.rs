@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use prometheus_client::metrics::histogram::Histogram;
 use serde_json::Value;
-use sprited::metrics::{Entry, Metrics};
+use sprited::metrics::{Entry, Metrics, Times};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -17,7 +16,7 @@ fn text(name: &str) -> String {
 }
 
 fn entries() -> Vec<Entry> {
-    Metrics::new(&Histogram::new([1.0])).entries().to_vec()
+    Metrics::new(&Times::new([1.0])).entries().to_vec()
 }
 
 /// The rows of the table: name, kind, labels, meaning.

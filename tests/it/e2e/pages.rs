@@ -1,13 +1,19 @@
-//! The listener: whom it answers, and what it does not put up with.
+//! The pages: what they say, whom they answer, and what they do not put up with.
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use sprited::journal::State;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::daemon::Daemon;
+use super::receiver::{Answer, Receiver};
 use super::{Site, file};
+use crate::cli::{ended, sprited};
+use crate::support::until;
 
 async fn connect(daemon: &Daemon) -> TcpStream {
     daemon.has_logged("started").await;
@@ -33,7 +39,7 @@ fn request(method: &str, path: &str, host: &str, more: &str) -> String {
 async fn only_who_asks_for_this_machine_is_answered() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
     let daemon = site.start();
-    for path in ["/metrics", "/healthz", "/readyz"] {
+    for path in ["/", "/status.json", "/status.txt", "/metrics", "/healthz", "/readyz"] {
         let ok = answer(&daemon, &request("GET", path, "localhost:9770", "")).await;
         assert!(ok.starts_with("HTTP/1.1 200 ") || path == "/readyz", "{ok}");
         for header in ["content-security-policy: default-src 'none'", "nosniff", "no-store"] {
@@ -75,4 +81,193 @@ async fn whoever_says_nothing_is_let_go_and_others_are_answered() {
     }
     assert_eq!(daemon.get("/healthz").await.0, 200);
     daemon.stop().await;
+}
+
+/// An event made to break out of wherever it is shown.
+const HOSTILE: &str = r#"{"EventType":"<script>document.title='owned'</script>",
+  "ProcedureStateChangeEvent":{"TaskId":"t","FileId":"\"><img src=x onerror=alert(1)>\u202e",
+  "MediaProcessResultSet":[{"ImageSpriteTask":{"Status":"SUCCESS","Output":{"TotalCount":7,
+  "ImageUrlSet":["javascript:alert(1)"]}}},{"ImageSpriteTask":{"Status":"FAIL",
+  "Message":"</style><svg onload=alert(1)>\u001b[2J"}}]}}"#;
+
+/// A daemon with a sink that is down, dead letters, sprites and a hostile event.
+async fn eventful() -> (Site, [Receiver; 2], Daemon) {
+    let down = Receiver::start(Answer::Refuse(503)).await;
+    let picky = Receiver::start(Answer::Refuse(422)).await;
+    let sinks = [
+        down.sink("search-index", ""),
+        picky.sink("player-api", "events = ['*']"),
+        file("sprites", "image-sprite"),
+    ];
+    let site = Site::new(&sinks.concat()).await;
+    let daemon = site.start();
+    site.add_sprites(8);
+    until(|| site.lines("sprites.jsonl").len() == 8).await;
+    site.cloud.control.add(HOSTILE).unwrap();
+    daemon.has_logged("the sink is down; its events wait in the journal").await;
+    until(|| site.journaled(None).len() == 9 && picky.asked() >= 9).await;
+    let dead = async || status(&daemon).await["sinks"][0]["dead"] == 9;
+    super::until(dead).await;
+    (site, [down, picky], daemon)
+}
+
+async fn status(daemon: &Daemon) -> Value {
+    let (code, text) = daemon.get("/status.json").await;
+    assert_eq!(code, 200);
+    serde_json::from_str(&text).expect(&text)
+}
+
+#[tokio::test]
+async fn the_status_says_what_goes_on() {
+    let (site, _hooks, daemon) = eventful().await;
+    let status = status(&daemon).await;
+    assert_eq!((&status["mood"], &status["ready"]), (&"degraded".into(), &true.into()));
+    let sentence = status["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("The sink search-index is down: "), "{sentence}");
+    let [player, search, sprites] = status["sinks"].as_array().unwrap().as_slice() else {
+        panic!("{status}")
+    };
+    assert_eq!((&player["name"], &player["dead"]), (&"player-api".into(), &9.into()));
+    assert!(player["last_error"].as_str().unwrap().contains("422"), "{player}");
+    assert_eq!((&search["state"], &sprites["state"]), (&"down".into(), &"up".into()));
+    assert_eq!(search["pending"], 9);
+    assert!(search["last_error"].as_str().unwrap().contains("503"), "{search}");
+    assert_eq!(status["journal"]["received"], 9);
+    assert_eq!(status["latest"].as_array().unwrap().len(), 9);
+    assert_eq!(status["latest"][0]["sprites"][0]["tile_count"], 7);
+    assert_eq!(status["latest"][0]["sprites"][0]["sheet"], Value::Null);
+    assert!(status["latest"][8]["sprites"][0]["sheet"].is_string(), "{status}");
+    let dead = status["dead"].as_array().unwrap();
+    assert!(dead.len() == 5 && dead.iter().all(|dead| dead["sink"] == "player-api"), "{status}");
+    // What the page offers does what it says.
+    let key = dead[0]["key"].as_str().unwrap();
+    let (_, page) = daemon.get("/").await;
+    let command = format!("sprited events redeliver {} --sink player-api", &key[..12]);
+    assert!(page.contains(&command), "{page}");
+    let mut told = sprited();
+    told.args(command.split(' ').skip(1)).arg("--config").arg(site.path("sprited.toml"));
+    let told = ended(&mut told);
+    assert_eq!((told.code, told.err.as_str()), (0, ""), "{}", told.out);
+    assert!(told.out.contains("1 event"), "{}", told.out);
+    assert_eq!(site.journaled(Some(State::Pending)).len(), 9);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn hostile_events_stay_text() {
+    let (_site, _hooks, daemon) = eventful().await;
+    let (code, page) = daemon.get("/").await;
+    assert_eq!(code, 200);
+    assert!(page.contains("&lt;script&gt;document.title='owned'&lt;/script&gt;"), "{page}");
+    for harm in ["<script", "<img src=x", "</style>", "javascript:", "\u{1b}", "\u{202e}"] {
+        assert!(!page.contains(harm), "{harm}: {page}");
+    }
+    for path in ["/status.txt", "/status.json"] {
+        let (_, text) = daemon.get(path).await;
+        let obeyed = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.contains(obeyed) && text.contains("owned"), "{text:?}");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_command_line_shows_the_same() {
+    let (site, _hooks, daemon) = eventful().await;
+    let config = site.path("sprited.toml");
+    let listen = daemon.logged("started")[0]["http"].as_str().unwrap().to_owned();
+    let told = std::fs::read_to_string(&config).unwrap().replace("127.0.0.1:0", &listen);
+    std::fs::write(&config, told).unwrap();
+    let ask = |arguments: &[&str]| {
+        ended(sprited().arg("status").args(arguments).arg("--config").arg(&config))
+    };
+    let text = ask(&[]);
+    assert_eq!((text.code, text.err.as_str()), (0, ""));
+    assert!(text.out.contains("The sink search-index is down: "), "{}", text.out);
+    let json = ask(&["--json"]);
+    let value: Value = serde_json::from_str(&json.out).expect(&json.out);
+    assert_eq!(value["sinks"][1]["state"], "down");
+    daemon.stop().await;
+    let gone = ask(&[]);
+    assert_eq!((gone.code, gone.out.as_str()), (1, ""));
+    assert!(gone.err.contains(&format!("no daemon answers at {listen}")), "{}", gone.err);
+}
+
+#[tokio::test]
+async fn readiness_says_why_not_and_a_sink_that_is_down_is_no_reason() {
+    let (site, _hooks, daemon) = eventful().await;
+    let check = async |name: &str| {
+        let (code, text) = daemon.get("/readyz").await;
+        let value: Value = serde_json::from_str(&text).expect(&text);
+        let checks = value["checks"].as_array().unwrap().clone();
+        let check = checks.into_iter().find(|check| check["name"] == name).unwrap();
+        (code, check["ok"].as_bool().unwrap())
+    };
+    assert_eq!(check("last_good_pull").await, (200, true));
+    // The key is changed in the cloud, then read anew.
+    site.set_key("another-key");
+    daemon.signal(Signal::SIGHUP);
+    super::until(async || check("cloud").await == (503, false)).await;
+    let status = status(&daemon).await;
+    assert_eq!(status["mood"], "bad");
+    assert!(status["sentence"].as_str().unwrap().contains("credentials"), "{status}");
+    daemon.stop().await;
+}
+
+mod full {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Renders in a browser that can load nothing but the page itself.
+    #[tokio::test]
+    #[ignore = "needs Chromium"]
+    async fn a_browser_has_nothing_to_complain_of() {
+        let (site, _hooks, daemon) = eventful().await;
+        let listen = daemon.logged("started")[0]["http"].as_str().unwrap().to_owned();
+        let mut pictures = Vec::new();
+        for (name, width, scheme) in [
+            ("desk-light", 1280, 1),
+            ("desk-dark", 1280, 0),
+            ("phone-light", 500, 1),
+            ("phone-dark", 500, 0),
+        ] {
+            let picture = site.path(&format!("{name}.png"));
+            let profile = site.path(name);
+            let browse = |action: &str, url: &str| {
+                Command::new("chromium")
+                    .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
+                    .args(["--enable-logging=stderr", "--no-first-run", "--proxy-server=direct://"])
+                    .arg(format!("--user-data-dir={}", profile.display()))
+                    .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+                    .arg(format!("--window-size={width},2400"))
+                    .args([action, url])
+                    .output()
+                    .unwrap()
+            };
+            let page = format!("http://{listen}/?hold");
+            // It does complain where there is something to complain of.
+            let harmed = browse("--dump-dom", "data:text/html,<script>console.error(7)</script>");
+            assert!(String::from_utf8_lossy(&harmed.stderr).contains("CONSOLE"));
+            let shown = browse("--dump-dom", &page);
+            let (dom, said) =
+                (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+            assert!(shown.status.success(), "{said}");
+            assert!(!said.contains("CONSOLE"), "{said}");
+            assert!(dom.contains("<title>degraded · sprited</title>"), "{dom}");
+            assert!(
+                dom.contains("&lt;script&gt;document.title") && !dom.contains("<script"),
+                "{dom}"
+            );
+            assert!(
+                dom.contains("The way of an event") && !dom.contains("<img src=\"x\""),
+                "{dom}"
+            );
+            let action = format!("--screenshot={}", picture.display());
+            assert!(browse(&action, &page).status.success());
+            let picture = std::fs::read(&picture).unwrap();
+            assert!(picture.len() > 20_000 && !pictures.contains(&picture), "{name}");
+            pictures.push(picture);
+        }
+        daemon.stop().await;
+    }
 }

@@ -1,0 +1,138 @@
+//! `sprited status`: what the daemon does now, as it tells itself.
+
+use std::error::Error as _;
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::beside::{self, Stop};
+use super::{ConfigArg, Exit, process};
+
+/// Between two looks.
+const WATCH: Duration = Duration::from_secs(2);
+/// For an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Goes to the upper left and empties the screen.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Show what the daemon does now: the page at `[http] listen`, on the terminal.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exits with 0 if the daemon answers, whatever it says of itself, and with 1 if not; whether it
+is ready is what /readyz is for.
+
+Examples:
+  sprited status --watch
+  sprited status --json"
+)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Look again every two seconds until interrupted.
+    #[arg(long)]
+    watch: bool,
+    /// Answer in JSON, one line a look.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it.
+#[must_use]
+pub fn run(args: &Args) -> Exit {
+    beside::end(show(args))
+}
+
+fn show(args: &Args) -> Result<Exit, Stop> {
+    let failed = |why: &dyn std::fmt::Display| Stop::because(Exit::Failure, why);
+    let config = beside::configuration(&args.config)?;
+    let file = args.config.path.display();
+    let Some(address) = config.http.address() else {
+        return Err(failed(&format_args!(
+            "{file} has [http] listen = \"off\": nobody can be asked"
+        )));
+    };
+    let page = if args.json { "status.json" } else { "status.txt" };
+    let url = format!("http://{}/{page}", reachable(address));
+    drop(rustls::crypto::ring::default_provider().install_default());
+    // Past any proxy: who is asked is on this machine.
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+    let client = client.map_err(|error| failed(&error))?;
+    let clear = args.watch && !args.json && io::stdout().is_terminal();
+    let looking = async {
+        loop {
+            match look(&client, &url).await {
+                Ok(status) => write(&status, clear)?,
+                Err(why) => {
+                    let why = format!(
+                        "no daemon answers at {address}, the [http] listen of {file}: {why}; \
+                         does it run? (systemctl status sprited)"
+                    );
+                    if !args.watch {
+                        return Err(failed(&why));
+                    }
+                    super::complain(why);
+                }
+            }
+            if !args.watch {
+                return Ok(Exit::Success);
+            }
+            tokio::time::sleep(WATCH).await;
+        }
+    };
+    process::block_on(looking).map_err(|error| failed(&format_args!("{error:#}")))?
+}
+
+/// Where a listener on this address is reached from here.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// The page, or why there is none.
+async fn look(client: &reqwest::Client, url: &str) -> Result<String, String> {
+    let answer = client.get(url).send().await.map_err(|error| reason(&error))?;
+    if !answer.status().is_success() {
+        return Err(format!("what answers there says {}", answer.status()));
+    }
+    answer.text().await.map_err(|error| reason(&error))
+}
+
+/// The innermost cause, which says it all: `Connection refused`.
+fn reason(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    text
+}
+
+fn write(status: &str, clear: bool) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if clear {
+        stdout.write_all(CLEAR.as_bytes())?;
+    }
+    stdout.write_all(status.as_bytes())?;
+    stdout.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_on_loopback() {
+        for (listen, reached) in [
+            ("0.0.0.0:9770", "127.0.0.1:9770"),
+            ("[::]:1", "[::1]:1"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ] {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), reached);
+        }
+    }
+}

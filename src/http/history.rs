@@ -1,0 +1,117 @@
+//! The last hour in samples: how many events came and went, and how long that took.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Between two samples.
+pub(super) const STEP: Duration = Duration::from_secs(10);
+/// Samples kept: an hour.
+const KEPT: usize = 360;
+/// Samples in one point of a chart.
+const POINT: usize = 3;
+
+/// What has been counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Totals {
+    /// Events stored.
+    pub(super) received: u64,
+    /// Events delivered, at each sink.
+    pub(super) delivered: u64,
+    /// The time that took, all in all.
+    pub(super) lag_seconds: f64,
+}
+
+/// Half a minute of the last hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Point {
+    /// Events stored in a second.
+    pub(super) received_per_second: f64,
+    /// Deliveries in a second.
+    pub(super) delivered_per_second: f64,
+    /// From an event's first pull to its delivery, on average; none without a delivery.
+    pub(super) lag_seconds: Option<f64>,
+}
+
+/// Samples, the oldest first; nothing where the journal could not be read.
+#[derive(Debug, Default)]
+pub(super) struct History(Mutex<VecDeque<Option<Totals>>>);
+
+impl History {
+    /// Takes the next sample.
+    pub(super) fn push(&self, totals: Option<Totals>) {
+        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.len() > KEPT {
+            samples.pop_front();
+        }
+        samples.push_back(totals);
+    }
+
+    /// The points of a chart over the last hour, the newest last; none for the time before the
+    /// start.
+    pub(super) fn points(&self) -> Vec<Option<Point>> {
+        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest_first = samples.iter().rev().step_by(POINT);
+        let mut later = newest_first.next().copied().flatten();
+        let mut points = Vec::with_capacity(KEPT / POINT);
+        for earlier in newest_first {
+            points.push(later.zip(*earlier).map(|(later, earlier)| Point::between(earlier, later)));
+            later = *earlier;
+        }
+        points.resize(KEPT / POINT, None);
+        points.reverse();
+        points
+    }
+}
+
+impl Point {
+    fn between(earlier: Totals, later: Totals) -> Self {
+        let seconds = STEP.as_secs_f64() * POINT as f64;
+        let delivered = later.delivered.saturating_sub(earlier.delivered);
+        let lag = (later.lag_seconds - earlier.lag_seconds).max(0.0);
+        Self {
+            received_per_second: later.received.saturating_sub(earlier.received) as f64 / seconds,
+            delivered_per_second: delivered as f64 / seconds,
+            lag_seconds: (delivered > 0).then(|| lag / delivered as f64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(received: u64) -> Option<Totals> {
+        Some(Totals { received, delivered: received * 2, lag_seconds: received as f64 })
+    }
+
+    #[test]
+    fn a_chart_is_an_hour_wide_from_the_first_sample_on() {
+        let history = History::default();
+        assert_eq!(history.points(), [None; 120]);
+        for sample in 0..=6 {
+            history.push(totals(sample * 10));
+        }
+        let points = history.points();
+        assert_eq!(points.iter().flatten().count(), 2);
+        let point =
+            Point { received_per_second: 1.0, delivered_per_second: 2.0, lag_seconds: Some(0.5) };
+        assert_eq!(points[119], Some(point));
+    }
+
+    #[test]
+    fn what_is_older_than_an_hour_goes_and_gaps_stay_gaps() {
+        let history = History::default();
+        for sample in 0..10_000 {
+            history.push(if sample == 9_994 { None } else { totals(5) });
+        }
+        let points = history.points();
+        assert_eq!(points.len(), 120);
+        assert_eq!(points.iter().filter(|point| point.is_none()).count(), 0);
+        assert_eq!(points[0].unwrap().lag_seconds, None);
+        history.push(None);
+        assert_eq!(history.points()[119], None);
+    }
+}

@@ -1,0 +1,266 @@
+//! The parts of the page.
+
+use bytesize::ByteSize;
+use maud::{Markup, html};
+
+use super::chart::{Series, chart};
+use super::sheet::sheet;
+use crate::http::history::Point;
+use crate::http::status::{Sink, Status};
+use crate::http::words::{self, number, rate, time};
+
+/// Characters of a key that tell it from all others in practice.
+const SHORT_KEY: usize = 12;
+
+/// Seconds that an event waits before it is worth a line.
+const WORTH_TELLING: f64 = 10.0;
+
+/// A step of the way of an event.
+struct Step {
+    name: &'static str,
+    figure: String,
+    unit: &'static str,
+    more: Vec<String>,
+}
+
+/// The way of one event, with figures at each step.
+pub(super) fn way(status: &Status) -> Markup {
+    html! {
+        section aria-labelledby="way" {
+            h2 id="way" { "The way of an event" }
+            ol class="way" {
+                @for step in steps(status) {
+                    li {
+                        h3 { (step.name) }
+                        p class="figure" { (step.figure) " " small { (step.unit) } }
+                        @for line in step.more { p { (line) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn steps(status: &Status) -> [Step; 5] {
+    let (cloud, handles) = (&status.cloud, &status.handles);
+    let journal = status.journal.as_ref();
+    let count = |count: Option<u64>| count.map_or("–".to_owned(), number);
+    let flow = status.last_hour.last().copied().flatten();
+    let pace = |of: fn(Point) -> f64| flow.map_or("–".to_owned(), |point| rate(of(point)));
+    let last_pull = cloud.last_good_pull_seconds;
+    let (delivered, dead) = status
+        .sinks
+        .iter()
+        .fold((0, 0), |(delivered, dead), sink| (delivered + sink.delivered, dead + sink.dead));
+    [
+        Step {
+            name: "Cloud",
+            figure: cloud
+                .backlog
+                .map_or("–".to_owned(), |count| number(count.max(0).unsigned_abs())),
+            unit: "waiting",
+            more: vec!["by its own count, minutes old".to_owned()],
+        },
+        Step {
+            name: "Pulled",
+            figure: pace(|point| point.received_per_second),
+            unit: "",
+            more: vec![
+                last_pull.map_or("no good pull yet".to_owned(), |ago| {
+                    format!("last good pull {}", words::ago(ago))
+                }),
+                format!(
+                    "{} in all, {} seen again",
+                    count(journal.map(|j| j.received)),
+                    count(journal.map(|j| j.seen_again))
+                ),
+            ],
+        },
+        Step {
+            name: "Journal",
+            figure: count(journal.map(|journal| journal.pending)),
+            unit: "pending",
+            more: vec![
+                journal
+                    .and_then(|journal| journal.commit_seconds)
+                    .map_or("no commit yet".to_owned(), |seconds| {
+                        format!("on disk in {}", time(seconds))
+                    }),
+                journal.map_or("cannot be read".to_owned(), |journal| {
+                    format!("{} of {}", bytes(journal.size_bytes), bytes(journal.max_size_bytes))
+                }),
+            ],
+        },
+        Step {
+            name: "Sinks",
+            figure: pace(|point| point.delivered_per_second),
+            unit: "",
+            more: vec![
+                format!("{} delivered", number(delivered)),
+                format!("{} dead", number(dead)),
+            ],
+        },
+        Step {
+            name: "Confirmed",
+            figure: count(journal.map(|journal| journal.confirmed)),
+            unit: "events",
+            more: vec![
+                handles.margin_seconds.map_or("none since the start".to_owned(), |left| {
+                    format!("with {} to spare", time(left))
+                }),
+                format!("{} handles let go", number(handles.let_go)),
+            ],
+        },
+    ]
+}
+
+fn bytes(count: u64) -> ByteSize {
+    ByteSize::b(count)
+}
+
+/// Throughput and lag.
+pub(super) fn last_hour(status: &Status) -> Markup {
+    let values = |of: fn(Point) -> Option<f64>| {
+        status.last_hour.iter().map(|point| point.and_then(of)).collect()
+    };
+    let throughput = [
+        Series { name: "received", class: "one", values: values(|p| Some(p.received_per_second)) },
+        Series {
+            name: "delivered",
+            class: "two",
+            values: values(|p| Some(p.delivered_per_second)),
+        },
+    ];
+    let lag = [Series { name: "pull to sink", class: "three", values: values(|p| p.lag_seconds) }];
+    html! {
+        section aria-labelledby="hour" {
+            h2 id="hour" { "The last hour" }
+            div class="charts" {
+                (chart("Throughput", &throughput, rate))
+                (chart("Lag", &lag, time))
+            }
+        }
+    }
+}
+
+/// The sinks.
+pub(super) fn sinks(status: &Status) -> Markup {
+    html! {
+        section aria-labelledby="sinks" {
+            h2 id="sinks" { "Sinks" }
+            @if let Some(error) = &status.journal_error {
+                p class="empty" { "The journal cannot be read: " (error) }
+            }
+            div class="cards" { @for sink in &status.sinks { (card(sink)) } }
+        }
+    }
+}
+
+fn card(sink: &Sink) -> Markup {
+    html! {
+        article class={ "card " (sink.state) } {
+            h3 { (sink.name) " " span class="badge" { (sink.state) } }
+            dl {
+                div { dt { "pending" } dd { (number(sink.pending)) } }
+                div { dt { "delivered" } dd { (number(sink.delivered)) } }
+                div { dt { "dead" } dd class=[(sink.dead > 0).then_some("attention")] { (number(sink.dead)) } }
+                div { dt { "lag" } dd { (sink.lag_seconds.map_or("–".to_owned(), time)) } }
+            }
+            @if let Some(age) = sink.oldest_pending_seconds.filter(|age| *age >= WORTH_TELLING) {
+                p { "The oldest waits for " (time(age)) "." }
+            }
+            @if sink.state == "removed" {
+                p { "No longer in the configuration; what it owes is kept." }
+            }
+            @if let (Some(error), Some(age)) = (&sink.last_error, sink.last_error_seconds) {
+                p class="error" { span { "failed " (words::ago(age)) } (error) }
+            }
+        }
+    }
+}
+
+/// Dead letters, and how to have them delivered after all.
+pub(super) fn dead(status: &Status) -> Markup {
+    let all: u64 = status.sinks.iter().map(|sink| sink.dead).sum();
+    html! {
+        @if !status.dead.is_empty() {
+            section aria-labelledby="dead" {
+                h2 id="dead" { "Dead letters " span class="count" { (number(all)) } }
+                ul class="rows letters" {
+                    @for letter in &status.dead {
+                        li {
+                            p class="title" {
+                                b { (letter.event_type) } " at " b { (letter.sink) }
+                                @if let Some(at) = letter.at { " " (ago(status, at)) }
+                            }
+                            @if let Some(error) = &letter.error { p class="error" { (error) } }
+                            code { "sprited events redeliver " (short(&letter.key)) " --sink " (letter.sink) }
+                        }
+                    }
+                }
+                p class="hint" {
+                    "All of them, once the cause is mended:"
+                    @for sink in status.sinks.iter().filter(|sink| sink.dead > 0) {
+                        " " code { "sprited events redeliver --state dead --sink " (sink.name) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The latest events.
+pub(super) fn latest(status: &Status) -> Markup {
+    html! {
+        section aria-labelledby="latest" {
+            h2 id="latest" { "Latest events" }
+            @if status.latest.is_empty() { p class="empty" { "None yet." } }
+            ul class="rows events" {
+                @for line in &status.latest {
+                    li {
+                        p class="title" {
+                            b { (line.event_type) }
+                            span class={ "badge " (line.state.as_str()) } { (line.state.as_str()) }
+                        }
+                        p class="meta" {
+                            code { (short(&line.key)) }
+                            @if let Some(file) = &line.file_id { span { "file " (file) } }
+                            span { (ago(status, line.first_pulled)) }
+                        }
+                        @if !line.sprites.is_empty() {
+                            p class="sprites" {
+                                @for sprite in &line.sprites { (sheet(sprite)) }
+                                @if line.more_sprites > 0 { span { "and " (line.more_sprites) " more" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What readiness is made of.
+pub(super) fn checks(status: &Status) -> Markup {
+    html! {
+        section aria-labelledby="checks" {
+            h2 id="checks" { @if status.readiness.ready { "Ready" } @else { "Not ready" } }
+            ul class="checks" {
+                @for check in &status.readiness.checks {
+                    li class=(if check.ok { "ok" } else { "not-ok" }) {
+                        b { (check.name.replace('_', " ")) } " " (check.detail)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn short(key: &str) -> &str {
+    key.get(..SHORT_KEY).unwrap_or(key)
+}
+
+fn ago(status: &Status, at: chrono::DateTime<chrono::Utc>) -> Markup {
+    let age = (status.at - at).to_std().unwrap_or_default().as_secs_f64();
+    html! { time datetime=(at.to_rfc3339()) { (words::ago(age)) } }
+}

@@ -1,0 +1,296 @@
+//! What the daemon does now, for whoever looks: the one account that page, terminal and JSON show.
+
+use chrono::{DateTime, Utc};
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Serialize;
+
+use super::history::{Point, Totals};
+use super::sentence::{self, Mood};
+use super::snapshot::Seen;
+use super::words::foreign;
+use super::{Readiness, Shared};
+use crate::event::{Event, ImageSprite, SpriteStatus};
+use crate::journal::{Found, SinkOverview, SinkState, State, States};
+use crate::metrics::{ByOutcome, BySink, Metrics, Unlabelled};
+
+/// Sprites of one event that are shown.
+const MAX_SPRITES: usize = 4;
+
+/// All that is told.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    pub(super) version: &'static str,
+    pub(super) at: DateTime<Utc>,
+    /// What the daemon does now.
+    pub(super) sentence: String,
+    pub(super) mood: Mood,
+    #[serde(flatten)]
+    pub(super) readiness: Readiness,
+    pub(super) cloud: Cloud,
+    /// What the journal says; absent if it cannot be read.
+    pub(super) journal: Option<Journal>,
+    /// Why it cannot.
+    pub(super) journal_error: Option<String>,
+    pub(super) sinks: Vec<Sink>,
+    pub(super) handles: Handles,
+    /// Half minutes of the last hour, the newest last; null before the start.
+    pub(super) last_hour: Vec<Option<Point>>,
+    pub(super) latest: Vec<Line>,
+    pub(super) dead: Vec<DeadLetter>,
+}
+
+/// Where events come from.
+#[derive(Debug, Serialize)]
+pub(super) struct Cloud {
+    /// Events that wait there, by its own count.
+    pub(super) backlog: Option<i64>,
+    pub(super) last_good_pull_seconds: Option<f64>,
+    pub(super) pull_concurrency: i64,
+    pub(super) pull_rate: f64,
+    pub(super) credentials_expire_seconds: Option<i64>,
+}
+
+/// Where they are kept.
+#[derive(Debug, Serialize)]
+pub(super) struct Journal {
+    /// Events stored in its life, each once.
+    pub(super) received: u64,
+    pub(super) seen_again: u64,
+    pub(super) confirmed: u64,
+    pub(super) pending: u64,
+    pub(super) delivered: u64,
+    pub(super) dead: u64,
+    pub(super) unrouted: u64,
+    pub(super) size_bytes: u64,
+    pub(super) max_size_bytes: u64,
+    /// The average time of a commit.
+    pub(super) commit_seconds: Option<f64>,
+    pub(super) oldest_unconfirmed_seconds: Option<f64>,
+}
+
+/// Where they go.
+#[derive(Debug, Serialize)]
+pub(super) struct Sink {
+    pub(super) name: String,
+    /// `up`, `down`, or `removed` if the configuration no longer has it.
+    pub(super) state: &'static str,
+    pub(super) pending: u64,
+    pub(super) delivered: u64,
+    pub(super) dead: u64,
+    pub(super) oldest_pending_seconds: Option<f64>,
+    /// From an event's first pull to its delivery, on average since the start.
+    pub(super) lag_seconds: Option<f64>,
+    pub(super) last_error: Option<String>,
+    pub(super) last_error_seconds: Option<f64>,
+}
+
+/// Handles since the start, by what became of them.
+#[derive(Debug, Serialize)]
+pub(super) struct Handles {
+    pub(super) confirmed: u64,
+    pub(super) let_go: u64,
+    pub(super) refused: u64,
+    pub(super) unsettled: u64,
+    /// What was left of a handle's time at its confirmation, on average.
+    pub(super) margin_seconds: Option<f64>,
+}
+
+/// An event.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    pub(super) key: String,
+    #[serde(rename = "type")]
+    pub(super) event_type: String,
+    pub(super) file_id: Option<String>,
+    pub(super) state: State,
+    pub(super) first_pulled: DateTime<Utc>,
+    pub(super) sprites: Vec<Sprite>,
+    /// Further sprites that are not shown.
+    pub(super) more_sprites: usize,
+}
+
+/// An image sprite of an event.
+#[derive(Debug, Serialize)]
+pub(super) struct Sprite {
+    pub(super) status: SpriteStatus,
+    pub(super) tile_count: Option<i64>,
+    pub(super) tile_width: Option<i64>,
+    pub(super) tile_height: Option<i64>,
+    pub(super) sheet_count: usize,
+    /// The first sheet, if it is on the web.
+    pub(super) sheet: Option<String>,
+    pub(super) error: Option<String>,
+}
+
+/// A dead letter of a sink.
+#[derive(Debug, Serialize)]
+pub(super) struct DeadLetter {
+    pub(super) key: String,
+    #[serde(rename = "type")]
+    pub(super) event_type: String,
+    pub(super) sink: String,
+    pub(super) attempts: u32,
+    pub(super) at: Option<DateTime<Utc>>,
+    pub(super) error: Option<String>,
+}
+
+impl Status {
+    /// Looks.
+    pub(super) async fn now(shared: &Shared) -> Self {
+        let snapshot = shared.snapshots.latest().await;
+        let metrics = &shared.sources.metrics;
+        let now = Utc::now();
+        let seen = snapshot.journal.as_ref();
+        let sinks = seen.map(|seen| sinks(metrics, &seen.overview.sinks, now));
+        let journal = seen.ok().map(|seen| journal(shared, seen, now));
+        let mut status = Self {
+            version: env!("CARGO_PKG_VERSION"),
+            at: now,
+            sentence: String::new(),
+            mood: Mood::Good,
+            readiness: shared.sources.health.readiness(),
+            cloud: cloud(metrics, now),
+            journal,
+            journal_error: seen.err().map(|error| foreign(error)),
+            sinks: sinks.unwrap_or_default(),
+            handles: handles(metrics),
+            last_hour: shared.history.points(),
+            latest: seen.map(|seen| seen.latest.iter().map(line).collect()).unwrap_or_default(),
+            dead: seen.map(|seen| seen.dead.iter().map(dead).collect()).unwrap_or_default(),
+        };
+        (status.mood, status.sentence) = sentence::of(&status, &shared.sources.health);
+        status
+    }
+
+    /// What `last_hour` is made of.
+    pub(super) fn totals(metrics: &Metrics, seen: &Seen) -> Totals {
+        let lags = seen.overview.sinks.iter().filter_map(|sink| {
+            let lags = metrics.delivery_lag_seconds.get(&by(&sink.sink.name))?;
+            Some((lags.count(), lags.sum()))
+        });
+        let (delivered, lag_seconds) =
+            lags.fold((0, 0.0), |all, (count, sum)| (all.0 + count, all.1 + sum));
+        Totals { received: seen.overview.received, delivered, lag_seconds }
+    }
+}
+
+fn cloud(metrics: &Metrics, now: DateTime<Utc>) -> Cloud {
+    let known = |gauge: Option<&Gauge>| gauge.map(|gauge| gauge.get());
+    let last_good_pull = metrics.last_good_pull.get();
+    let expiry = known(metrics.credentials_expiry.get(&Unlabelled {}).as_deref());
+    Cloud {
+        backlog: known(metrics.cloud_backlog.get(&Unlabelled {}).as_deref()),
+        last_good_pull_seconds: (last_good_pull > 0)
+            .then(|| (now.timestamp() - last_good_pull).max(0) as f64),
+        pull_concurrency: metrics.pull_concurrency.get(),
+        pull_rate: metrics.pull_rate.get(),
+        credentials_expire_seconds: expiry.map(|at| at - now.timestamp()),
+    }
+}
+
+fn journal(shared: &Shared, seen: &Seen, now: DateTime<Utc>) -> Journal {
+    let overview = &seen.overview;
+    let States { pending, delivered, dead } = overview.events;
+    Journal {
+        received: overview.received,
+        seen_again: overview.seen_again,
+        confirmed: overview.confirmed,
+        pending,
+        delivered,
+        dead,
+        unrouted: overview.unrouted,
+        size_bytes: overview.size.as_u64(),
+        max_size_bytes: shared.sources.max_size.as_u64(),
+        commit_seconds: shared.sources.health.journal().commits().average(),
+        oldest_unconfirmed_seconds: overview.oldest_unconfirmed.map(|at| age(at, now)),
+    }
+}
+
+fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<Sink> {
+    let is_shown =
+        |sink: &&SinkOverview| sink.sink.active || sink.events.pending > 0 || sink.events.dead > 0;
+    let one = |overview: &SinkOverview| {
+        let SinkOverview { sink, events, oldest_pending } = overview;
+        let is_up = metrics.sink_up.get(&by(&sink.name)).is_none_or(|up| up.get() > 0);
+        let failure = metrics.sink_failures.of(&sink.name);
+        let lags = metrics.delivery_lag_seconds.get(&by(&sink.name));
+        Sink {
+            name: foreign(&sink.name),
+            state: match (sink.active, is_up) {
+                (false, _) => "removed",
+                (true, true) => "up",
+                (true, false) => "down",
+            },
+            pending: events.pending,
+            delivered: events.delivered,
+            dead: events.dead,
+            oldest_pending_seconds: oldest_pending.map(|at| age(at, now)),
+            lag_seconds: lags.and_then(|lags| lags.average()),
+            last_error: failure.as_ref().map(|failure| foreign(&failure.error)),
+            last_error_seconds: failure.map(|failure| age(failure.at, now)),
+        }
+    };
+    sinks.iter().filter(is_shown).map(one).collect()
+}
+
+fn handles(metrics: &Metrics) -> Handles {
+    let of = |outcome| metrics.handles.get(&ByOutcome { outcome }).map_or(0, |count| count.get());
+    Handles {
+        confirmed: of("confirmed"),
+        let_go: of("let_go"),
+        refused: of("refused"),
+        unsettled: metrics.confirmed_unsettled.get(),
+        margin_seconds: metrics.confirm_margin_seconds.average(),
+    }
+}
+
+fn line(found: &Found) -> Line {
+    let Event { key, event_type, file_id, sprites, first_pulled, .. } = &found.event;
+    Line {
+        key: key.to_string(),
+        event_type: foreign(event_type),
+        file_id: file_id.as_deref().map(foreign),
+        state: found.state,
+        first_pulled: *first_pulled,
+        sprites: sprites.iter().take(MAX_SPRITES).map(sprite).collect(),
+        more_sprites: sprites.len().saturating_sub(MAX_SPRITES),
+    }
+}
+
+fn sprite(sprite: &ImageSprite) -> Sprite {
+    // As it stands, or not at all.
+    let is_on_the_web = |url: &&String| {
+        (url.starts_with("http://") || url.starts_with("https://")) && foreign(url) == **url
+    };
+    Sprite {
+        status: sprite.status,
+        tile_count: sprite.tile_count,
+        tile_width: sprite.tile_width,
+        tile_height: sprite.tile_height,
+        sheet_count: sprite.sheets.len(),
+        sheet: sprite.sheets.first().filter(is_on_the_web).cloned(),
+        error: sprite.error.as_ref().map(|error| {
+            let separator = if error.message.is_empty() { "" } else { ": " };
+            foreign(&format!("{}{separator}{}", error.code, error.message))
+        }),
+    }
+}
+
+fn dead((found, at_sink): &(Found, SinkState)) -> DeadLetter {
+    DeadLetter {
+        key: found.event.key.to_string(),
+        event_type: foreign(&found.event.event_type),
+        sink: foreign(&at_sink.sink),
+        attempts: at_sink.attempts,
+        at: at_sink.last_failed,
+        error: at_sink.last_error.as_deref().map(foreign),
+    }
+}
+
+fn by(sink: &str) -> BySink {
+    BySink { sink: sink.to_owned() }
+}
+
+fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
+    (now - at).to_std().unwrap_or_default().as_secs_f64()
+}

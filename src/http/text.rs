@@ -1,0 +1,137 @@
+//! The status as text, for a terminal of 80 columns.
+
+use std::fmt::Write;
+
+use bytesize::ByteSize;
+
+use super::sentence::Mood;
+use super::status::{Sprite, Status};
+use super::words::{ago, counted, number, rate, time};
+use crate::event::SpriteStatus;
+
+/// Events in the list.
+const LATEST: usize = 5;
+
+/// The text; ends with a line end.
+pub(super) fn render(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    write_all(status, &mut text).expect("a string takes all that is written");
+    text
+}
+
+fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
+    let mark = match status.mood {
+        Mood::Good => "ok",
+        Mood::Degraded => "DEGRADED",
+        Mood::Bad => "NOT WORKING",
+    };
+    writeln!(to, "sprited {}: {mark}", status.version)?;
+    writeln!(to, "{}\n", status.sentence)?;
+    way(status, to)?;
+    if let Some(error) = &status.journal_error {
+        writeln!(to, "\nthe journal cannot be read: {error}")?;
+    }
+    sinks(status, to)?;
+    latest(status, to)?;
+    for sink in status.sinks.iter().filter(|sink| sink.dead > 0) {
+        let dead = counted(sink.dead, "dead letter");
+        let command = format!("sprited events redeliver --state dead --sink {}", sink.name);
+        writeln!(
+            to,
+            "
+{dead} of {}; once the cause is mended: {command}",
+            sink.name
+        )?;
+    }
+    for check in status.readiness.checks.iter().filter(|check| !check.ok) {
+        writeln!(to, "\nnot ready: {}: {}", check.name, check.detail)?;
+    }
+    Ok(())
+}
+
+fn way(status: &Status, to: &mut String) -> std::fmt::Result {
+    let (cloud, handles) = (&status.cloud, &status.handles);
+    let flow = status.last_hour.last().copied().flatten();
+    if let Some(count) = cloud.backlog {
+        let count = number(count.max(0).unsigned_abs());
+        writeln!(to, "  cloud      {count} waiting by its own count")?;
+    }
+    let pull = cloud.last_good_pull_seconds.map_or("never".to_owned(), ago);
+    let pace = flow.map_or(String::new(), |p| format!("{}, ", rate(p.received_per_second)));
+    writeln!(to, "  pulled     {pace}last good pull {pull}")?;
+    if let Some(journal) = &status.journal {
+        writeln!(
+            to,
+            "  journal    {} pending, {} delivered, {} dead, {} unrouted; {} of {}",
+            number(journal.pending),
+            number(journal.delivered),
+            number(journal.dead),
+            number(journal.unrouted),
+            ByteSize::b(journal.size_bytes),
+            ByteSize::b(journal.max_size_bytes),
+        )?;
+        let left = handles.margin_seconds.map(|left| format!(", with {} to spare", time(left)));
+        let let_go = counted(handles.let_go, "handle");
+        let (confirmed, left) = (number(journal.confirmed), left.unwrap_or_default());
+        writeln!(to, "  confirmed  {confirmed} events{left}; {let_go} let go")?;
+    }
+    Ok(())
+}
+
+fn sinks(status: &Status, to: &mut String) -> std::fmt::Result {
+    if status.sinks.is_empty() {
+        return Ok(());
+    }
+    let width = status.sinks.iter().map(|sink| sink.name.chars().count()).max().unwrap_or(0).max(4);
+    writeln!(
+        to,
+        "\n  {:width$}  {:7} {:>10} {:>12} {:>8} {:>8}",
+        "SINK", "STATE", "PENDING", "DELIVERED", "DEAD", "LAG"
+    )?;
+    for sink in &status.sinks {
+        writeln!(
+            to,
+            "  {:width$}  {:7} {:>10} {:>12} {:>8} {:>8}",
+            sink.name,
+            sink.state,
+            number(sink.pending),
+            number(sink.delivered),
+            number(sink.dead),
+            sink.lag_seconds.map_or("-".to_owned(), time),
+        )?;
+        if let (Some(error), Some(age)) = (&sink.last_error, sink.last_error_seconds) {
+            writeln!(to, "  {:width$}  failed {}: {error}", "", ago(age))?;
+        }
+    }
+    Ok(())
+}
+
+fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
+    if !status.latest.is_empty() {
+        writeln!(to, "\n  LATEST")?;
+    }
+    for line in status.latest.iter().take(LATEST) {
+        let age = (status.at - line.first_pulled).to_std().unwrap_or_default().as_secs_f64();
+        let sprites: Vec<_> = line.sprites.iter().map(sprite).collect();
+        writeln!(
+            to,
+            "  {}  {:>12}  {:9}  {}  {}",
+            line.key.get(..12).unwrap_or(&line.key),
+            ago(age),
+            line.state.as_str(),
+            line.event_type,
+            sprites.join(", "),
+        )?;
+    }
+    Ok(())
+}
+
+fn sprite(sprite: &Sprite) -> String {
+    match (sprite.status, sprite.tile_count) {
+        (SpriteStatus::Success, Some(count)) => format!("{count} tiles"),
+        (SpriteStatus::Success, None) => "tiles".to_owned(),
+        (SpriteStatus::Fail, _) => "failed".to_owned(),
+        (SpriteStatus::Processing, _) => "processing".to_owned(),
+    }
+}

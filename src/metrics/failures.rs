@@ -1,0 +1,34 @@
+//! What failed last, in words: no number can say it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+
+/// The last failure of each sink. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Failures(Arc<RwLock<BTreeMap<String, Failure>>>);
+
+/// A failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the sink said.
+    pub error: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl Failures {
+    /// Another one.
+    pub fn note(&self, sink: &str, error: &str) {
+        let failure = Failure { error: error.to_owned(), at: Utc::now() };
+        let mut failures = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        failures.insert(sink.to_owned(), failure);
+    }
+
+    /// The last one of a sink.
+    #[must_use]
+    pub fn of(&self, sink: &str) -> Option<Failure> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(sink).cloned()
+    }
+}

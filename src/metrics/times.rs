@@ -1,0 +1,85 @@
+//! A histogram of times that can say its average: the library's cannot be read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+
+/// Times by how long they are. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Times {
+    histogram: Histogram,
+    all: Arc<All>,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    count: AtomicU64,
+    micros: AtomicU64,
+}
+
+impl Times {
+    /// None yet; `bounds` are in seconds.
+    #[must_use]
+    pub fn new(bounds: impl IntoIterator<Item = f64>) -> Self {
+        Self { histogram: Histogram::new(bounds), all: Arc::default() }
+    }
+
+    /// Another one.
+    pub fn observe(&self, time: Duration) {
+        self.histogram.observe(time.as_secs_f64());
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.all.micros.fetch_add(micros, Ordering::Relaxed);
+        self.all.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.all.count.load(Ordering::Relaxed)
+    }
+
+    /// What they come to, in seconds.
+    #[must_use]
+    pub fn sum(&self) -> f64 {
+        self.all.micros.load(Ordering::Relaxed) as f64 / 1e6
+    }
+
+    /// Their average in seconds, if there are any.
+    #[must_use]
+    pub fn average(&self) -> Option<f64> {
+        let count = self.count();
+        (count > 0).then(|| self.sum() / count as f64)
+    }
+}
+
+impl EncodeMetric for Times {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.histogram.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+impl TypedMetric for Times {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_have_an_average_once_there_is_one() {
+        let times = Times::new([1.0]);
+        assert_eq!(times.average(), None);
+        times.observe(Duration::from_millis(500));
+        times.clone().observe(Duration::from_millis(1500));
+        assert_eq!((times.count(), times.average()), (2, Some(1.0)));
+    }
+}
