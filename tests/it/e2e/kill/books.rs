@@ -59,6 +59,8 @@ pub(super) struct Look {
     pub(super) taken: HashMap<String, BTreeSet<String>>,
     /// Delivered to every sink, as the journal has it, and not confirmed.
     pub(super) recorded: BTreeSet<String>,
+    /// Safe to confirm, by the setting, and not confirmed.
+    pub(super) safe: BTreeSet<String>,
     /// Key and body of one that is not at the sink [`FILE`].
     pub(super) missing: Option<(String, String)>,
 }
@@ -89,6 +91,11 @@ impl Books {
         let order = Order { count, fail_every: 7, ..Order::default() };
         let tasks = control.add_sprites(&order).unwrap();
         made.extend(tasks.into_iter().map(|task| (task.event, task.task_id)));
+    }
+
+    /// How many the hook still has to take.
+    pub(super) fn owed(&self) -> usize {
+        self.made().saturating_sub(self.hook.lock().unwrap().len())
     }
 
     /// How many were made.
@@ -152,8 +159,14 @@ impl Books {
         for task in open.filter_map(|record| made.get(&record.id)) {
             if !stored.tasks.contains(task) {
                 look.pulled.insert(task.clone());
-            } else if !pending.contains(task) {
+                continue;
+            }
+            let is_recorded = !pending.contains(task);
+            if is_recorded {
                 look.recorded.insert(task.clone());
+            }
+            if is_recorded || self.after == After::Journal {
+                look.safe.insert(task.clone());
             }
         }
         look

@@ -75,7 +75,7 @@ impl Point {
             Self::Stored(sink) => some(&look.stored, sink),
             Self::Taken(sink) => some(&look.taken, sink),
             Self::Recorded => !look.recorded.is_empty(),
-            Self::Confirming => has_confirmed && !look.recorded.is_empty(),
+            Self::Confirming => has_confirmed && !look.safe.is_empty(),
         }
     }
 }
