@@ -54,6 +54,29 @@ impl Conditions {
     }
 }
 
+/// The events to look at.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct View {
+    #[command(flatten)]
+    pub(super) conditions: Conditions,
+    /// Only those for this sink.
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+}
+
+impl View {
+    /// What holds for them.
+    ///
+    /// # Errors
+    /// When the sink is unknown.
+    pub(super) fn filter(&self, reader: &Reader) -> Result<Filter, Stop> {
+        if let Some(sink) = &self.sink {
+            known(&reader.sinks()?, sink)?;
+        }
+        Ok(Filter { sink: self.sink.clone(), ..self.conditions.filter() })
+    }
+}
+
 /// The events to change: by their keys, or by conditions.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Choice {
@@ -107,7 +130,7 @@ impl Choice {
 }
 
 /// The sink of this name.
-pub(super) fn known<'s>(sinks: &'s [KnownSink], name: &str) -> Result<&'s KnownSink, Stop> {
+fn known<'s>(sinks: &'s [KnownSink], name: &str) -> Result<&'s KnownSink, Stop> {
     sinks.iter().find(|sink| sink.name == name).ok_or_else(|| {
         let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
         let names = if names.is_empty() { "no sink yet".to_owned() } else { names.join(", ") };

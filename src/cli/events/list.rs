@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::choice::{Conditions, each, known};
+use super::choice::{View, each};
 use super::{Stop, Summary, json_line, moment, open, short};
 use crate::cli::text::{counted, plain, plain_json};
 use crate::cli::{ConfigArg, Exit};
-use crate::journal::{Filter, Found, SinkState, State};
+use crate::journal::{Found, SinkState, State};
 
 /// Characters of a failure in one line.
 const MAX_FAILURE: usize = 80;
@@ -33,10 +33,7 @@ pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
-    conditions: Conditions,
-    /// Only those for this sink.
-    #[arg(long, value_name = "NAME")]
-    sink: Option<String>,
+    view: View,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
@@ -47,10 +44,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let reader = open(&args.config)?;
-    if let Some(sink) = &args.sink {
-        known(&reader.sinks()?, sink)?;
-    }
-    let filter = Filter { sink: args.sink.clone(), ..args.conditions.filter() };
+    let filter = args.view.filter(&reader)?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.json {

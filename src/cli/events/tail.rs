@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::choice::{Conditions, known};
+use super::choice::View;
 use super::list::row;
 use super::{Stop, Summary, json_line, open};
 use crate::cli::text::plain_json;
@@ -36,10 +36,7 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
-    conditions: Conditions,
-    /// Only those for this sink.
-    #[arg(long, value_name = "NAME")]
-    sink: Option<String>,
+    view: View,
     /// Begin with the last so many; with --since, with all since then.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
     lines: u32,
@@ -59,12 +56,9 @@ pub fn run(args: &Args) -> Exit {
 
 fn follow(args: &Args) -> Result<std::convert::Infallible, Stop> {
     let reader = open(&args.config)?;
-    if let Some(sink) = &args.sink {
-        known(&reader.sinks()?, sink)?;
-    }
     let mut tail = Tail {
-        filter: Filter { sink: args.sink.clone(), ..args.conditions.filter() },
-        state: args.conditions.state,
+        filter: args.view.filter(&reader)?,
+        state: args.view.conditions.state,
         as_json: args.json,
         reader,
         pending: BTreeMap::new(),
