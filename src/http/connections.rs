@@ -11,7 +11,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::outage::Outage;
 
 /// The most connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 32;
@@ -30,6 +33,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut outage = Outage::default();
     loop {
         let accept = async {
             let permit = room.clone().acquire_owned().await;
@@ -41,6 +45,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             Some(ended) = connections.join_next() => report(ended),
             (permit, accepted) = accept => match accepted {
                 Ok((stream, _)) => {
+                    if let Some(report) = outage.recovered(Instant::now()) {
+                        let lasted_seconds = report.lasted.as_secs();
+                        tracing::info!(lasted_seconds, "connections are accepted again");
+                    }
                     let serving = connection(stream, router.clone(), stop.clone());
                     connections.spawn(async move {
                         serving.await;
@@ -48,7 +56,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if let Some(report) = outage.failed(Instant::now()) {
+                        let failures = report.failures;
+                        tracing::warn!(%error, failures, "cannot accept connections");
+                    }
                     let pause = tokio::time::sleep(ACCEPT_RETRY);
                     if stop.run_until_cancelled(pause).await.is_none() {
                         break;

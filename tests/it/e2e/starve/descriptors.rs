@@ -6,6 +6,7 @@ use super::super::{Site, file};
 use super::disk::limit;
 use super::within;
 
+const REFUSED: &str = "cannot accept connections";
 const DOWN: &str = "the sink is down; its events wait in the journal";
 
 #[tokio::test]
@@ -22,8 +23,10 @@ async fn without_descriptors_the_daemon_waits_for_better_times() {
     // What is open stays so; nothing more can be opened.
     limit(&daemon, "--nofile=1:");
     site.add_sprites(10);
-    within(20, async || site.lines("sprites.jsonl").len() == 12).await;
-    within(20, async || !daemon.logged(DOWN).is_empty()).await;
+    // Asked all the time, since a connection to the pages that does not go on is closed.
+    let alive = async || daemon.get("/healthz").await.0 == 200;
+    let lines = || site.lines("sprites.jsonl").len();
+    within(20, async || alive().await && lines() == 12 && !daemon.logged(DOWN).is_empty()).await;
     let down = daemon.logged(DOWN)[0].clone();
     assert_eq!(down["sink"], "program");
     assert!(down["error"].as_str().unwrap().contains("Too many open files"), "{down}");
@@ -39,7 +42,17 @@ async fn without_descriptors_the_daemon_waits_for_better_times() {
     assert_eq!(control.totals().calls["PullEvents"], asked);
     assert_eq!(daemon.logged("pulling fails").len(), 1, "once a minute at most");
 
+    // Who wants another connection waits, and the log is not filled with it.
+    let address = daemon.logged("started")[0]["http"].as_str().unwrap().to_owned();
+    let waiting = std::net::TcpStream::connect(address).unwrap();
+    within(20, async || alive().await && !daemon.logged(REFUSED).is_empty()).await;
+    let failures = failed().await;
+    within(60, async || failed().await > failures + 0.5).await;
+    assert_eq!(daemon.logged(REFUSED).len(), 1, "once a minute at most");
+
     limit(&daemon, "--nofile=1024:");
+    daemon.has_logged("connections are accepted again").await;
+    drop(waiting);
     within(90, async || control.totals().waiting == 0).await;
     within(20, async || daemon.get("/readyz").await.0 == 200).await;
     assert_eq!(daemon.logged("pulling works again").len(), 1);
