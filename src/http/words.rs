@@ -30,7 +30,7 @@ pub(super) fn time(seconds: f64) -> String {
     match seconds {
         s if s < 0.000_5 => "0 ms".to_owned(),
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
-        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 9.95 => format!("{s:.1} s"),
         s if s < 100.0 => format!("{s:.0} s"),
         s if s < 6_000.0 => format!("{:.0} min", s / 60.0),
         s if s < 172_800.0 => format!("{:.0} h", s / 3_600.0),
@@ -78,8 +78,8 @@ mod tests {
     fn numbers_and_times_read_well() {
         let numbers = [0, 999, 1_000, 1_234_567].map(number);
         assert_eq!(numbers, ["0", "999", "1,000", "1,234,567"]);
-        let times = [0.0, 0.004, 2.46, 59.0, 190.0, 7_300.0, 400_000.0].map(time);
-        assert_eq!(times, ["0 ms", "4 ms", "2.5 s", "59 s", "3 min", "2 h", "5 days"]);
+        let times = [0.0, 0.004, 2.46, 9.96, 59.0, 190.0, 7_300.0, 400_000.0].map(time);
+        assert_eq!(times, ["0 ms", "4 ms", "2.5 s", "10 s", "59 s", "3 min", "2 h", "5 days"]);
         assert_eq!([0.6, 5.0].map(ago), ["just now", "5.0 s ago"]);
         let rates = [0.0, 0.001, 0.05, 1.5, 230.4].map(rate);
         assert_eq!(rates, ["0/s", "4/h", "3/min", "1.5/s", "230/s"]);

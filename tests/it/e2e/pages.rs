@@ -228,8 +228,8 @@ mod full {
         for (name, width, scheme) in [
             ("desk-light", 1280, 1),
             ("desk-dark", 1280, 0),
-            ("phone-light", 500, 1),
-            ("phone-dark", 500, 0),
+            ("phone-light", 390, 1),
+            ("phone-dark", 390, 0),
         ] {
             let picture = site.path(&format!("{name}.png"));
             let profile = site.path(name);
