@@ -21,7 +21,7 @@ const AT_ONCE: usize = 12;
 
 /// What a fault does to a call, if it does not take the effect as well.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Harm {
+pub(super) enum Harm {
     /// It fails whole: before its effect, or after it without its answer.
     Call,
     /// It takes effect, and its answer is lost.
@@ -33,7 +33,7 @@ enum Harm {
 }
 
 /// Every kind of fault, with its harm, which calls meet it, and how many entries of no event it adds.
-const CASES: &[(&str, Harm, &[Action], usize)] = &[
+pub(super) const CASES: &[(&str, Harm, &[Action], usize)] = &[
     // Those that take longest go first.
     (r#""hang""#, Harm::Call, BOTH, 0),
     (r#"{"error":"UnauthorizedOperation.CamNoAuth"}"#, Harm::Call, BOTH, 0),
