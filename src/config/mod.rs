@@ -4,19 +4,20 @@
 //! Owns the file's outline, the `[[sinks]]` entries' common keys and what has to hold between
 //! tables. Only `daemon` and `cli` know it; no module takes the whole of it.
 
+mod exposed;
 mod keys;
 mod problem;
 mod reader;
+mod secrets;
 mod sinks;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 pub use problem::{Faults, Located, Place, Problem};
 pub use sinks::Sink;
@@ -25,7 +26,9 @@ use crate::secret::{SecretError, SecretRef};
 use crate::telemetry;
 use crate::vod::credentials;
 use crate::{confirmer, http, journal, poller, vod};
+use exposed::{Holds, exposures};
 use reader::{Reader, Table};
+use secrets::Secrets;
 use sinks::Output;
 
 /// Where the configuration is looked for if nothing else is said.
@@ -67,9 +70,28 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
+impl Loaded {
+    /// What others could do with the file itself, with the secrets it names and with the journal.
+    fn exposures(&self, text: &str) -> Vec<Problem> {
+        let secrets = Secrets::of(text);
+        let own = if secrets.has_literals { Holds::Secret } else { Holds::Settings };
+        let all = |path: &Path, holds, place| {
+            let found = exposures(path, holds).into_iter();
+            found.map(move |message| Problem { place, message }).collect::<Vec<_>>()
+        };
+        let mut found = all(&self.file, own, None);
+        for (at, path) in &secrets.files {
+            found.extend(all(path, Holds::Secret, Some(Place::of(text, *at))));
+        }
+        found.extend(all(&self.config.journal.path, Holds::Events, None));
+        found
+    }
+}
+
 impl Config {
-    /// Reads and checks the file. Blocks on the file system. Touches nothing else: whether
-    /// secrets can be read is for [`Config::check_secrets`].
+    /// Reads and checks the file, and looks at the modes of the files that it names. Blocks on the
+    /// file system. Opens nothing else: whether secrets can be read is for
+    /// [`Config::check_secrets`].
     ///
     /// # Errors
     /// Everything that is wrong with the file, at once.
@@ -94,15 +116,8 @@ impl Config {
         let text = String::from_utf8(bytes)
             .map_err(|_| unreadable("the configuration is not UTF-8 text".to_owned()))?;
         let mut loaded = Self::parse(&text, path)?;
-        let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-        if mode & 0o004 != 0 && holds_literal_secret(&text) {
-            let message = format!(
-                "holds a secret and can be read by everybody (mode {:03o}); use chmod 640, or \
-                 keep the secret in a file of its own: {{ file = \"/path\" }}",
-                mode & 0o777
-            );
-            loaded.warnings.insert(0, Problem { place: None, message });
-        }
+        let exposed = loaded.exposures(&text);
+        loaded.warnings.splice(0..0, exposed);
         Ok(loaded)
     }
 
@@ -243,26 +258,4 @@ fn refuse_shared_outputs(
         };
         reader.fault(*at, format!("[[sinks]] {what} is written by {owner} already"));
     }
-}
-
-/// Whether a secret stands in the text itself: a string whose key says that it is one, or that
-/// is a header or a variable of a sink.
-fn holds_literal_secret(text: &str) -> bool {
-    fn secret(key: &str, value: &DeValue<'_>) -> bool {
-        let key = key.to_lowercase();
-        let named = ["secret", "token", "password", "authorization"];
-        match value {
-            DeValue::String(_) => key != "secret_id" && named.iter().any(|word| key.contains(word)),
-            DeValue::Table(table) if key == "headers" || key == "env" => {
-                // Whatever is no string refers to a secret elsewhere.
-                table.values().any(|value| value.get_ref().is_str())
-            }
-            DeValue::Table(table) => {
-                table.iter().any(|(key, value)| secret(key.get_ref().as_ref(), value.get_ref()))
-            }
-            DeValue::Array(values) => values.iter().any(|value| secret(&key, value.get_ref())),
-            _ => false,
-        }
-    }
-    DeTable::parse(text).is_ok_and(|root| secret("", &DeValue::Table(root.into_inner())))
 }

@@ -154,7 +154,7 @@ impl<'t> Reader<'t> {
                     .find(|(key, value)| key.span() == span || holds(value, &span))
                     .map(|(key, _)| key.get_ref().to_string())
             });
-            let message = explain(error.message());
+            let message = explain(&without_text(error.message()));
             let at = error.span().map_or(table.span.start, |span| span.start);
             let Some(key) = culprit else {
                 let follows = left_out.iter().any(|key| message.contains(&format!("`{key}`")));
@@ -182,6 +182,16 @@ fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
             DeValue::Array(values) => values.iter().any(|value| holds(value, span)),
             _ => false,
         }
+}
+
+/// The message without the text that stands where none belongs: it may be a secret that slipped
+/// there, and the place says enough.
+fn without_text(message: &str) -> String {
+    let found = message.strip_prefix("invalid type: string \"");
+    match found.and_then(|rest| rest.rsplit_once("\", expected ")) {
+        Some((_, expected)) => format!("invalid type: a string, expected {expected}"),
+        None => message.to_owned(),
+    }
 }
 
 /// Says what is expected in the operator's words where the types' own words do not.

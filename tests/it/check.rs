@@ -291,6 +291,7 @@ async fn a_journal_of_something_else_is_found_and_left_alone() {
     let bench = Bench::new().await;
     let connection = rusqlite::Connection::open(&bench.journal).unwrap();
     connection.execute_batch("CREATE TABLE letters (a)").unwrap();
+    fs::set_permissions(&bench.journal, fs::Permissions::from_mode(0o600)).unwrap();
     let check = |says: &str| {
         let before = fs::read(&bench.journal).unwrap();
         let (code, outcomes, said) = bench.outcomes();

@@ -1,0 +1,81 @@
+//! Where the text of a configuration holds or names secrets, whatever the table.
+
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The secrets that a text holds or names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Secrets {
+    /// Whether one stands in the text itself.
+    pub(super) has_literals: bool,
+    /// The files that hold others, each with the byte at which it is named.
+    pub(super) files: Vec<(usize, PathBuf)>,
+}
+
+impl Secrets {
+    /// Those of `text`; none if it is no TOML.
+    pub(super) fn of(text: &str) -> Self {
+        let mut secrets = Self::default();
+        if let Ok(root) = DeTable::parse(text) {
+            let span = root.span();
+            secrets.note("", &Spanned::new(span, DeValue::Table(root.into_inner())));
+        }
+        secrets
+    }
+
+    /// A string is a secret if its key says so, or if it is a header or a variable of a sink.
+    fn note(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
+        let key = key.to_lowercase();
+        let named = ["secret", "token", "password", "authorization"];
+        match value.get_ref() {
+            DeValue::String(_) => {
+                self.has_literals |=
+                    key != "secret_id" && named.iter().any(|word| key.contains(word));
+            }
+            DeValue::Table(table) => {
+                if let Some(path) = file(table) {
+                    self.files.push((value.span().start, path));
+                    return;
+                }
+                if key == "headers" || key == "env" {
+                    // Whatever is no string refers to a secret elsewhere.
+                    self.has_literals |= table.values().any(|value| value.get_ref().is_str());
+                }
+                table.iter().for_each(|(key, value)| self.note(key.get_ref(), value));
+            }
+            DeValue::Array(values) => values.iter().for_each(|value| self.note(&key, value)),
+            _ => {}
+        }
+    }
+}
+
+/// The path of a table that is `{ file = "/path" }` and no more: only secrets are written so.
+fn file(table: &DeTable<'_>) -> Option<PathBuf> {
+    let [(key, value)] = table.iter().collect::<Vec<_>>()[..] else { return None };
+    (key.get_ref() == "file").then(|| value.get_ref().as_str().map(PathBuf::from))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_and_files_are_found_in_any_table() {
+        let of = |text: &str| {
+            let Secrets { has_literals, files } = Secrets::of(text);
+            (has_literals, files.into_iter().map(|(at, _)| at).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            of("[credentials]\nsecret_id = 'a'\nsecret_key = { env = 'B' }"),
+            (false, vec![])
+        );
+        assert_eq!(of("[credentials]\nsecret_key = 'a'"), (true, vec![]));
+        assert_eq!(of("[[sinks]]\nheaders = { a = 'b' }"), (true, vec![]));
+        assert_eq!(of("[[sinks]]\nenv = { A = { env = 'B' } }"), (false, vec![]));
+        assert_eq!(of("[[sinks]]\nenv = { A = { file = '/k' } }"), (false, vec![22]));
+        assert_eq!(of("secret_key = { file = '/k' }\nsecret_key = {"), (false, vec![]));
+        assert_eq!(of("[a.secret_key]\nfile = '/k'").1.len(), 1);
+    }
+}
