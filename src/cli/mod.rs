@@ -13,6 +13,7 @@ pub mod emulator;
 pub mod events;
 pub mod journal;
 pub mod man;
+mod panics;
 mod process;
 pub mod run;
 pub mod status;
@@ -120,6 +121,7 @@ impl From<Exit> for ExitCode {
 
 /// Understands the arguments, the program's name first, and does what they say.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    panics::keep_quiet_about_state();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
