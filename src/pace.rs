@@ -103,6 +103,15 @@ impl Pace {
         }
     }
 
+    /// Keeps within other bounds from now on. Only the rate holds up the next pull: a wait by the
+    /// bounds before may be long.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.concurrency = self.concurrency.min(bounds.max_concurrency);
+        self.bucket.set_max(self.bounds.max_rate, bounds.max_rate);
+        self.bounds = bounds;
+        self.retry_now();
+    }
+
     /// What made pulls fail may have been mended: only the rate holds up the next one.
     pub fn retry_now(&mut self) {
         self.not_before = None;
@@ -172,6 +181,12 @@ impl Bucket {
     /// Raises the rate again by a hundredth of `max`.
     pub fn speed_up(&mut self, max: f64) {
         self.rate = (self.rate + max / 100.0).min(max.max(Self::MIN_RATE));
+    }
+
+    /// The most changes from `before` to `after`: a rate that was cut by refusals stays cut.
+    pub fn set_max(&mut self, before: f64, after: f64) {
+        let is_cut = self.rate < before;
+        self.rate = if is_cut { self.rate.min(after) } else { after }.max(Self::MIN_RATE);
     }
 
     fn space(&self) -> Duration {

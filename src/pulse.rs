@@ -3,17 +3,20 @@
 //! The watch sends a beat, each loop answers it when it comes round. A loop with nothing to do
 //! answers as well as a busy one; a loop that is stuck does not.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-/// Sends beats and looks who answered.
-#[derive(Debug)]
+/// Sends beats and looks who answered. Clones watch over the same loops.
+#[derive(Clone, Debug)]
 pub struct Watch {
     beat: watch::Sender<u64>,
-    loops: Vec<(String, Arc<AtomicU64>)>,
+    loops: Arc<Mutex<Vec<Watched>>>,
 }
+
+/// A loop's name and the last beat it answered, as long as it runs.
+type Watched = (String, Weak<AtomicU64>);
 
 /// A loop's side.
 #[derive(Debug)]
@@ -24,30 +27,44 @@ pub struct Pulse {
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { beat: watch::Sender::new(0), loops: Vec::new() }
+        Self { beat: watch::Sender::new(0), loops: Arc::default() }
     }
 }
 
 impl Watch {
-    /// Adds a loop to watch.
-    pub fn add(&mut self, name: impl Into<String>) -> Pulse {
+    /// Adds a loop to watch, until its pulse is dropped.
+    pub fn add(&self, name: impl Into<String>) -> Pulse {
+        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         let answered = Arc::new(AtomicU64::new(*self.beat.borrow()));
-        self.loops.push((name.into(), answered.clone()));
+        loops.push((name.into(), Arc::downgrade(&answered)));
         Pulse { beat: self.beat.subscribe(), answered }
     }
 
     /// The loops that have not answered the last beat; then sends the next one.
-    pub fn beat(&self) -> Vec<&str> {
+    pub fn beat(&self) -> Vec<String> {
+        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         let last = *self.beat.borrow();
-        let stuck =
-            self.loops.iter().filter(|(_, answered)| answered.load(Ordering::Relaxed) < last);
-        let stuck = stuck.map(|(name, _)| name.as_str()).collect();
+        let mut stuck = Vec::new();
+        loops.retain(|(name, answered)| {
+            let Some(answered) = answered.upgrade() else { return false };
+            if answered.load(Ordering::Relaxed) < last {
+                stuck.push(name.clone());
+            }
+            true
+        });
         self.beat.send_replace(last + 1);
         stuck
     }
 }
 
 impl Pulse {
+    /// Answers every beat and does nothing else. Cancel safe.
+    pub async fn answer_all(&mut self) -> std::convert::Infallible {
+        loop {
+            self.answer().await;
+        }
+    }
+
     /// Waits for a beat and answers it; never returns once the watch is gone. Cancel safe.
     pub async fn answer(&mut self) {
         if self.beat.changed().await.is_err() {
@@ -63,14 +80,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_loop_that_does_not_come_round_shows() {
-        let mut watch = Watch::default();
+        let watch = Watch::default();
         let mut alive = watch.add("alive");
-        let _stuck = watch.add("stuck");
-        assert_eq!(watch.beat(), Vec::<&str>::new());
+        let stuck = watch.add("stuck");
+        assert_eq!(watch.beat(), Vec::<String>::new());
         alive.answer().await;
         assert_eq!(watch.beat(), ["stuck"]);
         assert_eq!(watch.beat(), ["alive", "stuck"]);
         alive.answer().await;
         assert_eq!(watch.beat(), ["stuck"]);
+        drop(stuck);
+        assert_eq!(watch.beat(), ["alive"], "one that has ended is watched no longer");
     }
 }

@@ -43,7 +43,7 @@ impl Signals {
                 _ = self.terminate.recv() => SignalKind::terminate(),
                 _ = self.interrupt.recv() => SignalKind::interrupt(),
                 _ = self.hangup.recv() => {
-                    control.reopen.notify_one();
+                    control.reload.notify_one();
                     continue;
                 }
             };

@@ -2,7 +2,7 @@
 
 use super::process::{self, Signals};
 use super::{ConfigArg, Exit, complain};
-use crate::config::{Config, Loaded, Located};
+use crate::config::{Config, Loaded};
 use crate::daemon::{Control, Daemon, End, Error};
 use crate::sinks::exec;
 use crate::telemetry;
@@ -12,7 +12,7 @@ use crate::vod::credentials;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Signals:
   TERM, INT   stop: what is in hand is finished, at most 25 s; a second one ends at once
-  HUP         open the sinks' files anew and read the credentials again
+  HUP         read the configuration again, open the sinks' files anew
 
 Examples:
   sprited run --config ./sprited.toml
@@ -28,21 +28,22 @@ pub struct Args {
 /// Does it.
 #[must_use]
 pub fn run(args: &Args) -> Exit {
-    let Loaded { file, config, warnings } = match Config::load(&args.config.path) {
+    let loaded = match Config::load(&args.config.path) {
         Ok(loaded) => loaded,
         Err(faults) => {
             complain(&faults);
             return Exit::Configuration;
         }
     };
-    if let Err(error) = telemetry::start(&config.log) {
-        complain(error);
-        return Exit::Configuration;
-    }
-    for warning in &warnings {
-        tracing::warn!(warning = %Located(&file, warning), "the configuration can be used, but");
-    }
-    let ended = process::block_on(daemon(config, args.once));
+    let log = match telemetry::start(&loaded.config.log) {
+        Ok(log) => log,
+        Err(error) => {
+            complain(error);
+            return Exit::Configuration;
+        }
+    };
+    loaded.warn();
+    let ended = process::block_on(daemon(loaded, log, args.once));
     // A stop that was forced leaves tasks behind that may hold programs.
     exec::kill_all();
     let ended = match ended {
@@ -76,7 +77,8 @@ fn exit(error: &Error) -> Exit {
     }
 }
 
-async fn daemon(config: Config, once: bool) -> Result<End, Error> {
+async fn daemon(loaded: Loaded, log: telemetry::Handle, once: bool) -> Result<End, Error> {
+    let config = &loaded.config;
     let control = Control::default();
     // Before anything is opened: from here on no signal ends the process half-way.
     let signals = Signals::new().map_err(|error| Error::Setup(format!("signals: {error}")))?;
@@ -86,7 +88,7 @@ async fn daemon(config: Config, once: bool) -> Result<End, Error> {
         // Those of the file are there or are a mistake; others may still come.
         provider.credentials().await.map_err(Error::Credentials)?;
     }
-    let daemon = Daemon::open(config, provider).await?;
+    let daemon = Daemon::open(loaded, log, provider).await?;
     daemon.announce();
     let run = daemon.run(control.clone(), once);
     tokio::select! {

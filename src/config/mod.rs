@@ -20,7 +20,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 pub use problem::{Faults, Located, Place, Problem};
-pub use sinks::Sink;
+pub use sinks::{Output, Sink};
 
 use crate::secret::{SecretError, SecretRef};
 use crate::telemetry;
@@ -29,7 +29,6 @@ use crate::{confirmer, http, journal, poller, vod};
 use exposed::{Holds, exposures};
 use reader::{Reader, Table};
 use secrets::Secrets;
-use sinks::Output;
 
 /// Where the configuration is looked for if nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/sprited/sprited.toml";
@@ -71,6 +70,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Logs what should be looked at.
+    pub fn warn(&self) {
+        for warning in &self.warnings {
+            let warning = Located(&self.file, warning);
+            tracing::warn!(%warning, "the configuration can be used, but");
+        }
+    }
+
     /// What others could do with the file itself, with the secrets it names and with the journal.
     fn exposures(&self, text: &str) -> Vec<Problem> {
         let secrets = Secrets::of(text);

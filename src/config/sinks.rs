@@ -29,6 +29,8 @@ pub struct Sink {
     pub timeout: Duration,
     /// What its kind made of the other keys.
     pub plan: Plan,
+    /// What it writes lines to.
+    pub output: Option<Output>,
 }
 
 impl Sink {
@@ -36,6 +38,15 @@ impl Sink {
     #[must_use]
     pub fn context(&self, app: AppId) -> Context {
         Context { name: self.name.clone(), app, format: self.format, timeout: self.timeout }
+    }
+
+    /// Whether the sink that is opened by these settings would be the same, secrets aside: which
+    /// events it gets is not its own affair.
+    #[must_use]
+    pub fn opens_as(&self, other: &Self) -> bool {
+        let Self { name, events: _, format, give_up_after, timeout, plan, output: _ } = self;
+        (name, format, give_up_after, timeout, plan)
+            == (&other.name, &other.format, &other.give_up_after, &other.timeout, &other.plan)
     }
 }
 
@@ -67,13 +78,16 @@ fn ten_seconds() -> Duration {
 /// A sink and what it writes lines to, with the place that names it.
 pub(super) struct Read {
     pub(super) sink: Option<Sink>,
+    /// Where its output is named.
     pub(super) output: Option<(Output, usize)>,
 }
 
 /// What takes the lines of one writer alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Output {
+pub enum Output {
+    /// A file.
     File(PathBuf),
+    /// The standard output of the process.
     Standard,
 }
 
@@ -138,7 +152,8 @@ fn entry_of<'t>(
     }
     let sink = common.zip(plan).map(|(common, plan)| {
         let Common { name, events, format, give_up_after, timeout, .. } = common;
-        Sink { name, events, format, give_up_after, timeout, plan }
+        let output = output.clone().map(|(output, _)| output);
+        Sink { name, events, format, give_up_after, timeout, plan, output }
     });
     if let Some(sink) = &sink {
         reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));

@@ -29,14 +29,14 @@ use crate::vod::{Client, Error, MAX_HANDLES};
 use calls::{Call, Calls, Followup};
 use waiting::{Added, Ready, Waiting};
 
-pub use settings::{After, Settings};
+pub use settings::{After, Pacing, Settings};
 
 /// How long a handle waits for company in its call.
 const LINGER: Duration = Duration::from_millis(4);
 /// Calls in flight at most: as many as the rate allows at a round trip of 300 ms.
 const MAX_IN_FLIGHT: usize = 32;
 
-/// Events that the journal is asked for at once.
+/// Events that the journal is asked for at once, so that appends come between.
 const LOOK: usize = 1000;
 
 /// Between tries to write to the journal.
@@ -48,6 +48,7 @@ pub struct Confirmer {
     client: Client,
     journal: Journal,
     news: News,
+    pacing: watch::Receiver<Pacing>,
     after: After,
     max_rate: f64,
     waiting: Waiting,
@@ -65,7 +66,8 @@ pub struct News {
     pub leases: mpsc::Receiver<Lease>,
     /// Events that no sink has to take any more, by the deliveries.
     pub settled: mpsc::Receiver<Vec<EventId>>,
-    /// Changes when somebody else wrote to the journal, and may have discarded events.
+    /// Changes when events may have been settled without a delivery: somebody else discarded them,
+    /// or their sink is gone. A lease on its way meanwhile is missed: its event comes once more.
     pub changed: watch::Receiver<u64>,
 }
 
@@ -73,18 +75,19 @@ pub struct News {
 type Answered = (Call, Option<Result<(), Error>>);
 
 impl Confirmer {
-    /// A confirmer that learns what to do by `news`.
+    /// A confirmer that learns what to do by `news` and goes by what `pacing` holds last.
     #[must_use]
     pub fn new(
         client: Client,
-        settings: &Settings,
-        max_requests_per_second: u32,
+        mut pacing: watch::Receiver<Pacing>,
         journal: Journal,
         news: News,
         metrics: Metrics,
     ) -> Self {
+        let Pacing { settings, max_requests_per_second } = pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
         Self {
+            pacing,
             client,
             journal,
             news,
@@ -134,6 +137,7 @@ impl Confirmer {
                 biased;
                 // Before all that a busy loop never runs out of.
                 () = pulse.answer() => {}
+                Ok(()) = self.pacing.changed() => self.take_pacing(),
                 Some((call, result)) = in_flight.next(), if !in_flight.is_empty() => {
                     self.answered(call, result);
                 }
@@ -155,6 +159,20 @@ impl Confirmer {
                 () = finish.cancelled(), if !finish.is_cancelled() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
+        }
+    }
+
+    /// What was refused its rate stays slow; what waits though nothing has to wait any more goes.
+    fn take_pacing(&mut self) {
+        let Pacing { settings, max_requests_per_second } = self.pacing.borrow_and_update().clone();
+        let max_rate = f64::from(max_requests_per_second);
+        self.bucket.set_max(self.max_rate, max_rate);
+        self.max_rate = max_rate;
+        self.after = settings.after;
+        self.waiting.set_max_unconfirmed(settings.max_unconfirmed);
+        if self.after == After::Journal {
+            let handles = self.waiting.release_all(Instant::now());
+            self.metrics.confirmed_unsettled.inc_by(handles as u64);
         }
     }
 
@@ -310,7 +328,7 @@ async fn note(journal: &Journal, events: Vec<EventId>) {
 }
 
 /// Those of `events` that no sink has to take any more, though no delivery told so: they were
-/// discarded. As far as the journal can be read; what is not found out comes again.
+/// discarded, or their sink is gone. As far as the journal can be read; what is not found out comes again.
 async fn settled(journal: Journal, events: Vec<EventId>) -> Vec<EventId> {
     let mut settled = Vec::new();
     for part in events.chunks(LOOK) {

@@ -18,6 +18,15 @@ pub struct Settings {
     pub lease: Duration,
 }
 
+/// What the confirmer goes by; can change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// The `[confirm]` table.
+    pub settings: Settings,
+    /// Calls of ConfirmEvents a second at most.
+    pub max_requests_per_second: u32,
+}
+
 /// What has to be true before a handle is confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -167,6 +167,26 @@ impl Waiting {
         self.ready.len()
     }
 
+    /// Events that may be pending past their lease; what is above goes at the next expiry.
+    pub(super) fn set_max_unconfirmed(&mut self, max_unconfirmed: usize) {
+        self.max_unconfirmed = max_unconfirmed;
+    }
+
+    /// Nothing has to wait any more; tells how many handles did.
+    pub(super) fn release_all(&mut self, now: Instant) -> usize {
+        self.by_event.clear();
+        self.deadlines.clear();
+        let released = self.waits.len();
+        let waits = self.waits.drain().map(|(handle, Wait { events, deadline, .. })| Ready {
+            handle,
+            events,
+            deadline,
+            since: now,
+        });
+        self.ready.extend(waits);
+        released
+    }
+
     fn remove(&mut self, handle: &Arc<str>) -> Option<Wait> {
         let wait = self.waits.remove(handle)?;
         self.deadlines.remove(&(wait.deadline, handle.clone()));
@@ -265,6 +285,20 @@ mod tests {
             waiting.settle(&[EventId(event)], at(30));
         }
         assert!(waiting.released.is_empty() && waiting.lapsed.is_empty());
+    }
+
+    #[test]
+    fn what_waits_is_released_when_nothing_has_to_wait_any_more() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(10);
+        waiting.add(lease("a", &[1, 2], now + REMEMBER), now);
+        waiting.add(lease("b", &[2], now + REMEMBER), now);
+        assert_eq!(waiting.pending().len(), 2);
+        assert_eq!(waiting.release_all(now), 2);
+        assert!(waiting.pending().is_empty() && waiting.next_deadline().is_none());
+        assert_eq!(waiting.take_ready(16, LINGER, now + LINGER).len(), 2);
+        waiting.settle(&[EventId(1), EventId(2)], now);
+        assert_eq!(waiting.ready(), 0, "none is confirmed twice");
     }
 
     #[test]

@@ -1,31 +1,35 @@
-//! The only place that wires: opens, binds, spawns, watches and stops.
+//! The only place that wires: opens, binds, spawns, watches, reloads and stops.
 //!
 //! Signals are not handled here: whoever runs the daemon tells it what to do by [`Control`].
 
 mod once;
+mod outlets;
+mod reload;
+mod running;
 mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
-use crate::confirmer::{Confirmer, News};
-use crate::delivery::{Delivery, Stop, Target};
+use crate::config::{Config, Loaded};
+use crate::confirmer::{self, Confirmer, News};
+use crate::delivery::Stop;
 use crate::http::{self, Health};
-use crate::journal::{self, Backlog, Journal, OpenError, Route};
+use crate::journal::{self, Backlog, Journal, OpenError};
 use crate::metrics::Metrics;
-use crate::poller::{Poller, Progress};
+use crate::poller::{self, Poller};
 use crate::pulse;
-use crate::sinks::Sink;
-use crate::systemd;
 use crate::vod::Client;
 use crate::vod::credentials::{Provider, ProviderError};
+use crate::{systemd, telemetry};
+use outlets::{Outlets, Tools};
+use reload::Reload;
+use running::{Loop, Running};
 use upkeep::Upkeep;
 
 /// Leases, and parcels of news that events are settled, on their way to the confirmer at most.
@@ -87,8 +91,8 @@ pub enum End {
 pub struct Control {
     /// Ends it.
     pub stop: CancellationToken,
-    /// Has it open its files and read its secrets again, each time it is notified.
-    pub reopen: Arc<tokio::sync::Notify>,
+    /// Has it read its configuration again, each time it is notified.
+    pub reload: Arc<Notify>,
 }
 
 /// A daemon: all is open and bound, nothing runs yet.
@@ -96,85 +100,52 @@ pub struct Control {
 pub struct Daemon {
     journal: Journal,
     closing: journal::Closing,
-    client: Client,
-    metrics: Metrics,
     listener: Option<TcpListener>,
     poller: Poller,
     confirmer: Confirmer,
-    deliveries: Vec<Delivery>,
-    sinks: Vec<(String, Arc<dyn Sink>)>,
     changed: watch::Sender<u64>,
-    progress: watch::Receiver<Progress>,
-    config: Config,
-}
-
-/// A loop of the daemon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Loop {
-    Poller,
-    Delivery(String),
-    Confirmer,
-    Upkeep,
-    Http,
+    stop_deliveries: Stop,
+    reload: Reload,
 }
 
 impl Daemon {
-    /// Opens all that `config` names and binds its address, but asks the cloud nothing.
+    /// Opens all that the configuration names and binds its address, but asks the cloud nothing.
+    /// `log` is the log whose level the configuration has.
     ///
     /// # Errors
     /// When something cannot be opened; nothing runs then.
-    pub async fn open(config: Config, provider: Arc<dyn Provider>) -> Result<Self, Error> {
+    pub async fn open(
+        loaded: Loaded,
+        log: telemetry::Handle,
+        provider: Arc<dyn Provider>,
+    ) -> Result<Self, Error> {
+        let Loaded { file, config, .. } = loaded;
         let client = Client::new(&config.vod, provider).map_err(Error::Setup)?;
         // First, since its lock tells best that another daemon runs with this configuration.
         let (journal, closing) = Journal::open(&config.journal)?;
         let metrics = Metrics::new(journal.condition().commits());
         let listener = bind(&config.http).await?;
-        let mut sinks = Vec::new();
-        for sink in &config.sinks {
-            let opened = sink.plan.open(&sink.context(client.app())).await;
-            let opened = opened
-                .map_err(|error| Error::Setup(format!("the sink {:?}: {error:#}", sink.name)))?;
-            sinks.push((sink.name.clone(), opened));
-        }
-        let names = sinks.iter().map(|(name, _)| name.clone()).collect();
-        let ids = journal.register(names).await?;
-        for Backlog { sink, pending, dead } in journal.orphans().await? {
-            tracing::warn!(
-                sink,
-                pending,
-                dead,
-                "the journal keeps events for a sink that is not in the configuration; name one so \
-                 to have them delivered, or discard them"
-            );
-        }
-
         let (settled, settled_queue) = mpsc::channel(QUEUE);
         let (leases, lease_queue) = mpsc::channel(QUEUE);
         let changed = watch::Sender::new(0);
-        let (mut routes, mut deliveries) = (Vec::new(), Vec::new());
-        for ((sink, id), (name, opened)) in config.sinks.iter().zip(ids).zip(&sinks) {
-            let (feed, fed) = journal::feed();
-            routes.push(Route { sink: id, wanted: sink.events.clone(), feed });
-            let target = Target {
-                name: name.clone(),
-                id,
-                sink: opened.clone(),
-                give_up_after: sink.give_up_after,
-            };
-            deliveries.push(Delivery::new(
-                target,
-                fed,
-                journal.clone(),
-                settled.clone(),
-                changed.subscribe(),
-                metrics.clone(),
-            ));
-        }
-        journal.set_routes(routes).await?;
+        let stop_deliveries = Stop::default();
+        let tools = Tools {
+            journal: journal.clone(),
+            settled,
+            changed: changed.clone(),
+            metrics: metrics.clone(),
+        };
+        let mut outlets = Outlets::new(tools, stop_deliveries.clone());
+        let opened = outlets.open(&config.sinks, client.app()).await;
+        outlets.replace(opened.map_err(|faults| Error::Setup(faults.join("\n")))?).await?;
+        warn_of_orphans(&journal).await?;
+        tell_max_size(&metrics, &config.journal);
+
+        let (pulling, confirming) =
+            (watch::Sender::new(pulling(&config)), watch::Sender::new(confirming(&config)));
         let poller = Poller::new(
             client.clone(),
-            &config.poll,
-            config.confirm.good_for(),
+            pulling.subscribe(),
             journal.clone(),
             leases,
             metrics.clone(),
@@ -183,27 +154,25 @@ impl Daemon {
             News { leases: lease_queue, settled: settled_queue, changed: changed.subscribe() };
         let confirmer = Confirmer::new(
             client.clone(),
-            &config.confirm,
-            config.poll.max_requests_per_second,
+            confirming.subscribe(),
             journal.clone(),
             news,
             metrics.clone(),
         );
-        let progress = poller.progress();
-        Ok(Self {
-            journal,
-            closing,
-            client,
-            metrics,
-            listener,
-            poller,
-            confirmer,
-            deliveries,
-            sinks,
-            changed,
-            progress,
+        let reload = Reload {
+            file,
             config,
-        })
+            log,
+            client,
+            journal: journal.clone(),
+            metrics,
+            pulling,
+            confirming,
+            outlets,
+            changed: changed.clone(),
+            mended: poller.mended(),
+        };
+        Ok(Self { journal, closing, listener, poller, confirmer, changed, stop_deliveries, reload })
     }
 
     /// The address of its pages, where it has them.
@@ -214,14 +183,15 @@ impl Daemon {
 
     /// Logs what was opened.
     pub fn announce(&self) {
+        let Reload { config, client, outlets, .. } = &self.reload;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            endpoint = %self.config.vod.endpoint,
-            app = %self.client.app(),
-            credentials = %self.client.credentials_source(),
-            journal = %self.config.journal.path.display(),
+            endpoint = %config.vod.endpoint,
+            app = %client.app(),
+            credentials = %client.credentials_source(),
+            journal = %config.journal.path.display(),
             http = self.http_address().map(tracing::field::display),
-            sinks = self.sinks.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+            sinks = outlets.names().join(", "),
             "started"
         );
     }
@@ -233,60 +203,63 @@ impl Daemon {
     /// # Errors
     /// When a loop ends by itself.
     pub async fn run(self, control: Control, once: bool) -> Result<End, Error> {
-        let Self { journal, closing, client, metrics, listener, poller, .. } = self;
+        let Self { journal, closing, listener, poller, confirmer, stop_deliveries, .. } = self;
+        let mut reload = self.reload;
         // Not children of the one token: each is cancelled when its turn in the stop has come.
-        let (stop_pulling, stop_deliveries) = (CancellationToken::new(), Stop::default());
-        let (finish_confirming, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-        let mut pulses = pulse::Watch::default();
+        let (stop_pulling, finish_confirming) =
+            (CancellationToken::new(), CancellationToken::new());
+        let stop_rest = CancellationToken::new();
+        let pulses = pulse::Watch::default();
         let mut running = Running::default();
+        let progress = poller.progress();
         let health = Arc::new(Health::new(
-            self.progress.clone(),
+            progress.clone(),
             journal.condition(),
-            self.config.poll.interval,
+            reload.pulling.subscribe(),
         ));
 
-        let mended = poller.mended();
-        let idles = self.deliveries.iter().map(Delivery::idle);
-        let idles = idles.chain([self.confirmer.idle()]).collect();
-        for delivery in self.deliveries {
-            let name = delivery.name().to_owned();
-            let run =
-                delivery.run(pulses.add(format!("delivery to {name}")), stop_deliveries.clone());
-            running.spawn(Loop::Delivery(name), run);
-        }
-        let confirmer = self.confirmer.run(pulses.add("confirmer"), finish_confirming.clone());
-        running.spawn(Loop::Confirmer, confirmer);
+        let confirmer_idle = confirmer.idle();
+        reload.outlets.launch(&mut running, &pulses);
+        let confirming = confirmer.run(pulses.add("confirmer"), finish_confirming.clone());
+        running.spawn(Loop::Confirmer, confirming);
         running.spawn(Loop::Poller, poller.run(pulses.add("poller"), stop_pulling.clone()));
         if let Some(listener) = listener {
             let sources = http::Sources {
-                metrics: metrics.clone(),
+                metrics: reload.metrics.clone(),
                 health: health.clone(),
-                journal: self.config.journal.path.clone(),
-                max_size: self.config.journal.max_size,
+                journal: reload.config.journal.path.clone(),
             };
             running.spawn(Loop::Http, http::serve(listener, sources, stop_rest.clone()));
         }
         let upkeep = Upkeep {
             journal: journal.clone(),
-            client,
-            metrics: metrics.clone(),
-            credentials: self.config.credentials.clone(),
-            sinks: self.sinks,
+            client: reload.client.clone(),
+            metrics: reload.metrics.clone(),
             changed: self.changed,
-            reopen: control.reopen.clone(),
-            mended,
-            pulses,
+            pulses: pulses.clone(),
             health: health.clone(),
         };
         running.spawn(Loop::Upkeep, upkeep.run(stop_rest.clone()));
         systemd::ready();
 
-        let end = tokio::select! {
-            biased;
-            () = control.stop.cancelled() => if once { End::SomethingStays } else { End::Clean },
-            end = once::until_done(&journal, self.progress, idles), if once => end,
-            error = running.ended_early() => return Err(error),
+        let end = loop {
+            let mut idles = reload.outlets.idles();
+            idles.push(confirmer_idle.clone());
+            tokio::select! {
+                biased;
+                () = control.stop.cancelled() => {
+                    break if once { End::SomethingStays } else { End::Clean };
+                }
+                sink = running.ended() => reload.outlets.ended(&sink?),
+                () = control.reload.notified() => {
+                    let reloading = reload.run(&mut running, &pulses);
+                    // Whoever stops it does not wait for a disk that hangs.
+                    control.stop.run_until_cancelled(reloading).await;
+                }
+                end = once::until_done(&journal, progress.clone(), idles), if once => break end,
+            }
         };
+        drop(reload);
 
         let deadline = Instant::now() + STOP_TIME;
         tracing::info!("stopping");
@@ -295,16 +268,16 @@ impl Daemon {
         stop_pulling.cancel();
         stop_deliveries.finish.cancel();
         let deliveries_end = Instant::now() + DELIVERY_TIME;
-        let delivers = |task: &Loop| matches!(task, Loop::Delivery(_) | Loop::Poller);
+        let delivers = |task: &Loop| matches!(task, Loop::Delivery { .. } | Loop::Poller);
         if !running.wait_for(delivers, deliveries_end).await {
             stop_deliveries.abandon.cancel();
         }
         running.wait_for(delivers, deadline - CLOSE_TIME * 4).await;
         finish_confirming.cancel();
-        running.wait_for(|task| *task == Loop::Confirmer, deadline - CLOSE_TIME * 2).await;
+        running.wait_for(|task| matches!(task, Loop::Confirmer), deadline - CLOSE_TIME * 2).await;
         stop_rest.cancel();
         let all_ended = running.wait_for(|_| true, deadline - CLOSE_TIME).await;
-        running.tasks.shutdown().await;
+        running.shutdown().await;
         drop(journal);
         let closed = tokio::time::timeout_at(deadline, closing.wait()).await.is_ok();
         if !(all_ended && closed) {
@@ -316,43 +289,31 @@ impl Daemon {
     }
 }
 
-/// The loops that have not ended.
-#[derive(Default)]
-struct Running {
-    tasks: JoinSet<Loop>,
-    names: Vec<Loop>,
+async fn warn_of_orphans(journal: &Journal) -> journal::Result<()> {
+    for Backlog { sink, pending, dead } in journal.orphans().await? {
+        tracing::warn!(
+            sink,
+            pending,
+            dead,
+            "the journal keeps events for a sink that is not in the configuration; name one so \
+             to have them delivered, or discard them"
+        );
+    }
+    Ok(())
 }
 
-impl Running {
-    fn spawn(&mut self, name: Loop, run: impl Future<Output = ()> + Send + 'static) {
-        self.names.push(name.clone());
-        self.tasks.spawn(async move {
-            run.await;
-            name
-        });
-    }
+fn tell_max_size(metrics: &Metrics, journal: &journal::Settings) {
+    metrics.journal_max_size.set(i64::try_from(journal.max_size.as_u64()).unwrap_or(i64::MAX));
+}
 
-    /// Waits for a loop to end by itself, which none should.
-    async fn ended_early(&mut self) -> Error {
-        Error::LoopEnded(match self.tasks.join_next().await {
-            Some(Ok(name)) => format!("{name:?}"),
-            Some(Err(error)) => error.to_string(),
-            None => "last".to_owned(),
-        })
-    }
+fn pulling(config: &Config) -> poller::Pacing {
+    poller::Pacing { settings: config.poll.clone(), good_for: config.confirm.good_for() }
+}
 
-    /// Waits until no task is left for which `counts` holds; tells whether that came about by
-    /// `deadline`.
-    async fn wait_for(&mut self, counts: impl Fn(&Loop) -> bool, deadline: Instant) -> bool {
-        while self.names.iter().any(&counts) {
-            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
-                Ok(Some(Ok(ended))) => self.names.retain(|name| *name != ended),
-                Ok(Some(Err(error))) => tracing::error!(%error, "a loop failed while stopping"),
-                Ok(None) => return true,
-                Err(_) => return false,
-            }
-        }
-        true
+fn confirming(config: &Config) -> confirmer::Pacing {
+    confirmer::Pacing {
+        settings: config.confirm.clone(),
+        max_requests_per_second: config.poll.max_requests_per_second,
     }
 }
 

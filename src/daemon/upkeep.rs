@@ -1,21 +1,20 @@
 //! What has to be done now and then: pruning, noticing what other processes wrote, feeding the
-//! watchdog, opening files again.
+//! watchdog.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::Health;
 use crate::journal::Journal;
-use crate::metrics::{ByOutcome, Metrics, set_known};
+use crate::metrics::{Metrics, set_known};
 use crate::pulse;
-use crate::sinks::Sink;
 use crate::systemd;
-use crate::vod::{Client, credentials};
+use crate::vod::Client;
 
 /// How soon the daemon notices what the command line wrote.
 const LOOK_OUTSIDE: Duration = Duration::from_millis(1500);
@@ -32,11 +31,7 @@ pub(super) struct Upkeep {
     pub(super) journal: Journal,
     pub(super) client: Client,
     pub(super) metrics: Metrics,
-    pub(super) credentials: Option<credentials::Settings>,
-    pub(super) sinks: Vec<(String, Arc<dyn Sink>)>,
     pub(super) changed: watch::Sender<u64>,
-    pub(super) reopen: Arc<Notify>,
-    pub(super) mended: Arc<Notify>,
     pub(super) pulses: pulse::Watch,
     pub(super) health: Arc<Health>,
 }
@@ -49,7 +44,6 @@ impl Upkeep {
             stop.run_until_cancelled(self.look_at_backlog()),
             stop.run_until_cancelled(self.prune()),
             stop.run_until_cancelled(self.beat()),
-            stop.run_until_cancelled(self.reopen()),
         );
     }
 
@@ -110,7 +104,7 @@ impl Upkeep {
                 systemd::alive();
                 continue;
             }
-            let stuck: Vec<String> = self.pulses.beat().into_iter().map(str::to_owned).collect();
+            let stuck = self.pulses.beat();
             if stuck.is_empty() {
                 systemd::alive();
             } else if stuck != were_stuck {
@@ -118,46 +112,6 @@ impl Upkeep {
             }
             self.health.set_stuck(stuck.clone());
             were_stuck = stuck;
-        }
-    }
-
-    async fn reopen(&self) {
-        loop {
-            self.reopen.notified().await;
-            systemd::reloading();
-            for (name, sink) in &self.sinks {
-                match sink.reopen().await {
-                    Ok(()) => tracing::debug!(sink = %name, "opened again"),
-                    Err(error) => tracing::error!(
-                        sink = %name,
-                        error = format!("{error:#}"),
-                        "cannot open the sink again; goes on with what it had"
-                    ),
-                }
-            }
-            self.reload_credentials().await;
-            systemd::ready();
-        }
-    }
-
-    async fn reload_credentials(&self) {
-        let settings = self.credentials.clone();
-        let read = tokio::task::spawn_blocking(move || credentials::provider(settings.as_ref()));
-        let result = match read.await {
-            Ok(Ok(provider)) => self.client.reload_credentials(provider).await,
-            Ok(Err(error)) => Err(error),
-            Err(error) => return tracing::error!(%error, "reading the credentials again failed"),
-        };
-        let outcome = if result.is_ok() { "ok" } else { "failed" };
-        self.metrics.reloads.get_or_create(&ByOutcome { outcome }).inc();
-        match result {
-            Ok(()) => {
-                self.mended.notify_one();
-                tracing::info!("opened the sinks and read the credentials again");
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot read the credentials again; goes on with the old ones");
-            }
         }
     }
 }

@@ -149,7 +149,7 @@ impl Delivery {
         self.note_up(true);
         let recovered = tokio::select! {
             recovered = self.recover(&stop) => recovered,
-            () = async { loop { pulse.answer().await } } => false,
+            never = pulse.answer_all() => match never {},
         };
         if !recovered {
             return;
@@ -193,7 +193,7 @@ impl Delivery {
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
-        self.finish(deliveries, writes, &stop).await;
+        self.finish(deliveries, writes, pulse, &stop).await;
     }
 
     /// Starts as many deliveries as the sink takes at once: while it is down, a single event.
@@ -273,10 +273,17 @@ impl Delivery {
     }
 
     /// Waits for what is under way, and writes what became of it.
-    async fn finish(mut self, mut deliveries: Deliveries, mut writes: Writes, stop: &Stop) {
-        loop {
+    async fn finish(
+        mut self,
+        mut deliveries: Deliveries,
+        mut writes: Writes,
+        mut pulse: Pulse,
+        stop: &Stop,
+    ) {
+        while !(deliveries.is_empty() && writes.is_empty()) {
             tokio::select! {
                 biased;
+                () = pulse.answer() => {}
                 Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
                     writes.push(self.judged(delivered));
@@ -289,7 +296,6 @@ impl Delivery {
                     );
                     deliveries.clear();
                 }
-                else => return,
             }
         }
     }

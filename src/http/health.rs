@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::journal::Condition;
-use crate::poller::Progress;
+use crate::poller::{Pacing, Progress};
 use crate::vod::Advice;
 
 /// The last good pull may be this old where pulls come at short intervals.
@@ -22,7 +22,7 @@ const PULL_TIME: Duration = Duration::from_secs(20);
 pub struct Health {
     progress: watch::Receiver<Progress>,
     journal: Condition,
-    max_pull_age: Duration,
+    pacing: watch::Receiver<Pacing>,
     stuck: RwLock<Vec<String>>,
     is_draining: std::sync::atomic::AtomicBool,
 }
@@ -48,22 +48,15 @@ pub struct Check {
 }
 
 impl Health {
-    /// The health of a daemon that pulls like this into a journal that does like this, at `interval` while there is
-    /// nothing.
+    /// The health of a daemon that pulls like this, by this pacing, into a journal that does like
+    /// this.
     #[must_use]
     pub fn new(
         progress: watch::Receiver<Progress>,
         journal: Condition,
-        interval: Duration,
+        pacing: watch::Receiver<Pacing>,
     ) -> Self {
-        let max_pull_age = MAX_PULL_AGE.max(interval + PULL_TIME);
-        Self {
-            progress,
-            journal,
-            max_pull_age,
-            stuck: RwLock::default(),
-            is_draining: false.into(),
-        }
+        Self { progress, journal, pacing, stuck: RwLock::default(), is_draining: false.into() }
     }
 
     /// How its journal does.
@@ -104,6 +97,7 @@ impl Health {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let progress = *self.progress.borrow();
+        let max_pull_age = MAX_PULL_AGE.max(self.pacing.borrow().settings.interval + PULL_TIME);
         let age = progress.last_good.map(|at| Instant::now().duration_since(at));
         let lasting = progress.trouble.filter(|advice| {
             matches!(advice, Advice::Clock | Advice::Credentials | Advice::Refused)
@@ -114,13 +108,9 @@ impl Health {
         let checks = vec![
             Check {
                 name: "last_good_pull",
-                ok: age.is_some_and(|age| age <= self.max_pull_age),
+                ok: age.is_some_and(|age| age <= max_pull_age),
                 detail: age.map_or("none yet".to_owned(), |age| {
-                    format!(
-                        "{:.1} s ago, at most {} s",
-                        age.as_secs_f64(),
-                        self.max_pull_age.as_secs()
-                    )
+                    format!("{:.1} s ago, at most {} s", age.as_secs_f64(), max_pull_age.as_secs())
                 }),
             },
             Check {

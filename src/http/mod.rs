@@ -21,7 +21,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
-use bytesize::ByteSize;
 use chrono::Utc;
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
@@ -45,8 +44,6 @@ pub struct Sources {
     pub health: Arc<Health>,
     /// Its journal's file, read beside the writer.
     pub journal: PathBuf,
-    /// The most that may take.
-    pub max_size: ByteSize,
 }
 
 /// What the pages are made of.
@@ -125,10 +122,9 @@ async fn status_json(State(shared): State<Shared>) -> Response {
 
 async fn metrics_page(State(shared): State<Shared>) -> Response {
     let snapshot = shared.snapshots.latest().await;
-    let Sources { metrics, health, max_size, .. } = shared.sources;
+    let Sources { metrics, health, .. } = shared.sources;
     metrics.journal_writable.set(i64::from(health.journal().trouble().is_none()));
     let seen = snapshot.journal.as_ref().ok();
-    metrics.journal_max_size.set(i64::try_from(max_size.as_u64()).unwrap_or(i64::MAX));
     gauges::set(&metrics, seen.map(|seen| &seen.overview), Utc::now());
     // It looks at the process's figures.
     match tokio::task::spawn_blocking(move || metrics.encode()).await {

@@ -19,6 +19,7 @@ mod overview;
 mod owed;
 mod prune;
 mod reader;
+mod routes;
 mod schema;
 mod settings;
 mod store;
@@ -31,7 +32,7 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::event::{Event, Wanted};
+use crate::event::Event;
 
 pub use audit::{Fault, Findings, Sum, audit};
 pub use care::{CareError, backup, check, compact};
@@ -44,6 +45,7 @@ pub use full::Filling;
 pub use overview::{Overview, SinkOverview, States};
 pub use owed::{Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
+pub use routes::Route;
 pub use schema::OpenError;
 pub use settings::Settings;
 use writer::{Job, Writer};
@@ -58,17 +60,6 @@ pub struct EventId(pub i64);
 /// The number of a sink in a journal: stays with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SinkId(pub i64);
-
-/// A sink as the journal sees it: what it wants and how fresh events reach it.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Its number.
-    pub sink: SinkId,
-    /// The events it wants.
-    pub wanted: Wanted,
-    /// Its feed.
-    pub feed: Feed,
-}
 
 /// What an append did with one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,23 +149,6 @@ impl Journal {
             })
             .map_err(|source| OpenError::File { path: settings.path.clone(), source })?;
         Ok((Self { jobs, condition }, Closing { thread, _lock: lock }))
-    }
-
-    /// The numbers of these sinks, in the same order; all others become orphans, whose rows stay
-    /// but hold nothing up.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
-    pub async fn register(&self, names: Vec<String>) -> Result<Vec<SinkId>> {
-        self.ask(|reply| Job::Register { names, reply }).await
-    }
-
-    /// Sets where fresh events go, from the next append on.
-    ///
-    /// # Errors
-    /// When the journal is closed.
-    pub async fn set_routes(&self, routes: Vec<Route>) -> Result<()> {
-        self.ask(|reply| Job::SetRoutes { routes, reply }).await
     }
 
     /// Stores the events of one answer, pulled at `now`: when this returns they are on disk. A
@@ -319,6 +293,14 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn changed_outside(&self) -> Result<bool> {
         self.ask(|reply| Job::ChangedOutside { reply }).await
+    }
+
+    /// Keeps within the retention and the size of `settings` from now on; its path stays.
+    ///
+    /// # Errors
+    /// When the journal is closed.
+    pub async fn set_limits(&self, settings: Settings) -> Result<()> {
+        self.ask(|reply| Job::SetLimits { settings, reply }).await
     }
 
     /// How it does, for whoever watches: keeps the journal no longer open.

@@ -243,13 +243,26 @@ impl Store {
     }
 
     pub(super) fn register(&mut self, names: &[String]) -> Result<Vec<SinkId>> {
-        self.connection.execute("UPDATE sinks SET active = 0", [])?;
         let mut add = self.connection.prepare_cached(
-            "INSERT INTO sinks (name, active) VALUES (?1, 1)
-             ON CONFLICT (name) DO UPDATE SET active = 1 RETURNING id",
+            "INSERT INTO sinks (name, active) VALUES (?1, 0) ON CONFLICT (name) DO NOTHING",
         )?;
-        let id = |name: &String| add.query_row([name], |row| row.get(0).map(SinkId));
-        Ok(names.iter().map(id).collect::<rusqlite::Result<_>>()?)
+        let mut find = self.connection.prepare_cached("SELECT id FROM sinks WHERE name = ?1")?;
+        let mut id = |name: &String| {
+            add.execute([name])?;
+            find.query_row([name], |row| row.get(0).map(SinkId))
+        };
+        Ok(names.iter().map(&mut id).collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// From here on these sinks, and no others, hold events up.
+    pub(super) fn activate(&mut self, sinks: &[SinkId]) -> Result<()> {
+        self.connection.execute("UPDATE sinks SET active = 0 WHERE active", [])?;
+        let mut activate =
+            self.connection.prepare_cached("UPDATE sinks SET active = 1 WHERE id = ?1")?;
+        for sink in sinks {
+            activate.execute([sink.0])?;
+        }
+        Ok(())
     }
 
     /// Bytes in use in database and write-ahead log.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::store::{Store, Stored};
 use super::{
     Appended, Backlog, Condition, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result,
-    Route, SinkId, Unsure,
+    Route, Settings, SinkId, Unsure,
 };
 use crate::event::Event;
 use crate::outage::Outage;
@@ -47,6 +47,7 @@ pub(super) enum Job {
     Orphans { reply: Reply<Vec<Backlog>> },
     CountPending { reply: Reply<u64> },
     Prune { now: DateTime<Utc>, reply: Reply<bool> },
+    SetLimits { settings: Settings, reply: Reply<()> },
     ChangedOutside { reply: Reply<bool> },
 }
 
@@ -160,8 +161,13 @@ impl Writer {
                 answer(reply, self.promise(result, Promise::Confirmed(events, now)));
             }
             Job::SetRoutes { routes, reply } => {
-                self.routes = routes;
-                answer(reply, Ok(()));
+                let sinks: Vec<SinkId> = routes.iter().map(|route| route.sink).collect();
+                // This commits what was appended before, which is offered by the old routes.
+                let result = self.write_now(|store| store.activate(&sinks));
+                if result.is_ok() {
+                    self.routes = routes;
+                }
+                answer(reply, result);
             }
             Job::Register { names, reply } => {
                 let result = self.write_now(|store| store.register(&names));
@@ -199,6 +205,11 @@ impl Writer {
                 answer(reply, self.read(orphans));
             }
             Job::CountPending { reply } => answer(reply, self.read(|store| store.pending())),
+            Job::SetLimits { settings: Settings { path: _, retention, max_size }, reply } => {
+                let settings = &mut self.store.settings;
+                (settings.retention, settings.max_size) = (retention, max_size);
+                answer(reply, Ok(()));
+            }
             Job::ChangedOutside { reply } => {
                 answer(reply, self.store.changed_outside().map_err(Error::from));
             }

@@ -27,7 +27,7 @@ use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::vod::{Advice, Client, Error, Pulled};
 
-pub use settings::Settings;
+pub use settings::{Pacing, Settings};
 
 /// Events in one answer at most: as many mean that there are more. vod-api: "at most 16".
 const FULL: usize = 16;
@@ -66,10 +66,8 @@ pub struct Poller {
     client: Client,
     journal: Journal,
     leases: mpsc::Sender<Lease>,
-    /// How long a handle is good for, its margin taken off.
-    good_for: Duration,
+    pacing: watch::Receiver<Pacing>,
     metrics: Metrics,
-    bounds: Bounds,
     progress: watch::Sender<Progress>,
     /// Answers that wait for the journal: as long as there are any, nothing more is pulled.
     unstored: AtomicUsize,
@@ -81,29 +79,22 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// A poller that stores what it pulls in `journal` and hands the leases to `leases`. A handle
-    /// is good for `good_for` from the moment its pull was sent.
+    /// A poller that stores what it pulls in `journal` and hands the leases to `leases`. It goes
+    /// by what `pacing` holds last.
     #[must_use]
     pub fn new(
         client: Client,
-        settings: &Settings,
-        good_for: Duration,
+        pacing: watch::Receiver<Pacing>,
         journal: Journal,
         leases: mpsc::Sender<Lease>,
         metrics: Metrics,
     ) -> Self {
-        let bounds = Bounds {
-            interval: settings.interval,
-            max_concurrency: settings.max_concurrency as usize,
-            max_rate: f64::from(settings.max_requests_per_second),
-        };
         Self {
             client,
             journal,
             leases,
-            good_for,
+            pacing,
             metrics,
-            bounds,
             progress: watch::Sender::new(Progress::default()),
             unstored: AtomicUsize::new(0),
             outage: Mutex::default(),
@@ -128,7 +119,9 @@ impl Poller {
     /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to end. What was pulled and
     /// could not be stored is let go and comes again.
     pub async fn run(self, mut pulse: Pulse, stop: CancellationToken) {
-        let mut pace = Pace::new(self.bounds, Instant::now());
+        let mut pacing = self.pacing.clone();
+        let bounds = bounds(&pacing.borrow_and_update().settings);
+        let mut pace = Pace::new(bounds, Instant::now());
         let mut pulls = FuturesUnordered::new();
         while !stop.is_cancelled() {
             let now = Instant::now();
@@ -150,6 +143,9 @@ impl Poller {
                 () = stop.cancelled() => {}
                 () = pulse.answer() => {}
                 () = self.mended.notified() => pace.retry_now(),
+                Ok(()) = pacing.changed() => {
+                    pace.set_bounds(self::bounds(&pacing.borrow_and_update().settings));
+                }
                 Some((started, outcome)) = pulls.next(), if !pulls.is_empty() => {
                     pace.finished(started, Instant::now(), outcome);
                     if outcome == Outcome::Empty && pace.in_flight() == 0 {
@@ -222,7 +218,8 @@ impl Poller {
             self.note_writable();
         }
         self.note_entries(&entries, &appended, &pulled.request_id);
-        for lease in leases(entries, &appended, pulled.sent + self.good_for) {
+        let good_for = self.pacing.borrow().good_for;
+        for lease in leases(entries, &appended, pulled.sent + good_for) {
             if self.leases.send(lease).await.is_err() {
                 tracing::debug!("nobody confirms any more");
             }
@@ -335,6 +332,14 @@ impl Poller {
                 "the journal takes events again"
             );
         }
+    }
+}
+
+fn bounds(settings: &Settings) -> Bounds {
+    Bounds {
+        interval: settings.interval,
+        max_concurrency: settings.max_concurrency as usize,
+        max_rate: f64::from(settings.max_requests_per_second),
     }
 }
 

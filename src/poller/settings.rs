@@ -18,6 +18,15 @@ pub struct Settings {
     pub max_requests_per_second: u32,
 }
 
+/// What the poller goes by; can change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// The `[poll]` table.
+    pub settings: Settings,
+    /// How long a handle is good for from the sending of its pull, its margin taken off.
+    pub good_for: Duration,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self { interval: Duration::from_secs(1), max_concurrency: 32, max_requests_per_second: 100 }

@@ -55,6 +55,12 @@ pub trait Sink: Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// Whether [`Sink::probe`] asks this machine alone: what it finds is then a mistake in the
+    /// settings rather than an outage of the target.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Looks whether the target would take an event, by something close to real use that leaves
     /// no trace of an event. For `sprited check`.
     ///

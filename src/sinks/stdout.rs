@@ -165,6 +165,10 @@ impl Sink for Stdout {
         Limits { max_batch: MAX_BATCH, max_in_flight: 1 }
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> anyhow::Result<()> {
         self.file.metadata().context("cannot look at standard output; is it closed?")?;
         Ok(())

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, Pulled, Text};
 use super::clock::Clock;
-use super::credentials::{Provider, ProviderError};
+use super::credentials::{Credentials, Provider, ProviderError};
 use super::error::{Advice, Error};
 use super::exchange::{self, Exchange, Failed};
 use super::{Action, EventConfig, EventMode, Settings};
@@ -150,17 +150,17 @@ impl Client {
         self.provider().describe()
     }
 
-    /// Signs with what `provider` has from now on, if it has anything.
+    /// What requests are signed with now.
     ///
     /// # Errors
-    /// When it has nothing; the client then stays with the provider it had.
-    pub async fn reload_credentials(
-        &self,
-        provider: Arc<dyn Provider>,
-    ) -> Result<(), ProviderError> {
-        provider.credentials().await?;
+    /// When there is nothing to sign with.
+    pub async fn credentials(&self) -> Result<Credentials, ProviderError> {
+        self.provider().credentials().await
+    }
+
+    /// Signs with what `provider` has from the next call on.
+    pub fn set_provider(&self, provider: Arc<dyn Provider>) {
         *self.shared.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
-        Ok(())
     }
 
     /// Pulls up to 16 events, which are ours for 30 s from [`Pulled::sent`] at least. With

@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 /// Where and for which application to call.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The URL of the API, without a path. Plain `http` only to loopback.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::process::{self, Signals};
 use super::{Exit, complain};
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::daemon::{Control, Daemon};
 use crate::emulator::{self, Emulator, Order};
 use crate::telemetry;
@@ -65,10 +65,10 @@ async fn demonstrate(args: &Args) -> anyhow::Result<Sums> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let emulator = Emulator::bind(emulator::Settings::default(), any_port).await?;
-    let config = configuration(&emulator.url(), folder.path())?;
-    telemetry::start(&config.log)?;
-    let provider = credentials::provider(config.credentials.as_ref())?;
-    let daemon = Daemon::open(config, provider).await?;
+    let loaded = configuration(&emulator.url(), folder.path())?;
+    let log = telemetry::start(&loaded.config.log)?;
+    let provider = credentials::provider(loaded.config.credentials.as_ref())?;
+    let daemon = Daemon::open(loaded, log, provider).await?;
 
     let mut story = Story::new(emulator.control(), folder.path());
     story.begin(&emulator.url())?;
@@ -124,7 +124,7 @@ async fn tell(story: &mut Story, max: Option<u32>, stop: &CancellationToken) -> 
     tokio::time::timeout(LAST, last).await.unwrap_or(Ok(()))
 }
 
-fn configuration(url: &str, folder: &Path) -> anyhow::Result<Config> {
+fn configuration(url: &str, folder: &Path) -> anyhow::Result<Loaded> {
     let text = format!(
         r#"
         credentials = {{ secret_id = "AKIDEMULATOR", secret_key = "emulator-secret-key" }}
@@ -140,9 +140,8 @@ fn configuration(url: &str, folder: &Path) -> anyhow::Result<Config> {
         journal = folder.join(story::JOURNAL),
         sprites = folder.join(story::SPRITES),
     );
-    let loaded = Config::parse(&text, Path::new("demo"))
-        .map_err(|faults| anyhow::anyhow!("the demo's own configuration: {faults}"))?;
-    Ok(loaded.config)
+    Config::parse(&text, Path::new("demo"))
+        .map_err(|faults| anyhow::anyhow!("the demo's own configuration: {faults}"))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -174,6 +174,10 @@ impl Sink for Exec {
         Ok(())
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     /// Looks whether the program could be run, and does not run it: it cannot know that the
     /// event is none.
     async fn probe(&self) -> anyhow::Result<()> {

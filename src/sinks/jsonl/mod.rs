@@ -290,6 +290,10 @@ impl Sink for Jsonl {
         Ok(())
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> anyhow::Result<()> {
         self.on_file(File::probe).await?
     }

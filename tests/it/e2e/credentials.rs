@@ -38,7 +38,7 @@ async fn a_rejected_key_is_told_and_a_corrected_one_is_taken() {
     site.set_key("emulator-secret-key");
     let corrected = Instant::now();
     daemon.signal(Signal::SIGHUP);
-    daemon.has_logged("opened the sinks and read the credentials again").await;
+    daemon.has_logged("reloaded").await;
     site.drained().await;
     assert!(corrected.elapsed() < Duration::from_secs(4), "whoever has mended it waits for it");
     until(async || daemon.get("/readyz").await.0 == 200).await;

@@ -1,0 +1,212 @@
+//! The configuration is read again: all of it is taken over, or nothing.
+//!
+//! First everything that can fail and disturbs nobody: the file, the credentials, the sinks that
+//! are new. Then one write to the journal, from which on events go by the new sinks. What follows
+//! cannot fail.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
+
+use super::outlets::{Changes, Opened, Outlets};
+use super::running::Running;
+use super::{confirming, pulling, tell_max_size, warn_of_orphans};
+use crate::config::{Config, Loaded, Located};
+use crate::journal::Journal;
+use crate::metrics::{ByOutcome, Metrics};
+use crate::vod::Client;
+use crate::vod::credentials::{self, Provider};
+use crate::{confirmer, http, journal, poller, pulse, systemd, telemetry, vod};
+
+/// What goes by the configuration, and where it is read.
+#[derive(Debug)]
+pub(super) struct Reload {
+    pub(super) file: PathBuf,
+    pub(super) config: Config,
+    pub(super) log: telemetry::Handle,
+    pub(super) client: Client,
+    pub(super) journal: Journal,
+    pub(super) metrics: Metrics,
+    pub(super) pulling: watch::Sender<poller::Pacing>,
+    pub(super) confirming: watch::Sender<confirmer::Pacing>,
+    pub(super) outlets: Outlets,
+    /// Changes when events may have been settled without a delivery.
+    pub(super) changed: watch::Sender<u64>,
+    /// To be notified when credentials may have been mended.
+    pub(super) mended: Arc<Notify>,
+}
+
+/// What stands ready to be taken over.
+struct Next {
+    loaded: Loaded,
+    provider: Arc<dyn Provider>,
+    are_other_credentials: bool,
+    sinks: Vec<Opened>,
+}
+
+impl Reload {
+    /// Reads the configuration and takes it over, or says why not and leaves all as it was.
+    /// Dropped half-way it may leave sinks in use whose loops do not run: for a stop only.
+    pub(super) async fn run(&mut self, running: &mut Running, pulses: &pulse::Watch) {
+        systemd::reloading();
+        let outcome = match self.take_over(running, pulses).await {
+            Ok(()) => "ok",
+            Err(faults) => {
+                for fault in faults {
+                    tracing::error!(fault, "cannot reload; goes on as before");
+                }
+                "failed"
+            }
+        };
+        self.metrics.reloads.get_or_create(&ByOutcome { outcome }).inc();
+        systemd::ready();
+    }
+
+    async fn take_over(
+        &mut self,
+        running: &mut Running,
+        pulses: &pulse::Watch,
+    ) -> Result<(), Vec<String>> {
+        let Next { loaded, provider, are_other_credentials, sinks } = self.prepare().await?;
+        loaded.warn();
+        let replaced = self.outlets.replace(sinks).await;
+        let Changes { added, removed, changed } =
+            replaced.map_err(|error| vec![error.to_string()])?;
+        self.outlets.launch(running, pulses);
+        if !removed.is_empty() {
+            self.changed.send_modify(|count| *count += 1);
+            if let Err(error) = warn_of_orphans(&self.journal).await {
+                tracing::debug!(%error, "cannot see what the removed sinks leave");
+            }
+        }
+        self.client.set_provider(provider);
+        self.mended.notify_one();
+        let config = loaded.config;
+        self.pulling.send_if_modified(|pacing| replace(pacing, pulling(&config)));
+        self.confirming.send_if_modified(|pacing| replace(pacing, confirming(&config)));
+        tell_max_size(&self.metrics, &config.journal);
+        if let Err(error) = self.journal.set_limits(config.journal.clone()).await {
+            tracing::debug!(%error, "nobody keeps the journal any more");
+        }
+
+        let before = std::mem::replace(&mut self.config, config);
+        let tables = [
+            ("credentials", are_other_credentials),
+            ("poll", before.poll != self.config.poll),
+            ("confirm", before.confirm != self.config.confirm),
+            ("journal", before.journal != self.config.journal),
+            ("log", before.log != self.config.log),
+        ];
+        let tables = tables.into_iter().filter_map(|(name, is_other)| is_other.then_some(name));
+        let tables = list(tables.map(str::to_owned).collect());
+        let (added, removed, changed) = (list(added), list(removed), list(changed));
+        let is_same = [&added, &removed, &changed, &tables].into_iter().all(Option::is_none);
+        let tell = || {
+            if is_same {
+                tracing::info!("reloaded; nothing has changed");
+            } else {
+                tracing::info!(added, removed, changed, tables, "reloaded");
+            }
+        };
+        // By the level that shows it, if one of them does.
+        if tracing::enabled!(tracing::Level::INFO) {
+            tell();
+            self.set_level();
+        } else {
+            self.set_level();
+            tell();
+        }
+        Ok(())
+    }
+
+    fn set_level(&self) {
+        if let Err(error) = self.log.set_level(&self.config.log) {
+            tracing::error!(%error, "cannot change the level of the log");
+        }
+    }
+
+    /// Reads and opens what the configuration names now. All that is wrong is found at once.
+    async fn prepare(&self) -> Result<Next, Vec<String>> {
+        let loaded = match self.read().await {
+            Ok(loaded) => loaded,
+            Err(faults) => {
+                // Another program may have moved a file away all the same.
+                self.outlets.reopen().await;
+                return Err(faults);
+            }
+        };
+        let mut faults = fixed(&self.config, &loaded.config);
+        let (provider, sinks) = tokio::join!(
+            self.provider(loaded.config.credentials.clone()),
+            self.open(&loaded.config),
+        );
+        let provider = provider.map_err(|fault| faults.push(fault));
+        let sinks = sinks.map_err(|more| faults.extend(more));
+        match (provider, sinks) {
+            (Ok((provider, are_other_credentials)), Ok(sinks)) if faults.is_empty() => {
+                Ok(Next { loaded, provider, are_other_credentials, sinks })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    async fn read(&self) -> Result<Loaded, Vec<String>> {
+        let file = self.file.clone();
+        let read = spawn_blocking(move || Config::load(&file)).await;
+        let loaded = read.map_err(|error| vec![error.to_string()])?;
+        loaded.map_err(|faults| {
+            let each = faults.faults.iter();
+            each.map(|fault| Located(&faults.file, fault).to_string()).collect()
+        })
+    }
+
+    /// The provider, and whether it has other credentials than are in use.
+    async fn provider(
+        &self,
+        settings: Option<credentials::Settings>,
+    ) -> Result<(Arc<dyn Provider>, bool), String> {
+        let provider = spawn_blocking(move || credentials::provider(settings.as_ref())).await;
+        let provider = provider.map_err(|error| error.to_string())?;
+        let provider = provider.map_err(|error| error.to_string())?;
+        let found = provider.credentials().await.map_err(|error| error.to_string())?;
+        let are_other = self.client.credentials().await.is_ok_and(|in_use| in_use != found);
+        Ok((provider, are_other))
+    }
+
+    async fn open(&self, config: &Config) -> Result<Vec<Opened>, Vec<String>> {
+        let opened = self.outlets.open(&config.sinks, self.client.app()).await?;
+        Outlets::probe(&opened).await?;
+        Ok(opened)
+    }
+}
+
+/// The keys that cannot change while the daemon runs and do, a line for each.
+fn fixed(before: &Config, after: &Config) -> Vec<String> {
+    // Taken apart, so that no key is forgotten.
+    let Config { vod, http, journal, log, .. } = before;
+    let vod::Settings { endpoint, sub_app_id, max_answer_size } = vod;
+    let http::Settings { listen } = http;
+    let journal::Settings { path, retention: _, max_size: _ } = journal;
+    let telemetry::Settings { level: _, format } = log;
+    let keys = [
+        ("[vod] endpoint", *endpoint != after.vod.endpoint),
+        ("[vod] sub_app_id", *sub_app_id != after.vod.sub_app_id),
+        ("[vod] max_answer_size", *max_answer_size != after.vod.max_answer_size),
+        ("[journal] path", *path != after.journal.path),
+        ("[http] listen", *listen != after.http.listen),
+        ("[log] format", *format != after.log.format),
+    ];
+    let changed = keys.into_iter().filter(|(_, is_other)| *is_other);
+    changed.map(|(key, _)| format!("{key}: a change of it needs a restart")).collect()
+}
+
+fn replace<T: PartialEq>(value: &mut T, new: T) -> bool {
+    std::mem::replace(value, new) != *value
+}
+
+/// The names in one line; `None` if there are none.
+fn list(names: Vec<String>) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(", "))
+}
