@@ -12,7 +12,8 @@ use crate::vod::credentials;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Signals:
   TERM, INT   stop: what is in hand is finished, at most 25 s; a second one ends at once
-  HUP         read the configuration again, open the sinks' files anew
+  HUP         take over the configuration as it is now, or say in the log what is wrong with it;
+              open the sinks' files anew
 
 Examples:
   sprited run --config ./sprited.toml

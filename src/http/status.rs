@@ -200,7 +200,7 @@ fn journal(shared: &Shared, seen: &Seen, now: DateTime<Utc>) -> Journal {
         dead,
         unrouted: overview.unrouted,
         size_bytes: overview.size.as_u64(),
-        max_size_bytes: shared.sources.max_size.as_u64(),
+        max_size_bytes: shared.sources.metrics.journal_max_size.get().unsigned_abs(),
         commit_seconds: shared.sources.health.journal().commits().average(),
         oldest_unconfirmed_seconds: overview.oldest_unconfirmed.map(|at| age(at, now)),
     }
