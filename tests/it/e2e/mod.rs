@@ -16,6 +16,7 @@ mod outages;
 mod pages;
 mod receiver;
 mod redelivery;
+mod reload;
 mod roads;
 mod rotation;
 mod secrets;

@@ -99,3 +99,26 @@ async fn a_stop_that_takes_its_time_is_no_loop_that_is_stuck() {
     assert_eq!(daemon.ended_within(Duration::from_secs(10)).await, 0);
     assert!(daemon.logged("a loop does not come round").is_empty());
 }
+
+/// The loop of a sink that was replaced ends in its turn, and its successor waits for that: neither
+/// is stuck.
+#[tokio::test]
+async fn a_sink_that_hangs_while_it_is_replaced_is_no_loop_that_is_stuck() {
+    let (hook, other) = (Receiver::start(Answer::Hang).await, Receiver::start(Answer::Take).await);
+    let site = Site::new(&hook.sink("hook", "timeout = '5s'")).await;
+    let (mut manager, daemon) = Manager::start(&site);
+    manager.hears("READY=1").await;
+    site.add_sprites(1);
+    until(|| hook.asked() == 1).await;
+    site.configure("", &other.sink("hook", "timeout = '5s'"));
+    daemon.signal(Signal::SIGHUP);
+    manager.hears("RELOADING=1\nMONOTONIC_USEC=").await;
+    manager.hears("READY=1").await;
+    daemon.has_logged("reloaded").await;
+    for _ in 0..3 {
+        manager.hears("WATCHDOG=1").await;
+    }
+    until(|| other.taken().len() == 1).await;
+    assert!(daemon.logged("a loop does not come round").is_empty());
+    daemon.stop().await;
+}
