@@ -80,7 +80,7 @@ fn exit(error: &Error) -> Exit {
 
 async fn daemon(loaded: Loaded, log: telemetry::Handle, once: bool) -> Result<End, Error> {
     let config = &loaded.config;
-    let control = Control::default();
+    let control = Control { log: Some(log), ..Control::default() };
     // Before anything is opened: from here on no signal ends the process half-way.
     let signals = Signals::new().map_err(|error| Error::Setup(format!("signals: {error}")))?;
     let provider =
@@ -89,7 +89,7 @@ async fn daemon(loaded: Loaded, log: telemetry::Handle, once: bool) -> Result<En
         // Those of the file are there or are a mistake; others may still come.
         provider.credentials().await.map_err(Error::Credentials)?;
     }
-    let daemon = Daemon::open(loaded, log, provider).await?;
+    let daemon = Daemon::open(loaded, provider).await?;
     daemon.announce();
     let run = daemon.run(control.clone(), once);
     tokio::select! {

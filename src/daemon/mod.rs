@@ -93,6 +93,8 @@ pub struct Control {
     pub stop: CancellationToken,
     /// Has it read its configuration again, each time it is notified.
     pub reload: Arc<Notify>,
+    /// The log whose level the configuration has; `None` where there is none.
+    pub log: Option<telemetry::Handle>,
 }
 
 /// A daemon: all is open and bound, nothing runs yet.
@@ -110,15 +112,10 @@ pub struct Daemon {
 
 impl Daemon {
     /// Opens all that the configuration names and binds its address, but asks the cloud nothing.
-    /// `log` is the log whose level the configuration has.
     ///
     /// # Errors
     /// When something cannot be opened; nothing runs then.
-    pub async fn open(
-        loaded: Loaded,
-        log: telemetry::Handle,
-        provider: Arc<dyn Provider>,
-    ) -> Result<Self, Error> {
+    pub async fn open(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, Error> {
         let Loaded { file, config, .. } = loaded;
         let client = Client::new(&config.vod, provider).map_err(Error::Setup)?;
         // First, since its lock tells best that another daemon runs with this configuration.
@@ -162,7 +159,7 @@ impl Daemon {
         let reload = Reload {
             file,
             config,
-            log,
+            log: None,
             client,
             journal: journal.clone(),
             metrics,
@@ -204,7 +201,7 @@ impl Daemon {
     /// When a loop ends by itself.
     pub async fn run(self, control: Control, once: bool) -> Result<End, Error> {
         let Self { journal, closing, listener, poller, confirmer, stop_deliveries, .. } = self;
-        let mut reload = self.reload;
+        let mut reload = Reload { log: control.log.clone(), ..self.reload };
         // Not children of the one token: each is cancelled when its turn in the stop has come.
         let (stop_pulling, finish_confirming) =
             (CancellationToken::new(), CancellationToken::new());

@@ -25,7 +25,7 @@ use crate::{confirmer, http, journal, poller, pulse, systemd, telemetry, vod};
 pub(super) struct Reload {
     pub(super) file: PathBuf,
     pub(super) config: Config,
-    pub(super) log: telemetry::Handle,
+    pub(super) log: Option<telemetry::Handle>,
     pub(super) client: Client,
     pub(super) journal: Journal,
     pub(super) metrics: Metrics,
@@ -122,7 +122,9 @@ impl Reload {
     }
 
     fn set_level(&self) {
-        if let Err(error) = self.log.set_level(&self.config.log) {
+        if let Some(log) = &self.log
+            && let Err(error) = log.set_level(&self.config.log)
+        {
             tracing::error!(%error, "cannot change the level of the log");
         }
     }

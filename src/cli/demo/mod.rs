@@ -66,9 +66,9 @@ async fn demonstrate(args: &Args) -> anyhow::Result<Sums> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let emulator = Emulator::bind(emulator::Settings::default(), any_port).await?;
     let loaded = configuration(&emulator.url(), folder.path())?;
-    let log = telemetry::start(&loaded.config.log)?;
+    telemetry::start(&loaded.config.log)?;
     let provider = credentials::provider(loaded.config.credentials.as_ref())?;
-    let daemon = Daemon::open(loaded, log, provider).await?;
+    let daemon = Daemon::open(loaded, provider).await?;
 
     let mut story = Story::new(emulator.control(), folder.path());
     story.begin(&emulator.url())?;

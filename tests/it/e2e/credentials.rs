@@ -125,9 +125,9 @@ async fn the_role_of_an_instance_may_change_its_key_while_events_come() {
     let cloud = Settings { account: temporary(0), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let role = InstanceRole::at(&metadata.url(), Duration::from_millis(100)).unwrap();
-    let mut config = Config::load(&site.path("sprited.toml")).unwrap().config;
-    config.credentials = None;
-    let daemon = daemon::Daemon::open(config, Arc::new(role)).await.unwrap();
+    let mut loaded = Config::load(&site.path("sprited.toml")).unwrap();
+    loaded.config.credentials = None;
+    let daemon = daemon::Daemon::open(loaded, Arc::new(role)).await.unwrap();
     let control = daemon::Control::default();
     let running = tokio::spawn(daemon.run(control.clone(), false));
     let expire = |key| {

@@ -82,12 +82,14 @@ impl Site {
         std::fs::write(self.path("sprited.toml"), text).unwrap();
     }
 
-    /// Changes the configuration.
+    /// Changes the configuration, in one step.
     fn edit(&self, from: &str, to: &str) {
         let path = self.path("sprited.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "there is no {from} in {text}");
-        std::fs::write(path, text.replace(from, to)).unwrap();
+        let next = self.path("sprited.toml.next");
+        std::fs::write(&next, text.replace(from, to)).unwrap();
+        std::fs::rename(next, path).unwrap();
     }
 
     /// Tells the daemon another lease than [`LEASE`], from its next start on.

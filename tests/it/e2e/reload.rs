@@ -59,16 +59,6 @@ impl Daemon {
 }
 
 impl Site {
-    /// Replaces a part of the configuration, in one step.
-    fn edit(&self, from: &str, to: &str) {
-        let path = self.path("sprited.toml");
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{from} is not in {text}");
-        let next = self.path("sprited.toml.next");
-        std::fs::write(&next, text.replace(from, to)).unwrap();
-        std::fs::rename(next, path).unwrap();
-    }
-
     /// Other sinks; what a daemon reads meanwhile is the one or the other.
     fn set_sinks(&self, sinks: &str) {
         let text = std::fs::read_to_string(self.path("sprited.toml")).unwrap();
@@ -81,7 +71,7 @@ impl Site {
     async fn patient(sinks: &str) -> Self {
         let lease = Duration::from_secs(60);
         let site = Self::with(Settings { lease, ..settings() }, "", sinks).await;
-        site.edit("lease = '2500ms'", "lease = '60s'");
+        site.set_lease(lease);
         site
     }
 
