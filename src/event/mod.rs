@@ -113,6 +113,12 @@ impl Wanted {
             || self.types.contains(&event.event_type)
     }
 
+    /// Whether events of this type are asked for by their name.
+    #[must_use]
+    pub fn names(&self, event_type: &str) -> bool {
+        self.types.iter().any(|name| name == event_type)
+    }
+
     /// Whether nothing can match.
     #[must_use]
     pub fn is_empty(&self) -> bool {

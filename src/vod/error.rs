@@ -125,7 +125,8 @@ const HINTS: &[(&str, &str)] = &[
 ];
 
 const POLICY: &str = "allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and \
-                      vod:DescribeEventConfig in the CAM policy of this key";
+                      vod:DescribeEventConfig in the CAM policy of this key, which `sprited check \
+                      --policy` prints";
 const WRONG_ENDPOINT: &str = "check that endpoint is a VOD endpoint of API 3.0";
 const WRONG_ID: &str = "check that secret_id exists and is enabled";
 

@@ -13,6 +13,7 @@ mod exchange;
 mod http;
 mod settings;
 pub mod sign;
+mod way;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ pub use client::read_pull;
 pub use client::{Client, MAX_HANDLES};
 pub use error::{Advice, Error};
 pub use settings::Settings;
+pub use way::{Proxy, Tls, TlsFault, Way};
 
 /// What can be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,6 +8,7 @@ mod config;
 mod credentials;
 mod demo;
 mod docs;
+mod doctor;
 mod e2e;
 mod emulator;
 mod emulator_faults;

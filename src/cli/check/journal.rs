@@ -4,7 +4,7 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::stat::{major, minor};
@@ -102,6 +102,19 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
             if is_in_use(path) {
                 detail.push_str("; in use by a running sprited");
             }
+            let strangers = strangers(path, owner);
+            if !strangers.is_empty() {
+                let advice = format!(
+                    "the service writes as its folder's owner: chown --reference={} {}",
+                    folder.display(),
+                    strangers.join(" ")
+                );
+                return Step::warn(
+                    STEP,
+                    format!("{detail}; another user's than its folder"),
+                    advice,
+                );
+            }
             let is_orphan = |left: &&Backlog| !sinks.contains(&left.sink);
             let orphans: Vec<String> = backlogs.iter().filter(is_orphan).map(orphan).collect();
             if orphans.is_empty() {
@@ -122,6 +135,24 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
             "restore it from a backup, or move it away together with its -wal file to start anew",
         ),
     }
+}
+
+/// The journal's files that are not their folder's owner's: made by root, perhaps, by a command or
+/// a daemon that was started by hand. Whoever looks as root sees no fault otherwise.
+fn strangers(journal: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Vec<String> {
+    let wanted = journal.parent().and_then(&owner).filter(|owner| *owner != 0);
+    let Some(wanted) = wanted else { return Vec::new() };
+    let files = ["", "-wal", "-shm", ".lock"].map(|suffix| {
+        let mut file = journal.as_os_str().to_owned();
+        file.push(suffix);
+        PathBuf::from(file)
+    });
+    let is_strange = |file: &&PathBuf| owner(file).is_some_and(|owner| owner != wanted);
+    files.iter().filter(is_strange).map(|file| file.display().to_string()).collect()
+}
+
+fn owner(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|about| about.uid())
 }
 
 fn orphan(Backlog { sink, pending, dead }: &Backlog) -> String {
@@ -145,4 +176,26 @@ fn locks_whole(line: &str, file: &Metadata) -> bool {
     let id = format!("{:02x}:{:02x}:{}", major(device), minor(device), file.ino());
     let words: Vec<&str> = line.split_whitespace().collect();
     words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_root_made_in_the_service_s_folder_shows() {
+        let found = |folder: u32, lock: u32| {
+            strangers(Path::new("/state/journal.db"), |path| match path.to_str().unwrap() {
+                "/state" => Some(folder),
+                "/state/journal.db" => Some(997),
+                "/state/journal.db.lock" => Some(lock),
+                _ => None,
+            })
+        };
+        assert_eq!(found(997, 997), Vec::<String>::new());
+        assert_eq!(found(997, 0), ["/state/journal.db.lock"]);
+        assert_eq!(found(998, 0), ["/state/journal.db", "/state/journal.db.lock"]);
+        // Root's own folder says nothing about who is to write there.
+        assert_eq!(found(0, 0), Vec::<String>::new());
+    }
 }

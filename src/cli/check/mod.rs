@@ -4,29 +4,33 @@
 //! consumes an event.
 
 mod cloud;
+mod disk;
 mod file;
 mod journal;
+mod network;
+mod policy;
 mod report;
 mod sinks;
 
 pub use report::{Found, Outcome, Report, Step};
 
-use super::{ConfigArg, Exit, answer, process};
+use super::{ConfigArg, Exit, answer, complain, process};
 use crate::config::{Config, Loaded};
 use crate::event::AppId;
 
-/// Check configuration, credentials, queue, journal and sinks; no event is consumed.
+/// Check configuration, network, credentials, queue, journal and sinks; no event is consumed.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exits with 0 if nothing failed, warnings or not; else with 78 for the configuration, 77 for
 credentials that are refused, 74 for the journal, 1 for the rest; the first failure decides.
-The steps, by the names --json has for them: configuration, secrets, credentials, cloud,
-event-mode, queue, clock, journal, and sink for each; each is ok, warn, fail, or skip if one
-before it left nothing to look at.
+The steps, by the names --json has for them: configuration, secrets, proxy, dns, tls,
+credentials, cloud, event-mode, queue, clock, journal, disk, and sink for each; each is ok, warn,
+fail, or skip if one before it left nothing to look at.
 
 Examples:
   sprited check
   sprited check --offline --config ./sprited.toml
+  sprited check --policy=100000000001
   sprited check --json | jq -r '.steps[] | select(.outcome != \"ok\")'"
 )]
 pub struct Args {
@@ -38,6 +42,16 @@ pub struct Args {
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
+    /// Print the access policy that the daemon's key needs, for the application in [vod] and this
+    /// root account, and check nothing else than the file.
+    #[arg(
+        long,
+        value_name = "ROOT_ACCOUNT",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with_all = ["offline", "json"]
+    )]
+    policy: Option<Option<u64>>,
 }
 
 /// Does it.
@@ -48,6 +62,9 @@ pub fn run(args: &Args) -> Exit {
     match Config::load(path) {
         Err(faults) => report.push(file::refused(&faults)),
         Ok(loaded) => {
+            if let Some(root_account) = args.policy {
+                return print_policy(root_account, loaded.config.vod.sub_app_id);
+            }
             report.push(file::accepted(&loaded));
             let secrets = file::secrets(&loaded.config);
             let are_there = secrets.outcome == Outcome::Ok;
@@ -61,17 +78,29 @@ pub fn run(args: &Args) -> Exit {
     answer(text.as_bytes(), report.exit())
 }
 
+fn print_policy(root_account: Option<u64>, application: Option<u64>) -> Exit {
+    policy::blanks(root_account, application).into_iter().for_each(complain);
+    answer(policy::text(root_account, application).as_bytes(), Exit::Success)
+}
+
 /// All that needs more than the file. What does not answer holds up nothing beside it.
 fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> {
     let app = AppId(config.vod.sub_app_id.unwrap_or(0));
     let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let looks = async {
-        let (mut steps, journal, sinks) = tokio::join!(
-            cloud::look(config, secrets_are_there),
+        let network_and_cloud = async {
+            let mut steps = network::look(&config.vod).await;
+            let cloud = cloud::look(config, secrets_are_there, network::culprit(&steps)).await;
+            steps.extend(cloud);
+            steps
+        };
+        let (mut steps, journal, disk, sinks) = tokio::join!(
+            network_and_cloud,
             journal::look(&config.journal.path, &names),
+            disk::look(&config.journal),
             futures_util::future::join_all(config.sinks.iter().map(|sink| sinks::look(sink, app))),
         );
-        steps.push(journal);
+        steps.extend([journal, disk]);
         steps.extend(sinks);
         steps
     };
@@ -84,6 +113,9 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> 
         )]
     })
 }
+
+/// The step that others point at where nothing answers.
+const CLOUD: &str = "cloud";
 
 /// What to do where a secret can be seen by the service alone.
 const UNSEEN_CREDENTIALS: &str = "only the service itself can see systemd's credentials: look at \

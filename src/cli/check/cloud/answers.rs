@@ -6,6 +6,7 @@ use tokio::time::timeout;
 use super::{CLOUD, CREDENTIALS, EVENT_MODE, LONGEST, QUEUE, Step};
 use crate::cli::Exit;
 use crate::cli::text::counted;
+use crate::config::Sink;
 use crate::event::AppId;
 use crate::vod::{Advice, Error, EventConfig, EventMode};
 
@@ -133,7 +134,7 @@ impl Answers {
         }
     }
 
-    pub(super) fn event_mode(&self, app: AppId) -> Step {
+    pub(super) fn event_mode(&self, app: AppId, sinks: &[Sink]) -> Step {
         let config = match &self.mode {
             Ok(config) => config,
             Err(failure) => {
@@ -147,18 +148,18 @@ impl Answers {
             }
         };
         let wrong = |found: &str| {
-            let app = if app == AppId(0) { String::new() } else { format!(" --SubAppId {app}") };
             Step::warn(
                 EVENT_MODE,
                 format!("{found}: nothing waits to be pulled"),
                 format!(
                     "choose reliable callback in the console, in the application's callback \
-                     settings; or by the API: tccli vod ModifyEventConfig{app} --Mode PULL"
+                     settings; or by the API: {}",
+                    modify(app)
                 ),
             )
         };
         match &config.mode {
-            EventMode::Pull => Step::ok(EVENT_MODE, "PULL: events wait until they are confirmed"),
+            EventMode::Pull => switches(config, app, sinks),
             EventMode::Push => wrong("PUSH: events are posted to a URL"),
             EventMode::Other(mode) if mode.is_empty() => wrong("no mode is set"),
             EventMode::Other(mode) => wrong(mode),
@@ -193,6 +194,42 @@ impl Answers {
         };
         Step::warn(step, failure.detail(), advice)
     }
+}
+
+/// The command that sets the mode, and takes more.
+fn modify(app: AppId) -> String {
+    let app = if app == AppId(0) { String::new() } else { format!(" --SubAppId {app}") };
+    format!("tccli vod ModifyEventConfig{app} --Mode PULL")
+}
+
+/// Whether what sinks name is reported: three types have to be switched on; the console alone
+/// tells of the others.
+fn switches(config: &EventConfig, app: AppId, sinks: &[Sink]) -> Step {
+    let switches = [
+        ("NewFileUpload", "UploadMediaCompleteEventSwitch", &config.upload_media_complete),
+        ("FileDeleted", "DeleteMediaCompleteEventSwitch", &config.delete_media_complete),
+        ("PersistenceComplete", "PersistenceCompleteEventSwitch", &config.persistence_complete),
+    ];
+    let state = |switch: &Option<String>| switch.clone().unwrap_or_else(|| "OFF".to_owned());
+    let told = switches.map(|(event, _, switch)| format!("{event} {}", state(switch))).join(", ");
+    let detail = format!("PULL: events wait until they are confirmed; {told}");
+    let (mut lacking, mut command) = (Vec::new(), modify(app));
+    for (event, parameter, switch) in switches {
+        let wants = |sink: &&Sink| sink.events.names(event);
+        if let Some(sink) = sinks.iter().find(wants).filter(|_| state(switch) != "ON") {
+            lacking.push(format!("{:?} wants {event}", sink.name));
+            command.push_str(&format!(" --{parameter} ON"));
+        }
+    }
+    if lacking.is_empty() {
+        return Step::ok(EVENT_MODE, detail);
+    }
+    let advice = format!(
+        "{}: switch it on in the console, in the application's callback settings; or by the API: \
+         {command}",
+        lacking.join(", ")
+    );
+    Step::warn(EVENT_MODE, detail, advice)
 }
 
 fn application(app: AppId) -> String {

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use tokio::time::timeout;
 
 use self::answers::{Answers, in_time};
-use super::Step;
+use super::{CLOUD, Step};
 use crate::cli::Exit;
 use crate::config::Config;
 use crate::vod::Client;
@@ -24,13 +24,17 @@ const LONGEST: Duration = Duration::from_secs(20);
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
 const CREDENTIALS: &str = "credentials";
-const CLOUD: &str = "cloud";
 const EVENT_MODE: &str = "event-mode";
 const QUEUE: &str = "queue";
 const CLOCK: &str = "clock";
 
-/// Takes all the steps; without secrets that can be read there is nothing to sign with.
-pub(super) async fn look(config: &Config, secrets_are_there: bool) -> Vec<Step> {
+/// Takes all the steps; without secrets that can be read there is nothing to sign with, and
+/// beyond a step `in_the_way` there is nobody to ask.
+pub(super) async fn look(
+    config: &Config,
+    secrets_are_there: bool,
+    in_the_way: Option<&str>,
+) -> Vec<Step> {
     if !secrets_are_there {
         return skipped(&[CREDENTIALS, CLOUD, EVENT_MODE, QUEUE, CLOCK], "secrets");
     }
@@ -43,6 +47,11 @@ pub(super) async fn look(config: &Config, secrets_are_there: bool) -> Vec<Step> 
         }
     };
     let source = source(provider.as_ref(), &credentials);
+    if let Some(culprit) = in_the_way {
+        let mut steps = vec![Step::ok(CREDENTIALS, format!("{source}: found, not tried out"))];
+        steps.extend(skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], culprit));
+        return steps;
+    }
     let client = match Client::new(&config.vod, provider) {
         Ok(client) => client,
         Err(problem) => {
@@ -59,7 +68,7 @@ pub(super) async fn look(config: &Config, secrets_are_there: bool) -> Vec<Step> 
     vec![
         answers.credentials(source),
         answers.cloud(&config.vod.endpoint, client.app()),
-        answers.event_mode(client.app()),
+        answers.event_mode(client.app(), &config.sinks),
         answers.queue(),
         clock(client.clock_difference()),
     ]

@@ -1,0 +1,199 @@
+//! Whether the journal's disk is fit for it: room, what a flush takes, and that it is a disk.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytesize::ByteSize;
+use nix::sys::statfs::{
+    AFS_SUPER_MAGIC, CODA_SUPER_MAGIC, FsType, NCP_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC,
+    TMPFS_MAGIC, statfs,
+};
+use nix::sys::statvfs::statvfs;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::Step;
+use crate::cli::Exit;
+use crate::journal::Settings;
+
+/// The longest that the disk may take.
+const LONGEST: Duration = Duration::from_secs(15);
+/// With less than this, an append may find no room.
+const LEAST_ROOM: ByteSize = ByteSize::mib(16);
+/// Each batch of 16 events waits for one flush: with a slower one, a full queue drains slowly.
+const SLOW_FLUSH: Duration = Duration::from_millis(50);
+/// So many are timed; the median tells.
+const FLUSHES: usize = 5;
+/// What is written before each: a page of the database.
+const PAGE: [u8; 4096] = [0x5a; 4096];
+
+const STEP: &str = "disk";
+
+/// Where a file system keeps what it takes, if not on a disk of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Elsewhere {
+    Memory,
+    Network,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug)]
+struct Disk {
+    elsewhere: Option<Elsewhere>,
+    free: ByteSize,
+    /// How much the journal may still grow.
+    growth: ByteSize,
+    flush: Duration,
+}
+
+/// Takes the step for the disk of this journal. What is written for it has no name, and is gone
+/// with the look.
+pub(super) async fn look(journal: &Settings) -> Step {
+    let owned = journal.clone();
+    match timeout(LONGEST, spawn_blocking(move || measure(&owned))).await {
+        Ok(Ok(Ok(disk))) => judge(disk),
+        // The journal's own step says what is wrong with its folder.
+        Ok(Ok(Err(error))) if is_about_folder(&error) => Step::skip(STEP, "see journal"),
+        Ok(Ok(Err(error))) => failed(
+            format!("nothing can be written: {error}"),
+            "make room, or look at the disk; while it takes nothing, nothing is pulled",
+        ),
+        Ok(Err(_)) => failed("the look at it was broken off".to_owned(), "try again"),
+        Err(_) => failed(
+            format!("no answer within {} s", LONGEST.as_secs()),
+            "look at the disk; `dmesg` tells of its errors",
+        ),
+    }
+}
+
+fn failed(detail: String, advice: &str) -> Step {
+    Step::fail(STEP, Exit::Journal, detail, advice)
+}
+
+fn is_about_folder(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// Blocks.
+fn measure(Settings { path, max_size, .. }: &Settings) -> io::Result<Disk> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let elsewhere = elsewhere(statfs(folder)?.filesystem_type());
+    let space = statvfs(folder)?;
+    let free = ByteSize(space.blocks_available().saturating_mul(space.fragment_size()));
+    let taken = [path.clone(), log_of(path)].iter().map(size).sum();
+    let growth = ByteSize(max_size.as_u64().saturating_sub(taken));
+    Ok(Disk { elsewhere, free, growth, flush: flush(folder)? })
+}
+
+fn elsewhere(kind: FsType) -> Option<Elsewhere> {
+    match kind {
+        TMPFS_MAGIC => Some(Elsewhere::Memory),
+        NFS_SUPER_MAGIC | SMB_SUPER_MAGIC | AFS_SUPER_MAGIC | CODA_SUPER_MAGIC
+        | NCP_SUPER_MAGIC => Some(Elsewhere::Network),
+        _ => None,
+    }
+}
+
+fn log_of(journal: &Path) -> PathBuf {
+    let mut log = journal.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+fn size(path: &PathBuf) -> u64 {
+    fs::metadata(path).map_or(0, |about| about.len())
+}
+
+/// The median of what it takes to have a page on the disk.
+fn flush(folder: &Path) -> io::Result<Duration> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    let mut times = [Duration::ZERO; FLUSHES];
+    for time in &mut times {
+        let start = Instant::now();
+        file.write_all(&PAGE)?;
+        file.sync_data()?;
+        *time = start.elapsed();
+    }
+    times.sort_unstable();
+    Ok(times[FLUSHES / 2])
+}
+
+fn judge(Disk { elsewhere, free, growth, flush }: Disk) -> Step {
+    let flush_time = format!("{:.1} ms", flush.as_secs_f64() * 1000.0);
+    let detail = format!("{free} free; a flush takes {flush_time}");
+    if free < LEAST_ROOM {
+        let advice = "make room, or set journal.path to another disk; while there is none, nothing \
+                      is pulled";
+        return failed(detail, advice);
+    }
+    let mut advice: Vec<String> = Vec::new();
+    match elsewhere {
+        Some(Elsewhere::Memory) => advice.push(
+            "it is memory, where what was confirmed is lost at the next start of this machine: set \
+             journal.path to a disk"
+                .to_owned(),
+        ),
+        Some(Elsewhere::Network) => advice.push(
+            "it is another machine's, where the database's log and locks do not hold: set \
+             journal.path to a disk of this machine"
+                .to_owned(),
+        ),
+        None => {}
+    }
+    if free < growth {
+        advice.push(format!(
+            "the journal may grow by {growth}: make room, or set journal.max_size to less"
+        ));
+    }
+    if flush > SLOW_FLUSH {
+        advice.push(
+            "up to 16 events wait for each flush: set journal.path to a faster disk if more than \
+             100 events a second may come"
+                .to_owned(),
+        );
+    }
+    if advice.is_empty() {
+        return Step::ok(STEP, detail);
+    }
+    Step::warn(STEP, detail, advice.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::check::Outcome;
+
+    const GOOD: Disk = Disk {
+        elsewhere: None,
+        free: ByteSize::gib(20),
+        growth: ByteSize::gib(16),
+        flush: Duration::from_millis(2),
+    };
+
+    #[test]
+    fn a_disk_is_judged_by_all_that_it_lacks() {
+        let said = |disk| judge(disk).advice.unwrap_or_default();
+        assert_eq!(judge(GOOD).outcome, Outcome::Ok);
+        assert_eq!(judge(GOOD).detail, "20.0 GiB free; a flush takes 2.0 ms");
+        assert_eq!(judge(Disk { free: ByteSize::mib(15), ..GOOD }).outcome, Outcome::Fail);
+        let network = Disk { elsewhere: elsewhere(NFS_SUPER_MAGIC), ..GOOD };
+        assert!(said(network).contains("another machine's"), "{}", said(network));
+        let bad = Disk {
+            elsewhere: elsewhere(TMPFS_MAGIC),
+            free: ByteSize::gib(2),
+            flush: Duration::from_millis(51),
+            ..GOOD
+        };
+        assert_eq!(judge(bad).outcome, Outcome::Warn);
+        assert_eq!(said(bad).split("; ").count(), 3, "{}", said(bad));
+        assert!(said(bad).contains("grow by 16.0 GiB"), "{}", said(bad));
+    }
+}

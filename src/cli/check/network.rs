@@ -1,0 +1,125 @@
+//! The way to the cloud: the proxy in force, the name of what is connected to, and TLS.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::{CLOUD, Outcome, Step};
+use crate::cli::Exit;
+use crate::cli::text::plain;
+use crate::vod::{Proxy, Settings, Tls, TlsFault, Way};
+
+/// The longest that a name server may take.
+const LONGEST: Duration = Duration::from_secs(20);
+
+const PROXY: &str = "proxy";
+const DNS: &str = "dns";
+const TLS: &str = "tls";
+
+/// Takes the steps, in the order of a request's way.
+pub(super) async fn look(vod: &Settings) -> Vec<Step> {
+    let way = match Way::new(vod) {
+        Ok(way) => way,
+        Err(problem) => {
+            let failed = Step::fail(PROXY, Exit::Configuration, problem, "look at [vod]");
+            return vec![failed, Step::skip(DNS, "see proxy"), Step::skip(TLS, "see proxy")];
+        }
+    };
+    let dns = dns(&way).await;
+    let tls = match dns.outcome {
+        Outcome::Fail => Step::skip(TLS, format!("see {DNS}")),
+        _ => tls(&vod.endpoint, &way.handshake().await),
+    };
+    vec![proxy(way.proxy()), dns, tls]
+}
+
+fn proxy(proxy: &Proxy) -> Step {
+    match proxy {
+        Proxy::Loopback => Step::ok(PROXY, "none: the endpoint is this machine"),
+        Proxy::None => Step::ok(PROXY, "none"),
+        Proxy::Excepted { by, variable } => {
+            Step::ok(PROXY, format!("none: {by} excepts the endpoint from {variable}"))
+        }
+        Proxy::Ignored { variable } => Step::warn(
+            PROXY,
+            format!("{variable} names none that can be used, and has no effect"),
+            format!("write it as {variable}=http://HOST:PORT, or take it away"),
+        ),
+        Proxy::Used { url, has_password, variable, .. } => {
+            let password = if *has_password { ", with a user and a password" } else { "" };
+            let detail = format!("{} by {variable}{password}", plain(url));
+            if std::env::var_os("INVOCATION_ID").is_some() {
+                return Step::ok(PROXY, detail);
+            }
+            // A shell's environment is not the service's.
+            let elsewhere = "; as this shell has it: the service has what its unit says";
+            Step::ok(PROXY, format!("{detail}{elsewhere}"))
+        }
+    }
+}
+
+async fn dns(way: &Way) -> Step {
+    let (host, port) = way.first_hop();
+    if host.parse::<IpAddr>().is_ok() {
+        return Step::ok(DNS, format!("{host} is an address"));
+    }
+    let whose = match way.proxy() {
+        Proxy::Used { variable, .. } => variable,
+        _ => "[vod] endpoint",
+    };
+    let failed = |what: String| {
+        Step::fail(
+            DNS,
+            Exit::Failure,
+            format!("{}: {what}", plain(host)),
+            format!("check {whose}, and what this machine asks for names: resolvectl status"),
+        )
+    };
+    match timeout(LONGEST, lookup_host((host, port))).await {
+        Err(_) => failed(format!("no answer within {} s", LONGEST.as_secs())),
+        Ok(Err(error)) => failed(error.to_string()),
+        Ok(Ok(addresses)) => match found(addresses) {
+            Some(found) => Step::ok(DNS, format!("{} is {found}", plain(host))),
+            None => failed("has no address".to_owned()),
+        },
+    }
+}
+
+fn found(addresses: impl Iterator<Item = SocketAddr>) -> Option<String> {
+    let mut found: Vec<IpAddr> = addresses.map(|address| address.ip()).collect();
+    found.sort_unstable();
+    found.dedup();
+    let first = found.first()?;
+    let others = (found.len() - 1) as u64;
+    let others = if others == 0 { String::new() } else { format!(" and {others} more") };
+    Some(format!("{first}{others}"))
+}
+
+fn tls(endpoint: &str, tls: &Tls) -> Step {
+    let (fault, error) = match tls {
+        Tls::Unused => return Step::ok(TLS, "none: the endpoint is this machine"),
+        Tls::Trusted => return Step::ok(TLS, format!("the certificate of {endpoint} is trusted")),
+        Tls::Unconnected => return Step::skip(TLS, format!("not connected: see {CLOUD}")),
+        Tls::Failed(fault, error) => (fault, error),
+    };
+    let (exit, advice) = match fault {
+        TlsFault::NoAuthorities | TlsFault::UnknownAuthority => (
+            Exit::Failure,
+            "install the package ca-certificates; where a proxy looks into TLS, have its \
+             authority in a file that SSL_CERT_FILE names",
+        ),
+        TlsFault::Time => (Exit::Failure, "set this machine's clock, by NTP for instance"),
+        TlsFault::Name => (Exit::Configuration, "check [vod] endpoint: another host answers there"),
+        TlsFault::Protocol => {
+            (Exit::Failure, "check [vod] endpoint: something else answers there, a proxy perhaps")
+        }
+    };
+    Step::fail(TLS, exit, format!("{endpoint}: {error}"), advice)
+}
+
+/// The step that leaves a call no way, if there is one.
+pub(super) fn culprit(steps: &[Step]) -> Option<&str> {
+    steps.iter().find(|step| step.outcome == Outcome::Fail).map(|step| step.step.as_str())
+}

@@ -1,0 +1,66 @@
+//! The policy that lets a key do what the daemon needs, and nothing else.
+
+use serde::Serialize;
+
+use crate::vod::Action;
+
+/// What stands in the place of an ID that is not known here.
+const ROOT_ACCOUNT: &str = "ROOT_ACCOUNT_ID";
+const APPLICATION: &str = "APPLICATION_ID";
+
+/// The daemon needs the first two; the others are for `check`, and for the count of what waits.
+const ACTIONS: [Action; 4] = [
+    Action::PullEvents,
+    Action::ConfirmEvents,
+    Action::DescribeEventsState,
+    Action::DescribeEventConfig,
+];
+
+#[derive(Serialize)]
+struct Policy {
+    version: &'static str,
+    statement: [Statement; 1],
+}
+
+#[derive(Serialize)]
+struct Statement {
+    effect: &'static str,
+    action: [String; ACTIONS.len()],
+    resource: [String; 1],
+}
+
+/// The policy as Cloud Access Management takes it, in JSON with a line end.
+pub(super) fn text(root_account: Option<u64>, application: Option<u64>) -> String {
+    let known =
+        |id: Option<u64>, otherwise: &str| id.map_or(otherwise.to_owned(), |id| id.to_string());
+    let account = known(root_account, ROOT_ACCOUNT);
+    let application = known(application, APPLICATION);
+    let policy = Policy {
+        version: "2.0",
+        statement: [Statement {
+            effect: "allow",
+            action: ACTIONS.map(|action| format!("name/vod:{action}")),
+            resource: [format!("qcs::vod::uin/{account}:subAppId/{application}")],
+        }],
+    };
+    let mut text = serde_json::to_string_pretty(&policy).expect("strings can be written");
+    text.push('\n');
+    text
+}
+
+/// What is still to be filled in, for the operator.
+pub(super) fn blanks(root_account: Option<u64>, application: Option<u64>) -> Vec<String> {
+    let mut blanks = Vec::new();
+    if root_account.is_none() {
+        blanks.push(format!(
+            "put the ID of the root account in the place of {ROOT_ACCOUNT}, or give it: --policy=ID"
+        ));
+    }
+    if application.is_none() {
+        blanks.push(format!(
+            "put the ID of the primary application in the place of {APPLICATION}, since [vod] \
+             names none"
+        ));
+    }
+    blanks
+}
