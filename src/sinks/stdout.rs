@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -45,8 +45,12 @@ pub async fn open(_: &Settings, context: &Context) -> anyhow::Result<Stdout> {
         .as_fd()
         .try_clone_to_owned()
         .context("cannot open standard output; is it closed?")?;
-    Ok(Stdout::on(File::from(file), context))
+    Ok(Stdout { output: STANDARD.clone(), ..Stdout::on(File::from(file), context) })
 }
+
+/// The standard output is the process's, whoever was its sink before: a write that stalls may
+/// outlive the sink that a reload replaced, and its events must neither be torn nor repeated.
+static STANDARD: LazyLock<Arc<Mutex<Output>>> = LazyLock::new(Arc::default);
 
 /// The sink `stdout`.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ pub struct Stdout {
     file: Arc<File>,
     format: Format,
     timeout: Duration,
-    output: Mutex<Output>,
+    output: Arc<Mutex<Output>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +86,7 @@ impl Stdout {
             file: Arc::new(file),
             format: context.format,
             timeout: context.timeout,
-            output: Mutex::default(),
+            output: Arc::default(),
         }
     }
 

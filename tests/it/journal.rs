@@ -445,3 +445,37 @@ fn sqlite_has_no_fault_in_its_write_ahead_log() {
     // Fixed in 3.51.3: earlier versions can lose a commit to a checkpoint that runs beside it.
     assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_goes_by_the_old_routes_or_by_the_new_ones() {
+    let bench = Bench::new(&["a", "b"]).await;
+    let sinks: Vec<_> = bench.sinks.iter().map(|(sink, _)| *sink).collect();
+    let journal = bench.journal.clone();
+    let changing = async {
+        for n in 0..100 {
+            let (feed, fed) = feed();
+            let wanted = Wanted::from(vec!["*".to_owned()]);
+            journal.set_routes(vec![Route { sink: sinks[n % 2], wanted, feed }]).await.unwrap();
+            drop(fed);
+        }
+    };
+    let appending = async {
+        for n in 0..200 {
+            assert!(bench.append(&[numbered(n)]).await[0].pending, "{n}");
+        }
+    };
+    tokio::join!(appending, changing);
+    // Orphans hold up nothing, and are there when the sink is back.
+    let untried = async |sink| journal.untried(sink, EventId(0), 1000).await.unwrap().events;
+    let ids = async |sink| untried(sink).await.iter().map(|e| e.id).collect::<Vec<_>>();
+    let (a, b) = (ids(sinks[0]).await, ids(sinks[1]).await);
+    // The first ones may have gone to both, by the routes of the beginning.
+    let both = a.iter().filter(|id| b.contains(id)).count();
+    let first = a.iter().take(both).zip(&b).all(|(a, b)| a == b);
+    assert!(first && a.len() + b.len() - both == 200 && !b.is_empty());
+    assert_eq!(journal.pending().await.unwrap() as usize, b.len());
+    let settled: Vec<_> = a.iter().copied().filter(|id| !b.contains(id)).collect();
+    assert_eq!(journal.settled(a).await.unwrap(), settled);
+    drop(journal);
+    bench.close().await;
+}

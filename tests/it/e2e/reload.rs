@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use sprited::emulator::{Action, Control, Order, Settings};
 use sprited::journal::State;
+use tokio::io::AsyncBufReadExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -287,6 +288,36 @@ async fn what_waited_for_a_removed_sink_alone_is_confirmed_and_its_rows_wait_for
     site.assert_once("sprites.jsonl", 42);
     daemon.stop().await;
     site.audit_is_clean().await;
+}
+
+/// What was on its way to a reader who stalled arrives when he reads on, and is not written again.
+#[tokio::test]
+async fn a_changed_standard_output_whose_reader_stalls_repeats_nothing() {
+    let sink = "[[sinks]]\nname = 'out'\ntype = 'stdout'\ntimeout = '500ms'\nevents = ['*']\n";
+    let site = Site::new(sink).await;
+    let path = site.path("stdout");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let reader = tokio::net::unix::pipe::OpenOptions::new().open_receiver(&path).unwrap();
+    let daemon = site.start();
+    // More than the pipe holds.
+    site.add_sprites(150);
+    daemon.has_logged("the sink is down; its events wait in the journal").await;
+    site.edit("timeout = '500ms'", "timeout = '400ms'");
+    assert_eq!(daemon.reloaded().await["changed"], "out");
+    let said = daemon.logged("a delivery failed").len();
+    until(|| daemon.logged("a delivery failed").len() > said).await;
+    let reading = tokio::spawn(async move {
+        let mut lines = tokio::io::BufReader::new(reader).lines();
+        let mut all = Vec::new();
+        while let Ok(Some(line)) = lines.next_line().await {
+            all.push(serde_json::from_str::<Value>(&line).expect(&line));
+        }
+        all
+    });
+    site.drained().await;
+    daemon.stop().await;
+    let lines = reading.await.unwrap();
+    assert_eq!((lines.len(), ids(&lines).len()), (150, 150));
 }
 
 #[tokio::test]
