@@ -35,7 +35,7 @@ use crate::telemetry;
 #[derive(Debug, Parser)]
 #[command(
     name = "sprited",
-    version,
+    version = env!("SPRITED_VERSION"),
     propagate_version = true,
     arg_required_else_help = true,
     max_term_width = 100,

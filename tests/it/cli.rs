@@ -58,7 +58,8 @@ fn help_and_version_are_answers() {
         assert!(help.split("Example").nth(1).is_some_and(|e| e.contains(&example)), "{help}");
     }
     let version = ended(sprited().arg("--version"));
-    let said = format!("sprited {}\n", env!("CARGO_PKG_VERSION"));
+    let said = format!("sprited {}\n", env!("SPRITED_VERSION"));
+    assert!(said.contains(env!("CARGO_PKG_VERSION")), "{said}");
     assert_eq!((version.code, version.out), (0, said));
 }
 

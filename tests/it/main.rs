@@ -24,3 +24,4 @@ mod sink;
 mod structure;
 mod support;
 mod units;
+mod version;
