@@ -19,11 +19,12 @@
 //! - [`cli`] has one file per command.
 //! - [`http`], [`metrics`], [`telemetry`] and [`systemd`] show what goes on.
 //! - [`emulator`] is a strict stand-in of the cloud's event API, for tests and the demo.
-//! - [`secret`] keeps secrets; [`retry`], [`outage`], [`pulse`] and [`shown`] are small and pure:
-//!   how long to wait, when to log, whether a loop is stuck, how foreign text is shown.
+//! - [`secret`] keeps secrets; [`retry`], [`outage`], [`pulse`], [`shown`] and [`shape`] are small and
+//!   pure: how long to wait, when to log, whether a loop is stuck, how foreign text is shown, how
+//!   values with a unit are written.
 //!
-//! What holds between them, and is tested: `event`, `pace`, `retry`, `secret` and `shown` know
-//! nothing of the crate; `sinks` know `event`, `secret` and `shown`; `vod` knows neither journal nor sinks; `poller`,
+//! What holds between them, and is tested: `event`, `pace`, `retry`, `secret`, `shape` and `shown` know
+//! nothing of the crate; `sinks` know `event`, `secret`, `shape` and `shown`; `vod` knows neither journal nor sinks; `poller`,
 //! `delivery` and `confirmer` meet only through the journal and their queues.
 
 pub mod cli;
@@ -43,6 +44,7 @@ pub mod poller;
 pub mod pulse;
 pub mod retry;
 pub mod secret;
+pub mod shape;
 pub mod shown;
 pub mod sinks;
 pub mod systemd;

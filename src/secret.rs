@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
@@ -54,20 +55,24 @@ impl fmt::Debug for Secret {
 
 /// Where a secret comes from, as the configuration writes it: `"text"`, `{ file = "/path" }`,
 /// `{ env = "NAME" }` or `{ credential = "name" }` (a file in systemd's credentials folder).
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "expected a secret: \"text\", { file = \"/path\" }, { env = \"NAME\" } or { credential = \"name\" }"
 )]
 pub enum SecretRef {
     /// The value stands in the configuration itself.
-    Literal(#[serde(deserialize_with = "literal")] Secret),
+    Literal(
+        #[serde(deserialize_with = "literal")]
+        #[schemars(with = "String")]
+        Secret,
+    ),
     /// The value stands elsewhere.
     Place(Place),
 }
 
 /// Where the value of a secret stands.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// In a file; one line end at its close is not part of the value.

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
@@ -25,7 +26,7 @@ use tracing_subscriber::reload;
 use crate::shown::{self, escape_json};
 
 /// The `[log]` table of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`: how much sprited itself says. Libraries
@@ -36,7 +37,7 @@ pub struct Settings {
 }
 
 /// How the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Journald under systemd, pretty on a terminal, else logfmt.

@@ -8,6 +8,7 @@ pub mod audit;
 mod beside;
 pub mod check;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod emulator;
 pub mod events;
@@ -63,6 +64,7 @@ enum Command {
     Tail(events::tail::Args),
     Audit(audit::Args),
     Journal(journal::Args),
+    Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -143,6 +145,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Tail(args) => events::tail::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Journal(args) => journal::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -8,6 +8,7 @@ mod exposed;
 mod keys;
 mod problem;
 mod reader;
+mod schema;
 mod secrets;
 mod sinks;
 
@@ -20,6 +21,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 pub use problem::{Faults, Located, Place, Problem};
+pub use schema::schema;
 pub use sinks::{Output, Sink};
 
 use crate::secret::{SecretError, SecretRef};

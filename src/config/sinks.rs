@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
@@ -51,19 +52,29 @@ impl Sink {
 }
 
 /// The keys that every sink has.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Common {
+    /// Unlike every other sink's; the journal knows the sink by it.
+    #[schemars(regex(pattern = r"^[a-z0-9_-]{1,64}$"))]
     name: String,
     #[serde(rename = "type")]
     _kind: String,
+    /// `"image-sprite"`, EventType names, or `"*"` for all.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     events: Wanted,
+    /// How they are written for it.
     #[serde(default)]
     format: Format,
+    /// How long an event is tried, counting only time in which the sink took other events,
+    /// before it becomes a dead letter.
     #[serde(default = "three_days", with = "humantime_serde")]
+    #[schemars(with = "crate::shape::Duration")]
     give_up_after: Duration,
+    /// The longest one delivery may take, for sinks that can hang.
     #[serde(default = "ten_seconds", with = "humantime_serde")]
+    #[schemars(with = "crate::shape::Duration")]
     timeout: Duration,
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The `[confirm]` table of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// What has to be true before a handle is confirmed.
@@ -15,6 +16,7 @@ pub struct Settings {
     pub max_unconfirmed: usize,
     /// How long a handle stays good, counted from the sending of its pull.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::shape::Duration")]
     pub lease: Duration,
 }
 
@@ -28,7 +30,7 @@ pub struct Pacing {
 }
 
 /// What has to be true before a handle is confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum After {
     /// No sink has an event of it pending.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{AppId, Event};
 
 /// How events are written for a sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// CloudEvents 1.0 in JSON, with the typed image sprites beside the event.

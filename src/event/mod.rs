@@ -14,6 +14,7 @@ mod types;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use envelope::Format;
@@ -96,7 +97,7 @@ pub struct Stored {
 }
 
 /// Which events a sink wants: `image-sprite`, EventType names, or `*` for all.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "Vec<String>")]
 pub struct Wanted {
     all: bool,

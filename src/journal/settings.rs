@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -12,7 +13,7 @@ const DAY: u64 = 24 * 60 * 60;
 pub(super) const MIN_RETENTION: Duration = Duration::from_secs(4 * DAY);
 
 /// The `[journal]` table of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The database; its write-ahead log and lock stand beside it.
@@ -20,8 +21,10 @@ pub struct Settings {
     /// How long delivered and unrouted events are kept: at least 4 days, the time in which a
     /// repeat may still come.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::shape::Duration")]
     pub retention: Duration,
     /// The most that database and write-ahead log may take together; at least 16 MiB.
+    #[schemars(with = "crate::shape::Size")]
     pub max_size: ByteSize,
 }
 

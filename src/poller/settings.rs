@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The `[poll]` table of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Least time between the starts of two pulls that found nothing; zero is allowed, since
     /// the server holds such a pull itself.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::shape::Duration")]
     pub interval: Duration,
     /// Pulls in flight at most, 1 to 256.
     pub max_concurrency: u32,

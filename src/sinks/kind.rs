@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use schemars::{Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::keys::keys_of;
@@ -19,6 +20,8 @@ pub struct Kind {
     pub about: &'static str,
     /// The keys of its settings, beside those that every sink has.
     pub keys: fn() -> &'static [&'static str],
+    /// What its settings look like, as JSON Schema: an object with these keys.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Reads its settings from the `[[sinks]]` entry without the keys that every sink has.
     /// Fails on unknown keys and wrong types; the error keeps its place in the file where the
     /// deserializer knows it.
@@ -40,6 +43,7 @@ macro_rules! kinds {
             name: $name,
             about: $about,
             keys: keys_of::<$module::Settings>,
+            schema: SchemaGenerator::subschema_for::<$module::Settings>,
             parse: |table| $module::Settings::deserialize(table).map(Plan::$variant),
         }),+];
 

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use bytesize::ByteSize;
 use reqwest::Url;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Where and for which application to call.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The URL of the API, without a path. Plain `http` only to loopback.
@@ -15,6 +16,7 @@ pub struct Settings {
     /// The application; none for the primary one of an account opened before 2023-12-25.
     pub sub_app_id: Option<u64>,
     /// The largest answer that is read, after decompression; 64 KiB at least.
+    #[schemars(with = "crate::shape::Size")]
     pub max_answer_size: ByteSize,
 }
 

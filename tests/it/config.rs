@@ -296,7 +296,7 @@ fn a_file_that_cannot_be_read_is_a_fault() {
     assert!(Config::load(&path).unwrap_err().to_string().contains("not UTF-8"));
 }
 
-fn example() -> String {
+pub(crate) fn example() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
     std::fs::read_to_string(path).expect("the example is part of the package")
 }
@@ -369,7 +369,7 @@ fn the_example_is_the_defaults() {
 }
 
 /// The example with the settings that its comments show in effect, too.
-fn shown() -> String {
+pub(crate) fn shown() -> String {
     example()
         .lines()
         .map(|line| {

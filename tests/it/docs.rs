@@ -10,6 +10,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use sprited::cli::Cli;
 
 use crate::cli::{ended, sprited};
+use crate::schema;
 
 /// A document, taken apart.
 struct Document {
@@ -166,6 +167,7 @@ fn every_command_in_it_is_understood() {
 fn every_configuration_in_it_can_be_used() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("secret_key"), "for-tests").unwrap();
+    let validator = schema::validator();
     let path = folder.path().join("sprited.toml");
     let mut seen = 0;
     for document in documents() {
@@ -176,13 +178,16 @@ fn every_configuration_in_it_can_be_used() {
                 format!("{text}\n[[sinks]]\nname = 'a'\ntype = 'stdout'\n")
             };
             fs::write(&path, &whole).unwrap();
+            let refused = schema::faults(&validator, &whole);
+            let file = document.path.display();
+            assert!(refused.is_empty(), "{file}:\n{text}\nby its schema: {refused:?}");
             let checked = ended(
                 sprited()
                     .env("CREDENTIALS_DIRECTORY", folder.path())
                     .args(["check", "--offline", "--config"])
                     .arg(&path),
             );
-            let (file, out) = (document.path.display(), checked.out);
+            let out = checked.out;
             assert_eq!(checked.code, 0, "{file}:\n{text}\n{out}{}", checked.err);
             seen += 1;
         }

@@ -19,6 +19,7 @@ mod local_server;
 mod monitoring;
 mod remains;
 mod rubbish;
+mod schema;
 mod signing;
 mod sink;
 mod structure;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// The modules a module may name, besides itself; `None` if all but the `forbidden`.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     match module {
-        "event" | "outage" | "pace" | "pulse" | "retry" | "secret" | "shown" => Some(&[]),
-        "sinks" => Some(&["event", "secret", "shown"]),
+        "event" | "outage" | "pace" | "pulse" | "retry" | "secret" | "shape" | "shown" => Some(&[]),
+        "sinks" => Some(&["event", "secret", "shape", "shown"]),
         _ => None,
     }
 }

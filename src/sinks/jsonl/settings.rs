@@ -4,27 +4,31 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::sinks::Context;
 
 /// Settings of the sink `jsonl`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The file, by its absolute path. Its folder has to exist.
     pub path: PathBuf,
     /// The permissions of files it creates, in octal. Default `"0640"`.
     #[serde(default)]
+    #[schemars(with = "String", regex(pattern = r"^0*[67][0-7]{2}$"))]
     pub mode: Mode,
     /// The group of files it creates, by name. Default: the process's own.
     #[serde(default)]
     pub group: Option<String>,
     /// A file that would grow beyond this is rotated first. Off by default.
     #[serde(default)]
+    #[schemars(with = "Option<crate::shape::Size>")]
     pub rotate_size: Option<ByteSize>,
     /// A file older than this is rotated before it is next written to. Off by default.
     #[serde(default, with = "humantime_serde")]
+    #[schemars(with = "Option<crate::shape::Duration>")]
     pub rotate_age: Option<Duration>,
     /// How many rotated files are kept; older ones are deleted. Default: all.
     #[serde(default)]
@@ -35,7 +39,7 @@ pub struct Settings {
 }
 
 /// What becomes of a rotated file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compress {
     /// It stays as it is.

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use super::signature::SigningKey;
@@ -15,10 +16,11 @@ use crate::secret::{Secret, SecretRef};
 use crate::sinks::Context;
 
 /// Settings of the sink `webhook`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where to post, http or https. Redirects are not followed.
+    #[schemars(with = "String", url)]
     pub url: Target,
     /// The secret that signs: `whsec_` and Base64, or any other text. Unsigned without.
     #[serde(default)]

@@ -1,0 +1,97 @@
+//! The configuration as JSON Schema, for editors and for whoever writes it by program.
+//!
+//! Every module's settings describe themselves; here they become one file, and the keys of a
+//! `[[sinks]]` entry depend on its `type`. It knows each key and each kind of value; what has to
+//! hold between keys is for `sprited check`.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::sinks::Common;
+use crate::sinks::{KINDS, Kind};
+use crate::vod::credentials;
+use crate::{confirmer, http, journal, poller, telemetry, vod};
+
+/// The schema, of the draft 2020-12: accepts what the configuration may hold and no unknown key.
+#[must_use]
+pub fn schema() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    let generator = &mut settings.into_generator();
+    let sinks: Vec<Value> = KINDS.iter().map(|kind| sink(generator, kind)).collect();
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The configuration of sprited",
+        "type": "object",
+        "properties": {
+            "credentials": table::<credentials::Settings>(generator),
+            "vod": table::<vod::Settings>(generator),
+            "poll": table::<poller::Settings>(generator),
+            "confirm": table::<confirmer::Settings>(generator),
+            "journal": table::<journal::Settings>(generator),
+            "http": table::<http::Settings>(generator),
+            "log": table::<telemetry::Settings>(generator),
+            "sinks": {
+                "description": "Where events go.",
+                "type": "array",
+                "minItems": 1,
+                "items": { "oneOf": sinks },
+            },
+        },
+        "required": ["sinks"],
+        "additionalProperties": false,
+    });
+    leave_out_null(&mut schema);
+    schema
+}
+
+fn table<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+/// An entry of that kind: the keys that every sink has, and its own.
+fn sink(generator: &mut SchemaGenerator, kind: &Kind) -> Value {
+    let own = (kind.schema)(generator).to_value();
+    let mut entry = table::<Common>(generator);
+    for part in ["properties", "required"] {
+        match (&mut entry[part], &own[part]) {
+            (Value::Object(all), Value::Object(own)) => all.extend(own.clone()),
+            (Value::Array(all), Value::Array(own)) => all.extend(own.iter().cloned()),
+            _ => {}
+        }
+    }
+    entry["properties"]["type"] = json!({ "const": kind.name, "description": kind.about });
+    entry["description"] = kind.about.into();
+    entry
+}
+
+/// TOML has no null: what is not set is left out.
+fn leave_out_null(schema: &mut Value) {
+    let is_null = |value: &Value| value == "null" || value["type"] == "null";
+    match schema {
+        Value::Object(members) => {
+            if members.get("default").is_some_and(Value::is_null) {
+                members.remove("default");
+            }
+            for choice in ["type", "anyOf"] {
+                if let Some(Value::Array(choices)) = members.get_mut(choice) {
+                    choices.retain(|value| !is_null(value));
+                }
+            }
+            unwrap_only_choice(members);
+            members.values_mut().for_each(leave_out_null);
+        }
+        Value::Array(values) => values.iter_mut().for_each(leave_out_null),
+        _ => {}
+    }
+}
+
+fn unwrap_only_choice(members: &mut Map<String, Value>) {
+    if let Some(Value::Array(choices)) = members.get_mut("type")
+        && let [_] = choices.as_slice()
+    {
+        let only = choices.remove(0);
+        members.insert("type".to_owned(), only);
+    }
+}

@@ -1,0 +1,48 @@
+//! How values with a unit are written in the configuration, as JSON Schema.
+//!
+//! Knows nothing of the crate: the settings of each module name these where their own types
+//! cannot say it.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+/// A duration, as `humantime` reads it.
+#[derive(Debug)]
+pub struct Duration;
+
+/// A number of bytes, as `bytesize` reads it.
+#[derive(Debug)]
+pub struct Size;
+
+impl JsonSchema for Duration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let units = "nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds|second|secs|sec|s|\
+                     minutes|minute|mins|min|m|hours|hour|hrs|hr|h|days|day|d|\
+                     weeks|week|wks|wk|w|months|month|M|years|year|yrs|yr|y";
+        json_schema!({
+            "type": "string",
+            "pattern": format!("^(0|( *[0-9]+([.][0-9]+)? *({units}))+ *)$"),
+            "examples": ["500ms", "30s", "10m", "72h", "14d"],
+        })
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "integer"],
+            "pattern": "^([0-9]+|[0-9]+([.][0-9]+)? *([bB]|[kmgtpeKMGTPE][iI]?[bB]?))$",
+            "minimum": 0,
+            "examples": ["64MiB", "16GiB"],
+        })
+    }
+}
