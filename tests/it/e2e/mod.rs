@@ -26,6 +26,7 @@ mod soak;
 mod start;
 mod starve;
 mod stop;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,211 @@
+//! A journal that an earlier version has left: it opens, adds up and is delivered to the end.
+//!
+//! `tests/data/journals` has one of each released version, made by that version itself:
+//!
+//! ```sh
+//! cargo test --test it -- --ignored makes_a_journal_of_this_version
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sprited::event::{self, AppId, Event, Wanted};
+use sprited::journal::{
+    EventId, Journal, Outcome, Overview, Reader, Record, Route, Settings, SinkId, State, feed,
+};
+
+use super::{Site, file};
+use crate::cli::ended;
+use crate::support::data;
+
+const CAST: &str = r#"{"EventType":"CastStart","CastStartEvent":{"CastId":"cast-1"}}"#;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/journals")
+}
+
+fn begin() -> DateTime<Utc> {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn read(text: &str, pulled: DateTime<Utc>) -> Arc<Event> {
+    event::read(AppId(1_500_012_345), text, false, pulled).event
+}
+
+/// The sinks of the fixture, and what they want.
+const SINKS: [(&str, &[&str]); 4] = [
+    ("taken", &["image-sprite", "CastStart"]),
+    ("failing", &["image-sprite"]),
+    ("refusing", &["NewFileUpload"]),
+    ("gone", &["NewFileUpload", "CastStart"]),
+];
+
+/// Writes the fixture of this version: events in every state, some of them for a sink that is
+/// gone, one seen again, and one that has occurred twice.
+#[tokio::test]
+#[ignore = "a step of each release: writes tests/data/journals/<version>.db"]
+async fn makes_a_journal_of_this_version() {
+    let target = fixtures().join(concat!(env!("CARGO_PKG_VERSION"), ".db"));
+    assert!(!target.exists(), "{} is there: what is released stays", target.display());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let (journal, closing) =
+        Journal::open(&Settings { path: path.clone(), ..Settings::default() }).unwrap();
+    let names = SINKS.map(|(name, _)| name.to_owned());
+    let sinks = journal.register(names.to_vec()).await.unwrap();
+    let wanted =
+        |names: &[&str]| Wanted::from(names.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let route = |(sink, (_, names)): (&SinkId, (&str, &[&str]))| Route {
+        sink: *sink,
+        wanted: wanted(names),
+        feed: feed().0,
+    };
+    journal.set_routes(sinks.iter().zip(SINKS).map(route).collect()).await.unwrap();
+
+    let at = |minutes| begin() + TimeDelta::minutes(minutes);
+    let events = [
+        data("create_image_sprite_complete.success.json"),
+        data("create_image_sprite_complete.failure.json"),
+        data("procedure_state_changed.two_sprites_mixed.json"),
+        data("new_file_upload.json"),
+        data("file_deleted.json"),
+        data("unknown_future_event.json"),
+        CAST.to_owned(),
+    ]
+    .map(|text| read(&text, at(0)));
+    let appended = journal.append(events.to_vec(), at(0)).await.unwrap();
+    let ids: Vec<EventId> = appended.iter().map(|appended| appended.id).collect();
+    let record = async |sink: usize, event: EventId, outcome| {
+        journal.record(sinks[sink], vec![Record { event, outcome }], None, at(1)).await.unwrap();
+    };
+    for event in [0, 1, 2, 6] {
+        record(0, ids[event], Outcome::Delivered).await;
+    }
+    let error = "the endpoint answered 503".to_owned();
+    record(1, ids[0], Outcome::Retry { due: at(2), charged: Duration::from_secs(7), error }).await;
+    record(1, ids[1], Outcome::Delivered).await;
+    record(2, ids[3], Outcome::Dead { error: "exit code 65".to_owned() }).await;
+    record(3, ids[6], Outcome::Delivered).await;
+    journal.confirmed(vec![ids[1], ids[4], ids[5], ids[6]], at(1)).await.unwrap();
+    // The first comes again; the cast starts anew.
+    journal
+        .append(vec![read(&data("create_image_sprite_complete.success.json"), at(20))], at(20))
+        .await
+        .unwrap();
+    let again = journal.append(vec![read(CAST, at(20))], at(20)).await.unwrap();
+    assert!(again[0].fresh, "it is an occurrence of its own");
+    record(0, again[0].id, Outcome::Delivered).await;
+    journal.confirmed(vec![again[0].id], at(21)).await.unwrap();
+    journal.register(names[..3].to_vec()).await.unwrap();
+    drop(journal);
+    closing.wait().await;
+
+    assert!(!folder.path().join("journal.db-wal").exists(), "all of it is in the one file");
+    std::fs::create_dir_all(fixtures()).unwrap();
+    std::fs::copy(&path, &target).unwrap();
+}
+
+fn overview(path: &Path) -> Overview {
+    Reader::open(path).unwrap().overview(Utc::now(), EventId(0)).unwrap()
+}
+
+/// Pending, delivered and dead at each sink, by its name.
+fn at_sinks(overview: &Overview) -> Vec<(String, [u64; 3])> {
+    let states = overview.sinks.iter();
+    states
+        .map(|s| (s.sink.name.clone(), [s.events.pending, s.events.delivered, s.events.dead]))
+        .collect()
+}
+
+fn expected(states: [(&str, [u64; 3]); 4]) -> Vec<(String, [u64; 3])> {
+    states.map(|(name, states)| (name.to_owned(), states)).to_vec()
+}
+
+#[tokio::test]
+async fn the_journals_of_all_versions_open_add_up_and_drain() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(fixtures()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(path.extension().and_then(|e| e.to_str()), Some("db"), "{}", path.display());
+        drain(&path).await;
+        seen += 1;
+    }
+    assert!(seen >= 1);
+}
+
+/// The sink of the fixture with this index, as a file.
+fn sink(index: usize) -> String {
+    let (name, events) = SINKS[index];
+    file(name, &events.join("', '"))
+}
+
+async fn drain(fixture: &Path) {
+    let all: Vec<String> = (0..4).map(sink).collect();
+    let site = Site::new(&all[..3].concat()).await;
+    // What is there is older than by default is kept.
+    site.edit("[http]", "retention = '3650d'\n[http]");
+    let journal = site.path("journal.db");
+    std::fs::copy(fixture, &journal).unwrap();
+    let program = |arguments: &[&str]| {
+        let mut program = std::process::Command::new(super::daemon::PROGRAM);
+        ended(program.args(arguments).env("SPRITED_CONFIG", site.path("sprited.toml")))
+    };
+
+    let audit = program(&["audit"]);
+    assert_eq!(audit.code, 0, "{}{}", audit.out, audit.err);
+    let before = overview(&journal);
+    assert_eq!(
+        at_sinks(&before),
+        expected([
+            ("failing", [2, 1, 0]),
+            ("gone", [2, 1, 0]),
+            ("refusing", [0, 0, 1]),
+            ("taken", [0, 5, 0]),
+        ])
+    );
+    assert_eq!(before.unrouted, 2);
+    let casts: Vec<_> = site
+        .journaled(None)
+        .into_iter()
+        .filter(|found| found.event.event_type == "CastStart")
+        .collect();
+    assert!(casts.len() == 2 && casts[0].event.key != casts[1].event.key, "{casts:?}");
+
+    // The cloud repeats what it had not been told, token for token.
+    for text in [
+        data("create_image_sprite_complete.success.json"),
+        data("procedure_state_changed.two_sprites_mixed.json"),
+        data("new_file_upload.json"),
+    ] {
+        site.cloud.control.add(&text).unwrap();
+    }
+    let redelivered = program(&["events", "redeliver", "--state", "dead"]);
+    assert_eq!(redelivered.code, 0, "{}{}", redelivered.out, redelivered.err);
+    let run = site.run(&["run", "--once"]).await;
+    assert_eq!(run.code, 0, "{}", run.log);
+    site.assert_once("failing.jsonl", 2);
+    site.assert_once("refusing.jsonl", 1);
+    assert_eq!(site.lines("taken.jsonl"), [] as [serde_json::Value; 0], "it had them all");
+    assert_eq!(site.confirmed(), 3);
+
+    // The sink returns, and gets what is its own.
+    site.configure("", &all.concat());
+    site.edit("[http]", "retention = '3650d'\n[http]");
+    let run = site.run(&["run", "--once"]).await;
+    assert_eq!(run.code, 0, "{}", run.log);
+    site.assert_once("gone.jsonl", 2);
+    let after = overview(&journal);
+    assert_eq!(
+        at_sinks(&after),
+        expected([
+            ("failing", [0, 3, 0]),
+            ("gone", [0, 3, 0]),
+            ("refusing", [0, 1, 0]),
+            ("taken", [0, 5, 0]),
+        ])
+    );
+    assert_eq!(site.journaled(None).len(), site.journaled(Some(State::Delivered)).len() + 2);
+    assert_eq!(site.journaled(Some(State::Unrouted)).len(), 2);
+}
