@@ -34,6 +34,12 @@ pub fn status(text: &str) {
     notify(&[NotifyState::Status(&line)]);
 }
 
+/// Whether there is anybody to tell.
+#[must_use]
+pub fn listens() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Feeds the watchdog. To be called only after every loop has come round within its time.
 pub fn alive() {
     notify(&[NotifyState::Watchdog]);

@@ -6,6 +6,7 @@ mod once;
 mod outlets;
 mod reload;
 mod running;
+mod summary;
 mod upkeep;
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! What has to be done now and then: pruning, noticing what other processes wrote, feeding the
-//! watchdog.
+//! watchdog, telling the service manager.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::summary::Summary;
 use crate::http::Health;
 use crate::journal::Journal;
 use crate::metrics::{Metrics, set_known};
@@ -39,12 +40,22 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// Does all that until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
+        let summary = self.summary();
         tokio::join!(
             stop.run_until_cancelled(self.look_outside()),
             stop.run_until_cancelled(self.look_at_backlog()),
             stop.run_until_cancelled(self.prune()),
             stop.run_until_cancelled(self.beat()),
+            stop.run_until_cancelled(summary.run()),
         );
+    }
+
+    fn summary(&self) -> Summary {
+        Summary {
+            journal: self.journal.clone(),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+        }
     }
 
     async fn look_outside(&self) {

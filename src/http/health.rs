@@ -93,6 +93,12 @@ impl Health {
         self.progress.borrow().trouble
     }
 
+    /// Whether a pull was good since the start.
+    #[must_use]
+    pub fn has_pulled(&self) -> bool {
+        self.progress.borrow().last_good.is_some()
+    }
+
     /// Whether the daemon does its work now.
     #[must_use]
     pub fn readiness(&self) -> Readiness {

@@ -31,4 +31,9 @@ impl Failures {
     pub fn of(&self, sink: &str) -> Option<Failure> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(sink).cloned()
     }
+    /// The sinks that have failed, by name.
+    #[must_use]
+    pub fn sinks(&self) -> Vec<String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
 }

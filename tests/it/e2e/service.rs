@@ -1,14 +1,16 @@
 //! What the service manager is told.
 
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::net::UnixDatagram;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, PROGRAM};
 use super::receiver::{Answer, Receiver};
+use super::starve::limit;
 use super::{Site, file};
-use crate::support::until;
+use crate::support::{python, until};
 
 /// The service manager's end.
 struct Manager {
@@ -19,29 +21,43 @@ struct Manager {
 impl Manager {
     /// Starts the daemon as the service manager does, with a watchdog of two seconds.
     fn start(site: &Site) -> (Self, Daemon) {
+        let mut command = Command::new(PROGRAM);
+        command.arg("run");
+        Self::spawn(site, command)
+    }
+
+    /// The same, by what becomes the daemon.
+    fn spawn(site: &Site, mut command: Command) -> (Self, Daemon) {
         let path = site.path("notify");
+        std::fs::remove_file(&path).ok();
         let socket = UnixDatagram::bind(&path).unwrap();
-        let set = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "2000000")];
-        let daemon = Daemon::start(site.folder.path(), &["run"], &set);
+        command.env_clear().env("SPRITED_CONFIG", site.path("sprited.toml"));
+        command.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "2000000");
+        // Enough for the other loops where one has stopped its thread.
+        command.env("TOKIO_WORKER_THREADS", "4");
+        let daemon = Daemon::spawn(command, site.folder.path());
         (Self { socket, heard: Vec::new() }, daemon)
+    }
+
+    async fn next(&mut self) -> String {
+        let mut bytes = [0; 512];
+        let length = self.socket.recv(&mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+        self.heard.push(text.clone());
+        text
     }
 
     /// Waits for a message that begins like this.
     async fn hears(&mut self, message: &str) {
-        let hears = async {
-            loop {
-                let mut bytes = [0; 512];
-                let length = self.socket.recv(&mut bytes).await.unwrap();
-                let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
-                let found = text.starts_with(message);
-                self.heard.push(text);
-                if found {
-                    return;
-                }
-            }
-        };
+        let hears = async { while !self.next().await.starts_with(message) {} };
         let heard = tokio::time::timeout(Duration::from_secs(10), hears).await;
         assert!(heard.is_ok(), "waited for {message}, heard {:?}", self.heard);
+    }
+
+    /// Whether the watchdog's time passes without a word of the daemon that it is alive.
+    async fn watchdog_barks(&mut self) -> bool {
+        let fed = async { while self.next().await != "WATCHDOG=1\n" {} };
+        tokio::time::timeout(Duration::from_secs(2), fed).await.is_err()
     }
 }
 
@@ -120,5 +136,120 @@ async fn a_sink_that_hangs_while_it_is_replaced_is_no_loop_that_is_stuck() {
     }
     until(|| other.taken().len() == 1).await;
     assert!(daemon.logged("a loop does not come round").is_empty());
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_status_says_what_is_done_now() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let site = Site::new(&hook.sink("hook", "")).await;
+    let (mut manager, daemon) = Manager::start(&site);
+    manager.hears("STATUS=Pulling; 0 pending\n").await;
+    site.add_sprites(6);
+    manager.hears("STATUS=Pulling; 6 pending; down: hook\n").await;
+    // Told once, however often the daemon comes round.
+    manager.hears("WATCHDOG=1").await;
+    manager.hears("WATCHDOG=1").await;
+    let told: Vec<_> = manager.heard.iter().filter(|heard| heard.starts_with("STATUS=")).collect();
+    assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{told:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn rejected_credentials_keep_the_watchdog_fed() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    site.set_key("not-the-secret-key");
+    let (mut manager, daemon) = Manager::start(&site);
+    manager.hears("STATUS=Not pulling: the cloud refuses the credentials; 0 pending\n").await;
+    for _ in 0..3 {
+        assert!(!manager.watchdog_barks().await, "{:?}", manager.heard);
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_the_watchdog_fed() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", PROGRAM, "run"]);
+    let (mut manager, daemon) = Manager::spawn(&site, command);
+    manager.hears("READY=1").await;
+    manager.hears("STATUS=Pulling; 0 pending\n").await;
+    let size = site.path("journal.db-wal").metadata().unwrap().len();
+    limit(&daemon, &format!("--fsize={size}:"));
+    site.add_sprites(1);
+    manager.hears("STATUS=Not pulling: ").await;
+    for _ in 0..3 {
+        assert!(!manager.watchdog_barks().await, "{:?}", manager.heard);
+    }
+    limit(&daemon, "--fsize=unlimited:");
+    manager.hears("STATUS=Pulling; 0 pending\n").await;
+    daemon.stop().await;
+}
+
+/// Stops whatever thread of the daemon sets up a connection to a host next, for a minute. Not by
+/// connect(2) itself, by which the service manager is told.
+struct Stopper(Child);
+
+impl Stopper {
+    /// Holds the daemon by a debugger's means.
+    async fn attach(daemon: &Daemon) -> Self {
+        let pid = daemon.pid().to_string();
+        let stop = "inject=setsockopt:delay_enter=60000000";
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=setsockopt", "-e", stop, "-p"]);
+        let stopper = Self(command.arg(&pid).spawn().unwrap());
+        let is_held = |status: std::path::PathBuf| {
+            std::fs::read_to_string(status).is_ok_and(|status| !status.contains("TracerPid:\t0\n"))
+        };
+        let threads = format!("/proc/{pid}/task");
+        until(|| {
+            let threads = std::fs::read_dir(&threads).unwrap();
+            threads.into_iter().all(|thread| is_held(thread.unwrap().path().join("status")))
+        })
+        .await;
+        stopper
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// One loop is stopped in the middle of its work, all others go on: the watchdog barks, and after
+/// the restart nothing is lost.
+#[tokio::test]
+async fn a_loop_that_is_stuck_has_the_watchdog_bark() {
+    let hook = Receiver::start(Answer::Take).await;
+    let site = Site::new(&hook.sink("hook", "")).await;
+    // No further connection is made to pull over.
+    site.edit("interval = '20ms'", "interval = '20ms'\nmax_concurrency = 1");
+    // Any process may hold this one, where only a parent may otherwise.
+    let open = "import ctypes, os, sys; \
+                ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(-1), 0, 0, 0); \
+                os.execv(sys.argv[1], sys.argv[1:])";
+    let mut command = Command::new(python());
+    command.args(["-c", open, PROGRAM, "run"]);
+    let (mut manager, daemon) = Manager::spawn(&site, command);
+    manager.hears("STATUS=Pulling; 0 pending\n").await;
+    manager.hears("WATCHDOG=1").await;
+    let stopper = Stopper::attach(&daemon).await;
+    site.add_sprites(1);
+    daemon.has_logged("a loop does not come round").await;
+    assert_eq!(daemon.logged("a loop does not come round")[0]["loops"], "delivery to hook");
+    manager.hears("STATUS=Pulling; 1 pending; stuck: delivery to hook\n").await;
+    assert!(manager.watchdog_barks().await, "{:?}", manager.heard);
+    assert!(hook.taken().is_empty());
+
+    // As the service manager does then. It ends once nobody holds it any more.
+    daemon.signal(Signal::SIGKILL);
+    drop(stopper);
+    drop(daemon);
+    let (mut manager, daemon) = Manager::start(&site);
+    until(|| hook.taken().len() == 1).await;
+    manager.hears("WATCHDOG=1").await;
     daemon.stop().await;
 }

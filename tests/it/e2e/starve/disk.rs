@@ -119,7 +119,7 @@ impl Disk {
 }
 
 /// Sets a soft limit of the daemon, as it runs.
-pub(super) fn limit(daemon: &Daemon, limit: &str) {
+pub(in crate::e2e) fn limit(daemon: &Daemon, limit: &str) {
     let pid = format!("--pid={}", daemon.pid());
     let output = Command::new("prlimit").args([&pid, limit]).output().unwrap();
     assert!(output.status.success(), "{output:?}");

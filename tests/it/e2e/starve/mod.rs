@@ -6,6 +6,8 @@ mod disk;
 mod journal;
 mod sinks;
 
+pub(super) use disk::limit;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

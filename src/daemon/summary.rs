@@ -1,0 +1,143 @@
+//! What `systemctl status` shows: the daemon's work in one short line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::http::Health;
+use crate::journal::{Error, Journal};
+use crate::metrics::{BySink, Metrics};
+use crate::systemd;
+use crate::vod::Advice;
+
+/// Between two lines at least: the service manager is told of a change, not of each event.
+const PERIOD: Duration = Duration::from_secs(1);
+/// The pause after a look at the journal, as a multiple of the time it took.
+const SHARE: u32 = 20;
+
+/// How long the journal is waited for, of a disk that hangs say.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where the figures come from.
+#[derive(Debug)]
+pub(super) struct Summary {
+    pub(super) journal: Journal,
+    pub(super) metrics: Metrics,
+    pub(super) health: Arc<Health>,
+}
+
+/// What is told.
+#[derive(Debug, Default)]
+struct Figures {
+    is_draining: bool,
+    stuck: Vec<String>,
+    unwritable: Option<Error>,
+    trouble: Option<Advice>,
+    has_pulled: bool,
+    pending: Option<u64>,
+    down: Vec<String>,
+}
+
+impl Summary {
+    /// Tells the service manager whenever the line changes; never returns. Cancel safe.
+    pub(super) async fn run(&self) {
+        if !systemd::listens() {
+            return;
+        }
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = String::new();
+        loop {
+            ticks.tick().await;
+            let start = Instant::now();
+            let line = self.figures().await.line();
+            let pause = start.elapsed() * SHARE;
+            if line != told {
+                systemd::status(&line);
+                told = line;
+            }
+            sleep(pause).await;
+        }
+    }
+
+    async fn figures(&self) -> Figures {
+        let health = &self.health;
+        let unwritable = health.journal().trouble();
+        let pending = timeout(PATIENCE, self.journal.pending()).await;
+        Figures {
+            is_draining: health.is_draining(),
+            stuck: health.stuck(),
+            unwritable,
+            trouble: health.trouble(),
+            has_pulled: health.has_pulled(),
+            pending: pending.ok().and_then(Result::ok),
+            down: self.down(),
+        }
+    }
+
+    /// The sinks that are down: each has failed before.
+    fn down(&self) -> Vec<String> {
+        let is_down = |sink: &String| {
+            let up = self.metrics.sink_up.get(&BySink { sink: sink.clone() });
+            up.is_some_and(|up| up.get() == 0)
+        };
+        self.metrics.sink_failures.sinks().into_iter().filter(is_down).collect()
+    }
+}
+
+impl Figures {
+    fn line(&self) -> String {
+        let mut parts = vec![self.doing()];
+        parts.extend(self.pending.map(|pending| format!("{pending} pending")));
+        if !self.stuck.is_empty() {
+            parts.push(format!("stuck: {}", self.stuck.join(", ")));
+        }
+        if !self.down.is_empty() {
+            parts.push(format!("down: {}", self.down.join(", ")));
+        }
+        parts.join("; ")
+    }
+
+    fn doing(&self) -> String {
+        if self.is_draining {
+            return "Stopping".to_owned();
+        }
+        if let Some(error) = &self.unwritable {
+            return format!("Not pulling: {error}");
+        }
+        let why = match self.trouble {
+            None if self.has_pulled => return "Pulling".to_owned(),
+            None => return "Starting".to_owned(),
+            Some(Advice::Credentials) => "the cloud refuses the credentials",
+            Some(Advice::Clock) => "the cloud refuses this machine's clock",
+            Some(Advice::Refused | Advice::InvalidParameters) => "the cloud refuses what is asked",
+            Some(Advice::Throttled) => "the cloud wants fewer requests",
+            Some(Advice::Service | Advice::Answer) => "the cloud does not answer as it should",
+            Some(Advice::Transport) => "the cloud cannot be reached",
+        };
+        format!("Not pulling: {why}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_what_matters() {
+        let at_work = || Figures { has_pulled: true, pending: Some(12), ..Figures::default() };
+        assert_eq!(Figures::default().line(), "Starting");
+        assert_eq!(at_work().line(), "Pulling; 12 pending");
+        let down = vec!["hook".to_owned(), "sprites".to_owned()];
+        assert_eq!(
+            Figures { down, ..at_work() }.line(),
+            "Pulling; 12 pending; down: hook, sprites"
+        );
+        let refused = Figures { trouble: Some(Advice::Credentials), ..at_work() };
+        assert_eq!(refused.line(), "Not pulling: the cloud refuses the credentials; 12 pending");
+        let stuck = vec!["poller".to_owned()];
+        assert_eq!(Figures { stuck, ..at_work() }.line(), "Pulling; 12 pending; stuck: poller");
+        assert_eq!(Figures { is_draining: true, ..at_work() }.line(), "Stopping; 12 pending");
+    }
+}
