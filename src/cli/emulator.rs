@@ -17,7 +17,8 @@ const ABOUT: &str = "A stand-in for the cloud's event API, on this machine
 Speaks the event actions of the VOD API (PullEvents, ConfirmEvents, DescribeEventsState,
 DescribeEventConfig) as strictly as the service is documented: signed requests, a clock window of
 five minutes, 16 events a pull, handles that lapse after 30 s. Any client of the service can be
-pointed at it.";
+pointed at it. So can be AssumeRole of STS, for the role
+qcs::cam::uin/100000000001:roleName/emulator, whose temporary keys it takes as well.";
 
 /// How it is used, shown below the options of `--help`.
 const USE: &str = r#"Add an event, or an array of events:

@@ -41,8 +41,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// Every setting, with defaults for what the file leaves out.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `[credentials]`; without it they are looked for in the environment, the profile file and
-    /// the instance role.
+    /// `[credentials]`; without it they are looked for in the environment, the profile file, the
+    /// web identity of a TKE pod and the instance role.
     pub credentials: Option<credentials::Settings>,
     /// `[vod]`
     pub vod: vod::Settings,
@@ -193,7 +193,11 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
     let root = &mut top.entries;
 
     let credentials = if root.contains_key("credentials") {
-        reader.section::<credentials::Settings>(root, "credentials").1.map(Some)
+        let (table, credentials) = reader.section::<credentials::Settings>(root, "credentials");
+        if let Some(credentials) = &credentials {
+            reader.check(&table, credentials.check());
+        }
+        credentials.map(Some)
     } else {
         Some(None)
     };

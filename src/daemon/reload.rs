@@ -169,6 +169,15 @@ impl Reload {
         &self,
         settings: Option<credentials::Settings>,
     ) -> Result<(Arc<dyn Provider>, bool), String> {
+        // The keys of the same role are good whatever STS would say now, and the role's own key
+        // is read again when STS refuses it.
+        let names_role = settings.as_ref().is_some_and(|settings| settings.role_arn.is_some());
+        if names_role
+            && settings == self.config.credentials
+            && self.client.credentials().await.is_ok()
+        {
+            return Ok((self.client.provider(), false));
+        }
         let provider = spawn_blocking(move || credentials::provider(settings.as_ref())).await;
         let provider = provider.map_err(|error| error.to_string())?;
         let provider = provider.map_err(|error| error.to_string())?;

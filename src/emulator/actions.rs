@@ -10,7 +10,7 @@ use super::content::Under;
 use super::queue::{BATCH, HandOut};
 use super::refusal::Refusal;
 use super::shared::{Pulled, Shared};
-use super::{Action, Empty, Kind, Malformed};
+use super::{Action, Empty, Kind, Malformed, sts};
 
 /// The success of an action.
 #[derive(Debug)]
@@ -26,31 +26,38 @@ struct Parameters {
     event_handles: Option<Vec<String>>,
 }
 
-/// Performs `action` for a request that came in at `came_in`.
+/// Performs `action` for a request that came in at `came_in` and sees `clock`.
 pub(super) async fn perform(
     shared: &Shared,
     action: Action,
     body: &[u8],
     came_in: DateTime<Utc>,
+    clock: DateTime<Utc>,
     fault: Option<&Kind>,
 ) -> Result<Outcome, Refusal> {
-    let parameters = Parameters::read(shared, action, body)?;
+    let event_handles = match action {
+        Action::AssumeRole | Action::AssumeRoleWithWebIdentity => None,
+        _ => Parameters::read(shared, action, body)?.event_handles,
+    };
     match action {
         Action::PullEvents => match fault {
             Some(Kind::Empty(form)) => empty(*form),
             _ => pull(shared, came_in).await,
         },
-        Action::ConfirmEvents => confirm(shared, parameters.event_handles),
+        Action::ConfirmEvents => confirm(shared, event_handles),
         Action::DescribeEventsState => {
             let count = shared.totals().visible;
             Ok(Outcome::ok(format!("\"CountOfEventsToPull\":{count},")))
         }
         Action::DescribeEventConfig => Ok(Outcome::ok(event_config(shared))),
+        Action::AssumeRole | Action::AssumeRoleWithWebIdentity => {
+            sts::perform(shared, action, body, clock)
+        }
     }
 }
 
 impl Outcome {
-    fn ok(fields: String) -> Self {
+    pub(super) fn ok(fields: String) -> Self {
         Self { name: "ok", fields: fields.into_bytes() }
     }
 }

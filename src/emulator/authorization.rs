@@ -4,6 +4,8 @@
 //! the request, independent of the client's signing, so that each checks the other. Pure: the
 //! time is passed in, and nothing of the rest of the emulator is known but how a refusal looks.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -28,6 +30,14 @@ pub struct Account {
     pub token: Option<Secret>,
 }
 
+/// An account's key, or one that was handed out for a time.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) account: Arc<Account>,
+    /// From when on it is not taken.
+    pub(super) expires: Option<DateTime<Utc>>,
+}
+
 /// What is signed of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Signed<'a> {
@@ -38,11 +48,12 @@ pub(super) struct Signed<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// Refuses `request` unless `account` signed it for `service` within five minutes of `now`. With
-/// `any_signature` the signature itself is not looked at, all the rest is.
+/// Refuses `request` unless a key that `find` knows by its SecretId signed it for `service` within
+/// five minutes of `now`. With `any_signature` the signature itself is not looked at, all the rest
+/// is.
 pub(super) fn verify(
     request: &Signed<'_>,
-    account: &Account,
+    find: impl Fn(&str) -> Option<Key>,
     service: &str,
     now: DateTime<Utc>,
     any_signature: bool,
@@ -67,11 +78,10 @@ pub(super) fn verify(
             ),
         ));
     }
-    if authorization.secret_id != account.secret_id {
-        return Err(Refusal::new("AuthFailure.SecretIdNotFound", "the SecretId is not known"));
-    }
+    let Key { account, expires } = find(authorization.secret_id)
+        .ok_or_else(|| Refusal::new("AuthFailure.SecretIdNotFound", "the SecretId is not known"))?;
     if !any_signature {
-        check_signature(request, &authorization, account)?;
+        check_signature(request, &authorization, &account)?;
     }
     let token = text(request.headers, "x-tc-token");
     if token != account.token.as_ref().map(Secret::expose) {
@@ -79,6 +89,9 @@ pub(super) fn verify(
             "AuthFailure.TokenFailure",
             "X-TC-Token does not belong to the SecretId",
         ));
+    }
+    if expires.is_some_and(|expires| expires <= now) {
+        return Err(Refusal::new("AuthFailure.TokenFailure", "X-TC-Token has expired"));
     }
     Ok(())
 }
@@ -299,8 +312,15 @@ mod tests {
             let account =
                 Account { secret_id: "AKID".to_owned(), secret_key: key.into(), token: None };
             let now = DateTime::from_timestamp(now, 0).unwrap();
-            verify(&self.signed(), &account, service, now, false).map_err(|refusal| refusal.code)
+            verify(&self.signed(), for_ever(account), service, now, false)
+                .map_err(|refusal| refusal.code)
         }
+    }
+
+    /// Knows this account alone.
+    fn for_ever(account: Account) -> impl Fn(&str) -> Option<Key> {
+        let key = Key { account: Arc::new(account), expires: None };
+        move |id| (id == key.account.secret_id).then(|| key.clone())
     }
 
     fn authorization(date: &str, service: &str, names: &str, signature: &str) -> String {
@@ -562,12 +582,25 @@ mod tests {
             if let Some(sent) = sent {
                 case.set("x-tc-token", sent);
             }
-            let outcome = verify(&case.signed(), &account(expected), "vod", now, false);
+            let outcome = verify(&case.signed(), for_ever(account(expected)), "vod", now, false);
             assert_eq!(outcome.is_ok(), accepted, "{expected:?} {sent:?}");
             if let Err(refusal) = outcome {
                 assert_eq!(refusal.code, "AuthFailure.TokenFailure");
             }
         }
+    }
+
+    #[test]
+    fn a_key_that_was_handed_out_is_good_until_it_expires() {
+        let now = DateTime::from_timestamp(1_735_689_600, 0).unwrap();
+        let account = Account { secret_id: "AKID".to_owned(), secret_key: KEY.into(), token: None };
+        let key = Key { account: Arc::new(account), expires: Some(now) };
+        let outcome = |now| {
+            let find = |id: &str| (id == "AKID").then(|| key.clone());
+            verify(&good().signed(), find, "vod", now, false).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(outcome(now - TimeDelta::seconds(1)), Ok(()));
+        assert_eq!(outcome(now).unwrap_err(), "AuthFailure.TokenFailure");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::content::Content;
 use super::queue::Full;
 use super::shared::Shared;
-use super::{Account, Fault, Made, Order, Snapshot, Totals};
+use super::{Account, Fault, Made, Order, Role, Snapshot, Totals};
 
 /// The most events one call adds.
 const MAX_ADDED: usize = 1_000_000;
@@ -158,7 +158,12 @@ impl Control {
         self.shared.clock.set_offset(offset.clamp(-furthest, furthest));
     }
 
-    /// From now on, requests must be signed by `account`.
+    /// From now on, this is the role that can be assumed. Keys that were handed out stay good.
+    pub fn set_role(&self, role: Role) {
+        self.shared.state().role = role;
+    }
+
+    /// From now on, requests must be signed by `account`, or with keys that were handed out.
     pub fn set_account(&self, account: Account) {
         self.shared.state().account = Arc::new(account);
     }

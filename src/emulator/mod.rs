@@ -1,4 +1,4 @@
-//! The cloud's event API on the local machine, for trying out and for tests.
+//! The cloud's event API on the local machine, and its STS, for trying out and for tests.
 //!
 //! Owns a stand-in that is as strict as the service is documented, kinder only where its
 //! [`Settings`] say so: signatures, leases, handles, rates, errors, and faults on request. It
@@ -27,6 +27,7 @@ mod serve;
 mod settings;
 mod shared;
 mod sprites;
+mod sts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub use ledger::{Confirmed, HandedOut, Record, RefusedOnce, Snapshot, Totals};
 #[doc(hidden)]
 pub use local::Local;
 pub use queue::Reason;
-pub use settings::{EventConfig, LeaseFrom, Lenient, Mode, Settings};
+pub use settings::{EventConfig, Identity, LeaseFrom, Lenient, Mode, Role, Settings};
 pub use sprites::{Made, Order, Road};
 
 use shared::Shared;
@@ -63,14 +64,20 @@ pub enum Action {
     DescribeEventsState,
     /// Tells how events are reported.
     DescribeEventConfig,
+    /// Hands out keys of a role, for a key of the account.
+    AssumeRole,
+    /// Hands out keys of a role, for a token of an identity provider.
+    AssumeRoleWithWebIdentity,
 }
 
 impl Action {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::PullEvents,
         Self::ConfirmEvents,
         Self::DescribeEventsState,
         Self::DescribeEventConfig,
+        Self::AssumeRole,
+        Self::AssumeRoleWithWebIdentity,
     ];
 
     /// The name in `X-TC-Action`.
@@ -81,6 +88,16 @@ impl Action {
             Self::ConfirmEvents => "ConfirmEvents",
             Self::DescribeEventsState => "DescribeEventsState",
             Self::DescribeEventConfig => "DescribeEventConfig",
+            Self::AssumeRole => "AssumeRole",
+            Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
+        }
+    }
+
+    /// The service's short name and version.
+    fn service(self) -> (&'static str, &'static str) {
+        match self {
+            Self::AssumeRole | Self::AssumeRoleWithWebIdentity => ("sts", "2018-08-13"),
+            _ => ("vod", "2018-07-17"),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{Account, Empty};
+use crate::secret::Secret;
 
 /// The longest duration that may be set, beyond which times could overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -14,6 +15,8 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct Settings {
     /// Who may call.
     pub account: Account,
+    /// The role whose temporary keys its STS hands out; they may call, too.
+    pub role: Role,
     /// The SubAppId that each request must name; `None`: none may.
     pub sub_app_id: Option<u64>,
     /// How long a pull waits for an event: 5 s.
@@ -55,6 +58,7 @@ impl Default for Settings {
                 secret_key: "emulator-secret-key".into(),
                 token: None,
             },
+            role: Role::default(),
             sub_app_id: Some(1_500_012_345),
             hold: Duration::from_secs(5),
             lease: Duration::from_secs(30),
@@ -79,14 +83,50 @@ impl Settings {
         if !(0.0..=10_000.0).contains(&self.sprites_per_second) {
             return Err("the sprite tasks made each second must be from 0 to 10,000");
         }
-        if [self.hold, self.lease, self.retention].iter().any(|time| *time > LONGEST) {
-            return Err("hold, lease and retention must be at most ten years");
+        if self.role.longest < Duration::from_secs(1) {
+            return Err("a session of the role must be allowed to last for a second at least");
+        }
+        if [self.hold, self.lease, self.retention, self.role.longest]
+            .iter()
+            .any(|time| *time > LONGEST)
+        {
+            return Err("hold, lease, retention and sessions must be at most ten years");
         }
         if self.rate_limit == Some(0) {
             return Err("the rate limit must be at least 1 request a second");
         }
         Ok(())
     }
+}
+
+/// A role, and who may assume it: the account, and whoever has the token of an identity provider.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// What it is called by.
+    pub arn: String,
+    /// The longest that its keys are good for, whatever is asked for: 12 h.
+    pub longest: Duration,
+    /// The token that is taken for the account's key.
+    pub identity: Option<Identity>,
+}
+
+impl Default for Role {
+    fn default() -> Self {
+        Self {
+            arn: "qcs::cam::uin/100000000001:roleName/emulator".to_owned(),
+            longest: Duration::from_secs(12 * 3600),
+            identity: None,
+        }
+    }
+}
+
+/// A token of an identity provider.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The provider.
+    pub provider_id: String,
+    /// The token.
+    pub token: Secret,
 }
 
 /// From when the lease of a handed-out event counts. Which of the two the service does is not

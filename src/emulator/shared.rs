@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::authorization::Key;
 use super::clock::Clock;
 use super::content::Content;
 use super::faults::{Faults, Point, Struck};
@@ -21,7 +22,9 @@ use super::handle::{Handles, scramble};
 use super::ledger::{Ledger, Snapshot, Totals};
 use super::queue::{Confirmation, Full, HandOut, Queue, Rules};
 use super::quota::Quota;
+use super::settings::Role;
 use super::sprites::{Made, Order, Sprites};
+use super::sts::Keys;
 use super::{Account, Action, Kind, LeaseFrom, Settings};
 
 #[derive(Debug)]
@@ -59,6 +62,8 @@ impl fmt::Debug for Witness {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) account: Arc<Account>,
+    pub(super) role: Role,
+    pub(super) keys: Keys,
     pub(super) faults: Faults,
     pub(super) quota: Quota,
     pub(super) ledger: Ledger,
@@ -105,6 +110,8 @@ impl Shared {
         let url = format!("http://{bound}");
         let state = State {
             account: Arc::new(settings.account.clone()),
+            role: settings.role.clone(),
+            keys: Keys::default(),
             faults: Faults::new(seed),
             quota: Quota::new(settings.rate_limit),
             ledger: Ledger::new(settings.max_records),
@@ -255,6 +262,14 @@ impl Shared {
 }
 
 impl State {
+    /// What a request has to be signed with that names this SecretId.
+    pub(super) fn key(&self, secret_id: &str) -> Option<Key> {
+        if secret_id == self.account.secret_id {
+            return Some(Key { account: Arc::clone(&self.account), expires: None });
+        }
+        self.keys.find(secret_id).cloned()
+    }
+
     /// Draws a fault and counts it.
     pub(super) fn draw(&mut self, action: Option<Action>, point: Point) -> Option<Struck> {
         let struck = self.faults.draw(action, point)?;

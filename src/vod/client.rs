@@ -11,7 +11,7 @@ use super::answer::{Answer, Pulled, Text};
 use super::clock::Clock;
 use super::credentials::{Credentials, Provider, ProviderError};
 use super::error::{Advice, Error};
-use super::exchange::{self, Exchange, Failed};
+use super::exchange::{self, Call, Exchange, Failed, Proof};
 use super::{Action, EventConfig, EventMode, Settings};
 use crate::event::AppId;
 
@@ -109,7 +109,7 @@ impl Client {
         }
         Ok(Self {
             shared: Arc::new(Shared {
-                exchange: Exchange::new(settings)?,
+                exchange: Exchange::new(settings.endpoint()?, settings.max_answer())?,
                 app: AppId(settings.sub_app_id.unwrap_or(0)),
                 provider: RwLock::new(provider),
                 clock: Clock::default(),
@@ -148,6 +148,12 @@ impl Client {
     #[must_use]
     pub fn credentials_source(&self) -> String {
         self.provider().describe()
+    }
+
+    /// Where what requests are signed with comes from.
+    #[must_use]
+    pub fn provider(&self) -> Arc<dyn Provider> {
+        self.shared.provider.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What requests are signed with now.
@@ -225,10 +231,6 @@ impl Client {
         })
     }
 
-    fn provider(&self) -> Arc<dyn Provider> {
-        self.shared.provider.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     async fn call(&self, action: Action, handles: Option<&[&str]>) -> Result<Answer, Error> {
         let sub_app_id = Some(self.shared.app.0).filter(|id| *id != 0);
         let body = serde_json::to_vec(&Parameters { event_handles: handles, sub_app_id })
@@ -242,8 +244,9 @@ impl Client {
                 credentials.expires();
             let offset = self.shared.clock.offset();
             let time = Clock::at(Utc::now(), offset);
-            let sending = self.shared.exchange.send(action, body.clone(), &credentials, time);
-            let Failed { error, date } = match sending.await {
+            let proof = Proof::Key(&credentials);
+            let call = Call { action, region: None, body: body.clone(), proof, time };
+            let Failed { error, date } = match self.shared.exchange.send(call).await {
                 Ok(answer) => {
                     self.shared.clock.see(answer.date.as_deref(), Utc::now());
                     return Ok(answer);

@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use crate::vod::Action;
 use crate::vod::answer::MAX_REQUEST_ID;
 use crate::vod::credentials::ProviderError;
 use crate::vod::http;
+use crate::vod::{Action, Service};
 
 /// The longest part of a server's message that is kept, in characters.
 const MAX_MESSAGE: usize = 500;
@@ -124,9 +124,27 @@ const HINTS: &[(&str, &str)] = &[
     ("UnauthorizedOperation", POLICY),
 ];
 
+/// The same where STS says it.
+const STS_HINTS: &[(&str, &str)] = &[
+    ("ActionOffline", WRONG_STS_ENDPOINT),
+    ("AuthFailure.UnauthorizedOperation", TRUST),
+    (
+        "InvalidParameter.OverTimeError",
+        "set role_duration to no more than the role's longest session",
+    ),
+    ("InvalidAction", WRONG_STS_ENDPOINT),
+    ("NoSuchProduct", WRONG_STS_ENDPOINT),
+    ("NoSuchVersion", WRONG_STS_ENDPOINT),
+    ("ResourceNotFound.RoleNotFound", "check that the role exists (role_arn, or TKE_ROLE_ARN)"),
+    ("UnauthorizedOperation", TRUST),
+];
+
+const TRUST: &str = "name who asks in the role's trust policy: the account of the key, whose own \
+                     policy has to allow sts:AssumeRole, or the cluster's identity provider";
+const WRONG_STS_ENDPOINT: &str = "check that sts_endpoint is an STS endpoint of API 3.0";
 const POLICY: &str = "allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and \
-                      vod:DescribeEventConfig in the CAM policy of this key, which `sprited check \
-                      --policy` prints";
+                      vod:DescribeEventConfig in the CAM policy of this key or its role, which \
+                      `sprited check --policy` prints";
 const WRONG_ENDPOINT: &str = "check that endpoint is a VOD endpoint of API 3.0";
 const WRONG_ID: &str = "check that secret_id exists and is enabled";
 
@@ -245,14 +263,18 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         let code = self.code()?;
-        HINTS
-            .iter()
-            .filter(|(known, _)| {
-                code.strip_prefix(known)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            })
-            .map(|(_, hint)| *hint)
-            .next_back()
+        let find = |hints: &[(&str, &'static str)]| {
+            hints
+                .iter()
+                .filter(|(known, _)| {
+                    code.strip_prefix(known)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                })
+                .map(|(_, hint)| *hint)
+                .next_back()
+        };
+        let of_sts = Some(STS_HINTS).filter(|_| self.0.action.service() == Service::Sts);
+        of_sts.and_then(find).or_else(|| find(HINTS))
     }
 
     /// Whether the parameters are at fault: a reason to narrow a ConfirmEvents down to the

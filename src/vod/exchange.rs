@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reqwest::Url;
 use reqwest::header::{DATE, HOST, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::answer::{Answer, Envelope, Text};
 use super::credentials::Credentials;
+use super::endpoint::Endpoint;
 use super::error::{Advice, Error};
 use super::http::{self, BodyError, excerpt};
 use super::sign::{self, Signed};
-use super::{Action, Settings};
+use super::{Action, Service};
+use crate::secret::Secret;
 
-const SERVICE: &str = "vod";
-const VERSION: &str = "2018-07-17";
 const CONTENT_TYPE: &str = "application/json";
 
 /// How PullEvents says that nothing is waiting: exactly this code, no sub-code of it.
@@ -25,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The server holds a pull for up to 5 s; connecting may take as long again.
 const PULL_TIMEOUT: Duration = Duration::from_secs(15);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Some other call waits for the keys.
+const STS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than servers keep idle connections, so that they are not closed under a request.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
@@ -35,10 +36,38 @@ const EXCERPT: usize = 200;
 /// Where requests go, and the connections kept to it.
 pub(super) struct Exchange {
     http: reqwest::Client,
-    endpoint: Url,
-    /// The Host header, signed and sent; has the port where it is not the scheme's own.
-    host: String,
+    endpoint: Endpoint,
     max_answer: usize,
+}
+
+/// A request before it is sent.
+pub(super) struct Call<'a> {
+    pub(super) action: Action,
+    /// Where the service wants one.
+    pub(super) region: Option<&'a str>,
+    pub(super) body: Vec<u8>,
+    pub(super) proof: Proof<'a>,
+    /// Now, as the service sees it.
+    pub(super) time: DateTime<Utc>,
+}
+
+/// Why the service should do it.
+#[derive(Clone, Copy)]
+pub(super) enum Proof<'a> {
+    /// The request is signed with these.
+    Key(&'a Credentials),
+    /// This stands in the body, and nothing is signed.
+    Token(&'a Secret),
+}
+
+impl Proof<'_> {
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let (key, token) = match self {
+            Self::Key(credentials) => (Some(credentials.secret_key()), credentials.token()),
+            Self::Token(token) => (None, Some(*token)),
+        };
+        key.into_iter().chain(token).map(Secret::expose)
+    }
 }
 
 /// A request that failed, and the Date of the answer to it.
@@ -54,14 +83,15 @@ impl From<Error> for Failed {
 }
 
 impl Exchange {
+    /// For answers of at most `max_answer` bytes after decompression.
+    ///
     /// # Errors
-    /// When the endpoint has a fault or TLS cannot be set up.
-    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
-        let (endpoint, host) = settings.endpoint()?;
+    /// When TLS cannot be set up.
+    pub(super) fn new(endpoint: Endpoint, max_answer: usize) -> Result<Self, String> {
         let mut builder = http::builder(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_keepalive(TCP_KEEPALIVE);
-        if endpoint.scheme() == "http" {
+        if endpoint.url.scheme() == "http" {
             // Loopback needs no certificates, of which a machine may have none, and no proxy, which
             // would be told in clear what is meant for this machine.
             builder = builder.tls_certs_only([]).no_proxy();
@@ -69,34 +99,34 @@ impl Exchange {
         let http = builder
             .build()
             .map_err(|error| format!("cannot set up HTTPS: {}", http::describe(error)))?;
-        Ok(Self { http, endpoint, host, max_answer: settings.max_answer() })
+        Ok(Self { http, endpoint, max_answer })
     }
 
     /// The host as the Host header names it.
     pub(super) fn host(&self) -> &str {
-        &self.host
+        &self.endpoint.host
     }
 
-    /// Signs for `time` and sends, once.
-    pub(super) async fn send(
-        &self,
-        action: Action,
-        body: Vec<u8>,
-        credentials: &Credentials,
-        time: DateTime<Utc>,
-    ) -> Result<Answer, Failed> {
-        let request = sign::Request {
-            service: SERVICE,
-            headers: &[("Content-Type", CONTENT_TYPE), ("Host", &self.host)],
-            body: &body,
+    /// Signs and sends, once.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Failed> {
+        let Call { action, region, body, proof, time } = call;
+        let signed = match &proof {
+            Proof::Key(credentials) => {
+                let request = sign::Request {
+                    service: action.service().name(),
+                    headers: &[("Content-Type", CONTENT_TYPE), ("Host", self.host())],
+                    body: &body,
+                };
+                sign::sign(&request, credentials, time)
+            }
+            Proof::Token(_) => Signed::skipped(time),
         };
-        let signed = sign::sign(&request, credentials, time);
-        let headers = headers(action, &self.host, &signed)?;
+        let headers = headers(action, self.host(), region, &signed)?;
 
         let sent = Instant::now();
         let response = self
             .http
-            .post(self.endpoint.clone())
+            .post(self.endpoint.url.clone())
             .headers(headers)
             .body(body)
             .timeout(timeout(action))
@@ -111,16 +141,21 @@ impl Exchange {
                 BodyError::TooLarge => Error::new(
                     action,
                     Advice::Answer,
-                    format!(
-                        "the answer is larger than {} bytes (max_answer_size)",
-                        self.max_answer
-                    ),
+                    match action.service() {
+                        Service::Vod => format!(
+                            "the answer is larger than {} bytes (max_answer_size)",
+                            self.max_answer
+                        ),
+                        Service::Sts => {
+                            format!("the answer is larger than {} bytes", self.max_answer)
+                        }
+                    },
                 ),
                 BodyError::Broken(error) => self.unreachable(action, error),
             }
             .with_status(status)
         })?;
-        let hide = |text: &str| hide(text, &signed, credentials);
+        let hide = |text: &str| hide(text, &signed, &proof);
         match open(action, sent, status, Text::new(bytes), &hide) {
             Ok(answer) => Ok(Answer { date, ..answer }),
             Err(error) => Err(Failed { error: error.with_status(status), date }),
@@ -128,7 +163,7 @@ impl Exchange {
     }
 
     fn unreachable(&self, action: Action, error: reqwest::Error) -> Error {
-        let host = &self.host;
+        let host = self.host();
         let message = if error.is_timeout() && error.is_connect() {
             format!("no connection to {host} within {} s", CONNECT_TIMEOUT.as_secs())
         } else if error.is_timeout() {
@@ -143,11 +178,17 @@ impl Exchange {
 fn timeout(action: Action) -> Duration {
     match action {
         Action::PullEvents => PULL_TIMEOUT,
+        Action::AssumeRole | Action::AssumeRoleWithWebIdentity => STS_TIMEOUT,
         _ => CALL_TIMEOUT,
     }
 }
 
-fn headers(action: Action, host: &str, signed: &Signed) -> Result<HeaderMap, Error> {
+fn headers(
+    action: Action,
+    host: &str,
+    region: Option<&str>,
+    signed: &Signed,
+) -> Result<HeaderMap, Error> {
     let unfit = |name: &str| {
         let problem = format!("no HTTP header can hold the value of {name}");
         Error::new(action, Advice::Credentials, problem)
@@ -155,12 +196,13 @@ fn headers(action: Action, host: &str, signed: &Signed) -> Result<HeaderMap, Err
     let fixed = [
         ("Content-Type", CONTENT_TYPE),
         ("X-TC-Action", action.name()),
-        ("X-TC-Version", VERSION),
+        ("X-TC-Version", action.service().version()),
         ("X-TC-Language", "en-US"),
     ];
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| unfit("Host"))?);
-    for (name, value) in fixed.into_iter().chain(signed.headers()) {
+    let region = region.map(|region| ("X-TC-Region", region));
+    for (name, value) in fixed.into_iter().chain(region).chain(signed.headers()) {
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit(name))?;
         let mut value = HeaderValue::from_str(value).map_err(|_| unfit(name))?;
         value.set_sensitive(matches!(name, "Authorization" | "X-TC-Token"));
@@ -171,10 +213,9 @@ fn headers(action: Action, host: &str, signed: &Signed) -> Result<HeaderMap, Err
 
 /// A server may echo what it was sent: nothing secret of it goes into an error. What is shorter
 /// than any real secret would only tear words apart.
-fn hide(text: &str, signed: &Signed, credentials: &Credentials) -> String {
-    let token = credentials.token().map_or("", |token| token.expose());
-    let secrets = [signed.signature(), credentials.secret_key().expose(), token];
-    secrets.into_iter().filter(|secret| secret.len() >= 8).fold(text.to_owned(), |text, secret| {
+fn hide(text: &str, signed: &Signed, proof: &Proof<'_>) -> String {
+    let secrets = proof.secrets().chain([signed.signature()]);
+    secrets.filter(|secret| secret.len() >= 8).fold(text.to_owned(), |text, secret| {
         if text.contains(secret) { text.replace(secret, "[hidden]") } else { text }
     })
 }
@@ -219,6 +260,10 @@ pub(super) fn open(
                 200 => Advice::Answer,
                 _ => Advice::Transport,
             };
+            if action.service() == Service::Sts {
+                // Whatever stands there may be keys.
+                return Err(Error::new(action, advice, "the answer is not one of the API"));
+            }
             let problem = excerpt(&hide(&problem), EXCERPT);
             let begin = excerpt(&hide(text.as_str()), EXCERPT);
             let message =

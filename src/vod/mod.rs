@@ -8,6 +8,7 @@ mod answer;
 mod client;
 mod clock;
 pub mod credentials;
+mod endpoint;
 mod error;
 mod exchange;
 mod http;
@@ -36,6 +37,10 @@ pub enum Action {
     DescribeEventsState,
     /// Tells how events are reported.
     DescribeEventConfig,
+    /// Hands out temporary keys of a role to whoever signs with a key that it trusts.
+    AssumeRole,
+    /// The same for a token of an identity provider that the role trusts; not signed.
+    AssumeRoleWithWebIdentity,
 }
 
 impl Action {
@@ -47,6 +52,41 @@ impl Action {
             Self::ConfirmEvents => "ConfirmEvents",
             Self::DescribeEventsState => "DescribeEventsState",
             Self::DescribeEventConfig => "DescribeEventConfig",
+            Self::AssumeRole => "AssumeRole",
+            Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
+        }
+    }
+
+    fn service(self) -> Service {
+        match self {
+            Self::AssumeRole | Self::AssumeRoleWithWebIdentity => Service::Sts,
+            _ => Service::Vod,
+        }
+    }
+}
+
+/// Whose action it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// Events.
+    Vod,
+    /// Temporary keys.
+    Sts,
+}
+
+impl Service {
+    /// Its short name, which is signed.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Vod => "vod",
+            Self::Sts => "sts",
+        }
+    }
+
+    fn version(self) -> &'static str {
+        match self {
+            Self::Vod => "2018-07-17",
+            Self::Sts => "2018-08-13",
         }
     }
 }

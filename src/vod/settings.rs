@@ -1,11 +1,13 @@
 //! The `[vod]` table of the configuration.
 
-use std::net::IpAddr;
-
 use bytesize::ByteSize;
-use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::endpoint::Endpoint;
+
+/// The service's own endpoint.
+const STANDARD: &str = "https://vod.tencentcloudapi.com";
 
 /// Where and for which application to call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -24,11 +26,7 @@ const LEAST_ANSWER_SIZE: ByteSize = ByteSize::kib(64);
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            endpoint: "https://vod.tencentcloudapi.com".to_owned(),
-            sub_app_id: None,
-            max_answer_size: ByteSize::mib(16),
-        }
+        Self { endpoint: STANDARD.to_owned(), sub_app_id: None, max_answer_size: ByteSize::mib(16) }
     }
 }
 
@@ -56,38 +54,10 @@ impl Settings {
         usize::try_from(self.max_answer_size.as_u64()).unwrap_or(usize::MAX)
     }
 
-    /// The endpoint and the Host header that belongs to it.
-    pub(super) fn endpoint(&self) -> Result<(Url, String), String> {
-        // The value is not repeated: a URL may hold a password.
-        let wrong = |problem: &str| {
-            format!("endpoint: {problem}, such as \"https://vod.tencentcloudapi.com\"")
-        };
-        let url = Url::parse(&self.endpoint).map_err(|_| wrong("expected a URL"))?;
-        let host = url.host_str().filter(|host| !host.is_empty());
-        let Some(host) = host else { return Err(wrong("expected a URL with a host")) };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("expected a URL without user and password"));
-        }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("expected a URL that ends after the host"));
-        }
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback(host) => {}
-            "http" => return Err(wrong("plain http is for loopback only; expected https")),
-            _ => return Err(wrong("expected an https URL")),
-        }
-        let host = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
-        Ok((url, host))
+    /// Where to call.
+    pub(super) fn endpoint(&self) -> Result<Endpoint, String> {
+        Endpoint::parse(&self.endpoint, STANDARD).map_err(|problem| format!("endpoint: {problem}"))
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -95,7 +65,7 @@ mod tests {
     use super::*;
 
     fn endpoint(endpoint: &str) -> Result<String, String> {
-        Settings { endpoint: endpoint.to_owned(), ..Settings::default() }.endpoint().map(|e| e.1)
+        Settings { endpoint: endpoint.to_owned(), ..Settings::default() }.endpoint().map(|e| e.host)
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Way {
     /// # Errors
     /// When the endpoint has a fault, in words for the operator.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let (endpoint, _) = settings.endpoint()?;
+        let endpoint = settings.endpoint()?.url;
         let first = |names: [&'static str; 2]| {
             let set = names.into_iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
             set.unwrap_or((names[0], String::new()))

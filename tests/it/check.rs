@@ -8,7 +8,7 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use serde_json::Value;
-use sprited::emulator::{Action, EventConfig, Fault, Kind, Mode, Settings};
+use sprited::emulator::{Action, EventConfig, Fault, Kind, Mode, Role, Settings};
 use sprited::journal::{self, Journal};
 use tempfile::TempDir;
 
@@ -25,6 +25,8 @@ pub(crate) struct Bench {
     pub(crate) folder: TempDir,
     pub(crate) endpoint: String,
     pub(crate) key: String,
+    /// Further lines of `[credentials]`.
+    role: String,
     app: u64,
     pub(crate) journal: PathBuf,
     lines: PathBuf,
@@ -48,6 +50,7 @@ impl Bench {
         Self {
             endpoint: server.url.clone(),
             key: KEY.to_owned(),
+            role: String::new(),
             app: 1_500_012_345,
             journal: folder.path().join("journal.db"),
             lines: folder.path().join("sprites.jsonl"),
@@ -61,10 +64,11 @@ impl Bench {
 
     /// Asks, and sees to it that no event was handed out and no secret told.
     pub(crate) fn check(&self, arguments: &[&str]) -> Ended {
-        let Self { folder, endpoint, key, app, journal, lines, more, set, through, .. } = self;
+        let Self { folder, endpoint, key, role, app, journal, lines, more, set, through, .. } =
+            self;
         let text = |path: &Path| toml::Value::from(path.to_str().unwrap());
         let config = format!(
-            "[credentials]\nsecret_id = {ID:?}\nsecret_key = {key:?}\n\
+            "[credentials]\nsecret_id = {ID:?}\nsecret_key = {key:?}\n{role}\
              [vod]\nendpoint = {endpoint:?}\nsub_app_id = {app}\n[journal]\npath = {}\n\
              max_size = \"32MiB\"\n[[sinks]]\nname = \"sprites\"\ntype = \"jsonl\"\npath = {}\n{more}",
             text(journal),
@@ -161,6 +165,25 @@ fn all_but(changes: &[&str]) -> String {
         changes.iter().find(|change| change.split(' ').next() == Some(name)).copied()
     };
     ALL_OK.split(", ").map(|step| changed(step).unwrap_or(step)).collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_named_with_where_it_is_assumed() {
+    let mut bench = Bench::new().await;
+    let (url, arn) = (bench.endpoint.clone(), Role::default().arn);
+    let of = |arn: &str| format!("role_arn = {arn:?}\nsts_endpoint = {url:?}\n");
+    bench.role = of(&arn);
+    let (code, steps) = bench.json();
+    let step = |steps: &[Value]| steps.iter().find(|s| s["step"] == "credentials").unwrap().clone();
+    let (detail, host) = (step(&steps)["detail"].to_string(), &url["http://".len()..]);
+    let source = format!("role {arn} through STS ({host}), good until ");
+    assert!(code == 0 && detail.contains(&source) && detail.contains("accepted"), "{detail}");
+    bench.role = of("qcs::cam::uin/1:roleName/none");
+    let (code, steps) = bench.json();
+    let detail = step(&steps)["detail"].to_string();
+    for part in ["roleName/none through STS", "ResourceNotFound.RoleNotFound", "RequestId "] {
+        assert!(code == 77 && detail.contains(part), "{code} {detail}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

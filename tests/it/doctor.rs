@@ -336,9 +336,9 @@ async fn a_policy_that_allows_too_little_and_a_switch_that_is_off() {
     ok    credentials    AKIDEMUL… from the configuration's [credentials]: accepted
     ok    cloud          ENDPOINT answers for application 1500012345
     warn  event-mode     DescribeEventConfig failed: UnauthorizedOperation: an error that was asked for (HTTP 200, RequestId ID)
-                         → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key, which `sprited check --policy` prints; it cannot be told whether events can be pulled; see in the console that the application's callback settings say reliable callback
+                         → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key or its role, which `sprited check --policy` prints; it cannot be told whether events can be pulled; see in the console that the application's callback settings say reliable callback
     warn  queue          DescribeEventsState failed: UnauthorizedOperation: an error that was asked for (HTTP 200, RequestId ID)
-                         → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key, which `sprited check --policy` prints; nothing depends on this number; the international site may not have it
+                         → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key or its role, which `sprited check --policy` prints; nothing depends on this number; the international site may not have it
     ok    clock          within 5 s of the service's
     ok    journal        FOLDER/journal.db is not there yet; the first start makes it
     ok    disk           ROOM free; a flush takes FEW ms

@@ -18,6 +18,7 @@ mod journal;
 mod local_server;
 mod monitoring;
 mod remains;
+mod roles;
 mod rubbish;
 mod schema;
 mod signing;

@@ -190,7 +190,8 @@ fn the_defaults_it_names_are_the_programs() {
     let mut count = 0;
     for (table, described) in schema["properties"].as_object().unwrap() {
         for (key, value) in described["properties"].as_object().into_iter().flatten() {
-            if let Some(default) = value.get("default") {
+            // TOML has no null: such a default says that there is none.
+            if let Some(default) = value.get("default").filter(|default| !default.is_null()) {
                 named[table][key] = default.clone();
                 count += 1;
             }

@@ -50,7 +50,7 @@ fn found(faults: &[Problem], warnings: &[Problem]) -> Vec<Found> {
 pub(super) fn secrets(config: &Config) -> Step {
     const STEP: &str = "secrets";
     if config.credentials.is_none() {
-        let detail = "none in the file: environment, profile file and instance role are asked";
+        let detail = "none in the file: environment, profile file, TKE web identity and instance role are asked";
         return Step::ok(STEP, detail);
     }
     let missing = config.check_secrets();

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Credentials, Environment, InstanceRole, Profile, Provider, ProviderError, Variables};
+use super::{
+    Credentials, Environment, InstanceRole, Profile, Provider, ProviderError, Variables,
+    WebIdentity,
+};
 
 /// Asks its providers in order and stays with the first that has credentials, for as long as
 /// it has any. A broken one ends the search: whoever put something there wants it used.
@@ -21,15 +24,18 @@ impl Chain {
         Self { providers, found: Mutex::new(None) }
     }
 
-    /// The environment, the profile file and the instance role of this machine.
+    /// The environment, the profile file, the web identity of a TKE pod and the instance role of
+    /// this machine. The role that a pod was given goes before that of the machine below it, which
+    /// is there for every pod and may do more.
     ///
     /// # Errors
-    /// When an HTTP client for the last cannot be set up.
+    /// When an HTTP client for the last two cannot be set up.
     pub fn standard() -> Result<Self, ProviderError> {
         let variables = Variables::of_process();
         Ok(Self::new(vec![
             Arc::new(Environment::new(variables.clone())),
-            Arc::new(Profile::new(variables)),
+            Arc::new(Profile::new(variables.clone())),
+            Arc::new(WebIdentity::new(variables)?),
             Arc::new(InstanceRole::new()?),
         ]))
     }

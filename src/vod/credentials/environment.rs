@@ -39,7 +39,7 @@ impl Variables {
     }
 
     /// The value as text; an empty one counts as unset.
-    fn text(&self, name: &str) -> Result<Option<String>, ProviderError> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, ProviderError> {
         self.raw(name)
             .filter(|value| !value.is_empty())
             .map(|value| value.into_string())

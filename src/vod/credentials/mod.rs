@@ -3,48 +3,45 @@
 //! Owns [`Credentials`], the [`Provider`] trait and the choice of a provider. A provider
 //! answers "not here" or "broken": only "not here" lets the [`Chain`] look further.
 
+mod assume_role;
 mod chain;
 mod environment;
 mod fixed;
 mod instance_role;
 mod profile;
+mod renewal;
+mod settings;
+mod sts;
+mod web_identity;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
+pub use assume_role::AssumeRole;
 pub use chain::Chain;
 pub use environment::{Environment, Variables};
 pub use fixed::Fixed;
 pub use instance_role::InstanceRole;
 pub use profile::Profile;
+pub use settings::Settings;
+pub use web_identity::WebIdentity;
 
-use crate::secret::{Secret, SecretRef};
+use crate::secret::Secret;
 
-/// The `[credentials]` table of the configuration.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// The id of the key.
-    pub secret_id: SecretRef,
-    /// The key.
-    pub secret_key: SecretRef,
-    /// The session token that belongs to a temporary key.
-    pub token: Option<SecretRef>,
-}
-
-/// The provider for a configuration: its `[credentials]`, or without that table the
-/// environment, the profile file and the instance role, in this order. Reads nothing yet.
+/// The provider for a configuration: its `[credentials]`, with the role that they name, or without
+/// that table the [standard places](Chain::standard). Reads nothing yet.
 ///
 /// # Errors
 /// When the provider cannot be set up.
 pub fn provider(settings: Option<&Settings>) -> Result<Arc<dyn Provider>, ProviderError> {
     Ok(match settings {
-        Some(settings) => Arc::new(Fixed::new(settings.clone())),
+        Some(settings) => match AssumeRole::new(settings)? {
+            Some(role) => Arc::new(role),
+            None => Arc::new(Fixed::new(settings.clone())),
+        },
         None => Arc::new(Chain::standard()?),
     })
 }
@@ -188,9 +185,9 @@ impl Kept {
 }
 
 /// Runs a function that reads small files away from the runtime's threads.
-async fn off_the_runtime(
-    read: impl FnOnce() -> Result<Credentials, ProviderError> + Send + 'static,
-) -> Result<Credentials, ProviderError> {
+async fn off_the_runtime<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
     tokio::task::spawn_blocking(read)
         .await
         .unwrap_or_else(|_| Err(ProviderError::Broken("reading credentials was broken off".into())))
@@ -232,13 +229,5 @@ mod tests {
             text.contains("AKIDx") && !text.contains("hunter2") && !text.contains("t0ken"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn misspelt_keys_are_refused() {
-        let parse = |text: &str| toml::from_str::<Settings>(text);
-        assert!(parse("secret_id = \"a\"\nsecret_key = { env = \"B\" }").is_ok());
-        assert!(parse("secret_id = \"a\"\nsecret_key = \"b\"\ntokn = \"c\"").is_err());
-        assert!(parse("secret_id = \"a\"").is_err());
     }
 }

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use sprited::config::Config;
 use sprited::daemon;
-use sprited::emulator::{Account, Action, Settings};
+use sprited::emulator::{Account, Action, Fault, Kind, Role, Settings};
 use sprited::vod::credentials::InstanceRole;
 
 use super::{Site, file, settings, until};
@@ -150,5 +150,58 @@ async fn the_role_of_an_instance_may_change_its_key_while_events_come() {
     site.drained().await;
     control.stop.cancel();
     assert_eq!(running.await.unwrap().unwrap(), daemon::End::Clean);
+    site.assert_equal_ledgers("sprites.jsonl", &made, 0);
+}
+
+/// A site whose daemon assumes a role, for so long at most.
+async fn assuming(longest: Duration) -> Site {
+    let role = Role { longest, ..Role::default() };
+    let lines = format!("role_arn = '{}'\nsts_endpoint", role.arn);
+    let cloud = Settings { role, ..settings() };
+    let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
+    site.edit("[vod]", &format!("{lines} = '{}'\n[vod]", site.cloud.url));
+    site
+}
+
+#[tokio::test]
+async fn an_assumed_role_is_renewed_while_events_come() {
+    let site = assuming(Duration::from_secs(3)).await;
+    let daemon = site.start();
+    let assumed = || site.cloud.control.totals().calls_of(Action::AssumeRole, "ok");
+    let mut made = Vec::new();
+    while assumed() < 5 {
+        made.extend(site.make_sprites(20));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(made.len() < 20_000, "renewed {} times in too long a time", assumed());
+    }
+    site.drained().await;
+    assert!(daemon.logged("pulling fails").is_empty());
+    let series = "sprited_credentials_expiry_timestamp_seconds";
+    let left = daemon.metric(series).await - Utc::now().timestamp() as f64;
+    assert!(left.abs() < 60.0, "{left} s");
+    assert!(!daemon.log().contains("emulator-secret-key"));
+    daemon.stop().await;
+    site.assert_equal_ledgers("sprites.jsonl", &made, 0);
+}
+
+#[tokio::test]
+async fn a_reload_needs_no_sts_where_the_role_is_the_same() {
+    let site = assuming(Duration::from_secs(3600)).await;
+    let daemon = site.start();
+    let mut made = site.make_sprites(3);
+    site.drained().await;
+    let down = Fault::next(1000, Kind::Error("InternalError".to_owned()));
+    site.cloud.control.fault(down.on(Action::AssumeRole)).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.has_logged("reloaded; nothing has changed").await;
+    made.extend(site.make_sprites(3));
+    site.drained().await;
+    // Another role is not taken over before it can be assumed.
+    site.edit("roleName/emulator", "roleName/other");
+    daemon.signal(Signal::SIGHUP);
+    daemon.has_logged("cannot reload; goes on as before").await;
+    made.extend(site.make_sprites(3));
+    site.drained().await;
+    daemon.stop().await;
     site.assert_equal_ledgers("sprites.jsonl", &made, 0);
 }

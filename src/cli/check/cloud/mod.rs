@@ -87,7 +87,10 @@ async fn resolve(config: &Config) -> Result<(Arc<dyn Provider>, Credentials), Pr
 }
 
 fn unresolved(config: &Config, problem: &ProviderError) -> Step {
-    let (exit, advice) = if config.credentials.is_some() {
+    let role = config.credentials.as_ref().is_some_and(|table| table.role_arn.is_some());
+    let (exit, advice) = if role {
+        (Exit::Credentials, "correct [credentials], or the role; STS says which")
+    } else if config.credentials.is_some() {
         (Exit::Configuration, "correct [credentials], or what it refers to")
     } else {
         (Exit::Credentials, "put a key into [credentials], or into one of these places")

@@ -1,0 +1,270 @@
+//! Temporary credentials, kept and renewed before they expire.
+//!
+//! Owns when they are asked for anew, for whoever can ask: an instance's role, STS.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::time::Instant;
+
+use super::{Credentials, ProviderError};
+
+/// Between the end of one attempt and the start of the next: after a failure, and at most so
+/// long after a success.
+pub(super) const PAUSE: Duration = Duration::from_secs(10);
+/// After a success the pause is this part of the time that the credentials are good for.
+const PAUSES_PER_LIFE: i32 = 20;
+
+/// What asking for credentials came to.
+pub(super) type Outcome = Result<Credentials, ProviderError>;
+
+/// How long before their end credentials are renewed that are good for so long.
+pub(super) type Margin = fn(TimeDelta) -> TimeDelta;
+
+type Attempt = BoxFuture<'static, Outcome>;
+type Ask = dyn Fn() -> Attempt + Send + Sync;
+
+/// Credentials that are renewed by whoever needs them when they are due. There is one attempt at
+/// a time; others use the old credentials for as long as they are valid, during an attempt and
+/// after a failed one.
+#[derive(Clone)]
+pub(super) struct Renewal {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ask: Box<Ask>,
+    margin: Margin,
+    pause: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Current>,
+    last: Option<Last>,
+    /// Weak: an attempt that no caller waits for any more is dropped.
+    attempt: Option<WeakShared<Attempt>>,
+}
+
+#[derive(Clone)]
+struct Current {
+    credentials: Credentials,
+    /// When they are to be renewed.
+    due: Option<DateTime<Utc>>,
+}
+
+/// The attempt that ended last.
+struct Last {
+    ended: Instant,
+    /// Until the next.
+    pause: Duration,
+    failure: Option<ProviderError>,
+}
+
+enum Step {
+    Settled(Outcome),
+    Wait(Shared<Attempt>),
+}
+
+impl Renewal {
+    /// Credentials that `ask` has, renewed `margin` before they expire, attempts `pause` apart.
+    /// Asks for nothing yet.
+    pub(super) fn new<F>(
+        ask: impl Fn() -> F + Send + Sync + 'static,
+        margin: Margin,
+        pause: Duration,
+    ) -> Self
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let ask = Box::new(move || ask().boxed());
+        Self { inner: Arc::new(Inner { ask, margin, pause, state: Mutex::default() }) }
+    }
+
+    /// As [`Provider::credentials`](super::Provider::credentials).
+    pub(super) async fn credentials(&self) -> Outcome {
+        match self.inner.step(Current::is_fresh, Current::is_valid) {
+            Step::Settled(outcome) => outcome,
+            Step::Wait(attempt) => match attempt.await {
+                Ok(credentials) => Ok(credentials),
+                Err(_) => self.inner.state().outcome(),
+            },
+        }
+    }
+
+    /// As [`Provider::refresh`](super::Provider::refresh).
+    pub(super) async fn refresh(&self, refused: &Credentials) -> Outcome {
+        match self.inner.step(|current| current.credentials != *refused, |_| false) {
+            Step::Settled(outcome) => outcome,
+            Step::Wait(attempt) => attempt.await,
+        }
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.inner.state().current.clone();
+        f.debug_tuple("Renewal").field(&current.map(|current| current.credentials)).finish()
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to do for a caller that takes credentials of which `good` is true, and during an
+    /// attempt also those that `will_do`.
+    fn step(
+        self: &Arc<Self>,
+        good: impl Fn(&Current) -> bool,
+        will_do: impl Fn(&Current) -> bool,
+    ) -> Step {
+        let mut state = self.state();
+        if let Some(current) = state.current.as_ref().filter(|current| good(current)) {
+            return Step::Settled(Ok(current.credentials.clone()));
+        }
+        if let Some(attempt) = state.attempt.as_ref().and_then(WeakShared::upgrade) {
+            return match state.current.as_ref().filter(|current| will_do(current)) {
+                Some(current) => Step::Settled(Ok(current.credentials.clone())),
+                None => Step::Wait(attempt),
+            };
+        }
+        if state.last.as_ref().is_some_and(|last| last.ended.elapsed() < last.pause) {
+            return Step::Settled(state.outcome());
+        }
+        let inner = self.clone();
+        let attempt = async move {
+            let outcome = (inner.ask)().await;
+            inner.record(outcome)
+        };
+        let attempt = attempt.boxed().shared();
+        state.attempt = attempt.downgrade();
+        Step::Wait(attempt)
+    }
+
+    fn record(&self, outcome: Outcome) -> Outcome {
+        let mut state = self.state();
+        state.attempt = None;
+        let failed_before = state.last.as_ref().is_some_and(|last| last.failure.is_some());
+        // What was here once has not moved elsewhere.
+        let outcome = outcome.map_err(|error| match error {
+            ProviderError::NotHere(reason) if state.current.is_some() => {
+                ProviderError::Broken(reason)
+            }
+            error => error,
+        });
+        match (&outcome, &state.current) {
+            (Ok(_), _) if failed_before => tracing::info!("the temporary credentials are renewed"),
+            (Err(error), Some(old)) if !failed_before => tracing::warn!(
+                error = %error,
+                expires = old.credentials.expires().map(|time| time.to_rfc3339()),
+                "cannot renew the temporary credentials; the old ones are used until they expire"
+            ),
+            _ => {}
+        }
+        let life = outcome.as_ref().ok().and_then(Credentials::expires).map(|end| end - Utc::now());
+        let short = life.and_then(|life| (life / PAUSES_PER_LIFE).to_std().ok());
+        state.last = Some(Last {
+            ended: Instant::now(),
+            pause: short.map_or(self.pause, |short| short.min(self.pause)),
+            failure: outcome.as_ref().err().cloned(),
+        });
+        if let Ok(credentials) = &outcome {
+            let margin = life.map(|life| (self.margin)(life.max(TimeDelta::zero())));
+            let due = credentials.expires().zip(margin).map(|(end, margin)| end - margin);
+            state.current = Some(Current { credentials: credentials.clone(), due });
+        }
+        outcome
+    }
+}
+
+impl Current {
+    fn is_fresh(&self) -> bool {
+        self.due.is_none_or(|due| Utc::now() < due)
+    }
+
+    fn is_valid(&self) -> bool {
+        self.credentials.expires().is_none_or(|end| Utc::now() < end)
+    }
+}
+
+impl State {
+    /// What a caller gets while no attempt is due. Credentials that came with the last attempt
+    /// count as valid whatever this machine's clock says.
+    fn outcome(&self) -> Outcome {
+        let failure = self.last.as_ref().and_then(|last| last.failure.as_ref());
+        match (&self.current, failure) {
+            (Some(current), None) => Ok(current.credentials.clone()),
+            (Some(current), Some(_)) if current.is_valid() => Ok(current.credentials.clone()),
+            (_, Some(failure)) => Err(failure.clone()),
+            (None, None) => Err(ProviderError::Broken("not asked yet".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Hands out the n-th credentials, good for an hour and due at once, when it is let.
+    fn renewal() -> (Renewal, Arc<Semaphore>, Arc<AtomicU32>) {
+        let (gate, asked) = (Arc::new(Semaphore::new(1)), Arc::new(AtomicU32::new(0)));
+        let (open, count) = (gate.clone(), asked.clone());
+        let ask = move || {
+            let (open, n) = (open.clone(), count.fetch_add(1, Ordering::SeqCst));
+            async move {
+                open.acquire().await.unwrap().forget();
+                let expires = Some(Utc::now() + TimeDelta::hours(1));
+                Credentials::new(&format!("AKID{n}"), "k".into(), None, expires)
+                    .map_err(ProviderError::Broken)
+            }
+        };
+        (Renewal::new(ask, |life| life, Duration::ZERO), gate, asked)
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_hangs_holds_up_one_caller_and_no_other() {
+        let (renewal, gate, asked) = renewal();
+        assert_eq!(renewal.credentials().await.unwrap().secret_id(), "AKID0");
+        let mut renewing = Box::pin(renewal.credentials());
+        assert!(futures_util::poll!(&mut renewing).is_pending());
+        for _ in 0..20 {
+            assert_eq!(renewal.credentials().await.unwrap().secret_id(), "AKID0");
+        }
+        gate.add_permits(1);
+        assert_eq!(renewing.await.unwrap().secret_id(), "AKID1");
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn refused_credentials_do_not_do_while_others_are_asked_for() {
+        let (renewal, gate, _) = renewal();
+        let refused = renewal.credentials().await.unwrap();
+        let mut renewing = Box::pin(renewal.credentials());
+        assert!(futures_util::poll!(&mut renewing).is_pending());
+        let mut other = Box::pin(renewal.refresh(&refused));
+        assert!(futures_util::poll!(&mut other).is_pending());
+        // Whoever began may leave: who waits goes on with it.
+        drop(renewing);
+        gate.add_permits(1);
+        assert_eq!(other.await.unwrap().secret_id(), "AKID1");
+    }
+
+    #[tokio::test]
+    async fn debug_tells_no_key() {
+        let (renewal, ..) = renewal();
+        renewal.credentials().await.unwrap();
+        let text = format!("{renewal:?}");
+        assert!(text.contains("AKID0") && !text.contains("\"k\""), "{text}");
+    }
+}
