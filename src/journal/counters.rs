@@ -72,13 +72,14 @@ impl Deltas {
         self.0.get(&counter).copied().unwrap_or_default()
     }
 
-    /// Adds to what is there: other processes count in transactions of their own.
+    /// Adds to what is there: other processes count in transactions of their own. Nothing that
+    /// changed is nothing written, so that a commit of it costs no sync.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut add = connection.prepare_cached(
             "INSERT INTO counters (name, sink, value) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET value = value + excluded.value",
         )?;
-        for (counter, delta) in &self.0 {
+        for (counter, delta) in self.0.iter().filter(|(_, delta)| **delta != 0) {
             let (name, sink) = counter.row();
             add.execute(params![name, sink, delta])?;
         }

@@ -110,6 +110,10 @@ impl Writer {
     /// Works until the last sender is gone, then commits what is left.
     pub(super) fn run(mut self, runtime: &Handle) {
         loop {
+            // A failure is kept in mind and tried again.
+            if self.commit_at.is_some_and(|at| at <= Instant::now()) {
+                drop(self.commit());
+            }
             let commit_at = self.commit_at;
             let next = runtime.block_on(async {
                 match commit_at {
@@ -120,8 +124,7 @@ impl Writer {
             match next {
                 Ok(Some(job)) => self.work(job),
                 Ok(None) => break,
-                // A failure is kept in mind and tried again.
-                Err(_) => drop(self.commit()),
+                Err(_) => {}
             }
         }
         drop(self.commit());

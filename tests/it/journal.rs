@@ -340,6 +340,18 @@ async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
     assert!(!bench.append(&[large(0)]).await[0].fresh);
 }
 
+#[tokio::test]
+async fn pruning_where_nothing_is_to_be_pruned_writes_nothing() {
+    let bench = Bench::new(&["a"]).await;
+    bench.append(&[numbered(1)]).await;
+    let other = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
+    let version =
+        || -> i64 { other.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap() };
+    let before = version();
+    assert!(!bench.journal.prune(Utc::now()).await.unwrap());
+    assert_eq!(version(), before);
+}
+
 /// As an audit or a backup does: nothing of the write-ahead log can be given back meanwhile.
 #[tokio::test]
 async fn a_journal_that_a_long_read_has_filled_takes_events_again_after_it() {
@@ -438,6 +450,23 @@ async fn a_repeat_alone_does_not_keep_others_from_writing() {
     other.busy_timeout(Duration::from_secs(2)).unwrap();
     other.execute("UPDATE pending SET due = 1", []).unwrap();
     assert_eq!(bench.reader().sums().unwrap().seen_again, 1);
+}
+
+#[tokio::test]
+async fn verdicts_are_committed_in_time_though_jobs_never_cease() {
+    let bench = Bench::new(&["a"]).await;
+    let sink = bench.sinks[0].0;
+    let before = bench.journal.condition().commits().count();
+    // More than the queue holds: another job waits whenever one is done.
+    let records = |first: i64| {
+        let event = |number| Record { event: EventId(first + number), outcome: retry(Utc::now()) };
+        bench.journal.record(sink, (0..100).map(event).collect(), None, Utc::now())
+    };
+    let began = std::time::Instant::now();
+    futures_util::future::join_all((0..320).map(records)).await;
+    assert!(began.elapsed() > Duration::from_millis(100), "too fast to tell anything");
+    let commits = bench.journal.condition().commits().count() - before;
+    assert!(commits >= 2, "{commits} commits in {:?}", began.elapsed());
 }
 
 #[test]
