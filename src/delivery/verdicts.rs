@@ -30,15 +30,18 @@ impl Delivery {
         Record { event: pending.id, outcome }
     }
 
-    /// The time since the last failure of an event, if the sink took another one meanwhile:
-    /// only then is it the event that fails, and not the sink.
+    /// The last failure of an event, if the sink took another one since: only then is it the
+    /// event that fails, and not the sink.
+    fn failed_alone(&self, pending: &Pending) -> Option<DateTime<Utc>> {
+        let taking = self.taking.as_ref()?;
+        pending.last_failed.filter(|failed| taking.last > *failed)
+    }
+
+    /// The time since an event failed alone.
     fn charge(&self, pending: &Pending, now: DateTime<Utc>) -> Duration {
-        let (Some(failed), Some(taking)) = (pending.last_failed, &self.taking) else {
+        let (Some(failed), Some(taking)) = (self.failed_alone(pending), &self.taking) else {
             return Duration::ZERO;
         };
-        if taking.last <= failed {
-            return Duration::ZERO;
-        }
         // An outage before that is the sink's, and so is the time in which nobody ran. No wait
         // between two tries is longer than the bound: a clock that was set ahead charges no more.
         let since = failed.max(taking.since);
@@ -81,7 +84,10 @@ impl Delivery {
                     "a delivery failed"
                 );
                 let waiting = self.pending.max(self.intake.held() as u64);
-                let went_down = self.health.failed(pending.id, waiting, *after, Instant::now());
+                // Many that fail alone would take the sink down, come due by its recovery, and take
+                // it down again.
+                let went_down = self.failed_alone(pending).is_none()
+                    && self.health.failed(pending.id, waiting, *after, Instant::now());
                 if went_down {
                     self.taking = None;
                 }

@@ -217,3 +217,43 @@ async fn one_is_poisonous(good: u32) {
 async fn one_poisonous_event_holds_up_none_of_the_others() {
     one_is_poisonous(2000).await;
 }
+
+/// More than take a sink down. After an outage all of them are tried again at once; they are known
+/// to fail by themselves as soon as the sink takes another.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_poisonous_events_take_no_sink_down_again_and_again() {
+    let hook = Receiver::start(Answer::TakeUnless("poison")).await;
+    let sink = hook.sink("hook", "events = ['*']\ngive_up_after = '6s'");
+    let site = Site::with(settings(), "", &sink).await;
+    let daemon = site.start();
+    let (mut good, poison) = (0, 24);
+    for n in 0..poison {
+        site.add_sprites(5);
+        good += 5;
+        let task = format!(r#"{{"EventType":"Odd","OddEvent":{{"TaskId":"poison-{n}"}}}}"#);
+        site.cloud.control.add(&task).unwrap();
+        within(20, async || hook.count() == good).await;
+    }
+    hook.set(Answer::Refuse(503));
+    site.add_sprites(10);
+    good += 10;
+    let downs = || daemon.logged(DOWN).len();
+    within(20, async || downs() > 0).await;
+    let before = downs();
+    hook.set(Answer::TakeUnless("poison"));
+
+    let dead = || site.journaled(Some(State::Dead)).len();
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while dead() < poison {
+        let (dead, downs) = (dead(), downs());
+        assert!(Instant::now() < deadline, "{dead} of {poison} given up, down {downs} times");
+        site.add_sprites(2);
+        good += 2;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    within(20, async || site.cloud.control.totals().waiting == 0).await;
+    let again = downs() - before;
+    assert!(again <= 1, "down {again} times more");
+    daemon.stop().await;
+    hook.assert_once(good);
+}
