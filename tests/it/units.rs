@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const UNIT: &str = include_str!("../../systemd/sprited.service");
+const TEMPLATE: &str = include_str!("../../systemd/sprited@.service");
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name)
@@ -25,29 +26,70 @@ fn setting(key: &str) -> Vec<&'static str> {
     UNIT.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
 }
 
-#[test]
-fn the_unit_is_exposed_as_little_as_promised() {
-    let unit = file("sprited.service");
+/// How exposed a unit is with the drop-ins beside it.
+fn exposure(unit: &Path) -> f64 {
     let output = tool("systemd-analyze", &["security", "--offline=true", unit.to_str().unwrap()]);
     let text = said(&output);
-    let level = text
-        .lines()
-        .find_map(|line| line.split_once("Overall exposure level for sprited.service: "))
-        .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<f64>().ok())
-        .unwrap_or_else(|| panic!("no overall level in:\n{text}"));
-    assert!(level <= 1.5, "the exposure level is {level}:\n{text}");
+    text.lines()
+        .find_map(|line| line.split_once("Overall exposure level for ")?.1.split_once(": "))
+        .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or_else(|| panic!("no overall level in:\n{text}"))
+}
+
+/// What systemd has to say of a unit that starts the program built here; nothing if all is well.
+fn verified(name: &str, text: &str, drop_in: Option<&str>) -> (String, f64) {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join(name);
+    assert!(text.contains("ExecStart=/usr/bin/sprited run "));
+    std::fs::write(&copy, text.replace("/usr/bin/sprited", env!("CARGO_BIN_EXE_sprited"))).unwrap();
+    if let Some(text) = drop_in {
+        let beside = folder.path().join(format!("{name}.d"));
+        std::fs::create_dir(&beside).unwrap();
+        std::fs::write(beside.join("local.conf"), text).unwrap();
+    }
+    // The manual page is installed with the program, not built with it.
+    let output = tool("systemd-analyze", &["verify", "--man=no", copy.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", said(&output));
+    (said(&output), exposure(&copy))
 }
 
 #[test]
-fn systemd_understands_the_unit() {
-    let folder = tempfile::tempdir().unwrap();
-    let copy = folder.path().join("sprited.service");
-    let built = env!("CARGO_BIN_EXE_sprited");
-    assert!(UNIT.contains("ExecStart=/usr/bin/sprited run "));
-    std::fs::write(&copy, UNIT.replace("/usr/bin/sprited", built)).unwrap();
-    // The manual page is installed with the program, not built with it.
-    let output = tool("systemd-analyze", &["verify", "--man=no", copy.to_str().unwrap()]);
-    assert!(output.status.success() && said(&output).is_empty(), "{}", said(&output));
+fn systemd_understands_the_units_which_are_exposed_as_little_as_promised() {
+    for (name, text) in [("sprited.service", UNIT), ("sprited@north.service", TEMPLATE)] {
+        let (said, exposure) = verified(name, text, None);
+        assert_eq!(said, "", "{name}");
+        assert!(exposure < 1.5, "{name}: {exposure}");
+    }
+}
+
+#[test]
+fn systemd_understands_each_example_of_a_drop_in() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(file("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (said, exposure) = verified("sprited.service", UNIT, Some(&text));
+        assert_eq!((said.as_str(), exposure < 1.5), ("", true), "{}", path.display());
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
+    let (said, _) = verified("sprited.service", UNIT, Some("[Service]\nNonsense=1\n"));
+    assert!(said.contains("Nonsense"), "{said}");
+}
+
+/// The lines that mean something.
+fn settings(unit: &str) -> Vec<&str> {
+    unit.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+#[test]
+fn the_template_is_the_unit_with_an_instance_s_own_paths() {
+    let expected = UNIT
+        .replace("VOD events\n", "VOD events (%i)\n")
+        .replace("/etc/sprited/sprited.toml", "/etc/sprited/%i.toml")
+        .replace("/etc/sprited/secret_key", "/etc/sprited/%i.secret_key")
+        .replace("StateDirectory=sprited\n", "StateDirectory=sprited/%i\n");
+    assert_eq!(settings(TEMPLATE), settings(&expected));
 }
 
 #[test]
