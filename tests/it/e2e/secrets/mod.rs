@@ -17,6 +17,7 @@ use tokio::net::UnixDatagram;
 use super::daemon::Daemon;
 use super::{Site, file};
 use crate::local_server::{LocalServer, Reply, Request};
+use crate::support::until;
 use needles::Needles;
 
 const KEY: &str = "cloudkey-5d1f8c2ab7";
@@ -175,11 +176,17 @@ async fn nothing_secret_is_said_or_kept_at_any_level_whatever_fails() {
         assert!(Instant::now() < deadline, "{pulls} pulls, {posts} posts");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // A reload that fails, and one that does not.
+    // Reloads that fail, for want of a secret and for a fault in its line; and one that does not.
+    let (good, bad) =
+        (format!("{{ authorization = 'Bearer {BEARER}' }}"), format!("'a: {BEARER}'"));
     fs::rename(site.path("previous"), site.path("kept")).unwrap();
     daemon.signal(Signal::SIGHUP);
-    daemon.has_logged("cannot open the sink again; goes on with what it had").await;
+    daemon.has_logged("cannot reload; goes on as before").await;
     fs::rename(site.path("kept"), site.path("previous")).unwrap();
+    site.edit(&good, &bad);
+    daemon.signal(Signal::SIGHUP);
+    until(|| daemon.log().contains("headers: invalid type: a string")).await;
+    site.edit(&bad, &good);
     daemon.signal(Signal::SIGHUP);
 
     let mut needles = Needles::new(&SECRETS);
