@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
-use crate::emulator::{Account, Empty, Emulator, LeaseFrom, Lenient, Settings};
+use crate::emulator::{Account, Bursts, Empty, Emulator, LeaseFrom, Lenient, Settings};
 use crate::secret::Secret;
 
 /// What the command does, shown by `--help`.
@@ -106,6 +106,14 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER", default_value = "100")]
     rate_limit: Rate,
 
+    /// Refuse all calls as too many for a time, at the end of each longer time, such as 2s/20s
+    #[arg(long, value_name = "TIME/TIME")]
+    throttle: Option<Throttle>,
+
+    /// How long a call is on its way, there and back
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    round_trip: Duration,
+
     /// How a pull says that there is nothing
     #[arg(long, value_name = "FORM", default_value = "error")]
     empty: Form,
@@ -179,6 +187,21 @@ impl std::str::FromStr for Rate {
     }
 }
 
+/// For how long of how long calls are refused.
+#[derive(Clone, Copy, Debug)]
+struct Throttle(Bursts);
+
+impl std::str::FromStr for Throttle {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (length, every) =
+            text.split_once('/').ok_or("must be two times, such as 2s/20s".to_owned())?;
+        let read = |time| humantime::parse_duration(time).map_err(|error| error.to_string());
+        Ok(Self(Bursts { length: read(length)?, every: read(every)? }))
+    }
+}
+
 impl Args {
     fn settings(&self) -> Settings {
         let kinder = |lenience| self.lenient.contains(&lenience);
@@ -197,6 +220,8 @@ impl Args {
             },
             retention: self.retention,
             rate_limit: self.rate_limit.0,
+            bursts: self.throttle.map(|Throttle(bursts)| bursts),
+            round_trip: self.round_trip,
             empty: match self.empty {
                 Form::Error => Empty::Error,
                 Form::Null => Empty::Null,
@@ -301,7 +326,8 @@ mod tests {
     fn options_reach_the_settings() {
         let settings = parse(
             "emulator --sub-app-id 0 --rate-limit off --lease 250ms --lease-from request \
-             --lenient same-handle,any-member --lenient confirm-partly --empty null --token t",
+             --lenient same-handle,any-member --lenient confirm-partly --empty null --token t \
+             --round-trip 40ms --throttle 2s/20s",
         )
         .unwrap()
         .settings();
@@ -310,6 +336,9 @@ mod tests {
         assert_eq!(settings.lease, Duration::from_millis(250));
         assert_eq!(settings.lease_from, LeaseFrom::Request);
         assert_eq!(settings.empty, Empty::Null);
+        assert_eq!(settings.round_trip, Duration::from_millis(40));
+        let (length, every) = (Duration::from_secs(2), Duration::from_secs(20));
+        assert_eq!(settings.bursts, Some(Bursts { length, every }));
         assert_eq!(settings.account.token.unwrap().expose(), "t");
         assert_eq!(
             settings.lenient,
@@ -322,6 +351,7 @@ mod tests {
         );
         assert!(parse("emulator --rate-limit 0").is_err());
         assert!(parse("emulator --lease soon").is_err());
+        assert!(parse("emulator --throttle 2s").is_err());
     }
 
     #[test]

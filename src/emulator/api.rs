@@ -4,6 +4,7 @@
 //! pass, the action, the fault that strikes after.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -47,6 +48,8 @@ pub(super) async fn call(
     let (parts, body) = request.into_parts();
     // Read before anything else: who sends slowly is not held up by a lease.
     let body = axum::body::to_bytes(body, MAX_READ).await;
+    let one_way = shared.settings.round_trip / 2;
+    travel(one_way).await;
     let action = header(&parts, "x-tc-action").and_then(Action::named);
     let struck = shared.state().draw(action, Point::Request);
     let clock_fault = match struck.as_ref().map(|struck| &struck.kind) {
@@ -69,6 +72,7 @@ pub(super) async fn call(
         && let Some(answer) = call.spoil(kind).await
     {
         call.count("fault");
+        travel(one_way).await;
         return answer.send(call.clock, None, &call.wire);
     }
     let outcome = match &body {
@@ -84,7 +88,15 @@ pub(super) async fn call(
     }
     // A pull may have been held: the date is that of the answer.
     let date = call.clock + (call.shared.clock.now() - call.came_in);
+    travel(one_way).await;
     answer.send(date, kind, &call.wire)
+}
+
+/// Lets a request or an answer be on its way.
+async fn travel(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
 }
 
 impl Call {

@@ -45,7 +45,7 @@ pub use ledger::{Confirmed, HandedOut, Record, RefusedOnce, Snapshot, Totals};
 #[doc(hidden)]
 pub use local::Local;
 pub use queue::Reason;
-pub use settings::{EventConfig, Identity, LeaseFrom, Lenient, Mode, Role, Settings};
+pub use settings::{Bursts, EventConfig, Identity, LeaseFrom, Lenient, Mode, Role, Settings};
 pub use sprites::{Made, Order, Road};
 
 use shared::Shared;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Action;
+use super::{Action, Bursts};
 
 /// Requests a second for DescribeEventsState; the other actions have the configured rate.
 const STATE_RATE: usize = 20;
@@ -16,18 +16,23 @@ const STATE_RATE: usize = 20;
 #[derive(Debug)]
 pub(super) struct Quota {
     rate: Option<usize>,
+    bursts: Option<(DateTime<Utc>, Bursts)>,
     taken: HashMap<Action, VecDeque<DateTime<Utc>>>,
 }
 
 impl Quota {
-    /// A quota of `rate` requests a second for each action; `None` lets everything through.
-    pub(super) fn new(rate: Option<u32>) -> Self {
+    /// A quota of `rate` requests a second for each action; `None` lets everything through, but
+    /// in `bursts`, which are counted from `start`.
+    pub(super) fn new(rate: Option<u32>, bursts: Option<Bursts>, start: DateTime<Utc>) -> Self {
         let rate = rate.map(|rate| usize::try_from(rate).unwrap_or(usize::MAX));
-        Self { rate, taken: HashMap::new() }
+        Self { rate, bursts: bursts.map(|bursts| (start, bursts)), taken: HashMap::new() }
     }
 
     /// Whether a request of `action` at `now` is let through; if so, it counts.
     pub(super) fn admit(&mut self, action: Action, now: DateTime<Utc>) -> bool {
+        if self.is_in_burst(now) {
+            return false;
+        }
         let Some(rate) = self.rate else { return true };
         let rate = if action == Action::DescribeEventsState { rate.min(STATE_RATE) } else { rate };
         let taken = self.taken.entry(action).or_default();
@@ -40,10 +45,20 @@ impl Quota {
         }
         admitted
     }
+
+    fn is_in_burst(&self, now: DateTime<Utc>) -> bool {
+        self.bursts.is_some_and(|(start, Bursts { length, every })| {
+            let since = (now - start).to_std().unwrap_or_default();
+            let into = since.as_nanos() % every.as_nanos().max(1);
+            into >= (every - length).as_nanos()
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(millis: i64) -> DateTime<Utc> {
@@ -52,7 +67,7 @@ mod tests {
 
     #[test]
     fn no_second_holds_more_than_the_rate() {
-        let mut quota = Quota::new(Some(100));
+        let mut quota = Quota::new(Some(100), None, at(0));
         let burst = (0..150).filter(|_| quota.admit(Action::PullEvents, at(900))).count();
         assert_eq!(burst, 100);
         assert!(!quota.admit(Action::PullEvents, at(1_899)));
@@ -61,7 +76,7 @@ mod tests {
 
     #[test]
     fn each_action_has_its_own_and_the_state_a_smaller_one() {
-        let mut quota = Quota::new(Some(100));
+        let mut quota = Quota::new(Some(100), None, at(0));
         while quota.admit(Action::PullEvents, at(0)) {}
         let confirms = (0..150).filter(|_| quota.admit(Action::ConfirmEvents, at(0))).count();
         let states = (0..150).filter(|_| quota.admit(Action::DescribeEventsState, at(0))).count();
@@ -69,8 +84,24 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_at_the_end_of_each_span_refuses_all() {
+        let (length, every) = (Duration::from_secs(2), Duration::from_secs(20));
+        let mut quota = Quota::new(None, Some(Bursts { length, every }), at(0));
+        for (millis, admitted) in [
+            (0, true),
+            (17_999, true),
+            (18_000, false),
+            (19_999, false),
+            (20_000, true),
+            (38_000, false),
+        ] {
+            assert_eq!(quota.admit(Action::PullEvents, at(millis)), admitted, "{millis}");
+        }
+    }
+
+    #[test]
     fn it_can_be_switched_off() {
-        let mut quota = Quota::new(None);
+        let mut quota = Quota::new(None, None, at(0));
         assert!((0..10_000).all(|_| quota.admit(Action::PullEvents, at(0))));
     }
 }

@@ -10,6 +10,9 @@ use crate::secret::Secret;
 /// The longest duration that may be set, beyond which times could overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
+/// The longest round trip that may be set.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(60);
+
 /// How the emulator is set up. The default is as strict as the service.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -29,6 +32,11 @@ pub struct Settings {
     pub retention: Duration,
     /// Requests a second for each action, in any span of one second; `None`: without limit.
     pub rate_limit: Option<u32>,
+    /// When all calls are refused as too many, whatever their rate; `None`: never.
+    pub bursts: Option<Bursts>,
+    /// How far away it is: half of this before a call is looked at, half before its answer. At
+    /// most a minute.
+    pub round_trip: Duration,
     /// How a pull says that there is nothing.
     pub empty: Empty,
     /// Where it is kinder than the service.
@@ -65,6 +73,8 @@ impl Default for Settings {
             lease_from: LeaseFrom::Answer,
             retention: Duration::from_secs(4 * 24 * 3600),
             rate_limit: Some(100),
+            bursts: None,
+            round_trip: Duration::ZERO,
             empty: Empty::Error,
             lenient: Lenient::default(),
             event_config: EventConfig::default(),
@@ -94,6 +104,13 @@ impl Settings {
         }
         if self.rate_limit == Some(0) {
             return Err("the rate limit must be at least 1 request a second");
+        }
+        if self.round_trip > LONGEST_ROUND_TRIP {
+            return Err("the round trip must be at most a minute");
+        }
+        if self.bursts.is_some_and(|bursts| bursts.length >= bursts.every || bursts.every > LONGEST)
+        {
+            return Err("a burst of throttling must be shorter than the time to the next one");
         }
         Ok(())
     }
@@ -127,6 +144,15 @@ pub struct Identity {
     pub provider_id: String,
     /// The token.
     pub token: Secret,
+}
+
+/// Times in which calls are refused as too many, one at the end of each span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bursts {
+    /// How long one lasts.
+    pub length: Duration,
+    /// The span from the end of one to the end of the next; the first begins with the emulator.
+    pub every: Duration,
 }
 
 /// From when the lease of a handed-out event counts. Which of the two the service does is not

@@ -108,12 +108,13 @@ impl Shared {
             confirm_partly: settings.lenient.confirm_partly || settings.lenient.pass_over,
         };
         let url = format!("http://{bound}");
+        let clock = Clock::start();
         let state = State {
             account: Arc::new(settings.account.clone()),
             role: settings.role.clone(),
             keys: Keys::default(),
             faults: Faults::new(seed),
-            quota: Quota::new(settings.rate_limit),
+            quota: Quota::new(settings.rate_limit, settings.bursts, clock.now()),
             ledger: Ledger::new(settings.max_records),
             queue: Queue::new(rules, Handles::new(scramble(seed))),
             sprites: Sprites::new(scramble(!seed)),
@@ -121,7 +122,7 @@ impl Shared {
         Self {
             base: settings.public_url.clone().unwrap_or_else(|| url.clone()),
             url,
-            clock: Clock::start(),
+            clock,
             stop: CancellationToken::new(),
             added: Notify::new(),
             released: watch::Sender::new(0),
