@@ -1,0 +1,143 @@
+//! The emulator in a process of its own.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::process::Process;
+
+/// Sprite tasks made in one request.
+const ORDER: usize = 2_000;
+
+pub(crate) struct Cloud {
+    _process: Process,
+    pub(crate) url: String,
+    pub(crate) started: Instant,
+    http: reqwest::Client,
+}
+
+/// What the emulator counts.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Totals {
+    pub(crate) handed_out: u64,
+    pub(crate) handed_out_again: u64,
+    pub(crate) confirmed: u64,
+    calls: HashMap<String, HashMap<String, u64>>,
+}
+
+impl Totals {
+    pub(crate) fn calls(&self, action: &str) -> u64 {
+        self.calls.get(action).map_or(0, |outcomes| outcomes.values().sum())
+    }
+
+    /// Calls that were refused, whatever for.
+    pub(crate) fn refused(&self) -> u64 {
+        let good = ["ok", "events", "empty"];
+        let outcomes = self.calls.values().flatten();
+        outcomes.filter(|(outcome, _)| !good.contains(&outcome.as_str())).map(|(_, n)| n).sum()
+    }
+}
+
+/// When an event was added and when it was confirmed, by its TaskId.
+pub(crate) type Times = HashMap<String, (DateTime<Utc>, Option<DateTime<Utc>>)>;
+
+#[derive(Deserialize)]
+struct Ledger {
+    events: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    id: u64,
+    added: DateTime<Utc>,
+    confirmed: Option<At>,
+}
+
+#[derive(Deserialize)]
+struct At {
+    at: DateTime<Utc>,
+}
+
+impl Cloud {
+    pub(crate) fn start(options: &[String]) -> anyhow::Result<Self> {
+        let mut process = Process::start(
+            Command::new(env!("CARGO_BIN_EXE_sprited"))
+                .args(["emulator", "--listen", "127.0.0.1:0", "--seed", "7"])
+                .args(options)
+                .env_clear()
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null()),
+        )?;
+        let started = Instant::now();
+        let out = process.child().stdout.take().context("it has no output")?;
+        let mut welcome = String::new();
+        BufReader::new(out).read_line(&mut welcome)?;
+        let url = welcome.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = url.context("the emulator did not start")?.trim_end_matches('.').to_owned();
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
+        Ok(Self { _process: process, url, started, http })
+    }
+
+    /// Adds finished sprite tasks; their TaskIds, by the number of their event.
+    pub(crate) async fn add(&self, count: usize) -> anyhow::Result<HashMap<u64, String>> {
+        let mut made = HashMap::with_capacity(count);
+        let mut left = count;
+        while left > 0 {
+            let order = left.min(ORDER);
+            let body = json!({ "count": order, "fail_every": 0 }).to_string();
+            let sent = self.http.post(format!("{}/_emulator/sprites", self.url)).body(body).send();
+            let answer: Value = serde_json::from_slice(&sent.await?.bytes().await?)?;
+            for task in answer["added"].as_array().context("the order was refused")? {
+                let number = task["event"].as_u64().context("no event")?;
+                made.insert(number, task["task_id"].as_str().unwrap_or_default().to_owned());
+            }
+            left -= order;
+        }
+        Ok(made)
+    }
+
+    pub(crate) async fn totals(&self) -> anyhow::Result<Totals> {
+        let url = format!("{}/_emulator/ledger?summary=1", self.url);
+        Ok(serde_json::from_slice(&self.http.get(url).send().await?.bytes().await?)?)
+    }
+
+    /// Waits until this holds of the totals; fails after `limit`, or as soon as `alive` does.
+    pub(crate) async fn until(
+        &self,
+        pause: Duration,
+        limit: Duration,
+        mut alive: impl FnMut(&Totals) -> anyhow::Result<()>,
+        holds: impl Fn(&Totals) -> bool,
+    ) -> anyhow::Result<Totals> {
+        let start = Instant::now();
+        loop {
+            let totals = self.totals().await?;
+            if holds(&totals) {
+                return Ok(totals);
+            }
+            alive(&totals)?;
+            anyhow::ensure!(start.elapsed() < limit, "waited {limit:?} in vain: {totals:?}");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// When each of the events `made` was added and confirmed.
+    pub(crate) async fn times(&self, made: &HashMap<u64, String>) -> anyhow::Result<Times> {
+        let url = format!("{}/_emulator/ledger", self.url);
+        let ledger: Ledger =
+            serde_json::from_slice(&self.http.get(url).send().await?.bytes().await?)?;
+        let mut times = Times::new();
+        for Record { id, added, confirmed } in ledger.events {
+            if let Some(task) = made.get(&id) {
+                times.insert(task.clone(), (added, confirmed.map(|At { at }| at)));
+            }
+        }
+        Ok(times)
+    }
+}

@@ -1,0 +1,154 @@
+//! A journal that has held a million events, against an empty one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use nix::time::{ClockId, clock_gettime};
+use sprited::event::{self, AppId, Event, Wanted};
+use sprited::journal::{
+    Appended, Closing, Fed, Journal, Outcome, Record, Route, Settings, SinkId, feed,
+};
+
+/// As many as one pull brings.
+const BATCH: usize = 16;
+/// Batches in flight while a journal is filled: they share commits.
+const FILLING: usize = 64;
+
+pub(crate) struct Opened {
+    pub(crate) journal: Journal,
+    closing: Closing,
+    sink: SinkId,
+    _fed: Fed,
+}
+
+impl Opened {
+    pub(crate) async fn at(folder: &Path) -> anyhow::Result<Self> {
+        let settings = Settings { path: folder.join("journal.db"), ..Settings::default() };
+        let (journal, closing) = Journal::open(&settings)?;
+        let sink = journal.register(vec!["sink".to_owned()]).await?[0];
+        let (feed, fed) = feed();
+        let wanted = Wanted::from(vec!["*".to_owned()]);
+        journal.set_routes(vec![Route { sink, wanted, feed }]).await?;
+        Ok(Self { journal, closing, sink, _fed: fed })
+    }
+
+    pub(crate) async fn close(self) {
+        drop(self.journal);
+        self.closing.wait().await;
+    }
+
+    /// Stores events pulled at `pulled` and, if so wanted, has them delivered.
+    pub(crate) async fn fill(
+        &self,
+        numbers: std::ops::Range<usize>,
+        pulled: DateTime<Utc>,
+        deliver: bool,
+    ) -> anyhow::Result<()> {
+        let numbers: Vec<usize> = numbers.collect();
+        for part in numbers.chunks(BATCH * FILLING) {
+            let batches = part.chunks(BATCH).map(|batch| self.take(batch, pulled, deliver));
+            futures_util::future::try_join_all(batches).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        numbers: &[usize],
+        pulled: DateTime<Utc>,
+        deliver: bool,
+    ) -> anyhow::Result<()> {
+        let events = numbers.iter().map(|number| numbered(*number, pulled)).collect();
+        let appended = self.journal.append(events, pulled).await?;
+        if deliver {
+            self.deliver(appended).await?;
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, appended: Vec<Appended>) -> anyhow::Result<()> {
+        let ids: Vec<_> = appended.iter().map(|appended| appended.id).collect();
+        let delivered = |id: &_| Record { event: *id, outcome: Outcome::Delivered };
+        let records = ids.iter().map(delivered).collect();
+        self.journal.record(self.sink, records, None, Utc::now()).await?;
+        Ok(self.journal.confirmed(ids, Utc::now()).await?)
+    }
+}
+
+/// An event with a task of its own and a small body.
+fn numbered(number: usize, pulled: DateTime<Utc>) -> Arc<Event> {
+    let text = format!(
+        r#"{{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{{"TaskId":"1500012345-Procedure-{number}","FileId":"{number}","Status":"FINISH","Filler":"{:0>200}"}}}}"#,
+        number
+    );
+    event::read(AppId(1_500_012_345), &text, false, pulled).event
+}
+
+/// Microseconds of CPU that an appended and delivered event costs.
+pub(crate) async fn append_cost(
+    opened: &Opened,
+    numbers: std::ops::Range<usize>,
+) -> anyhow::Result<f64> {
+    let events = numbers.len() as f64;
+    // Made before: only the journal is to be measured.
+    let numbers: Vec<usize> = numbers.collect();
+    let now = Utc::now();
+    let batches: Vec<Vec<_>> = numbers
+        .chunks(BATCH)
+        .map(|batch| batch.iter().map(|number| numbered(*number, now)).collect())
+        .collect();
+    let before = cpu()?;
+    for batch in batches {
+        let appended = opened.journal.append(batch, now).await?;
+        opened.deliver(appended).await?;
+    }
+    Ok((cpu()? - before).as_secs_f64() * 1e6 / events)
+}
+
+/// Sorted milliseconds that appends take, one each 10 ms, while the journal is pruned or not.
+pub(crate) async fn append_times(
+    opened: &Opened,
+    first: usize,
+    batches: usize,
+    prune: bool,
+) -> anyhow::Result<(Vec<f64>, u64)> {
+    let journal = opened.journal.clone();
+    let pruning = tokio::spawn(async move {
+        let mut steps = 0;
+        while prune && journal.prune(Utc::now()).await? {
+            steps += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(steps)
+    });
+    let mut times = Vec::with_capacity(batches);
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    for batch in 0..batches {
+        ticks.tick().await;
+        let from = first + batch * BATCH;
+        let events = (from..from + BATCH).map(|number| numbered(number, Utc::now())).collect();
+        let start = Instant::now();
+        let appended = opened.journal.append(events, Utc::now()).await?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+        opened.deliver(appended).await?;
+    }
+    let steps = if pruning.is_finished() {
+        pruning.await??
+    } else {
+        pruning.abort();
+        u64::MAX
+    };
+    times.sort_by(f64::total_cmp);
+    Ok((times, steps))
+}
+
+/// A time long enough ago that what was pulled then is pruned.
+pub(crate) fn long_ago() -> DateTime<Utc> {
+    Utc::now() - TimeDelta::days(30)
+}
+
+fn cpu() -> anyhow::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
+}

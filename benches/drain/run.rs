@@ -1,0 +1,233 @@
+//! One client at one cloud: what it did and what that cost.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use crate::arrivals::Arrivals;
+use crate::client::{self, Setup, Who};
+use crate::cloud::{Cloud, Times, Totals};
+use crate::process::Process;
+
+/// Between two looks at what the cloud has counted.
+const LOOK: Duration = Duration::from_millis(50);
+/// The same while nothing has begun.
+const FIRST_LOOK: Duration = Duration::from_millis(4);
+/// No run takes longer.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) who: &'static str,
+    pub(crate) events: usize,
+    pub(crate) seconds: f64,
+    pub(crate) cpu: f64,
+    pub(crate) peak_rss: u64,
+    pub(crate) pulls: u64,
+    pub(crate) confirms: u64,
+    pub(crate) refused: u64,
+    pub(crate) repeated: u64,
+    /// Milliseconds from an event's arrival in the queue to its arrival in the sink, sorted.
+    pub(crate) to_sink: Vec<f64>,
+    /// The same, to its confirmation.
+    pub(crate) to_confirm: Vec<f64>,
+    /// Seconds since the first event, how many were confirmed, and bytes of memory.
+    pub(crate) course: Vec<(f64, u64, u64)>,
+    /// When the first event was handed out, since the cloud's start.
+    pub(crate) began: Duration,
+}
+
+impl Run {
+    pub(crate) fn rate(&self) -> f64 {
+        self.events as f64 / self.seconds
+    }
+
+    /// CPU seconds for 1,000 events, which is also milliseconds for one.
+    pub(crate) fn cpu_per_1000(&self) -> f64 {
+        self.cpu / self.events as f64 * 1000.0
+    }
+
+    pub(crate) fn requests_per_event(&self) -> f64 {
+        (self.pulls + self.confirms) as f64 / self.events as f64
+    }
+
+    pub(crate) fn refused_share(&self) -> f64 {
+        self.refused as f64 / (self.pulls + self.confirms) as f64
+    }
+
+    fn count(&mut self, totals: &Totals) {
+        self.pulls = totals.calls("PullEvents");
+        self.confirms = totals.calls("ConfirmEvents");
+        self.refused = totals.refused();
+        self.repeated = totals.handed_out_again;
+    }
+}
+
+/// The value below which this share of sorted ones lies.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    sorted.get((last as f64 * share).ceil() as usize).copied()
+}
+
+/// Has `who` empty a queue in which all events wait.
+pub(crate) async fn drain(
+    who: Who,
+    options: &[String],
+    setup: &Setup,
+    events: usize,
+) -> anyhow::Result<Run> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let cloud = Cloud::start(options)?;
+    cloud.add(events).await?;
+    let mut process = client::start(who, &cloud.url, folder.path(), setup)?;
+    let begun = |totals: &Totals| totals.handed_out > 0;
+    cloud.until(FIRST_LOOK, Duration::from_secs(30), |_| process.check(), begun).await?;
+    let (start, cpu) = (Instant::now(), process.cpu()?);
+    let began = start - cloud.started;
+    let mut course = Vec::new();
+    let look = |totals: &Totals| {
+        process.check()?;
+        course.push((start.elapsed().as_secs_f64(), totals.confirmed, process.rss()?));
+        Ok(())
+    };
+    let done = |totals: &Totals| totals.confirmed >= events as u64;
+    let totals = cloud.until(LOOK, LIMIT, look, done).await?;
+    let mut run = Run {
+        who: who.name(),
+        events,
+        seconds: start.elapsed().as_secs_f64(),
+        cpu: process.cpu()?.saturating_sub(cpu).as_secs_f64(),
+        peak_rss: process.peak_rss()?,
+        course,
+        began,
+        ..Run::default()
+    };
+    run.count(&totals);
+    process.stop()?;
+    Ok(run)
+}
+
+/// Adds `events` one after the other, `per_second`, and has `who` bring them to a file, or to the
+/// receiver whose arrivals these are. Times are told of those added after `skip`.
+pub(crate) async fn trickle(
+    who: Who,
+    setup: &Setup,
+    events: usize,
+    per_second: f64,
+    received: Option<Arrivals>,
+    skip: Duration,
+) -> anyhow::Result<Run> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let cloud = Cloud::start(&[])?;
+    let arrivals = match received {
+        Some(arrivals) => Some(arrivals),
+        // The floor has no sink.
+        None if who == Who::Floor => None,
+        None => Some(Arrivals::in_file(&client::sink(folder.path()))?),
+    };
+    let mut process = client::start(who, &cloud.url, folder.path(), setup)?;
+    // It is there once it has emptied the queue.
+    cloud.add(1).await?;
+    let one = |totals: &Totals| totals.confirmed >= 1;
+    let before = cloud.until(LOOK, Duration::from_secs(30), |_| process.check(), one).await?;
+    let (start, cpu) = (Instant::now(), process.cpu()?);
+    let mut made = std::collections::HashMap::new();
+    for number in 0..events {
+        let due = start + Duration::from_secs_f64(number as f64 / per_second);
+        tokio::time::sleep_until(due.into()).await;
+        made.extend(cloud.add(1).await?);
+    }
+    let done = |totals: &Totals| totals.confirmed > events as u64;
+    let totals = cloud.until(LOOK, LIMIT, |_| process.check(), done).await?;
+    let cpu = process.cpu()?.saturating_sub(cpu).as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
+    let mut times = cloud.times(&made).await?;
+    let first = times.values().map(|(added, _)| *added).min().unwrap_or_default();
+    times.retain(|_, (added, _)| {
+        *added - first >= chrono::TimeDelta::from_std(skip).unwrap_or_default()
+    });
+    let mut run = Run {
+        who: who.name(),
+        events,
+        seconds,
+        cpu,
+        peak_rss: process.peak_rss()?,
+        to_confirm: lags(&times, |_, confirmed| confirmed),
+        ..Run::default()
+    };
+    if let Some(arrivals) = arrivals {
+        let first = arrivals.first();
+        run.to_sink = lags(&times, |task, _| first.get(task).copied());
+        anyhow::ensure!(run.to_sink.len() == times.len(), "not every event came into the sink");
+    }
+    run.count(&totals);
+    run.pulls -= before.calls("PullEvents");
+    run.confirms -= before.calls("ConfirmEvents");
+    process.stop()?;
+    Ok(run)
+}
+
+fn lags(
+    times: &Times,
+    end: impl Fn(&str, Option<DateTime<Utc>>) -> Option<DateTime<Utc>>,
+) -> Vec<f64> {
+    let lag = |(task, (added, confirmed)): (&String, &(DateTime<Utc>, Option<DateTime<Utc>>))| {
+        let lag = end(task, *confirmed)? - *added;
+        Some(lag.num_microseconds()? as f64 / 1000.0)
+    };
+    let mut lags: Vec<f64> = times.iter().filter_map(lag).collect();
+    lags.sort_by(f64::total_cmp);
+    lags
+}
+
+/// What an idle daemon costs.
+#[derive(Clone, Debug)]
+pub(crate) struct Idle {
+    pub(crate) minutes: f64,
+    pub(crate) cpu: f64,
+    pub(crate) wake_ups: u64,
+    pub(crate) pulls: u64,
+    pub(crate) rss: u64,
+}
+
+/// Leaves sprited alone with an empty queue for `time`.
+pub(crate) async fn idle(setup: &Setup, time: Duration) -> anyhow::Result<Idle> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let cloud = Cloud::start(&[])?;
+    let mut process = client::start(Who::Sprited, &cloud.url, folder.path(), setup)?;
+    // The first pull is over, and with it all that happens once.
+    cloud
+        .until(
+            LOOK,
+            Duration::from_secs(60),
+            |_| process.check(),
+            |totals| totals.calls("PullEvents") >= 1,
+        )
+        .await?;
+    let look = async |process: &Process| -> anyhow::Result<_> {
+        Ok((process.cpu()?, process.wake_ups()?, cloud.totals().await?.calls("PullEvents")))
+    };
+    let before = look(&process).await?;
+    tokio::time::sleep(time).await;
+    process.check()?;
+    let after = look(&process).await?;
+    Ok(Idle {
+        minutes: time.as_secs_f64() / 60.0,
+        cpu: after.0.saturating_sub(before.0).as_secs_f64(),
+        wake_ups: after.1 - before.1,
+        pulls: after.2 - before.2,
+        rss: process.rss()?,
+    })
+}
+
+/// How long sprited takes until it is ready, with the journal at `journal`.
+pub(crate) async fn ready(setup: &Setup, journal: &Path) -> anyhow::Result<Duration> {
+    let cloud = Cloud::start(&[])?;
+    let folder = journal.parent().unwrap_or(Path::new("."));
+    let (process, ready) = client::start_sprited(&cloud.url, folder, setup)?;
+    process.stop()?;
+    std::fs::remove_file(folder.join("notify"))?;
+    Ok(ready)
+}

@@ -1,0 +1,284 @@
+//! What is measured, and what is asked of it.
+
+use std::time::Duration;
+
+use crate::arrivals::Arrivals;
+use crate::client::{Setup, Who, python};
+use crate::old_journal::{self, Opened};
+use crate::report::Bar;
+use crate::run::{self, Run, quantile};
+
+/// Events a second that the cloud's limit allows: 100 pulls of 16.
+const MOST: f64 = 1600.0;
+
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+}
+
+pub(crate) const SCENARIOS: [Scenario; 9] = [
+    Scenario { name: "limit-40ms", about: "96,000 waiting, 100 requests/s, round trip 40 ms" },
+    Scenario { name: "limit-150ms", about: "the same at 150 ms" },
+    Scenario { name: "throttled", about: "the same at 40 ms, all refused for 2 s of every 20 s" },
+    Scenario { name: "unlimited", about: "100,000 waiting, no limit, no round trip" },
+    Scenario { name: "trickle", about: "20 events/s for 60 s" },
+    Scenario { name: "webhook", about: "100 events/s for 60 s, an endpoint that takes 200 ms" },
+    Scenario { name: "idle", about: "nothing to do for 10 minutes" },
+    Scenario { name: "million", about: "1,000,000 waiting, no limit, no round trip" },
+    Scenario { name: "old-journal", about: "a journal of 1,000,000 delivered and 10,000 pending" },
+];
+
+/// How a scenario is run.
+pub(crate) struct Plan {
+    /// Of the full size.
+    pub(crate) scale: f64,
+    pub(crate) clients: Vec<Who>,
+}
+
+impl Plan {
+    fn events(&self, full: usize) -> usize {
+        ((full as f64 * self.scale) as usize).max(64)
+    }
+
+    fn seconds(&self, full: u64) -> Duration {
+        Duration::from_secs_f64((full as f64 * self.scale).max(2.0))
+    }
+
+    /// Runs `run` for each client, with the share of the events that it is given: the slower ones
+    /// show what they do with less.
+    async fn each(
+        &self,
+        events: usize,
+        run: impl AsyncFn(Who, usize) -> anyhow::Result<Run>,
+    ) -> anyhow::Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for who in &self.clients {
+            if *who == Who::Sdk && !python().exists() {
+                println!("  (no Python SDK: tests/run installs it into target/test-python)");
+                continue;
+            }
+            let share = match who {
+                Who::Sprited => 1,
+                Who::Floor | Who::DurableFloor => 4,
+                Who::Sdk => 16,
+            };
+            runs.push(run(*who, (events / share).max(64)).await?);
+        }
+        Ok(runs)
+    }
+}
+
+/// Runs a scenario.
+pub(crate) async fn play(name: &str, plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    match name {
+        "limit-40ms" => limited(plan, 40, None).await,
+        "limit-150ms" => limited(plan, 150, None).await,
+        "throttled" => limited(plan, 40, Some((2.0, 20.0))).await,
+        "unlimited" => unlimited(plan).await,
+        "trickle" => trickle(plan).await,
+        "webhook" => webhook(plan).await,
+        "idle" => idle(plan).await,
+        "million" => million(plan).await,
+        "old-journal" => old_journal(plan).await,
+        _ => anyhow::bail!("there is no scenario {name}"),
+    }
+}
+
+fn of(runs: &[Run], who: Who) -> Option<&Run> {
+    runs.iter().find(|run| run.who == who.name())
+}
+
+/// A bar on the quotient of two runs.
+fn ratio(what: &str, sprited: Option<f64>, other: Option<f64>, most: f64) -> Bar {
+    match (sprited, other) {
+        (Some(sprited), Some(other)) => Bar::at_most(what, sprited / other, most, "×"),
+        _ => Bar::unknown(what),
+    }
+}
+
+async fn limited(
+    plan: &Plan,
+    round_trip: u64,
+    bursts: Option<(f64, f64)>,
+) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    let mut options = vec!["--round-trip".to_owned(), format!("{round_trip}ms")];
+    if let Some((length, every)) = bursts {
+        options.extend(["--throttle".to_owned(), format!("{length}s/{every}s")]);
+    }
+    // As many as the limit keeps in flight, and a few to fill the gaps.
+    let workers = (round_trip * 2 / 10 + 4) as usize;
+    let setup = Setup { workers, rate: 100, webhook: None };
+    let events = plan.events(96_000);
+    let runs = plan
+        .each(events, async |who, events| run::drain(who, &options, &setup, events).await)
+        .await?;
+    let mut bars = Vec::new();
+    if let Some(run) = of(&runs, Who::Sprited) {
+        let allowed = match bursts {
+            None => MOST,
+            Some(bursts) => MOST * open_share(run, bursts),
+        };
+        let least = match (bursts, round_trip) {
+            (Some(_), _) => 0.90,
+            (None, 40) => 0.97,
+            (None, _) => 0.95,
+        };
+        let share = run.rate() / allowed * 100.0;
+        let what = format!("of {allowed:.0} events/s");
+        bars.push(Bar::at_least(&what, share, least * 100.0, " %"));
+        if bursts.is_none() {
+            bars.push(Bar::at_most("refused", run.refused_share() * 100.0, 0.5, " %"));
+            bars.push(Bar::at_most("requests per event", run.requests_per_event(), 0.13, ""));
+        }
+    }
+    Ok((runs, bars))
+}
+
+/// Of the run's time, the share in which the cloud did not refuse all.
+fn open_share(run: &Run, (length, every): (f64, f64)) -> f64 {
+    let refused_until =
+        |time: f64| (time / every).floor() * length + (time % every - (every - length)).max(0.0);
+    let start = run.began.as_secs_f64();
+    1.0 - (refused_until(start + run.seconds) - refused_until(start)) / run.seconds
+}
+
+fn no_limit() -> (Vec<String>, Setup) {
+    let options = vec!["--rate-limit".to_owned(), "off".to_owned()];
+    (options, Setup { workers: 1, rate: 1000, webhook: None })
+}
+
+async fn unlimited(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    let (options, setup) = no_limit();
+    let events = plan.events(100_000);
+    let runs = plan
+        .each(events, async |who, events| run::drain(who, &options, &setup, events).await)
+        .await?;
+    let cpu = |who| of(&runs, who).map(Run::cpu_per_1000);
+    let rate = |who| of(&runs, who).map(Run::rate);
+    let bars = vec![
+        ratio(
+            "CPU per event, of the durable floor's",
+            cpu(Who::Sprited),
+            cpu(Who::DurableFloor),
+            2.5,
+        ),
+        ratio("CPU per event, of the SDK loop's", cpu(Who::Sprited), cpu(Who::Sdk), 0.2),
+        ratio("time, of the SDK loop's", rate(Who::Sdk), rate(Who::Sprited), 1.0 / 3.0),
+    ];
+    Ok((runs, bars))
+}
+
+async fn trickle(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    let setup = Setup { workers: 1, rate: 100, webhook: None };
+    let events = plan.events(1200);
+    let mut runs = Vec::new();
+    for who in &plan.clients {
+        if *who != Who::Sdk {
+            runs.push(run::trickle(*who, &setup, events, 20.0, None, Duration::ZERO).await?);
+        }
+    }
+    let mut bars = Vec::new();
+    let to_sink = |who, share| quantile(&of(&runs, who)?.to_sink, share);
+    for (share, name, more) in [(0.5, "p50", 3.0), (0.99, "p99", 15.0)] {
+        let what = format!("to the sink, {name}, over the durable floor");
+        bars.push(match (to_sink(Who::Sprited, share), to_sink(Who::DurableFloor, share)) {
+            (Some(sprited), Some(floor)) => Bar::at_most(&what, sprited - floor, more, " ms"),
+            _ => Bar::unknown(&what),
+        });
+    }
+    if let Some(p99) = of(&runs, Who::Sprited).and_then(|run| quantile(&run.to_confirm, 0.99)) {
+        bars.push(Bar::at_most("confirmed, p99", p99, 100.0, " ms"));
+    }
+    Ok((runs, bars))
+}
+
+async fn webhook(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    let (arrivals, url) = Arrivals::at_receiver(Duration::from_millis(200)).await?;
+    let setup = Setup { workers: 1, rate: 100, webhook: Some(url) };
+    let events = plan.events(6000).max(1500);
+    let skip = Duration::from_secs(10);
+    let run =
+        run::trickle(Who::Sprited, &setup, events, 100.0, Some(arrivals.clone()), skip).await?;
+    let attempts = arrivals.deliveries() as f64 / (1 + events) as f64;
+    let mut bars = vec![Bar::at_most("attempts per event", attempts, 1.02, "")];
+    if let Some(p99) = quantile(&run.to_sink, 0.99) {
+        bars.push(Bar::at_most("taken, p99 after 10 s", p99, 1000.0, " ms"));
+    }
+    Ok((vec![run], bars))
+}
+
+async fn idle(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    let setup = Setup { workers: 1, rate: 100, webhook: None };
+    let idle = run::idle(&setup, plan.seconds(600)).await?;
+    let a_minute = |count: u64| count as f64 / idle.minutes;
+    println!("  {:.0} waits of a thread a minute", a_minute(idle.wake_ups));
+    let bars = vec![
+        Bar::at_most("CPU s a minute", idle.cpu / idle.minutes, 0.03, ""),
+        Bar::at_most("pulls a minute", a_minute(idle.pulls), 13.0, ""),
+        Bar::at_most("memory", idle.rss as f64 / (1 << 20) as f64, 16.0, " MiB"),
+    ];
+    Ok((Vec::new(), bars))
+}
+
+async fn million(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    let (options, setup) = no_limit();
+    let events = plan.events(1_000_000);
+    let run = run::drain(Who::Sprited, &options, &setup, events).await?;
+    let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+    let time_of = |share: f64| {
+        let reached = |point: &&(f64, u64, u64)| point.1 as f64 >= events as f64 * share;
+        run.course.iter().find(reached).map_or(run.seconds, |point| point.0)
+    };
+    let rss_at = |share: f64| {
+        let reached = |point: &&(f64, u64, u64)| point.0 >= run.seconds * share;
+        run.course.iter().find(reached).map_or(0.0, |point| mib(point.2))
+    };
+    let last = time_of(0.1) / (time_of(1.0) - time_of(0.9)) * 100.0;
+    let bars = vec![
+        Bar::at_most("peak memory", mib(run.peak_rss), 40.0, " MiB"),
+        Bar::at_most("memory at the end, of that at a fifth", rss_at(1.0) / rss_at(0.2), 1.1, "×"),
+        Bar::at_least("last tenth, of the first's speed", last, 90.0, " %"),
+    ];
+    Ok((vec![run], bars))
+}
+
+async fn old_journal(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    let delivered = plan.events(1_000_000);
+    let pending = plan.events(10_000);
+    let measured = plan.events(20_000);
+    let (empty, old) = (folder()?, folder()?);
+    let opened = Opened::at(old.path()).await?;
+    opened.fill(0..delivered, old_journal::long_ago(), true).await?;
+    opened.fill(delivered..delivered + pending, chrono::Utc::now(), false).await?;
+    opened.close().await;
+
+    let setup = Setup { workers: 1, rate: 100, webhook: None };
+    // The first start finds the file in the cache or not; the second one does.
+    let ready = run::ready(&setup, &old.path().join("journal.db")).await?;
+    let mut bars = vec![Bar::at_most("ready", ready.as_secs_f64() * 1e3, 150.0, " ms")];
+
+    let new = Opened::at(empty.path()).await?;
+    let opened = Opened::at(old.path()).await?;
+    let first = delivered + pending;
+    let cost_new = old_journal::append_cost(&new, first..first + measured).await?;
+    let cost_old = old_journal::append_cost(&opened, first..first + measured).await?;
+    println!("  CPU µs for an event appended and delivered: {cost_new:.1} new, {cost_old:.1} old");
+    bars.push(Bar::at_most("CPU of an append, of a new journal's", cost_old / cost_new, 2.5, "×"));
+
+    let first = first + measured;
+    let batches = plan.events(10_000) / 2;
+    let (quiet, _) = old_journal::append_times(&opened, first, batches, false).await?;
+    let first = first + batches * 16;
+    let (pruned, steps) = old_journal::append_times(&opened, first, batches, true).await?;
+    let p999 = |times: &[f64]| quantile(times, 0.999).unwrap_or_default();
+    let (quiet, pruned) = (p999(&quiet), p999(&pruned));
+    println!("  p99.9 of an append: {quiet:.1} ms, {pruned:.1} ms while pruning ({steps} steps)");
+    bars.push(Bar::at_most("pruning adds to p99.9", pruned - quiet, 20.0, " ms"));
+    opened.close().await;
+    new.close().await;
+    Ok((Vec::new(), bars))
+}
+
+fn folder() -> anyhow::Result<tempfile::TempDir> {
+    Ok(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?)
+}

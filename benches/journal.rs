@@ -1,0 +1,120 @@
+//! What the journal costs when it is new and when it has held many events: each pass appends 16
+//! events of one pull, has them delivered to one sink and confirmed.
+//!
+//! Run it with `cargo bench --bench journal`; for the larger ones it takes a minute and about
+//! 1 GB below `target/tmp`. Criterion tells the time a caller waits, the disk's included.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use criterion::{Criterion, criterion_group, criterion_main};
+use sprited::event::{self, AppId, Event, Wanted};
+use sprited::journal::{
+    Appended, Closing, EventId, Fed, Journal, Outcome, Record, Route, Settings, SinkId, feed,
+};
+use tokio::runtime::Runtime;
+
+/// As many as one pull brings.
+const BATCH: usize = 16;
+/// Rows that a journal holds before it is measured.
+const ROWS: [usize; 3] = [1_000, 100_000, 1_000_000];
+/// Batches that share a commit while it is filled.
+const FILLING: usize = 64;
+
+struct Filled {
+    journal: Journal,
+    sink: SinkId,
+    next: usize,
+    _fed: Fed,
+    _folder: tempfile::TempDir,
+    _closing: Closing,
+}
+
+impl Filled {
+    async fn with(rows: usize) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let settings = Settings { path: folder.path().join("journal.db"), ..Settings::default() };
+        let (journal, closing) = Journal::open(&settings).expect("a new journal");
+        let sink = journal.register(vec!["sink".to_owned()]).await.expect("a sink")[0];
+        let (feed, fed) = feed();
+        let wanted = Wanted::from(vec!["*".to_owned()]);
+        journal.set_routes(vec![Route { sink, wanted, feed }]).await.expect("routes");
+        let mut filled =
+            Self { journal, sink, next: 0, _fed: fed, _folder: folder, _closing: closing };
+        while filled.next < rows {
+            let batches: Vec<_> = (0..FILLING).map(|_| filled.batch()).collect();
+            futures_util::future::join_all(batches.into_iter().map(async |batch| {
+                let appended = filled.append(batch).await;
+                filled.deliver(appended).await;
+            }))
+            .await;
+        }
+        filled
+    }
+
+    /// The next events, each with a task of its own.
+    fn batch(&mut self) -> Vec<Arc<Event>> {
+        let first = self.next;
+        self.next += BATCH;
+        (first..self.next).map(numbered).collect()
+    }
+
+    async fn append(&self, batch: Vec<Arc<Event>>) -> Vec<Appended> {
+        self.journal.append(batch, Utc::now()).await.expect("room")
+    }
+
+    async fn deliver(&self, appended: Vec<Appended>) {
+        let ids: Vec<EventId> = appended.iter().map(|appended| appended.id).collect();
+        let record = |id: &EventId| Record { event: *id, outcome: Outcome::Delivered };
+        let records = ids.iter().map(record).collect();
+        self.journal.record(self.sink, records, None, Utc::now()).await.expect("room");
+        self.journal.confirmed(ids, Utc::now()).await.expect("room");
+    }
+}
+
+fn numbered(number: usize) -> Arc<Event> {
+    let text = format!(
+        r#"{{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{{"TaskId":"1500012345-Procedure-{number}","FileId":"{number}","Status":"FINISH","Filler":"{number:0>500}"}}}}"#
+    );
+    event::read(AppId(1_500_012_345), &text, false, Utc::now()).event
+}
+
+fn journal(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let mut group = c.benchmark_group("journal");
+    group.measurement_time(Duration::from_secs(10)).sample_size(50);
+    for rows in ROWS {
+        let mut filled = runtime.block_on(Filled::with(rows));
+        group.bench_function(format!("append/{rows}"), |b| {
+            b.iter_custom(|passes| {
+                let mut waited = Duration::ZERO;
+                for _ in 0..passes {
+                    let batch = filled.batch();
+                    let start = Instant::now();
+                    let appended = runtime.block_on(filled.append(batch));
+                    waited += start.elapsed();
+                    runtime.block_on(filled.deliver(appended));
+                }
+                waited
+            });
+        });
+        group.bench_function(format!("verdicts/{rows}"), |b| {
+            b.iter_custom(|passes| {
+                let mut waited = Duration::ZERO;
+                for _ in 0..passes {
+                    let batch = filled.batch();
+                    let appended = runtime.block_on(filled.append(batch));
+                    let start = Instant::now();
+                    runtime.block_on(filled.deliver(appended));
+                    waited += start.elapsed();
+                }
+                waited
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, journal);
+criterion_main!(benches);
