@@ -44,6 +44,8 @@ pub(super) struct Parsed<'a> {
     pub(super) root: Node<'a>,
     /// Whether every string was decoded and every depth read.
     pub(super) exact: bool,
+    /// Whether no white space was seen outside strings. What is too deep was not looked at.
+    pub(super) is_compact: bool,
 }
 
 impl<'a> Node<'a> {
@@ -110,15 +112,17 @@ fn is_name(text: &&str) -> bool {
 /// Reads a value that is well-formed. Were it not, the outcome would be a wrong node, never a
 /// panic or a loop.
 pub(super) fn parse(text: &str) -> Parsed<'_> {
-    let mut reader = Reader { text, at: 0, exact: true };
+    let mut reader = Reader { text, at: 0, exact: true, is_compact: true };
     let root = reader.value(0);
-    Parsed { root, exact: reader.exact }
+    reader.skip(b"");
+    Parsed { root, exact: reader.exact, is_compact: reader.exact && reader.is_compact }
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     exact: bool,
+    is_compact: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -132,7 +136,12 @@ impl<'a> Reader<'a> {
 
     /// Goes to the next token, over white space and the punctuation in `between`.
     fn skip(&mut self, between: &[u8]) {
-        while self.peek().is_some_and(|b| is_space(b) || between.contains(&b)) {
+        while let Some(byte) = self.peek() {
+            if is_space(byte) {
+                self.is_compact = false;
+            } else if !between.contains(&byte) {
+                break;
+            }
             self.at += 1;
         }
     }
@@ -211,18 +220,19 @@ impl<'a> Reader<'a> {
     fn skip_string(&mut self) -> bool {
         let mut escapes = false;
         self.at += 1;
-        while let Some(byte) = self.peek() {
-            self.at += 1;
-            match byte {
-                b'"' => break,
-                b'\\' => {
-                    escapes = true;
-                    self.at += 1;
-                }
-                _ => {}
+        loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let Some(skipped) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+                self.at = self.text.len();
+                return escapes;
+            };
+            self.at += skipped + 1;
+            if rest.get(skipped) == Some(&b'"') {
+                return escapes;
             }
+            escapes = true;
+            self.at += 1;
         }
-        escapes
     }
 
     /// Goes past an object or array of any depth without recursion.
@@ -260,7 +270,7 @@ pub(super) fn compact(text: &str, out: &mut String) {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'"' => {
-                let mut reader = Reader { text, at, exact: true };
+                let mut reader = Reader { text, at, exact: true, is_compact: true };
                 reader.skip_string();
                 at = reader.at;
             }
@@ -351,7 +361,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_not_json_ends_too(text in r#"[\[\]{}:," \\a1é]{0,40}"#) {
-            let mut reader = Reader { text: &text, at: 0, exact: true };
+            let mut reader = Reader { text: &text, at: 0, exact: true, is_compact: true };
             reader.value(0);
             compact(&text, &mut String::new());
         }

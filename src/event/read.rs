@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::json::{self, Node};
+use super::json::{self, Node, Parsed};
 use super::sprite::sprites_of;
 use super::{AppId, Event, Key, UNKNOWN_TYPE};
 
@@ -27,7 +27,7 @@ pub struct Entry {
 pub fn read(app: AppId, entry: &str, replaced: bool, pulled: DateTime<Utc>) -> Entry {
     let parsed = json::parse(entry);
     let root = &parsed.root;
-    let body = body_of(root, entry);
+    let body = body_of(&parsed, entry);
     // What is inexact may be the handle alone, on which the key must not depend.
     let exact = parsed.exact || json::parse(&body).exact;
     let key = if exact { Key::of_content(app, root, HANDLE) } else { Key::of_text(app, &body) };
@@ -69,10 +69,14 @@ fn payload_of<'n, 'a>(root: &'n Node<'a>) -> Option<&'n Node<'a>> {
 
 /// The entry without its handle and without white space outside strings. A handle that is not
 /// text is none, so it stays.
-fn body_of(root: &Node<'_>, text: &str) -> String {
+fn body_of(parsed: &Parsed<'_>, text: &str) -> String {
     let mut body = String::with_capacity(text.len());
-    let Node::Object(members) = root else {
-        json::compact(text, &mut body);
+    let add = |part: &str, body: &mut String| match parsed.is_compact {
+        true => body.push_str(part),
+        false => json::compact(part, body),
+    };
+    let Node::Object(members) = &parsed.root else {
+        add(text, &mut body);
         return body;
     };
     body.push('{');
@@ -83,7 +87,7 @@ fn body_of(root: &Node<'_>, text: &str) -> String {
         if body.len() > 1 {
             body.push(',');
         }
-        json::compact(text.get(member.span.clone()).unwrap_or_default(), &mut body);
+        add(text.get(member.span.clone()).unwrap_or_default(), &mut body);
     }
     body.push('}');
     body

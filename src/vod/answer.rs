@@ -1,7 +1,8 @@
 //! The envelope of an answer, and the entries of an EventSet in it.
 //!
 //! One buffer holds an answer's text; what is taken out of it are ranges of that buffer. Only
-//! the envelope is decoded: an entry of the EventSet is passed on as it stands.
+//! the envelope is decoded: an entry of the EventSet is passed on as it stands. What the entries
+//! are is found in a pass of its own, so that the envelope can be read whatever EventSet is.
 
 use std::ops::Range;
 
@@ -69,8 +70,8 @@ impl Text {
 
 /// What an answer's text says.
 pub(super) enum Envelope<'a> {
-    /// The call was done: the members of its Response, and the RequestId.
-    Done { response: &'a str, request_id: Option<String> },
+    /// The call was done: its EventSet, if it has one, and the RequestId.
+    Done { event_set: Option<&'a str>, request_id: Option<String> },
     /// The call was refused.
     Refused { code: String, message: String, request_id: Option<String> },
     /// The form from before API 3.0.
@@ -80,7 +81,7 @@ pub(super) enum Envelope<'a> {
 #[derive(Deserialize)]
 struct Outer<'a> {
     #[serde(borrow, rename = "Response")]
-    response: Option<&'a RawValue>,
+    response: Option<Inner<'a>>,
     #[serde(borrow)]
     code: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -95,6 +96,14 @@ struct Inner<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow, rename = "RequestId")]
     request_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "EventSet")]
+    event_set: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Whole<T> {
+    #[serde(rename = "Response")]
+    response: T,
 }
 
 #[derive(Deserialize)]
@@ -105,19 +114,13 @@ struct Refusal {
     message: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct EventSet<'a> {
-    #[serde(borrow, rename = "EventSet")]
-    entries: Option<Vec<&'a RawValue>>,
-}
-
 impl<'a> Envelope<'a> {
     /// # Errors
     /// What is wrong with `text`, when it is none of the three.
     pub(super) fn read(text: &'a str) -> Result<Self, String> {
         let outer: Outer<'a> =
             serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
-        let Some(response) = outer.response else {
+        let Some(inner) = outer.response else {
             return match outer.code {
                 Some(code) => Ok(Self::Old {
                     code: string(outer.code_desc).unwrap_or_else(|| code.get().to_owned()),
@@ -126,11 +129,9 @@ impl<'a> Envelope<'a> {
                 None => Err("no member \"Response\"".to_owned()),
             };
         };
-        let inner: Inner<'a> = serde_json::from_str(response.get())
-            .map_err(|error| format!("\"Response\" is not an object: {error}"))?;
         let request_id = string(inner.request_id);
         match inner.error {
-            None => Ok(Self::Done { response: response.get(), request_id }),
+            None => Ok(Self::Done { event_set: inner.event_set.map(RawValue::get), request_id }),
             Some(error) => {
                 let Refusal { code, message } = serde_json::from_str(error.get())
                     .map_err(|error| format!("\"Error\" cannot be read: {error}"))?;
@@ -163,12 +164,12 @@ impl Pulled {
     pub(super) fn read(answer: Answer) -> Result<Self, String> {
         let Answer { sent, request_id, content, .. } = answer;
         let request_id = http::excerpt(&request_id.unwrap_or_default(), MAX_REQUEST_ID);
-        let Some((text, response)) = content else {
+        let Some((text, Some(event_set))) = content else {
             return Ok(Self { sent, request_id, text: String::new(), entries: Vec::new() });
         };
-        let set: EventSet<'_> = serde_json::from_str(&text.text[response])
+        let entries: Option<Vec<&RawValue>> = serde_json::from_str(&text.text[event_set])
             .map_err(|error| unlike("EventSet", &error))?;
-        let entries = set.entries.unwrap_or_default();
+        let entries = entries.unwrap_or_default();
         let ranges: Vec<_> = entries.into_iter().map(|entry| text.range(entry.get())).collect();
         let replaced = text.replaced_in(&ranges);
         let entries = ranges.into_iter().zip(replaced).collect();
@@ -210,16 +211,17 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// The Date header.
     pub(super) date: Option<String>,
-    /// The text and where its Response stands; none for an empty queue told as an error.
-    pub(super) content: Option<(Text, Range<usize>)>,
+    /// The text and where its EventSet stands; none for an empty queue told as an error.
+    pub(super) content: Option<(Text, Option<Range<usize>>)>,
 }
 
 impl Answer {
     /// The Response decoded.
     pub(super) fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
-        let response =
-            self.content.as_ref().map_or("{}", |(text, response)| &text.text[response.clone()]);
-        serde_json::from_str(response).map_err(|error| unlike("Response", &error))
+        let text = self.content.as_ref().map_or(r#"{"Response":{}}"#, |(text, _)| text.as_str());
+        let Whole { response } =
+            serde_json::from_str(text).map_err(|error| unlike("Response", &error))?;
+        Ok(response)
     }
 }
 

@@ -238,9 +238,10 @@ pub(super) fn open(
             Err(Error::answered(action, &hide(&code), &hide(&message))
                 .with_request_id(request_id.map(|id| hide(&id)).as_deref()))
         }
-        Ok(Envelope::Done { response, request_id }) if status == 200 => {
-            let range = text.range(response);
-            Ok(Answer { sent, request_id, status, date: None, content: Some((text, range)) })
+        Ok(Envelope::Done { event_set, request_id }) if status == 200 => {
+            let event_set = event_set.map(|event_set| text.range(event_set));
+            let content = Some((text, event_set));
+            Ok(Answer { sent, request_id, status, date: None, content })
         }
         Ok(Envelope::Done { request_id, .. }) => {
             let problem = "the HTTP status tells of a failure and the answer does not";

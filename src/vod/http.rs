@@ -10,6 +10,9 @@ use crate::shown::is_unseen;
 /// How this program names itself to servers.
 pub(super) const USER_AGENT: &str = concat!("sprited/", env!("CARGO_PKG_VERSION"));
 
+/// The most memory that is taken on a server's word, in bytes.
+const RESERVED: usize = 256 * 1024;
+
 /// A builder with TLS by ring, no redirects (a signature or a token must not follow one) and a
 /// limit on connecting.
 pub(super) fn builder(connect_timeout: Duration) -> ClientBuilder {
@@ -32,10 +35,12 @@ pub(super) enum BodyError {
 
 /// Reads a body of at most `limit` bytes after decompression; holds no more than that.
 pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
-    if response.content_length().is_some_and(|declared| declared > limit as u64) {
+    let declared = response.content_length().unwrap_or_default();
+    if declared > limit as u64 {
         return Err(BodyError::TooLarge);
     }
-    let mut body = Vec::new();
+    // What is declared need not come: no more than a usual answer is reserved for it.
+    let mut body = Vec::with_capacity(usize::try_from(declared).unwrap_or(limit).min(RESERVED));
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
         if chunk.len() > limit - body.len() {
             return Err(BodyError::TooLarge);

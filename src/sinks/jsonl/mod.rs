@@ -34,6 +34,9 @@ const MAX_BATCH: usize = 512;
 /// Where a batch is cut into several writes, in bytes, to bound the memory for its lines.
 const MAX_WRITE: usize = 4 * 1024 * 1024;
 
+/// What the line of a usual event has beside its body, in bytes.
+const ENVELOPE: usize = 1024;
+
 /// How long a failed rotation is left alone; the file grows on meanwhile.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 
@@ -141,8 +144,12 @@ impl File {
                 }
             }
         }
+        let expected: usize = batch.events().iter().map(|event| event.body.len() + ENVELOPE).sum();
         let mut events = batch.events().iter();
         self.current(&mut state.log)?.append(|lines| {
+            if events.len() > 0 {
+                lines.reserve(expected.min(MAX_WRITE));
+            }
             while lines.len() < MAX_WRITE
                 && let Some(event) = events.next()
             {
