@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::Event;
@@ -128,7 +129,7 @@ impl Closing {
 }
 
 impl Journal {
-    /// Opens the journal, or makes one where there is none. Must be called within a runtime.
+    /// Opens the journal, or makes one where there is none.
     /// Blocks for a few file operations; takes no longer for a large journal than for an empty one.
     ///
     /// # Errors
@@ -140,14 +141,17 @@ impl Journal {
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let condition = Condition::default();
-        let runtime = tokio::runtime::Handle::current();
+        let failed = |source| OpenError::File { path: settings.path.clone(), source };
+        // Of its own: its waits then wake nobody else.
+        let runtime =
+            runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn({
                 let condition = condition.clone();
                 move || Writer::new(store, queue, condition).run(&runtime)
             })
-            .map_err(|source| OpenError::File { path: settings.path.clone(), source })?;
+            .map_err(failed)?;
         Ok((Self { jobs, condition }, Closing { thread, _lock: lock }))
     }
 

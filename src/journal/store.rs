@@ -12,7 +12,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::counters::{Counter, Deltas};
-use super::schema::BUSY_TIMEOUT;
+use super::schema::{BUSY_TIMEOUT, PAGE_BYTES};
 use super::{Appended, EventId, Fresh, Result, Route, Settings, SinkId};
 use crate::event::{self, AppId, Event, Key};
 
@@ -23,6 +23,8 @@ const NEW_OCCURRENCE: TimeDelta = TimeDelta::minutes(10);
 const LOG_SHARE: u64 = 8;
 /// No more of it is kept, in bytes.
 const MAX_LOG_SIZE: u64 = 64 * 1024 * 1024;
+/// It is emptied when it is half as large; and at 16 MiB, which a start after a crash has to read.
+const MAX_LOG_PAGES: u64 = 2048;
 
 /// What became of an event that was to be stored.
 pub(super) struct Stored {
@@ -55,6 +57,10 @@ impl Store {
         // What a long read has made of the log is no use to a journal that may not be as large.
         let log_size = (settings.max_size.as_u64() / LOG_SHARE).min(MAX_LOG_SIZE);
         connection.pragma_update(None, "journal_size_limit", log_size.cast_signed())?;
+        // The longer it is, the more often a page is written into it before it is written to the
+        // database once.
+        let log_pages = (log_size / 2 / PAGE_BYTES).min(MAX_LOG_PAGES);
+        connection.pragma_update(None, "wal_autocheckpoint", log_pages.cast_signed())?;
         Ok(Self {
             data_version: data_version(&connection)?,
             connection,
@@ -224,19 +230,19 @@ impl Store {
     pub(super) fn confirmed(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
         for event in events {
             let row = [event.0, now.timestamp_millis()];
-            let known = self
+            let confirmed = self
                 .connection
-                .prepare_cached("UPDATE confirmations SET at = ?2 WHERE event = ?1")?
+                .prepare_cached(
+                    "INSERT INTO confirmations (event, at)
+                     SELECT id, ?2 FROM events WHERE id = ?1 ON CONFLICT DO NOTHING",
+                )?
                 .execute(row)?;
-            if known == 0 {
-                let confirmed = self
-                    .connection
-                    .prepare_cached(
-                        "INSERT INTO confirmations (event, at)
-                         SELECT id, ?2 FROM events WHERE id = ?1",
-                    )?
+            if confirmed == 1 {
+                self.count(Counter::Confirmed, 1);
+            } else {
+                self.connection
+                    .prepare_cached("UPDATE confirmations SET at = ?2 WHERE event = ?1")?
                     .execute(row)?;
-                self.count(Counter::Confirmed, i64::try_from(confirmed).unwrap_or_default());
             }
         }
         Ok(())

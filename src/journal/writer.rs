@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -108,7 +108,7 @@ impl Writer {
     }
 
     /// Works until the last sender is gone, then commits what is left.
-    pub(super) fn run(mut self, runtime: &Handle) {
+    pub(super) fn run(mut self, runtime: &Runtime) {
         loop {
             // A failure is kept in mind and tried again.
             if self.commit_at.is_some_and(|at| at <= Instant::now()) {
