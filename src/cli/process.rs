@@ -10,7 +10,9 @@ use crate::sinks::exec;
 
 /// Runs `work` to its end, and leaves blocking calls that hang, on a dead disk say, behind.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // One thread: work is handed from task to task without waking another, and what takes long
+    // has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
