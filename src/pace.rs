@@ -3,6 +3,7 @@
 //! Pure: fed with what happened and the time, it says when the next pull may start. Knows nothing
 //! of the crate.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -65,7 +66,8 @@ impl Pace {
     /// When the next pull may start.
     #[must_use]
     pub fn next(&self, now: Instant) -> Next {
-        if self.in_flight >= self.concurrency {
+        let most = if self.bucket.is_refused() { 1 } else { self.concurrency };
+        if self.in_flight >= most {
             return Next::AfterAnother;
         }
         let at = self.bucket.ready_at().max(self.not_before.unwrap_or(now));
@@ -80,21 +82,27 @@ impl Pace {
 
     /// The pull that started at `started` has ended.
     pub fn finished(&mut self, started: Instant, now: Instant, outcome: Outcome) {
+        let all_in_flight = self.in_flight >= self.concurrency;
         self.in_flight = self.in_flight.saturating_sub(1);
+        if !matches!(outcome, Outcome::Throttled(_) | Outcome::Failed(_)) {
+            self.bucket.accepted(started, self.bounds.max_rate);
+        }
         match outcome {
-            Outcome::Full => {
+            // Only where it held a pull up: else there would be room for many at once as soon as
+            // the queue is empty and holds them.
+            Outcome::Full if all_in_flight => {
                 self.concurrency = (self.concurrency + 1).min(self.bounds.max_concurrency);
-                self.bucket.speed_up(self.bounds.max_rate);
             }
+            Outcome::Full => {}
             Outcome::Some => self.concurrency = self.concurrency.saturating_sub(1).max(1),
             Outcome::Empty => {
                 self.concurrency = 1;
                 self.hold(started + self.bounds.interval);
             }
             Outcome::Throttled(wait) => {
-                self.concurrency = (self.concurrency / 2).max(1);
-                self.bucket.slow_down();
-                self.hold(now + wait);
+                if self.bucket.refused(started, now, wait) {
+                    self.concurrency = (self.concurrency / 2).max(1);
+                }
             }
             Outcome::Failed(wait) => {
                 self.concurrency = 1;
@@ -140,47 +148,104 @@ impl Pace {
     }
 }
 
-/// A rate limit that spaces requests evenly: a request that comes late leaves its place to the
-/// next, but no more than [`Bucket::BURST`] of them ever go at once, so that neither a fixed nor
-/// a sliding window at the other end is overrun by more than that.
-#[derive(Clone, Copy, Debug)]
+/// A rate limit that neither wastes a quota nor runs over it, whatever the window by which the
+/// other end counts: requests are spaced evenly, those that come late catch up within
+/// [`Bucket::BURST`], and no span of a second ever holds more than the rate.
+///
+/// A refusal cuts the rate and holds all requests for a time. The first one may be due to a request
+/// that was faster on its way than another; after a second one in a row, one request at a time
+/// finds out whether it is over.
+#[derive(Clone, Debug)]
 pub struct Bucket {
     rate: f64,
     /// When the next request would be due if all came on time.
     due: Instant,
+    /// When the last requests went, as many as go in a second.
+    gone: VecDeque<Instant>,
+    /// Refused since the last one that was accepted.
+    refusals: u32,
+    /// When the last refusal came in, and until when it holds.
+    refused: Option<(Instant, Instant)>,
 }
 
 impl Bucket {
     /// Requests that may go at once after a pause.
-    const BURST: u32 = 3;
+    const BURST: u32 = 5;
     /// The rate is never cut below this.
     const MIN_RATE: f64 = 1.0;
+    /// A second, and by how much one request may be longer on its way than another.
+    const WINDOW: Duration = Duration::from_millis(1010);
 
     /// A bucket for `rate` requests a second.
     #[must_use]
     pub fn new(rate: f64, now: Instant) -> Self {
-        Self { rate: rate.max(Self::MIN_RATE), due: now }
+        let rate = rate.max(Self::MIN_RATE);
+        Self { rate, due: now, gone: VecDeque::new(), refusals: 0, refused: None }
     }
 
     /// When the next request may go.
     #[must_use]
     pub fn ready_at(&self) -> Instant {
-        self.due.checked_sub(self.space() * (Self::BURST - 1)).unwrap_or(self.due)
+        let spaced = self.due.checked_sub(self.space() * (Self::BURST - 1)).unwrap_or(self.due);
+        let last = self.gone.len().checked_sub(self.in_a_second());
+        let room = last.and_then(|last| self.gone.get(last)).map(|gone| *gone + Self::WINDOW);
+        let held = self.refused.map(|(_, until)| until);
+        [room, held].into_iter().flatten().fold(spaced, Instant::max)
     }
 
     /// A request goes.
     pub fn take(&mut self, now: Instant) {
         self.due = self.due.max(now) + self.space();
+        self.gone.push_back(now);
+        while self.gone.len() > self.in_a_second() {
+            self.gone.pop_front();
+        }
     }
 
-    /// Cuts the rate after a refusal.
-    pub fn slow_down(&mut self) {
-        self.rate = (self.rate * 0.8).max(Self::MIN_RATE);
+    /// The request that went at `gone` was refused, for a rate that is too high: none goes for
+    /// `wait`. Tells whether this is news: those that were in flight with another that was
+    /// refused are refused with it.
+    pub fn refused(&mut self, gone: Instant, now: Instant, wait: Duration) -> bool {
+        if self.refused.is_some_and(|(last, _)| gone < last) {
+            return false;
+        }
+        self.refusals += 1;
+        // What lasts is cut once more, but no further: it may be no matter of the rate.
+        let cut = match self.refusals {
+            1 => 0.9,
+            3 => 0.8,
+            _ => 1.0,
+        };
+        self.rate = (self.rate * cut).max(Self::MIN_RATE);
+        self.refused = Some((now, now + wait));
+        true
     }
 
-    /// Raises the rate again by a hundredth of `max`.
-    pub fn speed_up(&mut self, max: f64) {
-        self.rate = (self.rate + max / 100.0).min(max.max(Self::MIN_RATE));
+    /// The request that went at `gone` was not refused: the rate rises by a thousandth of `max`,
+    /// up to that.
+    pub fn accepted(&mut self, gone: Instant, max: f64) {
+        // One from before a refusal tells nothing of what came after.
+        if self.refused.is_some_and(|(last, _)| gone < last) {
+            return;
+        }
+        self.refusals = 0;
+        self.rate = (self.rate + max / 1000.0).min(max.max(Self::MIN_RATE));
+    }
+
+    /// Whether one request after the other was refused: one at a time is to go.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refusals > 1
+    }
+
+    /// Refusals in a row.
+    #[must_use]
+    pub fn refusals(&self) -> u32 {
+        self.refusals
+    }
+
+    fn in_a_second(&self) -> usize {
+        self.rate as usize
     }
 
     /// The most changes from `before` to `after`: a rate that was cut by refusals stays cut.
@@ -201,6 +266,16 @@ mod tests {
     const BOUNDS: Bounds =
         Bounds { interval: Duration::from_secs(1), max_concurrency: 4, max_rate: 100.0 };
 
+    /// As many pulls in flight as may be, all of them full, until there are four at once.
+    fn widen(pace: &mut Pace, now: Instant) {
+        for concurrency in [1, 2, 3] {
+            assert_eq!(pace.concurrency(), concurrency);
+            (0..concurrency).for_each(|_| pace.started(now));
+            (0..concurrency).for_each(|_| pace.finished(now, now, Outcome::Full));
+        }
+        assert_eq!(pace.concurrency(), 4);
+    }
+
     fn pull(pace: &mut Pace, now: Instant, outcome: Outcome) {
         pace.started(now);
         pace.finished(now, now, outcome);
@@ -210,10 +285,10 @@ mod tests {
     fn full_answers_widen_and_an_empty_one_narrows_to_one() {
         let now = Instant::now();
         let mut pace = Pace::new(BOUNDS, now);
-        for concurrency in [2, 3, 4, 4] {
-            pull(&mut pace, now, Outcome::Full);
-            assert_eq!(pace.concurrency(), concurrency);
-        }
+        widen(&mut pace, now);
+        // More room than is used is not made.
+        pull(&mut pace, now, Outcome::Full);
+        assert_eq!(pace.concurrency(), 4);
         let later = now + Duration::from_secs(1);
         pace.started(later);
         pace.started(later);
@@ -252,7 +327,7 @@ mod tests {
     fn what_may_have_been_mended_is_tried_as_soon_as_the_rate_allows() {
         let now = Instant::now();
         let mut pace = Pace::new(BOUNDS, now);
-        for _ in 0..3 {
+        for _ in 0..Bucket::BURST {
             pull(&mut pace, now, Outcome::Failed(Duration::from_secs(60)));
             pace.retry_now();
         }
@@ -264,25 +339,51 @@ mod tests {
         let start = Instant::now();
         let mut bucket = Bucket::new(100.0, start);
         let mut now = start;
-        let mut taken = 0;
-        // A clock that ticks each 1 ms and wakes up to 3 ms late.
+        let mut gone = Vec::new();
+        // A clock that ticks each 1 ms and wakes up to 3 ms late, and once a second 60 ms.
         while now < start + Duration::from_secs(10) {
             while bucket.ready_at() <= now {
                 bucket.take(now);
-                taken += 1;
+                gone.push(now);
             }
-            now += Duration::from_millis(1 + taken % 4);
+            let late = if gone.len() % 99 == 0 { 60 } else { gone.len() as u64 % 4 };
+            now += Duration::from_millis(1 + late);
         }
-        assert!((1000..=1000 + 3).contains(&taken), "{taken}");
+        for (first, next) in gone.iter().zip(&gone[100..]) {
+            assert!(*next - *first > Duration::from_secs(1), "101 in a second");
+        }
+        assert!(gone.len() > 970, "{}", gone.len());
     }
 
     #[test]
-    fn refusals_slow_down_and_full_answers_speed_up_again() {
-        let now = Instant::now();
-        let mut pace = Pace::new(BOUNDS, now);
-        pull(&mut pace, now, Outcome::Throttled(Duration::ZERO));
-        assert!((pace.rate() - 80.0).abs() < 0.01);
-        (0..30).for_each(|_| pull(&mut pace, now, Outcome::Full));
-        assert!((pace.rate() - 100.0).abs() < 0.01);
+    fn refused_together_is_refused_once_and_one_alone_finds_out_when_it_is_over() {
+        let (start, wait) = (Instant::now(), Duration::from_millis(100));
+        let mut pace = Pace::new(BOUNDS, start);
+        widen(&mut pace, start);
+        let gone = start + Duration::from_secs(2);
+        (0..4).for_each(|_| pace.started(gone));
+        let refused = gone + Duration::from_millis(40);
+        (0..4).for_each(|_| pace.finished(gone, refused, Outcome::Throttled(wait)));
+        assert_eq!((pace.rate().round(), pace.concurrency()), (90.0, 2));
+        assert_eq!(pace.next(refused), Next::At(refused + wait));
+
+        let mut probe = refused;
+        for rate in [90.0, 72.0, 72.0] {
+            probe += wait;
+            assert_eq!(pace.next(probe), Next::Now);
+            pace.started(probe);
+            pace.finished(probe, probe, Outcome::Throttled(wait));
+            assert_eq!(pace.rate().round(), rate);
+        }
+        probe += wait;
+        pace.started(probe);
+        assert_eq!(pace.next(probe + wait), Next::AfterAnother);
+        pace.finished(probe, probe, Outcome::Full);
+        for turn in 1..300 {
+            let now = probe + Duration::from_millis(20 * turn);
+            assert_eq!(pace.next(now), Next::Now);
+            pull(&mut pace, now, Outcome::Full);
+        }
+        assert_eq!(pace.rate().round(), 100.0);
     }
 }

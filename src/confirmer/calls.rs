@@ -96,8 +96,10 @@ impl Calls {
             return Followup::Narrowed;
         }
         call.failures += 1;
-        call.not_before = Some(now + REPEATS.wait(call.failures));
+        let is_throttled = error.advice() == Advice::Throttled;
+        // One that was throttled is the first to go when the rate allows.
+        call.not_before = (!is_throttled).then(|| now + REPEATS.wait(call.failures));
         self.0.push(call);
-        Followup::Repeated { is_throttled: error.advice() == Advice::Throttled }
+        Followup::Repeated { is_throttled }
     }
 }

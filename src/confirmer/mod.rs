@@ -33,6 +33,8 @@ pub use settings::{After, Pacing, Settings};
 
 /// How long a handle waits for company in its call.
 const LINGER: Duration = Duration::from_millis(4);
+/// After being told to slow down; limits are told by the second.
+const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
 /// Calls in flight at most: as many as the rate allows at a round trip of 300 ms.
 const MAX_IN_FLIGHT: usize = 32;
 
@@ -71,8 +73,8 @@ pub struct News {
     pub changed: watch::Receiver<u64>,
 }
 
-/// A call and what came of it; nothing, if a handle lapsed meanwhile.
-type Answered = (Call, Option<Result<(), Error>>);
+/// When a call was sent, the call, and what came of it; nothing, if a handle lapsed meanwhile.
+type Answered = (Instant, Call, Option<Result<(), Error>>);
 
 impl Confirmer {
     /// A confirmer that learns what to do by `news` and goes by what `pacing` holds last.
@@ -138,8 +140,8 @@ impl Confirmer {
                 // Before all that a busy loop never runs out of.
                 () = pulse.answer() => {}
                 Ok(()) = self.pacing.changed() => self.take_pacing(),
-                Some((call, result)) = in_flight.next(), if !in_flight.is_empty() => {
-                    self.answered(call, result);
+                Some((sent, call, result)) = in_flight.next(), if !in_flight.is_empty() => {
+                    self.answered(sent, call, result);
                 }
                 settled = self.news.settled.recv(), if settled_open => match settled {
                     Some(events) => self.waiting.settle(&events, Instant::now()),
@@ -206,7 +208,7 @@ impl Confirmer {
         in_flight: &mut FuturesUnordered<BoxFuture<'static, Answered>>,
         now: Instant,
     ) {
-        while in_flight.len() < MAX_IN_FLIGHT && self.bucket.ready_at() <= now {
+        while in_flight.len() < self.max_in_flight() && self.bucket.ready_at() <= now {
             let call = self.calls.take_due(now).or_else(|| {
                 let handles = self.waiting.take_ready(MAX_HANDLES, LINGER, now);
                 (!handles.is_empty()).then(|| Call::new(handles))
@@ -220,20 +222,24 @@ impl Confirmer {
                 continue;
             }
             self.bucket.take(now);
-            in_flight.push(Box::pin(confirm(self.client.clone(), self.journal.clone(), call)));
+            in_flight.push(Box::pin(confirm(self.client.clone(), self.journal.clone(), now, call)));
         }
+    }
+
+    fn max_in_flight(&self) -> usize {
+        if self.bucket.is_refused() { 1 } else { MAX_IN_FLIGHT }
     }
 
     /// When there is something to do though nobody says so.
     fn wake(&self, in_flight: usize) -> Option<Instant> {
-        let can_launch = in_flight < MAX_IN_FLIGHT;
+        let can_launch = in_flight < self.max_in_flight();
         let due = [self.calls.next_due(), self.waiting.ready_at(MAX_HANDLES, LINGER)];
         let launch = due.into_iter().flatten().min().filter(|_| can_launch);
         let launch = launch.map(|at| at.max(self.bucket.ready_at()));
         [launch, self.waiting.next_deadline()].into_iter().flatten().min()
     }
 
-    fn answered(&mut self, call: Call, result: Option<Result<(), Error>>) {
+    fn answered(&mut self, sent: Instant, call: Call, result: Option<Result<(), Error>>) {
         let now = Instant::now();
         let Some(result) = result else {
             self.count_call("failed");
@@ -243,7 +249,7 @@ impl Confirmer {
         match result {
             Ok(()) => {
                 self.count_call("ok");
-                self.bucket.speed_up(self.max_rate);
+                self.bucket.accepted(sent, self.max_rate);
                 self.count_handles("confirmed", call.handles.len());
                 for Ready { deadline, .. } in &call.handles {
                     let margin = deadline.saturating_duration_since(now);
@@ -252,10 +258,12 @@ impl Confirmer {
             }
             Err(error) => match self.calls.failed(call, &error, now) {
                 Followup::Narrowed => {
+                    self.bucket.accepted(sent, self.max_rate);
                     self.count_call("refused");
                     tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
                 }
                 Followup::Refused(handle) => {
+                    self.bucket.accepted(sent, self.max_rate);
                     self.count_call("refused");
                     self.count_handles("refused", 1);
                     tracing::debug!(handle = %handle.handle, %error, "a handle was refused; its event comes again if the cloud still has it");
@@ -263,7 +271,8 @@ impl Confirmer {
                 Followup::Repeated { is_throttled } => {
                     self.count_call("failed");
                     if is_throttled {
-                        self.bucket.slow_down();
+                        let wait = THROTTLED.wait(self.bucket.refusals() + 1);
+                        self.bucket.refused(sent, now, wait);
                     }
                     self.note_failed(&error);
                     return;
@@ -303,7 +312,7 @@ impl Confirmer {
 }
 
 /// Makes a call, and notes in the journal what the cloud took back.
-async fn confirm(client: Client, journal: Journal, call: Call) -> Answered {
+async fn confirm(client: Client, journal: Journal, sent: Instant, call: Call) -> Answered {
     let handles: Vec<&str> = call.handles.iter().map(|ready| &*ready.handle).collect();
     // A call may wait for credentials, or be signed once more: not past the first deadline.
     let result = match call.deadline() {
@@ -313,7 +322,7 @@ async fn confirm(client: Client, journal: Journal, call: Call) -> Answered {
     if matches!(result, Some(Ok(()))) {
         note(&journal, call.handles.iter().flat_map(|ready| ready.events.clone()).collect()).await;
     }
-    (call, result)
+    (sent, call, result)
 }
 
 /// Notes that the cloud took these events back, waiting while the journal cannot be written:

@@ -37,9 +37,8 @@ const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Durati
 const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
 /// After failures that somebody has to mend: credentials, permissions, parameters.
 const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
-/// After being told to slow down.
-const THROTTLED: Backoff =
-    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// After being told to slow down; limits are told by the second.
+const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
 /// How long a pull in flight may go on after the stop.
 const LAST_PULL: Duration = Duration::from_secs(5);
 
@@ -69,7 +68,7 @@ pub struct Poller {
     pacing: watch::Receiver<Pacing>,
     metrics: Metrics,
     progress: watch::Sender<Progress>,
-    /// Answers that wait for the journal: as long as there are any, nothing more is pulled.
+    /// Answers that the journal did not take: as long as there are any, nothing more is pulled.
     unstored: AtomicUsize,
     /// Of the cloud.
     outage: Mutex<Outage>,
@@ -198,13 +197,15 @@ impl Poller {
         let entries: Vec<Entry> = pulled.entries().map(read).collect();
         let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
         let mut failures = 0;
-        self.unstored.fetch_add(1, Ordering::Relaxed);
         let appended = loop {
             let error = match self.journal.append(events.clone(), now).await {
                 Ok(appended) => break Some(appended),
                 Err(error) => error,
             };
             failures += 1;
+            if failures == 1 {
+                self.unstored.fetch_add(1, Ordering::Relaxed);
+            }
             self.metrics.append_failures.inc();
             self.note_unwritable(&error);
             let pause = tokio::time::sleep(JOURNAL.wait(failures));
@@ -212,7 +213,9 @@ impl Poller {
                 break None;
             }
         };
-        self.unstored.fetch_sub(1, Ordering::Relaxed);
+        if failures > 0 {
+            self.unstored.fetch_sub(1, Ordering::Relaxed);
+        }
         let Some(appended) = appended else { return };
         if failures > 0 {
             self.note_writable();
