@@ -6,7 +6,9 @@
 
 mod health;
 mod intake;
+mod tally;
 mod verdicts;
+mod window;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,13 +23,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{self, EventId, Fed, Journal, Pending, Record, Recorded, SinkId, Unsure};
-use crate::metrics::{BySink, BySinkAndOutcome, Metrics};
+use crate::metrics::Metrics;
 use crate::outage::Outage;
 use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::sinks::{Batch, Holding, Sink, Verdict};
 use health::Health;
 use intake::Intake;
+use tally::Tally;
+use window::Window;
 
 /// Between the tries of one event.
 const RETRIES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(600) };
@@ -72,8 +76,10 @@ pub struct Delivery {
     changed: watch::Receiver<u64>,
     idle: watch::Sender<bool>,
     metrics: Metrics,
+    tally: Tally,
     intake: Intake,
     health: Health,
+    window: Window,
     outage: Outage,
     taking: Option<Taking>,
     pending: u64,
@@ -88,6 +94,7 @@ struct Taking {
 
 /// A batch after its delivery.
 struct Delivered {
+    began: Instant,
     events: Vec<Pending>,
     verdicts: Vec<Verdict>,
     mark: Option<String>,
@@ -116,6 +123,7 @@ impl Delivery {
     ) -> Self {
         let limits = target.sink.limits();
         let intake = Intake::new(target.id, fed, journal.clone(), limits);
+        let tally = Tally::new(&metrics, &target.name);
         Self {
             target,
             journal,
@@ -123,8 +131,10 @@ impl Delivery {
             changed,
             idle: watch::Sender::new(false),
             metrics,
+            tally,
             intake,
             health: Health::new(PROBES),
+            window: Window::new(limits.max_in_flight),
             outage: Outage::default(),
             taking: None,
             pending: 0,
@@ -182,7 +192,7 @@ impl Delivery {
                 () = pulse.answer() => {}
                 Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
-                    writes.push(self.judged(delivered));
+                    writes.push(self.judged(delivered, deliveries.len() + 1));
                 }
                 () = self.intake.arrived(), if pause.is_none() => {}
                 Ok(()) = self.changed.changed() => {
@@ -203,7 +213,7 @@ impl Delivery {
         let (max_batch, max_in_flight) = match probe {
             Some(at) if at > Instant::now() => return,
             Some(_) => (1, 1),
-            None => (limits.max_batch, limits.max_in_flight),
+            None => (limits.max_batch, self.window.size()),
         };
         while deliveries.len() < max_in_flight
             && writes.len() < MAX_RECORDING
@@ -213,15 +223,15 @@ impl Delivery {
             if events.is_empty() {
                 break;
             }
-            let duration = self.metrics.delivery_seconds.get_or_create_owned(&self.by_sink());
+            let duration = self.tally.durations.clone();
             let sink = self.target.sink.clone();
             deliveries.push(Box::pin(async move {
                 let batch =
                     Batch::new(events.iter().map(|pending| pending.event.clone()).collect());
-                let start = Instant::now();
+                let began = Instant::now();
                 let (verdicts, mark) = sink.deliver(&batch).await.into_parts();
-                duration.observe(start.elapsed());
-                Delivered { events, verdicts, mark }
+                duration.observe(began.elapsed());
+                Delivered { began, events, verdicts, mark }
             }));
         }
     }
@@ -235,9 +245,14 @@ impl Delivery {
     }
 
     /// Turns verdicts into records and writes them, however long that takes.
-    fn judged(&mut self, delivered: Delivered) -> BoxFuture<'static, Written> {
+    fn judged(&mut self, delivered: Delivered, under_way: usize) -> BoxFuture<'static, Written> {
         let now = Utc::now();
-        let Delivered { events, verdicts, mark } = delivered;
+        let Delivered { began, events, verdicts, mark } = delivered;
+        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Retry { .. })) {
+            self.window.failed(began, Instant::now());
+        } else {
+            self.window.taken(under_way);
+        }
         let mut records = Vec::with_capacity(events.len());
         for (pending, verdict) in events.iter().zip(verdicts) {
             self.note(pending, &verdict);
@@ -286,7 +301,7 @@ impl Delivery {
                 () = pulse.answer() => {}
                 Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
-                    writes.push(self.judged(delivered));
+                    writes.push(self.judged(delivered, deliveries.len() + 1));
                 }
                 () = stop.abandon.cancelled(), if !deliveries.is_empty() => {
                     tracing::warn!(
@@ -343,7 +358,7 @@ impl Delivery {
                     events = records.len(),
                     "found events at the sink that were not recorded as delivered"
                 );
-                self.count("recovered", records.len());
+                self.tally.recovered.inc_by(records.len() as u64);
                 let recorded = self.journal.record(id, records, None, Utc::now()).await?;
                 drop(self.settled.send(recorded.settled).await);
             }
@@ -358,16 +373,7 @@ impl Delivery {
 
     fn note_held(&self) {
         let held = i64::try_from(self.intake.held()).unwrap_or(i64::MAX);
-        self.metrics.sink_held.get_or_create_owned(&self.by_sink()).set(held);
-    }
-
-    fn by_sink(&self) -> BySink {
-        BySink { sink: self.target.name.clone() }
-    }
-
-    fn count(&self, outcome: &'static str, by: usize) {
-        let labels = BySinkAndOutcome { sink: self.target.name.clone(), outcome };
-        self.metrics.deliveries.get_or_create(&labels).inc_by(by as u64);
+        self.tally.held.set(held);
     }
 }
 

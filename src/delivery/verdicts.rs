@@ -49,7 +49,7 @@ impl Delivery {
     }
 
     fn give_up(&self, pending: &Pending, error: String) -> Outcome {
-        self.count("dead", 1);
+        self.tally.dead.inc();
         tracing::warn!(
             sink = %self.target.name,
             event = %pending.event.key,
@@ -65,7 +65,7 @@ impl Delivery {
     pub(super) fn note(&mut self, pending: &Pending, verdict: &Verdict) {
         match verdict {
             Verdict::Delivered => {
-                self.count("delivered", 1);
+                self.tally.delivered.inc();
                 let now = Utc::now();
                 let since = self.taking.as_ref().map_or(now, |taking| taking.since);
                 self.taking = Some(Taking { since, last: now });
@@ -74,7 +74,7 @@ impl Delivery {
             }
             Verdict::Reject(error) => self.metrics.sink_failures.note(&self.target.name, error),
             Verdict::Retry { error, after } => {
-                self.count("retry", 1);
+                self.tally.retried.inc();
                 self.metrics.sink_failures.note(&self.target.name, error);
                 tracing::debug!(
                     sink = %self.target.name,
@@ -135,11 +135,10 @@ impl Delivery {
     fn note_lag(&self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
         // A clock that was set back tells nothing.
         let lag = (now - first_pulled).to_std().unwrap_or_default();
-        let lags = self.metrics.delivery_lag_seconds.get_or_create_owned(&self.by_sink());
-        lags.observe(lag);
+        self.tally.lags.observe(lag);
     }
 
     pub(super) fn note_up(&self, is_up: bool) {
-        self.metrics.sink_up.get_or_create(&self.by_sink()).set(i64::from(is_up));
+        self.tally.up.set(i64::from(is_up));
     }
 }

@@ -31,13 +31,14 @@ pub struct Settings {
     /// Further headers; their values are secrets. None by default.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretRef>,
-    /// Requests at once. Default 8.
+    /// Requests at once at most: begins with 8, one more as they are taken, half as many after a
+    /// failure. Default 32.
     #[serde(default = "default_max_in_flight")]
     pub max_in_flight: NonZeroUsize,
 }
 
 const fn default_max_in_flight() -> NonZeroUsize {
-    NonZeroUsize::new(8).expect("8 is not zero")
+    NonZeroUsize::new(32).expect("32 is not zero")
 }
 
 /// Headers that the sink or the connection sets.
