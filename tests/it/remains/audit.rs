@@ -179,6 +179,8 @@ async fn beside_a_journal_at_work_it_always_adds_up_and_so_does_each_copy() {
                 editor.discard(sink, &events).unwrap();
                 editor.requeue(sink, &events[..10], Utc::now()).unwrap();
                 round += 1;
+                // As the commands do: whoever waits for the lock gets a turn.
+                std::thread::sleep(std::time::Duration::from_millis(2));
             }
             round
         });

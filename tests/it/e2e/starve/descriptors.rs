@@ -17,7 +17,7 @@ async fn without_descriptors_the_daemon_waits_for_better_times() {
     let control = &site.cloud.control;
     let mut daemon = site.start();
     site.add_sprites(2);
-    within(20, async || control.totals().waiting == 0).await;
+    within(60, async || control.totals().waiting == 0).await;
     assert_eq!(daemon.get("/readyz").await.0, 200);
 
     // What is open stays so; nothing more can be opened.
@@ -26,7 +26,7 @@ async fn without_descriptors_the_daemon_waits_for_better_times() {
     // Asked all the time, since a connection to the pages that does not go on is closed.
     let alive = async || daemon.get("/healthz").await.0 == 200;
     let lines = || site.lines("sprites.jsonl").len();
-    within(20, async || alive().await && lines() == 12 && !daemon.logged(DOWN).is_empty()).await;
+    within(60, async || alive().await && lines() == 12 && !daemon.logged(DOWN).is_empty()).await;
     let down = daemon.logged(DOWN)[0].clone();
     assert_eq!(down["sink"], "program");
     assert!(down["error"].as_str().unwrap().contains("Too many open files"), "{down}");
@@ -45,7 +45,7 @@ async fn without_descriptors_the_daemon_waits_for_better_times() {
     // Who wants another connection waits, and the log is not filled with it.
     let address = daemon.logged("started")[0]["http"].as_str().unwrap().to_owned();
     let waiting = std::net::TcpStream::connect(address).unwrap();
-    within(20, async || alive().await && !daemon.logged(REFUSED).is_empty()).await;
+    within(60, async || alive().await && !daemon.logged(REFUSED).is_empty()).await;
     let failures = failed().await;
     within(60, async || failed().await > failures + 0.5).await;
     assert_eq!(daemon.logged(REFUSED).len(), 1, "once a minute at most");
@@ -54,7 +54,7 @@ async fn without_descriptors_the_daemon_waits_for_better_times() {
     daemon.has_logged("connections are accepted again").await;
     drop(waiting);
     within(90, async || control.totals().waiting == 0).await;
-    within(20, async || daemon.get("/readyz").await.0 == 200).await;
+    within(60, async || daemon.get("/readyz").await.0 == 200).await;
     assert_eq!(daemon.logged("pulling works again").len(), 1);
     assert!(daemon.runs());
     daemon.stop().await;

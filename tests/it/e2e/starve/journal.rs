@@ -56,13 +56,14 @@ async fn the_sink_whose_backlog_fills_it_is_named() {
          the sink \"hook\" has {stored} events pending and 0 dead"
     );
     assert!(why.starts_with("the journal is full: ") && why.ends_with(&full), "{why}");
+    daemon.has_logged(REFUSED).await;
     let logged = daemon.logged(REFUSED);
     assert_eq!(logged.len(), 1);
     assert!(logged[0]["error"].as_str().unwrap().contains("the sink \"hook\" has "), "{logged:?}");
     assert_eq!(daemon.get("/healthz").await.0, 200);
     assert_eq!(site.confirmed(), 0);
     // What was taken before is at the other sink, and nothing is pulled any more.
-    within(20, async || site.lines("all.jsonl").len() == stored).await;
+    within(60, async || site.lines("all.jsonl").len() == stored).await;
     let failures = async || daemon.metric("sprited_append_failures_total").await;
     let (failed, pulled) = (failures().await, site.cloud.control.totals().handed_out);
     within(30, async || failures().await > failed + 2.5).await;
@@ -70,7 +71,7 @@ async fn the_sink_whose_backlog_fills_it_is_named() {
 
     hook.set(Answer::Take);
     within(90, async || site.cloud.control.totals().waiting == 0).await;
-    within(20, async || daemon.get("/readyz").await.0 == 200).await;
+    within(60, async || daemon.get("/readyz").await.0 == 200).await;
     // It may have been full once more while the sink caught up, but not with every event.
     let resumed = daemon.logged("the journal takes events again").len();
     assert!((1..=8).contains(&resumed), "{resumed} times");

@@ -23,17 +23,17 @@ async fn a_sink_that_is_down_for_longer_than_the_cloud_keeps_events_gets_all_of_
     let totals = || site.cloud.control.totals();
     let daemon = site.start();
     site.add_sprites(20);
-    within(20, async || totals().handed_out_again >= 20).await;
+    within(60, async || totals().handed_out_again >= 20).await;
     site.add_sprites(10);
     within(30, async || totals().expired == 30).await;
     assert_eq!((totals().waiting, totals().confirmed), (0, 0));
     assert_eq!(site.journaled(Some(State::Pending)).len(), 30);
     hook.set(Answer::Take);
     within(60, async || hook.count() == 30).await;
-    within(20, async || site.journaled(Some(State::Delivered)).len() == 30).await;
+    within(60, async || site.journaled(Some(State::Delivered)).len() == 30).await;
     // And goes on as if nothing had been.
     site.add_sprites(5);
-    within(20, async || totals().confirmed == 5).await;
+    within(60, async || totals().confirmed == 5).await;
     assert_eq!(daemon.get("/readyz").await.0, 200);
     daemon.stop().await;
     hook.assert_once(35);
