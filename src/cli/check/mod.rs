@@ -42,7 +42,7 @@ pub struct Args {
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
-    /// Print the access policy that the daemon's key needs, for the application in [vod] and this
+    /// Print the access policy that the daemon's key needs, for the configured application and this
     /// root account, and check nothing else than the file.
     #[arg(
         long,

@@ -219,8 +219,8 @@ impl Drop for Stopper {
     }
 }
 
-/// One loop is stopped in the middle of its work, all others go on: the watchdog barks, and after
-/// the restart nothing is lost.
+/// A loop is stopped in the middle of its work, and with it the one thread that all of them share:
+/// the watchdog barks, and after the restart nothing is lost.
 #[tokio::test]
 async fn a_loop_that_is_stuck_has_the_watchdog_bark() {
     let hook = Receiver::start(Answer::Take).await;
@@ -238,9 +238,6 @@ async fn a_loop_that_is_stuck_has_the_watchdog_bark() {
     manager.hears("WATCHDOG=1").await;
     let stopper = Stopper::attach(&daemon).await;
     site.add_sprites(1);
-    daemon.has_logged("a loop does not come round").await;
-    assert_eq!(daemon.logged("a loop does not come round")[0]["loops"], "delivery to hook");
-    manager.hears("STATUS=Pulling; 1 pending; stuck: delivery to hook\n").await;
     assert!(manager.watchdog_barks().await, "{:?}", manager.heard);
     assert!(hook.taken().is_empty());
 
