@@ -25,7 +25,6 @@ mod settings;
 mod store;
 mod writer;
 
-use std::fs::File;
 use std::sync::Arc;
 
 use bytesize::ByteSize;
@@ -115,7 +114,7 @@ pub struct Journal {
 #[derive(Debug)]
 pub struct Closing {
     thread: std::thread::JoinHandle<()>,
-    _lock: File,
+    _lock: schema::Lock,
 }
 
 impl Closing {

@@ -183,8 +183,20 @@ impl OpenError {
     }
 }
 
-/// Takes the lock that keeps a second daemon off the journal. Held as long as the file lives.
-pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+/// The lock that keeps a second daemon off the journal, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that has not yet begun its program has it
+        // open as well. If this fails, closing does it a moment later.
+        drop(self.0.unlock());
+    }
+}
+
+/// Takes the lock.
+pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock = PathBuf::from(name);
@@ -192,7 +204,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let file =
         OpenOptions::new().create(true).append(true).mode(0o600).open(&lock).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned(), lock }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }

@@ -1,6 +1,7 @@
 //! The journal: a real file, closed and opened again.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -507,4 +508,36 @@ async fn an_event_goes_by_the_old_routes_or_by_the_new_ones() {
     assert_eq!(journal.settled(a).await.unwrap(), settled);
     drop(journal);
     bench.close().await;
+}
+
+/// A child has every file of its parent open until it begins its own program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_is_being_started_holds_no_closed_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let children = || {
+        while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+            // Has it forked, where it would else share its parent's memory and time.
+            let mut command = std::process::Command::new("true");
+            command.uid(nix::unistd::getuid().as_raw()).status().unwrap();
+        }
+    };
+    let open_often = async || {
+        for _ in 0..200 {
+            let (journal, closing) = Journal::open(&settings)?;
+            drop(journal);
+            closing.wait().await;
+        }
+        Ok::<_, sprited::journal::OpenError>(())
+    };
+    let opened = tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(children);
+            let opened = tokio::runtime::Handle::current().block_on(open_often());
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+            opened
+        })
+    });
+    opened.unwrap();
 }
