@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{EventId, Journal};
+use crate::journal::{self, EventId, Journal};
 use crate::lease::Lease;
 use crate::metrics::{ByOutcome, Metrics};
 use crate::outage::Outage;
@@ -313,25 +313,40 @@ impl Confirmer {
 
 /// Makes a call, and notes in the journal what the cloud took back.
 async fn confirm(client: Client, journal: Journal, sent: Instant, call: Call) -> Answered {
-    let handles: Vec<&str> = call.handles.iter().map(|ready| &*ready.handle).collect();
-    // A call may wait for credentials, or be signed once more: not past the first deadline.
+    // It may wait for the journal, for credentials, or be signed once more: not past the first
+    // deadline.
     let result = match call.deadline() {
-        Some(deadline) => tokio::time::timeout_at(deadline, client.confirm(&handles)).await.ok(),
+        Some(deadline) => {
+            tokio::time::timeout_at(deadline, ask(&client, &journal, &call.handles)).await.ok()
+        }
         None => None,
     };
     if matches!(result, Some(Ok(()))) {
-        note(&journal, call.handles.iter().flat_map(|ready| ready.events.clone()).collect()).await;
+        let events: Vec<_> = call.handles.iter().flat_map(|ready| ready.events.clone()).collect();
+        insist(|| journal.confirmed(events.clone(), Utc::now())).await;
     }
     (sent, call, result)
 }
 
-/// Notes that the cloud took these events back, waiting while the journal cannot be written:
-/// without the note, an equal event that happens anew would pass for a repeat.
-async fn note(journal: &Journal, events: Vec<EventId>) {
+/// Asks the cloud to take handles back. Of events that recur the journal knows first: a kill may
+/// come between the call and the note of its success.
+async fn ask(client: &Client, journal: &Journal, handles: &[Ready]) -> Result<(), Error> {
+    let recurring = handles.iter().filter(|ready| ready.recurs);
+    let recurring: Vec<_> = recurring.flat_map(|ready| ready.events.clone()).collect();
+    if !recurring.is_empty() {
+        insist(|| journal.confirming(recurring.clone(), Utc::now())).await;
+    }
+    let handles: Vec<&str> = handles.iter().map(|ready| &*ready.handle).collect();
+    client.confirm(&handles).await
+}
+
+/// Writes a note to the journal, waiting while that cannot be written: without it, an equal event
+/// that happens anew would pass for a repeat.
+async fn insist<Noted: Future<Output = journal::Result<()>>>(note: impl Fn() -> Noted) {
     let mut failures = 0;
-    while let Err(error) = journal.confirmed(events.clone(), Utc::now()).await {
+    while let Err(error) = note().await {
         failures += 1;
-        tracing::debug!(%error, "the note of what was confirmed waits for the journal");
+        tracing::debug!(%error, "the note of what is confirmed waits for the journal");
         tokio::time::sleep(JOURNAL.wait(failures)).await;
     }
 }

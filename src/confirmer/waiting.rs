@@ -19,6 +19,7 @@ const REMEMBER: Duration = Duration::from_secs(2);
 pub(super) struct Ready {
     pub(super) handle: Arc<str>,
     pub(super) events: Vec<EventId>,
+    pub(super) recurs: bool,
     pub(super) deadline: Instant,
     pub(super) since: Instant,
 }
@@ -38,6 +39,7 @@ pub(super) enum Added {
 struct Wait {
     events: Vec<EventId>,
     pending: BTreeSet<EventId>,
+    recurs: bool,
     deadline: Instant,
 }
 
@@ -74,13 +76,14 @@ impl Waiting {
 
     /// Takes a lease. A handle that was known gets the new deadline and keeps what it waits for.
     pub(super) fn add(&mut self, lease: Lease, now: Instant) -> Added {
-        let Lease { handle, mut events, pending, deadline } = lease;
+        let Lease { handle, mut events, pending, mut recurs, deadline } = lease;
         let handle: Arc<str> = handle.into();
         let mut pending: BTreeSet<_> =
             pending.into_iter().filter(|event| !self.settled.contains_key(event)).collect();
         if let Some(known) = self.remove(&handle) {
             pending.extend(known.pending);
             events.extend(known.events);
+            recurs |= known.recurs;
             events.sort_unstable();
             events.dedup();
         }
@@ -90,14 +93,14 @@ impl Waiting {
             for event in &events {
                 self.released.remove(event);
             }
-            self.ready.push_back(Ready { handle, events, deadline, since: now });
+            self.ready.push_back(Ready { handle, events, recurs, deadline, since: now });
             return if before == 0 { Added::Ready } else { Added::Unsettled };
         }
         for event in &pending {
             self.by_event.entry(*event).or_default().push(handle.clone());
         }
         self.deadlines.insert((deadline, handle.clone()));
-        self.waits.insert(handle, Wait { events, pending, deadline });
+        self.waits.insert(handle, Wait { events, pending, recurs, deadline });
         Added::Waits
     }
 
@@ -112,9 +115,9 @@ impl Waiting {
                 let Some(wait) = self.waits.get_mut(&handle) else { continue };
                 wait.pending.remove(event);
                 if wait.pending.is_empty()
-                    && let Some(Wait { events, deadline, .. }) = self.remove(&handle)
+                    && let Some(Wait { events, recurs, deadline, .. }) = self.remove(&handle)
                 {
-                    self.ready.push_back(Ready { handle, events, deadline, since: now });
+                    self.ready.push_back(Ready { handle, events, recurs, deadline, since: now });
                 }
             }
         }
@@ -177,11 +180,8 @@ impl Waiting {
         self.by_event.clear();
         self.deadlines.clear();
         let released = self.waits.len();
-        let waits = self.waits.drain().map(|(handle, Wait { events, deadline, .. })| Ready {
-            handle,
-            events,
-            deadline,
-            since: now,
+        let waits = self.waits.drain().map(|(handle, Wait { events, recurs, deadline, .. })| {
+            Ready { handle, events, recurs, deadline, since: now }
         });
         self.ready.extend(waits);
         released
@@ -221,7 +221,8 @@ mod tests {
 
     fn lease(handle: &str, pending: &[i64], deadline: Instant) -> Lease {
         let events: Vec<_> = pending.iter().copied().map(EventId).collect();
-        Lease { handle: handle.to_owned(), pending: events.clone(), events, deadline }
+        let pending = events.clone();
+        Lease { handle: handle.to_owned(), pending, events, recurs: false, deadline }
     }
 
     fn taken(waiting: &mut Waiting, now: Instant) -> Vec<String> {

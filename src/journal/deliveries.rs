@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Rows, params};
 
 use super::counters::Counter;
+use super::job::{DueRows, Records};
 use super::store::{Store, event_row};
-use super::writer::{DueRows, Records};
 use super::{EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId, Unsure};
 use crate::event::Key;
 

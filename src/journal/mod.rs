@@ -15,6 +15,7 @@ mod editor;
 mod feed;
 mod filter;
 mod full;
+mod job;
 mod overview;
 mod owed;
 mod prune;
@@ -42,13 +43,14 @@ pub use editor::{Editor, Requeued};
 pub use feed::{Fed, Feed, Fresh, feed};
 pub use filter::Filter;
 pub use full::Filling;
+use job::Job;
 pub use overview::{Overview, SinkOverview, States};
 pub use owed::{Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
 pub use routes::Route;
 pub use schema::OpenError;
 pub use settings::Settings;
-use writer::{Job, Writer};
+use writer::Writer;
 
 /// Jobs that may wait for the writer.
 const QUEUE: usize = 256;
@@ -70,6 +72,8 @@ pub struct Appended {
     pub fresh: bool,
     /// Whether a sink still has to take it.
     pub pending: bool,
+    /// Whether an equal event may be another one: it has no TaskId.
+    pub recurs: bool,
 }
 
 /// Why the journal did not do what it was asked. Nothing of it happened.
@@ -180,11 +184,17 @@ impl Journal {
         mark: Option<String>,
         now: DateTime<Utc>,
     ) -> Result<Recorded> {
-        self.ask(|reply| Job::Record {
-            records: writer::Records { sink, records, mark, now },
-            reply,
-        })
-        .await
+        self.ask(|reply| Job::Record { records: job::Records { sink, records, mark, now }, reply })
+            .await
+    }
+
+    /// Writes that the cloud is about to be asked to take back the handles of these events, which
+    /// recur: when it has done so, an equal one is another. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn confirming(&self, events: Vec<EventId>, now: DateTime<Utc>) -> Result<()> {
+        self.ask(|reply| Job::Confirming { events, now, reply }).await
     }
 
     /// Writes that the cloud took back the handles of these events.

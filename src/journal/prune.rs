@@ -122,6 +122,14 @@ impl Store {
                 self.count(Counter::PrunedOf(*sink), 1);
             }
         }
+        if !pruned.is_empty() {
+            self.connection
+                .prepare_cached(
+                    "DELETE FROM confirming WHERE event > ?1 AND event <= ?2
+                       AND NOT EXISTS (SELECT 1 FROM events WHERE id = event)",
+                )?
+                .execute([after.0, last.0])?;
+        }
         let deleted = i64::try_from(pruned.len()).unwrap_or(i64::MAX);
         self.count(Counter::Pruned, deleted);
         Ok(deleted)

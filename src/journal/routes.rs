@@ -1,6 +1,6 @@
 //! Which sinks there are, and where fresh events go: can change from one append to the next.
 
-use super::writer::Job;
+use super::job::Job;
 use super::{Feed, Journal, Result, SinkId};
 use crate::event::Wanted;
 

@@ -84,6 +84,14 @@ CREATE TABLE counters (
 ) WITHOUT ROWID;
 ";
 
+/// What journals of this version may have been made without. Older programs leave it alone.
+const ADDED: &str = "
+CREATE TABLE IF NOT EXISTS confirming ( -- events without TaskId
+  event INTEGER PRIMARY KEY,
+  at    INTEGER NOT NULL         -- when the cloud was last asked to take back a handle
+);
+";
+
 /// Why a journal was not opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -304,6 +312,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -8192)?;
+    connection.execute_batch(ADDED)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Else SQLite looks whether another value would suit another plan, and prepares some
     // statements anew at each use.

@@ -124,7 +124,8 @@ impl Store {
         }
         self.count(Counter::SeenAgain, 1);
         let pending = self.is_pending(id)?;
-        Ok(Stored { appended: Appended { id, fresh: false, pending }, fresh: None })
+        let recurs = event.task_id.is_none();
+        Ok(Stored { appended: Appended { id, fresh: false, pending, recurs }, fresh: None })
     }
 
     /// Stores an event that is equal to others as one of its own.
@@ -195,7 +196,8 @@ impl Store {
                 .execute(params![sink.0, id.0])?;
             self.count(Counter::Routed(*sink), 1);
         }
-        let appended = Appended { id, fresh: true, pending: !sinks.is_empty() };
+        let recurs = event.task_id.is_none();
+        let appended = Appended { id, fresh: true, pending: !sinks.is_empty(), recurs };
         let fresh = Fresh { id, event: event.clone() };
         Ok(Some(Stored { appended, fresh: Some((fresh, sinks)) }))
     }
@@ -216,14 +218,28 @@ impl Store {
             .query_row([key.as_bytes()], |row| row.get(0).map(EventId))?)
     }
 
+    /// Or may have been confirmed then: of a call that was asked, the answer may be lost.
     fn is_confirmed_long_since(&self, id: EventId, now: DateTime<Utc>) -> Result<bool> {
         let at: Option<i64> = self
             .connection
-            .prepare_cached("SELECT at FROM confirmations WHERE event = ?1")?
-            .query_row([id.0], |row| row.get(0))
-            .optional()?;
+            .prepare_cached(
+                "SELECT max(at) FROM (SELECT at FROM confirmations WHERE event = ?1
+                                      UNION ALL SELECT at FROM confirming WHERE event = ?1)",
+            )?
+            .query_row([id.0], |row| row.get(0))?;
         let long_since = (now - NEW_OCCURRENCE).timestamp_millis();
         Ok(at.is_some_and(|at| at < long_since))
+    }
+
+    pub(super) fn confirming(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
+        let mut note = self.connection.prepare_cached(
+            "INSERT INTO confirming (event, at) SELECT id, ?2 FROM events WHERE id = ?1
+             ON CONFLICT (event) DO UPDATE SET at = excluded.at",
+        )?;
+        for event in events {
+            note.execute([event.0, now.timestamp_millis()])?;
+        }
+        Ok(())
     }
 
     /// An event that was pruned before its handle was taken back leaves no trace.

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::job::{Job, Records, Reply};
 use super::store::{Store, Stored};
-use super::{
-    Appended, Backlog, Condition, Error, EventId, Fresh, Part, Pending, Record, Recorded, Result,
-    Route, Settings, SinkId, Unsure,
-};
+use super::{Appended, Backlog, Condition, Error, EventId, Fresh, Result, Route, Settings, SinkId};
 use crate::event::Event;
 use crate::outage::Outage;
 
@@ -25,43 +23,6 @@ const LINGER: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_secs(1);
 /// Steps of pruning for one append when the journal is found full.
 const MAX_PRUNE_STEPS: usize = 10;
-
-type Reply<T> = oneshot::Sender<Result<T>>;
-
-/// What the writer can be asked to do.
-#[derive(Debug)]
-pub(super) enum Job {
-    Register { names: Vec<String>, reply: Reply<Vec<SinkId>> },
-    SetRoutes { routes: Vec<Route>, reply: Reply<()> },
-    Append { events: Vec<Arc<Event>>, now: DateTime<Utc>, reply: Reply<Vec<Appended>> },
-    Record { records: Records, reply: Reply<Recorded> },
-    Confirmed { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<()> },
-    Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<Part> },
-    Due { sink: SinkId, now: DateTime<Utc>, limit: usize, reply: Reply<DueRows> },
-    LeastTried { sink: SinkId, reply: Reply<Option<Pending>> },
-    DueNow { sink: SinkId, now: DateTime<Utc>, reply: Reply<()> },
-    Unsure { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<Unsure>> },
-    Owed { sink: SinkId, events: Vec<EventId>, reply: Reply<Vec<EventId>> },
-    Settled { events: Vec<EventId>, reply: Reply<Vec<EventId>> },
-    Mark { sink: SinkId, reply: Reply<Option<String>> },
-    Orphans { reply: Reply<Vec<Backlog>> },
-    CountPending { reply: Reply<u64> },
-    Prune { now: DateTime<Utc>, reply: Reply<bool> },
-    SetLimits { settings: Settings, reply: Reply<()> },
-    ChangedOutside { reply: Reply<bool> },
-}
-
-/// Events that are due, and when the next one is.
-pub(super) type DueRows = (Part, Option<DateTime<Utc>>);
-
-/// Verdicts of one sink.
-#[derive(Clone, Debug)]
-pub(super) struct Records {
-    pub(super) sink: SinkId,
-    pub(super) records: Vec<Record>,
-    pub(super) mark: Option<String>,
-    pub(super) now: DateTime<Utc>,
-}
 
 /// A write that was answered before its commit: it must come about whatever commits fail.
 #[derive(Clone, Debug)]
@@ -158,6 +119,10 @@ impl Writer {
             Job::Record { records, reply } => {
                 let result = self.write(|store| store.record(&records));
                 answer(reply, self.promise(result, Promise::Records(records)));
+            }
+            Job::Confirming { events, now, reply } => {
+                let result = self.write_now(|store| store.confirming(&events, now));
+                answer(reply, result);
             }
             Job::Confirmed { events, now, reply } => {
                 let result = self.write(|store| store.confirmed(&events, now));

@@ -358,11 +358,13 @@ fn leases(entries: Vec<Entry>, appended: &[Appended], deadline: Instant) -> Vec<
     for (entry, appended) in entries.into_iter().zip(appended) {
         let Some(handle) = entry.handle else { continue };
         let place = *places.entry(handle.as_str().into()).or_insert_with(|| {
-            leases.push(Lease { handle, events: Vec::new(), pending: Vec::new(), deadline });
+            let (events, pending) = (Vec::new(), Vec::new());
+            leases.push(Lease { handle, events, pending, recurs: false, deadline });
             leases.len() - 1
         });
         let Some(lease) = leases.get_mut(place) else { continue };
         lease.events.push(appended.id);
+        lease.recurs |= appended.recurs;
         if appended.pending {
             lease.pending.push(appended.id);
         }

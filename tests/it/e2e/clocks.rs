@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use sprited::emulator::Action;
+use sprited::emulator::{Action, Fault, Kind};
 use sprited::journal::State;
 
 use super::daemon::Daemon;
@@ -86,6 +86,31 @@ async fn an_equal_event_without_a_task_an_hour_later_is_another_occurrence() {
     let time = |line: &Value| line["time"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     let between = time(&lines[1]) - time(&lines[0]);
     assert!((69..=70).contains(&between.num_minutes()), "{between}: the clock was not shifted");
+    daemon.stop().await;
+}
+
+/// The cloud has taken an event back, and the daemon is killed before it knows. An equal event is
+/// another one all the same.
+#[tokio::test]
+async fn a_kill_before_a_confirm_is_noted_swallows_no_later_occurrence() {
+    let site = Site::new(&file("all", "*")).await;
+    let clock = Clock::in_folder(site.folder.path());
+    let control = &site.cloud.control;
+    let daemon = clock.start(&site);
+    let fault = Fault::next(1, Kind::Hold).on(Action::ConfirmEvents).after_effect();
+    control.fault(fault).unwrap();
+    control.add(DELETED).unwrap();
+    until(|| control.held() == 1).await;
+    assert_eq!(site.confirmed(), 1);
+    drop(daemon);
+    assert!(site.journaled(None)[0].confirmed.is_none(), "the answer was held");
+    control.release();
+
+    clock.set(TimeDelta::hours(1));
+    let daemon = clock.start(&site);
+    control.add(DELETED).unwrap();
+    until(|| site.confirmed() == 2).await;
+    site.assert_once("all.jsonl", 2);
     daemon.stop().await;
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Bench {
 enum Answer {
     Appended(Vec<Appended>),
     Recorded(Recorded),
+    Confirming,
     Confirmed,
 }
 
@@ -235,7 +236,13 @@ impl Bench {
                     let mut appended = Vec::new();
                     for content in contents {
                         let (id, is_fresh, pending) = self.plain.append(content, self.now);
-                        appended.push(Appended { id: EventId(id), fresh: is_fresh, pending });
+                        let recurs = !content.has_task;
+                        appended.push(Appended {
+                            id: EventId(id),
+                            fresh: is_fresh,
+                            pending,
+                            recurs,
+                        });
                         let for_sinks = self.plain.events[&id].sinks.keys();
                         for sink in for_sinks.filter(|_| is_fresh) {
                             fresh.entry(*sink).or_default().push(id);
@@ -265,6 +272,16 @@ impl Bench {
                     expected.push(Answer::Recorded(Recorded { settled, pending }));
                     asked.push(Box::pin(async move {
                         Answer::Recorded(journal.record(id, records, mark, now).await.unwrap())
+                    }));
+                }
+                Write::Confirming(which) => {
+                    let events = self.events(which);
+                    self.plain.confirming(&events, self.now);
+                    self.past.clear();
+                    expected.push(Answer::Confirming);
+                    asked.push(Box::pin(async move {
+                        journal.confirming(events, now).await.unwrap();
+                        Answer::Confirming
                     }));
                 }
                 Write::Confirmed(which) => {

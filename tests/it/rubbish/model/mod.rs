@@ -43,6 +43,7 @@ type Which = u8;
 enum Write {
     Append(Vec<Content>),
     Record { sink: usize, said: Vec<(Which, Said)>, mark: Option<u8> },
+    Confirming(Vec<Which>),
     Confirmed(Vec<Which>),
 }
 
@@ -107,6 +108,7 @@ fn write() -> impl Strategy<Value = Write> {
         3 => contents().prop_map(Write::Append),
         5 => (0..SINKS.len(), said, prop::option::of(any::<u8>()))
             .prop_map(|(sink, said, mark)| Write::Record { sink, said, mark }),
+        1 => events().prop_map(Write::Confirming),
         2 => events().prop_map(Write::Confirmed),
     ]
 }

@@ -43,6 +43,8 @@ pub(super) struct Kept {
     pub(super) content: Content,
     pub(super) key: Key,
     pub(super) pulled: i64,
+    /// When the cloud was last asked to take it back.
+    confirming: Option<i64>,
     pub(super) confirmed: Option<i64>,
     pub(super) has_body: bool,
     pub(super) sinks: BTreeMap<usize, At>,
@@ -104,7 +106,7 @@ impl Plain {
             None => has_key(key).map(|(id, _)| (0, *id)),
         };
         let Some((mut number, id)) = before else { return self.insert(content, key, now) };
-        let confirmed = self.events[&id].confirmed;
+        let confirmed = self.events[&id].confirmed.max(self.events[&id].confirming);
         if content.has_task || confirmed.is_none_or(|at| at >= now - 10 * MINUTES) {
             self.counted.seen_again += 1;
             return (id, false, self.is_pending(id));
@@ -134,7 +136,8 @@ impl Plain {
         self.counted.routed += sinks.len() as u64;
         let is_pending = !sinks.is_empty();
         let content = *content;
-        let kept = Kept { content, key, pulled: now, confirmed: None, has_body: true, sinks };
+        let (confirming, confirmed) = (None, None);
+        let kept = Kept { content, key, pulled: now, confirming, confirmed, has_body: true, sinks };
         self.events.insert(id, kept);
         (id, true, is_pending)
     }
@@ -188,6 +191,14 @@ impl Plain {
             self.marks.insert(sink, mark.to_owned());
         }
         settled
+    }
+
+    pub(super) fn confirming(&mut self, events: &[EventId], now: i64) {
+        for event in events {
+            if let Some(kept) = self.events.get_mut(&event.0) {
+                kept.confirming = Some(now);
+            }
+        }
     }
 
     pub(super) fn confirm(&mut self, events: &[EventId], now: i64) {

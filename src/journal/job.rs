@@ -1,0 +1,51 @@
+//! What the journal's writer is asked to do.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::oneshot;
+
+use super::{
+    Appended, Backlog, EventId, Part, Pending, Record, Recorded, Result, Route, Settings, SinkId,
+    Unsure,
+};
+use crate::event::Event;
+
+/// Where an answer goes; whoever asked may be gone.
+pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// What the writer can be asked to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    Register { names: Vec<String>, reply: Reply<Vec<SinkId>> },
+    SetRoutes { routes: Vec<Route>, reply: Reply<()> },
+    Append { events: Vec<Arc<Event>>, now: DateTime<Utc>, reply: Reply<Vec<Appended>> },
+    Record { records: Records, reply: Reply<Recorded> },
+    Confirming { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<()> },
+    Confirmed { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<()> },
+    Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<Part> },
+    Due { sink: SinkId, now: DateTime<Utc>, limit: usize, reply: Reply<DueRows> },
+    LeastTried { sink: SinkId, reply: Reply<Option<Pending>> },
+    DueNow { sink: SinkId, now: DateTime<Utc>, reply: Reply<()> },
+    Unsure { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<Unsure>> },
+    Owed { sink: SinkId, events: Vec<EventId>, reply: Reply<Vec<EventId>> },
+    Settled { events: Vec<EventId>, reply: Reply<Vec<EventId>> },
+    Mark { sink: SinkId, reply: Reply<Option<String>> },
+    Orphans { reply: Reply<Vec<Backlog>> },
+    CountPending { reply: Reply<u64> },
+    Prune { now: DateTime<Utc>, reply: Reply<bool> },
+    SetLimits { settings: Settings, reply: Reply<()> },
+    ChangedOutside { reply: Reply<bool> },
+}
+
+/// Events that are due, and when the next one is.
+pub(super) type DueRows = (Part, Option<DateTime<Utc>>);
+
+/// Verdicts of one sink.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    pub(super) sink: SinkId,
+    pub(super) records: Vec<Record>,
+    pub(super) mark: Option<String>,
+    pub(super) now: DateTime<Utc>,
+}
