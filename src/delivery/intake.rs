@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::journal::{EventId, Fed, Fresh, Journal, Outcome, Pending, Record, Result, SinkId};
+use crate::journal::{End, EventId, Fed, Fresh, Journal, Outcome, Pending, Record, Result, SinkId};
 use crate::sinks::Limits;
 
 /// Bytes of event bodies that wait here at most, give or take one read.
@@ -42,6 +42,8 @@ pub(super) struct Intake {
     is_in_doubt: bool,
     /// Whether a read for due events found some that are held: the next one waits for a release.
     is_blocked: bool,
+    /// Where the next probe comes from.
+    probed: End,
     clock: Clock,
 }
 
@@ -80,11 +82,12 @@ impl Intake {
             make_all_due: false,
             is_in_doubt: false,
             is_blocked: false,
+            probed: End::Newest,
             clock: Clock::now(),
         }
     }
 
-    /// Takes in what there is room for; while the sink is down, one event for the next probe.
+    /// Takes in what there is room for; while the sink is down, one event when it is to be probed.
     pub(super) async fn refill(&mut self, probe: Option<Instant>) -> Result<()> {
         if self.is_in_doubt {
             self.drop_discarded().await?;
@@ -99,18 +102,50 @@ impl Intake {
             self.make_all_due = false;
             self.look_for_due();
         }
-        if probe.is_none() {
-            self.read_due().await?;
+        if let Some(at) = probe {
+            return self.take_probe(at).await;
         }
+        self.read_due().await?;
         self.read_feed();
         while self.is_behind && self.room() > 0 {
             self.read_untried().await?;
         }
-        if probe.is_some_and(|at| at <= Instant::now()) && self.held.is_empty() {
-            let least_tried = self.journal.least_tried(self.sink).await?;
-            least_tried.into_iter().for_each(|pending| self.hold(pending));
+        Ok(())
+    }
+
+    /// Takes in one event for the probe at `at`, from either end in turn: a run of events that
+    /// fail by themselves, wherever it stands, does not keep a sink down that takes others.
+    async fn take_probe(&mut self, at: Instant) -> Result<()> {
+        self.put_back();
+        if at > Instant::now() || !self.held.is_empty() {
+            return Ok(());
+        }
+        let probe = self.journal.probe(self.sink, self.taken, self.probed).await?;
+        self.probed = match self.probed {
+            End::Oldest => End::Newest,
+            End::Newest => End::Oldest,
+        };
+        if let Some(pending) = probe {
+            self.hold(pending);
+        }
+        // Nothing waits: whatever comes next is the probe.
+        while self.is_behind && self.held.is_empty() {
+            self.read_untried().await?;
         }
         Ok(())
+    }
+
+    /// Leaves to the journal what waits here; it is read anew.
+    fn put_back(&mut self) {
+        for pending in self.ready.drain(..) {
+            self.held.remove(&pending.id);
+            if pending.attempts == 0 {
+                self.taken = self.taken.min(EventId(pending.id.0 - 1));
+            }
+        }
+        self.ready_bytes = 0;
+        self.is_behind = true;
+        self.look_for_due();
     }
 
     /// Waits for the feed. Cancel safe.
@@ -231,7 +266,10 @@ impl Intake {
         let part = self.journal.untried(self.sink, self.taken, self.room()).await?;
         for pending in part.events {
             self.taken = pending.id;
-            self.hold(pending);
+            // One that was put back may have been taken in for a probe.
+            if !self.held.contains(&pending.id) {
+                self.hold(pending);
+            }
         }
         self.is_behind = !part.is_all || self.fed.is_behind();
         Ok(())

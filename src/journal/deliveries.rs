@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Rows, params};
 use super::counters::Counter;
 use super::job::{DueRows, Records};
 use super::store::{Store, event_row};
-use super::{EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId, Unsure};
+use super::{End, EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId, Unsure};
 use crate::event::Key;
 
 /// No event waits longer for its next try: an hour is the most that a target may ask for.
@@ -137,7 +137,20 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
+    pub(super) fn probe(&self, sink: SinkId, after: EventId, end: End) -> Result<Option<Pending>> {
+        let order = match end {
+            End::Oldest => "ASC",
+            End::Newest => "DESC",
+        };
+        let sql = select_pending(&format!(
+            "pending.due IS NULL AND pending.event > ?2 ORDER BY pending.event {order} LIMIT 1"
+        ));
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let untried = select.query_row([sink.0, after.0], pending_row).optional()?;
+        if untried.is_some() { Ok(untried) } else { self.least_tried(sink) }
+    }
+
+    fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
         let sql = select_pending(
             "pending.due IS NOT NULL ORDER BY pending.attempts, pending.due LIMIT 1",
         );

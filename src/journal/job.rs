@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::{
-    Appended, Backlog, EventId, Part, Pending, Record, Recorded, Result, Route, Settings, SinkId,
-    Unsure,
+    Appended, Backlog, End, EventId, Part, Pending, Record, Recorded, Result, Route, Settings,
+    SinkId, Unsure,
 };
 use crate::event::Event;
 
@@ -25,7 +25,7 @@ pub(super) enum Job {
     Confirmed { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<()> },
     Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<Part> },
     Due { sink: SinkId, now: DateTime<Utc>, limit: usize, reply: Reply<DueRows> },
-    LeastTried { sink: SinkId, reply: Reply<Option<Pending>> },
+    Probe { sink: SinkId, after: EventId, end: End, reply: Reply<Option<Pending>> },
     DueNow { sink: SinkId, now: DateTime<Utc>, reply: Reply<()> },
     Unsure { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<Unsure>> },
     Owed { sink: SinkId, events: Vec<EventId>, reply: Reply<Vec<EventId>> },

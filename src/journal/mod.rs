@@ -45,7 +45,7 @@ pub use filter::Filter;
 pub use full::Filling;
 use job::Job;
 pub use overview::{Overview, SinkOverview, States};
-pub use owed::{Outcome, Part, Pending, Record, Recorded, Unsure};
+pub use owed::{End, Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
 pub use routes::Route;
 pub use schema::OpenError;
@@ -227,12 +227,13 @@ impl Journal {
         self.ask(|reply| Job::Due { sink, now, limit, reply }).await
     }
 
-    /// The failed event for `sink` that was tried least, whether due or not.
+    /// One event to ask a failing `sink` with: at that end of those never tried after the event
+    /// `after`; if there are none, the one that was tried least, whether due or not.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
-        self.ask(|reply| Job::LeastTried { sink, reply }).await
+    pub async fn probe(&self, sink: SinkId, after: EventId, end: End) -> Result<Option<Pending>> {
+        self.ask(|reply| Job::Probe { sink, after, end, reply }).await
     }
 
     /// Makes every failed event for `sink` due at `now`, after an outage.

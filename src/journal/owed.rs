@@ -44,6 +44,15 @@ pub struct Unsure {
     pub is_anew: bool,
 }
 
+/// An end of what waits for a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// What has waited longest.
+    Oldest,
+    /// What came last.
+    Newest,
+}
+
 /// Events that were read: as many as asked for, or less if they are large.
 #[derive(Clone, Debug)]
 pub struct Part {

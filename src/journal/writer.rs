@@ -155,8 +155,8 @@ impl Writer {
             Job::Due { sink, now, limit, reply } => {
                 answer(reply, self.read(|store| store.due(sink, now, limit)));
             }
-            Job::LeastTried { sink, reply } => {
-                answer(reply, self.read(|store| store.least_tried(sink)));
+            Job::Probe { sink, after, end, reply } => {
+                answer(reply, self.read(|store| store.probe(sink, after, end)));
             }
             Job::Unsure { sink, after, limit, reply } => {
                 answer(reply, self.read(|store| store.unsure(sink, after, limit)));

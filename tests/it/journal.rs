@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 use sprited::event::{self, AppId, Event, Wanted};
 use sprited::journal::{
-    Closing, Error, EventId, Fed, Filter, Journal, OpenError, Outcome, Reader, Record, Route,
+    Closing, End, Error, EventId, Fed, Filter, Journal, OpenError, Outcome, Reader, Record, Route,
     Settings, SinkId, State, feed,
 };
 use tempfile::TempDir;
@@ -153,8 +153,13 @@ async fn untried_events_come_in_order_and_failed_ones_when_due() {
     assert_eq!(rows, [(4, 2, Duration::from_secs(7)), (2, 1, Duration::from_secs(7))]);
     assert_eq!(next, None);
 
-    let least = bench.journal.least_tried(sink).await.unwrap().unwrap();
-    assert_eq!(least.id, EventId(2));
+    let probe = async |after, end| {
+        bench.journal.probe(sink, EventId(after), end).await.unwrap().unwrap().id.0
+    };
+    assert_eq!(probe(0, End::Oldest).await, 1);
+    assert_eq!(probe(1, End::Oldest).await, 3);
+    assert_eq!(probe(1, End::Newest).await, 5);
+    assert_eq!(probe(5, End::Newest).await, 2, "the one tried least");
     bench.journal.due_now(sink, now).await.unwrap();
     assert_eq!(bench.journal.due(sink, now, 10).await.unwrap().0.events.len(), 2);
 }

@@ -83,6 +83,12 @@ impl Receiver {
         self.taken.lock().unwrap().len()
     }
 
+    /// How many requests came before the first that was taken.
+    pub(super) fn asked_in_vain(&self) -> usize {
+        let first = &self.requests()[0].body;
+        self.server.seen().iter().position(|request| request.body == *first).unwrap()
+    }
+
     /// When each of the taken requests came, in their order.
     pub(super) fn times(&self) -> Vec<DateTime<Utc>> {
         self.times.lock().unwrap().clone()

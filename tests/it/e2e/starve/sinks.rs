@@ -264,3 +264,29 @@ async fn many_poisonous_events_take_no_sink_down_again_and_again() {
     daemon.stop().await;
     hook.assert_once(good);
 }
+
+/// More than a sink is probed with in many minutes, and no good one has come before them.
+#[tokio::test]
+async fn poisonous_events_at_the_head_keep_no_sink_down_that_takes_others() {
+    let hook = Receiver::start(Answer::TakeUnless("poison")).await;
+    let site = Site::with(settings(), "", &hook.sink("hook", "events = ['*']")).await;
+    let daemon = site.start();
+    let (poison, good) = (30, 20);
+    let event = |n| format!(r#"{{"EventType":"Odd","OddEvent":{{"TaskId":"poison-{n}"}}}}"#);
+    (0..poison).for_each(|n| drop(site.cloud.control.add(&event(n)).unwrap()));
+    daemon.has_logged(DOWN).await;
+    within(20, async || site.journaled(None).len() == poison).await;
+    let before = hook.asked();
+    site.add_sprites(good);
+    let good = good as usize;
+    within(60, async || hook.count() == good).await;
+    // Those under way when it went down, and a probe from the head.
+    let probes = hook.asked_in_vain() - before;
+    assert!(probes <= 8 + 1, "the first good event came after {probes} attempts in vain");
+    let asked = hook.asked();
+    println!("all good events after {asked} attempts, the first after {probes} in vain");
+    assert!(asked <= good + 10 * poison, "{asked} attempts");
+    assert_eq!(site.journaled(Some(State::Dead)).len(), 0);
+    daemon.stop().await;
+    hook.assert_once(good);
+}

@@ -9,8 +9,8 @@ use bytesize::ByteSize;
 use futures_util::future::join_all;
 use sprited::event::Wanted;
 use sprited::journal::{
-    Appended, Closing, Editor, EventId, Fed, Filter, Journal, Outcome, Reader, Record, Recorded,
-    Route, Settings, SinkId, State, Unsure, feed,
+    Appended, Closing, Editor, End, EventId, Fed, Filter, Journal, Outcome, Reader, Record,
+    Recorded, Route, Settings, SinkId, State, Unsure, feed,
 };
 use tempfile::TempDir;
 
@@ -410,14 +410,18 @@ impl Bench {
                 })
                 .collect();
             assert_eq!(found, events.iter().map(|(id, event)| (*id, event)).collect::<Vec<_>>());
-            let tried = owed.iter().filter(|(.., owed)| owed.due.is_some());
-            let least = self.journal().least_tried(*id).await.unwrap();
-            assert_eq!(
-                least.map(|it| it.attempts),
-                tried.map(|(.., owed)| owed.attempts).min(),
-                "tried least at {}",
-                SINKS[*sink]
-            );
+            for (end, next) in [(End::Oldest, untried.first()), (End::Newest, untried.last())] {
+                let probe = self.journal().probe(*id, EventId(0), end).await.unwrap();
+                assert_eq!(
+                    probe.as_ref().map(|it| it.attempts),
+                    owed.iter().map(|(.., owed)| owed.attempts).min(),
+                    "tried least at {}",
+                    SINKS[*sink]
+                );
+                if let Some((id, ..)) = next {
+                    assert_eq!(probe.unwrap().id, EventId(*id), "{end:?}");
+                }
+            }
             assert_eq!(
                 self.journal().mark(*id).await.unwrap().as_ref(),
                 self.plain.marks.get(sink)
