@@ -10,6 +10,11 @@ use crate::journal::{Outcome, Pending, Record};
 use crate::retry::MAX_ASKED;
 use crate::sinks::Verdict;
 
+/// An event that has failed for so long while its sink was up is told of,
+const TOLD_AFTER: TimeDelta = TimeDelta::hours(1);
+/// and again each time that so much more has passed.
+const TOLD_EVERY: TimeDelta = TimeDelta::days(1);
+
 impl Delivery {
     /// What to write for a verdict.
     pub(super) fn decide(&self, pending: &Pending, verdict: Verdict, now: DateTime<Utc>) -> Record {
@@ -17,6 +22,9 @@ impl Delivery {
             Verdict::Delivered => Outcome::Delivered,
             Verdict::Reject(error) => self.give_up(pending, error),
             Verdict::Retry { error, after } => {
+                if !self.outage.lasts() && is_to_be_told(pending, now) {
+                    self.tell(pending, &error);
+                }
                 let charged = pending.charged + self.charge(pending, now);
                 if charged >= self.target.give_up_after {
                     self.give_up(pending, error)
@@ -46,6 +54,23 @@ impl Delivery {
         // between two tries is longer than the bound: a clock that was set ahead charges no more.
         let since = failed.max(taking.since);
         (now - since).to_std().unwrap_or_default().min(MAX_ASKED)
+    }
+
+    /// On a quiet sink an event may fail for ever: nothing else shows whether it is the sink.
+    fn tell(&self, pending: &Pending, error: &str) {
+        let (sink, event) = (&self.target.name, pending.event.key);
+        tracing::warn!(
+            %sink,
+            %event,
+            event_type = %pending.event.event_type,
+            attempts = pending.attempts + 1,
+            since = pending.first_failed.map(|at| at.to_rfc3339()),
+            error,
+            hint = format!(
+                "sprited events show {event}; mend the cause, or                  sprited events discard {event} --sink {sink}"
+            ),
+            "an event fails again and again while its sink is up"
+        );
     }
 
     fn give_up(&self, pending: &Pending, error: String) -> Outcome {
@@ -140,5 +165,44 @@ impl Delivery {
 
     pub(super) fn note_up(&self, is_up: bool) {
         self.tally.up.set(i64::from(is_up));
+    }
+}
+
+/// Whether the failure at `now` is the first after one of the moments at which it is told of: so
+/// nothing has to be remembered of what was told.
+fn is_to_be_told(pending: &Pending, now: DateTime<Utc>) -> bool {
+    let (Some(first), Some(last)) = (pending.first_failed, pending.last_failed) else {
+        return false;
+    };
+    let moments = |at: DateTime<Utc>| {
+        let over = at - first - TOLD_AFTER;
+        if over < TimeDelta::zero() { 0 } else { 1 + over.num_seconds() / TOLD_EVERY.num_seconds() }
+    };
+    moments(now) > moments(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::{AppId, read};
+    use crate::journal::{EventId, Fresh};
+
+    #[test]
+    fn an_event_that_fails_is_told_of_after_an_hour_and_once_a_day() {
+        let first = Utc::now();
+        let event = read(AppId(1), "{}", false, first).event;
+        let mut pending = Pending::untried(Fresh { id: EventId(1), event: Arc::clone(&event) });
+        let mut told = Vec::new();
+        for minute in (0..4 * 24 * 60).step_by(7) {
+            let now = first + TimeDelta::minutes(minute);
+            if is_to_be_told(&pending, now) {
+                told.push(minute / 60);
+            }
+            pending.first_failed.get_or_insert(now);
+            pending.last_failed = Some(now);
+        }
+        assert_eq!(told, [1, 25, 49, 73]);
     }
 }

@@ -259,7 +259,7 @@ fn to_sql(limit: usize) -> i64 {
 
 fn select_pending(which: &str) -> String {
     format!(
-        "SELECT pending.event, attempts, charged, last_failed,
+        "SELECT pending.event, attempts, charged, first_failed, last_failed,
                 key, app, type, file_id, task_id, body, first_pulled, replaced
          FROM pending JOIN events ON events.id = pending.event
            LEFT JOIN bodies ON bodies.event = pending.event
@@ -268,13 +268,16 @@ fn select_pending(which: &str) -> String {
 }
 
 fn pending_row(row: &Row<'_>) -> rusqlite::Result<Pending> {
-    let last_failed: Option<i64> = row.get(3)?;
+    let time = |column| -> rusqlite::Result<Option<DateTime<Utc>>> {
+        Ok(row.get::<_, Option<i64>>(column)?.and_then(DateTime::from_timestamp_millis))
+    };
     Ok(Pending {
         id: EventId(row.get(0)?),
         attempts: row.get(1)?,
         charged: Duration::from_millis(row.get::<_, i64>(2)?.cast_unsigned()),
-        last_failed: last_failed.and_then(DateTime::from_timestamp_millis),
-        event: Arc::new(event_row(row, 4)?),
+        first_failed: time(3)?,
+        last_failed: time(4)?,
+        event: Arc::new(event_row(row, 5)?),
     })
 }
 

@@ -19,6 +19,8 @@ pub struct Pending {
     pub attempts: u32,
     /// The time that counts towards giving up.
     pub charged: Duration,
+    /// The first failed delivery.
+    pub first_failed: Option<DateTime<Utc>>,
     /// The last failed delivery.
     pub last_failed: Option<DateTime<Utc>>,
 }
@@ -28,7 +30,14 @@ impl Pending {
     #[must_use]
     pub fn untried(fresh: Fresh) -> Self {
         let Fresh { id, event } = fresh;
-        Self { id, event, attempts: 0, charged: Duration::ZERO, last_failed: None }
+        Self {
+            id,
+            event,
+            attempts: 0,
+            charged: Duration::ZERO,
+            first_failed: None,
+            last_failed: None,
+        }
     }
 }
 

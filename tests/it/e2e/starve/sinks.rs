@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use sprited::emulator::Settings;
-use sprited::journal::{Reader, State};
+use sprited::journal::{Filter, Reader, State};
 
 use super::super::receiver::{Answer, Receiver};
 use super::super::{LEASE, Site, settings};
@@ -289,4 +289,45 @@ async fn poisonous_events_at_the_head_keep_no_sink_down_that_takes_others() {
     assert_eq!(site.journaled(Some(State::Dead)).len(), 0);
     daemon.stop().await;
     hook.assert_once(good);
+}
+
+/// One event is never an outage, and on a sink that takes no other its time does not count.
+#[tokio::test]
+async fn an_event_that_fails_alone_on_a_quiet_sink_is_told_of() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let site = Site::new(&hook.sink("hook", "")).await;
+    site.edit("level = 'debug'", "level = 'info'");
+    let daemon = site.start();
+    site.add_sprites(1);
+    let attempts = || -> u32 {
+        let reader = Reader::open(&site.path("journal.db")).unwrap();
+        let found = reader.list(&Filter::default(), 1).unwrap();
+        found.first().map_or(0, |found| reader.sinks_of(found.id).unwrap()[0].attempts)
+    };
+    // The next one is seconds away.
+    within(60, async || attempts() >= 3).await;
+    let told = || daemon.logged("an event fails again and again while its sink is up");
+    assert!(told().is_empty());
+    // As if it had begun two hours ago, and had last failed after half an hour.
+    let journal = rusqlite::Connection::open(site.path("journal.db")).unwrap();
+    journal.busy_timeout(Duration::from_secs(20)).unwrap();
+    let ago = |hours: f64| Utc::now().timestamp_millis() - (hours * 3_600e3) as i64;
+    let update = "UPDATE pending SET first_failed = ?1, last_failed = ?2";
+    journal.execute(update, [ago(2.0), ago(1.5)]).unwrap();
+    within(60, async || !told().is_empty()).await;
+    let asked = hook.asked();
+    within(60, async || hook.asked() > asked).await;
+    let told = told();
+    assert_eq!(told.len(), 1, "once a day");
+    let event = site.journaled(None)[0].event.key;
+    let told = &told[0];
+    assert_eq!((told["level"].as_str(), told["sink"].as_str()), (Some("WARN"), Some("hook")));
+    assert_eq!(told["event"], event.to_string());
+    assert!(told["attempts"].as_u64().unwrap() >= 4 && told["since"].is_string(), "{told}");
+    assert!(told["error"].as_str().unwrap().contains("500"), "{told}");
+    let hint = told["hint"].as_str().unwrap();
+    let discard = format!("sprited events discard {event} --sink hook");
+    assert!(hint.ends_with(&discard), "{hint}");
+    assert!(daemon.logged(DOWN).is_empty());
+    daemon.stop().await;
 }
