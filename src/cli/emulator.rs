@@ -26,6 +26,8 @@ const USE: &str = r#"Add an event, or an array of events:
        http://127.0.0.1:9771/_emulator/events
 The same one a thousand times, in a minute:
   curl -d @event.json 'http://127.0.0.1:9771/_emulator/events?copies=1000&delay=1m'
+With several applications (--sub-app-id 1500012345,1500012346), one for the second:
+  curl -d @event.json 'http://127.0.0.1:9771/_emulator/events?app=1500012346'
 Make finished image-sprite tasks, whose sheets and WebVTT files can be opened:
   curl -d '{"count":10,"files":3,"road":"procedure","fail_every":5}' \
        http://127.0.0.1:9771/_emulator/sprites
@@ -82,9 +84,10 @@ pub struct Args {
     #[arg(long, value_name = "TOKEN")]
     token: Option<Secret>,
 
-    /// The SubAppId that each request must name; 0 for none
-    #[arg(long, value_name = "NUMBER", default_value_t = 1_500_012_345)]
-    sub_app_id: u64,
+    /// The SubAppId that each request must name, or several, with commas, each with a queue of its
+    /// own; 0 for none
+    #[arg(long, value_name = "NUMBER", default_value = "1500012345", value_delimiter = ',')]
+    sub_app_id: Vec<u64>,
 
     /// How long a pull waits for an event
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
@@ -164,7 +167,7 @@ enum Lenience {
     AnySignature,
     /// Unknown members of a request's body are ignored
     AnyMember,
-    /// The SubAppId is not looked at
+    /// A request may name any SubAppId, or none: then the first application is meant
     AnySubAppId,
 }
 
@@ -211,7 +214,7 @@ impl Args {
                 secret_key: self.secret_key.clone(),
                 token: self.token.clone(),
             },
-            sub_app_id: Some(self.sub_app_id).filter(|id| *id != 0),
+            apps: self.apps(),
             hold: self.hold,
             lease: self.lease,
             lease_from: match self.lease_from {
@@ -244,15 +247,20 @@ impl Args {
         }
     }
 
+    fn apps(&self) -> Vec<u64> {
+        if self.sub_app_id == [0] { Vec::new() } else { self.sub_app_id.clone() }
+    }
+
     /// What to do with the emulator at `url`, for standard output.
     fn welcome(&self, url: &str) -> String {
         let token = match &self.token {
             Some(token) => format!("token = {}\n", quoted(token.expose())),
             None => String::new(),
         };
-        let sub_app_id = match self.sub_app_id {
-            0 => String::new(),
-            id => format!("sub_app_id = {id}\n"),
+        let sub_app_id = match self.apps().as_slice() {
+            [] => String::new(),
+            [id] => format!("sub_app_id = {id}\n"),
+            ids => format!("sub_app_id = {ids:?}\n"),
         };
         format!(
             "The emulator listens on {url}. Put this into sprited.toml:\n\n\
@@ -331,7 +339,7 @@ mod tests {
         )
         .unwrap()
         .settings();
-        assert_eq!(settings.sub_app_id, None);
+        assert_eq!(settings.apps, Vec::<u64>::new());
         assert_eq!(settings.rate_limit, None);
         assert_eq!(settings.lease, Duration::from_millis(250));
         assert_eq!(settings.lease_from, LeaseFrom::Request);
@@ -356,6 +364,9 @@ mod tests {
 
     #[test]
     fn the_snippet_is_toml() {
+        let two = parse("emulator --sub-app-id 1500012345,1500012346").unwrap();
+        assert_eq!(two.settings().apps, [1_500_012_345, 1_500_012_346]);
+        assert!(two.welcome("u").contains("sub_app_id = [1500012345, 1500012346]\n"));
         let welcome = parse("emulator --token t").unwrap().welcome("http://127.0.0.1:9771");
         let start = welcome.find("[credentials]").unwrap();
         let end = welcome.find("Make a sprite").unwrap();

@@ -23,6 +23,7 @@ pub(super) struct Outcome {
 
 /// What is in the body of a request.
 struct Parameters {
+    app: u64,
     event_handles: Option<Vec<String>>,
 }
 
@@ -35,24 +36,21 @@ pub(super) async fn perform(
     clock: DateTime<Utc>,
     fault: Option<&Kind>,
 ) -> Result<Outcome, Refusal> {
-    let event_handles = match action {
-        Action::AssumeRole | Action::AssumeRoleWithWebIdentity => None,
-        _ => Parameters::read(shared, action, body)?.event_handles,
-    };
+    if matches!(action, Action::AssumeRole | Action::AssumeRoleWithWebIdentity) {
+        return sts::perform(shared, action, body, clock);
+    }
+    let Parameters { app, event_handles } = Parameters::read(shared, action, body)?;
     match action {
         Action::PullEvents => match fault {
             Some(Kind::Empty(form)) => empty(*form),
-            _ => pull(shared, came_in).await,
+            _ => pull(shared, app, came_in).await,
         },
-        Action::ConfirmEvents => confirm(shared, event_handles),
+        Action::ConfirmEvents => confirm(shared, app, event_handles),
         Action::DescribeEventsState => {
-            let count = shared.totals().visible;
+            let count = shared.visible(app);
             Ok(Outcome::ok(format!("\"CountOfEventsToPull\":{count},")))
         }
-        Action::DescribeEventConfig => Ok(Outcome::ok(event_config(shared))),
-        Action::AssumeRole | Action::AssumeRoleWithWebIdentity => {
-            sts::perform(shared, action, body, clock)
-        }
+        _ => Ok(Outcome::ok(event_config(shared))),
     }
 }
 
@@ -99,24 +97,24 @@ impl Parameters {
             }
         }
         // The real code, for a missing and for a wrong one, is not known.
-        if !shared.settings.lenient.any_sub_app_id && sub_app_id != shared.settings.sub_app_id {
-            return Err(Refusal::new(
+        let app = shared.settings.app(sub_app_id).ok_or_else(|| {
+            Refusal::new(
                 "InvalidParameterValue.SubAppId",
-                "the SubAppId is not the one of this emulator",
-            ));
-        }
-        Ok(Self { event_handles })
+                "the SubAppId is not one of this emulator",
+            )
+        })?;
+        Ok(Self { app, event_handles })
     }
 }
 
-async fn pull(shared: &Shared, came_in: DateTime<Utc>) -> Result<Outcome, Refusal> {
+async fn pull(shared: &Shared, app: u64, came_in: DateTime<Utc>) -> Result<Outcome, Refusal> {
     let gives_up = Instant::now() + shared.settings.hold;
     loop {
         // Registered before the look, so that no event slips in between.
         let added = shared.added.notified();
         tokio::pin!(added);
         added.as_mut().enable();
-        let due = match shared.pull(came_in) {
+        let due = match shared.pull(app, came_in) {
             Pulled::Batch(batch, fault) => {
                 return Ok(Outcome {
                     name: "events",
@@ -192,7 +190,7 @@ fn event_set(batch: &[HandOut], fault: Option<&Kind>, base: &str) -> Vec<u8> {
     fields
 }
 
-fn confirm(shared: &Shared, handles: Option<Vec<String>>) -> Result<Outcome, Refusal> {
+fn confirm(shared: &Shared, app: u64, handles: Option<Vec<String>>) -> Result<Outcome, Refusal> {
     let handles = handles
         .ok_or_else(|| Refusal::new("MissingParameter", "the parameter EventHandles is missing"))?;
     if handles.is_empty() || handles.len() > BATCH {
@@ -201,7 +199,7 @@ fn confirm(shared: &Shared, handles: Option<Vec<String>>) -> Result<Outcome, Ref
             format!("EventHandles must be from 1 to {BATCH}"),
         ));
     }
-    let outcome = shared.confirm(&handles);
+    let outcome = shared.confirm(app, &handles);
     match outcome.refused.first() {
         None => Ok(Outcome::ok(String::new())),
         Some(_) if shared.settings.lenient.pass_over => Ok(Outcome::ok(String::new())),

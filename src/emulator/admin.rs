@@ -42,10 +42,14 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn add_events(State(control): State<Control>, uri: Uri, body: Bytes) -> Page {
+    let mut app = None;
     let mut copies = 1;
     let mut delay = Duration::ZERO;
     for (name, value) in query(&uri) {
         match name {
+            "app" => {
+                app = Some(value.parse().map_err(|_| bad("app must be a SubAppId"))?);
+            }
             "copies" => {
                 copies = value.parse().map_err(|_| bad("copies must be a whole number"))?;
             }
@@ -53,12 +57,12 @@ async fn add_events(State(control): State<Control>, uri: Uri, body: Bytes) -> Pa
                 delay = humantime::parse_duration(value)
                     .map_err(|_| bad("delay must be a duration, such as 5s"))?;
             }
-            _ => return Err(bad("the query may have copies and delay")),
+            _ => return Err(bad("the query may have app, copies and delay")),
         }
     }
     blocking(move || {
         let text = std::str::from_utf8(&body).map_err(|_| bad("the events must be UTF-8"))?;
-        let ids = control.add_copies(text, copies, delay).map_err(bad)?;
+        let ids = control.add_to(app, text, copies, delay).map_err(bad)?;
         Ok(json_page(json!({ "added": ids }).to_string()))
     })
     .await

@@ -51,7 +51,12 @@ pub(super) async fn call(
     let one_way = shared.settings.round_trip / 2;
     travel(one_way).await;
     let action = header(&parts, "x-tc-action").and_then(Action::named);
-    let struck = shared.state().draw(action, Point::Request);
+    let struck = {
+        let mut state = shared.state();
+        let app = body.as_ref().ok().filter(|_| state.faults.ask_for_app());
+        let app = app.and_then(|body| named_app(body));
+        state.draw(action, app, Point::Request)
+    };
     let clock_fault = match struck.as_ref().map(|struck| &struck.kind) {
         Some(Kind::WrongClock(seconds)) => TimeDelta::seconds((*seconds).into()),
         _ => TimeDelta::zero(),
@@ -233,6 +238,16 @@ impl Call {
 
 fn header<'a>(parts: &'a request::Parts, name: &str) -> Option<&'a str> {
     parts.headers.get(name)?.to_str().ok()
+}
+
+/// The SubAppId that the body names, if it is one that can be read.
+fn named_app(body: &[u8]) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        #[serde(rename = "SubAppId")]
+        sub_app_id: Option<u64>,
+    }
+    serde_json::from_slice::<Named>(body).ok()?.sub_app_id
 }
 
 fn required<'a>(parts: &'a request::Parts, name: &str) -> Result<&'a str, Refusal> {

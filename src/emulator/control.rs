@@ -26,6 +26,9 @@ pub enum AddError {
     /// There is no room for them.
     #[error("the emulator's queue has no room for so many events more")]
     Full,
+    /// There is no such application.
+    #[error("the emulator has no application {0}")]
+    NoApp(u64),
     /// More events than one call adds, or a longer delay.
     #[error("one call adds at most 1,000,000 events, with a delay of at most ten years")]
     TooMuch,
@@ -54,7 +57,7 @@ impl Control {
         Self { shared }
     }
 
-    /// Adds events: `json` is one EventContent, or an array of them. Each is handed out token for
+    /// Adds events for the first application: `json` is one EventContent, or an array of them. Each is handed out token for
     /// token as it stands here, but for its EventHandle. Anything that is not an object is added
     /// as well, and can never be confirmed. Returns their numbers.
     ///
@@ -74,6 +77,20 @@ impl Control {
         copies: usize,
         delay: Duration,
     ) -> Result<Vec<u64>, AddError> {
+        self.add_to(None, json, copies, delay)
+    }
+
+    /// As [`Self::add_copies`], for the application `app` if one is named.
+    ///
+    /// # Errors
+    /// As for [`Self::add`], and when there is no such application.
+    pub fn add_to(
+        &self,
+        app: Option<u64>,
+        json: &str,
+        copies: usize,
+        delay: Duration,
+    ) -> Result<Vec<u64>, AddError> {
         let events: Vec<&RawValue> = if json.trim_start().starts_with('[') {
             serde_json::from_str(json)?
         } else {
@@ -82,22 +99,30 @@ impl Control {
         if events.len().saturating_mul(copies) > MAX_ADDED || delay > FURTHEST {
             return Err(AddError::TooMuch);
         }
+        let app = self.app(app)?;
         let contents = events.iter().flat_map(|event| {
             let content = Content::raw(event.get());
             std::iter::repeat_n(content, copies)
         });
-        Ok(self.shared.add(contents.collect(), delay)?)
+        Ok(self.shared.add(app, contents.collect(), delay)?)
     }
 
     /// Makes finished image-sprite tasks, whose URLs lead to files that the emulator serves.
     ///
     /// # Errors
-    /// When there is no room for all; then none was made.
+    /// When there is no room for all, or no such application; then none was made.
     pub fn add_sprites(&self, order: &Order) -> Result<Vec<Made>, AddError> {
         if order.count as usize > MAX_ADDED || order.delay > FURTHEST {
             return Err(AddError::TooMuch);
         }
-        Ok(self.shared.add_sprites(order)?)
+        Ok(self.shared.add_sprites(self.app(order.app)?, order)?)
+    }
+
+    /// The application of this number, or the first one.
+    fn app(&self, app: Option<u64>) -> Result<u64, AddError> {
+        let settings = &self.shared.settings;
+        let Some(app) = app else { return Ok(settings.first_app()) };
+        if settings.apps.contains(&app) { Ok(app) } else { Err(AddError::NoApp(app)) }
     }
 
     /// The totals and the record of each event. Copies it all: blocks for about a second where

@@ -105,6 +105,7 @@ pub enum Malformed {
 pub struct Fault {
     kind: Kind,
     action: Option<Action>,
+    app: Option<u64>,
     takes_effect: bool,
     when: When,
 }
@@ -119,7 +120,7 @@ impl Fault {
     /// The next `calls` calls meet `kind`.
     #[must_use]
     pub fn next(calls: u32, kind: Kind) -> Self {
-        Self { kind, action: None, takes_effect: false, when: When::Next(calls) }
+        Self { kind, action: None, app: None, takes_effect: false, when: When::Next(calls) }
     }
 
     /// Each call meets `kind` with probability `rate`, from 0 to 1; other numbers count as the
@@ -127,13 +128,19 @@ impl Fault {
     #[must_use]
     pub fn rate(rate: f64, kind: Kind) -> Self {
         let rate = if rate.is_nan() { 0.0 } else { rate.clamp(0.0, 1.0) };
-        Self { kind, action: None, takes_effect: false, when: When::Rate(rate) }
+        Self { kind, action: None, app: None, takes_effect: false, when: When::Rate(rate) }
     }
 
     /// Only calls of `action`.
     #[must_use]
     pub fn on(self, action: Action) -> Self {
         Self { action: Some(action), ..self }
+    }
+
+    /// Only calls that name the application `app`.
+    #[must_use]
+    pub fn of(self, app: u64) -> Self {
+        Self { app: Some(app), ..self }
     }
 
     /// The call takes effect all the same, only its answer is lost or wrong. Without this, kinds
@@ -151,6 +158,7 @@ impl Fault {
 struct Written {
     kind: Kind,
     action: Option<Action>,
+    app: Option<u64>,
     #[serde(default)]
     takes_effect: bool,
     next: Option<u32>,
@@ -180,7 +188,8 @@ impl TryFrom<Written> for Fault {
                 Err("\"slow\" and \"delay\" are at most 1h")
             }
             kind => {
-                Ok(Self { kind, action: written.action, takes_effect: written.takes_effect, when })
+                let Written { action, app, takes_effect, .. } = written;
+                Ok(Self { kind, action, app, takes_effect, when })
             }
         }
     }
@@ -274,12 +283,23 @@ impl Faults {
         self.set.clear();
     }
 
-    /// The fault that a call of `action` meets at `point`, the first of the list that does not
-    /// miss it. `action` is `None` where the call names none that exists.
-    pub(super) fn draw(&mut self, action: Option<Action>, point: Point) -> Option<Struck> {
+    /// Whether it matters which application a call names.
+    pub(super) fn ask_for_app(&self) -> bool {
+        self.set.iter().any(|fault| fault.app.is_some())
+    }
+
+    /// The fault that a call of `action` for `app` meets at `point`, the first of the list that
+    /// does not miss it. `action` is `None` where the call names none that exists.
+    pub(super) fn draw(
+        &mut self,
+        action: Option<Action>,
+        app: Option<u64>,
+        point: Point,
+    ) -> Option<Struck> {
         let random = &mut self.random;
         let hit = self.set.iter_mut().position(|fault| {
             let concerned = fault.action.is_none_or(|only| Some(only) == action)
+                && fault.app.is_none_or(|only| Some(only) == app)
                 && (!fault.kind.is_for_pulls_only() || action == Some(Action::PullEvents))
                 && fault.kind.strikes_at(point);
             concerned
@@ -306,7 +326,7 @@ mod tests {
     use super::*;
 
     fn draws(faults: &mut Faults, action: Action, calls: usize) -> usize {
-        (0..calls).filter(|_| faults.draw(Some(action), Point::Request).is_some()).count()
+        (0..calls).filter(|_| faults.draw(Some(action), None, Point::Request).is_some()).count()
     }
 
     fn with(fault: Fault) -> Faults {
@@ -326,7 +346,7 @@ mod tests {
     fn it_can_be_limited_to_an_action() {
         let mut faults = with(Fault::next(3, Kind::Reset).on(Action::ConfirmEvents));
         assert_eq!(draws(&mut faults, Action::PullEvents, 10), 0);
-        assert_eq!(faults.draw(None, Point::Request), None);
+        assert_eq!(faults.draw(None, None, Point::Request), None);
         assert_eq!(draws(&mut faults, Action::ConfirmEvents, 10), 3);
     }
 
@@ -337,7 +357,7 @@ mod tests {
             let mut faults = Faults::new(seed);
             faults.set(Fault::rate(0.1, Kind::Throttle)).unwrap();
             let drawn: Vec<_> = (0..10_000)
-                .map(|_| faults.draw(Some(Action::PullEvents), Point::Request).is_some())
+                .map(|_| faults.draw(Some(Action::PullEvents), None, Point::Request).is_some())
                 .collect();
             let count = drawn.iter().filter(|hit| **hit).count();
             assert!((850..1150).contains(&count), "{count}");
@@ -351,10 +371,10 @@ mod tests {
     fn a_fault_of_batches_waits_for_a_batch_that_can_have_it() {
         let mut faults = with(Fault::next(1, Kind::SharedHandle));
         let pull = Some(Action::PullEvents);
-        assert_eq!(faults.draw(pull, Point::Request), None);
-        assert_eq!(faults.draw(pull, Point::Batch(1)), None);
-        assert!(faults.draw(pull, Point::Batch(2)).is_some());
-        assert_eq!(faults.draw(pull, Point::Batch(2)), None);
+        assert_eq!(faults.draw(pull, None, Point::Request), None);
+        assert_eq!(faults.draw(pull, None, Point::Batch(1)), None);
+        assert!(faults.draw(pull, None, Point::Batch(2)).is_some());
+        assert_eq!(faults.draw(pull, None, Point::Batch(2)), None);
     }
 
     #[test]
@@ -362,7 +382,7 @@ mod tests {
         let mut faults = with(Fault::next(1, Kind::Reset));
         faults.set(Fault::next(1, Kind::Hang).after_effect()).unwrap();
         let drawn: Vec<_> =
-            (0..3).map(|_| faults.draw(Some(Action::PullEvents), Point::Request)).collect();
+            (0..3).map(|_| faults.draw(Some(Action::PullEvents), None, Point::Request)).collect();
         assert_eq!(
             drawn,
             [

@@ -75,6 +75,8 @@ impl Snapshot {
 pub struct Record {
     /// Its number: events count from 1 in the order in which they are added.
     pub id: u64,
+    /// The application in whose queue it is or was; 0 for the primary one.
+    pub app: u64,
     /// When it was added.
     #[serde(serialize_with = "time")]
     pub added: DateTime<Utc>,
@@ -156,13 +158,14 @@ impl Ledger {
         Self { capacity, records: VecDeque::new(), totals: Totals::default() }
     }
 
-    pub(super) fn added(&mut self, id: u64, at: DateTime<Utc>) {
+    pub(super) fn added(&mut self, id: u64, app: u64, at: DateTime<Utc>) {
         self.totals.added += 1;
         if self.records.len() >= self.capacity {
             self.records.pop_front();
         }
         self.records.push_back(Record {
             id,
+            app,
             added: at,
             times: 0,
             hand_outs: Vec::new(),
@@ -277,7 +280,7 @@ mod tests {
         let mut ledger = Ledger::new(2);
         let at = DateTime::from_timestamp(1_735_689_600, 0).unwrap();
         for id in 1..=3 {
-            ledger.added(id, at);
+            ledger.added(id, 7, at);
         }
         ledger.expired(&[1, 2], at);
         let records = ledger.records();
@@ -291,7 +294,7 @@ mod tests {
     fn it_is_written_with_times_and_handles_as_text() {
         let mut ledger = Ledger::new(2);
         let at = DateTime::from_timestamp(1_735_689_600, 0).unwrap();
-        ledger.added(1, at);
+        ledger.added(1, 7, at);
         let json = serde_json::to_value(&ledger.records()[0]).unwrap();
         assert_eq!(json["added"], "2025-01-01T00:00:00.000000Z");
         assert_eq!(json["expired"], serde_json::Value::Null);

@@ -117,22 +117,23 @@ impl Queue {
         }
     }
 
-    /// Adds an event, visible after `delay`, and returns its number.
+    /// Adds the event of this number, higher than those before, visible after `delay`.
     pub(super) fn add(
         &mut self,
+        event: u64,
         now: DateTime<Utc>,
         content: Content,
         delay: TimeDelta,
-    ) -> Result<u64, Full> {
+    ) -> Result<(), Full> {
         if self.room() == 0 {
             return Err(Full);
         }
-        self.last += 1;
+        self.last = event;
         let due = now + delay;
         let place = if due <= now { &mut self.ready } else { &mut self.later };
         place.insert((due, self.last));
         self.events.insert(self.last, Waiting { content, added: now, due, times: 0 });
-        Ok(self.last)
+        Ok(())
     }
 
     /// Lets time pass: lapsed leases end, delayed events appear. Returns the events whose
@@ -298,8 +299,8 @@ mod tests {
 
     fn queue(rules: Rules, events: usize) -> Queue {
         let mut queue = Queue::new(rules, Handles::new(1));
-        for _ in 0..events {
-            queue.add(at(0), Content::raw("{}"), TimeDelta::zero()).unwrap();
+        for event in 1..=events {
+            queue.add(event as u64, at(0), Content::raw("{}"), TimeDelta::zero()).unwrap();
         }
         queue
     }
@@ -398,8 +399,8 @@ mod tests {
     #[test]
     fn a_delayed_event_appears_in_its_time_and_a_full_queue_takes_no_more() {
         let mut queue = queue(Rules { capacity: 1, ..rules() }, 0);
-        queue.add(at(0), Content::raw("1"), TimeDelta::seconds(5)).unwrap();
-        assert_eq!(queue.add(at(0), Content::raw("2"), TimeDelta::zero()), Err(Full));
+        queue.add(1, at(0), Content::raw("1"), TimeDelta::seconds(5)).unwrap();
+        assert_eq!(queue.add(2, at(0), Content::raw("2"), TimeDelta::zero()), Err(Full));
         assert!(pull(&mut queue, 4).is_empty());
         assert_eq!(pull(&mut queue, 5).len(), 1);
     }

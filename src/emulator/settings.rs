@@ -20,8 +20,9 @@ pub struct Settings {
     pub account: Account,
     /// The role whose temporary keys its STS hands out; they may call, too.
     pub role: Role,
-    /// The SubAppId that each request must name; `None`: none may.
-    pub sub_app_id: Option<u64>,
+    /// The applications, each with a queue of its own: each request must name the SubAppId of one.
+    /// Without any there is the primary one alone, and no request may name one.
+    pub apps: Vec<u64>,
     /// How long a pull waits for an event: 5 s.
     pub hold: Duration,
     /// How long a handed-out event is invisible and its handle good: 30 s.
@@ -67,7 +68,7 @@ impl Default for Settings {
                 token: None,
             },
             role: Role::default(),
-            sub_app_id: Some(1_500_012_345),
+            apps: vec![1_500_012_345],
             hold: Duration::from_secs(5),
             lease: Duration::from_secs(30),
             lease_from: LeaseFrom::Answer,
@@ -89,7 +90,25 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The application that is meant where none is named: the first, 0 for the primary one.
+    pub(super) fn first_app(&self) -> u64 {
+        self.apps.first().copied().unwrap_or(0)
+    }
+
+    /// The application of a request with this SubAppId; `None` if there is no such one.
+    pub(super) fn app(&self, sub_app_id: Option<u64>) -> Option<u64> {
+        let known = match sub_app_id {
+            None => self.apps.is_empty(),
+            Some(id) => self.apps.contains(&id),
+        };
+        let app = known.then(|| sub_app_id.unwrap_or(0));
+        app.or_else(|| self.lenient.any_sub_app_id.then(|| self.first_app()))
+    }
+
     pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.apps.contains(&0) {
+            return Err("0 is the SubAppId of no application");
+        }
         if !(0.0..=10_000.0).contains(&self.sprites_per_second) {
             return Err("the sprite tasks made each second must be from 0 to 10,000");
         }
@@ -179,7 +198,7 @@ pub struct Lenient {
     pub any_signature: bool,
     /// Unknown members of a request's body are ignored.
     pub any_member: bool,
-    /// The SubAppId is not looked at.
+    /// A request may name any SubAppId, or none: then the first application is meant.
     pub any_sub_app_id: bool,
 }
 

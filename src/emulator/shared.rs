@@ -1,9 +1,10 @@
 //! What the calls share.
 //!
-//! Owns the lock around queue, ledger, quota and faults, and the signals between calls: events
+//! Owns the lock around queues, ledger, quota and faults, and the signals between calls: events
 //! were added, held calls are released, the emulator stops. The lock is held for moments and never
 //! over a wait.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,7 +68,12 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) quota: Quota,
     pub(super) ledger: Ledger,
-    queue: Queue,
+    /// One for each application.
+    queues: BTreeMap<u64, Queue>,
+    /// The number of the event that was added last, of all queues.
+    last: u64,
+    /// The most events that may wait in all of them.
+    capacity: usize,
     sprites: Sprites,
 }
 
@@ -107,6 +113,11 @@ impl Shared {
             same_handle: settings.lenient.same_handle,
             confirm_partly: settings.lenient.confirm_partly || settings.lenient.pass_over,
         };
+        let apps = if settings.apps.is_empty() { &[0][..] } else { &settings.apps };
+        // With different seeds: no queue knows another's handles.
+        let seeds = (seed..=u64::MAX).chain(0..=seed).map(scramble);
+        let queue = |(app, seed): (&u64, u64)| (*app, Queue::new(rules, Handles::new(seed)));
+        let queues = apps.iter().zip(seeds).map(queue).collect();
         let url = format!("http://{bound}");
         let clock = Clock::start();
         let state = State {
@@ -116,7 +127,9 @@ impl Shared {
             faults: Faults::new(seed),
             quota: Quota::new(settings.rate_limit, settings.bursts, clock.now()),
             ledger: Ledger::new(settings.max_records),
-            queue: Queue::new(rules, Handles::new(scramble(seed))),
+            queues,
+            last: 0,
+            capacity: settings.max_events,
             sprites: Sprites::new(scramble(!seed)),
         };
         Self {
@@ -140,19 +153,25 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds all of `contents`, or none if there is no room for all, and wakes held pulls.
-    pub(super) fn add(&self, contents: Vec<Content>, delay: Duration) -> Result<Vec<u64>, Full> {
+    /// Adds all of `contents` for an application that there is, or none if there is no room for all,
+    /// and wakes held pulls.
+    pub(super) fn add(
+        &self,
+        app: u64,
+        contents: Vec<Content>,
+        delay: Duration,
+    ) -> Result<Vec<u64>, Full> {
         let mut state = self.state();
         let now = self.clock.now();
         state.advance(now);
-        let ids = state.add(now, contents, delay);
+        let ids = state.add(app, now, contents, delay);
         drop(state);
         self.added.notify_waiters();
         ids
     }
 
-    /// Makes the sprite tasks of `order`, all or none.
-    pub(super) fn add_sprites(&self, order: &Order) -> Result<Vec<Made>, Full> {
+    /// Makes the sprite tasks of `order` in an application that there is, all or none.
+    pub(super) fn add_sprites(&self, app: u64, order: &Order) -> Result<Vec<Made>, Full> {
         let mut state = self.state();
         let now = self.clock.now();
         state.advance(now);
@@ -161,14 +180,14 @@ impl Shared {
         }
         let tasks: Vec<_> = (0..order.count).map(|_| state.sprites.make(order, now)).collect();
         let contents = tasks.iter().map(|task| Content::Sprite(*task)).collect();
-        let ids = state.add(now, contents, order.delay);
+        let ids = state.add(app, now, contents, order.delay);
         drop(state);
         self.added.notify_waiters();
         Ok(ids?.into_iter().zip(tasks).map(|(id, task)| task.made(id, &self.base)).collect())
     }
 
-    /// Takes a batch off the queue for a pull that came in at `came_in`.
-    pub(super) fn pull(&self, came_in: DateTime<Utc>) -> Pulled {
+    /// Takes a batch off the queue of `app` for a pull that came in at `came_in`.
+    pub(super) fn pull(&self, app: u64, came_in: DateTime<Utc>) -> Pulled {
         let mut state = self.state();
         let now = self.clock.now();
         state.advance(now);
@@ -176,28 +195,30 @@ impl Shared {
             LeaseFrom::Answer => now,
             LeaseFrom::Request => came_in,
         };
-        let batch = state.queue.pull(from);
+        let Some(queue) = state.queues.get_mut(&app) else { return Pulled::Nothing(None) };
+        let batch = queue.pull(from);
         if batch.is_empty() {
-            let due = state.queue.next_due().map(|due| (due - now).to_std().unwrap_or_default());
+            let due = queue.next_due().map(|due| (due - now).to_std().unwrap_or_default());
             return Pulled::Nothing(due);
         }
         state.ledger.handed_out(&batch, now);
         let fault = state
-            .draw(Some(Action::PullEvents), Point::Batch(batch.len()))
+            .draw(Some(Action::PullEvents), Some(app), Point::Batch(batch.len()))
             .map(|struck| struck.kind);
         if let (Some(Kind::SharedHandle), [carrier, rider, ..]) = (&fault, batch.as_slice()) {
-            state.queue.ride(carrier, rider);
+            state.ride(app, carrier, rider);
         }
         Pulled::Batch(batch, fault)
     }
 
-    pub(super) fn confirm(&self, handles: &[String]) -> Confirmation {
+    pub(super) fn confirm(&self, app: u64, handles: &[String]) -> Confirmation {
         let mut state = self.state();
         let now = self.clock.now();
         state.advance(now);
-        let outcome = state.queue.confirm(now, handles);
+        let Some(queue) = state.queues.get_mut(&app) else { return Confirmation::default() };
+        let outcome = queue.confirm(now, handles);
+        let mut asked = queue.named(handles);
         state.ledger.confirm(&outcome, now);
-        let mut asked = state.queue.named(handles);
         drop(state);
         // Under a handle may stand others than that it was made for.
         asked.extend(outcome.confirmed.iter().map(|(event, _)| *event));
@@ -224,6 +245,13 @@ impl Shared {
         let mut state = self.state();
         state.advance(self.clock.now());
         state.totals()
+    }
+
+    /// How many events a pull from `app` could get now.
+    pub(super) fn visible(&self, app: u64) -> usize {
+        let mut state = self.state();
+        state.advance(self.clock.now());
+        state.queues.get(&app).map_or(0, Queue::visible)
     }
 
     /// Copies the ledger: a moment for each thousand events.
@@ -272,23 +300,41 @@ impl State {
     }
 
     /// Draws a fault and counts it.
-    pub(super) fn draw(&mut self, action: Option<Action>, point: Point) -> Option<Struck> {
-        let struck = self.faults.draw(action, point)?;
+    pub(super) fn draw(
+        &mut self,
+        action: Option<Action>,
+        app: Option<u64>,
+        point: Point,
+    ) -> Option<Struck> {
+        let struck = self.faults.draw(action, app, point)?;
         self.ledger.struck(struck.kind.name());
         Some(struck)
     }
 
     fn advance(&mut self, now: DateTime<Utc>) {
-        let expired = self.queue.advance(now);
-        self.ledger.expired(&expired, now);
+        for queue in self.queues.values_mut() {
+            let expired = queue.advance(now);
+            self.ledger.expired(&expired, now);
+        }
+    }
+
+    fn ride(&mut self, app: u64, carrier: &HandOut, rider: &HandOut) {
+        if let Some(queue) = self.queues.get_mut(&app) {
+            queue.ride(carrier, rider);
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.queues.values().map(Queue::len).sum()
     }
 
     fn has_room(&self, events: usize) -> bool {
-        self.queue.room() >= events
+        self.capacity.saturating_sub(self.waiting()) >= events
     }
 
     fn add(
         &mut self,
+        app: u64,
         now: DateTime<Utc>,
         contents: Vec<Content>,
         delay: Duration,
@@ -297,18 +343,21 @@ impl State {
             return Err(Full);
         }
         let delay = delta(delay);
+        let queue = self.queues.get_mut(&app).ok_or(Full)?;
         contents
             .into_iter()
             .map(|content| {
-                let id = self.queue.add(now, content, delay)?;
-                self.ledger.added(id, now);
-                Ok(id)
+                queue.add(self.last + 1, now, content, delay)?;
+                self.last += 1;
+                self.ledger.added(self.last, app, now);
+                Ok(self.last)
             })
             .collect()
     }
 
     fn totals(&self) -> Totals {
-        self.ledger.totals(self.queue.len(), self.queue.visible())
+        let visible = self.queues.values().map(Queue::visible).sum();
+        self.ledger.totals(self.waiting(), visible)
     }
 }
 

@@ -9,8 +9,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sprited::emulator::{
-    Account, Action, BindError, Control, Empty, Emulator, EventConfig, LeaseFrom, Lenient, Mode,
-    Order, Reason, Road, Settings,
+    Account, Action, BindError, Control, Empty, Emulator, EventConfig, Fault, Kind, LeaseFrom,
+    Lenient, Mode, Order, Reason, Road, Settings,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -230,6 +230,49 @@ async fn an_event_is_pulled_token_for_token_confirmed_and_gone() {
     assert_eq!(ledger.totals.calls_of(Action::PullEvents, "empty"), 1);
     assert_eq!(ledger.totals.calls_of(Action::ConfirmEvents, "ok"), 1);
     assert_eq!((ledger.totals.confirmed, ledger.totals.waiting), (1, 0));
+}
+
+#[tokio::test]
+async fn each_application_has_a_queue_and_handles_of_its_own() {
+    let other = APP + 1;
+    let server = Server::start(Settings { apps: vec![APP, other], ..settings() }).await;
+    let caller = server.caller();
+    let of = async |app: u64, action: &str, mut body: Value| {
+        body["SubAppId"] = app.into();
+        caller.call(action, body).await
+    };
+    server.control.add(r#"{"EventType":"A"}"#).unwrap();
+    let order = Order { app: Some(other), ..Order::default() };
+    assert_eq!(server.control.add_sprites(&order).unwrap()[0].event, 2);
+    assert!(server.control.add_to(Some(7), "{}", 1, Duration::ZERO).is_err());
+    let posted = format!("{}/_emulator/events?app={other}", server.url);
+    let posted = support::http().post(posted).body(r#"{"EventType":"B"}"#).send().await.unwrap();
+    assert_eq!(posted.text().await.unwrap(), "{\"added\":[3]}\n");
+
+    for (app, count) in [(APP, 1), (other, 2)] {
+        let state = of(app, "DescribeEventsState", json!({})).await.text;
+        assert!(state.contains(&format!("\"CountOfEventsToPull\":{count},")), "{state}");
+    }
+    let first = of(APP, "PullEvents", json!({})).await.handles();
+    let second = of(other, "PullEvents", json!({})).await.handles();
+    assert_eq!((first.len(), second.len()), (1, 2));
+    let refused = of(APP, "ConfirmEvents", json!({ "EventHandles": second })).await;
+    assert_eq!(refused.code(), "InvalidParameterValue");
+    assert_eq!(server.control.totals().confirmed, 0);
+    for (app, handles) in [(APP, first), (other, second)] {
+        let confirmed = of(app, "ConfirmEvents", json!({ "EventHandles": handles })).await;
+        assert_eq!(confirmed.code(), "ok");
+    }
+    let ledger = server.control.ledger();
+    let apps: Vec<_> = ledger.events.iter().map(|event| event.app).collect();
+    assert_eq!((apps, ledger.totals.waiting), (vec![APP, other, other], 0));
+    let unknown = of(7, "PullEvents", json!({})).await;
+    assert_eq!(unknown.code(), "InvalidParameterValue.SubAppId");
+
+    let fault = Fault::next(1, Kind::InternalError).of(other);
+    server.control.fault(fault).unwrap();
+    assert_eq!(of(APP, "PullEvents", json!({})).await.code(), "ResourceNotFound");
+    assert_eq!(of(other, "PullEvents", json!({})).await.code(), "InternalError");
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub enum Road {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {
+    /// In which application; by default in the first.
+    pub app: Option<u64>,
     /// How many.
     pub count: u32,
     /// Of how many different videos; by default each task is of its own.
@@ -60,6 +62,7 @@ pub struct Order {
 impl Default for Order {
     fn default() -> Self {
         Self {
+            app: None,
             count: 1,
             files: None,
             road: None,
