@@ -26,8 +26,8 @@ pub enum Outcome {
 /// When the next pull may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// At once.
-    Now,
+    /// At once, from the queue with this number.
+    Now(usize),
     /// Not before this moment.
     At(Instant),
     /// Not before one of those in flight has ended.
@@ -37,76 +37,99 @@ pub enum Next {
 /// The bounds within which the pace adapts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
-    /// The least time between the starts of two pulls that found nothing.
+    /// The least time between the starts of two pulls that found nothing in a queue.
     pub interval: Duration,
-    /// Pulls in flight at most.
+    /// Pulls in flight at most, from one queue.
     pub max_concurrency: usize,
-    /// Pulls a second at most.
+    /// Pulls a second at most, from all queues together.
     pub max_rate: f64,
 }
 
-/// The pace of pulling.
+/// The pace of pulling from queues, numbered from 0, that share one rate: each adapts for itself,
+/// and those that could pull take turns. What a quiet one leaves, a busy one uses.
 #[derive(Debug)]
 pub struct Pace {
     bounds: Bounds,
     bucket: Bucket,
+    queues: Vec<Queue>,
+    /// The queue whose turn it is, if it can pull.
+    turn: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Queue {
     concurrency: usize,
     in_flight: usize,
     not_before: Option<Instant>,
 }
 
 impl Pace {
-    /// The pace at the start: one pull at a time.
+    /// The pace at the start: one pull at a time from each of `queues` queues.
     #[must_use]
-    pub fn new(bounds: Bounds, now: Instant) -> Self {
+    pub fn new(bounds: Bounds, queues: usize, now: Instant) -> Self {
         let bucket = Bucket::new(bounds.max_rate, now);
-        Self { bounds, bucket, concurrency: 1, in_flight: 0, not_before: None }
+        let queue = Queue { concurrency: 1, in_flight: 0, not_before: None };
+        Self { bounds, bucket, queues: vec![queue; queues], turn: 0 }
     }
 
     /// When the next pull may start.
     #[must_use]
     pub fn next(&self, now: Instant) -> Next {
-        let most = if self.bucket.is_refused() { 1 } else { self.concurrency };
-        if self.in_flight >= most {
+        if self.bucket.is_refused() && self.queues.iter().any(|queue| queue.in_flight > 0) {
             return Next::AfterAnother;
         }
-        let at = self.bucket.ready_at().max(self.not_before.unwrap_or(now));
-        if at <= now { Next::Now } else { Next::At(at) }
+        let ready_at = self.bucket.ready_at();
+        let in_turn = (self.turn..self.queues.len()).chain(0..self.turn);
+        let soonest = in_turn
+            .filter_map(|number| Some((number, self.queues.get(number)?)))
+            .filter(|(_, queue)| queue.in_flight < queue.concurrency)
+            .map(|(number, queue)| (ready_at.max(queue.not_before.unwrap_or(now)).max(now), number))
+            .min_by_key(|(at, _)| *at);
+        match soonest {
+            None => Next::AfterAnother,
+            Some((at, number)) if at <= now => Next::Now(number),
+            Some((at, _)) => Next::At(at),
+        }
     }
 
-    /// A pull starts.
-    pub fn started(&mut self, now: Instant) {
+    /// A pull from `queue` starts.
+    pub fn started(&mut self, queue: usize, now: Instant) {
         self.bucket.take(now);
-        self.in_flight += 1;
+        self.turn = (queue + 1) % self.queues.len().max(1);
+        if let Some(queue) = self.queues.get_mut(queue) {
+            queue.in_flight += 1;
+        }
     }
 
-    /// The pull that started at `started` has ended.
-    pub fn finished(&mut self, started: Instant, now: Instant, outcome: Outcome) {
-        let all_in_flight = self.in_flight >= self.concurrency;
-        self.in_flight = self.in_flight.saturating_sub(1);
+    /// The pull from `queue` that started at `started` has ended.
+    pub fn finished(&mut self, queue: usize, started: Instant, now: Instant, outcome: Outcome) {
+        let Bounds { interval, max_concurrency, max_rate } = self.bounds;
+        let Some(queue) = self.queues.get_mut(queue) else { return };
+        let all_in_flight = queue.in_flight >= queue.concurrency;
+        queue.in_flight = queue.in_flight.saturating_sub(1);
         if !matches!(outcome, Outcome::Throttled(_) | Outcome::Failed(_)) {
-            self.bucket.accepted(started, self.bounds.max_rate);
+            self.bucket.accepted(started, max_rate);
         }
         match outcome {
             // Only where it held a pull up: else there would be room for many at once as soon as
             // the queue is empty and holds them.
             Outcome::Full if all_in_flight => {
-                self.concurrency = (self.concurrency + 1).min(self.bounds.max_concurrency);
+                queue.concurrency = (queue.concurrency + 1).min(max_concurrency);
             }
             Outcome::Full => {}
-            Outcome::Some => self.concurrency = self.concurrency.saturating_sub(1).max(1),
+            Outcome::Some => queue.concurrency = queue.concurrency.saturating_sub(1).max(1),
             Outcome::Empty => {
-                self.concurrency = 1;
-                self.hold(started + self.bounds.interval);
+                queue.concurrency = 1;
+                queue.hold(started + interval);
             }
             Outcome::Throttled(wait) => {
                 if self.bucket.refused(started, now, wait) {
-                    self.concurrency = (self.concurrency / 2).max(1);
+                    queue.concurrency = (queue.concurrency / 2).max(1);
                 }
             }
             Outcome::Failed(wait) => {
-                self.concurrency = 1;
-                self.hold(now + wait);
+                queue.concurrency = 1;
+                queue.hold(now + wait);
             }
         }
     }
@@ -114,7 +137,9 @@ impl Pace {
     /// Keeps within other bounds from now on. Only the rate holds up the next pull: a wait by the
     /// bounds before may be long.
     pub fn set_bounds(&mut self, bounds: Bounds) {
-        self.concurrency = self.concurrency.min(bounds.max_concurrency);
+        for queue in &mut self.queues {
+            queue.concurrency = queue.concurrency.min(bounds.max_concurrency);
+        }
         self.bucket.set_max(self.bounds.max_rate, bounds.max_rate);
         self.bounds = bounds;
         self.retry_now();
@@ -122,13 +147,13 @@ impl Pace {
 
     /// What made pulls fail may have been mended: only the rate holds up the next one.
     pub fn retry_now(&mut self) {
-        self.not_before = None;
+        self.queues.iter_mut().for_each(|queue| queue.not_before = None);
     }
 
     /// Pulls in flight at most, as of now.
     #[must_use]
     pub fn concurrency(&self) -> usize {
-        self.concurrency
+        self.queues.iter().map(|queue| queue.concurrency).sum()
     }
 
     /// Pulls a second at most, as of now.
@@ -137,12 +162,14 @@ impl Pace {
         self.bucket.rate
     }
 
-    /// Pulls in flight.
+    /// Pulls in flight from `queue`.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.in_flight
+    pub fn in_flight(&self, queue: usize) -> usize {
+        self.queues.get(queue).map_or(0, |queue| queue.in_flight)
     }
+}
 
+impl Queue {
     fn hold(&mut self, until: Instant) {
         self.not_before = self.not_before.max(Some(until));
     }
@@ -270,49 +297,49 @@ mod tests {
     fn widen(pace: &mut Pace, now: Instant) {
         for concurrency in [1, 2, 3] {
             assert_eq!(pace.concurrency(), concurrency);
-            (0..concurrency).for_each(|_| pace.started(now));
-            (0..concurrency).for_each(|_| pace.finished(now, now, Outcome::Full));
+            (0..concurrency).for_each(|_| pace.started(0, now));
+            (0..concurrency).for_each(|_| pace.finished(0, now, now, Outcome::Full));
         }
         assert_eq!(pace.concurrency(), 4);
     }
 
     fn pull(pace: &mut Pace, now: Instant, outcome: Outcome) {
-        pace.started(now);
-        pace.finished(now, now, outcome);
+        pace.started(0, now);
+        pace.finished(0, now, now, outcome);
     }
 
     #[test]
     fn full_answers_widen_and_an_empty_one_narrows_to_one() {
         let now = Instant::now();
-        let mut pace = Pace::new(BOUNDS, now);
+        let mut pace = Pace::new(BOUNDS, 1, now);
         widen(&mut pace, now);
         // More room than is used is not made.
         pull(&mut pace, now, Outcome::Full);
         assert_eq!(pace.concurrency(), 4);
         let later = now + Duration::from_secs(1);
-        pace.started(later);
-        pace.started(later);
-        pace.finished(later, later, Outcome::Empty);
+        pace.started(0, later);
+        pace.started(0, later);
+        pace.finished(0, later, later, Outcome::Empty);
         assert_eq!(pace.next(later + BOUNDS.interval), Next::AfterAnother);
-        pace.finished(later, later, Outcome::Full);
+        pace.finished(0, later, later, Outcome::Full);
         assert_eq!(pace.next(later), Next::At(later + BOUNDS.interval));
     }
 
     #[test]
     fn an_empty_answer_that_was_held_long_is_followed_at_once() {
         let now = Instant::now();
-        let mut pace = Pace::new(BOUNDS, now);
-        pace.started(now);
+        let mut pace = Pace::new(BOUNDS, 1, now);
+        pace.started(0, now);
         let answered = now + Duration::from_secs(5);
-        pace.finished(now, answered, Outcome::Empty);
-        assert_eq!(pace.next(answered), Next::Now);
+        pace.finished(0, now, answered, Outcome::Empty);
+        assert_eq!(pace.next(answered), Next::Now(0));
     }
 
     #[test]
     fn every_failure_waits() {
         let (now, wait) = (Instant::now(), Duration::from_secs(7));
         for outcome in [Outcome::Throttled(wait), Outcome::Failed(wait)] {
-            let mut pace = Pace::new(BOUNDS, now);
+            let mut pace = Pace::new(BOUNDS, 1, now);
             (0..3).for_each(|_| pull(&mut pace, now, Outcome::Full));
             pull(&mut pace, now, outcome);
             assert_eq!(pace.next(now), Next::At(now + wait), "{outcome:?}");
@@ -326,7 +353,7 @@ mod tests {
     #[test]
     fn what_may_have_been_mended_is_tried_as_soon_as_the_rate_allows() {
         let now = Instant::now();
-        let mut pace = Pace::new(BOUNDS, now);
+        let mut pace = Pace::new(BOUNDS, 1, now);
         for _ in 0..Bucket::BURST {
             pull(&mut pace, now, Outcome::Failed(Duration::from_secs(60)));
             pace.retry_now();
@@ -358,32 +385,92 @@ mod tests {
     #[test]
     fn refused_together_is_refused_once_and_one_alone_finds_out_when_it_is_over() {
         let (start, wait) = (Instant::now(), Duration::from_millis(100));
-        let mut pace = Pace::new(BOUNDS, start);
+        let mut pace = Pace::new(BOUNDS, 1, start);
         widen(&mut pace, start);
         let gone = start + Duration::from_secs(2);
-        (0..4).for_each(|_| pace.started(gone));
+        (0..4).for_each(|_| pace.started(0, gone));
         let refused = gone + Duration::from_millis(40);
-        (0..4).for_each(|_| pace.finished(gone, refused, Outcome::Throttled(wait)));
+        (0..4).for_each(|_| pace.finished(0, gone, refused, Outcome::Throttled(wait)));
         assert_eq!((pace.rate().round(), pace.concurrency()), (90.0, 2));
         assert_eq!(pace.next(refused), Next::At(refused + wait));
 
         let mut probe = refused;
         for rate in [90.0, 72.0, 72.0] {
             probe += wait;
-            assert_eq!(pace.next(probe), Next::Now);
-            pace.started(probe);
-            pace.finished(probe, probe, Outcome::Throttled(wait));
+            assert_eq!(pace.next(probe), Next::Now(0));
+            pace.started(0, probe);
+            pace.finished(0, probe, probe, Outcome::Throttled(wait));
             assert_eq!(pace.rate().round(), rate);
         }
         probe += wait;
-        pace.started(probe);
+        pace.started(0, probe);
         assert_eq!(pace.next(probe + wait), Next::AfterAnother);
-        pace.finished(probe, probe, Outcome::Full);
+        pace.finished(0, probe, probe, Outcome::Full);
         for turn in 1..300 {
             let now = probe + Duration::from_millis(20 * turn);
-            assert_eq!(pace.next(now), Next::Now);
+            assert_eq!(pace.next(now), Next::Now(0));
             pull(&mut pace, now, Outcome::Full);
         }
         assert_eq!(pace.rate().round(), 100.0);
+    }
+
+    /// Pulls as the pace allows for `seconds`, from queues that are never empty but for those in
+    /// `quiet`, each pull taking 40 ms; how often from each.
+    fn pulls_by_queue(pace: &mut Pace, seconds: u64, quiet: &[usize]) -> Vec<usize> {
+        let start = Instant::now();
+        let mut counts = vec![0; pace.queues.len()];
+        let mut in_flight: VecDeque<(Instant, usize)> = VecDeque::new();
+        let mut now = start;
+        while now < start + Duration::from_secs(seconds) {
+            while let Some((gone, queue)) = in_flight.front().copied()
+                && gone + Duration::from_millis(40) <= now
+            {
+                in_flight.pop_front();
+                let outcome = if quiet.contains(&queue) { Outcome::Empty } else { Outcome::Full };
+                pace.finished(queue, gone, now, outcome);
+            }
+            while let Next::Now(queue) = pace.next(now) {
+                pace.started(queue, now);
+                in_flight.push_back((now, queue));
+                counts[queue] += 1;
+            }
+            now += Duration::from_millis(1);
+        }
+        counts
+    }
+
+    #[test]
+    fn queues_share_the_rate_evenly_and_what_one_leaves_another_uses() {
+        let bounds = Bounds { max_concurrency: 32, max_rate: 20.0, ..BOUNDS };
+        let mut pace = Pace::new(bounds, 3, Instant::now());
+        let counts = pulls_by_queue(&mut pace, 10, &[]);
+        let all: usize = counts.iter().sum();
+        assert!((195..=205).contains(&all), "{counts:?}");
+        assert!(counts.iter().all(|count| all / 3 - count.min(&(all / 3)) <= 2), "{counts:?}");
+
+        let mut pace = Pace::new(bounds, 3, Instant::now());
+        let counts = pulls_by_queue(&mut pace, 10, &[0, 2]);
+        assert!((9..=11).contains(&counts[0]) && (9..=11).contains(&counts[2]), "{counts:?}");
+        assert!(counts[1] > 170, "{counts:?}");
+    }
+
+    #[test]
+    fn a_queue_that_fails_holds_up_no_other_and_a_refused_rate_all() {
+        let (now, wait) = (Instant::now(), Duration::from_secs(7));
+        let mut pace = Pace::new(BOUNDS, 2, now);
+        pace.started(0, now);
+        pace.finished(0, now, now, Outcome::Failed(wait));
+        assert_eq!(pace.next(now), Next::Now(1));
+        pace.started(1, now);
+        assert_eq!(pace.next(now), Next::At(now + wait));
+        pace.finished(1, now, now, Outcome::Throttled(wait * 2));
+        assert_eq!(pace.next(now), Next::At(now + wait * 2));
+        let later = now + wait * 2;
+        pace.started(0, later);
+        pace.finished(0, later, later, Outcome::Throttled(wait));
+        let later = later + wait;
+        assert_eq!(pace.next(later), Next::Now(1));
+        pace.started(1, later);
+        assert_eq!(pace.next(later), Next::AfterAnother, "one alone finds out");
     }
 }

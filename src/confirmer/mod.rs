@@ -1,9 +1,11 @@
-//! Confirms the handles of events that are safe.
+//! Confirms the handles of events that are safe: one loop for all applications, so that they share
+//! the rate and the news of what is settled.
 //!
 //! Leases come from the poller, the news that events are settled from the deliveries; it knows
 //! neither. Nothing is sent for a handle past its deadline: the cloud hands the event out again,
 //! and the journal knows it.
 
+mod application;
 mod calls;
 mod settings;
 mod waiting;
@@ -21,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::{self, EventId, Journal};
 use crate::lease::Lease;
 use crate::metrics::{ByOutcome, Metrics};
-use crate::outage::Outage;
 use crate::pace::Bucket;
 use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::vod::{Client, Error, MAX_HANDLES};
-use calls::{Call, Calls, Followup};
+use application::Application;
+use calls::{Call, Followup};
 use waiting::{Added, Ready, Waiting};
 
 pub use settings::{After, Pacing, Settings};
@@ -35,7 +37,8 @@ pub use settings::{After, Pacing, Settings};
 const LINGER: Duration = Duration::from_millis(4);
 /// After being told to slow down; limits are told by the second.
 const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
-/// Calls in flight at most: as many as the rate allows at a round trip of 300 ms.
+/// Calls in flight at most, of each application: as many as the rate allows at a round trip of
+/// 300 ms.
 const MAX_IN_FLIGHT: usize = 32;
 
 /// Events that the journal is asked for at once, so that appends come between.
@@ -47,17 +50,17 @@ const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Durati
 /// The loop that confirms.
 #[derive(Debug)]
 pub struct Confirmer {
-    client: Client,
+    applications: Vec<Application>,
+    /// The application whose turn it is, if it has a call to make.
+    turn: usize,
     journal: Journal,
     news: News,
     pacing: watch::Receiver<Pacing>,
     after: After,
     max_rate: f64,
     waiting: Waiting,
-    calls: Calls,
     bucket: Bucket,
     metrics: Metrics,
-    outage: Outage,
     idle: watch::Sender<bool>,
 }
 
@@ -73,14 +76,16 @@ pub struct News {
     pub changed: watch::Receiver<u64>,
 }
 
-/// When a call was sent, the call, and what came of it; nothing, if a handle lapsed meanwhile.
-type Answered = (Instant, Call, Option<Result<(), Error>>);
+/// The place of the application, when the call was sent, the call, and what came of it; nothing, if
+/// a handle lapsed meanwhile.
+type Answered = (usize, Instant, Call, Option<Result<(), Error>>);
 
 impl Confirmer {
-    /// A confirmer that learns what to do by `news` and goes by what `pacing` holds last.
+    /// A confirmer that learns what to do by `news`, does it by `clients`, one for each application,
+    /// and goes by what `pacing` holds last.
     #[must_use]
     pub fn new(
-        client: Client,
+        clients: Vec<Client>,
         mut pacing: watch::Receiver<Pacing>,
         journal: Journal,
         news: News,
@@ -88,18 +93,22 @@ impl Confirmer {
     ) -> Self {
         let Pacing { settings, max_requests_per_second } = pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
+        let is_one = clients.len() == 1;
+        let application = |client: Client| {
+            let name = (!is_one).then_some(client.app());
+            Application::new(client, name)
+        };
         Self {
+            applications: clients.into_iter().map(application).collect(),
+            turn: 0,
             pacing,
-            client,
             journal,
             news,
             after: settings.after,
             max_rate,
             waiting: Waiting::new(settings.max_unconfirmed),
-            calls: Calls::default(),
             bucket: Bucket::new(max_rate, Instant::now()),
             metrics,
-            outage: Outage::default(),
             idle: watch::Sender::new(true),
         }
     }
@@ -119,12 +128,14 @@ impl Confirmer {
         loop {
             let now = Instant::now();
             if finish.is_cancelled() {
-                self.calls.drop_repeats();
+                self.applications
+                    .iter_mut()
+                    .for_each(|application| application.calls.drop_repeats());
             }
             self.expire(now);
             self.launch(&mut in_flight, now);
-            let is_idle =
-                in_flight.is_empty() && self.calls.is_empty() && self.waiting.ready() == 0;
+            let no_calls = self.applications.iter().all(|application| application.calls.is_empty());
+            let is_idle = in_flight.is_empty() && no_calls && self.waiting.ready() == 0;
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
             let all_heard = !leases_open && !settled_open;
             if is_idle
@@ -140,8 +151,8 @@ impl Confirmer {
                 // Before all that a busy loop never runs out of.
                 () = pulse.answer() => {}
                 Ok(()) = self.pacing.changed() => self.take_pacing(),
-                Some((sent, call, result)) = in_flight.next(), if !in_flight.is_empty() => {
-                    self.answered(sent, call, result);
+                Some(answered) = in_flight.next(), if !in_flight.is_empty() => {
+                    self.answered(answered);
                 }
                 settled = self.news.settled.recv(), if settled_open => match settled {
                     Some(events) => self.waiting.settle(&events, Instant::now()),
@@ -208,12 +219,8 @@ impl Confirmer {
         in_flight: &mut FuturesUnordered<BoxFuture<'static, Answered>>,
         now: Instant,
     ) {
-        while in_flight.len() < self.max_in_flight() && self.bucket.ready_at() <= now {
-            let call = self.calls.take_due(now).or_else(|| {
-                let handles = self.waiting.take_ready(MAX_HANDLES, LINGER, now);
-                (!handles.is_empty()).then(|| Call::new(handles))
-            });
-            let Some(mut call) = call else { return };
+        while self.may_launch(in_flight.len()) && self.bucket.ready_at() <= now {
+            let Some((place, mut call)) = self.next_call(now) else { return };
             let lapsed = call.drop_lapsed(now);
             if lapsed > 0 {
                 self.count_handles("let_go", lapsed);
@@ -222,28 +229,57 @@ impl Confirmer {
                 continue;
             }
             self.bucket.take(now);
-            in_flight.push(Box::pin(confirm(self.client.clone(), self.journal.clone(), now, call)));
+            let application = &mut self.applications[place];
+            application.in_flight += 1;
+            let client = application.client.clone();
+            let journal = self.journal.clone();
+            in_flight.push(Box::pin(confirm(place, client, journal, now, call)));
         }
     }
 
-    fn max_in_flight(&self) -> usize {
-        if self.bucket.is_refused() { 1 } else { MAX_IN_FLIGHT }
+    /// The next call that is due, of the applications in turn.
+    fn next_call(&mut self, now: Instant) -> Option<(usize, Call)> {
+        let places = self.applications.len();
+        for place in (self.turn..places).chain(0..self.turn) {
+            let application = &mut self.applications[place];
+            if application.in_flight >= MAX_IN_FLIGHT {
+                continue;
+            }
+            let app = application.client.app();
+            let call = application.calls.take_due(now).or_else(|| {
+                let handles = self.waiting.take_ready(app, MAX_HANDLES, LINGER, now);
+                (!handles.is_empty()).then(|| Call::new(handles))
+            });
+            if let Some(call) = call {
+                self.turn = (place + 1) % places;
+                return Some((place, call));
+            }
+        }
+        None
+    }
+
+    fn may_launch(&self, in_flight: usize) -> bool {
+        !self.bucket.is_refused() || in_flight == 0
     }
 
     /// When there is something to do though nobody says so.
     fn wake(&self, in_flight: usize) -> Option<Instant> {
-        let can_launch = in_flight < self.max_in_flight();
-        let due = [self.calls.next_due(), self.waiting.ready_at(MAX_HANDLES, LINGER)];
-        let launch = due.into_iter().flatten().min().filter(|_| can_launch);
-        let launch = launch.map(|at| at.max(self.bucket.ready_at()));
+        let with_room = self.applications.iter().filter(|application| {
+            self.may_launch(in_flight) && application.in_flight < MAX_IN_FLIGHT
+        });
+        let due = with_room.flat_map(|Application { client, calls, .. }| {
+            [calls.next_due(), self.waiting.ready_at(client.app(), MAX_HANDLES, LINGER)]
+        });
+        let launch = due.flatten().min().map(|at| at.max(self.bucket.ready_at()));
         [launch, self.waiting.next_deadline()].into_iter().flatten().min()
     }
 
-    fn answered(&mut self, sent: Instant, call: Call, result: Option<Result<(), Error>>) {
+    fn answered(&mut self, (place, sent, call, result): Answered) {
         let now = Instant::now();
+        self.applications[place].in_flight -= 1;
         let Some(result) = result else {
             self.count_call("failed");
-            self.calls.lapsed(call);
+            self.applications[place].calls.lapsed(call);
             return;
         };
         match result {
@@ -256,7 +292,7 @@ impl Confirmer {
                     self.metrics.confirm_margin_seconds.observe(margin);
                 }
             }
-            Err(error) => match self.calls.failed(call, &error, now) {
+            Err(error) => match self.applications[place].calls.failed(call, &error, now) {
                 Followup::Narrowed => {
                     self.bucket.accepted(sent, self.max_rate);
                     self.count_call("refused");
@@ -266,7 +302,7 @@ impl Confirmer {
                     self.bucket.accepted(sent, self.max_rate);
                     self.count_call("refused");
                     self.count_handles("refused", 1);
-                    tracing::debug!(handle = %handle.handle, %error, "a handle was refused; its event comes again if the cloud still has it");
+                    tracing::debug!(handle = %handle.handle.text, %error, "a handle was refused; its event comes again if the cloud still has it");
                 }
                 Followup::Repeated { is_throttled } => {
                     self.count_call("failed");
@@ -274,32 +310,12 @@ impl Confirmer {
                         let wait = THROTTLED.wait(self.bucket.refusals() + 1);
                         self.bucket.refused(sent, now, wait);
                     }
-                    self.note_failed(&error);
+                    self.applications[place].note_failed(&error, now);
                     return;
                 }
             },
         }
-        if let Some(report) = self.outage.recovered(now) {
-            tracing::info!(
-                failures = report.failures,
-                lasted_seconds = report.lasted.as_secs(),
-                "confirming works again"
-            );
-        }
-    }
-
-    fn note_failed(&mut self, error: &Error) {
-        if let Some(report) = self.outage.failed(Instant::now()) {
-            tracing::warn!(
-                code = error.code(),
-                request_id = error.request_id(),
-                advice = error.advice().name(),
-                hint = error.hint(),
-                failures = report.failures,
-                %error,
-                "confirming fails; what is not confirmed comes again"
-            );
-        }
+        self.applications[place].note_good(now);
     }
 
     fn count_call(&self, outcome: &'static str) {
@@ -312,7 +328,13 @@ impl Confirmer {
 }
 
 /// Makes a call, and notes in the journal what the cloud took back.
-async fn confirm(client: Client, journal: Journal, sent: Instant, call: Call) -> Answered {
+async fn confirm(
+    place: usize,
+    client: Client,
+    journal: Journal,
+    sent: Instant,
+    call: Call,
+) -> Answered {
     // It may wait for the journal, for credentials, or be signed once more: not past the first
     // deadline.
     let result = match call.deadline() {
@@ -325,7 +347,7 @@ async fn confirm(client: Client, journal: Journal, sent: Instant, call: Call) ->
         let events: Vec<_> = call.handles.iter().flat_map(|ready| ready.events.clone()).collect();
         insist(|| journal.confirmed(events.clone(), Utc::now())).await;
     }
-    (sent, call, result)
+    (place, sent, call, result)
 }
 
 /// Asks the cloud to take handles back. Of events that recur the journal knows first: a kill may
@@ -336,7 +358,7 @@ async fn ask(client: &Client, journal: &Journal, handles: &[Ready]) -> Result<()
     if !recurring.is_empty() {
         insist(|| journal.confirming(recurring.clone(), Utc::now())).await;
     }
-    let handles: Vec<&str> = handles.iter().map(|ready| &*ready.handle).collect();
+    let handles: Vec<&str> = handles.iter().map(|ready| &*ready.handle.text).collect();
     client.confirm(&handles).await
 }
 

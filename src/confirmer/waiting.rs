@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::event::AppId;
 use crate::journal::EventId;
 use crate::lease::Lease;
 
@@ -14,10 +15,17 @@ use crate::lease::Lease;
 /// hand out the event once more.
 const REMEMBER: Duration = Duration::from_secs(2);
 
+/// A handle, and the application that it is of: another one's may read the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Handle {
+    pub(super) app: AppId,
+    pub(super) text: Arc<str>,
+}
+
 /// A handle that can be confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ready {
-    pub(super) handle: Arc<str>,
+    pub(super) handle: Handle,
     pub(super) events: Vec<EventId>,
     pub(super) recurs: bool,
     pub(super) deadline: Instant,
@@ -47,10 +55,11 @@ struct Wait {
 #[derive(Debug)]
 pub(super) struct Waiting {
     max_unconfirmed: usize,
-    waits: HashMap<Arc<str>, Wait>,
-    by_event: HashMap<EventId, Vec<Arc<str>>>,
-    deadlines: BTreeSet<(Instant, Arc<str>)>,
-    ready: VecDeque<Ready>,
+    waits: HashMap<Handle, Wait>,
+    by_event: HashMap<EventId, Vec<Handle>>,
+    deadlines: BTreeSet<(Instant, Handle)>,
+    /// Of each application that has any, in the order in which they became so.
+    ready: BTreeMap<AppId, VecDeque<Ready>>,
     settled: BTreeMap<EventId, Instant>,
     settled_order: VecDeque<(Instant, EventId)>,
     /// Pending events past their lease: at most `max_unconfirmed`, the oldest go to `released`.
@@ -66,7 +75,7 @@ impl Waiting {
             waits: HashMap::new(),
             by_event: HashMap::new(),
             deadlines: BTreeSet::new(),
-            ready: VecDeque::new(),
+            ready: BTreeMap::new(),
             settled: BTreeMap::new(),
             settled_order: VecDeque::new(),
             lapsed: BTreeSet::new(),
@@ -76,8 +85,8 @@ impl Waiting {
 
     /// Takes a lease. A handle that was known gets the new deadline and keeps what it waits for.
     pub(super) fn add(&mut self, lease: Lease, now: Instant) -> Added {
-        let Lease { handle, mut events, pending, mut recurs, deadline } = lease;
-        let handle: Arc<str> = handle.into();
+        let Lease { app, handle, mut events, pending, mut recurs, deadline } = lease;
+        let handle = Handle { app, text: handle.into() };
         let mut pending: BTreeSet<_> =
             pending.into_iter().filter(|event| !self.settled.contains_key(event)).collect();
         if let Some(known) = self.remove(&handle) {
@@ -93,7 +102,7 @@ impl Waiting {
             for event in &events {
                 self.released.remove(event);
             }
-            self.ready.push_back(Ready { handle, events, recurs, deadline, since: now });
+            self.push(Ready { handle, events, recurs, deadline, since: now });
             return if before == 0 { Added::Ready } else { Added::Unsettled };
         }
         for event in &pending {
@@ -117,7 +126,7 @@ impl Waiting {
                 if wait.pending.is_empty()
                     && let Some(Wait { events, recurs, deadline, .. }) = self.remove(&handle)
                 {
-                    self.ready.push_back(Ready { handle, events, recurs, deadline, since: now });
+                    self.push(Ready { handle, events, recurs, deadline, since: now });
                 }
             }
         }
@@ -140,19 +149,29 @@ impl Waiting {
         let_go
     }
 
-    /// Up to `max` handles that can be confirmed: when there are as many, or when the first has
-    /// waited for company for `linger`.
-    pub(super) fn take_ready(&mut self, max: usize, linger: Duration, now: Instant) -> Vec<Ready> {
-        match self.ready_at(max, linger) {
-            Some(at) if at <= now => self.ready.drain(..max.min(self.ready.len())).collect(),
-            _ => Vec::new(),
+    /// Up to `max` handles of `app` that can be confirmed: when there are as many, or when the first
+    /// has waited for company for `linger`.
+    pub(super) fn take_ready(
+        &mut self,
+        app: AppId,
+        max: usize,
+        linger: Duration,
+        now: Instant,
+    ) -> Vec<Ready> {
+        let is_time = self.ready_at(app, max, linger).is_some_and(|at| at <= now);
+        let Some(ready) = self.ready.get_mut(&app).filter(|_| is_time) else { return Vec::new() };
+        let taken = ready.drain(..max.min(ready.len())).collect();
+        if ready.is_empty() {
+            self.ready.remove(&app);
         }
+        taken
     }
 
-    /// When [`Self::take_ready`] has something; `None` if there is nothing.
-    pub(super) fn ready_at(&self, max: usize, linger: Duration) -> Option<Instant> {
-        let first = self.ready.front()?;
-        Some(if self.ready.len() >= max { first.since } else { first.since + linger })
+    /// When [`Self::take_ready`] has something of `app`; `None` if there is nothing.
+    pub(super) fn ready_at(&self, app: AppId, max: usize, linger: Duration) -> Option<Instant> {
+        let ready = self.ready.get(&app)?;
+        let first = ready.front()?;
+        Some(if ready.len() >= max { first.since } else { first.since + linger })
     }
 
     /// The next deadline of those that wait.
@@ -167,7 +186,7 @@ impl Waiting {
 
     /// Handles that can be confirmed.
     pub(super) fn ready(&self) -> usize {
-        self.ready.len()
+        self.ready.values().map(VecDeque::len).sum()
     }
 
     /// Events that may be pending past their lease; what is above goes at the next expiry.
@@ -180,14 +199,18 @@ impl Waiting {
         self.by_event.clear();
         self.deadlines.clear();
         let released = self.waits.len();
-        let waits = self.waits.drain().map(|(handle, Wait { events, recurs, deadline, .. })| {
-            Ready { handle, events, recurs, deadline, since: now }
-        });
-        self.ready.extend(waits);
+        for (handle, wait) in std::mem::take(&mut self.waits) {
+            let Wait { events, recurs, deadline, .. } = wait;
+            self.push(Ready { handle, events, recurs, deadline, since: now });
+        }
         released
     }
 
-    fn remove(&mut self, handle: &Arc<str>) -> Option<Wait> {
+    fn push(&mut self, ready: Ready) {
+        self.ready.entry(ready.handle.app).or_default().push_back(ready);
+    }
+
+    fn remove(&mut self, handle: &Handle) -> Option<Wait> {
         let wait = self.waits.remove(handle)?;
         self.deadlines.remove(&(wait.deadline, handle.clone()));
         for event in &wait.pending {
@@ -219,15 +242,17 @@ mod tests {
 
     const LINGER: Duration = Duration::from_millis(5);
 
+    const APP: AppId = AppId(7);
+
     fn lease(handle: &str, pending: &[i64], deadline: Instant) -> Lease {
         let events: Vec<_> = pending.iter().copied().map(EventId).collect();
         let pending = events.clone();
-        Lease { handle: handle.to_owned(), pending, events, recurs: false, deadline }
+        Lease { app: APP, handle: handle.to_owned(), pending, events, recurs: false, deadline }
     }
 
     fn taken(waiting: &mut Waiting, now: Instant) -> Vec<String> {
-        let ready = waiting.take_ready(16, LINGER, now + LINGER);
-        ready.iter().map(|ready| ready.handle.to_string()).collect()
+        let ready = waiting.take_ready(APP, 16, LINGER, now + LINGER);
+        ready.iter().map(|ready| ready.handle.text.to_string()).collect()
     }
 
     #[test]
@@ -265,7 +290,7 @@ mod tests {
         waiting.add(lease("same", &[1], at(58)), at(30));
         assert_eq!(waiting.expire(at(40)), 0);
         waiting.settle(&[EventId(1)], at(41));
-        let ready = waiting.take_ready(16, Duration::ZERO, at(41));
+        let ready = waiting.take_ready(APP, 16, Duration::ZERO, at(41));
         assert_eq!(ready.len(), 1);
         assert_eq!(ready[0].deadline, at(58));
     }
@@ -297,7 +322,7 @@ mod tests {
         assert_eq!(waiting.pending().len(), 2);
         assert_eq!(waiting.release_all(now), 2);
         assert!(waiting.pending().is_empty() && waiting.next_deadline().is_none());
-        assert_eq!(waiting.take_ready(16, LINGER, now + LINGER).len(), 2);
+        assert_eq!(waiting.take_ready(APP, 16, LINGER, now + LINGER).len(), 2);
         waiting.settle(&[EventId(1), EventId(2)], now);
         assert_eq!(waiting.ready(), 0, "none is confirmed twice");
     }
@@ -309,9 +334,26 @@ mod tests {
         for n in 0..17 {
             waiting.add(lease(&format!("h{n}"), &[], now + REMEMBER), now);
         }
-        assert_eq!(waiting.take_ready(16, LINGER, now).len(), 16);
-        assert_eq!(waiting.take_ready(16, LINGER, now).len(), 0);
-        assert_eq!(waiting.ready_at(16, LINGER), Some(now + LINGER));
-        assert_eq!(waiting.take_ready(16, LINGER, now + LINGER).len(), 1);
+        assert_eq!(waiting.take_ready(APP, 16, LINGER, now).len(), 16);
+        assert_eq!(waiting.take_ready(APP, 16, LINGER, now).len(), 0);
+        assert_eq!(waiting.ready_at(APP, 16, LINGER), Some(now + LINGER));
+        assert_eq!(waiting.take_ready(APP, 16, LINGER, now + LINGER).len(), 1);
+    }
+
+    #[test]
+    fn a_call_holds_handles_of_one_application_though_they_read_the_same() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(10);
+        let other = AppId(8);
+        waiting.add(lease("same", &[1], now + REMEMBER), now);
+        waiting.add(Lease { app: other, ..lease("same", &[2], now + REMEMBER) }, now);
+        waiting.settle(&[EventId(2)], now);
+        assert_eq!(waiting.ready_at(APP, 16, LINGER), None);
+        let ready = waiting.take_ready(other, 16, Duration::ZERO, now);
+        assert_eq!(ready.iter().map(|r| r.events.clone()).collect::<Vec<_>>(), [[EventId(2)]]);
+        waiting.settle(&[EventId(1)], now);
+        assert_eq!(waiting.ready(), 1);
+        assert_eq!(taken(&mut waiting, now), ["same"]);
+        assert_eq!(waiting.ready(), 0);
     }
 }

@@ -101,6 +101,8 @@ pub struct Control {
 /// A daemon: all is open and bound, nothing runs yet.
 #[derive(Debug)]
 pub struct Daemon {
+    /// One for each application.
+    clients: Vec<Client>,
     journal: Journal,
     closing: journal::Closing,
     listener: Option<TcpListener>,
@@ -119,6 +121,8 @@ impl Daemon {
     pub async fn open(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, Error> {
         let Loaded { file, config, .. } = loaded;
         let client = Client::new(&config.vod, provider).map_err(Error::Setup)?;
+        let apps = config.vod.apps();
+        let clients: Vec<_> = apps.iter().map(|app| client.with_app(*app)).collect();
         // First, since its lock tells best that another daemon runs with this configuration.
         let (journal, closing) = Journal::open(&config.journal)?;
         let metrics = Metrics::new(journal.condition().commits());
@@ -142,7 +146,7 @@ impl Daemon {
         let (pulling, confirming) =
             (watch::Sender::new(pulling(&config)), watch::Sender::new(confirming(&config)));
         let poller = Poller::new(
-            client.clone(),
+            clients.clone(),
             pulling.subscribe(),
             journal.clone(),
             leases,
@@ -151,7 +155,7 @@ impl Daemon {
         let news =
             News { leases: lease_queue, settled: settled_queue, changed: changed.subscribe() };
         let confirmer = Confirmer::new(
-            client.clone(),
+            clients.clone(),
             confirming.subscribe(),
             journal.clone(),
             news,
@@ -170,7 +174,17 @@ impl Daemon {
             changed: changed.clone(),
             mended: poller.mended(),
         };
-        Ok(Self { journal, closing, listener, poller, confirmer, changed, stop_deliveries, reload })
+        Ok(Self {
+            clients,
+            journal,
+            closing,
+            listener,
+            poller,
+            confirmer,
+            changed,
+            stop_deliveries,
+            reload,
+        })
     }
 
     /// The address of its pages, where it has them.
@@ -182,10 +196,11 @@ impl Daemon {
     /// Logs what was opened.
     pub fn announce(&self) {
         let Reload { config, client, outlets, .. } = &self.reload;
+        let apps: Vec<_> = self.clients.iter().map(|client| client.app().to_string()).collect();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             endpoint = %config.vod.endpoint,
-            app = %client.app(),
+            app = apps.join(", "),
             credentials = %client.credentials_source(),
             journal = %config.journal.path.display(),
             http = self.http_address().map(tracing::field::display),
@@ -209,12 +224,9 @@ impl Daemon {
         let stop_rest = CancellationToken::new();
         let pulses = pulse::Watch::default();
         let mut running = Running::default();
-        let progress = poller.progress();
-        let health = Arc::new(Health::new(
-            progress.clone(),
-            journal.condition(),
-            reload.pulling.subscribe(),
-        ));
+        let pulling = poller.pulling();
+        let health =
+            Arc::new(Health::new(pulling.clone(), journal.condition(), reload.pulling.subscribe()));
 
         let confirmer_idle = confirmer.idle();
         reload.outlets.launch(&mut running, &pulses);
@@ -231,7 +243,7 @@ impl Daemon {
         }
         let upkeep = Upkeep {
             journal: journal.clone(),
-            client: reload.client.clone(),
+            clients: self.clients,
             metrics: reload.metrics.clone(),
             changed: self.changed,
             pulses: pulses.clone(),
@@ -254,7 +266,7 @@ impl Daemon {
                     // Whoever stops it does not wait for a disk that hangs.
                     control.stop.run_until_cancelled(reloading).await;
                 }
-                end = once::until_done(&journal, progress.clone(), idles), if once => break end,
+                end = once::until_done(&journal, pulling.clone(), idles), if once => break end,
             }
         };
         drop(reload);

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 use super::End;
 use crate::journal::Journal;
-use crate::poller::Progress;
+use crate::poller::{Progress, Pulling};
 use crate::vod::Advice;
 
 /// Failed pulls in a row after which a run that is to happen once gives up.
@@ -14,40 +14,56 @@ const MAX_FAILURES: u32 = 3;
 /// Failed appends in a row after which it gives up: some seconds, in which room may be made.
 const MAX_FAILED_APPENDS: u64 = 10;
 
-/// Waits until the queue was found empty and nothing is left to do, or cannot be done now.
-/// `idles` tell of each loop behind the poller whether it has nothing under way.
+/// Waits until each queue was found empty or cannot be pulled from now, and nothing is left to do,
+/// or nothing can be done now. `idles` tell of each loop behind the poller whether it has nothing
+/// under way.
 pub(super) async fn until_done(
     journal: &Journal,
-    mut progress: watch::Receiver<Progress>,
+    mut pulling: Vec<Pulling>,
     mut idles: Vec<watch::Receiver<bool>>,
 ) -> End {
-    let mut found_empty = 0;
+    let mut found_empty = vec![0; pulling.len()];
     loop {
-        let Progress { empty, failures, trouble, failed_appends, .. } =
-            *progress.borrow_and_update();
-        if failures >= MAX_FAILURES {
-            return match trouble {
-                Some(Advice::Credentials) => End::Credentials,
-                _ => End::Unreachable,
-            };
+        let progress: Vec<Progress> =
+            pulling.iter_mut().map(|of| *of.progress.borrow_and_update()).collect();
+        let given_up: Vec<End> = progress.iter().filter_map(given_up).collect();
+        // What is pending has nobody to confirm to.
+        if given_up.len() == progress.len()
+            && let Some(end) = given_up.first()
+        {
+            return *end;
         }
-        if failed_appends >= MAX_FAILED_APPENDS {
+        if progress.iter().any(|of| of.failed_appends >= MAX_FAILED_APPENDS) {
             return End::Unwritable;
         }
+        let is_done =
+            |(of, before): (&Progress, &u64)| self::given_up(of).is_some() || of.empty > *before;
+        let all_done = progress.iter().zip(&found_empty).all(is_done);
         let all_idle = idles.iter_mut().all(|idle| *idle.borrow_and_update());
-        if empty > found_empty && all_idle {
-            match journal.pending().await {
-                Ok(0) => return End::Clean,
+        if all_done && all_idle {
+            match (given_up.first(), journal.pending().await) {
+                (Some(end), _) => return *end,
+                (None, Ok(0)) => return End::Clean,
                 // All of it was tried: what is left waits for its next try.
-                Ok(_) => return End::SomethingStays,
+                (None, Ok(_)) => return End::SomethingStays,
                 // The pull that follows finds out whether the journal works again.
-                Err(_) => found_empty = empty,
+                (None, Err(_)) => found_empty = progress.iter().map(|of| of.empty).collect(),
             }
         }
+        let progress_changed =
+            select_all(pulling.iter_mut().map(|of| Box::pin(of.progress.changed())));
         let idle_changed = select_all(idles.iter_mut().map(|idle| Box::pin(idle.changed())));
         tokio::select! {
-            changed = progress.changed() => if changed.is_err() { return End::Unreachable },
+            (changed, _, _) = progress_changed => if changed.is_err() { return End::Unreachable },
             (changed, _, _) = idle_changed => if changed.is_err() { return End::SomethingStays },
         }
     }
+}
+
+/// How a run ends whose pulls from an application go like this; `None` if it goes on.
+fn given_up(progress: &Progress) -> Option<End> {
+    (progress.failures >= MAX_FAILURES).then_some(match progress.trouble {
+        Some(Advice::Credentials) => End::Credentials,
+        _ => End::Unreachable,
+    })
 }

@@ -33,7 +33,8 @@ struct Figures {
     is_draining: bool,
     stuck: Vec<String>,
     unwritable: Option<Error>,
-    trouble: Option<Advice>,
+    /// From where nothing is pulled, as a sentence goes on, and why.
+    trouble: Option<(String, Advice)>,
     has_pulled: bool,
     pending: Option<u64>,
     down: Vec<String>,
@@ -69,11 +70,19 @@ impl Summary {
             is_draining: health.is_draining(),
             stuck: health.stuck(),
             unwritable,
-            trouble: health.trouble(),
+            trouble: self.trouble(),
             has_pulled: health.has_pulled(),
             pending: pending.ok().and_then(Result::ok),
             down: self.down(),
         }
+    }
+
+    /// Those applications in trouble that have the same as the first.
+    fn trouble(&self) -> Option<(String, Advice)> {
+        let troubles = self.health.troubles();
+        let (_, advice) = *troubles.first()?;
+        let apps = troubles.iter().filter(|(_, other)| *other == advice).map(|(app, _)| *app);
+        Some((self.health.from(&apps.collect::<Vec<_>>()), advice))
     }
 
     /// The sinks that are down: each has failed before.
@@ -106,17 +115,18 @@ impl Figures {
         if let Some(error) = &self.unwritable {
             return format!("Not pulling: {error}");
         }
-        let why = match self.trouble {
-            None if self.has_pulled => return "Pulling".to_owned(),
-            None => return "Starting".to_owned(),
-            Some(Advice::Credentials) => "the cloud refuses the credentials",
-            Some(Advice::Clock) => "the cloud refuses this machine's clock",
-            Some(Advice::Refused | Advice::InvalidParameters) => "the cloud refuses what is asked",
-            Some(Advice::Throttled) => "the cloud wants fewer requests",
-            Some(Advice::Service | Advice::Answer) => "the cloud does not answer as it should",
-            Some(Advice::Transport) => "the cloud cannot be reached",
+        let Some((from, advice)) = &self.trouble else {
+            return if self.has_pulled { "Pulling" } else { "Starting" }.to_owned();
         };
-        format!("Not pulling: {why}")
+        let why = match advice {
+            Advice::Credentials => "the cloud refuses the credentials",
+            Advice::Clock => "the cloud refuses this machine's clock",
+            Advice::Refused | Advice::InvalidParameters => "the cloud refuses what is asked",
+            Advice::Throttled => "the cloud wants fewer requests",
+            Advice::Service | Advice::Answer => "the cloud does not answer as it should",
+            Advice::Transport => "the cloud cannot be reached",
+        };
+        format!("Not pulling{from}: {why}")
     }
 }
 
@@ -134,8 +144,13 @@ mod tests {
             Figures { down, ..at_work() }.line(),
             "Pulling; 12 pending; down: hook, sprites"
         );
-        let refused = Figures { trouble: Some(Advice::Credentials), ..at_work() };
+        let refused = Figures { trouble: Some((String::new(), Advice::Credentials)), ..at_work() };
         assert_eq!(refused.line(), "Not pulling: the cloud refuses the credentials; 12 pending");
+        let trouble = Some((" from application 7".to_owned(), Advice::Transport));
+        assert_eq!(
+            Figures { trouble, ..at_work() }.line(),
+            "Not pulling from application 7: the cloud cannot be reached; 12 pending"
+        );
         let stuck = vec!["poller".to_owned()];
         assert_eq!(Figures { stuck, ..at_work() }.line(), "Pulling; 12 pending; stuck: poller");
         assert_eq!(Figures { is_draining: true, ..at_work() }.line(), "Stopping; 12 pending");

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::summary::Summary;
 use crate::http::Health;
 use crate::journal::Journal;
-use crate::metrics::{Metrics, set_known};
+use crate::metrics::{ByApp, Metrics};
 use crate::pulse;
 use crate::systemd;
 use crate::vod::Client;
@@ -30,7 +30,8 @@ const BEAT: Duration = Duration::from_secs(30);
 
 pub(super) struct Upkeep {
     pub(super) journal: Journal,
-    pub(super) client: Client,
+    /// One for each application.
+    pub(super) clients: Vec<Client>,
     pub(super) metrics: Metrics,
     pub(super) changed: watch::Sender<u64>,
     pub(super) pulses: pulse::Watch,
@@ -75,13 +76,23 @@ impl Upkeep {
     async fn look_at_backlog(&self) {
         let mut ticks = every(LOOK_AT_BACKLOG);
         loop {
-            let count = self.client.events_state().await;
-            if let Err(error) = &count {
-                // Not every key may ask, not every site of the cloud answers; pulling needs neither.
-                tracing::debug!(%error, "cannot see how much waits in the cloud");
+            // One after the other: the quota of this action is small.
+            for client in &self.clients {
+                let (labels, backlog) = (ByApp::of(client.app()), &self.metrics.cloud_backlog);
+                match client.events_state().await {
+                    Ok(count) => {
+                        let count = i64::try_from(count).unwrap_or(i64::MAX);
+                        backlog.get_or_create(&labels).set(count);
+                    }
+                    Err(error) => {
+                        // Not every key may ask, not every site of the cloud answers; pulling
+                        // needs neither.
+                        let app = client.app();
+                        tracing::debug!(%app, %error, "cannot see how much waits in the cloud");
+                        backlog.remove(&labels);
+                    }
+                }
             }
-            let count = count.ok().map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-            set_known(&self.metrics.cloud_backlog, count);
             ticks.tick().await;
         }
     }

@@ -161,8 +161,7 @@ impl<'a> Reader<'a> {
     }
 
     fn object(&mut self, depth: usize) -> Node<'a> {
-        // An event has about forty members.
-        let mut members = if depth == 1 { Vec::with_capacity(48) } else { Vec::new() };
+        let mut members = Vec::new();
         self.at += 1;
         loop {
             self.skip(b",");

@@ -4,31 +4,25 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::words::{foreign, time};
-use crate::journal::{Condition, Overview};
-use crate::poller::{Pacing, Progress};
+use crate::event::AppId;
+use crate::journal::Condition;
+use crate::poller::{Pacing, Pulling};
 use crate::vod::Advice;
 
 /// The last good pull may be this old where pulls come at short intervals.
 const MAX_PULL_AGE: Duration = Duration::from_secs(60);
 /// Beyond the interval between two pulls: one takes 5 s at the most when all is well.
 const PULL_TIME: Duration = Duration::from_secs(20);
-/// A commit takes milliseconds; one that takes so long shows that the disk is in trouble.
-const SLOW_COMMIT: Duration = Duration::from_secs(1);
-/// Under way for longer, it may never end.
-const MAX_COMMIT: Duration = Duration::from_secs(30);
-/// A sink that is well gets what is due within this time.
-const LATE: Duration = Duration::from_secs(60);
 
 /// The health of a daemon.
 #[derive(Debug)]
 pub struct Health {
-    progress: watch::Receiver<Progress>,
+    /// From each application, one at least.
+    pulling: Vec<Pulling>,
     journal: Condition,
     pacing: watch::Receiver<Pacing>,
     stuck: RwLock<Vec<String>>,
@@ -40,8 +34,6 @@ pub struct Health {
 pub struct Readiness {
     /// Whether every check is good.
     pub ready: bool,
-    /// Whether a check says that something does not work as it should, and yet the daemon does.
-    pub degraded: bool,
     /// What was looked at.
     pub checks: Vec<Check>,
 }
@@ -51,33 +43,18 @@ pub struct Readiness {
 pub struct Check {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is good: if not, the daemon is not ready.
+    /// Whether it is good.
     pub ok: bool,
-    /// Whether something does not work as it should; on its own no reason not to be ready.
-    pub degraded: bool,
-    /// The age that it looks at, in seconds; `None` if there is nothing of an age.
-    pub seconds: Option<f64>,
     /// Its number, or what is wrong.
     pub detail: String,
-}
-
-impl Check {
-    /// One that is good or not.
-    fn new(name: &'static str, ok: bool, detail: String) -> Self {
-        Self { name, ok, degraded: false, seconds: None, detail }
-    }
 }
 
 impl Health {
     /// The health of a daemon that pulls like this, by this pacing, into a journal that does like
     /// this.
     #[must_use]
-    pub fn new(
-        progress: watch::Receiver<Progress>,
-        journal: Condition,
-        pacing: watch::Receiver<Pacing>,
-    ) -> Self {
-        Self { progress, journal, pacing, stuck: RwLock::default(), is_draining: false.into() }
+    pub fn new(pulling: Vec<Pulling>, journal: Condition, pacing: watch::Receiver<Pacing>) -> Self {
+        Self { pulling, journal, pacing, stuck: RwLock::default(), is_draining: false.into() }
     }
 
     /// How its journal does.
@@ -108,159 +85,113 @@ impl Health {
         self.is_draining.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// What to do about the last pull, if it failed.
+    /// The applications from which the last pull failed, and what to do about it.
     #[must_use]
-    pub fn trouble(&self) -> Option<Advice> {
-        self.progress.borrow().trouble
+    pub fn troubles(&self) -> Vec<(AppId, Advice)> {
+        let trouble = |of: &Pulling| Some((of.app, of.progress.borrow().trouble?));
+        self.pulling.iter().filter_map(trouble).collect()
     }
 
-    /// Whether a pull was good since the start.
+    /// The applications that are pulled from.
+    #[must_use]
+    pub fn apps(&self) -> Vec<AppId> {
+        self.pulling.iter().map(|of| of.app).collect()
+    }
+
+    /// How a sentence goes on that is true of these applications; it need not if that is all.
+    #[must_use]
+    pub fn from(&self, apps: &[AppId]) -> String {
+        if apps.len() == self.pulling.len() {
+            return String::new();
+        }
+        let noun = if apps.len() == 1 { "application" } else { "applications" };
+        let apps: Vec<_> = apps.iter().map(AppId::to_string).collect();
+        format!(" from {noun} {}", apps.join(", "))
+    }
+
+    /// Whether a pull from each application was good since the start.
     #[must_use]
     pub fn has_pulled(&self) -> bool {
-        self.progress.borrow().last_good.is_some()
+        self.pulling.iter().all(|of| of.progress.borrow().last_good.is_some())
     }
 
-    /// Whether the daemon does its work at `now`; `overview` is of its journal, if that can be
-    /// read.
+    /// The age of the last good pull from each application, in the order of the configuration.
+    fn ages(&self) -> Vec<(AppId, Option<Duration>)> {
+        let age = |of: &Pulling| {
+            let last_good = of.progress.borrow().last_good;
+            (of.app, last_good.map(|at| Instant::now().duration_since(at)))
+        };
+        self.pulling.iter().map(age).collect()
+    }
+
+    fn last_good_pull(&self) -> Check {
+        let max_age = MAX_PULL_AGE.max(self.pacing.borrow().settings.interval + PULL_TIME);
+        let is_good = |age: &Option<Duration>| age.is_some_and(|age| age <= max_age);
+        let ages = self.ages();
+        let said = |age: &Option<Duration>| {
+            age.map_or("none yet".to_owned(), |age| {
+                format!("{:.1} s ago, at most {} s", age.as_secs_f64(), max_age.as_secs())
+            })
+        };
+        let ok = ages.iter().all(|(_, age)| is_good(age));
+        // Those that are wrong, or else the oldest.
+        let detail = match ages.as_slice() {
+            [(_, age)] => said(age),
+            _ if ok => ages.iter().map(|(_, age)| age).max().map(said).unwrap_or_default(),
+            _ => {
+                let wrong = ages.iter().filter(|(_, age)| !is_good(age));
+                let each: Vec<_> =
+                    wrong.map(|(app, age)| format!("application {app}: {}", said(age))).collect();
+                each.join("; ")
+            }
+        };
+        Check { name: "last_good_pull", ok, detail }
+    }
+
+    fn cloud(&self) -> Check {
+        let lasting: Vec<_> = self
+            .troubles()
+            .into_iter()
+            .filter(|(_, advice)| {
+                matches!(advice, Advice::Clock | Advice::Credentials | Advice::Refused)
+            })
+            .map(|(app, advice)| match self.pulling.len() {
+                1 => advice.name().to_owned(),
+                _ => format!("application {app}: {}", advice.name()),
+            })
+            .collect();
+        let detail = match lasting.as_slice() {
+            [] => "ok".to_owned(),
+            _ => format!("refuses our requests ({}); the log says why", lasting.join(", ")),
+        };
+        Check { name: "cloud", ok: lasting.is_empty(), detail }
+    }
+
+    /// Whether the daemon does its work now.
     #[must_use]
-    pub fn readiness(&self, overview: Option<&Overview>, now: DateTime<Utc>) -> Readiness {
-        let progress = *self.progress.borrow();
-        let max_pull_age = MAX_PULL_AGE.max(self.pacing.borrow().settings.interval + PULL_TIME);
-        let age = progress.last_good.map(|at| Instant::now().duration_since(at));
-        let lasting = progress.trouble.filter(|advice| {
-            matches!(advice, Advice::Clock | Advice::Credentials | Advice::Refused)
-        });
+    pub fn readiness(&self) -> Readiness {
         let is_draining = self.is_draining();
         let journal = self.journal.trouble();
         let stuck = self.stuck();
         let checks = vec![
+            self.last_good_pull(),
+            self.cloud(),
             Check {
-                seconds: age.map(|age| age.as_secs_f64()),
-                ..Check::new(
-                    "last_good_pull",
-                    age.is_some_and(|age| age <= max_pull_age),
-                    age.map_or("none yet".to_owned(), |age| {
-                        let (age, most) = (age.as_secs_f64(), max_pull_age.as_secs());
-                        format!("{age:.1} s ago, at most {most} s")
-                    }),
-                )
+                name: "journal",
+                ok: journal.is_none(),
+                detail: journal.map_or("ok".to_owned(), |error| error.to_string()),
             },
-            Check::new(
-                "cloud",
-                lasting.is_none(),
-                lasting.map_or("ok".to_owned(), |advice| {
-                    format!("refuses our requests ({}); the log says why", advice.name())
-                }),
-            ),
-            Check::new(
-                "journal",
-                journal.is_none(),
-                journal.map_or("ok".to_owned(), |error| error.to_string()),
-            ),
-            commit(self.journal.committing()),
-            deliveries(overview, now),
-            Check::new(
-                "loops",
-                stuck.is_empty(),
-                if stuck.is_empty() { "ok".to_owned() } else { stuck.join(", ") },
-            ),
-            Check::new(
-                "draining",
-                !is_draining,
-                if is_draining { "the daemon stops" } else { "no" }.to_owned(),
-            ),
+            Check {
+                name: "loops",
+                ok: stuck.is_empty(),
+                detail: if stuck.is_empty() { "ok".to_owned() } else { stuck.join(", ") },
+            },
+            Check {
+                name: "draining",
+                ok: !is_draining,
+                detail: if is_draining { "the daemon stops" } else { "no" }.to_owned(),
+            },
         ];
-        Readiness {
-            ready: checks.iter().all(|check| check.ok),
-            degraded: checks.iter().any(|check| check.degraded),
-            checks,
-        }
-    }
-}
-
-/// The commit under way.
-fn commit(age: Option<Duration>) -> Check {
-    let detail = age.map_or("none under way".to_owned(), |age| {
-        let (age, most) = (age.as_secs_f64(), MAX_COMMIT.as_secs());
-        format!("under way for {age:.1} s, at most {most} s")
-    });
-    Check {
-        degraded: age.is_some_and(|age| age > SLOW_COMMIT),
-        seconds: age.map(|age| age.as_secs_f64()),
-        ..Check::new("commit", age.is_none_or(|age| age <= MAX_COMMIT), detail)
-    }
-}
-
-/// What is to be delivered: never a reason not to be ready, since that is the sinks' affair.
-fn deliveries(overview: Option<&Overview>, now: DateTime<Utc>) -> Check {
-    let Some(overview) = overview else {
-        let detail = "the journal cannot be read beside its writer".to_owned();
-        return Check { degraded: true, ..Check::new("deliveries", true, detail) };
-    };
-    let due = overview.sinks.iter().filter(|sink| sink.sink.active);
-    let oldest = due.filter_map(|sink| Some((sink.oldest_due?, &sink.sink.name))).min();
-    let Some((since, sink)) = oldest else {
-        return Check::new("deliveries", true, "none due".to_owned());
-    };
-    let age = (now - since).to_std().unwrap_or_default();
-    let detail = format!("the oldest is due for {} at {}", time(age.as_secs_f64()), foreign(sink));
-    Check {
-        degraded: age > LATE,
-        seconds: Some(age.as_secs_f64()),
-        ..Check::new("deliveries", true, detail)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::journal::{KnownSink, SinkId, SinkOverview, States};
-
-    #[tokio::test(start_paused = true)]
-    async fn a_commit_under_way_for_half_a_minute_is_no_readiness() {
-        let journal = Condition::default();
-        let (progress, _) =
-            watch::channel(Progress { last_good: Some(Instant::now()), ..Progress::default() });
-        let (pacing, _) = watch::channel(Pacing {
-            settings: Default::default(),
-            good_for: Duration::from_secs(28),
-        });
-        let health = Health::new(progress.subscribe(), journal.clone(), pacing.subscribe());
-        let overview = Overview::default();
-        let seen = async |wait: u64| {
-            tokio::time::advance(Duration::from_secs(wait)).await;
-            let readiness = health.readiness(Some(&overview), Utc::now());
-            let check = readiness.checks.into_iter().find(|check| check.name == "commit").unwrap();
-            (readiness.ready, readiness.degraded, check.seconds)
-        };
-        assert_eq!(seen(0).await, (true, false, None));
-        journal.begins();
-        assert_eq!(seen(1).await, (true, false, Some(1.0)));
-        assert_eq!(seen(29).await, (true, true, Some(30.0)));
-        assert_eq!(seen(1).await, (false, true, Some(31.0)));
-        journal.ends();
-        assert_eq!(seen(0).await, (true, false, None));
-    }
-
-    #[test]
-    fn what_is_due_for_long_degrades_and_no_more() {
-        let now = Utc::now();
-        let sink = |id, name: &str, active, age: Option<i64>| SinkOverview {
-            sink: KnownSink { id: SinkId(id), name: name.to_owned(), active },
-            events: States::default(),
-            oldest_pending: None,
-            oldest_due: age.map(|age| now - chrono::TimeDelta::seconds(age)),
-        };
-        let check = |sinks| {
-            let check = deliveries(Some(&Overview { sinks, ..Overview::default() }), now);
-            (check.ok, check.degraded, check.detail)
-        };
-        let good = (true, false, "none due".to_owned());
-        assert_eq!(check(vec![sink(1, "a", true, None), sink(2, "gone", false, Some(900))]), good);
-        let late = (true, true, "the oldest is due for 3 min at hook".to_owned());
-        assert_eq!(
-            check(vec![sink(1, "a", true, Some(5)), sink(2, "hook", true, Some(190))]),
-            late
-        );
+        Readiness { ready: checks.iter().all(|check| check.ok), checks }
     }
 }

@@ -54,18 +54,21 @@ pub(super) fn of(status: &Status, health: &Health) -> (Mood, String) {
 
 /// What keeps it from pulling.
 fn pulling(status: &Status, health: &Health) -> Option<String> {
-    let why = match health.trouble() {
-        Some(Advice::Credentials) => "the cloud refuses the credentials",
-        Some(Advice::Refused) => "the cloud refuses what is asked",
-        Some(Advice::Clock) => "the cloud refuses this machine's clock",
-        Some(_) if !status.readiness.ready => "the cloud does not answer as it should",
-        Some(_) => return None,
-        None if status.cloud.last_good_pull_seconds.is_none() => {
-            return Some("Starting: the cloud is asked for the first time.".to_owned());
-        }
-        None => return None,
+    let reason = |advice| match advice {
+        Advice::Credentials => Some("the cloud refuses the credentials"),
+        Advice::Refused => Some("the cloud refuses what is asked"),
+        Advice::Clock => Some("the cloud refuses this machine's clock"),
+        _ if !status.readiness.ready => Some("the cloud does not answer as it should"),
+        _ => None,
     };
-    Some(format!("Nothing is pulled: {why}. The log has the details; it is tried again."))
+    let troubles = health.troubles();
+    let Some(why) = troubles.iter().find_map(|(_, advice)| reason(*advice)) else {
+        let is_starting = troubles.is_empty() && status.cloud.last_good_pull_seconds.is_none();
+        return is_starting.then(|| "Starting: the cloud is asked for the first time.".to_owned());
+    };
+    let apps = troubles.iter().filter(|(_, advice)| reason(*advice) == Some(why));
+    let from = health.from(&apps.map(|(app, _)| *app).collect::<Vec<_>>());
+    Some(format!("Nothing is pulled{from}: {why}. The log has the details; it is tried again."))
 }
 
 fn waiting_for(down: &[&Sink]) -> String {

@@ -8,10 +8,10 @@ use super::history::{Point, Totals};
 use super::sentence::{self, Mood};
 use super::snapshot::Seen;
 use super::words::foreign;
-use super::{Readiness, Shared};
-use crate::event::{Event, ImageSprite, SpriteStatus};
+use super::{Readiness, Shared, Sources};
+use crate::event::{AppId, Event, ImageSprite, SpriteStatus};
 use crate::journal::{Found, SinkOverview, SinkState, State, States};
-use crate::metrics::{ByOutcome, BySink, Metrics, Unlabelled};
+use crate::metrics::{ByApp, ByOutcome, BySink, Metrics, Unlabelled};
 
 /// Sprites of one event that are shown.
 const MAX_SPRITES: usize = 4;
@@ -44,10 +44,24 @@ pub(super) struct Status {
 pub(super) struct Cloud {
     /// Events that wait there, by its own count.
     pub(super) backlog: Option<i64>,
+    /// From the application where it is longest ago.
     pub(super) last_good_pull_seconds: Option<f64>,
     pub(super) pull_concurrency: i64,
     pub(super) pull_rate: f64,
     pub(super) credentials_expire_seconds: Option<i64>,
+    /// In the order of the configuration; what stands above is of all of them together.
+    pub(super) applications: Vec<Application>,
+}
+
+/// An application that is pulled from.
+#[derive(Debug, Serialize)]
+pub(super) struct Application {
+    /// Its number in the configuration; 0 for the primary one.
+    pub(super) app: u64,
+    pub(super) backlog: Option<i64>,
+    pub(super) last_good_pull_seconds: Option<f64>,
+    /// Why the last pull failed, in one word.
+    pub(super) trouble: Option<&'static str>,
 }
 
 /// Where they are kept.
@@ -101,6 +115,8 @@ pub(super) struct Line {
     pub(super) key: String,
     #[serde(rename = "type")]
     pub(super) event_type: String,
+    /// The application that it was pulled from.
+    pub(super) app: u64,
     pub(super) file_id: Option<String>,
     pub(super) state: State,
     pub(super) first_pulled: DateTime<Utc>,
@@ -148,8 +164,8 @@ impl Status {
             at: now,
             sentence: String::new(),
             mood: Mood::Good,
-            readiness: shared.sources.health.readiness(seen.ok().map(|seen| &seen.overview), now),
-            cloud: cloud(metrics, now),
+            readiness: shared.sources.health.readiness(),
+            cloud: cloud(shared, now),
             journal,
             journal_error: seen.err().map(|error| foreign(error)),
             sinks: sinks.unwrap_or_default(),
@@ -160,6 +176,11 @@ impl Status {
         };
         (status.mood, status.sentence) = sentence::of(&status, &shared.sources.health);
         status
+    }
+
+    /// Whether it has to be told which application something is of.
+    pub(super) fn has_several_apps(&self) -> bool {
+        self.cloud.applications.len() > 1
     }
 
     /// What `last_hour` is made of.
@@ -174,18 +195,42 @@ impl Status {
     }
 }
 
-fn cloud(metrics: &Metrics, now: DateTime<Utc>) -> Cloud {
-    let known = |gauge: Option<&Gauge>| gauge.map(|gauge| gauge.get());
-    let last_good_pull = metrics.last_good_pull.get();
+fn cloud(shared: &Shared, now: DateTime<Utc>) -> Cloud {
+    let metrics = &shared.sources.metrics;
     let expiry = known(metrics.credentials_expiry.get(&Unlabelled {}).as_deref());
+    let applications = applications(shared, now);
+    let backlogs: Vec<i64> = applications.iter().filter_map(|of| of.backlog).collect();
+    let ages: Option<Vec<f64>> = applications.iter().map(|of| of.last_good_pull_seconds).collect();
     Cloud {
-        backlog: known(metrics.cloud_backlog.get(&Unlabelled {}).as_deref()),
-        last_good_pull_seconds: (last_good_pull > 0)
-            .then(|| (now.timestamp() - last_good_pull).max(0) as f64),
+        backlog: (!backlogs.is_empty()).then(|| backlogs.iter().sum()),
+        last_good_pull_seconds: ages.and_then(|ages| ages.into_iter().reduce(f64::max)),
         pull_concurrency: metrics.pull_concurrency.get(),
         pull_rate: metrics.pull_rate.get(),
         credentials_expire_seconds: expiry.map(|at| at - now.timestamp()),
+        applications,
     }
+}
+
+fn applications(shared: &Shared, now: DateTime<Utc>) -> Vec<Application> {
+    let Sources { metrics, health, .. } = &shared.sources;
+    let troubles = health.troubles();
+    let one = |app: AppId| {
+        let labels = ByApp::of(app);
+        let last_good_pull = known(metrics.last_good_pull.get(&labels).as_deref());
+        Application {
+            app: app.0,
+            backlog: known(metrics.cloud_backlog.get(&labels).as_deref()),
+            last_good_pull_seconds: last_good_pull
+                .filter(|at| *at > 0)
+                .map(|at| (now.timestamp() - at).max(0) as f64),
+            trouble: troubles.iter().find(|(of, _)| *of == app).map(|(_, advice)| advice.name()),
+        }
+    };
+    health.apps().into_iter().map(one).collect()
+}
+
+fn known(gauge: Option<&Gauge>) -> Option<i64> {
+    gauge.map(|gauge| gauge.get())
 }
 
 fn journal(shared: &Shared, seen: &Seen, now: DateTime<Utc>) -> Journal {
@@ -210,7 +255,7 @@ fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<S
     let is_shown =
         |sink: &&SinkOverview| sink.sink.active || sink.events.pending > 0 || sink.events.dead > 0;
     let one = |overview: &SinkOverview| {
-        let SinkOverview { sink, events, oldest_pending, .. } = overview;
+        let SinkOverview { sink, events, oldest_pending } = overview;
         let is_up = metrics.sink_up.get(&by(&sink.name)).is_none_or(|up| up.get() > 0);
         let failure = metrics.sink_failures.of(&sink.name);
         let lags = metrics.delivery_lag_seconds.get(&by(&sink.name));
@@ -245,10 +290,11 @@ fn handles(metrics: &Metrics) -> Handles {
 }
 
 fn line(found: &Found) -> Line {
-    let Event { key, event_type, file_id, sprites, first_pulled, .. } = &found.event;
+    let Event { key, app, event_type, file_id, sprites, first_pulled, .. } = &found.event;
     Line {
         key: key.to_string(),
         event_type: foreign(event_type),
+        app: app.0,
         file_id: file_id.as_deref().map(foreign),
         state: found.state,
         first_pulled: *first_pulled,

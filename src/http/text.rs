@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bytesize::ByteSize;
 
 use super::sentence::Mood;
-use super::status::{Sprite, Status};
+use super::status::{Application, Sprite, Status};
 use super::words::{ago, counted, number, rate, time};
 use crate::event::SpriteStatus;
 
@@ -32,6 +32,7 @@ fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
     if let Some(error) = &status.journal_error {
         writeln!(to, "\nthe journal cannot be read: {error}")?;
     }
+    applications(status, to)?;
     sinks(status, to)?;
     latest(status, to)?;
     for sink in status.sinks.iter().filter(|sink| sink.dead > 0) {
@@ -44,13 +45,8 @@ fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
             sink.name
         )?;
     }
-    for check in &status.readiness.checks {
-        let how = match (check.ok, check.degraded) {
-            (false, _) => "not ready",
-            (true, true) => "degraded",
-            (true, false) => continue,
-        };
-        writeln!(to, "\n{how}: {}: {}", check.name, check.detail)?;
+    for check in status.readiness.checks.iter().filter(|check| !check.ok) {
+        writeln!(to, "\nnot ready: {}: {}", check.name, check.detail)?;
     }
     Ok(())
 }
@@ -80,6 +76,22 @@ fn way(status: &Status, to: &mut String) -> std::fmt::Result {
         let let_go = counted(handles.let_go, "handle");
         let (confirmed, left) = (number(journal.confirmed), left.unwrap_or_default());
         writeln!(to, "  confirmed  {confirmed} events{left}; {let_go} let go")?;
+    }
+    Ok(())
+}
+
+/// The applications, where there are several.
+fn applications(status: &Status, to: &mut String) -> std::fmt::Result {
+    if !status.has_several_apps() {
+        return Ok(());
+    }
+    writeln!(to, "\n  {:20}  {:>10}  LAST GOOD PULL", "APPLICATION", "WAITING")?;
+    for Application { app, backlog, last_good_pull_seconds, trouble } in &status.cloud.applications
+    {
+        let waiting = backlog.map_or("-".to_owned(), |count| number(count.max(0).unsigned_abs()));
+        let pull = last_good_pull_seconds.map_or("never".to_owned(), ago);
+        let trouble = trouble.map_or(String::new(), |trouble| format!("; fails: {trouble}"));
+        writeln!(to, "  {app:<20}  {waiting:>10}  {pull}{trouble}")?;
     }
     Ok(())
 }
@@ -119,12 +131,14 @@ fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
     for line in status.latest.iter().take(LATEST) {
         let age = (status.at - line.first_pulled).to_std().unwrap_or_default().as_secs_f64();
         let sprites: Vec<_> = line.sprites.iter().map(sprite).collect();
+        let app = status.has_several_apps().then(|| format!("{}  ", line.app));
         writeln!(
             to,
-            "  {}  {:>12}  {:9}  {}  {}",
+            "  {}  {:>12}  {:9}  {}{}  {}",
             line.key.get(..12).unwrap_or(&line.key),
             ago(age),
             line.state.as_str(),
+            app.unwrap_or_default(),
             line.event_type,
             sprites.join(", "),
         )?;

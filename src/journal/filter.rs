@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 
 use super::{EventId, State};
+use crate::event::AppId;
 
 /// Which events to list: all that every given condition holds for.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// For the sink of this name, whatever became of it there.
     pub sink: Option<String>,
+    /// Pulled from this application.
+    pub app: Option<AppId>,
     /// Of this EventType.
     pub event_type: Option<String>,
     /// With this FileId.
@@ -89,6 +92,7 @@ impl Filter {
         };
         let lacks = format!("NOT ({IS_FOR} AND {HAS_IT})");
         let given = [
+            ("app = ?", self.app.map(|app| Value::Integer(app.0.cast_signed()))),
             ("type = ?", text(&self.event_type)),
             ("file_id = ?", text(&self.file_id)),
             ("task_id = ?", text(&self.task_id)),

@@ -268,8 +268,7 @@ impl Writer {
         if self.in_transaction {
             return Ok(());
         }
-        self.condition.begins();
-        self.store.begin().inspect_err(|_| self.condition.ends())?;
+        self.store.begin()?;
         self.in_transaction = true;
         for promise in &self.promises {
             let kept = match promise {
@@ -313,7 +312,6 @@ impl Writer {
             }
         }
         self.in_transaction = false;
-        self.condition.ends();
         self.promises.clear();
         self.commit_at = None;
         self.answer_appends();
@@ -354,7 +352,6 @@ impl Writer {
     fn roll_back(&mut self, error: Error) {
         self.store.roll_back();
         self.in_transaction = false;
-        self.condition.ends();
         self.commit_at = (!self.promises.is_empty()).then(|| Instant::now() + RETRY);
         for waiting in self.waiting.drain(..) {
             answer(waiting.reply, Err(error.clone()));

@@ -3,9 +3,26 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
+use crate::event::AppId;
+
 /// None.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Unlabelled {}
+
+/// `app="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByApp {
+    /// The application's number in the configuration; 0 for the primary one.
+    pub app: u64,
+}
+
+impl ByApp {
+    /// The labels of this application.
+    #[must_use]
+    pub fn of(app: AppId) -> Self {
+        Self { app: app.0 }
+    }
+}
 
 /// `outcome="…"`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -20,8 +20,8 @@ use process::Process;
 pub use catalog::Entry;
 pub use failures::{Failure, Failures};
 pub use labels::{
-    ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState, ByTypeAndOutcome, ByVersion,
-    Unlabelled,
+    ByApp, ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState, ByTypeAndOutcome,
+    ByVersion, Unlabelled,
 };
 pub use times::Times;
 
@@ -57,13 +57,13 @@ pub struct Metrics {
     /// Pulls a second that may be made, as of now.
     pub pull_rate: FloatGauge,
     /// When a pull last succeeded, an empty one included, in seconds since 1970; 0 before.
-    pub last_good_pull: Gauge,
+    pub last_good_pull: Family<ByApp, Gauge>,
     /// Events received, by type and outcome: `fresh`, `seen_again`.
     pub events: Family<ByTypeAndOutcome, Counter>,
     /// Events received that cannot be confirmed.
     pub events_without_handle: Counter,
     /// Events that the cloud holds, by its own count of up to three minutes ago.
-    pub cloud_backlog: Known<Gauge>,
+    pub cloud_backlog: Family<ByApp, Gauge>,
     /// Failed appends to the journal.
     pub append_failures: Counter,
     /// 1 while the journal takes events, 0 while it does not.
@@ -125,7 +125,7 @@ impl Metrics {
             pull_seconds: Family::new_with_constructor(|| Times::new(PULL)),
             pull_concurrency: Gauge::default(),
             pull_rate: Gauge::default(),
-            last_good_pull: Gauge::default(),
+            last_good_pull: Family::default(),
             events: Family::default(),
             events_without_handle: Counter::default(),
             cloud_backlog: Family::default(),

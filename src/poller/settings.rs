@@ -14,9 +14,10 @@ pub struct Settings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "crate::shape::Duration")]
     pub interval: Duration,
-    /// Pulls in flight at most, 1 to 256.
+    /// Pulls in flight at most, for each application; 1 to 256.
     pub max_concurrency: u32,
-    /// Requests a second at most, for each of PullEvents and ConfirmEvents; 1 to 1000.
+    /// Requests a second at most, for each of PullEvents and ConfirmEvents and of all applications
+    /// together; 1 to 1000.
     pub max_requests_per_second: u32,
 }
 

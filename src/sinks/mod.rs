@@ -172,8 +172,8 @@ impl Verdicts {
 pub struct Context {
     /// The sink's name in the configuration.
     pub name: String,
-    /// The application whose events it gets: a line in the format `callback` names its event
-    /// only together with it.
+    /// The first application whose events it gets: a line in the format `callback` names its event
+    /// only together with that, or else says which it is.
     pub app: AppId,
     /// How events are written for it.
     pub format: Format,

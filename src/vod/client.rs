@@ -20,8 +20,8 @@ pub const MAX_HANDLES: usize = 16;
 
 const TOKEN_FAILURE: &str = "AuthFailure.TokenFailure";
 
-/// The event API of one application. Cheap to clone; clones share connections, credentials and
-/// what was learned about the clock.
+/// The event API of one application. Cheap to clone; clones, those for other applications among
+/// them, share connections, credentials and what was learned about the clock.
 ///
 /// Every request is signed anew. A call is repeated at most twice, at once, and only where
 /// that is known to help: after a refusal for its time, if the answer's Date shows another
@@ -31,12 +31,12 @@ const TOKEN_FAILURE: &str = "AuthFailure.TokenFailure";
 /// taken effect.
 #[derive(Clone)]
 pub struct Client {
+    app: AppId,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     exchange: Exchange,
-    app: AppId,
     provider: RwLock<Arc<dyn Provider>>,
     clock: Clock,
     expiry: RwLock<Option<DateTime<Utc>>>,
@@ -46,7 +46,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("host", &self.shared.exchange.host())
-            .field("app", &self.shared.app)
+            .field("app", &self.app)
             .finish_non_exhaustive()
     }
 }
@@ -96,8 +96,8 @@ fn pulled(answer: Answer) -> Result<Pulled, Error> {
 }
 
 impl Client {
-    /// A client for the application that `settings` name, which signs with what `provider` has.
-    /// Connects to nothing yet. The proxies named in the environment (`HTTPS_PROXY`,
+    /// A client for the first application that `settings` name, which signs with what `provider`
+    /// has. Connects to nothing yet. The proxies named in the environment (`HTTPS_PROXY`,
     /// `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) are used, for loopback too.
     ///
     /// # Errors
@@ -108,9 +108,9 @@ impl Client {
             return Err(problems.join("; "));
         }
         Ok(Self {
+            app: settings.apps().first().copied().unwrap_or_default(),
             shared: Arc::new(Shared {
                 exchange: Exchange::new(settings.endpoint()?, settings.max_answer())?,
-                app: AppId(settings.sub_app_id.unwrap_or(0)),
                 provider: RwLock::new(provider),
                 clock: Clock::default(),
                 expiry: RwLock::default(),
@@ -118,10 +118,16 @@ impl Client {
         })
     }
 
+    /// The same for another application.
+    #[must_use]
+    pub fn with_app(&self, app: AppId) -> Self {
+        Self { app, shared: self.shared.clone() }
+    }
+
     /// The application; 0 if none is configured, and then none is sent.
     #[must_use]
     pub fn app(&self) -> AppId {
-        self.shared.app
+        self.app
     }
 
     /// What is to be added to this machine's clock to get the service's. Zero until the
@@ -232,7 +238,7 @@ impl Client {
     }
 
     async fn call(&self, action: Action, handles: Option<&[&str]>) -> Result<Answer, Error> {
-        let sub_app_id = Some(self.shared.app.0).filter(|id| *id != 0);
+        let sub_app_id = Some(self.app.0).filter(|id| *id != 0);
         let body = serde_json::to_vec(&Parameters { event_handles: handles, sub_app_id })
             .expect("strings and a number always make JSON");
         let provider = self.provider();

@@ -5,6 +5,7 @@
 //! calling again belong to the caller.
 
 mod answer;
+mod applications;
 mod client;
 mod clock;
 pub mod credentials;
@@ -19,6 +20,7 @@ mod way;
 use std::fmt;
 
 pub use answer::Pulled;
+pub use applications::Applications;
 #[doc(hidden)]
 pub use client::read_pull;
 pub use client::{Client, MAX_HANDLES};

@@ -4,19 +4,22 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::applications::Applications;
 use super::endpoint::Endpoint;
+use crate::event::AppId;
 
 /// The service's own endpoint.
 const STANDARD: &str = "https://vod.tencentcloudapi.com";
 
-/// Where and for which application to call.
+/// Where and for which applications to call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The URL of the API, without a path. Plain `http` only to loopback.
     pub endpoint: String,
-    /// The application; none for the primary one of an account opened before 2023-12-25.
-    pub sub_app_id: Option<u64>,
+    /// The application, or a list of them; none for the primary one of an account opened before
+    /// 2023-12-25.
+    pub sub_app_id: Option<Applications>,
     /// The largest answer that is read, after decompression; 64 KiB at least.
     #[schemars(with = "crate::shape::Size")]
     pub max_answer_size: ByteSize,
@@ -36,11 +39,8 @@ impl Settings {
     pub fn check(&self) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(self.endpoint().err());
-        if self.sub_app_id == Some(0) {
-            problems.push(
-                "sub_app_id: 0 is no application; leave the key out for the primary one".to_owned(),
-            );
-        }
+        let apps = self.sub_app_id.iter().flat_map(Applications::check);
+        problems.extend(apps.map(|problem| format!("sub_app_id: {problem}")));
         if self.max_answer_size < LEAST_ANSWER_SIZE {
             problems.push(format!(
                 "max_answer_size: {} is too small for one answer; at least {LEAST_ANSWER_SIZE}",
@@ -48,6 +48,12 @@ impl Settings {
             ));
         }
         problems
+    }
+
+    /// The applications to call for, one at least.
+    #[must_use]
+    pub fn apps(&self) -> Vec<AppId> {
+        self.sub_app_id.as_ref().map_or_else(|| vec![AppId(0)], |apps| apps.ids().to_vec())
     }
 
     pub(super) fn max_answer(&self) -> usize {

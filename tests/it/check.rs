@@ -27,7 +27,8 @@ pub(crate) struct Bench {
     pub(crate) key: String,
     /// Further lines of `[credentials]`.
     role: String,
-    app: u64,
+    /// What `sub_app_id` says.
+    pub(crate) apps: String,
     pub(crate) journal: PathBuf,
     lines: PathBuf,
     pub(crate) more: String,
@@ -51,7 +52,7 @@ impl Bench {
             endpoint: server.url.clone(),
             key: KEY.to_owned(),
             role: String::new(),
-            app: 1_500_012_345,
+            apps: "1500012345".to_owned(),
             journal: folder.path().join("journal.db"),
             lines: folder.path().join("sprites.jsonl"),
             more: String::new(),
@@ -64,12 +65,12 @@ impl Bench {
 
     /// Asks, and sees to it that no event was handed out and no secret told.
     pub(crate) fn check(&self, arguments: &[&str]) -> Ended {
-        let Self { folder, endpoint, key, role, app, journal, lines, more, set, through, .. } =
+        let Self { folder, endpoint, key, role, apps, journal, lines, more, set, through, .. } =
             self;
         let text = |path: &Path| toml::Value::from(path.to_str().unwrap());
         let config = format!(
             "[credentials]\nsecret_id = {ID:?}\nsecret_key = {key:?}\n{role}\
-             [vod]\nendpoint = {endpoint:?}\nsub_app_id = {app}\n[journal]\npath = {}\n\
+             [vod]\nendpoint = {endpoint:?}\nsub_app_id = {apps}\n[journal]\npath = {}\n\
              max_size = \"32MiB\"\n[[sinks]]\nname = \"sprites\"\ntype = \"jsonl\"\npath = {}\n{more}",
             text(journal),
             text(lines)
@@ -252,7 +253,7 @@ async fn a_wrong_key_is_refused_with_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_application_is_a_fault_of_the_configuration() {
     let mut bench = Bench::new().await;
-    bench.app = 1_500_099_999;
+    bench.apps = "1500099999".to_owned();
     let (code, outcomes, said) = bench.outcomes();
     let failed = ["cloud fail", "event-mode skip", "queue skip"];
     assert_eq!((code, outcomes), (78, all_but(&failed)));

@@ -97,7 +97,7 @@ async fn a_pull_is_signed_and_says_what_the_api_wants() {
     let server =
         LocalServer::replying(vec![Reply::json(&data("envelope.pull_events.empty_null.json"))])
             .await;
-    let settings = Settings { sub_app_id: Some(1_500_012_345), ..settings(&server.url()) };
+    let settings = Settings { sub_app_id: Some(1_500_012_345.into()), ..settings(&server.url()) };
     let client = Client::new(&settings, InTurn::new(&[KEY])).unwrap();
     assert_eq!(client.app().0, 1_500_012_345);
     for _ in 0..3 {
@@ -581,7 +581,7 @@ async fn what_a_server_echoes_stays_out_of_errors() {
 
 #[tokio::test]
 async fn settings_with_faults_make_no_client() {
-    let settings = Settings { sub_app_id: Some(0), ..settings("http://example.com") };
+    let settings = Settings { sub_app_id: Some(0.into()), ..settings("http://example.com") };
     let problem = Client::new(&settings, InTurn::new(&[KEY])).unwrap_err();
     assert!(problem.contains("endpoint: ") && problem.contains("sub_app_id: "), "{problem}");
     Client::new(&Settings::default(), InTurn::new(&[KEY])).unwrap();

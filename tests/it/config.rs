@@ -142,7 +142,11 @@ fn every_wrong_value_is_named_where_it_stands() {
         ("[log]\nformat = 'xml'", ":2: [log] format: unknown variant `xml`"),
         ("poll = 3", ":1: [poll] is a table; found an integer in its place"),
         ("[[vod]]\nsub_app_id = 1", "[vod] is a table; found an array in its place"),
-        ("[vod]\nsub_app_id = '15'", ":2: [vod] sub_app_id: invalid type: a string, expected u64"),
+        (
+            "[vod]\nsub_app_id = '15'",
+            ":2: [vod] sub_app_id: invalid type: a string, expected the number of an application, \
+             or a list of such numbers",
+        ),
     ] {
         let found = faults_of(text);
         assert!(found.contains(said) && found.lines().count() == 1, "{text}:\n{found}");

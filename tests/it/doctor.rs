@@ -457,6 +457,31 @@ async fn programs_are_told_the_same() {
     assert!(steps.iter().all(|step| step["outcome"] != "fail" || step["advice"].is_string()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_application_is_looked_at() {
+    let apps = vec![1_500_012_345, 1_500_012_346];
+    let mut bench = Bench::with(Settings { apps, ..settings() }).await;
+    bench.apps = "[1500012345, 1500012346, 1500099999]".to_owned();
+    let (code, told) = bench.told();
+    assert_eq!(code, 78);
+    let of_cloud = told.lines().skip_while(|line| !line.contains("credentials"));
+    let of_cloud: Vec<_> = of_cloud.take_while(|line| !line.contains("journal")).collect();
+    insta::assert_snapshot!(of_cloud.join("\n"), @r#"
+    ok    credentials            AKIDEMUL… from the configuration's [credentials]: accepted
+    ok    cloud 1500012345       ENDPOINT answers for application 1500012345
+    ok    event-mode 1500012345  PULL: events wait until they are confirmed; NewFileUpload OFF, FileDeleted OFF, PersistenceComplete OFF
+    ok    queue 1500012345       1 event waiting; the count may be three minutes old
+    ok    cloud 1500012346       ENDPOINT answers for application 1500012346
+    ok    event-mode 1500012346  PULL: events wait until they are confirmed; NewFileUpload OFF, FileDeleted OFF, PersistenceComplete OFF
+    ok    queue 1500012346       0 events waiting; the count may be three minutes old
+    fail  cloud 1500099999       ENDPOINT: DescribeEventConfig failed: InvalidParameterValue.SubAppId: the SubAppId is not one of this emulator (HTTP 200, RequestId ID)
+                                 → check sub_app_id
+    skip  event-mode 1500099999  see cloud
+    skip  queue 1500099999       see cloud
+    ok    clock                  within 5 s of the service's
+    "#);
+}
+
 /// The policy, and what stands beside it on stderr.
 fn policy(config: &str, argument: &str) -> (Value, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -478,6 +503,13 @@ fn the_policy_is_the_one_in_the_documentation() {
     let config = format!("[vod]\nsub_app_id = 1500012345\n{sink}");
     let (printed, aside) = policy(&config, "--policy=100000000001");
     assert_eq!(printed, serde_json::from_str::<Value>(shown).unwrap());
+    assert_eq!(aside, "");
+
+    let several = format!("[vod]\nsub_app_id = [1500012345, 1500012346]\n{sink}");
+    let (printed, aside) = policy(&several, "--policy=100000000001");
+    let resources = [1_500_012_345, 1_500_012_346]
+        .map(|app| format!("qcs::vod::uin/100000000001:subAppId/{app}"));
+    assert_eq!(printed["statement"][0]["resource"], serde_json::json!(resources));
     assert_eq!(aside, "");
 
     let (printed, aside) = policy(sink, "--policy");

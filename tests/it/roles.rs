@@ -37,8 +37,11 @@ fn role(sts: &str) -> AssumeRole {
 }
 
 fn client(server: &Server, provider: Arc<dyn Provider>) -> Client {
-    let settings =
-        Vod { endpoint: server.url.clone(), sub_app_id: Some(1_500_012_345), ..Vod::default() };
+    let settings = Vod {
+        endpoint: server.url.clone(),
+        sub_app_id: Some(1_500_012_345.into()),
+        ..Vod::default()
+    };
     Client::new(&settings, provider).unwrap()
 }
 

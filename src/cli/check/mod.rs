@@ -16,7 +16,7 @@ pub use report::{Found, Outcome, Report, Step};
 
 use super::{ConfigArg, Exit, answer, complain, process};
 use crate::config::{Config, Loaded};
-use crate::event::AppId;
+use crate::vod;
 
 /// Check configuration, network, credentials, queue, journal and sinks; no event is consumed.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,8 @@ use crate::event::AppId;
 credentials that are refused, 74 for the journal, 1 for the rest; the first failure decides.
 The steps, by the names --json has for them: configuration, secrets, proxy, dns, tls,
 credentials, cloud, event-mode, queue, clock, journal, disk, and sink for each; each is ok, warn,
-fail, or skip if one before it left nothing to look at.
+fail, or skip if one before it left nothing to look at. Of several applications each has its own
+cloud, event-mode and queue.
 
 Examples:
   sprited check
@@ -42,8 +43,8 @@ pub struct Args {
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
-    /// Print the access policy that the daemon's key needs, for the configured application and this
-    /// root account, and check nothing else than the file.
+    /// Print the access policy that the daemon's key needs, for the configured applications and
+    /// this root account, and check nothing else than the file.
     #[arg(
         long,
         value_name = "ROOT_ACCOUNT",
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> Exit {
         Err(faults) => report.push(file::refused(&faults)),
         Ok(loaded) => {
             if let Some(root_account) = args.policy {
-                return print_policy(root_account, loaded.config.vod.sub_app_id);
+                return print_policy(root_account, &loaded.config.vod);
             }
             report.push(file::accepted(&loaded));
             let secrets = file::secrets(&loaded.config);
@@ -78,14 +79,15 @@ pub fn run(args: &Args) -> Exit {
     answer(text.as_bytes(), report.exit())
 }
 
-fn print_policy(root_account: Option<u64>, application: Option<u64>) -> Exit {
-    policy::blanks(root_account, application).into_iter().for_each(complain);
-    answer(policy::text(root_account, application).as_bytes(), Exit::Success)
+fn print_policy(root_account: Option<u64>, vod: &vod::Settings) -> Exit {
+    let apps = vod.apps();
+    policy::blanks(root_account, &apps).into_iter().for_each(complain);
+    answer(policy::text(root_account, &apps).as_bytes(), Exit::Success)
 }
 
 /// All that needs more than the file. What does not answer holds up nothing beside it.
 fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> {
-    let app = AppId(config.vod.sub_app_id.unwrap_or(0));
+    let app = config.vod.apps().first().copied().unwrap_or_default();
     let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let looks = async {
         let network_and_cloud = async {

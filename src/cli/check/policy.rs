@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::event::AppId;
 use crate::vod::Action;
 
 /// What stands in the place of an ID that is not known here.
@@ -26,21 +27,24 @@ struct Policy {
 struct Statement {
     effect: &'static str,
     action: [String; ACTIONS.len()],
-    resource: [String; 1],
+    resource: Vec<String>,
 }
 
 /// The policy as Cloud Access Management takes it, in JSON with a line end.
-pub(super) fn text(root_account: Option<u64>, application: Option<u64>) -> String {
+pub(super) fn text(root_account: Option<u64>, apps: &[AppId]) -> String {
     let known =
         |id: Option<u64>, otherwise: &str| id.map_or(otherwise.to_owned(), |id| id.to_string());
     let account = known(root_account, ROOT_ACCOUNT);
-    let application = known(application, APPLICATION);
+    let resource = |app: &AppId| {
+        let application = known(Some(app.0).filter(|id| *id != 0), APPLICATION);
+        format!("qcs::vod::uin/{account}:subAppId/{application}")
+    };
     let policy = Policy {
         version: "2.0",
         statement: [Statement {
             effect: "allow",
             action: ACTIONS.map(|action| format!("name/vod:{action}")),
-            resource: [format!("qcs::vod::uin/{account}:subAppId/{application}")],
+            resource: apps.iter().map(resource).collect(),
         }],
     };
     let mut text = serde_json::to_string_pretty(&policy).expect("strings can be written");
@@ -49,14 +53,14 @@ pub(super) fn text(root_account: Option<u64>, application: Option<u64>) -> Strin
 }
 
 /// What is still to be filled in, for the operator.
-pub(super) fn blanks(root_account: Option<u64>, application: Option<u64>) -> Vec<String> {
+pub(super) fn blanks(root_account: Option<u64>, apps: &[AppId]) -> Vec<String> {
     let mut blanks = Vec::new();
     if root_account.is_none() {
         blanks.push(format!(
             "put the ID of the root account in the place of {ROOT_ACCOUNT}, or give it: --policy=ID"
         ));
     }
-    if application.is_none() {
+    if apps.contains(&AppId(0)) {
         blanks.push(format!(
             "put the ID of the primary application in the place of {APPLICATION}, since [vod] \
              names none"

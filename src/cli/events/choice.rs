@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Stop, moment};
 use crate::cli::Exit;
 use crate::cli::text::plain;
+use crate::event::AppId;
 use crate::journal::{Filter, Found, KnownSink, Reader, State};
 
 /// Events read at once: each comes with its body, of which any number may be large.
@@ -16,6 +17,10 @@ pub(super) struct Conditions {
     /// Only those in this state; with --sink, in this state there.
     #[arg(long, value_enum)]
     pub(super) state: Option<State>,
+    /// Only those of the application with this SubAppId; 0 for the primary one where none is
+    /// configured.
+    #[arg(long, value_name = "SUBAPPID")]
+    app: Option<u64>,
     /// Only those of this EventType.
     #[arg(long = "type", value_name = "EVENTTYPE")]
     pub(super) event_type: Option<String>,
@@ -37,6 +42,7 @@ impl Conditions {
     pub(super) fn filter(&self) -> Filter {
         Filter {
             state: self.state,
+            app: self.app.map(AppId),
             event_type: self.event_type.clone(),
             file_id: self.file.clone(),
             task_id: self.task.clone(),
@@ -47,8 +53,9 @@ impl Conditions {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { state, event_type, file, task, since, until } = self;
+        let Self { state, app, event_type, file, task, since, until } = self;
         state.is_none()
+            && app.is_none()
             && [event_type, file, task].iter().all(|text| text.is_none())
             && [since, until].iter().all(|time| time.is_none())
     }
@@ -84,7 +91,7 @@ pub(super) struct Choice {
     #[arg(
         value_name = "KEY",
         value_parser = parse_prefix,
-        conflicts_with_all = ["state", "event_type", "file", "task", "since", "until"]
+        conflicts_with_all = ["state", "app", "event_type", "file", "task", "since", "until"]
     )]
     pub(super) keys: Vec<String>,
     #[command(flatten)]

@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::choice::{View, each};
-use super::{Stop, Summary, json_line, moment, open, short};
+use super::{Stop, Summary, json_line, moment, short};
+use crate::cli::beside::configuration;
 use crate::cli::text::{counted, plain, plain_json};
 use crate::cli::{ConfigArg, Exit};
-use crate::journal::{Found, SinkState, State};
+use crate::journal::{Found, Reader, SinkState, State};
 
 /// Characters of a failure in one line.
 const MAX_FAILURE: usize = 80;
@@ -43,7 +44,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
-    let reader = open(&args.config)?;
+    let config = configuration(&args.config)?;
+    let reader = Reader::open(&config.journal.path)?;
+    let with_app = config.vod.apps().len() > 1;
     let filter = args.view.filter(&reader)?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -59,10 +62,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         // one in a pipe is not broken at all.
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         if io::stdout().is_terminal() {
-            table.set_header(["KEY", "FIRST PULLED", "TYPE", "FILE", "STATE", "SINKS"]);
+            let before = ["KEY", "FIRST PULLED"].into_iter().chain(with_app.then_some("APP"));
+            table.set_header(before.chain(["TYPE", "FILE", "STATE", "SINKS"]));
         }
         each(&reader, filter, limit, |found| {
-            table.add_row(row(found, &reader.sinks_of(found.id)?));
+            table.add_row(row(found, &reader.sinks_of(found.id)?, with_app));
             Ok(())
         })?;
         for column in table.column_iter_mut() {
@@ -76,16 +80,18 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     Ok(Exit::Success)
 }
 
-pub(super) fn row(found: &Found, sinks: &[SinkState]) -> [String; 6] {
+/// The columns of an event, its application among them if that has to be told.
+pub(super) fn row(found: &Found, sinks: &[SinkState], with_app: bool) -> Vec<String> {
     let event = &found.event;
-    [
-        short(event.key),
-        moment(event.first_pulled),
+    let app = with_app.then(|| event.app.to_string());
+    let before = [short(event.key), moment(event.first_pulled)];
+    let after = [
         plain(&event.event_type),
         event.file_id.as_deref().map_or_else(|| "-".to_owned(), plain),
         found.state.as_str().to_owned(),
         sinks.iter().filter_map(unfinished).collect::<Vec<_>>().join(", "),
-    ]
+    ];
+    before.into_iter().chain(app).chain(after).collect()
 }
 
 /// A sink that does not have the event, and how often it was tried.

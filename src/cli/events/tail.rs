@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::choice::View;
 use super::list::row;
-use super::{Stop, Summary, json_line, open};
+use super::{Stop, Summary, json_line};
+use crate::cli::beside::configuration;
 use crate::cli::text::plain_json;
 use crate::cli::{ConfigArg, Exit, beside};
 use crate::event::Key;
@@ -55,11 +56,13 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn follow(args: &Args) -> Result<std::convert::Infallible, Stop> {
-    let reader = open(&args.config)?;
+    let config = configuration(&args.config)?;
+    let reader = Reader::open(&config.journal.path)?;
     let mut tail = Tail {
         filter: args.view.filter(&reader)?,
         state: args.view.conditions.state,
         as_json: args.json,
+        with_app: config.vod.apps().len() > 1,
         reader,
         pending: BTreeMap::new(),
         out: io::stdout().lock(),
@@ -78,6 +81,8 @@ struct Tail {
     /// The state in which an event is told, if only in one.
     state: Option<State>,
     as_json: bool,
+    /// Whether lines for people tell the application.
+    with_app: bool,
     /// Events that were pending when they were seen last.
     pending: BTreeMap<EventId, Key>,
     out: io::StdoutLock<'static>,
@@ -144,7 +149,7 @@ impl Tail {
             let line = json_line(&Summary::of(found, &sinks))?;
             write!(self.out, "{}", plain_json(&line))?;
         } else {
-            let row = row(found, &sinks).join("  ");
+            let row = row(found, &sinks, self.with_app).join("  ");
             writeln!(self.out, "{}", row.trim_end())?;
         }
         Ok(())

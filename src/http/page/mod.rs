@@ -49,6 +49,7 @@ pub(super) fn render(status: &Status, held: bool) -> Markup {
                 main {
                     p class={ "now " (class(status.mood)) } role="status" { (status.sentence) }
                     (sections::way(status))
+                    (sections::applications(status))
                     (sections::last_hour(status))
                     (sections::sinks(status))
                     (sections::dead(status))

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::chart::{Series, chart};
 use super::sheet::sheet;
 use crate::http::history::Point;
-use crate::http::status::{Sink, Status};
+use crate::http::status::{Application, Sink, Status};
 use crate::http::words::{self, number, rate, time};
 
 /// Characters of a key that tell it from all others in practice.
@@ -143,6 +143,36 @@ pub(super) fn last_hour(status: &Status) -> Markup {
     }
 }
 
+/// The applications, where there are several.
+pub(super) fn applications(status: &Status) -> Markup {
+    html! {
+        @if status.has_several_apps() {
+            section aria-labelledby="applications" {
+                h2 id="applications" { "Applications" }
+                div class="cards" {
+                    @for application in &status.cloud.applications { (application_card(application)) }
+                }
+            }
+        }
+    }
+}
+
+fn application_card(application: &Application) -> Markup {
+    let Application { app, backlog, last_good_pull_seconds, trouble } = application;
+    let waiting = backlog.map_or("–".to_owned(), |count| number(count.max(0).unsigned_abs()));
+    html! {
+        article class={ "card " (if trouble.is_some() { "down" } else { "up" }) } {
+            h3 { (app) @if let Some(trouble) = trouble { " " span class="badge" { (trouble) } } }
+            dl {
+                div { dt { "waiting" } dd { (waiting) } }
+                div { dt { "last good pull" } dd {
+                    (last_good_pull_seconds.map_or("never".to_owned(), words::ago))
+                } }
+            }
+        }
+    }
+}
+
 /// The sinks.
 pub(super) fn sinks(status: &Status) -> Markup {
     html! {
@@ -224,6 +254,7 @@ pub(super) fn latest(status: &Status) -> Markup {
                         }
                         p class="meta" {
                             code { (short(&line.key)) }
+                            @if status.has_several_apps() { span { "application " (line.app) } }
                             @if let Some(file) = &line.file_id { span { "file " (file) } }
                             span { (ago(status, line.first_pulled)) }
                         }
@@ -247,12 +278,7 @@ pub(super) fn checks(status: &Status) -> Markup {
             h2 id="checks" { @if status.readiness.ready { "Ready" } @else { "Not ready" } }
             ul class="checks" {
                 @for check in &status.readiness.checks {
-                    @let class = match (check.ok, check.degraded) {
-                        (false, _) => "not-ok",
-                        (true, true) => "degraded",
-                        (true, false) => "ok",
-                    };
-                    li class=(class) {
+                    li class=(if check.ok { "ok" } else { "not-ok" }) {
                         b { (check.name.replace('_', " ")) } " " (check.detail)
                     }
                 }

@@ -99,14 +99,16 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Appends the line of an event. One in the format `callback` is named by its content alone;
-    /// where equal events have keys of their own, that key follows in blanks.
+    /// where that is not enough, the key follows in blanks: for events of further applications, and
+    /// for equal events with keys of their own.
     pub(super) fn write(self, event: &Event, lines: &mut Vec<u8>) {
         event.render(self.format, lines);
         // An event with a TaskId is never taken for a further occurrence: not worth the reading.
-        if self.format == Format::Callback
-            && event.task_id.is_none()
-            && self.content_key(&event.body) != event.key
-        {
+        let is_named = || {
+            event.app == self.app
+                && (event.task_id.is_some() || self.content_key(&event.body) == event.key)
+        };
+        if self.format == Format::Callback && !is_named() {
             lines.extend(blanks(event.key));
         }
         lines.push(b'\n');
@@ -316,6 +318,23 @@ mod tests {
         assert_eq!(reading.key(&line.as_bytes()[..reading.max_line()]), Some(key));
         for line in ["", "{}", r#"{"specversion":"1.0","id":"abc"}"#, "\u{fffd}"] {
             assert_eq!(reading.key(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_callback_of_any_application_is_found_again() {
+        let reading = Reading { format: Format::Callback, app: AppId(1) };
+        for body in [r#"{"EventType":"A","AEvent":{"TaskId":"t"}}"#, r#"{"EventType":"A"}"#] {
+            let keys = [AppId(1), AppId(2)].map(|app| {
+                let event = event::read(app, body, false, DateTime::UNIX_EPOCH).event;
+                let mut line = Vec::new();
+                reading.write(&event, &mut line);
+                let line = line.strip_suffix(b"\n").unwrap();
+                assert_eq!(reading.key(line), Some(event.key), "of {app}");
+                assert_eq!(line == body.as_bytes(), app == AppId(1));
+                event.key
+            });
+            assert_ne!(keys[0], keys[1]);
         }
     }
 

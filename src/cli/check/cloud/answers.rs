@@ -66,9 +66,10 @@ impl Failure {
     }
 }
 
-/// What the calls brought.
+/// What the calls for an application brought.
 #[derive(Debug)]
 pub(super) struct Answers {
+    pub(super) app: AppId,
     pub(super) mode: Result<EventConfig, Failure>,
     pub(super) queue: Result<u64, Failure>,
 }
@@ -83,22 +84,9 @@ impl Answers {
         self.failures().count() < 2 || self.failures().any(Failure::is_missing_permission)
     }
 
-    pub(super) fn credentials(&self, source: String) -> Step {
-        match self.failures().find(|failure| failure.advice() == Advice::Credentials) {
-            Some(refused) => Step::fail(
-                CREDENTIALS,
-                Exit::Credentials,
-                format!("{source}: {}", refused.detail()),
-                refused.hint().unwrap_or("check secret_id, secret_key and token"),
-            ),
-            None if self.is_known() => Step::ok(CREDENTIALS, format!("{source}: accepted")),
-            None => Step::ok(CREDENTIALS, format!("{source}: found, not tried out")),
-        }
-    }
-
-    pub(super) fn cloud(&self, endpoint: &str, app: AppId) -> Step {
+    pub(super) fn cloud(&self, endpoint: &str) -> Step {
         if self.is_known() {
-            return Step::ok(CLOUD, format!("{endpoint} answers for {}", application(app)));
+            return Step::ok(CLOUD, format!("{endpoint} answers for {}", application(self.app)));
         }
         let Some(failure) = self.failures().next() else {
             return Step::ok(CLOUD, format!("{endpoint} answers"));
@@ -134,7 +122,7 @@ impl Answers {
         }
     }
 
-    pub(super) fn event_mode(&self, app: AppId, sinks: &[Sink]) -> Step {
+    pub(super) fn event_mode(&self, sinks: &[Sink]) -> Step {
         let config = match &self.mode {
             Ok(config) => config,
             Err(failure) => {
@@ -154,12 +142,12 @@ impl Answers {
                 format!(
                     "choose reliable callback in the console, in the application's callback \
                      settings; or by the API: {}",
-                    modify(app)
+                    modify(self.app)
                 ),
             )
         };
         match &config.mode {
-            EventMode::Pull => switches(config, app, sinks),
+            EventMode::Pull => switches(config, self.app, sinks),
             EventMode::Push => wrong("PUSH: events are posted to a URL"),
             EventMode::Other(mode) if mode.is_empty() => wrong("no mode is set"),
             EventMode::Other(mode) => wrong(mode),
@@ -193,6 +181,23 @@ impl Answers {
             _ => otherwise.to_owned(),
         };
         Step::warn(step, failure.detail(), advice)
+    }
+}
+
+/// What the service thinks of the credentials, by all that it was asked.
+pub(super) fn credentials(all: &[Answers], source: String) -> Step {
+    let mut failures = all.iter().flat_map(Answers::failures);
+    match failures.find(|failure| failure.advice() == Advice::Credentials) {
+        Some(refused) => Step::fail(
+            CREDENTIALS,
+            Exit::Credentials,
+            format!("{source}: {}", refused.detail()),
+            refused.hint().unwrap_or("check secret_id, secret_key and token"),
+        ),
+        None if all.iter().any(Answers::is_known) => {
+            Step::ok(CREDENTIALS, format!("{source}: accepted"))
+        }
+        None => Step::ok(CREDENTIALS, format!("{source}: found, not tried out")),
     }
 }
 

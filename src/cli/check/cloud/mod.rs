@@ -1,7 +1,8 @@
 //! What the cloud says: whether it takes the credentials, whether events wait to be pulled, and
 //! what time it is there.
 //!
-//! Two calls, of which neither hands out an event; [`answers`] tells what follows from them.
+//! Two calls for each application, of which none hands out an event; [`answers`] tells what follows
+//! from them.
 
 mod answers;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use self::answers::{Answers, in_time};
@@ -22,6 +24,9 @@ use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
 const LONGEST: Duration = Duration::from_secs(20);
 /// A clock that is further off is worth a look; the service takes 300 s.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
+
+/// Applications that are asked about at once: the quota of these calls is small.
+const AT_ONCE: usize = 4;
 
 const CREDENTIALS: &str = "credentials";
 const EVENT_MODE: &str = "event-mode";
@@ -62,16 +67,28 @@ pub(super) async fn look(
             return steps;
         }
     };
+    let apps = config.vod.apps();
+    let asked = stream::iter(apps.iter().map(|app| ask(client.with_app(*app))));
+    let answers: Vec<Answers> = asked.buffered(AT_ONCE).collect().await;
+    let mut steps = vec![answers::credentials(&answers, source)];
+    for answers in &answers {
+        let of_app = [
+            answers.cloud(&config.vod.endpoint),
+            answers.event_mode(&config.sinks),
+            answers.queue(),
+        ];
+        let is_one = apps.len() == 1;
+        let named = |step: Step| if is_one { step } else { step.named(&answers.app.to_string()) };
+        steps.extend(of_app.map(named));
+    }
+    steps.push(clock(client.clock_difference()));
+    steps
+}
+
+async fn ask(client: Client) -> Answers {
     let (mode, queue) =
         tokio::join!(in_time(client.event_config()), in_time(client.events_state()));
-    let answers = Answers { mode, queue };
-    vec![
-        answers.credentials(source),
-        answers.cloud(&config.vod.endpoint, client.app()),
-        answers.event_mode(client.app(), &config.sinks),
-        answers.queue(),
-        clock(client.clock_difference()),
-    ]
+    Answers { app: client.app(), mode, queue }
 }
 
 fn skipped(steps: &[&str], because_of: &str) -> Vec<Step> {

@@ -1,0 +1,51 @@
+//! An application whose handles are confirmed: its calls, and how they go.
+
+use tokio::time::Instant;
+
+use super::calls::Calls;
+use crate::event::AppId;
+use crate::outage::Outage;
+use crate::vod::{Client, Error};
+
+#[derive(Debug)]
+pub(super) struct Application {
+    pub(super) client: Client,
+    /// What log lines call it; nothing where it is the only one.
+    name: Option<AppId>,
+    /// Calls to be made again.
+    pub(super) calls: Calls,
+    pub(super) in_flight: usize,
+    outage: Outage,
+}
+
+impl Application {
+    pub(super) fn new(client: Client, name: Option<AppId>) -> Self {
+        Self { client, name, calls: Calls::default(), in_flight: 0, outage: Outage::default() }
+    }
+
+    pub(super) fn note_good(&mut self, now: Instant) {
+        if let Some(report) = self.outage.recovered(now) {
+            tracing::info!(
+                app = self.name.map(tracing::field::display),
+                failures = report.failures,
+                lasted_seconds = report.lasted.as_secs(),
+                "confirming works again"
+            );
+        }
+    }
+
+    pub(super) fn note_failed(&mut self, error: &Error, now: Instant) {
+        if let Some(report) = self.outage.failed(now) {
+            tracing::warn!(
+                app = self.name.map(tracing::field::display),
+                code = error.code(),
+                request_id = error.request_id(),
+                advice = error.advice().name(),
+                hint = error.hint(),
+                failures = report.failures,
+                %error,
+                "confirming fails; what is not confirmed comes again"
+            );
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! An application that is pulled from, and how that goes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::event::AppId;
+use crate::metrics::{ByApp, ByOutcome, Metrics};
+use crate::outage::Outage;
+use crate::pace::Outcome;
+use crate::retry::Backoff;
+use crate::vod::{Advice, Client, Error};
+
+/// After failures that pass by themselves: the network, the service.
+const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
+/// After failures that somebody has to mend: credentials, permissions, parameters.
+const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
+/// After being told to slow down; limits are told by the second.
+const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
+
+/// How pulling from one application goes, for whoever watches.
+#[derive(Clone, Debug)]
+pub struct Pulling {
+    /// The application.
+    pub app: AppId,
+    /// How it goes.
+    pub progress: watch::Receiver<Progress>,
+}
+
+/// How pulling goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// How often the queue was found empty with no other pull in flight.
+    pub empty: u64,
+    /// Pulls that failed one after the other since the last good one.
+    pub failures: u32,
+    /// The end of the last pull that was counted as failed; `None` after a good pull.
+    pub last_failure: Option<Instant>,
+    /// What to do about the last failure; `None` after a good pull.
+    pub trouble: Option<Advice>,
+    /// How often in a row the journal did not take what was pulled.
+    pub failed_appends: u64,
+    /// The end of the last good pull, an empty one included.
+    pub last_good: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Application {
+    pub(super) client: Client,
+    /// What log lines call it; nothing where it is the only one.
+    pub(super) name: Option<AppId>,
+    progress: watch::Sender<Progress>,
+    /// Of its queue in the cloud.
+    outage: Mutex<Outage>,
+    metrics: Metrics,
+}
+
+impl Application {
+    pub(super) fn new(client: Client, name: Option<AppId>, metrics: Metrics) -> Self {
+        metrics.last_good_pull.get_or_create(&ByApp::of(client.app())).set(0);
+        let progress = watch::Sender::new(Progress::default());
+        Self { client, name, progress, outage: Mutex::default(), metrics }
+    }
+
+    pub(super) fn pulling(&self) -> Pulling {
+        Pulling { app: self.client.app(), progress: self.progress.subscribe() }
+    }
+
+    /// Its queue was found empty, and no other pull was in flight.
+    pub(super) fn note_empty(&self) {
+        self.progress.send_modify(|progress| progress.empty += 1);
+    }
+
+    /// A pull that started at `started` was good.
+    pub(super) fn note_good(&self, started: Instant, is_empty: bool) {
+        self.count_pull(started, if is_empty { "empty" } else { "events" });
+        let labels = ByApp::of(self.client.app());
+        self.metrics.last_good_pull.get_or_create(&labels).set(Utc::now().timestamp());
+        self.progress.send_modify(|progress| {
+            progress.failures = 0;
+            progress.last_failure = None;
+            progress.trouble = None;
+            progress.last_good = Some(Instant::now());
+        });
+        if let Some(report) = locked(&self.outage).recovered(Instant::now()) {
+            tracing::info!(
+                app = self.name.map(tracing::field::display),
+                failures = report.failures,
+                lasted_seconds = report.lasted.as_secs(),
+                "pulling works again"
+            );
+        }
+    }
+
+    /// A pull that started at `started` failed; tells what the pace is to make of it.
+    pub(super) fn note_failed(&self, started: Instant, error: &Error) -> Outcome {
+        let advice = error.advice();
+        self.progress.send_modify(|progress| {
+            // Pulls that were in flight together fail together: that is one failure.
+            if progress.last_failure.is_none_or(|last| started >= last) {
+                progress.failures = progress.failures.saturating_add(1);
+                progress.last_failure = Some(Instant::now());
+            }
+            progress.trouble = Some(advice);
+        });
+        let failures = self.progress.borrow().failures;
+        let (label, outcome) = match advice {
+            Advice::Throttled => ("throttled", Outcome::Throttled(THROTTLED.wait(failures))),
+            Advice::Service | Advice::Transport | Advice::Answer => {
+                ("failed", Outcome::Failed(PASSING.wait(failures)))
+            }
+            Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
+                ("failed", Outcome::Failed(LASTING.wait(failures)))
+            }
+        };
+        self.count_pull(started, label);
+        if let Some(report) = locked(&self.outage).failed(Instant::now()) {
+            tracing::warn!(
+                app = self.name.map(tracing::field::display),
+                code = error.code(),
+                request_id = error.request_id(),
+                advice = advice.name(),
+                hint = error.hint(),
+                failures = report.failures,
+                error = %error,
+                "pulling fails"
+            );
+        }
+        outcome
+    }
+
+    /// The journal did not take what was pulled.
+    pub(super) fn note_unwritable(&self) {
+        self.progress.send_modify(|progress| progress.failed_appends += 1);
+    }
+
+    /// It took it after all.
+    pub(super) fn note_writable(&self) {
+        self.progress.send_modify(|progress| progress.failed_appends = 0);
+    }
+
+    fn count_pull(&self, started: Instant, outcome: &'static str) {
+        let labels = ByOutcome { outcome };
+        self.metrics.pulls.get_or_create(&labels).inc();
+        self.metrics.pull_seconds.get_or_create(&labels).observe(started.elapsed());
+    }
+}
+
+/// For a few instructions only, never over an await.
+pub(super) fn locked(outage: &Mutex<Outage>) -> MutexGuard<'_, Outage> {
+    outage.lock().unwrap_or_else(PoisonError::into_inner)
+}
