@@ -231,7 +231,8 @@ async fn million(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     };
     let rss_at = |share: f64| {
         let reached = |point: &&(f64, u64, u64)| point.0 >= run.seconds * share;
-        run.course.iter().find(reached).map_or(0.0, |point| mib(point.2))
+        let point = run.course.iter().find(reached).or(run.course.last());
+        point.map_or(0.0, |point| mib(point.2))
     };
     let last = time_of(0.1) / (time_of(1.0) - time_of(0.9)) * 100.0;
     let bars = vec![

@@ -161,7 +161,8 @@ impl<'a> Reader<'a> {
     }
 
     fn object(&mut self, depth: usize) -> Node<'a> {
-        let mut members = Vec::new();
+        // An event has about forty members.
+        let mut members = if depth == 1 { Vec::with_capacity(48) } else { Vec::new() };
         self.at += 1;
         loop {
             self.skip(b",");

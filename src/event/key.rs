@@ -71,21 +71,38 @@ fn canonicalize(node: &Node<'_>, without: Option<&str>, out: &mut Vec<u8>) {
             elements.iter().for_each(|element| canonicalize(element, None, out));
         }
         Node::Object(members) => {
-            let counts = |m: &&Member<'_>| without != Some(&*m.name);
-            let mut members: Vec<_> = members.iter().filter(counts).collect();
-            // Stable, so that members that repeat keep their order, which has a meaning.
-            members.sort_by(|a, b| a.name.cmp(&b.name));
-            // A null is as good as no member, but not beside others of its name, which it hides
-            // from a reader or is hidden by.
-            let counts = |same: &&[&Member<'_>]| same.iter().any(|m| m.value != Node::Null);
-            let names: Vec<_> = members.chunk_by(|a, b| a.name == b.name).filter(counts).collect();
-            count(b'{', names.iter().map(|same| same.len()).sum(), out);
-            for member in names.into_iter().flatten() {
+            let members = sorted(members, without);
+            count(b'{', members.len(), out);
+            for member in members {
                 tagged(b'm', &member.name, out);
                 canonicalize(&member.value, None, out);
             }
         }
     }
+}
+
+/// The members that count, by name; those that repeat keep their order, which has a meaning. A
+/// null is as good as no member, but not beside others of its name, which it hides from a reader
+/// or is hidden by.
+fn sorted<'n, 'a>(members: &'n [Member<'a>], without: Option<&str>) -> Vec<&'n Member<'a>> {
+    let by_name = |counts: &dyn Fn(&Member<'a>) -> bool| {
+        let mut counting: Vec<_> = members
+            .iter()
+            .filter(|member| counts(member) && without != Some(&*member.name))
+            .collect();
+        counting.sort_by(|a, b| a.name.cmp(&b.name));
+        counting
+    };
+    let is_null = |member: &Member<'_>| member.value == Node::Null;
+    let values = by_name(&|member| !is_null(member));
+    let is_beside = |null: &Member<'_>| {
+        is_null(null) && values.binary_search_by(|value| value.name.cmp(&null.name)).is_ok()
+    };
+    // Most of an event's members are null, and none of these ever is in what the cloud writes.
+    if !members.iter().any(is_beside) {
+        return values;
+    }
+    by_name(&|member| !is_null(member) || is_beside(member))
 }
 
 fn tagged(tag: u8, text: &str, out: &mut Vec<u8>) {

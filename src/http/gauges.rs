@@ -20,7 +20,7 @@ pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<U
         let labels = ByState { state: state.as_str() };
         metrics.journal_events.get_or_create(&labels).set(int(count));
     }
-    for SinkOverview { sink, events, oldest_pending } in &journal.sinks {
+    for SinkOverview { sink, events, oldest_pending, .. } in &journal.sinks {
         for (state, count) in by_state(events) {
             let labels = BySinkAndState { sink: sink.name.clone(), state: state.as_str() };
             metrics.sink_events.get_or_create(&labels).set(int(count));

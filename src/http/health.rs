@@ -4,12 +4,14 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::words::{foreign, time};
 use crate::event::AppId;
-use crate::journal::Condition;
+use crate::journal::{Condition, Overview};
 use crate::poller::{Pacing, Pulling};
 use crate::vod::Advice;
 
@@ -17,6 +19,12 @@ use crate::vod::Advice;
 const MAX_PULL_AGE: Duration = Duration::from_secs(60);
 /// Beyond the interval between two pulls: one takes 5 s at the most when all is well.
 const PULL_TIME: Duration = Duration::from_secs(20);
+/// A commit takes milliseconds; one that takes so long shows that the disk is in trouble.
+const SLOW_COMMIT: Duration = Duration::from_secs(1);
+/// Under way for longer, it may never end.
+const MAX_COMMIT: Duration = Duration::from_secs(30);
+/// A sink that is well gets what is due within this time.
+const LATE: Duration = Duration::from_secs(60);
 
 /// The health of a daemon.
 #[derive(Debug)]
@@ -34,6 +42,8 @@ pub struct Health {
 pub struct Readiness {
     /// Whether every check is good.
     pub ready: bool,
+    /// Whether a check says that something does not work as it should, and yet the daemon does.
+    pub degraded: bool,
     /// What was looked at.
     pub checks: Vec<Check>,
 }
@@ -43,10 +53,21 @@ pub struct Readiness {
 pub struct Check {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is good.
+    /// Whether it is good: if not, the daemon is not ready.
     pub ok: bool,
+    /// Whether something does not work as it should; on its own no reason not to be ready.
+    pub degraded: bool,
+    /// The age that it looks at, in seconds; `None` if there is nothing of an age.
+    pub seconds: Option<f64>,
     /// Its number, or what is wrong.
     pub detail: String,
+}
+
+impl Check {
+    /// One that is good or not.
+    fn new(name: &'static str, ok: bool, detail: String) -> Self {
+        Self { name, ok, degraded: false, seconds: None, detail }
+    }
 }
 
 impl Health {
@@ -145,7 +166,12 @@ impl Health {
                 each.join("; ")
             }
         };
-        Check { name: "last_good_pull", ok, detail }
+        let oldest: Option<Vec<Duration>> = ages.iter().map(|(_, age)| *age).collect();
+        let oldest = oldest.and_then(|ages| ages.into_iter().max());
+        Check {
+            seconds: oldest.map(|age| age.as_secs_f64()),
+            ..Check::new("last_good_pull", ok, detail)
+        }
     }
 
     fn cloud(&self) -> Check {
@@ -164,34 +190,130 @@ impl Health {
             [] => "ok".to_owned(),
             _ => format!("refuses our requests ({}); the log says why", lasting.join(", ")),
         };
-        Check { name: "cloud", ok: lasting.is_empty(), detail }
+        Check::new("cloud", lasting.is_empty(), detail)
     }
 
-    /// Whether the daemon does its work now.
+    /// Whether the daemon does its work at `now`; `overview` is of its journal, if that can be
+    /// read.
     #[must_use]
-    pub fn readiness(&self) -> Readiness {
+    pub fn readiness(&self, overview: Option<&Overview>, now: DateTime<Utc>) -> Readiness {
         let is_draining = self.is_draining();
         let journal = self.journal.trouble();
         let stuck = self.stuck();
         let checks = vec![
             self.last_good_pull(),
             self.cloud(),
-            Check {
-                name: "journal",
-                ok: journal.is_none(),
-                detail: journal.map_or("ok".to_owned(), |error| error.to_string()),
-            },
-            Check {
-                name: "loops",
-                ok: stuck.is_empty(),
-                detail: if stuck.is_empty() { "ok".to_owned() } else { stuck.join(", ") },
-            },
-            Check {
-                name: "draining",
-                ok: !is_draining,
-                detail: if is_draining { "the daemon stops" } else { "no" }.to_owned(),
-            },
+            Check::new(
+                "journal",
+                journal.is_none(),
+                journal.map_or("ok".to_owned(), |error| error.to_string()),
+            ),
+            commit(self.journal.committing()),
+            deliveries(overview, now),
+            Check::new(
+                "loops",
+                stuck.is_empty(),
+                if stuck.is_empty() { "ok".to_owned() } else { stuck.join(", ") },
+            ),
+            Check::new(
+                "draining",
+                !is_draining,
+                if is_draining { "the daemon stops" } else { "no" }.to_owned(),
+            ),
         ];
-        Readiness { ready: checks.iter().all(|check| check.ok), checks }
+        Readiness {
+            ready: checks.iter().all(|check| check.ok),
+            degraded: checks.iter().any(|check| check.degraded),
+            checks,
+        }
+    }
+}
+
+/// The commit under way.
+fn commit(age: Option<Duration>) -> Check {
+    let detail = age.map_or("none under way".to_owned(), |age| {
+        let (age, most) = (age.as_secs_f64(), MAX_COMMIT.as_secs());
+        format!("under way for {age:.1} s, at most {most} s")
+    });
+    Check {
+        degraded: age.is_some_and(|age| age > SLOW_COMMIT),
+        seconds: age.map(|age| age.as_secs_f64()),
+        ..Check::new("commit", age.is_none_or(|age| age <= MAX_COMMIT), detail)
+    }
+}
+
+/// What is to be delivered: never a reason not to be ready, since that is the sinks' affair.
+fn deliveries(overview: Option<&Overview>, now: DateTime<Utc>) -> Check {
+    let Some(overview) = overview else {
+        let detail = "the journal cannot be read beside its writer".to_owned();
+        return Check { degraded: true, ..Check::new("deliveries", true, detail) };
+    };
+    let due = overview.sinks.iter().filter(|sink| sink.sink.active);
+    let oldest = due.filter_map(|sink| Some((sink.oldest_due?, &sink.sink.name))).min();
+    let Some((since, sink)) = oldest else {
+        return Check::new("deliveries", true, "none due".to_owned());
+    };
+    let age = (now - since).to_std().unwrap_or_default();
+    let detail = format!("the oldest is due for {} at {}", time(age.as_secs_f64()), foreign(sink));
+    Check {
+        degraded: age > LATE,
+        seconds: Some(age.as_secs_f64()),
+        ..Check::new("deliveries", true, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{KnownSink, SinkId, SinkOverview, States};
+    use crate::poller::Progress;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_under_way_for_half_a_minute_is_no_readiness() {
+        let journal = Condition::default();
+        let last_good = Some(Instant::now());
+        let (_, progress) = watch::channel(Progress { last_good, ..Progress::default() });
+        let pulling = vec![Pulling { app: AppId(7), progress }];
+        let (pacing, _) = watch::channel(Pacing {
+            settings: Default::default(),
+            good_for: Duration::from_secs(28),
+        });
+        let health = Health::new(pulling, journal.clone(), pacing.subscribe());
+        let overview = Overview::default();
+        let seen = async |wait: u64| {
+            tokio::time::advance(Duration::from_secs(wait)).await;
+            let readiness = health.readiness(Some(&overview), Utc::now());
+            let check = readiness.checks.into_iter().find(|check| check.name == "commit").unwrap();
+            (readiness.ready, readiness.degraded, check.seconds)
+        };
+        assert_eq!(seen(0).await, (true, false, None));
+        journal.begins();
+        assert_eq!(seen(1).await, (true, false, Some(1.0)));
+        assert_eq!(seen(29).await, (true, true, Some(30.0)));
+        assert_eq!(seen(1).await, (false, true, Some(31.0)));
+        journal.ends();
+        assert_eq!(seen(0).await, (true, false, None));
+    }
+
+    #[test]
+    fn what_is_due_for_long_degrades_and_no_more() {
+        let now = Utc::now();
+        let sink = |id, name: &str, active, age: Option<i64>| SinkOverview {
+            sink: KnownSink { id: SinkId(id), name: name.to_owned(), active },
+            events: States::default(),
+            oldest_pending: None,
+            oldest_due: age.map(|age| now - chrono::TimeDelta::seconds(age)),
+        };
+        let check = |sinks| {
+            let check = deliveries(Some(&Overview { sinks, ..Overview::default() }), now);
+            (check.ok, check.degraded, check.detail)
+        };
+        let good = (true, false, "none due".to_owned());
+        assert_eq!(check(vec![sink(1, "a", true, None), sink(2, "gone", false, Some(900))]), good);
+        let late = (true, true, "the oldest is due for 3 min at hook".to_owned());
+        assert_eq!(
+            check(vec![sink(1, "a", true, Some(5)), sink(2, "hook", true, Some(190))]),
+            late
+        );
     }
 }

@@ -15,6 +15,7 @@ mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
@@ -34,6 +35,9 @@ use status::Status;
 
 pub use health::{Check, Health, Readiness};
 pub use settings::{Listen, Settings};
+
+/// How long `/readyz` waits for a look at the journal.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What a daemon has to tell, and where from.
 #[derive(Clone, Debug)]
@@ -144,7 +148,11 @@ async fn alive(State(shared): State<Shared>) -> impl IntoResponse {
 }
 
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
-    let readiness = shared.sources.health.readiness();
+    // A disk that hangs does not keep the answer back.
+    let snapshot = tokio::time::timeout(LOOK, shared.snapshots.latest()).await.ok();
+    let seen = snapshot.as_ref().and_then(|snapshot| snapshot.journal.as_ref().ok());
+    let overview = seen.map(|seen| &seen.overview);
+    let readiness = shared.sources.health.readiness(overview, Utc::now());
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).unwrap_or_default();
     (status, typed("application/json", body))

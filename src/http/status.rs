@@ -164,7 +164,7 @@ impl Status {
             at: now,
             sentence: String::new(),
             mood: Mood::Good,
-            readiness: shared.sources.health.readiness(),
+            readiness: shared.sources.health.readiness(seen.ok().map(|seen| &seen.overview), now),
             cloud: cloud(shared, now),
             journal,
             journal_error: seen.err().map(|error| foreign(error)),
@@ -255,7 +255,7 @@ fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<S
     let is_shown =
         |sink: &&SinkOverview| sink.sink.active || sink.events.pending > 0 || sink.events.dead > 0;
     let one = |overview: &SinkOverview| {
-        let SinkOverview { sink, events, oldest_pending } = overview;
+        let SinkOverview { sink, events, oldest_pending, .. } = overview;
         let is_up = metrics.sink_up.get(&by(&sink.name)).is_none_or(|up| up.get() > 0);
         let failure = metrics.sink_failures.of(&sink.name);
         let lags = metrics.delivery_lag_seconds.get(&by(&sink.name));

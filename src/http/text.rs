@@ -45,8 +45,13 @@ fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
             sink.name
         )?;
     }
-    for check in status.readiness.checks.iter().filter(|check| !check.ok) {
-        writeln!(to, "\nnot ready: {}: {}", check.name, check.detail)?;
+    for check in &status.readiness.checks {
+        let how = match (check.ok, check.degraded) {
+            (false, _) => "not ready",
+            (true, true) => "degraded",
+            (true, false) => continue,
+        };
+        writeln!(to, "\n{how}: {}: {}", check.name, check.detail)?;
     }
     Ok(())
 }

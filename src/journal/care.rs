@@ -15,7 +15,7 @@ use super::schema::{self, OpenError};
 use super::{Error, Fault};
 
 /// Pages copied in one step: 1 MiB.
-const PAGES: c_int = 128;
+const PAGES: c_int = 256;
 /// The wait for a source or copy that somebody else holds.
 const BUSY: Duration = Duration::from_millis(50);
 

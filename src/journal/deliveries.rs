@@ -17,6 +17,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2 * 3600);
 /// Bytes of event bodies in one read, give or take the last one.
 const MAX_READ: usize = 4 * 1024 * 1024;
 
+/// The event that was tried least, of the first that are due: what is tried goes behind the others,
+/// so that each has its turn. Its body is looked up once it is chosen.
+const LEAST_TRIED: &str = "pending.event =
+  (SELECT event FROM (SELECT event, attempts, due FROM pending
+                      WHERE sink = ?1 AND due IS NOT NULL ORDER BY due LIMIT 1000)
+   ORDER BY attempts, due LIMIT 1)";
+
 impl Store {
     pub(super) fn is_pending(&self, event: EventId) -> Result<bool> {
         // CROSS JOIN keeps the order: few sinks, a look-up by the primary key for each.
@@ -151,10 +158,7 @@ impl Store {
     }
 
     fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
-        let sql = select_pending(
-            "pending.due IS NOT NULL ORDER BY pending.attempts, pending.due LIMIT 1",
-        );
-        let mut select = self.connection.prepare_cached(&sql)?;
+        let mut select = self.connection.prepare_cached(&select_pending(LEAST_TRIED))?;
         Ok(select.query_row([sink.0], pending_row).optional()?)
     }
 
@@ -279,4 +283,52 @@ fn pending_row(row: &Row<'_>) -> rusqlite::Result<Pending> {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::journal::{Settings, schema};
+
+    fn store(folder: &tempfile::TempDir, failed: i64) -> Store {
+        let path = folder.path().join(format!("{failed}.db"));
+        let connection = schema::open(&path).unwrap();
+        connection
+            .execute_batch(&format!(
+                "INSERT INTO sinks (id, name, active) VALUES (1, 'sink', 1);
+                 WITH numbers (n) AS
+                   (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {failed})
+                 INSERT INTO pending (sink, event, due, attempts) SELECT 1, n, n, 9 - n % 7
+                   FROM numbers;
+                 INSERT INTO events SELECT event, CAST(printf('%016d', event) AS BLOB), 1, 'Odd', NULL, NULL, 0, 0, '1'
+                   FROM pending;"
+            ))
+            .unwrap();
+        Store::new(connection, Settings { path, ..Settings::default() }).unwrap()
+    }
+
+    /// What SQLite does for it, in steps of its own machine.
+    fn steps(store: &Store) -> i32 {
+        let mut select = store.connection.prepare(&select_pending(LEAST_TRIED)).unwrap();
+        select.query_row([1], pending_row).unwrap();
+        select.get_status(StatementStatus::VmStep)
+    }
+
+    #[test]
+    fn a_probe_of_many_failed_events_looks_at_a_thousand() {
+        let folder = tempfile::tempdir().unwrap();
+        let [few, many] = [2_000, 40_000].map(|failed| store(&folder, failed));
+        let chosen = many.least_tried(SinkId(1)).unwrap().unwrap();
+        assert_eq!((chosen.id, chosen.attempts), (EventId(6), 3));
+        assert_eq!(steps(&few), steps(&many));
+
+        let explain = format!("EXPLAIN QUERY PLAN {}", select_pending(LEAST_TRIED));
+        let mut select = many.connection.prepare(&explain).unwrap();
+        let plan = select.query_map([1], |row| row.get::<_, String>(3)).unwrap();
+        let plan = plan.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("\n");
+        assert!(plan.contains("USING INDEX pending_due (sink=?"), "{plan}");
+        assert!(!plan.contains("SCAN pending") && !plan.contains("SCAN events"), "{plan}");
+    }
 }

@@ -58,6 +58,9 @@ pub struct SinkOverview {
     pub events: States,
     /// When the oldest of those pending was first pulled.
     pub oldest_pending: Option<DateTime<Utc>>,
+    /// Since when the first of those that are to be delivered now has been: never tried since its
+    /// first pull, or due again.
+    pub oldest_due: Option<DateTime<Utc>>,
 }
 
 impl Reader {
@@ -73,7 +76,8 @@ impl Reader {
         for sink in self.sinks()? {
             let events = counters.states(sink.id);
             let oldest_pending = oldest_pending(&moment, sink.id)?;
-            sinks.push(SinkOverview { sink, events, oldest_pending });
+            let oldest_due = oldest_due(&moment, sink.id, now)?;
+            sinks.push(SinkOverview { sink, events, oldest_pending, oldest_due });
         }
         let unrouted = counters.difference(Counter::Unrouted, &[Counter::PrunedUnrouted]);
         let kept = counters.difference(Counter::Received, &[Counter::Pruned]);
@@ -164,6 +168,23 @@ fn oldest_pending(connection: &Connection, sink: SinkId) -> Result<Option<DateTi
     )?;
     let at: Option<i64> = select.query_row([sink.0], |row| row.get(0)).optional()?;
     Ok(at.and_then(DateTime::from_timestamp_millis))
+}
+
+fn oldest_due(
+    connection: &Connection,
+    sink: SinkId,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>> {
+    let mut select = connection.prepare_cached(
+        "SELECT (SELECT first_pulled FROM events
+                 WHERE id = (SELECT event FROM pending
+                             WHERE sink = ?1 AND due IS NULL ORDER BY event LIMIT 1)),
+                (SELECT min(due) FROM pending WHERE sink = ?1 AND due IS NOT NULL)",
+    )?;
+    let times: [Option<i64>; 2] =
+        select.query_row([sink.0], |row| Ok([row.get(0)?, row.get(1)?]))?;
+    let oldest = times.into_iter().flatten().filter(|at| *at <= now.timestamp_millis()).min();
+    Ok(oldest.and_then(DateTime::from_timestamp_millis))
 }
 
 /// The oldest event after `before` that was not confirmed, and up to where there is none.

@@ -15,7 +15,7 @@ const STEP: i64 = 200;
 /// Bodies go from this share of `max_size` on, in percent.
 const SHORT_OF_SPACE: u64 = 90;
 /// Free pages given back to the file system in one step.
-const VACUUM_PAGES: u32 = 32;
+const VACUUM_PAGES: u32 = 64;
 
 /// No sink, in the configuration or not, has the event pending or dead.
 const SETTLED: &str = "

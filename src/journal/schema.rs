@@ -13,8 +13,6 @@ use rusqlite::{Connection, OpenFlags};
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
 pub(super) const VERSION: i32 = 1;
-/// The size of a page in a new journal.
-pub(super) const PAGE_BYTES: u64 = 8192;
 /// How long a statement waits for another process to end its short transaction.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -271,8 +269,6 @@ fn open_existing(
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
-    // Bodies are of a few thousand bytes: of SQLite's own 4096, each would leave much unused.
-    connection.pragma_update(None, "page_size", PAGE_BYTES.cast_signed())?;
     connection.pragma_update(None, "auto_vacuum", "incremental")?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // The marks come in the transaction of the tables: a start that is cut off leaves an empty

@@ -12,7 +12,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::counters::{Counter, Deltas};
-use super::schema::{BUSY_TIMEOUT, PAGE_BYTES};
+use super::schema::BUSY_TIMEOUT;
 use super::{Appended, EventId, Fresh, Result, Route, Settings, SinkId};
 use crate::event::{self, AppId, Event, Key};
 
@@ -24,7 +24,9 @@ const LOG_SHARE: u64 = 8;
 /// No more of it is kept, in bytes.
 const MAX_LOG_SIZE: u64 = 64 * 1024 * 1024;
 /// It is emptied when it is half as large; and at 16 MiB, which a start after a crash has to read.
-const MAX_LOG_PAGES: u64 = 2048;
+const MAX_LOG_PAGES: u64 = 4096;
+/// Of a page, as SQLite makes them.
+const PAGE_BYTES: u64 = 4096;
 
 /// What became of an event that was to be stored.
 pub(super) struct Stored {

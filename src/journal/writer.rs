@@ -268,7 +268,8 @@ impl Writer {
         if self.in_transaction {
             return Ok(());
         }
-        self.store.begin()?;
+        self.condition.begins();
+        self.store.begin().inspect_err(|_| self.condition.ends())?;
         self.in_transaction = true;
         for promise in &self.promises {
             let kept = match promise {
@@ -312,6 +313,7 @@ impl Writer {
             }
         }
         self.in_transaction = false;
+        self.condition.ends();
         self.promises.clear();
         self.commit_at = None;
         self.answer_appends();
@@ -352,6 +354,7 @@ impl Writer {
     fn roll_back(&mut self, error: Error) {
         self.store.roll_back();
         self.in_transaction = false;
+        self.condition.ends();
         self.commit_at = (!self.promises.is_empty()).then(|| Instant::now() + RETRY);
         for waiting in self.waiting.drain(..) {
             answer(waiting.reply, Err(error.clone()));

@@ -278,7 +278,12 @@ pub(super) fn checks(status: &Status) -> Markup {
             h2 id="checks" { @if status.readiness.ready { "Ready" } @else { "Not ready" } }
             ul class="checks" {
                 @for check in &status.readiness.checks {
-                    li class=(if check.ok { "ok" } else { "not-ok" }) {
+                    @let class = match (check.ok, check.degraded) {
+                        (false, _) => "not-ok",
+                        (true, true) => "degraded",
+                        (true, false) => "ok",
+                    };
+                    li class=(class) {
                         b { (check.name.replace('_', " ")) } " " (check.detail)
                     }
                 }

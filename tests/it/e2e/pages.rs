@@ -213,6 +213,41 @@ async fn readiness_says_why_not_and_a_sink_that_is_down_is_no_reason() {
     daemon.stop().await;
 }
 
+/// Another process may hold the journal up for as long as it likes.
+#[tokio::test]
+async fn readiness_tells_the_age_of_a_commit_under_way_and_of_what_is_due() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let site = Site::new(&hook.sink("hook", "")).await;
+    let daemon = site.start();
+    let check = async |name: &str| {
+        let page: Value = serde_json::from_str(&daemon.get("/readyz").await.1).unwrap();
+        let checks = page["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).unwrap().clone()
+    };
+    let age = |check: &Value| check["seconds"].as_f64().unwrap_or_default();
+    assert_eq!(check("deliveries").await["detail"], "none due");
+    site.add_sprites(3);
+    super::until(async || age(&check("deliveries").await) > 1.0).await;
+    let late = check("deliveries").await;
+    assert!(late["detail"].as_str().unwrap().ends_with(" at hook"), "{late}");
+    assert_eq!(late["ok"], true);
+
+    let other = rusqlite::Connection::open(site.path("journal.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(30)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    site.add_sprites(1);
+    super::until(async || {
+        let commit = check("commit").await;
+        age(&commit) > 1.0 && commit["ok"] == true && commit["degraded"] == true
+    })
+    .await;
+    other.execute_batch("ROLLBACK").unwrap();
+    super::until(async || site.journaled(None).len() == 4).await;
+    super::until(async || check("commit").await["degraded"] == false).await;
+    super::until(async || daemon.get("/readyz").await.0 == 200).await;
+    daemon.stop().await;
+}
+
 mod full {
     use std::process::Command;
 

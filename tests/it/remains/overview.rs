@@ -48,6 +48,7 @@ async fn it_says_what_the_rows_say() {
         let pending = bench.reader().list(&filter, 1000).unwrap();
         let oldest = pending.last().map(|found| found.event.first_pulled);
         assert_eq!(sink.oldest_pending, oldest);
+        assert_eq!(sink.oldest_due.is_some(), oldest.is_some(), "all that is pending is due");
     }
     let file = std::fs::metadata(bench.path()).unwrap().len();
     assert!(seen.size.as_u64() > 0 && seen.size.as_u64() < file + (8 << 20), "{}", seen.size);
@@ -78,5 +79,30 @@ async fn the_oldest_that_the_cloud_still_keeps_is_found_again_and_again() {
     bench.append_kind("T", 9, now).await;
     let seen = bench.reader().overview(now, seen.confirmed_before).unwrap();
     assert!(seen.oldest_unconfirmed.is_some());
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_due_since_its_first_pull_or_the_end_of_its_wait() {
+    let bench = Bench::new().await;
+    let now = Utc::now();
+    let ago = |minutes| now - TimeDelta::minutes(minutes);
+    bench.append_kind("T", 1, ago(50)).await;
+    bench.append_kind("T", 2, ago(20)).await;
+    let since = async || {
+        // For its commit.
+        bench.journal.prune(now).await.unwrap();
+        let seen = bench.reader().overview(now, EventId::default()).unwrap();
+        seen.sinks[0].oldest_due.map(|at| (now - at).num_minutes())
+    };
+    assert_eq!(since().await, Some(50));
+    let failed =
+        |due| Outcome::Retry { due, charged: std::time::Duration::ZERO, error: "no".to_owned() };
+    bench.record(0, EventId(1), failed(ago(30))).await;
+    assert_eq!(since().await, Some(30), "the end of its wait");
+    bench.record(0, EventId(1), failed(ago(-10))).await;
+    assert_eq!(since().await, Some(20), "the other one");
+    bench.record(0, EventId(2), Outcome::Delivered).await;
+    assert_eq!(since().await, None, "the first one waits for its time");
     bench.close().await;
 }
