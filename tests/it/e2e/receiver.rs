@@ -1,5 +1,6 @@
 //! An HTTP endpoint that webhooks are sent to.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -92,6 +93,21 @@ impl Receiver {
     /// When each of the taken requests came, in their order.
     pub(super) fn times(&self) -> Vec<DateTime<Utc>> {
         self.times.lock().unwrap().clone()
+    }
+
+    /// Waits until all that a dead daemon had sent is answered.
+    pub(super) async fn is_left(&self) {
+        crate::support::until(|| self.server.connections() == 0).await;
+    }
+
+    /// How often each event was taken, by its key.
+    pub(super) fn counts(&self) -> HashMap<String, u32> {
+        let mut counts = HashMap::new();
+        for request in self.taken.lock().unwrap().iter() {
+            let key = request.header("webhook-id").unwrap().to_owned();
+            *counts.entry(key).or_default() += 1;
+        }
+        counts
     }
 
     /// The requests that were taken.

@@ -4,7 +4,7 @@
 //! `tests/run --soak` runs it. SPRITED_SOAK_MINUTES says how long (10), SPRITED_SOAK_SEED which
 //! bad luck (another each time; it is printed).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -14,11 +14,11 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use sprited::emulator::{Action, Empty, Fault, LeaseFrom, Lenient, Settings};
-use sprited::journal::{self, State};
+use sprited::journal::{self, Filter, Reader, State};
 
 use super::faults::CASES;
+use super::receiver::{Answer, Receiver};
 use super::{Site, file, settings};
-use crate::support;
 
 /// How often the journal is audited beside the daemon.
 const AUDITS: Duration = Duration::from_secs(20);
@@ -60,17 +60,35 @@ fn fault(random: &mut StdRng) -> Fault {
     serde_json::from_value(fault).unwrap()
 }
 
+/// Events that the hook has and that the journal has as pending there, after a kill: each may come
+/// once more.
+fn exposed(site: &Site, hook: &Receiver) -> Vec<String> {
+    let Ok(reader) = Reader::open(&site.path("journal.db")) else { return Vec::new() };
+    let filter =
+        Filter { state: Some(State::Pending), sink: Some("hook".to_owned()), ..Filter::default() };
+    let taken = hook.counts();
+    let pending = reader.list(&filter, 1_000_000).unwrap();
+    let keys = pending.iter().map(|found| found.event.key.to_string());
+    keys.filter(|key| taken.contains_key(key)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes; tests/run --soak"]
-async fn whatever_happens_each_event_ends_at_the_sink_once() {
+async fn whatever_happens_each_event_ends_at_each_sink() {
     let minutes = number("SPRITED_SOAK_MINUTES").unwrap_or(10);
     let seed = number("SPRITED_SOAK_SEED").unwrap_or_else(rand::random);
-    println!("soak: {minutes} minutes, SPRITED_SOAK_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let site = Site::with(cloud(&mut random), "", &file("all", "*")).await;
+    let after = *["delivery", "journal"].choose(&mut random).unwrap();
+    println!("soak: {minutes} minutes, SPRITED_SOAK_SEED={seed}, confirm.after = {after}");
+    let hook = Receiver::start(Answer::Take).await;
+    let sinks = [file("all", "*"), hook.sink("hook", "events = ['*']")].concat();
+    let confirm = format!("after = '{after}'");
+    let site = Site::with(cloud(&mut random), &confirm, &sinks).await;
     let control = &site.cloud.control;
     let mut daemon = site.start();
     let (mut made, mut faults, mut kills, mut audits) = (Vec::new(), 0, 0, 0);
+    // How often a kill left an event at the hook and not recorded.
+    let mut may_repeat: HashMap<String, u32> = HashMap::new();
     let end = Instant::now() + Duration::from_secs(minutes * 60);
     let mut next_audit = Instant::now() + AUDITS;
     while Instant::now() < end {
@@ -82,12 +100,24 @@ async fn whatever_happens_each_event_ends_at_the_sink_once() {
                 faults += 1;
             }
         }
+        if random.random_bool(0.1) {
+            hook.set(match random.random_range(0..4) {
+                0 => Answer::Take,
+                // What a kill finds unanswered comes once more.
+                1 | 2 => Answer::TakeAfter(Duration::from_millis(random.random_range(20..300))),
+                _ => Answer::Refuse(*[429, 500, 503].choose(&mut random).unwrap()),
+            });
+        }
         if random.random_bool(0.02) {
             control.set_clock_offset(TimeDelta::minutes(random.random_range(-60..=60)));
         }
         if random.random_bool(0.03) {
             daemon.signal(Signal::SIGKILL);
             daemon.ended_within(Duration::from_secs(5)).await;
+            hook.is_left().await;
+            exposed(&site, &hook)
+                .into_iter()
+                .for_each(|key| *may_repeat.entry(key).or_default() += 1);
             daemon = site.start();
             kills += 1;
         }
@@ -104,6 +134,7 @@ async fn whatever_happens_each_event_ends_at_the_sink_once() {
         tokio::time::sleep(Duration::from_millis(random.random_range(10..600))).await;
     }
     control.clear_faults();
+    hook.set(Answer::Take);
     // A failure that somebody has to mend is waited for a minute, and a lease once more.
     let last = Instant::now() + Duration::from_secs(180);
     while control.totals().waiting > 0 {
@@ -111,7 +142,11 @@ async fn whatever_happens_each_event_ends_at_the_sink_once() {
         control.release();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    support::until(|| site.journaled(Some(State::Pending)).is_empty()).await;
+    // A sink that is down is asked once a minute.
+    while !site.journaled(Some(State::Pending)).is_empty() {
+        assert!(Instant::now() < last, "not delivered: {:?}", control.totals());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     daemon.stop().await;
 
     let totals = control.totals();
@@ -135,4 +170,19 @@ async fn whatever_happens_each_event_ends_at_the_sink_once() {
         assert!(known.contains(&stray["data"]["event"].to_string()), "{stray}");
     }
     site.assert_equal_ledgers("all.jsonl", &made, strays.len());
+    let taken = hook.counts();
+    let repeats: u32 = taken.values().map(|times| times - 1).sum();
+    println!(
+        "soak: the hook was asked {} times and took {} events, {repeats} of them once more; \
+         kills explain {}",
+        hook.asked(),
+        taken.len(),
+        may_repeat.values().sum::<u32>(),
+    );
+    assert_eq!(taken.keys().cloned().collect::<BTreeSet<_>>(), super::ids(&lines));
+    let unexplained = |(key, times): &(&String, &u32)| {
+        **times - 1 > may_repeat.get(*key).copied().unwrap_or_default()
+    };
+    let repeated: Vec<_> = taken.iter().filter(unexplained).collect();
+    assert!(repeated.is_empty(), "repeated, and no kill explains it: {repeated:?}");
 }
