@@ -2,47 +2,59 @@
 //!
 //! Owns the notification protocol. Outside systemd, without NOTIFY_SOCKET, everything here does
 //! nothing. A message that cannot be sent is logged at debug level and forgotten: a daemon does
-//! not stop because nobody listens. Never blocks for longer than one datagram takes.
+//! not stop because nobody listens. A manager that is too busy to take one is waited for, a few
+//! seconds at most and without blocking a thread; a message is sent whole or, dropped, not at all.
 
+use std::io;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::net::UnixDatagram;
+use tokio::time::timeout;
+
+/// How long what the manager waits for may take to be taken by it.
+const LONG: Duration = Duration::from_secs(10);
+/// The same of what comes again, or must not hold up a stop.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// Names the manager's socket.
+const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// Configuration, journal and sockets are there: `systemctl start` returns. Also ends a reload.
-pub fn ready() {
-    notify(&[NotifyState::Ready]);
+pub async fn ready() {
+    notify(&[NotifyState::Ready], LONG).await;
 }
 
 /// The daemon has begun to stop.
-pub fn stopping() {
-    notify(&[NotifyState::Stopping]);
+pub async fn stopping() {
+    notify(&[NotifyState::Stopping], SHORT).await;
 }
 
 /// The daemon reads its configuration again; [`ready`] has to follow, whatever comes of it.
-pub fn reloading() {
+pub async fn reloading() {
     // systemd from 253 on times a reload by this clock, earlier ones ignore the second line.
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(_) => notify(&[NotifyState::Reloading]),
+        Ok(now) => notify(&[NotifyState::Reloading, now], LONG).await,
+        Err(_) => notify(&[NotifyState::Reloading], LONG).await,
     }
 }
 
 /// One line for `systemctl status`. A line end in `text` becomes a space, since it would begin
 /// another message of the protocol.
-pub fn status(text: &str) {
+pub async fn status(text: &str) {
     let line = text.replace(|c: char| c.is_control(), " ");
-    notify(&[NotifyState::Status(&line)]);
+    notify(&[NotifyState::Status(&line)], SHORT).await;
 }
 
 /// Whether there is anybody to tell.
 #[must_use]
 pub fn listens() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some()
+    std::env::var_os(SOCKET).is_some()
 }
 
 /// Feeds the watchdog. To be called only after every loop has come round within its time.
-pub fn alive() {
-    notify(&[NotifyState::Watchdog]);
+pub async fn alive() {
+    notify(&[NotifyState::Watchdog], SHORT).await;
 }
 
 /// How often [`alive`] is to be called: half of what the unit's WatchdogSec allows. `None` if
@@ -52,8 +64,18 @@ pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
 }
 
-fn notify(message: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(message) {
+/// sd_notify's own sending blocks while the manager's queue is full.
+async fn notify(states: &[NotifyState<'_>], patience: Duration) {
+    let Some(path) = std::env::var_os(SOCKET) else { return };
+    let message: String =
+        states.iter().flat_map(|state| [state.to_string(), "\n".into()]).collect();
+    let send = async {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(path)?;
+        socket.send(message.as_bytes()).await
+    };
+    let sent = timeout(patience, send).await;
+    if let Err(error) = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         tracing::debug!(%error, "the service manager cannot be told");
     }
 }
@@ -61,33 +83,84 @@ fn notify(message: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead as _, BufReader};
     use std::os::unix::net::UnixDatagram;
     use std::process::Command;
+    use std::sync::mpsc;
 
     /// Stands for the daemon in a process of its own, since the environment belongs to all tests.
-    #[test]
+    #[tokio::test]
     #[ignore = "run by the test below with its own environment"]
-    fn speaks() {
-        ready();
-        status("4 events\nSTOPPING=1");
-        reloading();
-        alive();
-        stopping();
+    async fn speaks() {
+        ready().await;
+        status("4 events\nSTOPPING=1").await;
+        reloading().await;
+        alive().await;
+        stopping().await;
         println!("every {:?}", watchdog_interval());
     }
 
+    /// The same beside work that goes on, on one thread.
+    #[tokio::test]
+    #[ignore = "run by the test below with its own environment"]
+    async fn speaks_and_works() {
+        tokio::select! {
+            biased;
+            () = alive() => println!("told"),
+            () = tokio::task::yield_now() => println!("worked"),
+        }
+        ready().await;
+    }
+
     fn speak(set: &[(&str, &str)]) -> String {
+        let output = child("speaks", set).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        text
+    }
+
+    fn child(test: &str, set: &[(&str, &str)]) -> Command {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
-            .args(["--exact", "systemd::tests::speaks", "--ignored", "--nocapture"])
+            .args(["--exact", &format!("systemd::tests::{test}"), "--ignored", "--nocapture"])
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
             .env_remove("WATCHDOG_PID")
             .envs(set.iter().copied());
-        let output = child.output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && text.contains("1 passed"), "{text}");
-        text
+        child
+    }
+
+    /// Else a manager that is busy would stop all that goes on in the daemon.
+    #[test]
+    fn a_manager_whose_queue_is_full_is_waited_for_while_work_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let others = UnixDatagram::unbound().unwrap();
+        others.connect(&path).unwrap();
+        others.set_nonblocking(true).unwrap();
+        while others.send(b"from others").is_ok() {}
+        let mut child = child("speaks_and_works", &[("NOTIFY_SOCKET", path.to_str().unwrap())])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (tell, heard) = mpsc::channel();
+        // To the end, else the program could not write any more.
+        let reader = std::thread::spawn(move || {
+            let lines = said.map_while(Result::ok).filter(|line| line.contains("worked"));
+            lines.for_each(|_| tell.send(()).unwrap_or_default());
+        });
+        let went_on = heard.recv_timeout(Duration::from_secs(10)).is_ok();
+        // Takes all, and with it lets go whoever waits.
+        manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut bytes = [0; 64];
+        while !bytes.starts_with(b"READY=1") {
+            manager.recv(&mut bytes).unwrap();
+        }
+        assert!(child.wait().unwrap().success());
+        reader.join().unwrap();
+        assert!(went_on, "nothing went on");
     }
 
     #[test]

@@ -250,7 +250,8 @@ impl Daemon {
             health: health.clone(),
         };
         running.spawn(Loop::Upkeep, upkeep.run(stop_rest.clone()));
-        systemd::ready();
+        // Whoever stops it does not wait for a manager that is busy.
+        control.stop.run_until_cancelled(systemd::ready()).await;
 
         let end = loop {
             let mut idles = reload.outlets.idles();
@@ -273,11 +274,11 @@ impl Daemon {
 
         let deadline = Instant::now() + STOP_TIME;
         tracing::info!("stopping");
-        systemd::stopping();
         health.drain();
         stop_pulling.cancel();
         stop_deliveries.finish.cancel();
         let deliveries_end = Instant::now() + DELIVERY_TIME;
+        systemd::stopping().await;
         let delivers = |task: &Loop| matches!(task, Loop::Delivery { .. } | Loop::Poller);
         if !running.wait_for(delivers, deliveries_end).await {
             stop_deliveries.abandon.cancel();

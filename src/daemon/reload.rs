@@ -50,7 +50,7 @@ impl Reload {
     /// Reads the configuration and takes it over, or says why not and leaves all as it was.
     /// Dropped half-way it may leave sinks in use whose loops do not run: for a stop only.
     pub(super) async fn run(&mut self, running: &mut Running, pulses: &pulse::Watch) {
-        systemd::reloading();
+        systemd::reloading().await;
         let outcome = match self.take_over(running, pulses).await {
             Ok(()) => "ok",
             Err(faults) => {
@@ -61,7 +61,7 @@ impl Reload {
             }
         };
         self.metrics.reloads.get_or_create(&ByOutcome { outcome }).inc();
-        systemd::ready();
+        systemd::ready().await;
     }
 
     async fn take_over(

@@ -55,7 +55,7 @@ impl Summary {
             let line = self.figures().await.line();
             let pause = start.elapsed() * SHARE;
             if line != told {
-                systemd::status(&line);
+                systemd::status(&line).await;
                 told = line;
             }
             sleep(pause).await;

@@ -123,12 +123,12 @@ impl Upkeep {
             // Loops that end in their turn no longer come round; the stop has its own limit.
             if self.health.is_draining() {
                 self.health.set_stuck(Vec::new());
-                systemd::alive();
+                systemd::alive().await;
                 continue;
             }
             let stuck = self.pulses.beat();
             if stuck.is_empty() {
-                systemd::alive();
+                systemd::alive().await;
             } else if stuck != were_stuck {
                 tracing::error!(loops = stuck.join(", "), "a loop does not come round");
             }
