@@ -6,16 +6,27 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::process::ExitStatus;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
 
-static LIVE: Mutex<Live> = Mutex::new(Live { groups: BTreeSet::new(), is_over: false });
+/// Programs that are being started at most: each has a thread, for ever if its disk hangs.
+const MAX_STARTING: usize = 256;
+/// How long [`kill_all`] waits for those.
+const START_TIME: Duration = Duration::from_secs(1);
+
+static LIVE: Mutex<Live> =
+    Mutex::new(Live { groups: BTreeSet::new(), starting: 0, is_over: false });
+static STARTED: Condvar = Condvar::new();
 
 struct Live {
     groups: BTreeSet<i32>,
+    /// Programs that are being started and whose groups are not known yet.
+    starting: usize,
     is_over: bool,
 }
 
@@ -24,10 +35,13 @@ fn live() -> MutexGuard<'static, Live> {
 }
 
 /// Kills every program that a sink `exec` has running, with its group, and lets none start any
-/// more. For right before the process ends; returns without waiting for them to be gone.
+/// more. For right before the process ends; returns without waiting for them to be gone, but
+/// blocks for up to a second for those that are just being started.
 pub fn kill_all() {
     let mut live = live();
     live.is_over = true;
+    let waited = STARTED.wait_timeout_while(live, START_TIME, |live| live.starting > 0);
+    (live, _) = waited.unwrap_or_else(PoisonError::into_inner);
     for id in std::mem::take(&mut live.groups) {
         kill(id);
     }
@@ -46,19 +60,23 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Starts the program.
-    pub(super) fn spawn(command: &mut Command) -> io::Result<Self> {
-        // Held meanwhile: `kill_all` misses none that is just being started.
-        let mut live = live();
-        if live.is_over {
-            return Err(io::Error::other("the daemon is about to end"));
-        }
+    /// Starts the program. Dropped before it has started, the program is killed as it does.
+    pub(super) async fn spawn(command: Command) -> io::Result<Self> {
+        spawn_blocking(move || Self::start(command)).await?
+    }
+
+    /// Blocks until the system has read the program's file: a tenth of a millisecond, if its disk
+    /// does not hang.
+    fn start(mut command: Command) -> io::Result<Self> {
+        let starting = Starting::new()?;
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let entry = id.map(|id| {
-            live.groups.insert(id);
+            live().groups.insert(id);
             Entry(id)
         });
+        // Only now: `kill_all` misses none.
+        drop(starting);
         Ok(Self { child, entry })
     }
 
@@ -81,6 +99,31 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// A program that is being started.
+struct Starting;
+
+impl Starting {
+    fn new() -> io::Result<Self> {
+        let mut live = live();
+        if live.is_over {
+            return Err(io::Error::other("the daemon is about to end"));
+        }
+        if live.starting >= MAX_STARTING {
+            let why = "too many are still being started; does the disk hang that holds them?";
+            return Err(io::Error::other(why));
+        }
+        live.starting += 1;
+        Ok(Self)
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        live().starting -= 1;
+        STARTED.notify_all();
     }
 }
 

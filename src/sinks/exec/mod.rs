@@ -99,8 +99,7 @@ impl Exec {
         let mut input = Vec::new();
         event.render(self.context.format, &mut input);
         input.push(b'\n');
-        let run =
-            process::run(&mut self.command(event, &secrets), &input, self.context.timeout).await;
+        let run = process::run(self.command(event, &secrets), &input, self.context.timeout).await;
         match run {
             Ok(run) => self.judge(event, run, &secrets),
             Err(error) => Verdict::retry(self.cannot_start(&error)),

@@ -37,14 +37,15 @@ pub(super) struct Run {
     pub(super) output: Vec<u8>,
 }
 
-/// Runs `command` with `input` on its standard input, `limit` long at most, and [`LINGER`] for
-/// the rest of its output. Dropping the future kills the program and its group.
+/// Runs `command` with `input` on its standard input: up to `limit` for its start, as much for its
+/// run, and [`LINGER`] for the rest of its output. Dropping the future kills the program and its group.
 ///
 /// # Errors
 /// When the program cannot be started or waited for.
-pub(super) async fn run(command: &mut Command, input: &[u8], limit: Duration) -> io::Result<Run> {
+pub(super) async fn run(mut command: Command, input: &[u8], limit: Duration) -> io::Result<Run> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut group = Group::spawn(command)?;
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it has not started within timeout");
+    let mut group = timeout(limit, Group::spawn(command)).await.map_err(late)??;
     let (stdin, stdout, stderr) =
         (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
     let output = Mutex::new(Vec::new());

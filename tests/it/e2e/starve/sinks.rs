@@ -1,6 +1,7 @@
 //! Sinks that are down for long, take their time, hang, fail, or choke on one event.
 
 use std::fmt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -8,8 +9,9 @@ use futures_util::future::join_all;
 use sprited::emulator::Settings;
 use sprited::journal::{Filter, Reader, State};
 
+use super::super::daemon::{Daemon, PROGRAM};
 use super::super::receiver::{Answer, Receiver};
-use super::super::{LEASE, Site, settings};
+use super::super::{LEASE, Site, file, settings};
 use super::within;
 
 const DOWN: &str = "the sink is down; its events wait in the journal";
@@ -334,5 +336,32 @@ async fn an_event_that_fails_alone_on_a_quiet_sink_is_told_of() {
     let discard = format!("sprited events discard {event} --sink hook");
     assert!(hint.ends_with(&discard), "{hint}");
     assert!(daemon.logged(DOWN).is_empty());
+    daemon.stop().await;
+}
+
+/// The system may take its time to read a program's file, from a disk that hangs say.
+#[tokio::test]
+async fn a_program_that_is_long_in_starting_holds_up_nothing_else() {
+    let program = "[[sinks]]\nname = 'program'\ntype = 'exec'\n\
+                   command = ['/bin/sh', '-c', 'echo > DIR/ran']\n";
+    let site = Site::new(&[file("sprites", "image-sprite").as_str(), program].concat()).await;
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=execve"])
+        .args(["-e", "inject=execve:delay_enter=5000000", PROGRAM, "run"])
+        .env_clear()
+        .env("SPRITED_CONFIG", site.path("sprited.toml"));
+    let daemon = Daemon::spawn(strace, site.folder.path());
+    daemon.has_logged("started").await;
+    site.add_sprites(1);
+    within(60, async || site.lines("sprites.jsonl").len() == 1).await;
+    let mut answers = 0;
+    while !site.path("ran").exists() {
+        assert_eq!(daemon.get("/healthz").await.0, 200);
+        answers += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(answers >= 20, "it stood still while the program was started: {answers} answers");
+    within(60, async || site.cloud.control.totals().waiting == 0).await;
     daemon.stop().await;
 }
