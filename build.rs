@@ -1,4 +1,4 @@
-//! Says which commit the program is built from, for `--version`.
+//! Says which commit the program is built from, for `--version` and the metrics.
 //!
 //! A packager names it in `SPRITED_COMMIT` where there is no repository. Without that a release
 //! build asks git; any other build leaves it out, so that a commit alone makes nobody build again.
@@ -12,11 +12,10 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=SPRITED_COMMIT");
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets it");
-    let version = match named().or_else(checked_out) {
-        Some(commit) => format!("{version} ({commit})"),
-        None => version,
-    };
+    let commit = named().or_else(checked_out).unwrap_or_default();
+    let version = if commit.is_empty() { version } else { format!("{version} ({commit})") };
     println!("cargo::rustc-env=SPRITED_VERSION={version}");
+    println!("cargo::rustc-env=SPRITED_COMMIT={commit}");
 }
 
 fn named() -> Option<String> {

@@ -72,9 +72,12 @@ pub struct BySink {
     pub sink: String,
 }
 
-/// `version="…"`
+/// `version="…", commit="…"`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByVersion {
+pub struct ByBuild {
     /// Of this program.
     pub version: &'static str,
+    /// What it was built from, as `--version` has it; empty where that names none, which is to
+    /// Prometheus as if there were no such label.
+    pub commit: &'static str,
 }

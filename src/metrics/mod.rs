@@ -20,8 +20,8 @@ use process::Process;
 pub use catalog::Entry;
 pub use failures::{Failure, Failures};
 pub use labels::{
-    ByApp, ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState, ByTypeAndOutcome,
-    ByVersion, Unlabelled,
+    ByApp, ByBuild, ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState, ByTypeAndOutcome,
+    Unlabelled,
 };
 pub use times::Times;
 
@@ -158,8 +158,9 @@ impl Metrics {
     }
 
     fn register(&self, to: &mut Catalog, commits: &Times) {
-        let build: Family<ByVersion, Gauge> = Family::default();
-        build.get_or_create(&ByVersion { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let build: Family<ByBuild, Gauge> = Family::default();
+        let this = ByBuild { version: env!("CARGO_PKG_VERSION"), commit: env!("SPRITED_COMMIT") };
+        build.get_or_create(&this).set(1);
         to.gauge("sprited_build_info", "Always 1", &build);
 
         to.counter("sprited_pulls_total", "PullEvents calls", &self.pulls);

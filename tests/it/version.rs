@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sprited::metrics::{Metrics, Times};
+
 struct Script {
     folder: tempfile::TempDir,
     program: PathBuf,
@@ -51,10 +53,33 @@ impl Script {
 
     fn version(&self, profile: &str, commit: Option<&str>) -> String {
         let lines = self.run(profile, commit);
-        let version =
-            lines.iter().find_map(|l| l.strip_prefix("cargo::rustc-env=SPRITED_VERSION="));
-        version.unwrap_or_else(|| panic!("{lines:?}")).to_owned()
+        let variable = |name: &str| {
+            let begin = format!("cargo::rustc-env={name}=");
+            let value = lines.iter().find_map(|line| line.strip_prefix(&begin));
+            value.unwrap_or_else(|| panic!("{name}: {lines:?}")).to_owned()
+        };
+        let version = variable("SPRITED_VERSION");
+        assert_eq!(version, with_commit("1.2.3", &variable("SPRITED_COMMIT")));
+        version
     }
+}
+
+fn with_commit(version: &str, commit: &str) -> String {
+    if commit.is_empty() { version.to_owned() } else { format!("{version} ({commit})") }
+}
+
+/// `SPRITED_COMMIT=abc cargo test` has it tried with a commit.
+#[test]
+fn the_metric_of_the_build_has_the_commit_that_version_names() {
+    let told = Metrics::new(&Times::new([1.0])).encode();
+    let line = told.lines().find(|line| line.starts_with("sprited_build_info{")).unwrap();
+    let label = |name: &str| {
+        let (_, behind) = line.split_once(&format!("{name}=\"")).expect(line);
+        behind.split_once('"').unwrap().0.to_owned()
+    };
+    let output = Command::new(env!("CARGO_BIN_EXE_sprited")).arg("--version").output().unwrap();
+    let expected = format!("sprited {}\n", with_commit(&label("version"), &label("commit")));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 }
 
 #[test]
