@@ -6,7 +6,7 @@ use crate::config::{Config, Loaded};
 use crate::daemon::{Control, Daemon, End, Error};
 use crate::sinks::exec;
 use crate::telemetry;
-use crate::vod::credentials;
+use crate::vod::credentials::{self, ProviderError};
 
 /// Pull events, deliver them and confirm them until told to stop.
 #[derive(Debug, clap::Args)]
@@ -86,8 +86,12 @@ async fn daemon(loaded: Loaded, log: telemetry::Handle, once: bool) -> Result<En
     let provider =
         credentials::provider(config.credentials.as_ref()).map_err(Error::Credentials)?;
     if config.credentials.is_some() {
-        // Those of the file are there or are a mistake; others may still come.
-        provider.credentials().await.map_err(Error::Credentials)?;
+        // Those of the file are there or are a mistake; others may still come, and so may those of
+        // a role: the loops ask for them again and tell why they have none.
+        match provider.credentials().await {
+            Ok(_) | Err(ProviderError::Withheld { .. }) => {}
+            Err(error) => return Err(Error::Credentials(error)),
+        }
     }
     let daemon = Daemon::open(loaded, provider).await?;
     daemon.announce();

@@ -199,7 +199,7 @@ impl Error {
 
     /// There was nothing to sign with.
     pub(super) fn unsigned(action: Action, cause: &ProviderError) -> Self {
-        Self::new(action, Advice::Credentials, cause.to_string())
+        Self::new(action, cause.advice(), cause.to_string())
     }
 
     pub(super) fn with_advice(mut self, advice: Advice) -> Self {

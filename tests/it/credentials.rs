@@ -29,7 +29,7 @@ fn variables<V: Into<OsString>>(all: impl IntoIterator<Item = (&'static str, V)>
 
 fn broken(result: Result<Credentials, ProviderError>) -> String {
     match result {
-        Err(ProviderError::Broken(reason)) => reason,
+        Err(ProviderError::Broken(reason) | ProviderError::Withheld { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
 }

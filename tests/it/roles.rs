@@ -55,7 +55,7 @@ fn granted(server: &Server, action: Action) -> u64 {
 
 fn broken(result: Result<Credentials, ProviderError>) -> String {
     match result {
-        Err(ProviderError::Broken(reason)) => reason,
+        Err(ProviderError::Broken(reason) | ProviderError::Withheld { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
 }

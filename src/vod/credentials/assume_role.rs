@@ -61,7 +61,7 @@ impl AssumeRole {
 
 impl Assumer {
     async fn ask(&self, source: &str) -> Result<Credentials, ProviderError> {
-        let failed = |error| ProviderError::Broken(format!("{source}: {error}"));
+        let failed = |error| ProviderError::withheld(source, &error);
         let key = self.key.credentials().await?;
         let error = match self.assume(&key).await {
             Ok(credentials) => return Ok(credentials),

@@ -62,6 +62,7 @@ impl Chain {
                         tried.join("; ")
                     )));
                 }
+                Err(withheld @ ProviderError::Withheld { .. }) => return Err(withheld),
             }
         }
         Err(ProviderError::NotHere(format!(

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::renewal::{Outcome, PAUSE, Renewal};
 use super::{Credentials, Provider, ProviderError};
 use crate::secret::Secret;
+use crate::vod::error::Advice;
 use crate::vod::http::{self, BodyError};
 
 const METADATA: &str = "http://metadata.tencentyun.com";
@@ -98,14 +99,16 @@ impl Metadata {
                 return Err(ProviderError::NotHere(format!("{server} knows of no role")));
             }
             status => {
-                return Err(ProviderError::Broken(format!("{server} answered HTTP {status}")));
+                let reason = format!("{server} answered HTTP {status}");
+                return Err(ProviderError::Withheld { reason, advice: Advice::Service });
             }
         }
         let body = http::read_body(response, MAX_ANSWER).await.map_err(|error| {
-            ProviderError::Broken(match error {
-                BodyError::TooLarge => format!("{server}: the answer is larger than 64 KiB"),
-                BodyError::Broken(error) => format!("{server}: {}", http::describe(error)),
-            })
+            let (problem, advice) = match error {
+                BodyError::TooLarge => ("the answer is larger than 64 KiB".into(), Advice::Answer),
+                BodyError::Broken(error) => (http::describe(error), Advice::Transport),
+            };
+            ProviderError::Withheld { reason: format!("{server}: {problem}"), advice }
         })?;
         String::from_utf8(body)
             .map_err(|_| ProviderError::Broken(format!("{server}: the answer is not UTF-8")))

@@ -1,7 +1,7 @@
 //! What requests are signed with, and where it comes from.
 //!
 //! Owns [`Credentials`], the [`Provider`] trait and the choice of a provider. A provider
-//! answers "not here" or "broken": only "not here" lets the [`Chain`] look further.
+//! answers "not here", "broken" or "withheld": only "not here" lets the [`Chain`] look further.
 
 mod assume_role;
 mod chain;
@@ -30,6 +30,7 @@ pub use settings::Settings;
 pub use web_identity::WebIdentity;
 
 use crate::secret::Secret;
+use crate::vod::error::{Advice, Error};
 
 /// The provider for a configuration: its `[credentials]`, with the role that they name, or without
 /// that table the [standard places](Chain::standard). Reads nothing yet.
@@ -77,6 +78,38 @@ pub enum ProviderError {
     /// Somebody has, and they cannot be used: looking elsewhere would hide that.
     #[error("{0}")]
     Broken(String),
+    /// Whoever hands them out was asked and did not: another time it may.
+    #[error("{reason}")]
+    Withheld {
+        /// What happened; one line.
+        reason: String,
+        /// What to do: [`Advice::Credentials`] if what it was asked with or for is refused, else
+        /// what kept it from answering.
+        advice: Advice,
+    },
+}
+
+impl ProviderError {
+    /// A call of `source` for credentials that failed.
+    fn withheld(source: &str, error: &Error) -> Self {
+        let advice = match error.advice() {
+            // The advice is followed by the calls that wait for the credentials: of their own
+            // parameters and pace nothing was said.
+            Advice::Refused | Advice::InvalidParameters => Advice::Credentials,
+            Advice::Throttled => Advice::Service,
+            advice => advice,
+        };
+        Self::Withheld { reason: format!("{source}: {error}"), advice }
+    }
+
+    /// What to do about a call that could not be signed for this.
+    #[must_use]
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::NotHere(_) | Self::Broken(_) => Advice::Credentials,
+            Self::Withheld { advice, .. } => *advice,
+        }
+    }
 }
 
 /// A key to sign with. `Debug` shows the id and the time of expiry only.

@@ -90,8 +90,8 @@ impl Bearer {
         let action = Action::AssumeRoleWithWebIdentity;
         let asking = self.sts.ask(action, &region, &parameters, Proof::Token(&token));
         asking.await.map_err(|error| {
-            let host = self.sts.host();
-            ProviderError::Broken(format!("role {role} through STS ({host}): {error}"))
+            let source = format!("role {role} through STS ({})", self.sts.host());
+            ProviderError::withheld(&source, &error)
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Credentials that the cloud rejects while the daemon runs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,8 @@ use sprited::config::Config;
 use sprited::daemon;
 use sprited::emulator::{Account, Action, Fault, Kind, Role, Settings};
 use sprited::vod::credentials::InstanceRole;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Site, file, settings, until};
 use crate::local_server::{LocalServer, Reply};
@@ -183,6 +186,73 @@ async fn an_assumed_role_is_renewed_while_events_come() {
     assert!(!daemon.log().contains("emulator-secret-key"));
     daemon.stop().await;
     site.assert_equal_ledgers("sprites.jsonl", &made, 0);
+}
+
+/// The same with STS at this address.
+async fn assuming_at(sts: SocketAddr) -> Site {
+    let site = assuming(Duration::from_secs(3600)).await;
+    let endpoint = |url: &str| format!("sts_endpoint = '{url}'");
+    site.edit(&endpoint(&site.cloud.url), &endpoint(&format!("http://{sts}")));
+    site
+}
+
+/// Bound and not listening: whoever connects is refused, and nobody else gets the port.
+fn closed_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+#[tokio::test]
+async fn an_sts_that_cannot_be_reached_is_told_as_the_network_and_is_no_reason_to_end() {
+    let (closed, address) = closed_port();
+    let site = assuming_at(address).await;
+    site.add_sprites(3);
+    let mut daemon = site.start();
+    daemon.has_logged("pulling fails").await;
+    let logged = daemon.logged("pulling fails");
+    assert_eq!(logged[0]["advice"], "transport", "{logged:?}");
+    assert!(logged[0]["error"].as_str().unwrap().contains(&address.to_string()), "{logged:?}");
+    assert_eq!(daemon.get("/healthz").await.0, 200);
+    assert!(daemon.runs());
+    // A while later it can be.
+    let cloud: SocketAddr = site.cloud.url.trim_start_matches("http://").parse().unwrap();
+    let listener = closed.listen(16).unwrap();
+    let relay = tokio::spawn(async move {
+        loop {
+            let (mut outer, _) = listener.accept().await.unwrap();
+            let mut inner = TcpStream::connect(cloud).await.unwrap();
+            copy_bidirectional(&mut outer, &mut inner).await.ok();
+        }
+    });
+    site.drained().await;
+    relay.abort();
+    daemon.stop().await;
+    site.assert_once("sprites.jsonl", 3);
+}
+
+#[tokio::test]
+async fn a_run_once_without_a_way_to_sts_does_not_blame_the_key() {
+    let (_closed, address) = closed_port();
+    let site = assuming_at(address).await;
+    let ended = site.run(&["run", "--once"]).await;
+    assert_eq!(ended.code, 1, "{}", ended.log);
+}
+
+#[tokio::test]
+async fn a_role_that_is_refused_is_told_as_the_credentials() {
+    let site = assuming(Duration::from_secs(3600)).await;
+    let role = Role { arn: "qcs::cam::uin/1:roleName/other".to_owned(), ..Role::default() };
+    site.cloud.control.set_role(role);
+    let daemon = site.start();
+    daemon.has_logged("pulling fails").await;
+    let logged = daemon.logged("pulling fails");
+    assert_eq!(logged[0]["advice"], "credentials", "{logged:?}");
+    assert!(logged[0]["error"].as_str().unwrap().contains("RoleNotFound"), "{logged:?}");
+    assert_eq!(daemon.get("/readyz").await.0, 503);
+    daemon.stop().await;
+    assert_eq!(site.run(&["run", "--once"]).await.code, 77);
 }
 
 #[tokio::test]
