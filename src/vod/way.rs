@@ -10,8 +10,9 @@ use hyper_util::client::proxy::matcher::{Builder, Matcher};
 use reqwest::Url;
 use rustls::CertificateError as Certificate;
 
-use super::Settings;
+use super::endpoint::Endpoint;
 use super::http::{self, describe};
+use super::{Settings, credentials};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,7 +97,17 @@ impl Way {
     /// # Errors
     /// When the endpoint has a fault, in words for the operator.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let endpoint = settings.endpoint()?.url;
+        Ok(Self::to(settings.endpoint()?))
+    }
+
+    /// The way to STS, where it hands out the credentials of these settings or, without any, those
+    /// of a pod; `None` where it is not asked.
+    #[must_use]
+    pub fn to_sts(settings: Option<&credentials::Settings>) -> Option<Self> {
+        credentials::sts_endpoint(settings).map(Self::to)
+    }
+
+    fn to(Endpoint { url: endpoint, .. }: Endpoint) -> Self {
         let first = |names: [&'static str; 2]| {
             let set = names.into_iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
             set.unwrap_or((names[0], String::new()))
@@ -108,7 +119,13 @@ impl Way {
             _ if is_cgi => Proxy::None,
             _ => proxy(&endpoint, [first(FOR_HTTPS), first(FOR_ALL)], &first(FOR_NONE)),
         };
-        Ok(Self { endpoint, proxy })
+        Self { endpoint, proxy }
+    }
+
+    /// The URL at its end.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        self.endpoint.as_str().trim_end_matches('/')
     }
 
     /// The proxy in force.

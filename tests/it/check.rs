@@ -26,7 +26,7 @@ pub(crate) struct Bench {
     pub(crate) endpoint: String,
     pub(crate) key: String,
     /// Further lines of `[credentials]`.
-    role: String,
+    pub(crate) role: String,
     /// What `sub_app_id` says.
     pub(crate) apps: String,
     pub(crate) journal: PathBuf,

@@ -123,6 +123,62 @@ async fn a_name_that_nobody_knows() {
     "#);
 }
 
+/// What the steps say that are not well.
+fn ill(told: &str) -> String {
+    let mut is_ill = false;
+    let lines = told.lines().filter(|line| {
+        is_ill = if line.starts_with(' ') { is_ill } else { !line.starts_with("ok ") };
+        is_ill
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Key and application are as good as the way to VOD: the host that fails is STS's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sts_that_is_not_reached() {
+    let mut bench = Bench::new().await;
+    let cloud = bench.endpoint.trim_start_matches("http://").parse().unwrap();
+    let tls = Tls::before(cloud).await;
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = closed.local_addr().unwrap();
+    let mut told = |sts: &str| {
+        let arn = sprited::emulator::Role::default().arn;
+        bench.role = format!("role_arn = {arn:?}\nsts_endpoint = {sts:?}\n");
+        let (code, told) = bench.told();
+        assert_eq!(code, 1, "{told}");
+        let host = sts.rsplit('/').next().unwrap();
+        ill(&told.replace(host, "STS"))
+    };
+    let known = ["Name or service not known", "Temporary failure in name resolution"];
+    let unknown = told("https://sts.invalid");
+    let unknown = known.iter().fold(unknown, |told, words| told.replace(words, "NOT KNOWN"));
+    insta::assert_snapshot!(unknown, @r#"
+    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): dns error: error resolving DNS: failed to lookup address information: NOT KNOWN
+                         → check [credentials] sts_endpoint, and what this machine asks for names: resolvectl status
+    skip  cloud          see credentials
+    skip  event-mode     see credentials
+    skip  queue          see credentials
+    skip  clock          see credentials
+    "#);
+    insta::assert_snapshot!(told(&format!("http://{closed}")), @r#"
+    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
+                         → check [credentials] sts_endpoint, this machine's way there, and HTTPS_PROXY where one is needed
+    skip  cloud          see credentials
+    skip  event-mode     see credentials
+    skip  queue          see credentials
+    skip  clock          see credentials
+    "#);
+    insta::assert_snapshot!(told(&format!("https://localhost:{}", tls.port)), @r#"
+    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): invalid peer certificate: UnknownIssuer
+                         → install the package ca-certificates; where a proxy looks into TLS, have its authority in a file that SSL_CERT_FILE names
+    skip  cloud          see credentials
+    skip  event-mode     see credentials
+    skip  queue          see credentials
+    skip  clock          see credentials
+    "#);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_is_not_trusted() {
     let (bench, _tls) = Bench::over_tls("localhost", "localhost.pem").await;

@@ -1,4 +1,4 @@
-//! The way to the cloud: the proxy in force, the name of what is connected to, and TLS.
+//! The way to the cloud's services: the proxy in force, the name of what is connected to, and TLS.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -18,6 +18,8 @@ const PROXY: &str = "proxy";
 const DNS: &str = "dns";
 const TLS: &str = "tls";
 
+const ENDPOINT: &str = "[vod] endpoint";
+
 /// Takes the steps, in the order of a request's way.
 pub(super) async fn look(vod: &Settings) -> Vec<Step> {
     let way = match Way::new(vod) {
@@ -27,12 +29,22 @@ pub(super) async fn look(vod: &Settings) -> Vec<Step> {
             return vec![failed, Step::skip(DNS, "see proxy"), Step::skip(TLS, "see proxy")];
         }
     };
-    let dns = dns(&way).await;
+    let dns = dns(&way, ENDPOINT).await;
     let tls = match dns.outcome {
         Outcome::Fail => Step::skip(TLS, format!("see {DNS}")),
-        _ => tls(&vod.endpoint, &way.handshake().await),
+        _ => tls(&vod.endpoint, ENDPOINT, &way.handshake().await),
     };
     vec![proxy(way.proxy()), dns, tls]
+}
+
+/// What stands in the way to the endpoint that `setting` names, if that can be told before a call.
+pub(super) async fn obstacle(way: &Way, setting: &str) -> Option<Step> {
+    let dns = dns(way, setting).await;
+    if dns.outcome == Outcome::Fail {
+        return Some(dns);
+    }
+    let tls = tls(way.endpoint(), setting, &way.handshake().await);
+    Some(tls).filter(|tls| tls.outcome == Outcome::Fail)
 }
 
 fn proxy(proxy: &Proxy) -> Step {
@@ -60,14 +72,14 @@ fn proxy(proxy: &Proxy) -> Step {
     }
 }
 
-async fn dns(way: &Way) -> Step {
+async fn dns(way: &Way, setting: &str) -> Step {
     let (host, port) = way.first_hop();
     if host.parse::<IpAddr>().is_ok() {
         return Step::ok(DNS, format!("{host} is an address"));
     }
     let whose = match way.proxy() {
         Proxy::Used { variable, .. } => variable,
-        _ => "[vod] endpoint",
+        _ => setting,
     };
     let failed = |what: String| {
         Step::fail(
@@ -97,7 +109,7 @@ fn found(addresses: impl Iterator<Item = SocketAddr>) -> Option<String> {
     Some(format!("{first}{others}"))
 }
 
-fn tls(endpoint: &str, tls: &Tls) -> Step {
+fn tls(endpoint: &str, setting: &str, tls: &Tls) -> Step {
     let (fault, error) = match tls {
         Tls::Unused => return Step::ok(TLS, "none: the endpoint is this machine"),
         Tls::Trusted => return Step::ok(TLS, format!("the certificate of {endpoint} is trusted")),
@@ -108,13 +120,19 @@ fn tls(endpoint: &str, tls: &Tls) -> Step {
         TlsFault::NoAuthorities | TlsFault::UnknownAuthority => (
             Exit::Failure,
             "install the package ca-certificates; where a proxy looks into TLS, have its \
-             authority in a file that SSL_CERT_FILE names",
+             authority in a file that SSL_CERT_FILE names"
+                .to_owned(),
         ),
-        TlsFault::Time => (Exit::Failure, "set this machine's clock, by NTP for instance"),
-        TlsFault::Name => (Exit::Configuration, "check [vod] endpoint: another host answers there"),
-        TlsFault::Protocol => {
-            (Exit::Failure, "check [vod] endpoint: something else answers there, a proxy perhaps")
+        TlsFault::Time => {
+            (Exit::Failure, "set this machine's clock, by NTP for instance".to_owned())
         }
+        TlsFault::Name => {
+            (Exit::Configuration, format!("check {setting}: another host answers there"))
+        }
+        TlsFault::Protocol => (
+            Exit::Failure,
+            format!("check {setting}: something else answers there, a proxy perhaps"),
+        ),
     };
     Step::fail(TLS, exit, format!("{endpoint}: {error}"), advice)
 }

@@ -30,6 +30,7 @@ pub use settings::Settings;
 pub use web_identity::WebIdentity;
 
 use crate::secret::Secret;
+use crate::vod::endpoint::Endpoint;
 use crate::vod::error::{Advice, Error};
 
 /// The provider for a configuration: its `[credentials]`, with the role that they name, or without
@@ -45,6 +46,14 @@ pub fn provider(settings: Option<&Settings>) -> Result<Arc<dyn Provider>, Provid
         },
         None => Arc::new(Chain::standard()?),
     })
+}
+
+/// Where STS is asked for what [`provider`] hands out, if it is.
+pub(super) fn sts_endpoint(settings: Option<&Settings>) -> Option<Endpoint> {
+    match settings {
+        Some(settings) => settings.role().ok()?.map(|(_, endpoint)| endpoint),
+        None => WebIdentity::endpoint(&Variables::of_process()),
+    }
 }
 
 /// Where credentials come from. Called by the client for every request, so that an

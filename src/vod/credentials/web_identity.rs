@@ -55,6 +55,12 @@ impl WebIdentity {
         Self::at(variables, sts::STANDARD, PAUSE)
     }
 
+    /// Where STS is asked, if there is a role in `variables`.
+    pub(super) fn endpoint(variables: &Variables) -> Option<Endpoint> {
+        variables.text(ROLE).ok()??;
+        Endpoint::parse(sts::STANDARD, sts::STANDARD).ok()
+    }
+
     /// The same with another endpoint of STS and another pause between attempts.
     ///
     /// # Errors

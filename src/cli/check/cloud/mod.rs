@@ -5,6 +5,7 @@
 //! from them.
 
 mod answers;
+mod unresolved;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use self::answers::{Answers, in_time};
 use super::{CLOUD, Step};
 use crate::cli::Exit;
 use crate::config::Config;
-use crate::vod::Client;
 use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
+use crate::vod::{Advice, Client};
 
 /// The longest that the search for credentials may take, and each call with its repeats.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -46,7 +47,7 @@ pub(super) async fn look(
     let (provider, credentials) = match resolve(config).await {
         Ok(resolved) => resolved,
         Err(problem) => {
-            let mut steps = vec![unresolved(config, &problem)];
+            let mut steps = vec![unresolved::step(config, &problem).await];
             steps.extend(skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], CREDENTIALS));
             return steps;
         }
@@ -98,21 +99,10 @@ fn skipped(steps: &[&str], because_of: &str) -> Vec<Step> {
 async fn resolve(config: &Config) -> Result<(Arc<dyn Provider>, Credentials), ProviderError> {
     let provider = credentials::provider(config.credentials.as_ref())?;
     let credentials = timeout(LONGEST, provider.credentials()).await.unwrap_or_else(|_| {
-        Err(ProviderError::Broken(format!("no answer within {} s", LONGEST.as_secs())))
+        let reason = format!("no answer within {} s", LONGEST.as_secs());
+        Err(ProviderError::Withheld { reason, advice: Advice::Transport })
     })?;
     Ok((provider, credentials))
-}
-
-fn unresolved(config: &Config, problem: &ProviderError) -> Step {
-    let role = config.credentials.as_ref().is_some_and(|table| table.role_arn.is_some());
-    let (exit, advice) = if role {
-        (Exit::Credentials, "correct [credentials], or the role; STS says which")
-    } else if config.credentials.is_some() {
-        (Exit::Configuration, "correct [credentials], or what it refers to")
-    } else {
-        (Exit::Credentials, "put a key into [credentials], or into one of these places")
-    };
-    Step::fail(CREDENTIALS, exit, problem.to_string(), advice)
 }
 
 /// Where they come from and which they are: an id is no secret, but need not stand whole in a

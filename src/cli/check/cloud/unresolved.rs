@@ -1,0 +1,54 @@
+//! What to do where there are no credentials: about what the configuration refers to, the role, or
+//! the way to whoever hands them out.
+
+use super::{CREDENTIALS, Step};
+use crate::cli::Exit;
+use crate::cli::check::network;
+use crate::config::Config;
+use crate::vod::credentials::ProviderError;
+use crate::vod::{Advice, Way};
+
+/// The step that failed for `problem`. Looks at the way to STS where that was not reached.
+pub(super) async fn step(config: &Config, problem: &ProviderError) -> Step {
+    let (exit, advice) = match problem {
+        ProviderError::Withheld { advice, .. } if *advice != Advice::Credentials => {
+            withheld(config, *advice).await
+        }
+        _ => refused(config),
+    };
+    Step::fail(CREDENTIALS, exit, problem.to_string(), advice)
+}
+
+fn refused(config: &Config) -> (Exit, String) {
+    let role = config.credentials.as_ref().is_some_and(|table| table.role_arn.is_some());
+    let (exit, advice) = if role {
+        (Exit::Credentials, "correct [credentials], or the role; STS says which")
+    } else if config.credentials.is_some() {
+        (Exit::Configuration, "correct [credentials], or what it refers to")
+    } else {
+        (Exit::Credentials, "put a key into [credentials], or into one of these places")
+    };
+    (exit, advice.to_owned())
+}
+
+async fn withheld(config: &Config, advice: Advice) -> (Exit, String) {
+    let what = match &config.credentials {
+        Some(_) => "[credentials] sts_endpoint",
+        None => "what hands out this machine's credentials",
+    };
+    let advice = match advice {
+        Advice::Transport => {
+            if let Some(way) = Way::to_sts(config.credentials.as_ref())
+                && let Some(Step { exit, advice: Some(advice), .. }) =
+                    network::obstacle(&way, what).await
+            {
+                return (exit, advice);
+            }
+            format!("check {what}, this machine's way there, and HTTPS_PROXY where one is needed")
+        }
+        Advice::Clock => "set this machine's clock, by NTP for instance".to_owned(),
+        Advice::Answer => format!("check {what}: something else answers there, a proxy perhaps"),
+        _ => "a fault of the service: try again later".to_owned(),
+    };
+    (Exit::Failure, advice)
+}
