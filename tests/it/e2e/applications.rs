@@ -184,14 +184,16 @@ async fn the_rate_is_of_all_together_and_a_busy_one_starves_no_other() {
     support::until(|| site.confirmed_of(SECOND) == 48).await;
     let busy = site.confirmed_of(FIRST);
     assert!(busy < 1600, "the quiet one had to wait for the busy one");
+    // Both of them busy.
+    site.add_sprites_to(SECOND, 480);
     site.drained().await;
     let totals = site.cloud.control.totals();
     for action in [Action::PullEvents, Action::ConfirmEvents] {
         let calls = totals.calls_of(action, "ok") + totals.calls_of(action, "events");
-        assert!(calls >= 103, "{totals:?}");
+        assert!(calls >= 133, "{totals:?}");
         assert_eq!(totals.calls_of(action, "RequestLimitExceeded"), 0, "{totals:?}");
     }
-    site.assert_once("all.jsonl", 1648);
+    site.assert_once("all.jsonl", 2128);
     daemon.stop().await;
 }
 
