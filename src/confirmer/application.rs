@@ -7,6 +7,9 @@ use crate::event::AppId;
 use crate::outage::Outage;
 use crate::vod::{Client, Error};
 
+/// Of the loop's lines in the log.
+const TARGET: &str = "sprited::confirmer";
+
 #[derive(Debug)]
 pub(super) struct Application {
     pub(super) client: Client,
@@ -26,6 +29,7 @@ impl Application {
     pub(super) fn note_good(&mut self, now: Instant) {
         if let Some(report) = self.outage.recovered(now) {
             tracing::info!(
+                target: TARGET,
                 app = self.name.map(tracing::field::display),
                 failures = report.failures,
                 lasted_seconds = report.lasted.as_secs(),
@@ -37,6 +41,7 @@ impl Application {
     pub(super) fn note_failed(&mut self, error: &Error, now: Instant) {
         if let Some(report) = self.outage.failed(now) {
             tracing::warn!(
+                target: TARGET,
                 app = self.name.map(tracing::field::display),
                 code = error.code(),
                 request_id = error.request_id(),

@@ -32,8 +32,8 @@ pub(super) fn of(status: &Status, health: &Health) -> (Mood, String) {
         );
         return (Mood::Bad, what);
     }
-    if let Some(what) = pulling(status, health) {
-        return (Mood::Bad, what);
+    if let Some(held_up) = pulling(status, health) {
+        return held_up;
     }
     if !status.readiness.ready {
         let failed = status.readiness.checks.iter().find(|check| !check.ok);
@@ -53,7 +53,7 @@ pub(super) fn of(status: &Status, health: &Health) -> (Mood, String) {
 }
 
 /// What keeps it from pulling.
-fn pulling(status: &Status, health: &Health) -> Option<String> {
+fn pulling(status: &Status, health: &Health) -> Option<(Mood, String)> {
     let reason = |advice| match advice {
         Advice::Credentials => Some("the cloud refuses the credentials"),
         Advice::Refused => Some("the cloud refuses what is asked"),
@@ -64,11 +64,15 @@ fn pulling(status: &Status, health: &Health) -> Option<String> {
     let troubles = health.troubles();
     let Some(why) = troubles.iter().find_map(|(_, advice)| reason(*advice)) else {
         let is_starting = troubles.is_empty() && status.cloud.last_good_pull_seconds.is_none();
-        return is_starting.then(|| "Starting: the cloud is asked for the first time.".to_owned());
+        let what = "Starting: the cloud is asked for the first time.";
+        return is_starting.then(|| (Mood::Bad, what.to_owned()));
     };
+    let mood = if troubles.len() < health.apps().len() { Mood::Degraded } else { Mood::Bad };
     let apps = troubles.iter().filter(|(_, advice)| reason(*advice) == Some(why));
     let from = health.from(&apps.map(|(app, _)| *app).collect::<Vec<_>>());
-    Some(format!("Nothing is pulled{from}: {why}. The log has the details; it is tried again."))
+    let what =
+        format!("Nothing is pulled{from}: {why}. The log has the details; it is tried again.");
+    Some((mood, what))
 }
 
 fn waiting_for(down: &[&Sink]) -> String {

@@ -21,6 +21,9 @@ const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::
 /// After being told to slow down; limits are told by the second.
 const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
 
+/// Of the loop's lines in the log.
+const TARGET: &str = "sprited::poller";
+
 /// How pulling from one application goes, for whoever watches.
 #[derive(Clone, Debug)]
 pub struct Pulling {
@@ -87,6 +90,7 @@ impl Application {
         });
         if let Some(report) = locked(&self.outage).recovered(Instant::now()) {
             tracing::info!(
+                target: TARGET,
                 app = self.name.map(tracing::field::display),
                 failures = report.failures,
                 lasted_seconds = report.lasted.as_secs(),
@@ -119,6 +123,7 @@ impl Application {
         self.count_pull(started, label);
         if let Some(report) = locked(&self.outage).failed(Instant::now()) {
             tracing::warn!(
+                target: TARGET,
                 app = self.name.map(tracing::field::display),
                 code = error.code(),
                 request_id = error.request_id(),

@@ -142,6 +142,7 @@ async fn one_that_is_unknown_to_the_cloud_holds_up_no_other_and_is_named() {
     let sentence =
         "Nothing is pulled from application 1500012346: the cloud refuses what is asked.";
     assert!(text.contains(sentence), "{text}");
+    assert!(text.contains(": DEGRADED\n"), "the other one is pulled: {text}");
     let (_, page) = daemon.get("/").await;
     assert!(page.contains(sentence), "{page}");
     daemon.stop().await;
@@ -225,6 +226,7 @@ async fn lines_of_one_application_alone_do_not_name_it() {
         let lines = daemon.logged(message);
         assert!(!lines.is_empty(), "{message}");
         assert!(lines.iter().all(|line| line.get("app").is_none()), "{lines:?}");
+        assert!(lines.iter().all(|line| line["target"] == "sprited::poller"), "{lines:?}");
     }
     daemon.stop().await;
 }
