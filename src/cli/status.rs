@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::beside::{self, Stop};
-use super::{ConfigArg, Exit, process};
+use super::process::{self, Signals};
+use super::{ConfigArg, Exit, complain};
+use crate::daemon::Control;
 
 /// Between two looks.
 const WATCH: Duration = Duration::from_secs(2);
@@ -19,7 +21,8 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exits with 0 if the daemon answers, whatever it says of itself, and with 1 if not; whether it
-is ready is what /readyz is for.
+is ready is what /readyz is for. With --watch it waits for a daemon that does not answer, says so
+once, and exits with 0 when it is interrupted.
 
 Examples:
   sprited status --watch
@@ -28,7 +31,7 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// Look again every two seconds until interrupted.
+    /// Look again every two seconds until interrupted, also while no daemon answers.
     #[arg(long)]
     watch: bool,
     /// Answer in JSON, one line a look.
@@ -58,28 +61,56 @@ fn show(args: &Args) -> Result<Exit, Stop> {
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
     let client = client.map_err(|error| failed(&error))?;
     let clear = args.watch && !args.json && io::stdout().is_terminal();
+    let absent = |why: &str| {
+        format!(
+            "no daemon answers at {address}, the [http] listen of {file}: {why}; does it run? \
+             (systemctl status sprited)"
+        )
+    };
     let looking = async {
-        loop {
-            match look(&client, &url).await {
-                Ok(status) => write(&status, clear)?,
-                Err(why) => {
-                    let why = format!(
-                        "no daemon answers at {address}, the [http] listen of {file}: {why}; \
-                         does it run? (systemctl status sprited)"
-                    );
-                    if !args.watch {
-                        return Err(failed(&why));
-                    }
-                    super::complain(why);
-                }
-            }
-            if !args.watch {
-                return Ok(Exit::Success);
-            }
-            tokio::time::sleep(WATCH).await;
+        if args.watch {
+            // Taken over before the first look, so that none is broken off half-way.
+            let (signals, control) = (Signals::new()?, Control::default());
+            let stop = control.stop.clone();
+            return tokio::select! {
+                ended = watch(&client, &url, clear, absent) => ended,
+                () = stop.cancelled() => Ok(Exit::Success),
+                never = signals.obey(control) => match never {},
+            };
         }
+        match look(&client, &url).await {
+            Ok(status) => write(&status, false)?,
+            Err(why) => return Err(failed(&absent(&why))),
+        }
+        Ok(Exit::Success)
     };
     process::block_on(looking).map_err(|error| failed(&format_args!("{error:#}")))?
+}
+
+/// Looks again and again. A daemon that is away may be about to come: it is waited for, and its
+/// last figures do not stay on the screen meanwhile.
+async fn watch(
+    client: &reqwest::Client,
+    url: &str,
+    clear: bool,
+    absent: impl Fn(&str) -> String,
+) -> Result<Exit, Stop> {
+    let mut is_told = false;
+    loop {
+        match look(client, url).await {
+            Ok(status) => {
+                write(&status, clear)?;
+                is_told = false;
+            }
+            Err(why) if !is_told => {
+                write("", clear)?;
+                complain(format_args!("{}; waiting for it", absent(&why)));
+                is_told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(WATCH).await;
+    }
 }
 
 /// Where a listener on this address is reached from here.

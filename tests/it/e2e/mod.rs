@@ -28,6 +28,7 @@ mod start;
 mod starve;
 mod stop;
 mod upgrade;
+mod watching;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,110 @@
+//! `sprited status --watch`, on a terminal and into a pipe.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::{Site, daemon, file};
+use crate::support;
+
+/// The program on a terminal of its own.
+struct Watching {
+    child: Child,
+    screen: PathBuf,
+}
+
+impl Watching {
+    fn start(site: &Site) -> Self {
+        let screen = site.path("screen");
+        let config = site.path("sprited.toml");
+        let command =
+            format!("exec {} status --watch --config {}", daemon::PROGRAM, config.display());
+        let child = Command::new("script")
+            .args(["--quiet", "--return", "--flush", "--command", &command])
+            .arg(&screen)
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, screen }
+    }
+
+    /// All of it, and what it shows by now.
+    fn screen(&self) -> (String, String) {
+        let all = std::fs::read_to_string(&self.screen).unwrap_or_default();
+        let last = all.rsplit("\x1b[H\x1b[2J").next().unwrap_or_default().to_owned();
+        (all, last)
+    }
+
+    /// Waits until it shows this.
+    async fn shows(&self, what: &str) {
+        support::until(|| self.screen().1.contains(what)).await;
+    }
+
+    /// Presses Ctrl-C; how it ends.
+    fn interrupted(mut self) -> Option<i32> {
+        self.child.stdin.take().unwrap().write_all(b"\x03").unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+#[tokio::test]
+async fn a_watch_shows_what_comes_and_waits_for_a_daemon_that_is_away() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    let listen = daemon.logged("started")[0]["http"].as_str().unwrap().to_owned();
+    site.edit("127.0.0.1:0", &listen);
+    let watching = Watching::start(&site);
+    watching.shows("0 delivered").await;
+    site.add_sprites(3);
+    watching.shows("3 delivered").await;
+
+    daemon.stop().await;
+    let absent = format!("no daemon answers at {listen}");
+    watching.shows(&absent).await;
+    watching.shows("waiting for it").await;
+    assert!(!watching.screen().1.contains("delivered"), "these figures are nobody's");
+    let daemon = site.start();
+    site.add_sprites(2);
+    watching.shows("5 delivered").await;
+    let (all, _) = watching.screen();
+    assert_eq!(all.matches(&absent).count(), 1, "{all}");
+    assert_eq!(watching.interrupted(), Some(0));
+    daemon.stop().await;
+}
+
+/// A program that reads along gets line after line, and nothing that a terminal would obey.
+#[tokio::test]
+async fn a_watch_into_a_pipe_is_a_line_a_look() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    let listen = daemon.logged("started")[0]["http"].as_str().unwrap().to_owned();
+    site.edit("127.0.0.1:0", &listen);
+    let mut watching = Command::new(daemon::PROGRAM)
+        .args(["status", "--watch", "--json", "--config"])
+        .arg(site.path("sprited.toml"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut delivered = || -> u64 {
+        let line = lines.next().unwrap().unwrap();
+        let status: Value = serde_json::from_str(&line).expect(&line);
+        status["journal"]["delivered"].as_u64().unwrap()
+    };
+    assert_eq!(delivered(), 0);
+    site.add_sprites(3);
+    site.drained().await;
+    while delivered() < 3 {}
+    let pid = Pid::from_raw(i32::try_from(watching.id()).unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
+    daemon.stop().await;
+}
