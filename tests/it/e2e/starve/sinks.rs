@@ -305,6 +305,8 @@ async fn an_event_that_fails_alone_on_a_quiet_sink_is_told_of() {
     let site = Site::new(&hook.sink("hook", "")).await;
     site.edit("level = 'debug'", "level = 'info'");
     let daemon = site.start();
+    // Before, there is no journal, or half of one.
+    daemon.has_logged("started").await;
     site.add_sprites(1);
     let attempts = || -> u32 {
         let reader = Reader::open(&site.path("journal.db")).unwrap();
