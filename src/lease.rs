@@ -1,5 +1,7 @@
 //! A handle that the cloud has lent out, and for how long it is good.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::event::AppId;
@@ -11,7 +13,7 @@ pub struct Lease {
     /// The application that it is of: only there it means something.
     pub app: AppId,
     /// The handle.
-    pub handle: String,
+    pub handle: Arc<str>,
     /// The events under it. Mostly one; nothing promises so.
     pub events: Vec<EventId>,
     /// Those of them that a sink still had to take when they were stored.

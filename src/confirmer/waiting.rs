@@ -86,7 +86,7 @@ impl Waiting {
     /// Takes a lease. A handle that was known gets the new deadline and keeps what it waits for.
     pub(super) fn add(&mut self, lease: Lease, now: Instant) -> Added {
         let Lease { app, handle, mut events, pending, mut recurs, deadline } = lease;
-        let handle = Handle { app, text: handle.into() };
+        let handle = Handle { app, text: handle };
         let mut pending: BTreeSet<_> =
             pending.into_iter().filter(|event| !self.settled.contains_key(event)).collect();
         if let Some(known) = self.remove(&handle) {
@@ -247,7 +247,7 @@ mod tests {
     fn lease(handle: &str, pending: &[i64], deadline: Instant) -> Lease {
         let events: Vec<_> = pending.iter().copied().map(EventId).collect();
         let pending = events.clone();
-        Lease { app: APP, handle: handle.to_owned(), pending, events, recurs: false, deadline }
+        Lease { app: APP, handle: handle.into(), pending, events, recurs: false, deadline }
     }
 
     fn taken(waiting: &mut Waiting, now: Instant) -> Vec<String> {

@@ -289,8 +289,8 @@ fn leases(app: AppId, entries: Vec<Entry>, appended: &[Appended], deadline: Inst
     let mut leases: Vec<Lease> = Vec::with_capacity(entries.len());
     let mut places: HashMap<Arc<str>, usize> = HashMap::new();
     for (entry, appended) in entries.into_iter().zip(appended) {
-        let Some(handle) = entry.handle else { continue };
-        let place = *places.entry(handle.as_str().into()).or_insert_with(|| {
+        let Some(handle) = entry.handle.map(Arc::<str>::from) else { continue };
+        let place = *places.entry(handle.clone()).or_insert_with(|| {
             let (events, pending) = (Vec::new(), Vec::new());
             leases.push(Lease { app, handle, events, pending, recurs: false, deadline });
             leases.len() - 1
