@@ -1,5 +1,6 @@
 //! One client at one cloud: what it did and what that cost.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,9 @@ pub(crate) struct Run {
     pub(crate) to_confirm: Vec<f64>,
     /// Seconds since the first event, how many were confirmed, and bytes of memory.
     pub(crate) course: Vec<(f64, u64, u64)>,
+    /// How large the journal was at the end, its log included, and the sink's file.
+    pub(crate) journal_bytes: u64,
+    pub(crate) sink_bytes: u64,
     /// When the first event was handed out, since the cloud's start.
     pub(crate) began: Duration,
 }
@@ -102,6 +106,55 @@ pub(crate) async fn drain(
         peak_rss: process.peak_rss()?,
         course,
         began,
+        ..Run::default()
+    };
+    run.count(&totals);
+    process.stop()?;
+    let size = |name| std::fs::metadata(folder.path().join(name)).map_or(0, |file| file.len());
+    run.journal_bytes = size("journal.db") + size("journal.db-wal");
+    run.sink_bytes = size("sink.jsonl");
+    Ok(run)
+}
+
+/// Has sprited empty a queue in which `waiting` events wait and `per_second` arrive meanwhile,
+/// until what is there arrived within the last half second.
+pub(crate) async fn catch_up(
+    options: &[String],
+    setup: &Setup,
+    waiting: usize,
+    per_second: usize,
+) -> anyhow::Result<Run> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let cloud = Cloud::start(options)?;
+    cloud.add(waiting).await?;
+    let mut process = client::start(Who::Sprited, &cloud.url, folder.path(), setup)?;
+    let begun = |totals: &Totals| totals.handed_out > 0;
+    cloud.until(FIRST_LOOK, Duration::from_secs(30), |_| process.check(), begun).await?;
+    let (start, cpu) = (Instant::now(), process.cpu()?);
+    let added = Cell::new(waiting);
+    let arrive = async {
+        let mut ticks = tokio::time::interval(LOOK);
+        loop {
+            ticks.tick().await;
+            let due = (start.elapsed().as_secs_f64() * per_second as f64) as usize;
+            let due = (waiting + due).saturating_sub(added.get());
+            if let Err(error) = cloud.add(due).await {
+                return error;
+            }
+            added.set(added.get() + due);
+        }
+    };
+    let done = |totals: &Totals| totals.confirmed as usize + per_second / 2 >= added.get();
+    let totals = tokio::select! {
+        totals = cloud.until(LOOK, LIMIT, |_| process.check(), done) => totals?,
+        error = arrive => return Err(error),
+    };
+    let mut run = Run {
+        who: Who::Sprited.name(),
+        events: totals.confirmed as usize,
+        seconds: start.elapsed().as_secs_f64(),
+        cpu: process.cpu()?.saturating_sub(cpu).as_secs_f64(),
+        peak_rss: process.peak_rss()?,
         ..Run::default()
     };
     run.count(&totals);

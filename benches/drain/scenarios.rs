@@ -16,10 +16,11 @@ pub(crate) struct Scenario {
     pub(crate) about: &'static str,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 9] = [
+pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario { name: "limit-40ms", about: "96,000 waiting, 100 requests/s, round trip 40 ms" },
     Scenario { name: "limit-150ms", about: "the same at 150 ms" },
     Scenario { name: "throttled", about: "the same at 40 ms, all refused for 2 s of every 20 s" },
+    Scenario { name: "catching-up", about: "48,000 waiting and 500 events/s arriving, at 40 ms" },
     Scenario { name: "unlimited", about: "100,000 waiting, no limit, no round trip" },
     Scenario { name: "trickle", about: "20 events/s for 60 s" },
     Scenario { name: "webhook", about: "100 events/s for 60 s, an endpoint that takes 200 ms" },
@@ -74,6 +75,7 @@ pub(crate) async fn play(name: &str, plan: &Plan) -> anyhow::Result<(Vec<Run>, V
         "limit-40ms" => limited(plan, 40, None).await,
         "limit-150ms" => limited(plan, 150, None).await,
         "throttled" => limited(plan, 40, Some((2.0, 20.0))).await,
+        "catching-up" => catching_up(plan).await,
         "unlimited" => unlimited(plan).await,
         "trickle" => trickle(plan).await,
         "webhook" => webhook(plan).await,
@@ -132,6 +134,18 @@ async fn limited(
         }
     }
     Ok((runs, bars))
+}
+
+/// The arithmetic of docs/scaling.md: what waits, by what is left of the limit.
+async fn catching_up(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
+    let setup = Setup { workers: 1, rate: 100, webhook: None };
+    let (waiting, arriving) = (plan.events(48_000), 500);
+    let options = ["--round-trip".to_owned(), "40ms".to_owned()];
+    let run = run::catch_up(&options, &setup, waiting, arriving).await?;
+    let foreseen = waiting as f64 / (MOST * 0.97 - arriving as f64);
+    let what = format!("seconds, of the {foreseen:.0} foreseen");
+    let bars = vec![Bar::at_most(&what, run.seconds / foreseen, 1.0, "×")];
+    Ok((vec![run], bars))
 }
 
 /// Of the run's time, the share in which the cloud did not refuse all.
@@ -225,6 +239,11 @@ async fn million(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     let events = plan.events(1_000_000);
     let run = run::drain(Who::Sprited, &options, &setup, events).await?;
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+    println!(
+        "  the journal has {:.0} MiB, the sink's file {:.0} MiB",
+        mib(run.journal_bytes),
+        mib(run.sink_bytes)
+    );
     let time_of = |share: f64| {
         let reached = |point: &&(f64, u64, u64)| point.1 as f64 >= events as f64 * share;
         run.course.iter().find(reached).map_or(run.seconds, |point| point.0)
