@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use crate::event::AppId;
 use crate::outage::Outage;
-use crate::vod::{Client, Error};
+use crate::vod::{Client, Error, MAX_HANDLES};
 
 /// Of the loop's lines in the log.
 const TARGET: &str = "sprited::confirmer";
@@ -19,14 +19,38 @@ pub(super) struct Application {
     pub(super) calls: Calls,
     pub(super) in_flight: usize,
     outage: Outage,
+    /// Handles that were refused since one was confirmed.
+    refused: usize,
 }
 
 impl Application {
     pub(super) fn new(client: Client, name: Option<AppId>) -> Self {
-        Self { client, name, calls: Calls::default(), in_flight: 0, outage: Outage::default() }
+        Self {
+            client,
+            name,
+            calls: Calls::default(),
+            in_flight: 0,
+            outage: Outage::default(),
+            refused: 0,
+        }
+    }
+
+    /// A handle may be stale; when so many are, and none is good, it is not the handles.
+    pub(super) fn note_refused(&mut self, error: &Error, now: Instant) {
+        self.refused += 1;
+        if self.refused >= MAX_HANDLES {
+            self.note_failed(error, now);
+        } else {
+            self.recovered(now);
+        }
     }
 
     pub(super) fn note_good(&mut self, now: Instant) {
+        self.refused = 0;
+        self.recovered(now);
+    }
+
+    fn recovered(&mut self, now: Instant) {
         if let Some(report) = self.outage.recovered(now) {
             tracing::info!(
                 target: TARGET,

@@ -6,13 +6,13 @@
 //! and the journal knows it.
 
 mod application;
+mod ask;
 mod calls;
 mod settings;
 mod waiting;
 
 use std::time::Duration;
 
-use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{self, EventId, Journal};
+use crate::journal::{EventId, Journal};
 use crate::lease::Lease;
 use crate::metrics::{ByOutcome, Metrics};
 use crate::pace::Bucket;
@@ -28,6 +28,7 @@ use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::vod::{Client, Error, MAX_HANDLES};
 use application::Application;
+use ask::confirm;
 use calls::{Call, Followup};
 use waiting::{Added, Ready, Waiting};
 
@@ -43,9 +44,6 @@ const MAX_IN_FLIGHT: usize = 32;
 
 /// Events that the journal is asked for at once, so that appends come between.
 const LOOK: usize = 1000;
-
-/// Between tries to write to the journal.
-const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
 /// The loop that confirms.
 #[derive(Debug)]
@@ -297,12 +295,15 @@ impl Confirmer {
                     self.bucket.accepted(sent, self.max_rate);
                     self.count_call("refused");
                     tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
+                    return;
                 }
                 Followup::Refused(handle) => {
                     self.bucket.accepted(sent, self.max_rate);
                     self.count_call("refused");
                     self.count_handles("refused", 1);
                     tracing::debug!(handle = %handle.handle.text, %error, "a handle was refused; its event comes again if the cloud still has it");
+                    self.applications[place].note_refused(&error, now);
+                    return;
                 }
                 Followup::Repeated { is_throttled } => {
                     self.count_call("failed");
@@ -324,52 +325,6 @@ impl Confirmer {
 
     fn count_handles(&self, outcome: &'static str, by: usize) {
         self.metrics.handles.get_or_create(&ByOutcome { outcome }).inc_by(by as u64);
-    }
-}
-
-/// Makes a call, and notes in the journal what the cloud took back.
-async fn confirm(
-    place: usize,
-    client: Client,
-    journal: Journal,
-    sent: Instant,
-    call: Call,
-) -> Answered {
-    // It may wait for the journal, for credentials, or be signed once more: not past the first
-    // deadline.
-    let result = match call.deadline() {
-        Some(deadline) => {
-            tokio::time::timeout_at(deadline, ask(&client, &journal, &call.handles)).await.ok()
-        }
-        None => None,
-    };
-    if matches!(result, Some(Ok(()))) {
-        let events: Vec<_> = call.handles.iter().flat_map(|ready| ready.events.clone()).collect();
-        insist(|| journal.confirmed(events.clone(), Utc::now())).await;
-    }
-    (place, sent, call, result)
-}
-
-/// Asks the cloud to take handles back. Of events that recur the journal knows first: a kill may
-/// come between the call and the note of its success.
-async fn ask(client: &Client, journal: &Journal, handles: &[Ready]) -> Result<(), Error> {
-    let recurring = handles.iter().filter(|ready| ready.recurs);
-    let recurring: Vec<_> = recurring.flat_map(|ready| ready.events.clone()).collect();
-    if !recurring.is_empty() {
-        insist(|| journal.confirming(recurring.clone(), Utc::now())).await;
-    }
-    let handles: Vec<&str> = handles.iter().map(|ready| &*ready.handle.text).collect();
-    client.confirm(&handles).await
-}
-
-/// Writes a note to the journal, waiting while that cannot be written: without it, an equal event
-/// that happens anew would pass for a repeat.
-async fn insist<Noted: Future<Output = journal::Result<()>>>(note: impl Fn() -> Noted) {
-    let mut failures = 0;
-    while let Err(error) = note().await {
-        failures += 1;
-        tracing::debug!(%error, "the note of what is confirmed waits for the journal");
-        tokio::time::sleep(JOURNAL.wait(failures)).await;
     }
 }
 

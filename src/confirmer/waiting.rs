@@ -179,9 +179,12 @@ impl Waiting {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Events that sinks have to take before a handle can be confirmed.
+    /// Events that sinks have to take before a handle can be confirmed, here or at its next repeat.
     pub(super) fn pending(&self) -> Vec<EventId> {
-        self.by_event.keys().copied().collect()
+        let mut pending: BTreeSet<_> = self.by_event.keys().copied().collect();
+        pending.extend(&self.lapsed);
+        pending.extend(&self.released);
+        pending.into_iter().collect()
     }
 
     /// Handles that can be confirmed.

@@ -6,11 +6,11 @@
 
 mod health;
 mod intake;
+mod recovery;
 mod tally;
 mod verdicts;
 mod window;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{self, EventId, Fed, Journal, Pending, Record, Recorded, SinkId, Unsure};
+use crate::journal::{EventId, Fed, Journal, Pending, Record, Recorded, SinkId};
 use crate::metrics::Metrics;
 use crate::outage::Outage;
 use crate::pulse::Pulse;
 use crate::retry::Backoff;
-use crate::sinks::{Batch, Holding, Sink, Verdict};
+use crate::sinks::{Batch, Sink, Verdict};
 use health::Health;
 use intake::Intake;
 use tally::Tally;
@@ -41,8 +41,6 @@ const PROBES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::f
 const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 /// Batches whose verdicts wait for the journal at most.
 const MAX_RECORDING: usize = 8;
-/// Keys of pending events that a sink is asked for at once when it recovers.
-const RECOVER_STEP: usize = 4096;
 
 /// A sink as its delivery loop has it.
 #[derive(Clone, Debug)]
@@ -168,7 +166,12 @@ impl Delivery {
         let mut writes = Writes::new();
         let mut journal_failures = 0;
         loop {
-            let pause = match self.intake.refill(self.health.next_probe()).await {
+            let refilled = tokio::select! {
+                refilled = self.intake.refill(self.health.next_probe()) => refilled,
+                // A disk that hangs is waited for; a restart would meet the same one.
+                never = pulse.answer_all() => match never {},
+            };
+            let pause = match refilled {
                 Ok(()) => {
                     journal_failures = 0;
                     None
@@ -313,62 +316,6 @@ impl Delivery {
                 }
             }
         }
-    }
-
-    /// Asks the sink which of the pending events it holds already; tells whether to go on.
-    async fn recover(&mut self, stop: &Stop) -> bool {
-        let mut failures = 0;
-        loop {
-            let Some(result) = stop.finish.run_until_cancelled(self.try_recover()).await else {
-                return false;
-            };
-            let Err(error) = result else {
-                self.note_recovered();
-                return true;
-            };
-            failures += 1;
-            self.note_failed(&format!("{error:#}"));
-            self.idle.send_replace(true);
-            let pause = tokio::time::sleep(PROBES.wait(failures));
-            if stop.finish.run_until_cancelled(pause).await.is_none() {
-                return false;
-            }
-        }
-    }
-
-    async fn try_recover(&mut self) -> anyhow::Result<()> {
-        let (sink, id) = (self.target.sink.clone(), self.target.id);
-        let since = self.journal.mark(id).await?;
-        let mut after = EventId::default();
-        let mark = loop {
-            let pending = self.journal.unsure(id, after, RECOVER_STEP).await?;
-            let keys: Vec<_> = pending.iter().map(|unsure| unsure.key).collect();
-            let Holding { keys, is_since, mark } = sink.recover(since.as_deref(), &keys).await?;
-            let held: HashSet<_> = keys.into_iter().collect();
-            let counts =
-                |unsure: &&Unsure| held.contains(&unsure.key) && (is_since || !unsure.is_anew);
-            let records: Vec<_> = pending
-                .iter()
-                .filter(counts)
-                .map(|held| Record { event: held.id, outcome: journal::Outcome::Delivered })
-                .collect();
-            if !records.is_empty() {
-                tracing::info!(
-                    sink = %self.target.name,
-                    events = records.len(),
-                    "found events at the sink that were not recorded as delivered"
-                );
-                self.tally.recovered.inc_by(records.len() as u64);
-                let recorded = self.journal.record(id, records, None, Utc::now()).await?;
-                drop(self.settled.send(recorded.settled).await);
-            }
-            match pending.last() {
-                Some(last) => after = last.id,
-                None => break mark,
-            }
-        };
-        self.pending = self.journal.record(id, Vec::new(), mark, Utc::now()).await?.pending;
-        Ok(())
     }
 
     fn note_held(&self) {

@@ -67,9 +67,10 @@ impl Delivery {
             since = pending.first_failed.map(|at| at.to_rfc3339()),
             error,
             hint = format!(
-                "sprited events show {event}; mend the cause, or                  sprited events discard {event} --sink {sink}"
+                "sprited check tells whether the sink is up, sprited events show {event} what it \
+                 says; if it is the event: sprited events discard {event} --sink {sink}"
             ),
-            "an event fails again and again while its sink is up"
+            "an event fails again and again, and no other shows whether its sink is up"
         );
     }
 

@@ -189,12 +189,25 @@ impl Journal {
     }
 
     /// Writes that the cloud is about to be asked to take back the handles of these events, which
-    /// recur: when it has done so, an equal one is another. It is on disk when this returns.
+    /// recur: when it has done so, an equal one is another. It is on disk when this returns. Tells
+    /// of which it was not written before.
     ///
     /// # Errors
     /// When it could not be written.
-    pub async fn confirming(&self, events: Vec<EventId>, now: DateTime<Utc>) -> Result<()> {
+    pub async fn confirming(
+        &self,
+        events: Vec<EventId>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<EventId>> {
         self.ask(|reply| Job::Confirming { events, now, reply }).await
+    }
+
+    /// Takes that back: the cloud has certainly not taken these.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn not_confirming(&self, events: Vec<EventId>) -> Result<()> {
+        self.ask(|reply| Job::NotConfirming { events, reply }).await
     }
 
     /// Writes that the cloud took back the handles of these events.

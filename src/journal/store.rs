@@ -233,13 +233,34 @@ impl Store {
         Ok(at.is_some_and(|at| at < long_since))
     }
 
-    pub(super) fn confirming(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
+    pub(super) fn confirming(
+        &mut self,
+        events: &[EventId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<EventId>> {
         let mut note = self.connection.prepare_cached(
             "INSERT INTO confirming (event, at) SELECT id, ?2 FROM events WHERE id = ?1
-             ON CONFLICT (event) DO UPDATE SET at = excluded.at",
+             ON CONFLICT (event) DO NOTHING",
         )?;
+        let mut renew =
+            self.connection.prepare_cached("UPDATE confirming SET at = ?2 WHERE event = ?1")?;
+        let mut noted = Vec::new();
         for event in events {
-            note.execute([event.0, now.timestamp_millis()])?;
+            let row = [event.0, now.timestamp_millis()];
+            if note.execute(row)? == 1 {
+                noted.push(*event);
+            } else {
+                renew.execute(row)?;
+            }
+        }
+        Ok(noted)
+    }
+
+    pub(super) fn not_confirming(&mut self, events: &[EventId]) -> Result<()> {
+        let mut forget =
+            self.connection.prepare_cached("DELETE FROM confirming WHERE event = ?1")?;
+        for event in events {
+            forget.execute([event.0])?;
         }
         Ok(())
     }

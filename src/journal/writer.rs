@@ -124,6 +124,10 @@ impl Writer {
                 let result = self.write_now(|store| store.confirming(&events, now));
                 answer(reply, result);
             }
+            Job::NotConfirming { events, reply } => {
+                let result = self.write_now(|store| store.not_confirming(&events));
+                answer(reply, result);
+            }
             Job::Confirmed { events, now, reply } => {
                 let result = self.write(|store| store.confirmed(&events, now));
                 answer(reply, self.promise(result, Promise::Confirmed(events, now)));

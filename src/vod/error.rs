@@ -161,6 +161,7 @@ struct Details {
     note: Option<String>,
     request_id: Option<String>,
     status: Option<u16>,
+    was_sent: bool,
 }
 
 impl Error {
@@ -173,6 +174,7 @@ impl Error {
             note: None,
             request_id: None,
             status: None,
+            was_sent: true,
         }))
     }
 
@@ -199,7 +201,13 @@ impl Error {
 
     /// There was nothing to sign with.
     pub(super) fn unsigned(action: Action, cause: &ProviderError) -> Self {
-        Self::new(action, cause.advice(), cause.to_string())
+        Self::new(action, cause.advice(), cause.to_string()).unsent()
+    }
+
+    /// The request did not leave this machine.
+    pub(super) fn unsent(mut self) -> Self {
+        self.0.was_sent = false;
+        self
     }
 
     pub(super) fn with_advice(mut self, advice: Advice) -> Self {
@@ -232,6 +240,18 @@ impl Error {
     #[must_use]
     pub fn advice(&self) -> Advice {
         self.0.advice
+    }
+
+    /// Whether the request certainly had no effect: it was not sent, or turned down before it was
+    /// looked at.
+    #[must_use]
+    pub fn had_no_effect(&self) -> bool {
+        use Advice::{Answer, Clock, Credentials, InvalidParameters, Refused, Service};
+        use Advice::{Throttled, Transport};
+        match self.advice() {
+            Throttled | Clock | Credentials | Refused | InvalidParameters => true,
+            Service | Transport | Answer => !self.0.was_sent,
+        }
     }
 
     /// The service's error code, where it gave one.

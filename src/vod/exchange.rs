@@ -163,7 +163,7 @@ impl Exchange {
     }
 
     fn unreachable(&self, action: Action, error: reqwest::Error) -> Error {
-        let host = self.host();
+        let (host, was_connected) = (self.host(), !error.is_connect());
         let message = if error.is_timeout() && error.is_connect() {
             format!("no connection to {host} within {} s", CONNECT_TIMEOUT.as_secs())
         } else if error.is_timeout() {
@@ -171,7 +171,8 @@ impl Exchange {
         } else {
             format!("talking to {host}: {}", http::describe(error))
         };
-        Error::new(action, Advice::Transport, excerpt(&message, 2 * EXCERPT))
+        let failed = Error::new(action, Advice::Transport, excerpt(&message, 2 * EXCERPT));
+        if was_connected { failed } else { failed.unsent() }
     }
 }
 

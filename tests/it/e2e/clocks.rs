@@ -4,10 +4,11 @@
 //! an operator or NTP sets the time.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use sprited::emulator::{Action, Fault, Kind};
+use sprited::emulator::{Action, Fault, Kind, Settings};
 use sprited::journal::State;
 
 use super::daemon::Daemon;
@@ -111,6 +112,30 @@ async fn a_kill_before_a_confirm_is_noted_swallows_no_later_occurrence() {
     control.add(DELETED).unwrap();
     until(|| site.confirmed() == 2).await;
     site.assert_once("all.jsonl", 2);
+    daemon.stop().await;
+}
+
+/// The cloud has said no to every confirm of an event, for longer than it takes an equal one to
+/// count as new: it is the same event still.
+#[tokio::test]
+async fn a_confirm_that_is_refused_for_long_makes_no_new_occurrence() {
+    let settings = Settings { lease: Duration::from_secs(2), ..Settings::default() };
+    let site = Site::with(settings, "", &file("all", "*")).await;
+    let clock = Clock::in_folder(site.folder.path());
+    let control = &site.cloud.control;
+    let daemon = clock.start(&site);
+    let refused = Kind::Error("UnauthorizedOperation".to_owned());
+    control.fault(Fault::rate(1.0, refused).on(Action::ConfirmEvents)).unwrap();
+    control.add(DELETED).unwrap();
+    let calls = || control.totals().calls_of(Action::ConfirmEvents, "fault");
+    until(|| calls() >= 2).await;
+    daemon.stop().await;
+    control.clear_faults();
+
+    clock.set(TimeDelta::hours(1));
+    let daemon = clock.start(&site);
+    until(|| site.confirmed() == 1).await;
+    site.assert_once("all.jsonl", 1);
     daemon.stop().await;
 }
 

@@ -202,3 +202,22 @@ async fn a_confirm_that_took_effect_without_an_answer_ends_well() {
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 16);
 }
+
+/// One handle may be stale; if all are, it is something else, and the operator is told.
+#[tokio::test]
+async fn handles_that_are_all_refused_are_no_matter_of_the_handles() {
+    let site = Site::with(settings(), "", &file("sprites", "image-sprite")).await;
+    let control = &site.cloud.control;
+    let refused = Kind::Error("InvalidParameterValue".to_owned());
+    control.fault(Fault::rate(1.0, refused).on(Action::ConfirmEvents)).unwrap();
+    let made = site.make_sprites(32);
+    let daemon = site.start();
+    daemon.has_logged("confirming fails; what is not confirmed comes again").await;
+    let told = &daemon.logged("confirming fails; what is not confirmed comes again")[0];
+    assert_eq!(told["code"], "InvalidParameterValue", "{told}");
+    control.clear_faults();
+    site.drained().await;
+    daemon.has_logged("confirming works again").await;
+    daemon.stop().await;
+    site.assert_equal_ledgers("sprites.jsonl", &made, 0);
+}

@@ -126,6 +126,7 @@ async fn each_row_that_is_off_is_found() {
         ("INSERT INTO confirmations VALUES (8, 1)", "confirmed"),
         ("INSERT INTO bodies VALUES (99, '{}')", "bodies of no event: event 99"),
         ("INSERT INTO confirmations VALUES (99, 1)", "confirmed without an event: event 99"),
+        ("INSERT INTO confirming VALUES (99, 1)", "about to be confirmed without an event: event 99"),
         ("INSERT INTO occurrences VALUES (x'00', 1, 99)", "occurrences of no event: key 00"),
         ("UPDATE occurrences SET number = 0", "occurrences without a number: key "),
         ("DELETE FROM sinks WHERE id = 2", "counters of no sink: dead of sink 2"),

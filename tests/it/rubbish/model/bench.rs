@@ -38,7 +38,8 @@ pub(super) struct Bench {
 enum Answer {
     Appended(Vec<Appended>),
     Recorded(Recorded),
-    Confirming,
+    Confirming(Vec<EventId>),
+    NotConfirming,
     Confirmed,
 }
 
@@ -276,12 +277,20 @@ impl Bench {
                 }
                 Write::Confirming(which) => {
                     let events = self.events(which);
-                    self.plain.confirming(&events, self.now);
+                    expected.push(Answer::Confirming(self.plain.confirming(&events, self.now)));
                     self.past.clear();
-                    expected.push(Answer::Confirming);
                     asked.push(Box::pin(async move {
-                        journal.confirming(events, now).await.unwrap();
-                        Answer::Confirming
+                        Answer::Confirming(journal.confirming(events, now).await.unwrap())
+                    }));
+                }
+                Write::NotConfirming(which) => {
+                    let events = self.events(which);
+                    self.plain.not_confirming(&events);
+                    self.past.clear();
+                    expected.push(Answer::NotConfirming);
+                    asked.push(Box::pin(async move {
+                        journal.not_confirming(events).await.unwrap();
+                        Answer::NotConfirming
                     }));
                 }
                 Write::Confirmed(which) => {

@@ -44,6 +44,7 @@ enum Write {
     Append(Vec<Content>),
     Record { sink: usize, said: Vec<(Which, Said)>, mark: Option<u8> },
     Confirming(Vec<Which>),
+    NotConfirming(Vec<Which>),
     Confirmed(Vec<Which>),
 }
 
@@ -109,6 +110,7 @@ fn write() -> impl Strategy<Value = Write> {
         5 => (0..SINKS.len(), said, prop::option::of(any::<u8>()))
             .prop_map(|(sink, said, mark)| Write::Record { sink, said, mark }),
         1 => events().prop_map(Write::Confirming),
+        1 => events().prop_map(Write::NotConfirming),
         2 => events().prop_map(Write::Confirmed),
     ]
 }

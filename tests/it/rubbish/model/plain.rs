@@ -193,10 +193,22 @@ impl Plain {
         settled
     }
 
-    pub(super) fn confirming(&mut self, events: &[EventId], now: i64) {
+    /// Those of which it was not known before.
+    pub(super) fn confirming(&mut self, events: &[EventId], now: i64) -> Vec<EventId> {
+        let mut noted = Vec::new();
+        for event in events {
+            let Some(kept) = self.events.get_mut(&event.0) else { continue };
+            if kept.confirming.replace(now).is_none() {
+                noted.push(*event);
+            }
+        }
+        noted
+    }
+
+    pub(super) fn not_confirming(&mut self, events: &[EventId]) {
         for event in events {
             if let Some(kept) = self.events.get_mut(&event.0) {
-                kept.confirming = Some(now);
+                kept.confirming = None;
             }
         }
     }

@@ -1,0 +1,70 @@
+//! What a sink holds already, though a crash or an outage kept the journal from knowing.
+
+use std::collections::HashSet;
+
+use chrono::Utc;
+
+use super::{Delivery, PROBES, Stop};
+use crate::journal::{self, EventId, Record, Unsure};
+use crate::sinks::Holding;
+
+/// Keys of pending events that a sink is asked for at once when it recovers.
+const RECOVER_STEP: usize = 4096;
+
+impl Delivery {
+    /// Asks the sink which of the pending events it holds already; tells whether to go on.
+    pub(super) async fn recover(&mut self, stop: &Stop) -> bool {
+        let mut failures = 0;
+        loop {
+            let Some(result) = stop.finish.run_until_cancelled(self.try_recover()).await else {
+                return false;
+            };
+            let Err(error) = result else {
+                self.note_recovered();
+                return true;
+            };
+            failures += 1;
+            self.note_failed(&format!("{error:#}"));
+            self.idle.send_replace(true);
+            let pause = tokio::time::sleep(PROBES.wait(failures));
+            if stop.finish.run_until_cancelled(pause).await.is_none() {
+                return false;
+            }
+        }
+    }
+
+    async fn try_recover(&mut self) -> anyhow::Result<()> {
+        let (sink, id) = (self.target.sink.clone(), self.target.id);
+        let since = self.journal.mark(id).await?;
+        let mut after = EventId::default();
+        let mark = loop {
+            let pending = self.journal.unsure(id, after, RECOVER_STEP).await?;
+            let keys: Vec<_> = pending.iter().map(|unsure| unsure.key).collect();
+            let Holding { keys, is_since, mark } = sink.recover(since.as_deref(), &keys).await?;
+            let held: HashSet<_> = keys.into_iter().collect();
+            let counts =
+                |unsure: &&Unsure| held.contains(&unsure.key) && (is_since || !unsure.is_anew);
+            let records: Vec<_> = pending
+                .iter()
+                .filter(counts)
+                .map(|held| Record { event: held.id, outcome: journal::Outcome::Delivered })
+                .collect();
+            if !records.is_empty() {
+                tracing::info!(
+                    sink = %self.target.name,
+                    events = records.len(),
+                    "found events at the sink that were not recorded as delivered"
+                );
+                self.tally.recovered.inc_by(records.len() as u64);
+                let recorded = self.journal.record(id, records, None, Utc::now()).await?;
+                drop(self.settled.send(recorded.settled).await);
+            }
+            match pending.last() {
+                Some(last) => after = last.id,
+                None => break mark,
+            }
+        };
+        self.pending = self.journal.record(id, Vec::new(), mark, Utc::now()).await?.pending;
+        Ok(())
+    }
+}
