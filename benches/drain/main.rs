@@ -58,7 +58,8 @@ fn main() -> anyhow::Result<ExitCode> {
             other => anyhow::bail!("there is no scenario {other}\n\n{USAGE}"),
         }
     }
-    if plan.clients.is_empty() {
+    let clients_left_out = !plan.clients.is_empty();
+    if !clients_left_out {
         plan.clients.extend(Who::ALL);
     }
     let runtime =
@@ -71,7 +72,7 @@ fn main() -> anyhow::Result<ExitCode> {
         println!("\n{}: {}", scenario.name, scenario.about);
         let (runs, bars) = runtime.block_on(scenarios::play(scenario.name, &plan))?;
         report::print_runs(&runs);
-        all_met &= report::print_bars(&bars);
+        all_met &= report::print_bars(&bars, clients_left_out);
     }
     Ok(if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -200,9 +200,10 @@ async fn trickle(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
             _ => Bar::unknown(&what),
         });
     }
-    if let Some(p99) = of(&runs, Who::Sprited).and_then(|run| quantile(&run.to_confirm, 0.99)) {
-        bars.push(Bar::at_most("confirmed, p99", p99, 100.0, " ms"));
-    }
+    bars.push(match of(&runs, Who::Sprited).and_then(|run| quantile(&run.to_confirm, 0.99)) {
+        Some(p99) => Bar::at_most("confirmed, p99", p99, 100.0, " ms"),
+        None => Bar::unknown("confirmed, p99"),
+    });
     Ok((runs, bars))
 }
 
@@ -215,9 +216,10 @@ async fn webhook(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
         run::trickle(Who::Sprited, &setup, events, 100.0, Some(arrivals.clone()), skip).await?;
     let attempts = arrivals.deliveries() as f64 / (1 + events) as f64;
     let mut bars = vec![Bar::at_most("attempts per event", attempts, 1.02, "")];
-    if let Some(p99) = quantile(&run.to_sink, 0.99) {
-        bars.push(Bar::at_most("taken, p99 after 10 s", p99, 1000.0, " ms"));
-    }
+    bars.push(match quantile(&run.to_sink, 0.99) {
+        Some(p99) => Bar::at_most("taken, p99 after 10 s", p99, 1000.0, " ms"),
+        None => Bar::unknown("taken, p99 after 10 s"),
+    });
     Ok((vec![run], bars))
 }
 
