@@ -7,6 +7,7 @@ use serde_json::Value;
 use sprited::emulator::{Action, Fault, Kind, Order, Settings};
 
 use super::daemon::Daemon;
+use super::receiver::{Answer, Receiver};
 use super::{Site, file, settings, until};
 use crate::cli::Ended;
 use crate::support;
@@ -195,6 +196,54 @@ async fn the_rate_is_of_all_together_and_a_busy_one_starves_no_other() {
         assert_eq!(totals.calls_of(action, "RequestLimitExceeded"), 0, "{totals:?}");
     }
     site.assert_once("all.jsonl", 2128);
+    daemon.stop().await;
+}
+
+/// What waits to be confirmed is of the busy one, all but the last.
+#[tokio::test]
+async fn confirms_are_shared_as_well_and_a_busy_one_holds_up_no_other() {
+    let lease = Duration::from_secs(60);
+    let cloud = Settings { rate_limit: Some(30), lease, ..settings() };
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let (kept, gone) = (file("all", "*"), hook.sink("hook", ""));
+    let site = site(&[FIRST, SECOND], &[FIRST, SECOND], cloud, &[kept.clone(), gone].concat()).await;
+    site.set_lease(lease);
+    site.edit("interval = '20ms'", "interval = '20ms'\nmax_requests_per_second = 20");
+    let daemon = site.start();
+    for (app, count, all) in [(FIRST, 1120, 1120), (SECOND, 48, 1168)] {
+        site.add_sprites_to(app, count);
+        support::until(|| site.lines("all.jsonl").len() == all).await;
+    }
+    assert_eq!(site.confirmed(), 0);
+    // All of them are settled at once.
+    site.set_sinks(&kept);
+    daemon.reloaded().await;
+    support::until(|| site.confirmed_of(SECOND) == 48).await;
+    let busy = site.confirmed_of(FIRST);
+    assert!((16..=240).contains(&busy), "of two in turn, one has {busy} when the other has 48");
+    site.drained().await;
+    let totals = site.cloud.control.totals();
+    assert_eq!((totals.handed_out_again, totals.expired), (0, 0), "{totals:?}");
+    assert_eq!(totals.calls_of(Action::ConfirmEvents, "RequestLimitExceeded"), 0, "{totals:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn another_list_of_applications_waits_for_a_restart_and_says_so() {
+    let site = site(&[FIRST, SECOND], &[FIRST], settings(), &file("all", "*")).await;
+    let daemon = site.start();
+    site.edit("[1500012345]", "[1500012345, 1500012346]");
+    let said = daemon.reload().await;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0]["fault"], "[vod] sub_app_id: a change of it needs a restart");
+    for app in [FIRST, SECOND] {
+        site.add_sprites_to(app, 3);
+    }
+    support::until(|| site.confirmed_of(FIRST) == 3).await;
+    daemon.stop().await;
+    assert_eq!(site.confirmed_of(SECOND), 0);
+    let daemon = site.start();
+    support::until(|| site.confirmed_of(SECOND) == 3).await;
     daemon.stop().await;
 }
 

@@ -19,7 +19,7 @@ const REFUSED: &str = "cannot reload; goes on as before";
 
 impl Daemon {
     /// Has it read its configuration again; what it said of that.
-    async fn reload(&self) -> Vec<Value> {
+    pub(super) async fn reload(&self) -> Vec<Value> {
         let (reloads, said) = (self.reloads().await, self.outcomes().len());
         self.signal(Signal::SIGHUP);
         super::until(async || self.reloads().await > reloads).await;
@@ -27,7 +27,7 @@ impl Daemon {
     }
 
     /// Has it take its configuration over; the line that says so.
-    async fn reloaded(&self) -> Value {
+    pub(super) async fn reloaded(&self) -> Value {
         let said = self.reload().await;
         assert!(said.len() == 1 && said[0]["message"] != REFUSED, "{said:?}");
         said[0].clone()
@@ -61,7 +61,7 @@ impl Daemon {
 
 impl Site {
     /// Other sinks; what a daemon reads meanwhile is the one or the other.
-    fn set_sinks(&self, sinks: &str) {
+    pub(super) fn set_sinks(&self, sinks: &str) {
         let text = std::fs::read_to_string(self.path("sprited.toml")).unwrap();
         let (_, old) = text.split_once("[[sinks]]").unwrap();
         let sinks = sinks.replace("DIR", self.folder.path().to_str().unwrap());
