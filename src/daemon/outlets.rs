@@ -15,7 +15,7 @@ use crate::config::{self, Output};
 use crate::delivery::{Delivery, Stop, Target};
 use crate::event::AppId;
 use crate::journal::{self, EventId, Fed, Feed, Journal, Route, SinkId};
-use crate::metrics::{BySink, Metrics};
+use crate::metrics::Metrics;
 use crate::pulse;
 use crate::sinks::Sink;
 
@@ -255,9 +255,7 @@ impl Outlets {
     /// The loop of a sink has ended: nothing is told any more of one that is not in use.
     pub(super) fn ended(&self, name: &str) {
         if self.named(name).is_none() {
-            let sink = BySink { sink: name.to_owned() };
-            self.tools.metrics.sink_up.remove(&sink);
-            self.tools.metrics.sink_held.remove(&sink);
+            self.tools.metrics.forget_sink(name);
         }
     }
 

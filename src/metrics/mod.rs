@@ -151,10 +151,38 @@ impl Metrics {
             credentials_expiry: Family::default(),
             reloads: Family::default(),
         };
+        metrics.begin_at_zero();
         let mut catalog = Catalog::default();
         metrics.register(&mut catalog, commits);
         metrics.process.register(&mut catalog);
         Self { catalog: Arc::new(catalog), ..metrics }
+    }
+
+    /// A counter that first appears with its first count shows no increase, and an alert on that
+    /// would miss it.
+    fn begin_at_zero(&self) {
+        let begin = |family: &Family<ByOutcome, Counter>, outcomes: &[&'static str]| {
+            for outcome in outcomes {
+                drop(family.get_or_create(&ByOutcome { outcome }));
+            }
+        };
+        begin(&self.pulls, &["events", "empty", "throttled", "failed"]);
+        begin(&self.confirms, &["ok", "refused", "failed"]);
+        begin(&self.handles, &["confirmed", "let_go", "refused"]);
+        begin(&self.reloads, &["ok", "failed"]);
+    }
+
+    /// Tells nothing any more of a sink that is gone, but what the journal keeps for it. Should it
+    /// come back, its counters begin anew, as after a restart.
+    pub fn forget_sink(&self, name: &str) {
+        let sink = BySink { sink: name.to_owned() };
+        self.sink_up.remove(&sink);
+        self.sink_held.remove(&sink);
+        self.delivery_seconds.remove(&sink);
+        self.delivery_lag_seconds.remove(&sink);
+        for outcome in ["delivered", "retry", "dead", "recovered"] {
+            self.deliveries.remove(&BySinkAndOutcome { sink: name.to_owned(), outcome });
+        }
     }
 
     fn register(&self, to: &mut Catalog, commits: &Times) {

@@ -104,6 +104,7 @@ impl Poller {
         let mut pace = Pace::new(bounds, self.applications.len(), Instant::now());
         let mut pulls = FuturesUnordered::new();
         while !stop.is_cancelled() {
+            self.tell(&pace);
             let now = Instant::now();
             let next = if self.unstored.load(Ordering::Relaxed) > 0 {
                 Next::AfterAnother
@@ -131,9 +132,6 @@ impl Poller {
                     if outcome == Outcome::Empty && pace.in_flight(place) == 0 {
                         self.applications[place].note_empty();
                     }
-                    let concurrency = i64::try_from(pace.concurrency()).unwrap_or(i64::MAX);
-                    self.metrics.pull_concurrency.set(concurrency);
-                    self.metrics.pull_rate.set(pace.rate());
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
@@ -142,6 +140,12 @@ impl Poller {
         if tokio::time::timeout(LAST_PULL, rest).await.is_err() {
             tracing::debug!("dropped the last pull; what it was given comes again");
         }
+    }
+
+    fn tell(&self, pace: &Pace) {
+        let concurrency = i64::try_from(pace.concurrency()).unwrap_or(i64::MAX);
+        self.metrics.pull_concurrency.set(concurrency);
+        self.metrics.pull_rate.set(pace.rate());
     }
 
     /// One pull from the application at `place`, with all that follows from it.

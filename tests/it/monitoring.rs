@@ -61,8 +61,8 @@ pub(crate) fn series() -> Vec<(String, BTreeSet<String>)> {
         .collect()
 }
 
-/// The names in a PromQL expression that only a metric of ours can have, with the labels in the
-/// braces behind each.
+/// The names in a PromQL expression that only a metric of ours can have, with what stands in the
+/// braces behind each: matchers such as `sink="a"`.
 fn named(expression: &str) -> Vec<(String, Vec<String>)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut rest = expression;
@@ -73,16 +73,13 @@ fn named(expression: &str) -> Vec<(String, Vec<String>)> {
         if !word.starts_with("sprited_") && !word.starts_with("process_") {
             continue;
         }
-        let mut labels = Vec::new();
+        let mut matchers = Vec::new();
         if let Some(braces) = rest.strip_prefix('{') {
             let (inside, behind) = braces.split_once('}').expect(expression);
             rest = behind;
-            labels = inside
-                .split(',')
-                .map(|matcher| matcher.split(['=', '!']).next().unwrap().trim().to_owned())
-                .collect();
+            matchers = inside.split(',').map(|matcher| matcher.trim().to_owned()).collect();
         }
-        found.push((word, labels));
+        found.push((word, matchers));
     }
     found
 }
@@ -92,21 +89,22 @@ fn assert_exported(expressions: &[String]) {
     let series = series();
     let mut count = 0;
     for expression in expressions {
-        for (name, labels) in named(expression) {
+        for (name, matchers) in named(expression) {
             count += 1;
             let known = series.iter().find(|(known, _)| *known == name);
             let (_, known) = known.unwrap_or_else(|| panic!("no metric is called {name}"));
-            for label in labels {
-                let target = ["job", "instance"].contains(&label.as_str());
-                assert!(target || known.contains(&label), "{name} has no label {label}");
+            for matcher in matchers {
+                let label = matcher.split(['=', '!']).next().unwrap();
+                let target = ["job", "instance"].contains(&label);
+                assert!(target || known.contains(label), "{name} has no label {label}");
             }
         }
     }
     assert!(count >= expressions.len(), "{expressions:?}");
 }
 
-#[test]
-fn the_alert_rules_name_what_there_is() {
+/// The expression of each alert.
+fn alerts() -> Vec<String> {
     let rules = text("monitoring/alerts.yml");
     let lines: Vec<_> = rules.lines().map(str::trim).collect();
     let alerts = lines.iter().filter(|line| line.starts_with("- alert:")).count();
@@ -119,11 +117,24 @@ fn the_alert_rules_name_what_there_is() {
         expressions.push(more.fold(expression.to_owned(), |all, line| all + " " + line));
     }
     assert!(alerts >= 10 && expressions.len() == alerts, "{alerts} alerts, {expressions:#?}");
-    assert_exported(&expressions);
+    expressions
+}
+
+/// The counters that alerts look at, each with its matchers.
+pub(crate) fn counted() -> Vec<(String, Vec<String>)> {
+    let watched = alerts().into_iter().flat_map(|expression| named(&expression));
+    let counted: Vec<_> = watched.filter(|(name, _)| name.ends_with("_total")).collect();
+    assert!(counted.len() >= 5, "{counted:?}");
+    counted
+}
+
+#[test]
+fn the_alert_rules_name_what_there_is() {
+    assert_exported(&alerts());
     // What an alert says can be looked up.
     let help = text("docs/metrics.md");
-    for line in lines {
-        if let Some(name) = line.strip_prefix("- alert: ") {
+    for line in text("monitoring/alerts.yml").lines() {
+        if let Some(name) = line.trim().strip_prefix("- alert: ") {
             assert!(help.contains(&format!("`{name}`")), "docs/metrics.md does not name {name}");
         }
     }
@@ -169,8 +180,8 @@ fn the_dashboard_names_what_there_is() {
 #[test]
 fn a_name_that_does_not_exist_is_found_out() {
     let expression = r#"sum by (sink) (rate(sprited_no_such_total{sink=~"a|b", job="x"}[5m])) > 0"#;
-    let labels = vec!["sink".to_owned(), "job".to_owned()];
-    assert_eq!(named(expression), [("sprited_no_such_total".to_owned(), labels)]);
+    let matchers = vec![r#"sink=~"a|b""#.to_owned(), r#"job="x""#.to_owned()];
+    assert_eq!(named(expression), [("sprited_no_such_total".to_owned(), matchers)]);
     assert!(std::panic::catch_unwind(|| assert_exported(&[expression.to_owned()])).is_err());
     let label = r#"sprited_sink_up{type="x"}"#.to_owned();
     assert!(std::panic::catch_unwind(move || assert_exported(&[label])).is_err());

@@ -206,7 +206,8 @@ async fn confirms_are_shared_as_well_and_a_busy_one_holds_up_no_other() {
     let cloud = Settings { rate_limit: Some(30), lease, ..settings() };
     let hook = Receiver::start(Answer::Refuse(500)).await;
     let (kept, gone) = (file("all", "*"), hook.sink("hook", ""));
-    let site = site(&[FIRST, SECOND], &[FIRST, SECOND], cloud, &[kept.clone(), gone].concat()).await;
+    let site =
+        site(&[FIRST, SECOND], &[FIRST, SECOND], cloud, &[kept.clone(), gone].concat()).await;
     site.set_lease(lease);
     site.edit("interval = '20ms'", "interval = '20ms'\nmax_requests_per_second = 20");
     let daemon = site.start();

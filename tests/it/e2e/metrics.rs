@@ -55,6 +55,23 @@ async fn a_scrape_holds_the_table_and_nothing_else() {
     daemon.stop().await;
 }
 
+/// `increase` does not see the first count of a series that begins with it.
+#[tokio::test]
+async fn what_alerts_count_is_there_from_the_start() {
+    let site = Site::new(&file("sprites", "*")).await;
+    let daemon = site.start();
+    let (_, text) = daemon.get("/metrics").await;
+    for (name, matchers) in monitoring::counted() {
+        let is_it = |sample: &str| {
+            sample.split('{').next() == Some(&*name)
+                && matchers.iter().all(|matcher| sample.contains(&**matcher))
+        };
+        assert!(text.lines().any(is_it), "{name} {matchers:?}");
+    }
+    assert!(text.contains("\nsprited_pull_concurrency 1\n"), "{text}");
+    daemon.stop().await;
+}
+
 #[tokio::test]
 async fn the_journals_figures_are_those_of_its_rows() {
     let (site, _hook, daemon) = busy().await;
@@ -118,5 +135,13 @@ mod full {
         let checked = Command::new("promtool").args(["check", "rules", rules]).output().unwrap();
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
         daemon.stop().await;
+    }
+
+    #[test]
+    #[ignore = "needs promtool"]
+    fn alerts_fire_when_they_are_meant_to() {
+        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/alerts.test.yml");
+        let ran = Command::new("promtool").args(["test", "rules", tests]).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
     }
 }

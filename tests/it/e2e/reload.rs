@@ -51,11 +51,14 @@ impl Daemon {
         (of("ok").await + of("failed").await).round() as u64
     }
 
-    /// Whether a metric of the sink is told.
+    /// Whether a metric of the sink at work is told.
     async fn tells_of(&self, sink: &str) -> bool {
         let (_, page) = self.get("/metrics").await;
-        page.contains(&format!("sprited_sink_up{{sink=\"{sink}\"}}"))
-            || page.contains(&format!("sprited_sink_held_events{{sink=\"{sink}\"}}"))
+        // What is pending there stays in the journal, with or without a sink.
+        let of_journal = ["sprited_sink_events", "sprited_sink_oldest_pending_age_seconds"];
+        page.lines()
+            .filter(|line| !of_journal.iter().any(|name| line.starts_with(name)))
+            .any(|line| line.contains(&format!("sink=\"{sink}\"")))
     }
 }
 
