@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::json;
 use sprited::journal::{Outcome, Reader};
 
 use super::Bench;
@@ -31,6 +32,41 @@ async fn a_copy_is_made_beside_the_writer_and_never_over_a_file() {
     assert_eq!(Reader::open(&copy).unwrap().sums().unwrap().received, 200);
     assert!(sprited::journal::audit(&copy).unwrap().unwrap().ok());
     bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_told_the_same() {
+    let bench = Bench::new().await;
+    for number in 0..50 {
+        bench.append(number).await;
+    }
+    let journal = bench.path();
+    let whole = json!({ "journal": journal, "ok": true, "damage": [], "faults": [] });
+    assert_eq!(bench.json(&["journal", "check"]), whole);
+    let copy = bench.folder.path().join("copy.db");
+    let copied = bench.json(&["journal", "backup", copy.to_str().unwrap()]);
+    let size = std::fs::metadata(&copy).unwrap().len();
+    assert_eq!(copied, json!({ "journal": journal, "copy": copy, "size_bytes": size }));
+
+    bench.sqlite().execute("INSERT INTO confirmations VALUES (9999, 1)", []).unwrap();
+    let Ended { code, out, .. } = bench.sprited(&["journal", "check", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &found["ok"]), (74, &false.into()));
+    let fault =
+        json!({ "what": "confirmed without an event", "count": 1, "first": ["event 9999"] });
+    assert_eq!(found["faults"], json!([fault]));
+    bench.sqlite().execute("DELETE FROM confirmations", []).unwrap();
+
+    let folder = bench.close().await;
+    let mut command = crate::cli::sprited();
+    command
+        .args(["journal", "compact", "--json", "--config"])
+        .arg(folder.path().join("sprited.toml"));
+    let Ended { code, out, err } = crate::cli::ended(&mut command);
+    assert_eq!(code, 0, "{err}");
+    let done: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(done["after_bytes"], std::fs::metadata(&journal).unwrap().len());
+    assert!(done["before_bytes"].as_u64() >= done["after_bytes"].as_u64(), "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
