@@ -115,10 +115,15 @@ impl Store {
 
     pub(super) fn due(&self, sink: SinkId, now: DateTime<Utc>, limit: usize) -> Result<DueRows> {
         let now = now.timestamp_millis();
-        self.pull_in(sink, now)?;
-        let sql = select_pending("pending.due <= ?2 ORDER BY pending.due LIMIT ?3");
-        let mut select = self.connection.prepare_cached(&sql)?;
-        let part = read_part(select.query(params![sink.0, now, to_sql(limit)])?, limit)?;
+        // Due later than any wait is long: the clock was set back.
+        let farthest = now + LONGEST_WAIT.as_millis() as i64;
+        let mut part = self.due_if("pending.due <= ?2", sink, now, limit)?;
+        if part.is_all {
+            let limit = limit - part.events.len();
+            let put_off = self.due_if("pending.due > ?2", sink, farthest, limit)?;
+            part.events.extend(put_off.events);
+            part.is_all = put_off.is_all;
+        }
         if !part.is_all {
             return Ok((part, Some(DateTime::from_timestamp_millis(now).unwrap_or_default())));
         }
@@ -126,22 +131,14 @@ impl Store {
             .connection
             .prepare_cached("SELECT min(due) FROM pending WHERE sink = ?1 AND due > ?2")?
             .query_row([sink.0, now], |row| row.get(0))?;
+        let next = next.filter(|due| *due <= farthest);
         Ok((part, next.and_then(DateTime::from_timestamp_millis)))
     }
 
-    /// Makes due what is due later than any wait is long: the clock was set back.
-    fn pull_in(&self, sink: SinkId, now: i64) -> Result<()> {
-        let latest: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT max(due) FROM pending WHERE sink = ?1 AND due IS NOT NULL")?
-            .query_row([sink.0], |row| row.get(0))?;
-        let farthest = now + LONGEST_WAIT.as_millis() as i64;
-        if latest.is_some_and(|latest| latest > farthest) {
-            self.connection
-                .prepare_cached("UPDATE pending SET due = ?2 WHERE sink = ?1 AND due > ?3")?
-                .execute([sink.0, now, farthest])?;
-        }
-        Ok(())
+    fn due_if(&self, when: &str, sink: SinkId, bound: i64, limit: usize) -> Result<Part> {
+        let sql = select_pending(&format!("{when} ORDER BY pending.due LIMIT ?3"));
+        let mut select = self.connection.prepare_cached(&sql)?;
+        read_part(select.query(params![sink.0, bound, to_sql(limit)])?, limit)
     }
 
     pub(super) fn probe(&self, sink: SinkId, after: EventId, end: End) -> Result<Option<Pending>> {

@@ -306,7 +306,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // In WAL mode anything less may lose commits to a power cut, and a confirm follows a commit.
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.execute_batch(ADDED)?;
     connection.set_prepared_statement_cache_capacity(64);

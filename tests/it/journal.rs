@@ -269,9 +269,23 @@ async fn occurrences_outlive_the_first_of_their_kind() {
 async fn a_clock_that_is_set_back_does_not_put_off_what_is_due() {
     let bench = Bench::new(&["a"]).await;
     bench.append(&[numbered(1)]).await;
-    bench.record(0, EventId(1), retry(Utc::now() + TimeDelta::days(1))).await;
-    let (due, _) = bench.journal.due(bench.sinks[0].0, Utc::now(), 10).await.unwrap();
-    assert_eq!(due.events.len(), 1);
+    bench.append(&[numbered(2), numbered(3)]).await;
+    let (sink, now) = (bench.sinks[0].0, Utc::now());
+    for (event, due) in [(1, TimeDelta::days(1)), (2, TimeDelta::zero()), (3, TimeDelta::hours(1))]
+    {
+        bench.record(0, EventId(event), retry(now + due)).await;
+    }
+    // To ask is no write: somebody else may be at it, and the disk may be full.
+    let other = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for (limit, found) in [(1, vec![2]), (2, vec![2, 1]), (3, vec![2, 1])] {
+        let (due, next) = bench.journal.due(sink, now, limit).await.unwrap();
+        assert_eq!(due.events.iter().map(|pending| pending.id.0).collect::<Vec<_>>(), found);
+        let next_due = if due.is_all { now + TimeDelta::hours(1) } else { now };
+        assert_eq!(next.map(|next| next.timestamp_millis()), Some(next_due.timestamp_millis()));
+        assert_eq!(due.is_all, limit == 3);
+    }
 }
 
 #[tokio::test]

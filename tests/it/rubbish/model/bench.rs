@@ -14,7 +14,7 @@ use sprited::journal::{
 };
 use tempfile::TempDir;
 
-use super::plain::{At, Kept, Plain, event_of};
+use super::plain::{At, Kept, LONGEST_WAIT, Plain, event_of};
 use super::{Content, KINDS, SINKS, Said, Step, Verdict, Which, Write, time};
 
 const RETENTION_DAYS: i64 = 14;
@@ -339,13 +339,14 @@ impl Bench {
     async fn due(&mut self, sink: usize, limit: usize) {
         let Some(id) = self.ids.get(&sink).copied() else { return };
         let (part, next) = self.journal().due(id, time(self.now), limit).await.unwrap();
-        self.plain.pull_in(sink, self.now);
-        self.past.push(self.plain.clone());
         let owed = self.plain.owed(sink);
         let mut due: Vec<(i64, i64, u32)> =
             owed.iter().filter_map(|(id, _, owed)| Some((owed.due?, *id, owed.attempts))).collect();
         due.sort_unstable();
-        let later = due.split_off(due.partition_point(|(due, ..)| *due <= self.now));
+        let mut later = due.split_off(due.partition_point(|(due, ..)| *due <= self.now));
+        // What a clock that was set back has put off.
+        let farthest = self.now + LONGEST_WAIT;
+        due.extend(later.split_off(later.partition_point(|(due, ..)| *due <= farthest)));
         assert_eq!(part.is_all, due.len() < limit);
         due.truncate(limit);
         let found: Vec<_> = part.events.iter().map(|it| (it.id.0, it.attempts)).collect();

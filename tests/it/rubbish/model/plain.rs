@@ -9,7 +9,7 @@ use super::{Content, SINKS, Verdict, time};
 
 const MINUTES: i64 = 60 * 1000;
 const DAYS: i64 = 24 * 60 * MINUTES;
-const LONGEST_WAIT: i64 = 120 * MINUTES;
+pub(super) const LONGEST_WAIT: i64 = 120 * MINUTES;
 
 /// A delivery that is owed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -301,13 +301,6 @@ impl Plain {
             Some(At::Pending(owed)) => Some(owed),
             _ => None,
         })
-    }
-
-    /// Makes due what a clock that was set back has put off.
-    pub(super) fn pull_in(&mut self, sink: usize, now: i64) {
-        self.owed_mut(sink).for_each(|owed| {
-            owed.due = owed.due.map(|due| if due > now + LONGEST_WAIT { now } else { due });
-        });
     }
 
     pub(super) fn due_now(&mut self, sink: usize, now: i64) {
