@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::http::Health;
 use crate::journal::{Error, Journal};
-use crate::metrics::{BySink, Metrics};
+use crate::metrics::Metrics;
 use crate::systemd;
 use crate::vod::Advice;
 
@@ -73,7 +73,7 @@ impl Summary {
             trouble: self.trouble(),
             has_pulled: health.has_pulled(),
             pending: pending.ok().and_then(Result::ok),
-            down: self.down(),
+            down: self.metrics.sinks_down(),
         }
     }
 
@@ -83,15 +83,6 @@ impl Summary {
         let (_, advice) = *troubles.first()?;
         let apps = troubles.iter().filter(|(_, other)| *other == advice).map(|(app, _)| *app);
         Some((self.health.from(&apps.collect::<Vec<_>>()), advice))
-    }
-
-    /// The sinks that are down: each has failed before.
-    fn down(&self) -> Vec<String> {
-        let is_down = |sink: &String| {
-            let up = self.metrics.sink_up.get(&BySink { sink: sink.clone() });
-            up.is_some_and(|up| up.get() == 0)
-        };
-        self.metrics.sink_failures.sinks().into_iter().filter(is_down).collect()
     }
 }
 

@@ -194,9 +194,14 @@ impl Health {
     }
 
     /// Whether the daemon does its work at `now`; `overview` is of its journal, if that can be
-    /// read.
+    /// read, `down` are the sinks that are.
     #[must_use]
-    pub fn readiness(&self, overview: Option<&Overview>, now: DateTime<Utc>) -> Readiness {
+    pub fn readiness(
+        &self,
+        overview: Option<&Overview>,
+        down: &[String],
+        now: DateTime<Utc>,
+    ) -> Readiness {
         let is_draining = self.is_draining();
         let journal = self.journal.trouble();
         let stuck = self.stuck();
@@ -210,6 +215,7 @@ impl Health {
             ),
             commit(self.journal.committing()),
             deliveries(overview, now),
+            sinks(down),
             Check::new(
                 "loops",
                 stuck.is_empty(),
@@ -262,6 +268,17 @@ fn deliveries(overview: Option<&Overview>, now: DateTime<Utc>) -> Check {
     }
 }
 
+/// Their events wait in the journal: no reason not to be ready.
+fn sinks(down: &[String]) -> Check {
+    let names: Vec<_> = down.iter().map(|sink| foreign(sink)).collect();
+    let detail = match names.as_slice() {
+        [] => "none is down".to_owned(),
+        [name] => format!("{name} is down"),
+        _ => format!("{} are down", names.join(", ")),
+    };
+    Check { degraded: !down.is_empty(), ..Check::new("sinks", true, detail) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,7 +299,7 @@ mod tests {
         let overview = Overview::default();
         let seen = async |wait: u64| {
             tokio::time::advance(Duration::from_secs(wait)).await;
-            let readiness = health.readiness(Some(&overview), Utc::now());
+            let readiness = health.readiness(Some(&overview), &[], Utc::now());
             let check = readiness.checks.into_iter().find(|check| check.name == "commit").unwrap();
             (readiness.ready, readiness.degraded, check.seconds)
         };
@@ -293,6 +310,18 @@ mod tests {
         assert_eq!(seen(1).await, (false, true, Some(31.0)));
         journal.ends();
         assert_eq!(seen(0).await, (true, false, None));
+    }
+
+    #[test]
+    fn a_sink_that_is_down_degrades_and_no_more() {
+        let check = |down: &[&str]| {
+            let down: Vec<_> = down.iter().map(|name| (*name).to_owned()).collect();
+            let check = sinks(&down);
+            (check.ok, check.degraded, check.detail)
+        };
+        assert_eq!(check(&[]), (true, false, "none is down".to_owned()));
+        assert_eq!(check(&["hook"]), (true, true, "hook is down".to_owned()));
+        assert_eq!(check(&["a", "b"]), (true, true, "a, b are down".to_owned()));
     }
 
     #[test]

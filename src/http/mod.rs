@@ -152,7 +152,8 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     let snapshot = tokio::time::timeout(LOOK, shared.snapshots.latest()).await.ok();
     let seen = snapshot.as_ref().and_then(|snapshot| snapshot.journal.as_ref().ok());
     let overview = seen.map(|seen| &seen.overview);
-    let readiness = shared.sources.health.readiness(overview, Utc::now());
+    let down = shared.sources.metrics.sinks_down();
+    let readiness = shared.sources.health.readiness(overview, &down, Utc::now());
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).unwrap_or_default();
     (status, typed("application/json", body))

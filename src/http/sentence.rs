@@ -49,6 +49,10 @@ pub(super) fn of(status: &Status, health: &Health) -> (Mood, String) {
     if !down.is_empty() {
         return (Mood::Degraded, waiting_for(&down));
     }
+    if let Some(check) = status.readiness.checks.iter().find(|check| check.degraded) {
+        let what = format!("Works, but not as it should: {}, {}.", check.name, check.detail);
+        return (Mood::Degraded, what);
+    }
     (Mood::Good, working(status))
 }
 

@@ -159,12 +159,13 @@ impl Status {
         let seen = snapshot.journal.as_ref();
         let sinks = seen.map(|seen| sinks(metrics, &seen.overview.sinks, now));
         let journal = seen.ok().map(|seen| journal(shared, seen, now));
+        let overview = seen.ok().map(|seen| &seen.overview);
         let mut status = Self {
             version: env!("CARGO_PKG_VERSION"),
             at: now,
             sentence: String::new(),
             mood: Mood::Good,
-            readiness: shared.sources.health.readiness(seen.ok().map(|seen| &seen.overview), now),
+            readiness: shared.sources.health.readiness(overview, &metrics.sinks_down(), now),
             cloud: cloud(shared, now),
             journal,
             journal_error: seen.err().map(|error| foreign(error)),

@@ -137,8 +137,7 @@ fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
         let age = (status.at - line.first_pulled).to_std().unwrap_or_default().as_secs_f64();
         let sprites: Vec<_> = line.sprites.iter().map(sprite).collect();
         let app = status.has_several_apps().then(|| format!("{}  ", line.app));
-        writeln!(
-            to,
+        let line = format!(
             "  {}  {:>12}  {:9}  {}{}  {}",
             line.key.get(..12).unwrap_or(&line.key),
             ago(age),
@@ -146,7 +145,8 @@ fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
             app.unwrap_or_default(),
             line.event_type,
             sprites.join(", "),
-        )?;
+        );
+        writeln!(to, "{}", line.trim_end())?;
     }
     Ok(())
 }

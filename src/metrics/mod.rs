@@ -172,6 +172,16 @@ impl Metrics {
         begin(&self.reloads, &["ok", "failed"]);
     }
 
+    /// The sinks that are down, by name: each has failed before.
+    #[must_use]
+    pub fn sinks_down(&self) -> Vec<String> {
+        let is_down = |sink: &String| {
+            let up = self.sink_up.get(&BySink { sink: sink.clone() });
+            up.is_some_and(|up| up.get() == 0)
+        };
+        self.sink_failures.sinks().into_iter().filter(is_down).collect()
+    }
+
     /// Tells nothing any more of a sink that is gone, but what the journal keeps for it. Should it
     /// come back, its counters begin anew, as after a restart.
     pub fn forget_sink(&self, name: &str) {

@@ -415,5 +415,8 @@ async fn secrets_that_only_the_service_can_see_are_warnings() {
         .into();
     let (code, outcomes, said) = bench.outcomes();
     assert_eq!((code, outcomes), (0, format!("{ALL_OK}, sink warn")), "{said}");
-    assert!(said.contains("systemctl status sprited"), "{said}");
+    // As the documentation has it.
+    let documented = include_str!("../../docs/getting-started.md").replace("\\\n  ", "");
+    let command = documented.lines().find(|line| line.starts_with("sudo systemd-run")).unwrap();
+    assert!(said.contains(command), "{command} is not in {said}");
 }

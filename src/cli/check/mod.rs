@@ -120,5 +120,8 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> 
 const CLOUD: &str = "cloud";
 
 /// What to do where a secret can be seen by the service alone.
-const UNSEEN_CREDENTIALS: &str = "only the service itself can see systemd's credentials: look at \
-                                  `systemctl status sprited` after its start";
+const UNSEEN_CREDENTIALS: &str = "only the service itself can see systemd's credentials; to check as \
+                                  it does: sudo systemd-run --pipe --wait --collect -p User=sprited \
+                                  -p StateDirectory=sprited \
+                                  -p LoadCredential=secret_key:/etc/sprited/secret_key \
+                                  /usr/bin/sprited check";

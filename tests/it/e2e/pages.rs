@@ -122,6 +122,11 @@ async fn the_status_says_what_goes_on() {
     let (site, _hooks, daemon) = eventful().await;
     let status = status(&daemon).await;
     assert_eq!((&status["mood"], &status["ready"]), (&"degraded".into(), &true.into()));
+    assert_eq!(status["degraded"], true);
+    let ready: Value = serde_json::from_str(&daemon.get("/readyz").await.1).unwrap();
+    let sinks = ready["checks"].as_array().unwrap().iter().find(|check| check["name"] == "sinks");
+    assert_eq!((&ready["ready"], &ready["degraded"]), (&true.into(), &true.into()));
+    assert_eq!(sinks.unwrap()["detail"], "search-index is down");
     let sentence = status["sentence"].as_str().unwrap();
     assert!(sentence.starts_with("The sink search-index is down: "), "{sentence}");
     let [player, search, sprites] = status["sinks"].as_array().unwrap().as_slice() else {
@@ -241,6 +246,8 @@ async fn readiness_tells_the_age_of_a_commit_under_way_and_of_what_is_due() {
         age(&commit) > 1.0 && commit["ok"] == true && commit["degraded"] == true
     })
     .await;
+    let slow = status(&daemon).await;
+    assert_eq!((&slow["mood"], &slow["degraded"]), (&"degraded".into(), &true.into()), "{slow}");
     other.execute_batch("ROLLBACK").unwrap();
     super::until(async || site.journaled(None).len() == 4).await;
     super::until(async || check("commit").await["degraded"] == false).await;
