@@ -86,11 +86,12 @@ pub(crate) fn start_sprited(
         Some(url) => format!("type = 'webhook'\nurl = '{url}'"),
         None => format!("type = 'jsonl'\npath = '{}'", sink(folder).display()),
     };
+    // Nothing is old enough to be pruned: that is measured by itself, and a start is to find all.
     let config = format!(
         "[credentials]\nsecret_id = 'AKIDEMULATOR'\nsecret_key = 'emulator-secret-key'\n\
          [vod]\nendpoint = '{url}'\nsub_app_id = 1500012345\n\
          [poll]\nmax_requests_per_second = {rate}\n\
-         [journal]\npath = '{journal}'\n\
+         [journal]\npath = '{journal}'\nretention = '3650d'\n\
          [http]\nlisten = '127.0.0.1:0'\n\
          [log]\nlevel = 'info'\nformat = 'logfmt'\n\
          [[sinks]]\nname = 'sink'\n{sink}\n",
@@ -117,6 +118,8 @@ pub(crate) fn start_sprited(
     loop {
         let length = socket.recv(&mut message).context("sprited is not ready in time")?;
         if message[..length].starts_with(b"READY=1") {
+            // The next start binds it again.
+            std::fs::remove_file(&notify)?;
             return Ok((process, start.elapsed()));
         }
     }

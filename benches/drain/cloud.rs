@@ -28,6 +28,7 @@ pub(crate) struct Totals {
     pub(crate) handed_out: u64,
     pub(crate) handed_out_again: u64,
     pub(crate) confirmed: u64,
+    pub(crate) pulls_waiting: usize,
     calls: HashMap<String, HashMap<String, u64>>,
 }
 
@@ -44,24 +45,34 @@ impl Totals {
     }
 }
 
-/// When an event was added and when it was confirmed, by its TaskId.
-pub(crate) type Times = HashMap<String, (DateTime<Utc>, Option<DateTime<Utc>>)>;
+/// What the emulator knows of an event.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) id: u64,
+    pub(crate) added: DateTime<Utc>,
+    hand_outs: Vec<At>,
+    confirmed: Option<At>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct At {
+    at: DateTime<Utc>,
+}
+
+impl Record {
+    /// When it was handed out for the first time.
+    pub(crate) fn handed_out(&self) -> Option<DateTime<Utc>> {
+        self.hand_outs.first().map(|out| out.at)
+    }
+
+    pub(crate) fn confirmed(&self) -> Option<DateTime<Utc>> {
+        self.confirmed.map(|confirmed| confirmed.at)
+    }
+}
 
 #[derive(Deserialize)]
 struct Ledger {
     events: Vec<Record>,
-}
-
-#[derive(Deserialize)]
-struct Record {
-    id: u64,
-    added: DateTime<Utc>,
-    confirmed: Option<At>,
-}
-
-#[derive(Deserialize)]
-struct At {
-    at: DateTime<Utc>,
 }
 
 impl Cloud {
@@ -127,17 +138,11 @@ impl Cloud {
         }
     }
 
-    /// When each of the events `made` was added and confirmed.
-    pub(crate) async fn times(&self, made: &HashMap<u64, String>) -> anyhow::Result<Times> {
+    /// The records of all events.
+    pub(crate) async fn records(&self) -> anyhow::Result<Vec<Record>> {
         let url = format!("{}/_emulator/ledger", self.url);
         let ledger: Ledger =
             serde_json::from_slice(&self.http.get(url).send().await?.bytes().await?)?;
-        let mut times = Times::new();
-        for Record { id, added, confirmed } in ledger.events {
-            if let Some(task) = made.get(&id) {
-                times.insert(task.clone(), (added, confirmed.map(|At { at }| at)));
-            }
-        }
-        Ok(times)
+        Ok(ledger.events)
     }
 }

@@ -9,11 +9,13 @@ mod arrivals;
 mod client;
 mod cloud;
 mod floor;
+mod idle;
 mod old_journal;
 mod process;
 mod report;
 mod run;
 mod scenarios;
+mod starts;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,10 @@ const USAGE: &str =
 Runs all scenarios, or those named. All of them at full size take about 40 minutes.
   --scale SHARE   a share of the full size, such as 0.1, for a quick look
   --only CLIENT   sprited, floor, durable or sdk alone; may be given several times
+
+In the table, an event is in hand from the time it is first handed out to its confirmation, both as
+the cloud sees it. Times since it came into the queue are told of events that arrive during the run:
+for what waited before, they are the time of the run.
 ";
 
 fn main() -> anyhow::Result<ExitCode> {

@@ -78,6 +78,13 @@ impl Process {
         }
         Ok(())
     }
+
+    /// Ends it at once, whatever it is doing.
+    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
 }
 
 impl Drop for Process {

@@ -38,51 +38,50 @@ fn number(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.3}") }
 }
 
+/// What stands where a run has no value.
+const NOTHING: &str = "-";
+
+/// Writes a value of a run.
+type Write = fn(&Run) -> String;
+
+/// Prints a row for each run, with those columns for which any has a value.
 pub(crate) fn print_runs(runs: &[Run]) {
+    let mut columns: Vec<(&str, Write)> = vec![
+        ("client", |run| run.who.to_owned()),
+        ("events", |run| run.events.to_string()),
+        ("events/s", |run| format!("{:.0}", run.rate())),
+        ("CPU s/1000", |run| format!("{:.4}", run.cpu_per_1000())),
+        ("peak MiB", |run| format!("{:.1}", run.peak_rss as f64 / (1 << 20) as f64)),
+        ("pulls/event", |run| per_event(run, run.pulls)),
+        ("confirms/event", |run| per_event(run, run.confirms)),
+        ("refused", |run| run.refused.to_string()),
+        ("again", |run| run.repeated.to_string()),
+        ("to sink p50/p99 ms", |run| quantiles(&run.to_sink)),
+        ("to confirm p50/p99 ms", |run| quantiles(&run.to_confirm)),
+        ("in hand p50/p99 ms", |run| quantiles(&run.in_hand)),
+    ];
+    columns.retain(|(_, write)| runs.iter().any(|run| write(run) != NOTHING));
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "client",
-        "events",
-        "events/s",
-        "CPU s/1000",
-        "peak MiB",
-        "pulls/event",
-        "confirms/event",
-        "refused",
-        "again",
-        "to sink p50/p99 ms",
-        "to confirm p50/p99 ms",
-    ]);
+    table.load_style(presets::NOTHING).set_header(columns.iter().map(|(name, _)| *name));
     for run in runs {
-        let per_event = |count: u64| format!("{:.4}", count as f64 / run.events as f64);
-        table.add_row([
-            run.who.to_owned(),
-            run.events.to_string(),
-            format!("{:.0}", run.rate()),
-            format!("{:.4}", run.cpu_per_1000()),
-            format!("{:.1}", run.peak_rss as f64 / (1 << 20) as f64),
-            per_event(run.pulls),
-            per_event(run.confirms),
-            run.refused.to_string(),
-            run.repeated.to_string(),
-            quantiles(&run.to_sink),
-            quantiles(&run.to_confirm),
-        ]);
+        table.add_row(columns.iter().map(|(_, write)| write(run)));
     }
-    for column in 1..=10 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
     if !runs.is_empty() {
         println!("{table}");
     }
 }
 
+fn per_event(run: &Run, count: u64) -> String {
+    format!("{:.4}", count as f64 / run.events as f64)
+}
+
 fn quantiles(sorted: &[f64]) -> String {
     match (quantile(sorted, 0.5), quantile(sorted, 0.99)) {
         (Some(half), Some(most)) => format!("{half:.1} / {most:.1}"),
-        _ => "-".to_owned(),
+        _ => NOTHING.to_owned(),
     }
 }
 

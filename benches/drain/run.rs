@@ -1,18 +1,17 @@
 //! One client at one cloud: what it did and what that cost.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
 use crate::arrivals::Arrivals;
 use crate::client::{self, Setup, Who};
-use crate::cloud::{Cloud, Times, Totals};
-use crate::process::Process;
+use crate::cloud::{Cloud, Record, Totals};
 
 /// Between two looks at what the cloud has counted.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// The same while nothing has begun.
 const FIRST_LOOK: Duration = Duration::from_millis(4);
 /// No run takes longer.
@@ -30,10 +29,14 @@ pub(crate) struct Run {
     pub(crate) confirms: u64,
     pub(crate) refused: u64,
     pub(crate) repeated: u64,
-    /// Milliseconds from an event's arrival in the queue to its arrival in the sink, sorted.
+    /// Milliseconds from an event's arrival in the queue to its arrival in the sink, sorted. Not
+    /// told of what waited when the run began: that is the time of the run.
     pub(crate) to_sink: Vec<f64>,
     /// The same, to its confirmation.
     pub(crate) to_confirm: Vec<f64>,
+    /// Milliseconds in which the client had an event in hand, sorted: from the time it was first
+    /// handed out to its confirmation.
+    pub(crate) in_hand: Vec<f64>,
     /// Seconds since the first event, how many were confirmed, and bytes of memory.
     pub(crate) course: Vec<(f64, u64, u64)>,
     /// How large the journal was at the end, its log included, and the sink's file.
@@ -110,6 +113,7 @@ pub(crate) async fn drain(
     };
     run.count(&totals);
     process.stop()?;
+    run.in_hand = in_hand(&cloud.records().await?);
     let size = |name| std::fs::metadata(folder.path().join(name)).map_or(0, |file| file.len());
     run.journal_bytes = size("journal.db") + size("journal.db-wal");
     run.sink_bytes = size("sink.jsonl");
@@ -159,6 +163,7 @@ pub(crate) async fn catch_up(
     };
     run.count(&totals);
     process.stop()?;
+    run.in_hand = in_hand(&cloud.records().await?);
     Ok(run)
 }
 
@@ -186,7 +191,7 @@ pub(crate) async fn trickle(
     let one = |totals: &Totals| totals.confirmed >= 1;
     let before = cloud.until(LOOK, Duration::from_secs(30), |_| process.check(), one).await?;
     let (start, cpu) = (Instant::now(), process.cpu()?);
-    let mut made = std::collections::HashMap::new();
+    let mut made = HashMap::new();
     for number in 0..events {
         let due = start + Duration::from_secs_f64(number as f64 / per_second);
         tokio::time::sleep_until(due.into()).await;
@@ -196,24 +201,25 @@ pub(crate) async fn trickle(
     let totals = cloud.until(LOOK, LIMIT, |_| process.check(), done).await?;
     let cpu = process.cpu()?.saturating_sub(cpu).as_secs_f64();
     let seconds = start.elapsed().as_secs_f64();
-    let mut times = cloud.times(&made).await?;
-    let first = times.values().map(|(added, _)| *added).min().unwrap_or_default();
-    times.retain(|_, (added, _)| {
-        *added - first >= chrono::TimeDelta::from_std(skip).unwrap_or_default()
-    });
+    let mut records = cloud.records().await?;
+    records.retain(|record| made.contains_key(&record.id));
+    let first = records.iter().map(|record| record.added).min().unwrap_or_default();
+    records.retain(|record| (record.added - first).to_std().is_ok_and(|after| after >= skip));
     let mut run = Run {
         who: who.name(),
         events,
         seconds,
         cpu,
         peak_rss: process.peak_rss()?,
-        to_confirm: lags(&times, |_, confirmed| confirmed),
+        to_confirm: lags(&records, |record| Some((record.added, record.confirmed()?))),
+        in_hand: in_hand(&records),
         ..Run::default()
     };
     if let Some(arrivals) = arrivals {
-        let first = arrivals.first();
-        run.to_sink = lags(&times, |task, _| first.get(task).copied());
-        anyhow::ensure!(run.to_sink.len() == times.len(), "not every event came into the sink");
+        let arrived = arrivals.first();
+        let at = |record: &Record| arrived.get(made.get(&record.id)?).copied();
+        run.to_sink = lags(&records, |record| Some((record.added, at(record)?)));
+        anyhow::ensure!(run.to_sink.len() == records.len(), "not every event came into the sink");
     }
     run.count(&totals);
     run.pulls -= before.calls("PullEvents");
@@ -222,65 +228,19 @@ pub(crate) async fn trickle(
     Ok(run)
 }
 
+fn in_hand(records: &[Record]) -> Vec<f64> {
+    lags(records, |record| Some((record.handed_out()?, record.confirmed()?)))
+}
+
+/// Sorted milliseconds between two moments of each event that has had both.
 fn lags(
-    times: &Times,
-    end: impl Fn(&str, Option<DateTime<Utc>>) -> Option<DateTime<Utc>>,
+    records: &[Record],
+    moments: impl Fn(&Record) -> Option<(DateTime<Utc>, DateTime<Utc>)>,
 ) -> Vec<f64> {
-    let lag = |(task, (added, confirmed)): (&String, &(DateTime<Utc>, Option<DateTime<Utc>>))| {
-        let lag = end(task, *confirmed)? - *added;
-        Some(lag.num_microseconds()? as f64 / 1000.0)
+    let lag = |(start, end): (DateTime<Utc>, DateTime<Utc>)| {
+        Some((end - start).num_microseconds()? as f64 / 1000.0)
     };
-    let mut lags: Vec<f64> = times.iter().filter_map(lag).collect();
+    let mut lags: Vec<f64> = records.iter().filter_map(moments).filter_map(lag).collect();
     lags.sort_by(f64::total_cmp);
     lags
-}
-
-/// What an idle daemon costs.
-#[derive(Clone, Debug)]
-pub(crate) struct Idle {
-    pub(crate) minutes: f64,
-    pub(crate) cpu: f64,
-    pub(crate) wake_ups: u64,
-    pub(crate) pulls: u64,
-    pub(crate) rss: u64,
-}
-
-/// Leaves sprited alone with an empty queue for `time`.
-pub(crate) async fn idle(setup: &Setup, time: Duration) -> anyhow::Result<Idle> {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let cloud = Cloud::start(&[])?;
-    let mut process = client::start(Who::Sprited, &cloud.url, folder.path(), setup)?;
-    // The first pull is over, and with it all that happens once.
-    cloud
-        .until(
-            LOOK,
-            Duration::from_secs(60),
-            |_| process.check(),
-            |totals| totals.calls("PullEvents") >= 1,
-        )
-        .await?;
-    let look = async |process: &Process| -> anyhow::Result<_> {
-        Ok((process.cpu()?, process.wake_ups()?, cloud.totals().await?.calls("PullEvents")))
-    };
-    let before = look(&process).await?;
-    tokio::time::sleep(time).await;
-    process.check()?;
-    let after = look(&process).await?;
-    Ok(Idle {
-        minutes: time.as_secs_f64() / 60.0,
-        cpu: after.0.saturating_sub(before.0).as_secs_f64(),
-        wake_ups: after.1 - before.1,
-        pulls: after.2 - before.2,
-        rss: process.rss()?,
-    })
-}
-
-/// How long sprited takes until it is ready, with the journal at `journal`.
-pub(crate) async fn ready(setup: &Setup, journal: &Path) -> anyhow::Result<Duration> {
-    let cloud = Cloud::start(&[])?;
-    let folder = journal.parent().unwrap_or(Path::new("."));
-    let (process, ready) = client::start_sprited(&cloud.url, folder, setup)?;
-    process.stop()?;
-    std::fs::remove_file(folder.join("notify"))?;
-    Ok(ready)
 }

@@ -4,12 +4,22 @@ use std::time::Duration;
 
 use crate::arrivals::Arrivals;
 use crate::client::{Setup, Who, python};
+use crate::idle;
 use crate::old_journal::{self, Opened};
 use crate::report::Bar;
 use crate::run::{self, Run, quantile};
+use crate::starts::{self, STARTS};
 
 /// Events a second that the cloud's limit allows: 100 pulls of 16.
 const MOST: f64 = 1600.0;
+
+/// What an idle daemon has to wake for in a minute: 12 long polls that end, 40 looks for what the
+/// command line wrote (noticed within two seconds), 60 at what the service manager is to be told,
+/// 6 for the charts, and 4 for pruning, the cloud's backlog and the watchdog.
+const OCCASIONS: f64 = 122.0;
+/// Threads that wait and are woken for each: the runtime's, the journal's that it asks, the
+/// runtime's for the answer, and perhaps another one of the runtime, which hands work over.
+const WAKE_UPS: f64 = 4.0;
 
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -45,11 +55,11 @@ impl Plan {
         Duration::from_secs_f64((full as f64 * self.scale).max(2.0))
     }
 
-    /// Runs `run` for each client, with the share of the events that it is given: the slower ones
-    /// show what they do with less.
+    /// Runs `run` for each client with as many events, but for the SDK loop, which gets `for_sdk`.
     async fn each(
         &self,
         events: usize,
+        for_sdk: usize,
         run: impl AsyncFn(Who, usize) -> anyhow::Result<Run>,
     ) -> anyhow::Result<Vec<Run>> {
         let mut runs = Vec::new();
@@ -58,12 +68,8 @@ impl Plan {
                 println!("  (no Python SDK: tests/run installs it into target/test-python)");
                 continue;
             }
-            let share = match who {
-                Who::Sprited => 1,
-                Who::Floor | Who::DurableFloor => 4,
-                Who::Sdk => 16,
-            };
-            runs.push(run(*who, (events / share).max(64)).await?);
+            let events = if *who == Who::Sdk { for_sdk } else { events };
+            runs.push(run(*who, events).await?);
         }
         Ok(runs)
     }
@@ -110,10 +116,10 @@ async fn limited(
     // As many as the limit keeps in flight, and a few to fill the gaps.
     let workers = (round_trip * 2 / 10 + 4) as usize;
     let setup = Setup { workers, rate: 100, webhook: None };
-    let events = plan.events(96_000);
-    let runs = plan
-        .each(events, async |who, events| run::drain(who, &options, &setup, events).await)
-        .await?;
+    // The SDK loop would take half an hour for all, and no bar compares it here.
+    let (events, for_sdk) = (plan.events(96_000), plan.events(6_000));
+    let drain = async |who, events| run::drain(who, &options, &setup, events).await;
+    let runs = plan.each(events, for_sdk, drain).await?;
     let mut bars = Vec::new();
     if let Some(run) = of(&runs, Who::Sprited) {
         let allowed = match bursts {
@@ -164,9 +170,8 @@ fn no_limit() -> (Vec<String>, Setup) {
 async fn unlimited(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     let (options, setup) = no_limit();
     let events = plan.events(100_000);
-    let runs = plan
-        .each(events, async |who, events| run::drain(who, &options, &setup, events).await)
-        .await?;
+    let drain = async |who, events| run::drain(who, &options, &setup, events).await;
+    let runs = plan.each(events, events, drain).await?;
     let cpu = |who| of(&runs, who).map(Run::cpu_per_1000);
     let rate = |who| of(&runs, who).map(Run::rate);
     let bars = vec![
@@ -185,12 +190,9 @@ async fn unlimited(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
 async fn trickle(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     let setup = Setup { workers: 1, rate: 100, webhook: None };
     let events = plan.events(1200);
-    let mut runs = Vec::new();
-    for who in &plan.clients {
-        if *who != Who::Sdk {
-            runs.push(run::trickle(*who, &setup, events, 20.0, None, Duration::ZERO).await?);
-        }
-    }
+    let trickle =
+        async |who, events| run::trickle(who, &setup, events, 20.0, None, Duration::ZERO).await;
+    let runs = plan.each(events, events, trickle).await?;
     let mut bars = Vec::new();
     let to_sink = |who, share| quantile(&of(&runs, who)?.to_sink, share);
     for (share, name, more) in [(0.5, "p50", 3.0), (0.99, "p99", 15.0)] {
@@ -225,13 +227,15 @@ async fn webhook(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
 
 async fn idle(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     let setup = Setup { workers: 1, rate: 100, webhook: None };
-    let idle = run::idle(&setup, plan.seconds(600)).await?;
+    let idle = idle::leave(&setup, plan.seconds(600)).await?;
     let a_minute = |count: u64| count as f64 / idle.minutes;
-    println!("  {:.0} waits of a thread a minute", a_minute(idle.wake_ups));
     let bars = vec![
-        Bar::at_most("CPU s a minute", idle.cpu / idle.minutes, 0.03, ""),
+        Bar::at_least("one pull in flight, of the time", idle.one_in_flight * 100.0, 99.0, " %"),
+        Bar::at_most("pulls in flight", idle.most_in_flight as f64, 1.0, ""),
         Bar::at_most("pulls a minute", a_minute(idle.pulls), 13.0, ""),
-        Bar::at_most("memory", idle.rss as f64 / (1 << 20) as f64, 16.0, " MiB"),
+        Bar::at_most("wake-ups a minute", a_minute(idle.wake_ups), OCCASIONS * WAKE_UPS, ""),
+        Bar::at_most("CPU s a minute", idle.cpu / idle.minutes, 0.03, ""),
+        Bar::at_most("peak memory", idle.peak_rss as f64 / (1 << 20) as f64, 16.0, " MiB"),
     ];
     Ok((Vec::new(), bars))
 }
@@ -268,16 +272,22 @@ async fn old_journal(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     let delivered = plan.events(1_000_000);
     let pending = plan.events(10_000);
     let measured = plan.events(20_000);
-    let (empty, old) = (folder()?, folder()?);
+    let (empty, old, killed) = (folder()?, folder()?, folder()?);
     let opened = Opened::at(old.path()).await?;
     opened.fill(0..delivered, old_journal::long_ago(), true).await?;
     opened.fill(delivered..delivered + pending, chrono::Utc::now(), false).await?;
     opened.close().await;
+    // What is pulled before the kills is not to be in the journal that is measured after.
+    std::fs::copy(old.path().join("journal.db"), killed.path().join("journal.db"))?;
 
-    let setup = Setup { workers: 1, rate: 100, webhook: None };
-    // The first start finds the file in the cache or not; the second one does.
-    let ready = run::ready(&setup, &old.path().join("journal.db")).await?;
-    let mut bars = vec![Bar::at_most("ready", ready.as_secs_f64() * 1e3, 150.0, " ms")];
+    let ready = |after: &str, took: Duration| {
+        let what = format!("ready after {after}, the worst of {STARTS}");
+        Bar::at_most(&what, took.as_secs_f64() * 1e3, 150.0, " ms")
+    };
+    let after_stop = starts::ready_after_stop(old.path()).await?;
+    let (after_kill, log) = starts::ready_after_kill(killed.path()).await?;
+    let what = format!("a kill with a log of {:.0} MiB", log as f64 / (1 << 20) as f64);
+    let mut bars = vec![ready("a stop", after_stop), ready(&what, after_kill)];
 
     let new = Opened::at(empty.path()).await?;
     let opened = Opened::at(old.path()).await?;

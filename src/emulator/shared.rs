@@ -244,7 +244,16 @@ impl Shared {
     pub(super) fn totals(&self) -> Totals {
         let mut state = self.state();
         state.advance(self.clock.now());
-        state.totals()
+        self.totals_of(&state)
+    }
+
+    fn totals_of(&self, state: &State) -> Totals {
+        Totals {
+            waiting: state.waiting(),
+            visible: state.queues.values().map(Queue::visible).sum(),
+            pulls_waiting: self.pulls_waiting(),
+            ..state.ledger.totals()
+        }
     }
 
     /// How many events a pull from `app` could get now.
@@ -258,7 +267,7 @@ impl Shared {
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut state = self.state();
         state.advance(self.clock.now());
-        Snapshot { totals: state.totals(), events: state.ledger.records() }
+        Snapshot { totals: self.totals_of(&state), events: state.ledger.records() }
     }
 
     /// Waits until held calls are released or the emulator stops.
@@ -353,11 +362,6 @@ impl State {
                 Ok(self.last)
             })
             .collect()
-    }
-
-    fn totals(&self) -> Totals {
-        let visible = self.queues.values().map(Queue::visible).sum();
-        self.ledger.totals(self.waiting(), visible)
     }
 }
 

@@ -296,6 +296,7 @@ async fn an_empty_pull_is_held_and_an_added_event_ends_the_hold() {
     let caller = long.caller();
     let held = tokio::spawn(async move { caller.pull().await.events().len() });
     support::until(|| long.control.pulls_waiting() == 1).await;
+    assert_eq!(long.control.totals().pulls_waiting, 1);
     let began = Instant::now();
     long.control.add("{}").unwrap();
     assert_eq!(held.await.unwrap(), 1);
