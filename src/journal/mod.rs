@@ -16,6 +16,7 @@ mod feed;
 mod filter;
 mod full;
 mod job;
+mod key_index;
 mod overview;
 mod owed;
 mod prune;

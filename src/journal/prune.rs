@@ -9,6 +9,7 @@ use super::counters::Counter;
 use super::settings::MIN_RETENTION;
 use super::store::{Store, sinks};
 use super::{EventId, Result, SinkId};
+use crate::event::Key;
 
 /// Events looked at in one step.
 const STEP: i64 = 200;
@@ -100,14 +101,15 @@ impl Store {
         let pruned = {
             let mut delete = self.connection.prepare_cached(&format!(
                 "DELETE FROM events WHERE id > ?1 AND id <= ?2 AND first_pulled < ?3 AND {SETTLED}
-                 RETURNING id, sinks"
+                 RETURNING id, key, sinks"
             ))?;
             let rows = delete.query_map(params![after.0, last.0, oldest_kept], |row| {
-                Ok((row.get(0)?, sinks(row, 1)?))
+                Ok((row.get(0)?, Key::from_bytes(row.get(1)?), sinks(row, 2)?))
             })?;
-            rows.collect::<rusqlite::Result<Vec<(i64, Vec<SinkId>)>>>()?
+            rows.collect::<rusqlite::Result<Vec<(i64, Key, Vec<SinkId>)>>>()?
         };
-        for (id, sinks) in &pruned {
+        for (id, key, sinks) in &pruned {
+            self.key_index.remove(&self.connection, *key)?;
             let confirmed = self
                 .connection
                 .prepare_cached("DELETE FROM confirmations WHERE event = ?1")?

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 
 use super::filter::{Order, Query};
+use super::key_index;
 use super::schema::{self, OpenError};
 use super::store::event_row;
 use super::{EventId, Filter, Result, SinkId, Sums};
@@ -203,8 +204,9 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn find(&self, key: Key) -> Result<Option<Found>> {
-        let sql = format!("SELECT {} FROM events WHERE key = ?1", columns());
-        Ok(self.0.query_row(&sql, [key.as_bytes()], found_row).optional()?)
+        let Some(event) = key_index::find(&self.0, key)? else { return Ok(None) };
+        let sql = format!("SELECT {} FROM events WHERE events.id = ?1", columns());
+        Ok(self.0.query_row(&sql, [event.0], found_row).optional()?)
     }
 
     /// Keys that begin with `prefix`, given in hex digits; at most [`Reader::MAX_KEYS`].
@@ -213,7 +215,8 @@ impl Reader {
     /// When the journal cannot be read.
     pub fn keys(&self, prefix: &str) -> Result<Vec<Key>> {
         let mut select = self.0.prepare(&format!(
-            "SELECT key FROM events WHERE key >= ?1 AND key <= ?2 ORDER BY key LIMIT {}",
+            "SELECT key FROM new_keys WHERE key BETWEEN ?1 AND ?2
+             UNION ALL SELECT key FROM keys WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT {}",
             Self::MAX_KEYS
         ))?;
         let bound = |fill: &str| -> Option<Key> {

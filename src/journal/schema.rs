@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 /// How long a statement waits for another process to end its short transaction.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -20,10 +20,10 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// pruning and the operator's hand write to it again. A delivered event costs one inserted and
 /// one deleted row of `pending` per sink. A pending row without `due` was never tried. Times are
 /// milliseconds since 1970 in UTC.
-const TABLES: &str = "
+const EVENTS: &str = "
 CREATE TABLE events (
   id           INTEGER PRIMARY KEY,
-  key          BLOB    NOT NULL UNIQUE,
+  key          BLOB    NOT NULL, -- in one of the two tables that follow
   app          INTEGER NOT NULL,
   type         TEXT    NOT NULL,
   file_id      TEXT,
@@ -32,6 +32,17 @@ CREATE TABLE events (
   replaced     INTEGER NOT NULL,
   sinks        TEXT    NOT NULL  -- ids of the sinks it is for; '' is unrouted
 );
+CREATE TABLE new_keys (
+  key   BLOB    PRIMARY KEY,
+  event INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE keys (
+  key   BLOB    PRIMARY KEY,
+  event INTEGER NOT NULL
+) WITHOUT ROWID;
+";
+
+const OTHERS: &str = "
 CREATE TABLE bodies (            -- apart, since deleted rows give back pages and emptied ones do not
   event INTEGER PRIMARY KEY,
   body  TEXT    NOT NULL
@@ -44,6 +55,10 @@ CREATE TABLE occurrences (
 CREATE TABLE confirmations (
   event INTEGER PRIMARY KEY,
   at    INTEGER NOT NULL
+);
+CREATE TABLE confirming (        -- events without TaskId
+  event INTEGER PRIMARY KEY,
+  at    INTEGER NOT NULL         -- when the cloud was last asked to take back a handle
 );
 CREATE TABLE sinks (
   id     INTEGER PRIMARY KEY,
@@ -82,12 +97,14 @@ CREATE TABLE counters (
 ) WITHOUT ROWID;
 ";
 
-/// What journals of this version may have been made without. Older programs leave it alone.
-const ADDED: &str = "
-CREATE TABLE IF NOT EXISTS confirming ( -- events without TaskId
-  event INTEGER PRIMARY KEY,
-  at    INTEGER NOT NULL         -- when the cloud was last asked to take back a handle
-);
+/// A journal of version 1 had an index over the keys of all events, and may have been made
+/// without `confirming`.
+const RENAME_1: &str = "ALTER TABLE events RENAME TO events_1;";
+const MOVE_1: &str = "
+INSERT INTO events SELECT * FROM events_1;
+INSERT INTO keys SELECT key, id FROM events_1 ORDER BY key;
+DROP TABLE events_1;
+CREATE TABLE IF NOT EXISTS confirming (event INTEGER PRIMARY KEY, at INTEGER NOT NULL);
 ";
 
 /// Why a journal was not opened. Nothing was changed.
@@ -130,6 +147,18 @@ pub enum OpenError {
         path.display()
     )]
     Newer {
+        /// The journal.
+        path: PathBuf,
+        /// Its version.
+        version: i32,
+    },
+    /// It was written by an older sprited, and only the daemon may change its tables.
+    #[error(
+        "the journal {} has version {version}, which the daemon turns into version {VERSION} when \
+         it starts; start it, or use the sprited that wrote the journal",
+        path.display()
+    )]
+    Older {
         /// The journal.
         path: PathBuf,
         /// Its version.
@@ -233,8 +262,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     if is_new || is_blank(&connection).map_err(failed_sqlite)? {
         create(&connection).map_err(failed_sqlite)?;
     }
-    check(&connection, path)?;
+    let version = version(&connection, path)?;
     configure(&connection).map_err(failed_sqlite)?;
+    if version < VERSION {
+        convert(&connection, version).map_err(failed_sqlite)?;
+    }
     Ok(connection)
 }
 
@@ -274,7 +306,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     // The marks come in the transaction of the tables: a start that is cut off leaves an empty
     // database, which the next start recognizes by its lack of both.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; \
+        "BEGIN IMMEDIATE; {EVENTS} {OTHERS} PRAGMA application_id = {APPLICATION_ID}; \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))
 }
@@ -285,8 +317,26 @@ fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(number("PRAGMA application_id")? == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0)
 }
 
+/// Gives a journal of an earlier version the tables of this one, at once or not at all.
+fn convert(connection: &Connection, version: i32) -> rusqlite::Result<()> {
+    tracing::info!(from = version, to = VERSION, "converting the journal");
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {RENAME_1} {EVENTS} {MOVE_1} PRAGMA user_version = {VERSION}; COMMIT;"
+    ))?;
+    tracing::info!("converted the journal");
+    Ok(())
+}
+
 /// Refuses what is no journal of this version.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    match version(connection, path)? {
+        VERSION => Ok(()),
+        version => Err(OpenError::Older { path: path.to_owned(), version }),
+    }
+}
+
+/// The version of a journal, this or an earlier one.
+fn version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
     let failed_sqlite = |source| OpenError::of_sqlite(path, source);
     let number =
         |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(failed_sqlite);
@@ -298,7 +348,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
     if version > VERSION {
         return Err(OpenError::Newer { path: path.to_owned(), version });
     }
-    Ok(())
+    Ok(version)
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -307,7 +357,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // In WAL mode anything less may lose commits to a power cut, and a confirm follows a commit.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -8192)?;
-    connection.execute_batch(ADDED)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Else SQLite looks whether another value would suit another plan, and prepares some
     // statements anew at each use.

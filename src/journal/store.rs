@@ -12,6 +12,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::counters::{Counter, Deltas};
+use super::key_index::{self, KeyIndex};
 use super::schema::BUSY_TIMEOUT;
 use super::{Appended, EventId, Fresh, Result, Route, Settings, SinkId};
 use crate::event::{self, AppId, Event, Key};
@@ -40,6 +41,7 @@ pub(super) struct Store {
     pub(super) settings: Settings,
     next_id: i64,
     pub(super) deltas: Deltas,
+    pub(super) key_index: KeyIndex,
     data_version: i64,
     /// Whether the last append was refused for the journal's size.
     pub(super) was_full: bool,
@@ -69,6 +71,7 @@ impl Store {
             settings,
             next_id,
             deltas: Deltas::default(),
+            key_index: KeyIndex::default(),
             was_full: false,
             changes: 0,
             aged_after: EventId::default(),
@@ -85,12 +88,14 @@ impl Store {
 
     /// Tells whether anything was written: a commit of nothing succeeds on a full disk.
     pub(super) fn commit(&mut self) -> Result<bool> {
+        self.key_index.move_over(&self.connection)?;
         self.deltas.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(self.connection.total_changes() != self.changes)
     }
 
     pub(super) fn roll_back(&mut self) {
+        self.key_index.rolled_back();
         // Fails where SQLite has rolled back by itself, which is as well.
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
@@ -118,7 +123,7 @@ impl Store {
             Some(newest) => newest,
             None => match self.insert(event, routes)? {
                 Some(stored) => return Ok(stored),
-                None => (0, self.id(event.key)?),
+                None => (0, self.known(event.key)?),
             },
         };
         if event.task_id.is_none() && self.is_confirmed_long_since(id, now)? {
@@ -155,7 +160,7 @@ impl Store {
         }
     }
 
-    /// Inserts an event and its pending rows; `None` if its key is there.
+    /// Inserts an event and its pending rows; `None` if another has its key.
     fn insert(&mut self, event: &Arc<Event>, routes: &[Route]) -> Result<Option<Stored>> {
         let sinks: Vec<SinkId> = routes
             .iter()
@@ -163,12 +168,14 @@ impl Store {
             .map(|route| route.sink)
             .collect();
         let id = EventId(self.next_id);
-        let inserted = self
-            .connection
+        if !self.key_index.add(&self.connection, event.key, id)? {
+            return Ok(None);
+        }
+        self.connection
             .prepare_cached(
                 "INSERT INTO events (id, key, app, type, file_id, task_id, first_pulled, replaced,
                                      sinks)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (key) DO NOTHING",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute(params![
                 id.0,
@@ -181,9 +188,6 @@ impl Store {
                 event.replaced,
                 sinks_text(&sinks),
             ])?;
-        if inserted == 0 {
-            return Ok(None);
-        }
         self.connection
             .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
             .execute(params![id.0, event.body])?;
@@ -213,11 +217,9 @@ impl Store {
             .optional()?)
     }
 
-    fn id(&self, key: Key) -> Result<EventId> {
-        Ok(self
-            .connection
-            .prepare_cached("SELECT id FROM events WHERE key = ?1")?
-            .query_row([key.as_bytes()], |row| row.get(0).map(EventId))?)
+    /// The event that has the key.
+    fn known(&self, key: Key) -> Result<EventId> {
+        Ok(key_index::find(&self.connection, key)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
     }
 
     /// Or may have been confirmed then: of a call that was asked, the answer may be lost.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::Step;
 use crate::cli::Exit;
 use crate::cli::text::{counted, plain};
-use crate::journal::{Backlog, Reader};
+use crate::journal::{Backlog, OpenError, Reader};
 
 /// The longest that the disk may take; SQLite waits up to 5 s for another's transaction.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -87,6 +87,9 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
         Err(error) => {
             let text = error.to_string();
             let (detail, advice) = text.split_once("; ").unwrap_or((&text, "look at the file"));
+            if matches!(error, OpenError::Older { .. }) {
+                return Step::warn(STEP, detail, advice);
+            }
             return Step::fail(STEP, Exit::Journal, detail, advice);
         }
     };

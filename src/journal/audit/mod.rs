@@ -148,21 +148,16 @@ impl Audit {
         let sinks: BTreeSet<i64> = self.known()?.into_keys().collect();
         let events = {
             let mut select = self.connection.prepare_cached(
-                "SELECT id, hex(key), typeof(key) = 'blob' AND length(key) = 16, sinks,
-                   EXISTS (SELECT 1 FROM events AS other
-                           WHERE other.key = events.key AND other.id != events.id)
+                "SELECT id, hex(key), typeof(key) = 'blob' AND length(key) = 16, sinks
                  FROM events WHERE id > ?1 ORDER BY id LIMIT ?2",
             )?;
             let rows = select.query_map(params![after, PAGE as i64], event)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()?
         };
-        for (id, key, is_key, of, is_double) in &events {
+        for (id, key, is_key, of) in &events {
             let name = || format!("event {id}, key {}", key.to_ascii_lowercase());
             if !is_key {
                 self.fault("events whose key is not 16 bytes", name());
-            }
-            if *is_double {
-                self.fault("events with the key of another", name());
             }
             tally.events += 1;
             tally.unrouted += i64::from(of.is_empty());
@@ -233,11 +228,11 @@ impl Audit {
     }
 }
 
-/// An event's number, key, whether that is one, its sinks, and whether another has its key.
-type EventRow = (i64, String, bool, String, bool);
+/// An event's number, key, whether that is one, and its sinks.
+type EventRow = (i64, String, bool, String);
 
 fn event(row: &Row<'_>) -> rusqlite::Result<EventRow> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
 }
 
 fn counters(connection: &Connection) -> Result<Counters> {

@@ -24,9 +24,17 @@ const NOT_FOR: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event
   AND ' ' || sinks || ' ' NOT LIKE '% ' || t.sink || ' %')";
 const NO_BODY: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event)
   AND NOT EXISTS (SELECT 1 FROM bodies WHERE event = t.event)";
+const NOT_FOUND: &str = "(SELECT event FROM new_keys WHERE key = t.key
+                          UNION ALL SELECT event FROM keys WHERE key = t.key) IS NOT t.id";
 const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
 
-const LOOKS: [Look; 7] = [
+const LOOKS: [Look; 10] = [
+    Look {
+        table: "events",
+        key: &["id"],
+        name: "'event ' || t.id",
+        wrong: &[("events that their key does not lead to", NOT_FOUND)],
+    },
     Look {
         table: "pending",
         key: &["sink", "event"],
@@ -81,6 +89,21 @@ const LOOKS: [Look; 7] = [
         ],
     },
     Look {
+        table: "new_keys",
+        key: &["key"],
+        name: "'key ' || lower(hex(t.key))",
+        wrong: &[
+            ("keys of no event", NO_EVENT),
+            ("keys that are there twice", "EXISTS (SELECT 1 FROM keys WHERE key = t.key)"),
+        ],
+    },
+    Look {
+        table: "keys",
+        key: &["key"],
+        name: "'key ' || lower(hex(t.key))",
+        wrong: &[("keys of no event", NO_EVENT)],
+    },
+    Look {
         table: "sinks",
         key: &["id"],
         name: "'sink ' || t.id",
@@ -90,10 +113,7 @@ const LOOKS: [Look; 7] = [
 
 pub(super) fn check(audit: &mut Audit) -> Result<()> {
     for look in &LOOKS {
-        // A journal that no daemon of this version has opened lacks what was added since.
-        if audit.connection.table_exists(None::<&str>, look.table)? {
-            table(audit, look)?;
-        }
+        table(audit, look)?;
     }
     the_counters(audit)
 }
