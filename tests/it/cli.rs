@@ -180,20 +180,27 @@ fn shells_get_their_completions() {
 }
 
 #[test]
-fn manual_pages_are_written_for_every_command() {
+fn manual_pages_are_written_for_every_command_and_for_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let pages = folder.path().join("man1");
-    assert_eq!(ended(sprited().arg("man").arg(&pages)).code, 0);
-    let mut names: Vec<String> = std::fs::read_dir(&pages)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    for name in ["sprited.1", "sprited-run.1", "sprited-check.1", "sprited-events-list.1"] {
-        assert!(names.iter().any(|n| n == name), "{name} is missing from {names:?}");
+    assert_eq!(ended(sprited().arg("man").arg(folder.path())).code, 0);
+    let read = |page: &str| std::fs::read_to_string(folder.path().join(page)).expect(page);
+    for name in ["sprited", "sprited-run", "sprited-check", "sprited-events-list"] {
+        let page = read(&format!("man1/{name}.1"));
+        assert!(page.contains(&format!(".TH {name} 1 ")), "{page}");
     }
-    let page = std::fs::read_to_string(pages.join("sprited-check.1")).unwrap();
-    assert!(page.contains(".TH") && page.contains("offline"), "{page}");
+    // Examples stand as they are written.
+    let page = read("man1/sprited-check.1");
+    assert!(
+        page.contains(".SH EXAMPLES\n.nf\n  sprited check\n  sprited check \\-\\-offline"),
+        "{page}"
+    );
+    assert!(page.contains("offline") && page.contains("Exits with 0 if nothing failed"), "{page}");
+    let page = read("man5/sprited.toml.5");
+    assert!(page.contains("\n.nf\n    [poll]\n.fi\nThe least time between"), "{page}");
+    for line in include_str!("../../config.example.toml").lines() {
+        let line = line.trim_start_matches(['#', ' ']).replace('-', "\\-").replace('\'', "\\*(Aq");
+        assert!(page.contains(&line), "{line} is not in {page}");
+    }
     let first = ended(sprited().arg("man"));
     assert!(first.code == 0 && first.out.contains(".TH sprited 1"), "{}", first.out);
     let refused = ended(sprited().args(["man", "/proc/nowhere"]));
