@@ -7,6 +7,7 @@
 //! beside it.
 
 mod audit;
+mod body;
 mod care;
 mod condition;
 mod counters;

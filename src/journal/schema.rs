@@ -45,7 +45,7 @@ CREATE TABLE keys (
 const OTHERS: &str = "
 CREATE TABLE bodies (            -- apart, since deleted rows give back pages and emptied ones do not
   event INTEGER PRIMARY KEY,
-  body  TEXT    NOT NULL
+  body          NOT NULL         -- text, or a blob: the text compressed
 );
 CREATE TABLE occurrences (
   key    BLOB    PRIMARY KEY,    -- of the first of several equal events

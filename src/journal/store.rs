@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::body::{self, Body};
 use super::counters::{Counter, Deltas};
 use super::key_index::{self, KeyIndex};
 use super::schema::BUSY_TIMEOUT;
@@ -190,7 +191,7 @@ impl Store {
             ])?;
         self.connection
             .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
-            .execute(params![id.0, event.body])?;
+            .execute(params![id.0, Body(&event.body)])?;
         self.next_id += 1;
         self.count(Counter::Received, 1);
         if sinks.is_empty() {
@@ -368,7 +369,7 @@ pub(super) fn sinks_text(sinks: &[SinkId]) -> String {
 }
 
 /// The event in the columns from `first` on: key, app, type, file_id, task_id, body,
-/// first_pulled, replaced. A pruned body reads as an empty object.
+/// first_pulled, replaced.
 pub(super) fn event_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Event> {
     let first_pulled: i64 = row.get(first + 6)?;
     Ok(Event::from_stored(event::Stored {
@@ -377,7 +378,7 @@ pub(super) fn event_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Event> 
         event_type: row.get(first + 2)?,
         file_id: row.get(first + 3)?,
         task_id: row.get(first + 4)?,
-        body: row.get::<_, Option<String>>(first + 5)?.unwrap_or_else(|| "{}".to_owned()),
+        body: body::column(row, first + 5)?,
         first_pulled: DateTime::from_timestamp_millis(first_pulled).unwrap_or_default(),
         replaced: row.get(first + 7)?,
     }))

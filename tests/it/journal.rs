@@ -15,7 +15,7 @@ use sprited::journal::{
 };
 use tempfile::TempDir;
 
-use crate::support::data;
+use crate::support::{data, noise};
 
 /// A journal in a folder of its own, with sinks that want everything.
 struct Bench {
@@ -328,7 +328,7 @@ async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
     let small = |settings: &mut Settings| settings.max_size = ByteSize::mib(8);
     let bench = Bench::within(tempfile::tempdir().unwrap(), &["a"], &small).await;
     let large = |number: u32| {
-        let padding = "x".repeat(1_500);
+        let padding = noise(1_500);
         let text =
             format!(r#"{{"EventType":"T","TEvent":{{"TaskId":"{number}","P":"{padding}"}}}}"#);
         event::read(AppId(1), &text, false, Utc::now()).event

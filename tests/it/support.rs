@@ -11,6 +11,22 @@ pub(crate) fn data(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// Letters and digits that no compression makes shorter.
+#[allow(dead_code, reason = "used by some subjects only")]
+pub(crate) fn noise(length: usize) -> String {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(
+            b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+                [(state >> 58) as usize],
+        )
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 /// The Python that has the official SDK; `tests/run` makes it.
 #[allow(dead_code, reason = "used by some subjects only")]
 pub(crate) fn python() -> PathBuf {

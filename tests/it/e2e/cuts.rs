@@ -35,7 +35,7 @@ fn rows(path: &Path) -> BTreeSet<String> {
     let mut rows = BTreeSet::new();
     for (table, columns) in [
         ("events", "id || ' ' || hex(key) || ' ' || sinks"),
-        ("bodies", "event || ' ' || body"),
+        ("bodies", "event || ' ' || hex(body)"),
         ("pending", "sink || ' ' || event || ' ' || attempts"),
         ("dead", "sink || ' ' || event"),
         ("confirmations", "event"),

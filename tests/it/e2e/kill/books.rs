@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use sprited::emulator::{Control, Order};
 
@@ -302,9 +303,19 @@ fn pending_rows(journal: &Path) -> Vec<(String, String, String, String)> {
         )
         .unwrap();
     let rows = select
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, body(row.get_ref(3)?))))
         .unwrap();
     rows.collect::<Result<_, _>>().unwrap()
+}
+
+fn body(stored: ValueRef<'_>) -> String {
+    match stored {
+        ValueRef::Blob(compressed) => {
+            let text = lz4_flex::block::decompress_size_prepended(compressed).unwrap();
+            String::from_utf8(text).unwrap()
+        }
+        text => text.as_str().unwrap().to_owned(),
+    }
 }
 
 /// The journal, for a moment; `None` if the daemon has not come so far as to make it.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Site;
 use super::daemon::Daemon;
+use crate::support::noise;
 
 /// Waits until `condition` holds, for what takes longer on a machine that is busy.
 async fn within(seconds: u64, condition: impl AsyncFn() -> bool) {
@@ -35,7 +36,7 @@ async fn check(daemon: &Daemon, name: &str) -> (bool, String) {
 impl Site {
     /// Adds as many events of `size` bytes, numbered from `first` on.
     fn add_large(&self, first: usize, count: usize, size: usize) {
-        let padding = "x".repeat(size);
+        let padding = noise(size);
         let event = |n| json!({ "EventType": "Large", "LargeEvent": { "TaskId": format!("large-{n}"), "P": padding } });
         let events: Vec<Value> = (first..first + count).map(event).collect();
         self.cloud.control.add(&Value::from(events).to_string()).unwrap();
