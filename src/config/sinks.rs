@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys;
 use super::reader::{Reader, Table};
-use crate::event::{AppId, Format, Wanted};
+use crate::event::{AppId, Format, Wanted, known_types};
 use crate::sinks::Context;
 use crate::sinks::{KINDS, Kind, Plan};
 
@@ -168,6 +168,10 @@ fn entry_of<'t>(
     });
     if let Some(sink) = &sink {
         reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));
+        if let Some((key, warning)) = sink.plan.warning() {
+            let message = format!("{} {key}: {warning}", own_table.title);
+            reader.warn(own_table.offset(key), message);
+        }
     }
     Read { sink, output }
 }
@@ -224,25 +228,30 @@ fn check_common(reader: &mut Reader<'_>, table: &Table<'_>, common: &Common) {
     reader.check(table, found);
 }
 
-/// An EventType begins with a capital letter: what does not is `image-sprite` misspelt, and
-/// would quietly match nothing.
+/// A name that is misspelt would quietly match nothing. One that is like no other may be newer than
+/// this program; only EventTypes begin with a capital letter.
 fn warn_of_unlikely_events(reader: &mut Reader<'_>, table: &Table<'_>) {
     let Some(DeValue::Array(names)) = table.entries.get("events").map(|value| value.get_ref())
     else {
         return;
     };
+    let known = || known_types().iter().copied().chain(["image-sprite", "*"]);
     for name in names {
         let Some(text) = name.get_ref().as_str() else { continue };
-        let likely = matches!(text, "*" | "image-sprite")
-            || text.starts_with(|first: char| first.is_ascii_uppercase());
-        if !likely {
-            let message = format!(
-                "{} events: {text:?} looks like no EventType; such names begin with a capital \
-                 letter, and image sprites go by \"image-sprite\"",
-                table.title
-            );
-            reader.warn(name.span().start, message);
+        if known().any(|known| known == text) {
+            continue;
         }
+        let looks_like_one = text.starts_with(|first: char| first.is_ascii_uppercase());
+        let advice = match keys::nearest(text, known()) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None if looks_like_one => continue,
+            None => "such names begin with a capital letter, and image sprites go by \
+                     \"image-sprite\""
+                .to_owned(),
+        };
+        let message =
+            format!("{} events: {text:?} is no EventType that is known; {advice}", table.title);
+        reader.warn(name.span().start, message);
     }
 }
 

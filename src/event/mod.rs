@@ -21,7 +21,7 @@ pub use envelope::Format;
 pub use key::{Key, KeyError};
 pub use read::{Entry, read};
 pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
-pub use types::known_type;
+pub use types::{known_type, known_types};
 
 /// The EventType under which entries go that have none.
 pub const UNKNOWN_TYPE: &str = "Unknown";

@@ -40,6 +40,12 @@ const KNOWN: [&str; 36] = [
     "WechatPublishComplete",
 ];
 
+/// The documented EventTypes.
+#[must_use]
+pub fn known_types() -> &'static [&'static str] {
+    &KNOWN
+}
+
 /// The documented EventType of this name, or `other`: a name that no event can make up.
 #[must_use]
 pub fn known_type(name: &str) -> &'static str {

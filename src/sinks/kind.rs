@@ -92,6 +92,17 @@ kinds! {
     "exec" Exec(exec) "A program run per event, with the event on its standard input.";
 }
 
+impl Plan {
+    /// What is doubtful in the settings: a key, and what is to be said of it.
+    #[must_use]
+    pub fn warning(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::Webhook(settings) => settings.warning(),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -284,9 +284,22 @@ fn doubtful_values_are_warned_of() {
     let text = warnings(&format!("[http]\nlisten = '0.0.0.0:9770'\n{LEAST}"));
     assert!(text.contains("can be reached from other machines"), "{text}");
     assert_eq!(warnings(&format!("[http]\nlisten = 'off'\n{LEAST}")), "");
-    let text = warnings(&format!("{LEAST}events = ['image-sprites', '*', 'NewFileUpload']\n"));
-    assert!(text.contains("\"image-sprites\" looks like no EventType"), "{text}");
-    assert!(!text.contains("NewFileUpload"), "{text}");
+    let events = "['image-sprites', '*', 'NewFileUpload', 'FileDelted', 'Anything', 'whatever']";
+    let text = warnings(&format!("{LEAST}events = {events}\n"));
+    let expected = "\
+        [[sinks]] \"sprites\" events: \"image-sprites\" is no EventType that is known; did you mean \
+        \"image-sprite\"?\n\
+        [[sinks]] \"sprites\" events: \"FileDelted\" is no EventType that is known; did you mean \
+        \"FileDeleted\"?\n\
+        [[sinks]] \"sprites\" events: \"whatever\" is no EventType that is known; such names begin \
+        with a capital letter, and image sprites go by \"image-sprite\"";
+    assert_eq!(text, expected);
+    let hook = |url: &str| format!("[[sinks]]\nname = 'hook'\ntype = 'webhook'\nurl = '{url}'\n");
+    let expected = "[[sinks]] \"hook\" url: http://example.com is plain http: events can be read and \
+                    changed on the way";
+    assert_eq!(warnings(&hook("http://example.com/secret")), expected);
+    assert_eq!(warnings(&hook("http://127.0.0.1:9/")), "");
+    assert_eq!(warnings(&hook("https://example.com/")), "");
 }
 
 #[test]

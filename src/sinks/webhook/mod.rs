@@ -47,13 +47,6 @@ const MOMENT: Duration = Duration::from_millis(500);
 /// # Errors
 /// When a secret cannot be read or the system's certificates cannot be loaded.
 pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Webhook> {
-    if settings.url.is_in_the_open() {
-        tracing::warn!(
-            sink = context.name,
-            to = settings.url.origin(),
-            "the webhook is plain http: events can be read and changed on the way"
-        );
-    }
     let (settings, context) = (Arc::new(settings.clone()), context.clone());
     // Both the secrets and the system's certificates are files.
     spawn_blocking(move || {

@@ -72,6 +72,14 @@ impl Settings {
         problems
     }
 
+    pub(crate) fn warning(&self) -> Option<(&'static str, String)> {
+        let warning = || {
+            let origin = self.url.origin();
+            format!("{origin} is plain http: events can be read and changed on the way")
+        };
+        self.url.is_in_the_open().then(|| ("url", warning()))
+    }
+
     pub(super) fn has_external_secrets(&self) -> bool {
         let secrets = [&self.secret, &self.previous_secret].into_iter().flatten();
         secrets.chain(self.headers.values()).any(SecretRef::is_external)
@@ -93,7 +101,7 @@ impl Target {
     }
 
     /// Whether what is sent can be read on the way.
-    pub(super) fn is_in_the_open(&self) -> bool {
+    fn is_in_the_open(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let loopback = host == "localhost"
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
