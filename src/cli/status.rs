@@ -113,6 +113,9 @@ async fn watch(
     }
 }
 
+/// Of a page of ours, as text and as JSON.
+const BEGINNINGS: [&str; 2] = ["sprited ", "{\"version\":"];
+
 /// Where a listener on this address is reached from here.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
@@ -129,7 +132,12 @@ async fn look(client: &reqwest::Client, url: &str) -> Result<String, String> {
     if !answer.status().is_success() {
         return Err(format!("what answers there says {}", answer.status()));
     }
-    answer.text().await.map_err(|error| reason(&error))
+    let page = answer.text().await.map_err(|error| reason(&error))?;
+    // Another program has the port, perhaps: what it says is not for a terminal.
+    if !BEGINNINGS.iter().any(|beginning| page.starts_with(beginning)) {
+        return Err("what answers there is another program".to_owned());
+    }
+    Ok(page)
 }
 
 /// The innermost cause, which says it all: `Connection refused`.

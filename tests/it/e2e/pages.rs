@@ -12,7 +12,8 @@ use tokio::time::timeout;
 use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
 use super::{Site, file};
-use crate::cli::{ended, sprited};
+use crate::cli::{Ended, ended, sprited};
+use crate::local_server::{LocalServer, Reply};
 use crate::support::until;
 
 async fn connect(daemon: &Daemon) -> TcpStream {
@@ -175,7 +176,7 @@ async fn hostile_events_stay_text() {
     daemon.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_shows_the_same() {
     let (site, _hooks, daemon) = eventful().await;
     let config = site.path("sprited.toml");
@@ -195,6 +196,15 @@ async fn the_command_line_shows_the_same() {
     let gone = ask(&[]);
     assert_eq!((gone.code, gone.out.as_str()), (1, ""));
     assert!(gone.err.contains(&format!("no daemon answers at {listen}")), "{}", gone.err);
+
+    let other = LocalServer::replying(vec![Reply::json("{\"hello\":\"\\u001b[2J\"}")]).await;
+    let told = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, told.replace(&listen, &other.address().to_string())).unwrap();
+    for arguments in [&[][..], &["--json"]] {
+        let Ended { code, out, err } = ask(arguments);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.contains("what answers there is another program"), "{err}");
+    }
 }
 
 #[tokio::test]
