@@ -285,6 +285,9 @@ impl Delivery {
         self.intake.release(&written.events);
         let recorded = written.recorded;
         self.pending = recorded.pending;
+        if self.pending == 0 && self.intake.held() == 0 {
+            self.note_unowed();
+        }
         if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
             tracing::debug!(sink = %self.target.name, "nobody confirms any more");
         }

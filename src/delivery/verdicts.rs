@@ -158,6 +158,21 @@ impl Delivery {
         }
     }
 
+    /// Nothing waits for it any more. Was it down, what waited was discarded: there is nothing to ask
+    /// it with, and the next event shows how it is.
+    pub(super) fn note_unowed(&mut self) {
+        self.health.answered();
+        if let Some(report) = self.outage.recovered(Instant::now()) {
+            self.note_up(true);
+            tracing::info!(
+                sink = %self.target.name,
+                failures = report.failures,
+                down_seconds = report.lasted.as_secs(),
+                "nothing waits any more for the sink that was down"
+            );
+        }
+    }
+
     fn note_lag(&self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
         // A clock that was set back tells nothing.
         let lag = (now - first_pulled).to_std().unwrap_or_default();

@@ -92,6 +92,29 @@ async fn an_event_that_is_discarded_is_confirmed_at_once() {
     daemon.stop().await;
 }
 
+/// There is nothing to ask it with, and its alert would last until the next event.
+#[tokio::test]
+async fn a_sink_for_which_nothing_waits_any_more_is_not_down() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let site = Site::new(&hook.sink("hook", "")).await;
+    let daemon = site.start();
+    let up = async || daemon.metric("sprited_sink_up{sink=\"hook\"}").await > 0.5;
+    for discarded in 1..=2 {
+        site.add_sprites(3);
+        support::until(|| daemon.logged(DOWN).len() == discarded).await;
+        assert!(!up().await);
+        site.command(&["events", "discard", "--sink", "hook"]);
+        until(up).await;
+        let over = daemon.logged("nothing waits any more for the sink that was down");
+        assert_eq!(over.len(), discarded, "{over:?}");
+    }
+    hook.set(Answer::Take);
+    site.add_sprites(3);
+    support::until(|| hook.taken().len() == 3).await;
+    assert!(up().await);
+    daemon.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_discarded_while_it_waits_for_its_sink_is_not_delivered() {
     let hook = Receiver::start(Answer::Refuse(500)).await;
