@@ -1,11 +1,11 @@
 //! The journal's file: its tables, and opening it without ever starting empty over something.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, geteuid};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -238,6 +238,12 @@ pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let failed = |source| OpenError::File { path: lock.clone(), source };
     let file =
         OpenOptions::new().create(true).append(true).mode(0o600).open(&lock).map_err(failed)?;
+    // Made by root, it would keep the journal's own user off; SQLite does so by its files.
+    if geteuid().is_root()
+        && let Ok(journal) = path.metadata()
+    {
+        fchown(&file, Some(journal.uid()), Some(journal.gid())).map_err(failed)?;
+    }
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned(), lock }),
