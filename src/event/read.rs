@@ -1,10 +1,11 @@
 //! Reads one EventSet entry.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::json::{self, Node, Parsed};
+use super::json::{self, Member, Node, Parsed};
 use super::sprite::sprites_of;
 use super::{AppId, Event, Key, UNKNOWN_TYPE};
 
@@ -71,23 +72,27 @@ fn payload_of<'n, 'a>(root: &'n Node<'a>) -> Option<&'n Node<'a>> {
 /// text is none, so it stays.
 fn body_of(parsed: &Parsed<'_>, text: &str) -> String {
     let mut body = String::with_capacity(text.len());
-    let add = |part: &str, body: &mut String| match parsed.is_compact {
-        true => body.push_str(part),
-        false => json::compact(part, body),
+    let add = |part: Range<usize>, body: &mut String| {
+        let part = text.get(part).unwrap_or_default();
+        match parsed.is_compact {
+            true => body.push_str(part),
+            false => json::compact(part, body),
+        }
     };
     let Node::Object(members) = &parsed.root else {
-        add(text, &mut body);
+        add(0..text.len(), &mut body);
         return body;
     };
     body.push('{');
-    for member in members {
-        if member.name == HANDLE && matches!(member.value, Node::String(_)) {
-            continue;
-        }
+    let is_handle =
+        |member: &Member<'_>| member.name == HANDLE && matches!(member.value, Node::String(_));
+    // Members that stand together are added together, with the commas between them.
+    for kept in members.split(is_handle) {
+        let (Some(first), Some(last)) = (kept.first(), kept.last()) else { continue };
         if body.len() > 1 {
             body.push(',');
         }
-        add(text.get(member.span.clone()).unwrap_or_default(), &mut body);
+        add(first.span.start..last.span.end, &mut body);
     }
     body.push('}');
     body

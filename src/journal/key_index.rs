@@ -40,15 +40,19 @@ impl KeyIndex {
         key: Key,
         event: EventId,
     ) -> Result<bool> {
-        let added = connection
-            .prepare_cached(
-                "INSERT INTO new_keys (key, event)
-                 SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM keys WHERE key = ?1)
-                 ON CONFLICT (key) DO NOTHING",
-            )?
-            .execute(params![key.as_bytes(), event.0])?;
-        self.count(i64::from(added == 1));
-        Ok(added == 1)
+        let is_settled = connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM keys WHERE key = ?1)")?
+            .query_row([key.as_bytes()], |row| row.get::<_, bool>(0))?;
+        // In a statement of its own: one that may write several rows keeps the pages as they were.
+        let added = !is_settled
+            && connection
+                .prepare_cached(
+                    "INSERT INTO new_keys (key, event) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING",
+                )?
+                .execute(params![key.as_bytes(), event.0])?
+                == 1;
+        self.count(i64::from(added));
+        Ok(added)
     }
 
     /// Forgets `key`.

@@ -362,7 +362,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // In WAL mode anything less may lose commits to a power cut, and a confirm follows a commit.
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.pragma_update(None, "cache_size", -6144)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Else SQLite looks whether another value would suit another plan, and prepares some
     // statements anew at each use.

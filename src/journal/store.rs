@@ -270,23 +270,26 @@ impl Store {
 
     /// An event that was pruned before its handle was taken back leaves no trace.
     pub(super) fn confirmed(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
+        let mut is_there =
+            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM events WHERE id = ?1)")?;
+        let mut note = self.connection.prepare_cached(
+            "INSERT INTO confirmations (event, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?;
+        let mut renew =
+            self.connection.prepare_cached("UPDATE confirmations SET at = ?2 WHERE event = ?1")?;
+        let mut confirmed = 0;
         for event in events {
             let row = [event.0, now.timestamp_millis()];
-            let confirmed = self
-                .connection
-                .prepare_cached(
-                    "INSERT INTO confirmations (event, at)
-                     SELECT id, ?2 FROM events WHERE id = ?1 ON CONFLICT DO NOTHING",
-                )?
-                .execute(row)?;
-            if confirmed == 1 {
-                self.count(Counter::Confirmed, 1);
+            if !is_there.query_row([event.0], |row| row.get::<_, bool>(0))? {
+                continue;
+            }
+            if note.execute(row)? == 1 {
+                confirmed += 1;
             } else {
-                self.connection
-                    .prepare_cached("UPDATE confirmations SET at = ?2 WHERE event = ?1")?
-                    .execute(row)?;
+                renew.execute(row)?;
             }
         }
+        self.deltas.add(Counter::Confirmed, confirmed);
         Ok(())
     }
 

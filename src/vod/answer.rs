@@ -1,12 +1,13 @@
 //! The envelope of an answer, and the entries of an EventSet in it.
 //!
 //! One buffer holds an answer's text; what is taken out of it are ranges of that buffer. Only
-//! the envelope is decoded: an entry of the EventSet is passed on as it stands. What the entries
-//! are is found in a pass of its own, so that the envelope can be read whatever EventSet is.
+//! the envelope is decoded, in one pass: an entry of the EventSet is passed on as it stands, and
+//! the envelope can be read whatever EventSet is.
 
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -70,8 +71,8 @@ impl Text {
 
 /// What an answer's text says.
 pub(super) enum Envelope<'a> {
-    /// The call was done: its EventSet, if it has one, and the RequestId.
-    Done { event_set: Option<&'a str>, request_id: Option<String> },
+    /// The call was done: its EventSet, empty if it has none, and the RequestId.
+    Done { event_set: EventSet<'a>, request_id: Option<String> },
     /// The call was refused.
     Refused { code: String, message: String, request_id: Option<String> },
     /// The form from before API 3.0.
@@ -97,7 +98,73 @@ struct Inner<'a> {
     #[serde(borrow, rename = "RequestId")]
     request_id: Option<&'a RawValue>,
     #[serde(borrow, rename = "EventSet")]
-    event_set: Option<&'a RawValue>,
+    event_set: Option<EventSet<'a>>,
+}
+
+/// The entries of an EventSet, or that it is no array.
+pub(super) struct EventSet<'a>(Result<Vec<&'a RawValue>, NoArray>);
+
+/// EventSet is there and something else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoArray;
+
+/// Where each entry stands in the text of the answer.
+pub(super) type Places = Result<Vec<Range<usize>>, NoArray>;
+
+impl EventSet<'_> {
+    /// Where each entry stands in `text`, from which it was read.
+    pub(super) fn ranges(self, text: &Text) -> Places {
+        Ok(self.0?.into_iter().map(|entry| text.range(entry.get())).collect())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for EventSet<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyEventSet).map(Self)
+    }
+}
+
+struct AnyEventSet;
+
+impl<'de> Visitor<'de> for AnyEventSet {
+    type Value = Result<Vec<&'de RawValue>, NoArray>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::with_capacity(16);
+        while let Some(entry) = seq.next_element()? {
+            entries.push(entry);
+        }
+        Ok(Ok(entries))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Err(NoArray))
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Err(NoArray))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Err(NoArray))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Err(NoArray))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Err(NoArray))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Err(NoArray))
+    }
 }
 
 #[derive(Deserialize)]
@@ -131,7 +198,10 @@ impl<'a> Envelope<'a> {
         };
         let request_id = string(inner.request_id);
         match inner.error {
-            None => Ok(Self::Done { event_set: inner.event_set.map(RawValue::get), request_id }),
+            None => {
+                let event_set = inner.event_set.unwrap_or(EventSet(Ok(Vec::new())));
+                Ok(Self::Done { event_set, request_id })
+            }
             Some(error) => {
                 let Refusal { code, message } = serde_json::from_str(error.get())
                     .map_err(|error| format!("\"Error\" cannot be read: {error}"))?;
@@ -164,13 +234,10 @@ impl Pulled {
     pub(super) fn read(answer: Answer) -> Result<Self, String> {
         let Answer { sent, request_id, content, .. } = answer;
         let request_id = http::excerpt(&request_id.unwrap_or_default(), MAX_REQUEST_ID);
-        let Some((text, Some(event_set))) = content else {
+        let Some((text, ranges)) = content else {
             return Ok(Self { sent, request_id, text: String::new(), entries: Vec::new() });
         };
-        let entries: Option<Vec<&RawValue>> = serde_json::from_str(&text.text[event_set])
-            .map_err(|error| unlike("EventSet", &error))?;
-        let entries = entries.unwrap_or_default();
-        let ranges: Vec<_> = entries.into_iter().map(|entry| text.range(entry.get())).collect();
+        let ranges = ranges.map_err(|NoArray| "\"EventSet\" is no array".to_owned())?;
         let replaced = text.replaced_in(&ranges);
         let entries = ranges.into_iter().zip(replaced).collect();
         Ok(Self { sent, request_id, text: text.text, entries })
@@ -211,8 +278,9 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// The Date header.
     pub(super) date: Option<String>,
-    /// The text and where its EventSet stands; none for an empty queue told as an error.
-    pub(super) content: Option<(Text, Option<Range<usize>>)>,
+    /// The text and where each entry of its EventSet stands; none for an empty queue told as an
+    /// error.
+    pub(super) content: Option<(Text, Places)>,
 }
 
 impl Answer {

@@ -240,8 +240,8 @@ pub(super) fn open(
                 .with_request_id(request_id.map(|id| hide(&id)).as_deref()))
         }
         Ok(Envelope::Done { event_set, request_id }) if status == 200 => {
-            let event_set = event_set.map(|event_set| text.range(event_set));
-            let content = Some((text, event_set));
+            let entries = event_set.ranges(&text);
+            let content = Some((text, entries));
             Ok(Answer { sent, request_id, status, date: None, content })
         }
         Ok(Envelope::Done { request_id, .. }) => {

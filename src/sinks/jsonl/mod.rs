@@ -32,7 +32,7 @@ use crate::event::Key;
 const MAX_BATCH: usize = 512;
 
 /// Where a batch is cut into several writes, in bytes, to bound the memory for its lines.
-const MAX_WRITE: usize = 4 * 1024 * 1024;
+const MAX_WRITE: usize = 1024 * 1024;
 
 /// What the line of a usual event has beside its body, in bytes.
 const ENVELOPE: usize = 1024;
