@@ -5,7 +5,10 @@
 //! not stop because nobody listens. A manager that is too busy to take one is waited for, a few
 //! seconds at most and without blocking a thread; a message is sent whole or, dropped, not at all.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::{self, ffi::OsStrExt, net::SocketAddr};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -69,15 +72,23 @@ async fn notify(states: &[NotifyState<'_>], patience: Duration) {
     let Some(path) = std::env::var_os(SOCKET) else { return };
     let message: String =
         states.iter().flat_map(|state| [state.to_string(), "\n".into()]).collect();
-    let send = async {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(path)?;
-        socket.send(message.as_bytes()).await
-    };
+    let send = async { connect(&path)?.send(message.as_bytes()).await };
     let sent = timeout(patience, send).await;
     if let Err(error) = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         tracing::debug!(%error, "the service manager cannot be told");
     }
+}
+
+/// An `@` stands for an abstract name, which is none of a file.
+fn connect(socket: &OsStr) -> io::Result<UnixDatagram> {
+    let address = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    let socket = unix::net::UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    socket.set_nonblocking(true)?;
+    UnixDatagram::from_std(socket)
 }
 
 #[cfg(test)]
@@ -167,9 +178,20 @@ mod tests {
     fn each_message_arrives_as_a_datagram_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
+        hears(&UnixDatagram::bind(&path).unwrap(), path.to_str().unwrap());
+    }
+
+    #[test]
+    fn a_manager_may_have_an_abstract_name() {
+        let name = format!("sprited-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        hears(&UnixDatagram::bind_addr(&address).unwrap(), &format!("@{name}"));
+    }
+
+    #[track_caller]
+    fn hears(socket: &UnixDatagram, name: &str) {
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        speak(&[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+        speak(&[("NOTIFY_SOCKET", name)]);
         let receive = || {
             let mut bytes = [0; 512];
             let length = socket.recv(&mut bytes).unwrap();
