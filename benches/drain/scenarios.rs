@@ -14,9 +14,9 @@ use crate::starts::{self, STARTS};
 const MOST: f64 = 1600.0;
 
 /// What an idle daemon has to wake for in a minute: 12 long polls that end, 40 looks for what the
-/// command line wrote (noticed within two seconds), 60 at what the service manager is to be told,
+/// command line wrote (noticed within two seconds), 8 at what the service manager is to be told,
 /// 6 for the charts, and 4 for pruning, the cloud's backlog and the watchdog.
-const OCCASIONS: f64 = 122.0;
+const OCCASIONS: f64 = 70.0;
 /// Threads that wait and are woken for each: the runtime's, the journal's that it asks, the
 /// runtime's for the answer, and perhaps another one of the runtime, which hands work over.
 const WAKE_UPS: f64 = 4.0;

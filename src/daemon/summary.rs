@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::Health;
 use crate::journal::{Error, Journal};
@@ -12,7 +12,9 @@ use crate::systemd;
 use crate::vod::Advice;
 
 /// Between two lines at least: the service manager is told of a change, not of each event.
-const PERIOD: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_secs(1);
+/// Between two looks where nothing has changed for some time: an idle daemon should sleep.
+const LONGEST: Duration = Duration::from_secs(8);
 /// The pause after a look at the journal, as a multiple of the time it took.
 const SHARE: u32 = 20;
 
@@ -46,19 +48,17 @@ impl Summary {
         if !systemd::listens() {
             return;
         }
-        let mut ticks = interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = String::new();
+        let (mut told, mut pause) = (String::new(), SHORTEST);
         loop {
-            ticks.tick().await;
             let start = Instant::now();
             let line = self.figures().await.line();
-            let pause = start.elapsed() * SHARE;
+            let least = start.elapsed() * SHARE;
+            pause = if line == told { (pause * 2).min(LONGEST) } else { SHORTEST };
             if line != told {
                 systemd::status(&line).await;
                 told = line;
             }
-            sleep(pause).await;
+            sleep(pause.max(least)).await;
         }
     }
 
