@@ -123,6 +123,11 @@ pub enum SecretError {
     /// The value is empty.
     #[error("the secret {0} is empty")]
     Empty(String),
+    /// The same of a credential: the unit has an empty one where there is no file.
+    #[error(
+        "the credential {0:?} is empty: fill the file that LoadCredential={0}: names in the unit"
+    )]
+    EmptyCredential(String),
 }
 
 impl SecretRef {
@@ -146,7 +151,10 @@ impl SecretRef {
             }
         };
         if value.expose().is_empty() {
-            return Err(SecretError::Empty(place));
+            return Err(match self {
+                Self::Place(Place::Credential(name)) => SecretError::EmptyCredential(name.clone()),
+                _ => SecretError::Empty(place),
+            });
         }
         Ok(value)
     }

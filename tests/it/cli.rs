@@ -132,6 +132,16 @@ fn secrets_are_looked_for() {
     let Ended { code, out, .. } = checked(&with("secret_key = { credential = \"k\" }"), &[]);
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("warn  secrets"), "{out}");
+    // As the unit has it where there is no file.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("k"), "\n").unwrap();
+    let path = folder.path().join("sprited.toml");
+    std::fs::write(&path, with("secret_key = { credential = \"k\" }")).unwrap();
+    let mut command = sprited();
+    command.env("CREDENTIALS_DIRECTORY", folder.path());
+    let Ended { code, out, .. } = ended(command.args(["check", "--offline", "-c"]).arg(&path));
+    assert_eq!(code, 78, "{out}");
+    assert!(out.contains("fill the file that LoadCredential=k: names in the unit"), "{out}");
     let Ended { code, out, err } = checked(&with("secret_key = \"hunter2\""), &["--json"]);
     assert_eq!(code, 0, "{out}");
     assert!(!format!("{out}{err}").contains("hunter"), "{out}{err}");

@@ -114,7 +114,9 @@ fn the_units_exit_codes_are_the_programs() {
         .collect();
     let exits = [Exit::Usage, Exit::Journal, Exit::Configuration];
     assert_eq!(prevented, exits.map(Exit::code));
+    // Without the second one a role, or a key that is kept elsewhere, would need a file as well.
     assert_eq!(setting("LoadCredential"), ["secret_key:/etc/sprited/secret_key"]);
+    assert_eq!(setting("SetCredential"), ["secret_key:\\n"]);
     assert_eq!(setting("StateDirectoryMode"), ["0750"]);
 }
 
