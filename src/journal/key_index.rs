@@ -1,38 +1,63 @@
 //! Leads from an event's key to the event, at a cost that hardly grows with the journal.
 //!
-//! Keys are hashes. In one large index every fresh one would go to another page, to be read,
-//! logged and written back for it alone. So the newest stand in a small index, `new_keys`, whose
-//! pages stay in memory. Once that is full they go over to the large one, `keys`, a range of them
-//! at a time, many to a page. A key stands in one of the two.
+//! Keys are hashes. Written to an index at once, each would go to a page of its own, to be read,
+//! logged and written back for it alone. So the keys of the newest events are kept in memory, from
+//! where they go over to the index, the table `keys`, a range of them at a time, many to a page.
+//! Round by round the ranges pass over all keys there are. After a round, every event that was
+//! there when it began has its key in `keys`, which is noted in `keys_complete`; of the events
+//! since then they are read when the journal is opened.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{EventId, Result};
 use crate::event::Key;
 
-/// Keys in `new_keys`, beyond which some go over: 2 MiB of pages. The more there are, the more of
-/// a range share a page.
-const MAX_NEW: i64 = 1 << 16;
+/// Keys in memory, beyond which some go over: 1 MiB or so. The more there are, the more of a range
+/// share a page, and the more events a start has to read: up to four times as many.
+const MAX_NEW: usize = 1 << 15;
 /// Keys that go over with one commit.
-const RANGE: i64 = 512;
+const RANGE: usize = 512;
 
-/// The index's state in memory, of which nothing has to last.
 #[derive(Debug)]
 pub(super) struct KeyIndex {
-    max_new: i64,
-    /// How many keys are in `new_keys`; `None` where that has to be counted.
-    new: Option<i64>,
-    /// The end of the range that went over last.
-    moved: Key,
+    max_new: usize,
+    /// Every key that is not in `keys`, and after a start some that are.
+    new: BTreeMap<Key, EventId>,
+    round: Round,
+    /// As it was before the open transaction.
+    committed: Round,
+    /// Each change of `new` in the open transaction: the key, and what it led to before.
+    changes: Vec<(Key, Option<EventId>)>,
 }
 
-impl Default for KeyIndex {
-    fn default() -> Self {
-        Self { max_new: MAX_NEW, new: None, moved: Key::from_bytes([0; 16]) }
-    }
+/// One pass over all keys.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    /// The event that was next to be stored when it began.
+    began_at: EventId,
+    /// The last key that went over.
+    moved: Option<Key>,
 }
 
 impl KeyIndex {
+    /// Reads the keys that are not in `keys`. `next` is the event that will be stored next.
+    pub(super) fn open(connection: &Connection, next: EventId) -> rusqlite::Result<Self> {
+        // Ids begin anew where every event was pruned.
+        connection.execute("UPDATE keys_complete SET before = ?1 WHERE before > ?1", [next.0])?;
+        let mut select = connection.prepare(
+            "SELECT key, id FROM events WHERE id >= (SELECT before FROM keys_complete)
+               AND typeof(key) = 'blob' AND length(key) = 16",
+        )?;
+        let new = select
+            .query_map([], |row| Ok((Key::from_bytes(row.get(0)?), EventId(row.get(1)?))))?
+            .collect::<rusqlite::Result<_>>()?;
+        let round = Round { began_at: next, moved: None };
+        Ok(Self { max_new: MAX_NEW, new, round, committed: round, changes: Vec::new() })
+    }
+
     /// Has `key` lead to `event`, unless it leads to one already; tells whether it did not.
     pub(super) fn add(
         &mut self,
@@ -40,87 +65,94 @@ impl KeyIndex {
         key: Key,
         event: EventId,
     ) -> Result<bool> {
-        let is_settled = connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM keys WHERE key = ?1)")?
-            .query_row([key.as_bytes()], |row| row.get::<_, bool>(0))?;
-        // In a statement of its own: one that may write several rows keeps the pages as they were.
-        let added = !is_settled
-            && connection
-                .prepare_cached(
-                    "INSERT INTO new_keys (key, event) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING",
-                )?
-                .execute(params![key.as_bytes(), event.0])?
-                == 1;
-        self.count(i64::from(added));
-        Ok(added)
+        if self.find(connection, key)?.is_some() {
+            return Ok(false);
+        }
+        self.new.insert(key, event);
+        self.changes.push((key, None));
+        Ok(true)
+    }
+
+    /// The event that `key` leads to.
+    pub(super) fn find(&self, connection: &Connection, key: Key) -> Result<Option<EventId>> {
+        if let Some(event) = self.new.get(&key) {
+            return Ok(Some(*event));
+        }
+        Ok(connection
+            .prepare_cached("SELECT event FROM keys WHERE key = ?1")?
+            .query_row([key.as_bytes()], |row| row.get(0).map(EventId))
+            .optional()?)
     }
 
     /// Forgets `key`.
     pub(super) fn remove(&mut self, connection: &Connection, key: Key) -> Result<()> {
-        let removed = connection
-            .prepare_cached("DELETE FROM new_keys WHERE key = ?1")?
-            .execute([key.as_bytes()])?;
-        if removed == 0 {
+        self.forget_new(key);
+        connection.prepare_cached("DELETE FROM keys WHERE key = ?1")?.execute([key.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Moves a range over if there are too many in memory. To be called before each commit, with
+    /// the event that will be stored next.
+    pub(super) fn move_over(&mut self, connection: &Connection, next: EventId) -> Result<()> {
+        if self.new.len() < self.max_new + RANGE {
+            return Ok(());
+        }
+        let from = self.round.moved.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.new.range((from, Bound::Unbounded));
+        let range: Vec<_> = rest.take(RANGE).map(|(key, event)| (*key, *event)).collect();
+        // What was read at the start may be there.
+        let mut add = connection.prepare_cached(
+            "INSERT INTO keys (key, event) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING",
+        )?;
+        for (key, event) in &range {
+            add.execute(params![key.as_bytes(), event.0])?;
+            self.forget_new(*key);
+        }
+        if range.len() == RANGE {
+            self.round.moved = range.last().map(|(key, _)| *key);
+        } else {
             connection
-                .prepare_cached("DELETE FROM keys WHERE key = ?1")?
-                .execute([key.as_bytes()])?;
+                .prepare_cached("UPDATE keys_complete SET before = ?1")?
+                .execute([self.round.began_at.0])?;
+            self.round = Round { began_at: next, moved: None };
         }
-        self.count(-i64::from(removed == 1));
         Ok(())
     }
 
-    /// Moves a range over if there are too many new keys. To be called before each commit.
-    pub(super) fn move_over(&mut self, connection: &Connection) -> Result<()> {
-        let new = match self.new {
-            Some(new) => new,
-            None => connection.query_row("SELECT count(*) FROM new_keys", [], |row| row.get(0))?,
-        };
-        self.new = Some(new);
-        if new < self.max_new + RANGE {
-            return Ok(());
-        }
-        let last: Option<[u8; 16]> = connection
-            .prepare_cached(
-                "SELECT max(key) FROM (SELECT key FROM new_keys WHERE key > ?1
-                                       ORDER BY key LIMIT ?2)",
-            )?
-            .query_row(params![self.moved.as_bytes(), RANGE], |row| row.get(0))?;
-        let Some(last) = last else {
-            // All of them are before it. The next commit begins with the first.
-            self.moved = Key::from_bytes([0; 16]);
-            return Ok(());
-        };
-        let range = params![self.moved.as_bytes(), last];
-        let moved = connection
-            .prepare_cached(
-                "INSERT INTO keys (key, event)
-                 SELECT key, event FROM new_keys WHERE key > ?1 AND key <= ?2 ORDER BY key",
-            )?
-            .execute(range)?;
-        connection
-            .prepare_cached("DELETE FROM new_keys WHERE key > ?1 AND key <= ?2")?
-            .execute(range)?;
-        self.count(-i64::try_from(moved).unwrap_or_default());
-        self.moved = Key::from_bytes(last);
-        Ok(())
+    /// What was changed since the last commit will last.
+    pub(super) fn committed(&mut self) {
+        self.committed = self.round;
+        self.changes.clear();
     }
 
-    /// What was added or moved in the open transaction was not.
+    /// What was changed since the last commit was not.
     pub(super) fn rolled_back(&mut self) {
-        self.new = None;
+        self.round = self.committed;
+        for (key, before) in self.changes.drain(..).rev() {
+            match before {
+                Some(event) => self.new.insert(key, event),
+                None => self.new.remove(&key),
+            };
+        }
     }
 
-    fn count(&mut self, change: i64) {
-        self.new = self.new.map(|new| new + change);
+    fn forget_new(&mut self, key: Key) {
+        if let Some(event) = self.new.remove(&key) {
+            self.changes.push((key, Some(event)));
+        }
     }
 }
 
-/// The event that `key` leads to.
+/// The event that `key` leads to, by what is in the database alone: slower, as it looks through
+/// the newest events.
 pub(super) fn find(connection: &Connection, key: Key) -> Result<Option<EventId>> {
     Ok(connection
         .prepare_cached(
-            "SELECT event FROM new_keys WHERE key = ?1
-             UNION ALL SELECT event FROM keys WHERE key = ?1",
+            "SELECT event FROM keys WHERE key = ?1
+             UNION ALL
+             SELECT id FROM events
+               WHERE id >= (SELECT before FROM keys_complete) AND key = ?1
+             LIMIT 1",
         )?
         .query_row([key.as_bytes()], |row| row.get(0).map(EventId))
         .optional()?)
@@ -142,54 +174,88 @@ mod tests {
         )
     }
 
-    fn rows(connection: &Connection, table: &str) -> i64 {
-        let count = format!("SELECT count(*) FROM {table}");
-        connection.query_row(&count, [], |row| row.get(0)).unwrap()
+    /// Stores events with the keys `from..to`, and leads those to them.
+    fn add(index: &mut KeyIndex, connection: &Connection, keys: std::ops::Range<u64>) {
+        for number in keys.clone() {
+            let event = EventId(number.cast_signed());
+            assert!(index.add(connection, key(number), event).unwrap());
+            connection
+                .prepare_cached("INSERT INTO events VALUES (?1, ?2, 1, '', NULL, NULL, 0, 0, '')")
+                .unwrap()
+                .execute(params![event.0, key(number).as_bytes()])
+                .unwrap();
+        }
+        index.move_over(connection, EventId(keys.end.cast_signed())).unwrap();
+    }
+
+    fn open(connection: &Connection, next: u64, max_new: usize) -> KeyIndex {
+        KeyIndex { max_new, ..KeyIndex::open(connection, EventId(next.cast_signed())).unwrap() }
     }
 
     #[test]
-    fn each_key_leads_to_its_event_wherever_it_stands_and_whatever_was_rolled_back() {
+    fn each_key_leads_to_its_event_whatever_was_pruned_rolled_back_or_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let connection = schema::open(&folder.path().join("journal.db")).unwrap();
         let max_new = 700;
-        let mut index = KeyIndex { max_new, ..KeyIndex::default() };
+        let mut index = open(&connection, 1, max_new);
         let mut there = HashMap::new();
-        let mut next = 0_u64;
+        let mut next = 1_u64;
         for commit in 0..200 {
             connection.execute_batch("BEGIN").unwrap();
             let mut after = there.clone();
-            for _ in 0..100 {
-                next += 1;
-                let event = EventId(next.cast_signed());
-                assert!(index.add(&connection, key(next), event).unwrap());
-                after.insert(next, event);
-            }
             for known in after.keys().step_by(97) {
                 assert!(!index.add(&connection, key(*known), EventId(0)).unwrap(), "{known}");
             }
-            // From one index and from the other.
-            for gone in [next - 50, next / 2, next / 3] {
+            // From memory and from the table.
+            for gone in [next - next.min(50), next / 2, next / 3] {
                 index.remove(&connection, key(gone)).unwrap();
+                connection
+                    .execute("DELETE FROM events WHERE id = ?1", [gone.cast_signed()])
+                    .unwrap();
                 after.remove(&gone);
             }
-            index.move_over(&connection).unwrap();
+            add(&mut index, &connection, next..next + 100);
+            after.extend((next..next + 100).map(|number| (number, EventId(number.cast_signed()))));
+            // Of what is rolled back the ids are used again.
             if commit % 7 == 3 {
                 connection.execute_batch("ROLLBACK").unwrap();
                 index.rolled_back();
             } else {
                 connection.execute_batch("COMMIT").unwrap();
+                index.committed();
                 there = after;
+                next += 100;
             }
-            let (new, old) = (rows(&connection, "new_keys"), rows(&connection, "keys"));
-            assert_eq!(new + old, i64::try_from(there.len()).unwrap());
-            assert!(index.new.is_none_or(|counted| counted == new), "{index:?}, {new}");
-            assert!(new < max_new + RANGE + 200, "{new}");
+            assert!(index.new.len() < max_new + RANGE + 200, "{}", index.new.len());
+            if commit % 60 == 59 {
+                let new = index.new;
+                index = open(&connection, next, max_new);
+                assert!(new.iter().all(|(key, event)| index.new.get(key) == Some(event)));
+                assert!(index.new.len() < 4 * (max_new + RANGE), "{}", index.new.len());
+                while index.new.len() >= max_new + RANGE {
+                    index.move_over(&connection, EventId(next.cast_signed())).unwrap();
+                }
+                index.committed();
+            }
         }
-        for number in 1..=next {
-            let found = find(&connection, key(number)).unwrap();
-            assert_eq!(found.as_ref(), there.get(&number), "{number}");
+        for number in 0..next {
+            let event = there.get(&number).copied();
+            assert_eq!(index.find(&connection, key(number)).unwrap(), event, "{number}");
+            assert_eq!(find(&connection, key(number)).unwrap(), event, "{number}");
         }
-        assert!(rows(&connection, "keys") > 10_000);
+        let count = "SELECT count(*) FROM keys";
+        assert!(connection.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap() > 10_000);
+    }
+
+    #[test]
+    fn ids_that_begin_anew_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = schema::open(&folder.path().join("journal.db")).unwrap();
+        connection.execute("UPDATE keys_complete SET before = 5000", []).unwrap();
+        let mut index = open(&connection, 1, MAX_NEW);
+        add(&mut index, &connection, 1..3);
+        assert_eq!(find(&connection, key(2)).unwrap(), Some(EventId(2)));
+        assert_eq!(open(&connection, 3, MAX_NEW).new, index.new);
     }
 
     #[test]
@@ -198,23 +264,18 @@ mod tests {
         let path = folder.path().join("journal.db");
         let connection = schema::open(&path).unwrap();
         connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
-        let mut index = KeyIndex { max_new: 20_000, ..KeyIndex::default() };
-        let mut next = 0_u64;
-        let mut add = |count| {
+        let mut index = open(&connection, 1, 20_000);
+        let range = RANGE as u64;
+        let mut commit = |keys: std::ops::Range<u64>| {
             connection.execute_batch("BEGIN").unwrap();
-            for _ in 0..count {
-                next += 1;
-                index.add(&connection, key(next), EventId(next.cast_signed())).unwrap();
-            }
-            index.move_over(&connection).unwrap();
+            add(&mut index, &connection, keys);
             connection.execute_batch("COMMIT").unwrap();
         };
-        (0..160).for_each(|_| add(RANGE));
+        (0..160).for_each(|number| commit(number * range..(number + 1) * range));
         // The 60,000 that went over have some 500 pages; a range is a fortieth of the new ones.
         let logged = || std::fs::metadata(path.with_extension("db-wal")).unwrap().len() / 4096;
         let before = logged();
-        add(1);
-        let range = RANGE.cast_unsigned();
+        commit(160 * range..160 * range + 1);
         assert!(logged() - before < range / 8, "{}", logged() - before);
     }
 }

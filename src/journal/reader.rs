@@ -215,8 +215,11 @@ impl Reader {
     /// When the journal cannot be read.
     pub fn keys(&self, prefix: &str) -> Result<Vec<Key>> {
         let mut select = self.0.prepare(&format!(
-            "SELECT key FROM new_keys WHERE key BETWEEN ?1 AND ?2
-             UNION ALL SELECT key FROM keys WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT {}",
+            "SELECT key FROM keys WHERE key BETWEEN ?1 AND ?2
+             UNION
+             SELECT key FROM events
+               WHERE id >= (SELECT before FROM keys_complete) AND key BETWEEN ?1 AND ?2
+             ORDER BY key LIMIT {}",
             Self::MAX_KEYS
         ))?;
         let bound = |fill: &str| -> Option<Key> {

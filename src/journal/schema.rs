@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 /// How long a statement waits for another process to end its short transaction.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -23,7 +23,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const EVENTS: &str = "
 CREATE TABLE events (
   id           INTEGER PRIMARY KEY,
-  key          BLOB    NOT NULL, -- in one of the two tables that follow
+  key          BLOB    NOT NULL, -- unlike that of any other
   app          INTEGER NOT NULL,
   type         TEXT    NOT NULL,
   file_id      TEXT,
@@ -32,14 +32,18 @@ CREATE TABLE events (
   replaced     INTEGER NOT NULL,
   sinks        TEXT    NOT NULL  -- ids of the sinks it is for; '' is unrouted
 );
-CREATE TABLE new_keys (
-  key   BLOB    PRIMARY KEY,
-  event INTEGER NOT NULL
-) WITHOUT ROWID;
 CREATE TABLE keys (
   key   BLOB    PRIMARY KEY,
   event INTEGER NOT NULL
 ) WITHOUT ROWID;
+";
+
+/// Made once the keys of the events that are there are in `keys`.
+const KEYS_COMPLETE: &str = "
+CREATE TABLE keys_complete (     -- one row
+  before INTEGER NOT NULL        -- events before this one are in `keys`, of the others some
+);
+INSERT INTO keys_complete SELECT ifnull(max(id), 0) + 1 FROM events;
 ";
 
 const OTHERS: &str = "
@@ -105,6 +109,12 @@ INSERT INTO events SELECT * FROM events_1;
 INSERT INTO keys SELECT key, id FROM events_1 ORDER BY key;
 DROP TABLE events_1;
 CREATE TABLE IF NOT EXISTS confirming (event INTEGER PRIMARY KEY, at INTEGER NOT NULL);
+";
+
+/// A journal of version 2 had the keys of the newest events in a table of their own.
+const MOVE_2: &str = "
+INSERT INTO keys SELECT key, event FROM new_keys ORDER BY key;
+DROP TABLE new_keys;
 ";
 
 /// Why a journal was not opened. Nothing was changed.
@@ -312,7 +322,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     // The marks come in the transaction of the tables: a start that is cut off leaves an empty
     // database, which the next start recognizes by its lack of both.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {EVENTS} {OTHERS} PRAGMA application_id = {APPLICATION_ID}; \
+        "BEGIN IMMEDIATE; {EVENTS} {KEYS_COMPLETE} {OTHERS} PRAGMA application_id = {APPLICATION_ID}; \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))
 }
@@ -326,8 +336,12 @@ fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
 /// Gives a journal of an earlier version the tables of this one, at once or not at all.
 fn convert(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     tracing::info!(from = version, to = VERSION, "converting the journal");
+    let keys_moved = match version {
+        1 => format!("{RENAME_1} {EVENTS} {MOVE_1}"),
+        _ => MOVE_2.to_owned(),
+    };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {RENAME_1} {EVENTS} {MOVE_1} PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {keys_moved} {KEYS_COMPLETE} PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("converted the journal");
     Ok(())

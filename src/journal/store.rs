@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::body::{self, Body};
 use super::counters::{Counter, Deltas};
-use super::key_index::{self, KeyIndex};
+use super::key_index::KeyIndex;
 use super::schema::BUSY_TIMEOUT;
 use super::{Appended, EventId, Fresh, Result, Route, Settings, SinkId};
 use crate::event::{self, AppId, Event, Key};
@@ -59,6 +59,7 @@ impl Store {
         let next_id =
             connection
                 .query_row("SELECT ifnull(max(id), 0) + 1 FROM events", [], |row| row.get(0))?;
+        let key_index = KeyIndex::open(&connection, EventId(next_id))?;
         // What a long read has made of the log is no use to a journal that may not be as large.
         let log_size = (settings.max_size.as_u64() / LOG_SHARE).min(MAX_LOG_SIZE);
         connection.pragma_update(None, "journal_size_limit", log_size.cast_signed())?;
@@ -72,7 +73,7 @@ impl Store {
             settings,
             next_id,
             deltas: Deltas::default(),
-            key_index: KeyIndex::default(),
+            key_index,
             was_full: false,
             changes: 0,
             aged_after: EventId::default(),
@@ -89,9 +90,10 @@ impl Store {
 
     /// Tells whether anything was written: a commit of nothing succeeds on a full disk.
     pub(super) fn commit(&mut self) -> Result<bool> {
-        self.key_index.move_over(&self.connection)?;
+        self.key_index.move_over(&self.connection, EventId(self.next_id))?;
         self.deltas.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.key_index.committed();
         Ok(self.connection.total_changes() != self.changes)
     }
 
@@ -220,7 +222,8 @@ impl Store {
 
     /// The event that has the key.
     fn known(&self, key: Key) -> Result<EventId> {
-        Ok(key_index::find(&self.connection, key)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
+        let found = self.key_index.find(&self.connection, key)?;
+        Ok(found.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
     }
 
     /// Or may have been confirmed then: of a call that was asked, the answer may be lost.

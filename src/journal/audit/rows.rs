@@ -24,11 +24,12 @@ const NOT_FOR: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event
   AND ' ' || sinks || ' ' NOT LIKE '% ' || t.sink || ' %')";
 const NO_BODY: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event)
   AND NOT EXISTS (SELECT 1 FROM bodies WHERE event = t.event)";
-const NOT_FOUND: &str = "(SELECT event FROM new_keys WHERE key = t.key
-                          UNION ALL SELECT event FROM keys WHERE key = t.key) IS NOT t.id";
+const NOT_FOUND: &str = "NOT EXISTS (SELECT 1 FROM keys WHERE key = t.key AND event = t.id)
+  AND (t.id < (SELECT before FROM keys_complete)
+       OR EXISTS (SELECT 1 FROM keys WHERE key = t.key))";
 const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
 
-const LOOKS: [Look; 10] = [
+const LOOKS: [Look; 9] = [
     Look {
         table: "events",
         key: &["id"],
@@ -89,15 +90,6 @@ const LOOKS: [Look; 10] = [
         ],
     },
     Look {
-        table: "new_keys",
-        key: &["key"],
-        name: "'key ' || lower(hex(t.key))",
-        wrong: &[
-            ("keys of no event", NO_EVENT),
-            ("keys that are there twice", "EXISTS (SELECT 1 FROM keys WHERE key = t.key)"),
-        ],
-    },
-    Look {
         table: "keys",
         key: &["key"],
         name: "'key ' || lower(hex(t.key))",
@@ -115,7 +107,21 @@ pub(super) fn check(audit: &mut Audit) -> Result<()> {
     for look in &LOOKS {
         table(audit, look)?;
     }
+    the_newest_keys(audit)?;
     the_counters(audit)
+}
+
+/// Those that need not be in `keys`, which has each only once.
+fn the_newest_keys(audit: &mut Audit) -> Result<()> {
+    let twice: Vec<String> = {
+        let mut select = audit.connection.prepare(
+            "SELECT 'key ' || lower(hex(key)) FROM events
+             WHERE id >= (SELECT before FROM keys_complete) GROUP BY key HAVING count(*) > 1",
+        )?;
+        select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+    };
+    twice.into_iter().for_each(|which| audit.fault("keys of several events", which));
+    Ok(())
 }
 
 fn table(audit: &mut Audit, Look { table, key, name, wrong }: &Look) -> Result<()> {

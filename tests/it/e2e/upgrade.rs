@@ -1,7 +1,7 @@
 //! A journal that an earlier version has left: it opens, adds up and is delivered to the end.
 //!
-//! `tests/data/journals` has one of each released version, made by that version itself, and one
-//! of before the first release:
+//! `tests/data/journals` has one of each released version, made by that version itself, and
+//! some of before the first release:
 //!
 //! ```sh
 //! cargo test --test it -- --ignored makes_a_journal_of_this_version
@@ -134,7 +134,7 @@ async fn the_journals_of_all_versions_open_add_up_and_drain() {
         drain(&path).await;
         seen += 1;
     }
-    assert!(seen >= 2);
+    assert!(seen >= 3);
 }
 
 /// The sink of the fixture with this index, as a file.
