@@ -24,7 +24,7 @@ const LOOK_AT_BACKLOG: Duration = Duration::from_secs(60);
 /// Between two rounds of pruning.
 const PRUNE: Duration = Duration::from_secs(60);
 /// Between two steps of one round, so that appends come between them.
-const PRUNE_STEP: Duration = Duration::from_millis(50);
+const PRUNE_STEP: Duration = Duration::from_millis(20);
 /// Between two beats where no service manager asks for them more often.
 const BEAT: Duration = Duration::from_secs(30);
 

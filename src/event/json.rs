@@ -1,11 +1,13 @@
-//! Reads one JSON value into nodes that borrow from its text.
+//! Reads one JSON value into nodes that point into its text.
 //!
 //! Unlike a general parser it keeps numbers as they were written, keeps members that repeat, and
 //! has no input it gives up on: what it cannot decode stays as raw text, and [`Parsed::exact`]
-//! tells that this happened.
+//! tells that this happened. The nodes stand in one list, each before those within it, which
+//! serves one value after another.
 
 use std::borrow::Cow;
-use std::ops::Range;
+
+use memchr::memchr2;
 
 /// Values nested deeper than this are kept as raw text.
 const MAX_DEPTH: usize = 128;
@@ -14,88 +16,142 @@ const MAX_DEPTH: usize = 128;
 /// and into each sprite of an event, so that an endless one would multiply.
 const MAX_NAME: usize = 256;
 
-/// A JSON value.
-#[derive(Debug, PartialEq)]
-pub(super) enum Node<'a> {
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
     Null,
-    /// `true`, `false` or a number, as written.
-    Literal(&'a str),
-    /// Decoded, but for strings that hold a lone surrogate: those are as written.
-    String(Cow<'a, str>),
-    Array(Vec<Node<'a>>),
-    /// In the order of the text, with members that repeat.
-    Object(Vec<Member<'a>>),
-    /// Too deep to be read: as written.
-    Opaque(&'a str),
+    /// `true`, `false` or a number.
+    Literal,
+    String,
+    Array,
+    Object,
+    /// Too deep to be read.
+    Opaque,
 }
 
-/// A member of an object.
-#[derive(Debug, PartialEq)]
-pub(super) struct Member<'a> {
-    pub(super) name: Cow<'a, str>,
-    pub(super) value: Node<'a>,
-    /// Where name and value stand in the text.
-    pub(super) span: Range<usize>,
+/// A value's place in the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    kind: Kind,
+    /// Whether a string has to be decoded: it holds escapes, and no lone surrogate.
+    escaped: bool,
+    /// Of a string what is within its quotes.
+    start: usize,
+    end: usize,
+    /// The nodes of this value, itself included.
+    nodes: usize,
 }
 
 /// What [`parse`] makes of a text.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Parsed<'a> {
-    pub(super) root: Node<'a>,
+    text: &'a str,
+    places: &'a [Place],
     /// Whether every string was decoded and every depth read.
     pub(super) exact: bool,
     /// Whether no white space was seen outside strings. What is too deep was not looked at.
     pub(super) is_compact: bool,
 }
 
+impl<'a> Parsed<'a> {
+    /// The whole value.
+    pub(super) fn root(&self) -> Node<'a> {
+        Node { text: self.text, places: self.places }
+    }
+}
+
+/// A JSON value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node<'a> {
+    text: &'a str,
+    /// Its own, then those of what is in it.
+    places: &'a [Place],
+}
+
+/// A member of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member<'a> {
+    pub(super) name: Node<'a>,
+    pub(super) value: Node<'a>,
+}
+
 impl<'a> Node<'a> {
-    /// The member `name` of an object; the last one where it repeats.
-    pub(super) fn get(&self, name: &str) -> Option<&Node<'a>> {
-        self.members().iter().rev().find(|member| member.name == name).map(|member| &member.value)
+    pub(super) fn kind(&self) -> Kind {
+        self.places.first().map_or(Kind::Null, |place| place.kind)
     }
 
-    /// The members of an object; none for anything else.
-    pub(super) fn members(&self) -> &[Member<'a>] {
-        match self {
-            Self::Object(members) => members,
-            _ => &[],
+    /// The value as it is written; of a string what is within its quotes.
+    pub(super) fn written(&self) -> &'a str {
+        let place = self.places.first();
+        place.and_then(|place| self.text.get(place.start..place.end)).unwrap_or_default()
+    }
+
+    /// A string decoded, but for one that holds a lone surrogate; anything else as it is written.
+    pub(super) fn decoded(&self) -> Cow<'a, str> {
+        let written = self.written();
+        if !self.places.first().is_some_and(|place| place.escaped) {
+            return Cow::Borrowed(written);
         }
+        serde_json::from_str(&format!("\"{written}\"")).map_or(Cow::Borrowed(written), Cow::Owned)
+    }
+
+    /// Whether a string says `text`.
+    pub(super) fn is(&self, text: &str) -> bool {
+        match self.places.first() {
+            Some(place) if place.escaped => self.decoded() == text,
+            _ => self.written() == text,
+        }
+    }
+
+    /// The member `name` of an object; the last one where it repeats.
+    pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
+        self.members().filter(|member| member.name.is(name)).last().map(|member| member.value)
+    }
+
+    /// The members of an object in the order of the text, with those that repeat; none for
+    /// anything else.
+    pub(super) fn members(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
+        let mut nodes = self.within(Kind::Object);
+        std::iter::from_fn(move || Some(Member { name: nodes.next()?, value: nodes.next()? }))
     }
 
     /// The elements of an array; none for anything else.
-    pub(super) fn elements(&self) -> &[Node<'a>] {
-        match self {
-            Self::Array(elements) => elements,
+    pub(super) fn elements(&self) -> impl Iterator<Item = Node<'a>> + use<'a> {
+        self.within(Kind::Array)
+    }
+
+    fn within(&self, kind: Kind) -> impl Iterator<Item = Node<'a>> + use<'a> {
+        let text = self.text;
+        let mut rest = match self.places {
+            [place, rest @ ..] if place.kind == kind => rest,
             _ => &[],
-        }
+        };
+        std::iter::from_fn(move || {
+            let (places, others) = rest.split_at_checked(rest.first()?.nodes)?;
+            rest = others;
+            Some(Node { text, places })
+        })
     }
 
     /// The text of a string that is not empty.
-    pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Self::String(text) if !text.is_empty() => Some(text),
-            _ => None,
-        }
+    pub(super) fn text(&self) -> Option<Cow<'a, str>> {
+        (self.kind() == Kind::String).then(|| self.decoded()).filter(|text| !text.is_empty())
     }
 
     /// The text of a string that is not empty, or a number as written.
-    pub(super) fn text_or_number(&self) -> Option<&str> {
-        match self {
-            Self::Literal(literal) if literal.starts_with(|c: char| c != 't' && c != 'f') => {
-                Some(literal)
-            }
-            _ => self.text(),
-        }
+    pub(super) fn text_or_number(&self) -> Option<Cow<'a, str>> {
+        let is_number = self.kind() == Kind::Literal && !self.written().starts_with(['t', 'f']);
+        if is_number { Some(Cow::Borrowed(self.written())) } else { self.text() }
     }
 
     /// A text that can be a name.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.text().filter(is_name)
+    pub(super) fn name(&self) -> Option<Cow<'a, str>> {
+        self.text().filter(|text| is_name(text))
     }
 
     /// A text or number that can be an id.
-    pub(super) fn id(&self) -> Option<&str> {
-        self.text_or_number().filter(is_name)
+    pub(super) fn id(&self) -> Option<Cow<'a, str>> {
+        self.text_or_number().filter(|text| is_name(text))
     }
 
     /// A number, or a string that holds one, if it is a whole one within 64 bits.
@@ -104,117 +160,126 @@ impl<'a> Node<'a> {
     }
 }
 
+impl<'a> Member<'a> {
+    /// Name and value as they stand in `text`, from which they were read.
+    pub(super) fn span(&self) -> std::ops::Range<usize> {
+        let quote = usize::from(self.value.kind() == Kind::String);
+        let start = self.name.places.first().map_or(0, |name| name.start.saturating_sub(1));
+        let end = self.value.places.first().map_or(start, |value| value.end + quote);
+        start..end
+    }
+}
+
 /// CloudEvents allows no control characters in attributes, nor do headers and environments.
-fn is_name(text: &&str) -> bool {
+fn is_name(text: &Cow<'_, str>) -> bool {
     text.len() <= MAX_NAME && !text.contains(char::is_control)
 }
 
-/// Reads a value that is well-formed. Were it not, the outcome would be a wrong node, never a
-/// panic or a loop.
-pub(super) fn parse(text: &str) -> Parsed<'_> {
-    let mut reader = Reader { text, at: 0, exact: true, is_compact: true };
-    let root = reader.value(0);
-    reader.skip(b"");
-    Parsed { root, exact: reader.exact, is_compact: reader.exact && reader.is_compact }
+/// Reads a value that is well-formed, with `places` to hold its nodes. Were it not, the outcome
+/// would be a wrong node, never a panic or a loop.
+pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Place>) -> Parsed<'a> {
+    places.clear();
+    let mut reader = Reader { text, at: 0, places, exact: true, is_compact: true };
+    reader.value(0);
+    reader.skip(None);
+    let (exact, is_compact) = (reader.exact, reader.exact && reader.is_compact);
+    Parsed { text, places, exact, is_compact }
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    places: &'a mut Vec<Place>,
     exact: bool,
     is_compact: bool,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn slice(&self, from: usize) -> &'a str {
-        self.text.get(from..self.at).unwrap_or_default()
-    }
-
-    /// Goes to the next token, over white space and the punctuation in `between`.
-    fn skip(&mut self, between: &[u8]) {
+    /// Goes to the next token, over white space and the punctuation `between`.
+    fn skip(&mut self, between: Option<u8>) {
         while let Some(byte) = self.peek() {
             if is_space(byte) {
                 self.is_compact = false;
-            } else if !between.contains(&byte) {
+            } else if Some(byte) != between {
                 break;
             }
             self.at += 1;
         }
     }
 
-    fn value(&mut self, depth: usize) -> Node<'a> {
-        self.skip(b"");
-        match self.peek() {
-            Some(b'{' | b'[') if depth == MAX_DEPTH => self.opaque(),
-            Some(b'{') => self.object(depth + 1),
-            Some(b'[') => self.array(depth + 1),
-            Some(b'"') => Node::String(self.string()),
-            _ => match self.literal() {
-                "null" | "" => Node::Null,
-                literal => Node::Literal(literal),
-            },
+    /// Reads a value into a node and those within it.
+    fn value(&mut self, depth: usize) {
+        self.skip(None);
+        let (start, first) = (self.at, self.places.len());
+        let kind = match self.peek() {
+            Some(b'"') => return self.string(),
+            Some(b'{' | b'[') if depth == MAX_DEPTH => Kind::Opaque,
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'n') | None => Kind::Null,
+            Some(_) => Kind::Literal,
+        };
+        self.places.push(Place { kind, escaped: false, start, end: start, nodes: 1 });
+        match kind {
+            Kind::Object => self.object(depth + 1),
+            Kind::Array => self.array(depth + 1),
+            Kind::Opaque => self.opaque(),
+            _ => self.literal(),
+        }
+        let nodes = self.places.len() - first;
+        if let Some(place) = self.places.get_mut(first) {
+            // A text that ends too early is no JSON.
+            (place.end, place.nodes) = (self.at.min(self.text.len()), nodes);
         }
     }
 
-    fn object(&mut self, depth: usize) -> Node<'a> {
-        // An event has about forty members.
-        let mut members = if depth == 1 { Vec::with_capacity(48) } else { Vec::new() };
+    fn object(&mut self, depth: usize) {
         self.at += 1;
         loop {
-            self.skip(b",");
-            let start = self.at;
+            self.skip(Some(b','));
             if self.peek() != Some(b'"') {
                 self.at += 1;
-                return Node::Object(members);
+                return;
             }
-            let name = self.string();
-            self.skip(b":");
-            let value = self.value(depth);
-            members.push(Member { name, value, span: start..self.at });
+            self.string();
+            self.skip(Some(b':'));
+            self.value(depth);
         }
     }
 
-    fn array(&mut self, depth: usize) -> Node<'a> {
-        let mut elements = Vec::new();
+    fn array(&mut self, depth: usize) {
         self.at += 1;
         loop {
-            self.skip(b",");
+            self.skip(Some(b','));
             // What begins no value ends the array: each turn goes on in the text.
             if matches!(self.peek(), None | Some(b']' | b'}' | b':')) {
                 self.at += 1;
-                return Node::Array(elements);
+                return;
             }
-            elements.push(self.value(depth));
+            self.value(depth);
         }
     }
 
-    fn literal(&mut self) -> &'a str {
-        let start = self.at;
-        while self.peek().is_some_and(|b| !is_space(b) && !b",:]}".contains(&b)) {
+    fn literal(&mut self) {
+        while self.peek().is_some_and(|b| !is_space(b) && !matches!(b, b',' | b':' | b']' | b'}')) {
             self.at += 1;
         }
-        self.slice(start)
     }
 
-    fn string(&mut self) -> Cow<'a, str> {
+    fn string(&mut self) {
         let start = self.at;
-        let escapes = self.skip_string();
-        let quoted = self.slice(start);
-        let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
-        if !escapes {
-            return Cow::Borrowed(inner);
+        let mut escaped = self.skip_string();
+        let quoted = self.text.get(start..self.at).unwrap_or_default();
+        // Of the escapes only those by number can stand for what is no text.
+        if escaped && quoted.contains("\\u") && serde_json::from_str::<String>(quoted).is_err() {
+            (self.exact, escaped) = (false, false);
         }
-        serde_json::from_str::<String>(quoted).map_or_else(
-            |_| {
-                self.exact = false;
-                Cow::Borrowed(inner)
-            },
-            Cow::Owned,
-        )
+        let (start, end) = (start + 1, self.at.saturating_sub(1).max(start + 1));
+        self.places.push(Place { kind: Kind::String, escaped, start, end, nodes: 1 });
     }
 
     /// Goes past a string; tells whether it holds escapes.
@@ -223,7 +288,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let Some(skipped) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+            let Some(skipped) = memchr2(b'"', b'\\', rest) else {
                 self.at = self.text.len();
                 return escapes;
             };
@@ -237,9 +302,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes past an object or array of any depth without recursion.
-    fn opaque(&mut self) -> Node<'a> {
+    fn opaque(&mut self) {
         self.exact = false;
-        let start = self.at;
         let mut open = 0_usize;
         while let Some(byte) = self.peek() {
             match byte {
@@ -256,7 +320,6 @@ impl<'a> Reader<'a> {
                 break;
             }
         }
-        Node::Opaque(self.slice(start))
     }
 }
 
@@ -267,20 +330,20 @@ fn is_space(byte: u8) -> bool {
 /// Appends well-formed JSON to `out` without the white space outside its strings.
 pub(super) fn compact(text: &str, out: &mut String) {
     let bytes = text.as_bytes();
-    let (mut at, mut kept) = (0, 0);
-    while let Some(&byte) = bytes.get(at) {
+    let mut places = Vec::new();
+    let mut reader = Reader { text, at: 0, places: &mut places, exact: true, is_compact: true };
+    let mut kept = 0;
+    while let Some(&byte) = bytes.get(reader.at) {
         match byte {
             b'"' => {
-                let mut reader = Reader { text, at, exact: true, is_compact: true };
                 reader.skip_string();
-                at = reader.at;
             }
             byte if is_space(byte) => {
-                out.push_str(text.get(kept..at).unwrap_or_default());
-                at += 1;
-                kept = at;
+                out.push_str(text.get(kept..reader.at).unwrap_or_default());
+                reader.at += 1;
+                kept = reader.at;
             }
-            _ => at += 1,
+            _ => reader.at += 1,
         }
     }
     out.push_str(text.get(kept..).unwrap_or_default());
@@ -292,14 +355,14 @@ mod tests {
     use proptest::prelude::*;
 
     /// What serde_json reads, for comparison.
-    fn value(node: &Node<'_>) -> serde_json::Value {
-        match node {
-            Node::Null => serde_json::Value::Null,
-            Node::Literal(text) | Node::Opaque(text) => serde_json::from_str(text).unwrap(),
-            Node::String(text) => serde_json::Value::String(text.clone().into_owned()),
-            Node::Array(elements) => elements.iter().map(value).collect(),
-            Node::Object(members) => {
-                members.iter().map(|m| (m.name.clone().into_owned(), value(&m.value))).collect()
+    fn value(node: Node<'_>) -> serde_json::Value {
+        match node.kind() {
+            Kind::Null => serde_json::Value::Null,
+            Kind::Literal | Kind::Opaque => serde_json::from_str(node.written()).unwrap(),
+            Kind::String => serde_json::Value::String(node.decoded().into_owned()),
+            Kind::Array => node.elements().map(value).collect(),
+            Kind::Object => {
+                node.members().map(|m| (m.name.decoded().into_owned(), value(m.value))).collect()
             }
         }
     }
@@ -307,39 +370,52 @@ mod tests {
     #[test]
     fn numbers_and_repeats_stay_as_written() {
         let text = r#" { "a" : 1.00 , "a":1e400, "b":[ ], "c":{ },"d":18446744073709551617 } "#;
-        let parsed = parse(text);
+        let mut places = Vec::new();
+        let parsed = parse(text, &mut places);
         assert!(parsed.exact);
-        let names: Vec<_> = parsed.root.members().iter().map(|m| m.name.as_ref()).collect();
+        let root = parsed.root();
+        let names: Vec<_> = root.members().map(|member| member.name.decoded()).collect();
         assert_eq!(names, ["a", "a", "b", "c", "d"]);
-        assert_eq!(parsed.root.get("a"), Some(&Node::Literal("1e400")));
-        assert_eq!(parsed.root.get("d").unwrap().integer(), None);
-        assert_eq!(parsed.root.get("d").unwrap().text_or_number(), Some("18446744073709551617"));
+        let spans: Vec<_> = root.members().map(|member| &text[member.span()]).collect();
+        assert_eq!(spans[..4], [r#""a" : 1.00"#, r#""a":1e400"#, r#""b":[ ]"#, r#""c":{ }"#]);
+        let a = root.get("a").unwrap();
+        assert_eq!((a.kind(), a.written()), (Kind::Literal, "1e400"));
+        let d = root.get("d").unwrap();
+        assert_eq!(d.integer(), None);
+        assert_eq!(d.text_or_number().unwrap(), "18446744073709551617");
     }
 
     #[test]
     fn a_lone_surrogate_and_great_depth_are_kept_raw() {
-        let parsed = parse(r#"{"a":"\ud800x","b":"\ud83d\ude00"}"#);
+        let mut places = Vec::new();
+        let parsed = parse(r#"{"a":"\ud800x","b":"\ud83d\ude00","\u0063":"\/"}"#, &mut places);
         assert!(!parsed.exact);
-        assert_eq!(parsed.root.get("a").unwrap().text(), Some(r"\ud800x"));
-        assert_eq!(parsed.root.get("b").unwrap().text(), Some("😀"));
+        let text = |name| parsed.root().get(name).unwrap().text().unwrap();
+        assert_eq!((&*text("a"), &*text("b"), &*text("c")), (r"\ud800x", "😀", "/"));
 
         let deep = format!("{{\"x\":{}\"]\"{},\"y\":1}}", "[".repeat(9999), "]".repeat(9999));
-        let parsed = parse(&deep);
+        let parsed = parse(&deep, &mut places);
         assert!(!parsed.exact);
-        assert_eq!(parsed.root.get("y"), Some(&Node::Literal("1")));
+        assert_eq!(parsed.root().get("y").unwrap().written(), "1");
     }
 
     #[test]
     fn a_name_is_short_and_has_no_control_characters() {
         let long = "é".repeat(MAX_NAME / 2);
+        // What is name and id of a value in JSON.
+        let both = |json: &str| {
+            let mut places = Vec::new();
+            let node = parse(json, &mut places).root();
+            [node.name(), node.id()].map(|text| text.map(|text| text.into_owned()))
+        };
         for (text, is_name) in [("样 1", true), (&long, true), ("a\0", false), ("\u{85}", false)] {
-            let node = Node::String(text.into());
-            assert_eq!(node.name().is_some(), is_name, "{text:?}");
-            assert_eq!(node.id().is_some(), is_name, "{text:?}");
+            let expected = is_name.then(|| text.to_owned());
+            let json = serde_json::to_string(text).unwrap();
+            assert_eq!(both(&json), [expected.clone(), expected], "{text:?}");
         }
-        assert_eq!(Node::String(format!("{long}a").into()).name(), None);
-        assert_eq!((Node::Literal("7").name(), Node::Literal("7").id()), (None, Some("7")));
-        assert_eq!(Node::Literal("true").id(), None);
+        assert_eq!(both(&format!("\"{long}a\"")), [None, None]);
+        assert_eq!(both("7"), [None, Some("7".to_owned())]);
+        assert_eq!(both("true"), [None, None]);
     }
 
     /// Any JSON value, with white space thrown in by the pretty printer.
@@ -362,17 +438,21 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_not_json_ends_too(text in r#"[\[\]{}:," \\a1é]{0,40}"#) {
-            let mut reader = Reader { text: &text, at: 0, exact: true, is_compact: true };
-            reader.value(0);
+            let mut places = Vec::new();
+            let root = parse(&text, &mut places).root();
+            root.members().for_each(|member| {
+                std::hint::black_box(text.get(member.span()));
+            });
             compact(&text, &mut String::new());
         }
 
         #[test]
         fn reads_what_serde_json_reads(json in any_json()) {
             let pretty = serde_json::to_string_pretty(&json).unwrap();
-            let parsed = parse(&pretty);
+            let mut places = Vec::new();
+            let parsed = parse(&pretty, &mut places);
             prop_assert!(parsed.exact);
-            prop_assert_eq!(value(&parsed.root), json.clone());
+            prop_assert_eq!(value(parsed.root()), json.clone());
             let mut compacted = String::new();
             compact(&pretty, &mut compacted);
             prop_assert_eq!(compacted, serde_json::to_string(&json).unwrap());

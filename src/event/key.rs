@@ -1,12 +1,13 @@
 //! The event's key: which one it is.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
 use super::AppId;
-use super::json::{Member, Node};
+use super::json::{Kind, Member, Node};
 
 /// Tells one event from another: a hash of its content. Written as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,10 +34,15 @@ impl Key {
 
     /// The key of an event by its content: independent of the order of members and of members
     /// that are null, dependent on all else. Members of the root named `without` do not count.
-    pub(super) fn of_content(app: AppId, root: &Node<'_>, without: &str) -> Self {
-        let mut canonical = Vec::with_capacity(4096);
-        canonicalize(root, Some(without), &mut canonical);
-        Self::hash(b"content", &[&app.0.to_be_bytes(), &canonical])
+    pub(super) fn of_content(
+        app: AppId,
+        root: Node<'_>,
+        without: &str,
+        canonical: &mut Vec<u8>,
+    ) -> Self {
+        canonical.clear();
+        canonicalize(root, Some(without), canonical);
+        Self::hash(b"content", &[&app.0.to_be_bytes(), canonical])
     }
 
     /// The key of an event that could not be read whole: by its text.
@@ -60,22 +66,22 @@ impl Key {
 
 /// Writes a node so that two nodes give the same bytes only if they mean the same: each value
 /// is a tag, then its length or count, then its content.
-fn canonicalize(node: &Node<'_>, without: Option<&str>, out: &mut Vec<u8>) {
-    match node {
-        Node::Null => out.push(b'n'),
-        Node::Literal(text) => tagged(b'l', text, out),
-        Node::String(text) => tagged(b's', text, out),
-        Node::Opaque(text) => tagged(b'o', text, out),
-        Node::Array(elements) => {
-            count(b'[', elements.len(), out);
-            elements.iter().for_each(|element| canonicalize(element, None, out));
+fn canonicalize(node: Node<'_>, without: Option<&str>, out: &mut Vec<u8>) {
+    match node.kind() {
+        Kind::Null => out.push(b'n'),
+        Kind::Literal => tagged(b'l', node.written(), out),
+        Kind::String => tagged(b's', &node.decoded(), out),
+        Kind::Opaque => tagged(b'o', node.written(), out),
+        Kind::Array => {
+            count(b'[', node.elements().count(), out);
+            node.elements().for_each(|element| canonicalize(element, None, out));
         }
-        Node::Object(members) => {
-            let members = sorted(members, without);
+        Kind::Object => {
+            let members = sorted(node, without);
             count(b'{', members.len(), out);
-            for member in members {
-                tagged(b'm', &member.name, out);
-                canonicalize(&member.value, None, out);
+            for (name, value) in members {
+                tagged(b'm', &name, out);
+                canonicalize(value, None, out);
             }
         }
     }
@@ -84,22 +90,27 @@ fn canonicalize(node: &Node<'_>, without: Option<&str>, out: &mut Vec<u8>) {
 /// The members that count, by name; those that repeat keep their order, which has a meaning. A
 /// null is as good as no member, but not beside others of its name, which it hides from a reader
 /// or is hidden by.
-fn sorted<'n, 'a>(members: &'n [Member<'a>], without: Option<&str>) -> Vec<&'n Member<'a>> {
+fn sorted<'a>(object: Node<'a>, without: Option<&str>) -> Vec<(Cow<'a, str>, Node<'a>)> {
     let by_name = |counts: &dyn Fn(&Member<'a>) -> bool| {
-        let mut counting: Vec<_> = members
-            .iter()
-            .filter(|member| counts(member) && without != Some(&*member.name))
+        let mut counting: Vec<_> = object
+            .members()
+            .filter(|member| counts(member))
+            .map(|member| (member.name.decoded(), member.value))
+            .filter(|(name, _)| without != Some(name))
             .collect();
-        counting.sort_by(|a, b| a.name.cmp(&b.name));
+        counting.sort_by(|(a, _), (b, _)| a.cmp(b));
         counting
     };
-    let is_null = |member: &Member<'_>| member.value == Node::Null;
+    let is_null = |member: &Member<'_>| member.value.kind() == Kind::Null;
     let values = by_name(&|member| !is_null(member));
     let is_beside = |null: &Member<'_>| {
-        is_null(null) && values.binary_search_by(|value| value.name.cmp(&null.name)).is_ok()
+        is_null(null) && {
+            let name = null.name.decoded();
+            values.binary_search_by(|(other, _)| other.cmp(&name)).is_ok()
+        }
     };
     // Most of an event's members are null, and none of these ever is in what the cloud writes.
-    if !members.iter().any(is_beside) {
+    if !object.members().any(|member| is_beside(&member)) {
         return values;
     }
     by_name(&|member| !is_null(member) || is_beside(member))

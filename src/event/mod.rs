@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 pub use envelope::Format;
 pub use key::{Key, KeyError};
-pub use read::{Entry, read};
+pub use read::{Entry, Reader, read};
 pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
 pub use types::{known_type, known_types};
 

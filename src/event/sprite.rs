@@ -3,10 +3,12 @@
 //! Members are chosen by what is there, not by the event's type: the documents contradict each
 //! other on the names of types, and any field may be null, absent or empty.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::Key;
-use super::json::Node;
+use super::json::{Kind, Node};
 
 /// The EventType of image sprites made through the API of 2017.
 pub(super) const CREATE_COMPLETE: &str = "CreateImageSpriteComplete";
@@ -71,7 +73,7 @@ impl ImageSprite {
 }
 
 /// The image sprites of an event, in the order of its payload.
-pub(super) fn sprites_of(event: &Node<'_>) -> Vec<ImageSprite> {
+pub(super) fn sprites_of(event: Node<'_>) -> Vec<ImageSprite> {
     let mut sprites = Vec::new();
     if let Some(task) = object(event, "CreateImageSpriteCompleteEvent") {
         sprites.push(of_task_2017(task));
@@ -79,99 +81,102 @@ pub(super) fn sprites_of(event: &Node<'_>) -> Vec<ImageSprite> {
     if let Some(procedure) = object(event, "ProcedureStateChangeEvent") {
         // Once, not for each sprite: a payload of many members may hold many sprites.
         let origin = Origin::of(procedure);
-        let results = procedure.get("MediaProcessResultSet").map_or(&[][..], Node::elements);
-        let tasks = results.iter().filter_map(|result| object(result, "ImageSpriteTask"));
-        sprites.extend(tasks.map(|task| of_procedure(origin, task)));
+        let results = procedure.get("MediaProcessResultSet");
+        let results = results.iter().flat_map(Node::elements);
+        let tasks = results.filter_map(|result| object(result, "ImageSpriteTask"));
+        sprites.extend(tasks.map(|task| of_procedure(&origin, task)));
     }
     sprites
 }
 
 /// CreateImageSpriteTask2017: no status of its own, `ErrCode` 0 is success.
-fn of_task_2017(task: &Node<'_>) -> ImageSprite {
+fn of_task_2017(task: Node<'_>) -> ImageSprite {
     let sheets = texts(task.get("ImageSpriteUrlSet"));
-    let status = match task.get("ErrCode").and_then(Node::integer) {
+    let status = match integer(task, "ErrCode") {
         Some(0) => SpriteStatus::Success,
         None if !sheets.is_empty() => SpriteStatus::Success,
         Some(_) | None => SpriteStatus::Fail,
     };
-    let definition = task.get("Definition").and_then(Node::integer);
-    build(Origin::of(task), definition, status, sheets, task, Some(task))
+    let definition = integer(task, "Definition");
+    build(&Origin::of(task), definition, status, sheets, task, Some(task))
 }
 
 /// MediaProcessTaskImageSpriteResult of a ProcedureTask.
-fn of_procedure(origin: Origin<'_>, task: &Node<'_>) -> ImageSprite {
+fn of_procedure(origin: &Origin<'_>, task: Node<'_>) -> ImageSprite {
     let output = task.get("Output");
     let sheets = texts(output.and_then(|output| output.get("ImageUrlSet")));
-    let status = match task.get("Status").and_then(Node::text) {
+    let status = match text(task, "Status").as_deref() {
         Some("SUCCESS") => SpriteStatus::Success,
         Some("FAIL") => SpriteStatus::Fail,
         None if !sheets.is_empty() => SpriteStatus::Success,
         Some(_) | None => SpriteStatus::Processing,
     };
-    let definition =
-        ["Input", "Output"].iter().find_map(|at| task.get(at)?.get("Definition")?.integer());
+    let definition = ["Input", "Output"].iter().find_map(|at| integer(task.get(at)?, "Definition"));
     build(origin, definition, status, sheets, task, output)
 }
 
 /// What a payload says of all its sprites.
-#[derive(Clone, Copy)]
-struct Origin<'n> {
-    task_id: Option<&'n str>,
-    file_id: Option<&'n str>,
+struct Origin<'a> {
+    task_id: Option<Cow<'a, str>>,
+    file_id: Option<Cow<'a, str>>,
 }
 
-impl<'n> Origin<'n> {
-    fn of(payload: &'n Node<'_>) -> Self {
-        let id = |name| payload.get(name).and_then(Node::id);
+impl<'a> Origin<'a> {
+    fn of(payload: Node<'a>) -> Self {
+        let id = |name| payload.get(name)?.id();
         Self { task_id: id("TaskId"), file_id: id("FileId") }
     }
 }
 
 fn build(
-    origin: Origin<'_>,
+    origin: &Origin<'_>,
     definition: Option<i64>,
     status: SpriteStatus,
     sheets: Vec<String>,
-    task: &Node<'_>,
-    output: Option<&Node<'_>>,
+    task: Node<'_>,
+    output: Option<Node<'_>>,
 ) -> ImageSprite {
-    let output = |name| output.and_then(|output| output.get(name));
+    let output_integer = |name| integer(output?, name);
     let mut sprite = ImageSprite {
         id: String::new(),
-        task_id: origin.task_id.map(str::to_owned),
-        file_id: origin.file_id.map(str::to_owned),
+        task_id: origin.task_id.as_deref().map(str::to_owned),
+        file_id: origin.file_id.as_deref().map(str::to_owned),
         definition,
         status,
         error: (status == SpriteStatus::Fail).then(|| error_of(task)),
-        tile_count: output("TotalCount").and_then(Node::integer),
-        tile_width: output("Width").and_then(Node::integer),
-        tile_height: output("Height").and_then(Node::integer),
+        tile_count: output_integer("TotalCount"),
+        tile_width: output_integer("Width"),
+        tile_height: output_integer("Height"),
         sheets,
-        vtt_url: output("WebVttUrl").and_then(Node::text).map(str::to_owned),
+        vtt_url: output.and_then(|output| text(output, "WebVttUrl")).map(Cow::into_owned),
     };
     sprite.id = id_of(&sprite);
     sprite
 }
 
 /// The texts of an array that are not empty.
-fn texts(array: Option<&Node<'_>>) -> Vec<String> {
-    let elements = array.map_or(&[][..], Node::elements);
-    elements.iter().filter_map(Node::text).map(str::to_owned).collect()
+fn texts(array: Option<Node<'_>>) -> Vec<String> {
+    let elements = array.iter().flat_map(Node::elements);
+    elements.filter_map(|element| element.text()).map(Cow::into_owned).collect()
 }
 
-fn object<'n, 'a>(node: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
-    node.get(name).filter(|value| matches!(value, Node::Object(_)))
+fn object<'a>(node: Node<'a>, name: &str) -> Option<Node<'a>> {
+    node.get(name).filter(|value| value.kind() == Kind::Object)
 }
 
-fn error_of(task: &Node<'_>) -> SpriteError {
-    let code = task
-        .get("ErrCodeExt")
-        .and_then(Node::text)
-        .or_else(|| task.get("ErrCode").and_then(Node::text_or_number));
-    let message = task.get("Message").and_then(Node::text);
+fn text<'a>(node: Node<'a>, name: &str) -> Option<Cow<'a, str>> {
+    node.get(name)?.text()
+}
+
+fn integer(node: Node<'_>, name: &str) -> Option<i64> {
+    node.get(name)?.integer()
+}
+
+fn error_of(task: Node<'_>) -> SpriteError {
+    let code = text(task, "ErrCodeExt").or_else(|| task.get("ErrCode")?.text_or_number());
     SpriteError {
-        code: code.unwrap_or("Unknown").to_owned(),
-        message: message.unwrap_or_default().to_owned(),
+        code: code.map_or_else(|| "Unknown".to_owned(), Cow::into_owned),
+        message: text(task, "Message").unwrap_or_default().into_owned(),
     }
 }
 

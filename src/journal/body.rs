@@ -5,21 +5,48 @@
 
 use std::io::{Error, ErrorKind};
 
-use lz4_flex::block::{compress_prepend_size, decompress_size_prepended, uncompressed_size};
+use lz4_flex::block::{
+    CompressTable, compress_into_with_table, decompress_size_prepended, get_maximum_output_size,
+    uncompressed_size,
+};
+use rusqlite::Row;
 use rusqlite::types::{FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
-use rusqlite::{Row, ToSql};
 
 /// No event is longer, in bytes: nor is any answer of the cloud.
 const MAX_LENGTH: usize = 64 * 1024 * 1024;
+/// The size of a length, in bytes.
+const LENGTH: usize = 4;
+/// Bytes of memory that are kept for the next body. A usual one needs a tenth of them.
+const KEPT: usize = 64 * 1024;
 
-/// A text, to be written as SQLite's text, or as a blob of LZ4 behind its length.
-#[derive(Debug)]
-pub(super) struct Body<'a>(pub(super) &'a str);
+/// Compresses one body after another in the same memory.
+#[derive(Default)]
+pub(super) struct Compressor {
+    table: CompressTable,
+    compressed: Vec<u8>,
+}
 
-impl ToSql for Body<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let compressed = compress_prepend_size(self.0.as_bytes());
-        if compressed.len() < self.0.len() { Ok(compressed.into()) } else { self.0.to_sql() }
+impl Compressor {
+    /// How `text` is written: as SQLite's text, or as a blob of LZ4 behind its length.
+    pub(super) fn compress<'a>(&'a mut self, text: &'a str) -> ToSqlOutput<'a> {
+        ToSqlOutput::Borrowed(match self.blob(text) {
+            Some(blob) if blob.len() < text.len() => ValueRef::Blob(blob),
+            _ => ValueRef::Text(text.as_bytes()),
+        })
+    }
+
+    fn blob(&mut self, text: &str) -> Option<&[u8]> {
+        let room = LENGTH + get_maximum_output_size(text.len());
+        // What one huge body took is not kept.
+        self.compressed.truncate(room.max(KEPT));
+        self.compressed.shrink_to(KEPT);
+        if self.compressed.len() < room {
+            self.compressed.resize(room, 0);
+        }
+        let (length, compressed) = self.compressed.split_at_mut(LENGTH);
+        length.copy_from_slice(&u32::try_from(text.len()).ok()?.to_le_bytes());
+        let size = compress_into_with_table(text.as_bytes(), compressed, &mut self.table).ok()?;
+        self.compressed.get(..LENGTH + size)
     }
 }
 
@@ -34,7 +61,7 @@ pub(super) fn column(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     })
 }
 
-/// Reads what a [`Body`] was written as.
+/// Reads what [`Compressor::compress`] made.
 fn read(value: ValueRef<'_>) -> FromSqlResult<String> {
     let ValueRef::Blob(compressed) = value else { return Ok(value.as_str()?.to_owned()) };
     let damaged = |error: &dyn ToString| {
@@ -50,17 +77,19 @@ fn read(value: ValueRef<'_>) -> FromSqlResult<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use lz4_flex::block::compress_prepend_size;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// What is in the database after `text` was written, and whether it is a blob.
     fn written(text: &str) -> (String, bool) {
-        let body = Body(text);
-        let output = body.to_sql().unwrap();
-        let value = match &output {
-            ToSqlOutput::Borrowed(value) => *value,
-            ToSqlOutput::Owned(value) => value.into(),
-            _ => unreachable!("it is one of the two"),
+        written_by(&mut Compressor::default(), text)
+    }
+
+    fn written_by(compressor: &mut Compressor, text: &str) -> (String, bool) {
+        let ToSqlOutput::Borrowed(value) = compressor.compress(text) else {
+            unreachable!("nothing is copied")
         };
         (read(value).unwrap(), matches!(value, ValueRef::Blob(_)))
     }
@@ -71,6 +100,16 @@ mod tests {
         assert_eq!(written(event), (event.to_owned(), true));
         assert_eq!(written("{}"), ("{}".to_owned(), false));
         assert_eq!(written(""), (String::new(), false));
+    }
+
+    #[test]
+    fn bodies_of_any_length_follow_each_other_and_no_memory_is_kept_for_huge_ones() {
+        let mut compressor = Compressor::default();
+        for length in [10, 3_000_000, 1_000, 70_000, 65_534, 65_536, 0, 500] {
+            let text: String = ('a'..='z').cycle().take(length).collect();
+            assert_eq!(written_by(&mut compressor, &text).0, text);
+        }
+        assert_eq!(compressor.compressed.capacity(), KEPT);
     }
 
     #[test]

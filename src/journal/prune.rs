@@ -12,7 +12,7 @@ use super::{EventId, Result, SinkId};
 use crate::event::Key;
 
 /// Events looked at in one step.
-const STEP: i64 = 200;
+const STEP: i64 = 64;
 /// Bodies go from this share of `max_size` on, in percent.
 const SHORT_OF_SPACE: u64 = 90;
 /// Free pages given back to the file system in one step.

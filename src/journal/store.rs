@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::body::{self, Body};
+use super::body::{self, Compressor};
 use super::counters::{Counter, Deltas};
 use super::key_index::KeyIndex;
 use super::schema::BUSY_TIMEOUT;
@@ -43,6 +43,7 @@ pub(super) struct Store {
     next_id: i64,
     pub(super) deltas: Deltas,
     pub(super) key_index: KeyIndex,
+    compressor: Compressor,
     data_version: i64,
     /// Whether the last append was refused for the journal's size.
     pub(super) was_full: bool,
@@ -74,6 +75,7 @@ impl Store {
             next_id,
             deltas: Deltas::default(),
             key_index,
+            compressor: Compressor::default(),
             was_full: false,
             changes: 0,
             aged_after: EventId::default(),
@@ -193,7 +195,7 @@ impl Store {
             ])?;
         self.connection
             .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
-            .execute(params![id.0, Body(&event.body)])?;
+            .execute(params![id.0, self.compressor.compress(&event.body)])?;
         self.next_id += 1;
         self.count(Counter::Received, 1);
         if sinks.is_empty() {

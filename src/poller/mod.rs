@@ -186,7 +186,8 @@ impl Poller {
         }
         let now = Utc::now();
         let app = application.client.app();
-        let read = |(text, replaced)| event::read(app, text, replaced, now);
+        let mut reader = event::Reader::default();
+        let read = |(text, replaced)| reader.read(app, text, replaced, now);
         let entries: Vec<Entry> = pulled.entries().map(read).collect();
         let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
         let mut failures = 0;
