@@ -171,7 +171,7 @@ impl<'a> Member<'a> {
 }
 
 /// CloudEvents allows no control characters in attributes, nor do headers and environments.
-fn is_name(text: &Cow<'_, str>) -> bool {
+fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME && !text.contains(char::is_control)
 }
 
