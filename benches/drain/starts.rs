@@ -10,7 +10,7 @@ use crate::process::Process;
 /// How often a start is measured.
 pub(crate) const STARTS: usize = 5;
 /// Events that a daemon finds before it is killed: more than its log takes.
-const PER_KILL: usize = 10_000;
+const PER_KILL: usize = 20_000;
 /// The log is full when it has this share of the length at which it stops growing: one commit more
 /// may be what moves it into the database.
 const FULL: f64 = 0.9;
