@@ -5,7 +5,7 @@
 //! where they go over to the index, the table `keys`, a range of them at a time, many to a page.
 //! Round by round the ranges pass over all keys there are. After a round, every event that was
 //! there when it began has its key in `keys`, which is noted in `keys_complete`; of the events
-//! since then they are read when the journal is opened.
+//! since then they are read before the first use, which is after the daemon is ready.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -24,7 +24,8 @@ const RANGE: usize = 512;
 #[derive(Debug)]
 pub(super) struct KeyIndex {
     max_new: usize,
-    /// Every key that is not in `keys`, and after a start some that are.
+    is_read: bool,
+    /// Once it is read, every key that is not in `keys`, and after a start some that are.
     new: BTreeMap<Key, EventId>,
     round: Round,
     /// As it was before the open transaction.
@@ -43,19 +44,35 @@ struct Round {
 }
 
 impl KeyIndex {
-    /// Reads the keys that are not in `keys`. `next` is the event that will be stored next.
+    /// `next` is the event that will be stored next.
     pub(super) fn open(connection: &Connection, next: EventId) -> rusqlite::Result<Self> {
         // Ids begin anew where every event was pruned.
         connection.execute("UPDATE keys_complete SET before = ?1 WHERE before > ?1", [next.0])?;
+        let round = Round { began_at: next, moved: None };
+        Ok(Self {
+            max_new: MAX_NEW,
+            is_read: false,
+            new: BTreeMap::new(),
+            round,
+            committed: round,
+            changes: Vec::new(),
+        })
+    }
+
+    /// Reads the keys that may not be in `keys`, unless that was done.
+    fn read(&mut self, connection: &Connection) -> Result<()> {
+        if self.is_read {
+            return Ok(());
+        }
         let mut select = connection.prepare(
             "SELECT key, id FROM events WHERE id >= (SELECT before FROM keys_complete)
                AND typeof(key) = 'blob' AND length(key) = 16",
         )?;
-        let new = select
+        self.new = select
             .query_map([], |row| Ok((Key::from_bytes(row.get(0)?), EventId(row.get(1)?))))?
             .collect::<rusqlite::Result<_>>()?;
-        let round = Round { began_at: next, moved: None };
-        Ok(Self { max_new: MAX_NEW, new, round, committed: round, changes: Vec::new() })
+        self.is_read = true;
+        Ok(())
     }
 
     /// Has `key` lead to `event`, unless it leads to one already; tells whether it did not.
@@ -74,7 +91,8 @@ impl KeyIndex {
     }
 
     /// The event that `key` leads to.
-    pub(super) fn find(&self, connection: &Connection, key: Key) -> Result<Option<EventId>> {
+    pub(super) fn find(&mut self, connection: &Connection, key: Key) -> Result<Option<EventId>> {
+        self.read(connection)?;
         if let Some(event) = self.new.get(&key) {
             return Ok(Some(*event));
         }
@@ -86,6 +104,7 @@ impl KeyIndex {
 
     /// Forgets `key`.
     pub(super) fn remove(&mut self, connection: &Connection, key: Key) -> Result<()> {
+        self.read(connection)?;
         self.forget_new(key);
         connection.prepare_cached("DELETE FROM keys WHERE key = ?1")?.execute([key.as_bytes()])?;
         Ok(())
@@ -193,7 +212,9 @@ mod tests {
     }
 
     fn open(connection: &Connection, next: u64, max_new: usize) -> KeyIndex {
-        KeyIndex { max_new, ..KeyIndex::open(connection, EventId(next.cast_signed())).unwrap() }
+        let mut index = KeyIndex::open(connection, EventId(next.cast_signed())).unwrap();
+        index.read(connection).unwrap();
+        KeyIndex { max_new, ..index }
     }
 
     #[test]

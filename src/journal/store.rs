@@ -223,7 +223,7 @@ impl Store {
     }
 
     /// The event that has the key.
-    fn known(&self, key: Key) -> Result<EventId> {
+    fn known(&mut self, key: Key) -> Result<EventId> {
         let found = self.key_index.find(&self.connection, key)?;
         Ok(found.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
     }
