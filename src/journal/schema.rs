@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 /// How long a statement waits for another process to end its short transaction.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -49,7 +49,7 @@ INSERT INTO keys_complete SELECT ifnull(max(id), 0) + 1 FROM events;
 const OTHERS: &str = "
 CREATE TABLE bodies (            -- apart, since deleted rows give back pages and emptied ones do not
   event INTEGER PRIMARY KEY,
-  body          NOT NULL         -- text, or a blob: the text compressed
+  body          NOT NULL         -- text, or a blob: the text compressed, see body.rs
 );
 CREATE TABLE occurrences (
   key    BLOB    PRIMARY KEY,    -- of the first of several equal events
@@ -116,6 +116,8 @@ const MOVE_2: &str = "
 INSERT INTO keys SELECT key, event FROM new_keys ORDER BY key;
 DROP TABLE new_keys;
 ";
+
+// A journal of version 3 has bodies that are compressed without a dictionary, and may keep them.
 
 /// Why a journal was not opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -336,12 +338,13 @@ fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
 /// Gives a journal of an earlier version the tables of this one, at once or not at all.
 fn convert(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     tracing::info!(from = version, to = VERSION, "converting the journal");
-    let keys_moved = match version {
-        1 => format!("{RENAME_1} {EVENTS} {MOVE_1}"),
-        _ => MOVE_2.to_owned(),
+    let changes = match version {
+        1 => format!("{RENAME_1} {EVENTS} {MOVE_1} {KEYS_COMPLETE}"),
+        2 => format!("{MOVE_2} {KEYS_COMPLETE}"),
+        _ => String::new(),
     };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {keys_moved} {KEYS_COMPLETE} PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {changes} PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("converted the journal");
     Ok(())
