@@ -65,8 +65,8 @@ pub struct Confirmer {
 /// What a confirmer is told.
 #[derive(Debug)]
 pub struct News {
-    /// Handles, by the poller.
-    pub leases: mpsc::Receiver<Lease>,
+    /// Handles, by the poller: those of an answer at once.
+    pub leases: mpsc::Receiver<Vec<Lease>>,
     /// Events that no sink has to take any more, by the deliveries.
     pub settled: mpsc::Receiver<Vec<EventId>>,
     /// Changes when events may have been settled without a delivery: somebody else discarded them,
@@ -163,8 +163,8 @@ impl Confirmer {
                 Ok(()) = self.news.changed.changed(), if looks.is_empty() => {
                     looks.push(Box::pin(settled(self.journal.clone(), self.waiting.pending())));
                 }
-                lease = self.news.leases.recv(), if leases_open => match lease {
-                    Some(lease) => self.lease(lease),
+                leases = self.news.leases.recv(), if leases_open => match leases {
+                    Some(leases) => leases.into_iter().for_each(|lease| self.lease(lease)),
                     None => leases_open = false,
                 },
                 () = finish.cancelled(), if !finish.is_cancelled() => {}

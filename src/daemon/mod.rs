@@ -33,8 +33,8 @@ use reload::Reload;
 use running::{Loop, Running};
 use upkeep::Upkeep;
 
-/// Leases, and parcels of news that events are settled, on their way to the confirmer at most.
-const QUEUE: usize = 1024;
+/// Parcels of leases, and of news that events are settled, on their way to the confirmer at most.
+const QUEUE: usize = 256;
 /// How long deliveries may go on after the stop.
 const DELIVERY_TIME: Duration = Duration::from_secs(15);
 /// The whole time of a stop.

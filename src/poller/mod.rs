@@ -45,7 +45,7 @@ const LAST_PULL: Duration = Duration::from_secs(5);
 pub struct Poller {
     applications: Vec<Application>,
     journal: Journal,
-    leases: mpsc::Sender<Lease>,
+    leases: mpsc::Sender<Vec<Lease>>,
     pacing: watch::Receiver<Pacing>,
     metrics: Metrics,
     /// Answers that the journal did not take: as long as there are any, nothing more is pulled.
@@ -63,7 +63,7 @@ impl Poller {
         clients: Vec<Client>,
         pacing: watch::Receiver<Pacing>,
         journal: Journal,
-        leases: mpsc::Sender<Lease>,
+        leases: mpsc::Sender<Vec<Lease>>,
         metrics: Metrics,
     ) -> Self {
         let is_one = clients.len() == 1;
@@ -218,10 +218,9 @@ impl Poller {
         }
         self.note_entries(application.name, &entries, &appended, &pulled.request_id);
         let good_for = self.pacing.borrow().good_for;
-        for lease in leases(app, entries, &appended, pulled.sent + good_for) {
-            if self.leases.send(lease).await.is_err() {
-                tracing::debug!("nobody confirms any more");
-            }
+        let leases = leases(app, entries, &appended, pulled.sent + good_for);
+        if self.leases.send(leases).await.is_err() {
+            tracing::debug!("nobody confirms any more");
         }
     }
 
