@@ -80,8 +80,8 @@ fn read(value: ValueRef<'_>) -> FromSqlResult<String> {
     if length > MAX_LENGTH {
         return Err(damaged(&"a text of such a length was never stored"));
     }
-    let text = decompress_with_dict(compressed, length, dictionary)
-        .map_err(|error| damaged(&error))?;
+    let text =
+        decompress_with_dict(compressed, length, dictionary).map_err(|error| damaged(&error))?;
     String::from_utf8(text).map_err(|error| damaged(&error))
 }
 

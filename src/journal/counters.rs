@@ -68,6 +68,10 @@ impl Deltas {
         *self.0.entry(counter).or_default() += by;
     }
 
+    pub(super) fn add_rows(&mut self, counter: Counter, rows: usize) {
+        self.add(counter, i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
     pub(super) fn of(&self, counter: Counter) -> i64 {
         self.0.get(&counter).copied().unwrap_or_default()
     }

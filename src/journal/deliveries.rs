@@ -1,5 +1,6 @@
 //! What the sinks still have to take, and what became of it, in SQL.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use rusqlite::{OptionalExtension, Row, Rows, params};
 
 use super::counters::Counter;
 use super::job::{DueRows, Records};
+use super::runs::runs;
 use super::store::{Store, event_row};
 use super::{End, EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId, Unsure};
 use crate::event::Key;
@@ -26,42 +28,60 @@ const LEAST_TRIED: &str = "pending.event =
 
 impl Store {
     pub(super) fn is_pending(&self, event: EventId) -> Result<bool> {
+        Ok(!self.pending_within(event, event)?.is_empty())
+    }
+
+    /// The events of a run that an active sink still has to take.
+    fn pending_within(&self, first: EventId, last: EventId) -> Result<HashSet<EventId>> {
         // CROSS JOIN keeps the order: few sinks, a look-up by the primary key for each.
-        let pending = self
-            .connection
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM sinks CROSS JOIN pending
-                   ON pending.sink = sinks.id AND pending.event = ?1 WHERE sinks.active)",
-            )?
-            .query_row([event.0], |row| row.get(0))?;
-        Ok(pending)
+        let mut select = self.connection.prepare_cached(
+            "SELECT pending.event FROM sinks CROSS JOIN pending
+               ON pending.sink = sinks.id AND pending.event BETWEEN ?1 AND ?2 WHERE sinks.active",
+        )?;
+        let rows = select.query_map([first.0, last.0], |row| row.get(0).map(EventId))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    pub(super) fn settled(&self, events: &[EventId]) -> Result<Vec<EventId>> {
+        let mut pending = HashSet::new();
+        for (first, last) in runs(events.iter().copied()) {
+            pending.extend(self.pending_within(first, last)?);
+        }
+        Ok(events.iter().copied().filter(|event| !pending.contains(event)).collect())
     }
 
     pub(super) fn record(&mut self, records: &Records) -> Result<Recorded> {
-        let mut settled = Vec::with_capacity(records.records.len());
-        for record in &records.records {
-            if self.record_one(records, record)? && !self.is_pending(record.event)? {
-                settled.push(record.event);
+        let sink = records.sink;
+        let is_delivered = |record: &Record| matches!(record.outcome, Outcome::Delivered);
+        for part in records.records.chunk_by(|a, b| is_delivered(a) == is_delivered(b)) {
+            if part.iter().all(is_delivered) {
+                for (first, last) in runs(part.iter().map(|record| record.event)) {
+                    let removed = self.remove_pending(sink, first, last)?;
+                    self.count(Counter::Delivered(sink), removed);
+                }
+            } else {
+                for record in part {
+                    self.record_failed(records, record)?;
+                }
             }
         }
+        let is_retried = |record: &&Record| matches!(record.outcome, Outcome::Retry { .. });
+        let through = records.records.iter().filter(|record| !is_retried(record));
+        let through: Vec<_> = through.map(|record| record.event).collect();
+        let settled = self.settled(&through)?;
         if let Some(mark) = &records.mark {
             self.connection
                 .prepare_cached("UPDATE sinks SET mark = ?2 WHERE id = ?1")?
-                .execute(params![records.sink.0, mark])?;
+                .execute(params![sink.0, mark])?;
         }
-        let pending = self.count_owed(records.sink)?;
-        Ok(Recorded { settled, pending })
+        Ok(Recorded { settled, pending: self.count_owed(sink)? })
     }
 
-    /// Writes one verdict; tells whether the sink is through with the event.
-    fn record_one(&mut self, records: &Records, record: &Record) -> Result<bool> {
+    /// Writes the verdict on an event that was not delivered.
+    fn record_failed(&mut self, records: &Records, record: &Record) -> Result<()> {
         let (sink, event, now) = (records.sink, record.event, records.now.timestamp_millis());
         match &record.outcome {
-            Outcome::Delivered => {
-                let removed = self.remove_pending(sink, event)?;
-                self.count(Counter::Delivered(sink), removed);
-                Ok(true)
-            }
+            Outcome::Delivered => {}
             Outcome::Retry { due, charged, error } => {
                 self.connection
                     .prepare_cached(
@@ -78,7 +98,6 @@ impl Store {
                         now,
                         error
                     ])?;
-                Ok(false)
             }
             Outcome::Dead { error } => {
                 self.connection
@@ -90,19 +109,19 @@ impl Store {
                          FROM pending WHERE sink = ?1 AND event = ?2",
                     )?
                     .execute(params![sink.0, event.0, now, error])?;
-                let removed = self.remove_pending(sink, event)?;
+                let removed = self.remove_pending(sink, event, event)?;
                 self.count(Counter::Dead(sink), removed);
-                Ok(true)
             }
         }
+        Ok(())
     }
 
-    fn remove_pending(&self, sink: SinkId, event: EventId) -> Result<i64> {
-        let removed = self
+    /// Tells how many there were.
+    fn remove_pending(&self, sink: SinkId, first: EventId, last: EventId) -> Result<usize> {
+        let mut delete = self
             .connection
-            .prepare_cached("DELETE FROM pending WHERE sink = ?1 AND event = ?2")?
-            .execute([sink.0, event.0])?;
-        Ok(i64::try_from(removed).unwrap_or_default())
+            .prepare_cached("DELETE FROM pending WHERE sink = ?1 AND event BETWEEN ?2 AND ?3")?;
+        Ok(delete.execute([sink.0, first.0, last.0])?)
     }
 
     pub(super) fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Part> {
@@ -190,16 +209,6 @@ impl Store {
             }
         }
         Ok(owed)
-    }
-
-    pub(super) fn settled(&self, events: Vec<EventId>) -> Result<Vec<EventId>> {
-        let mut settled = Vec::new();
-        for event in events {
-            if !self.is_pending(event)? {
-                settled.push(event);
-            }
-        }
-        Ok(settled)
     }
 
     pub(super) fn mark(&self, sink: SinkId) -> Result<Option<String>> {

@@ -6,6 +6,7 @@
 //! they share the commit of the next append, or come a moment later. Other processes read
 //! beside it.
 
+mod append;
 mod audit;
 mod body;
 mod care;
@@ -23,6 +24,7 @@ mod owed;
 mod prune;
 mod reader;
 mod routes;
+mod runs;
 mod schema;
 mod settings;
 mod store;

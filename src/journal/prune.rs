@@ -96,7 +96,7 @@ impl Store {
             .transpose()?)
     }
 
-    fn delete_aged(&mut self, last: EventId, oldest_kept: i64) -> Result<i64> {
+    fn delete_aged(&mut self, last: EventId, oldest_kept: i64) -> Result<usize> {
         let after = self.aged_after;
         let pruned = {
             let mut delete = self.connection.prepare_cached(&format!(
@@ -118,8 +118,8 @@ impl Store {
                 .prepare_cached("DELETE FROM occurrences WHERE event = ?1")?
                 .execute([id])?;
             self.connection.prepare_cached("DELETE FROM bodies WHERE event = ?1")?.execute([id])?;
-            self.count(Counter::PrunedConfirmed, i64::try_from(confirmed).unwrap_or_default());
-            self.count(Counter::PrunedUnrouted, i64::from(sinks.is_empty()));
+            self.count(Counter::PrunedConfirmed, confirmed);
+            self.count(Counter::PrunedUnrouted, usize::from(sinks.is_empty()));
             for sink in sinks {
                 self.count(Counter::PrunedOf(*sink), 1);
             }
@@ -132,9 +132,8 @@ impl Store {
                 )?
                 .execute([after.0, last.0])?;
         }
-        let deleted = i64::try_from(pruned.len()).unwrap_or(i64::MAX);
-        self.count(Counter::Pruned, deleted);
-        Ok(deleted)
+        self.count(Counter::Pruned, pruned.len());
+        Ok(pruned.len())
     }
 
     fn vacuum(&self) -> Result<()> {

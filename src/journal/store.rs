@@ -3,23 +3,20 @@
 
 use std::num::ParseIntError;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row};
 
 use super::body::{self, Compressor};
 use super::counters::{Counter, Deltas};
 use super::key_index::KeyIndex;
+use super::runs::runs;
 use super::schema::BUSY_TIMEOUT;
-use super::{Appended, EventId, Fresh, Result, Route, Settings, SinkId};
+use super::{EventId, Result, Settings, SinkId};
 use crate::event::{self, AppId, Event, Key};
-
-/// An event without TaskId that is equal to one confirmed longer ago than this happened anew.
-const NEW_OCCURRENCE: TimeDelta = TimeDelta::minutes(10);
 
 /// The write-ahead log is cut to this part of `max_size` whenever it begins anew.
 const LOG_SHARE: u64 = 8;
@@ -30,20 +27,13 @@ const MAX_LOG_PAGES: u64 = 4096;
 /// Of a page, as SQLite makes them.
 const PAGE_BYTES: u64 = 4096;
 
-/// What became of an event that was to be stored.
-pub(super) struct Stored {
-    pub(super) appended: Appended,
-    /// A fresh event, and the sinks that want it.
-    pub(super) fresh: Option<(Fresh, Vec<SinkId>)>,
-}
-
 pub(super) struct Store {
     pub(super) connection: Connection,
     pub(super) settings: Settings,
-    next_id: i64,
+    pub(super) next_id: i64,
     pub(super) deltas: Deltas,
     pub(super) key_index: KeyIndex,
-    compressor: Compressor,
+    pub(super) compressor: Compressor,
     data_version: i64,
     /// Whether the last append was refused for the journal's size.
     pub(super) was_full: bool,
@@ -109,136 +99,9 @@ impl Store {
         }
     }
 
-    pub(super) fn count(&mut self, counter: Counter, by: i64) {
-        self.deltas.add(counter, by);
-    }
-
-    /// Stores one event, unless it is known.
-    pub(super) fn append(
-        &mut self,
-        event: &Arc<Event>,
-        routes: &[Route],
-        now: DateTime<Utc>,
-    ) -> Result<Stored> {
-        let newest = match event.task_id {
-            Some(_) => None,
-            None => self.newest_occurrence(event.key)?,
-        };
-        let (number, id) = match newest {
-            Some(newest) => newest,
-            None => match self.insert(event, routes)? {
-                Some(stored) => return Ok(stored),
-                None => (0, self.known(event.key)?),
-            },
-        };
-        if event.task_id.is_none() && self.is_confirmed_long_since(id, now)? {
-            return self.append_occurrence(event, number + 1, routes);
-        }
-        self.count(Counter::SeenAgain, 1);
-        let pending = self.is_pending(id)?;
-        let recurs = event.task_id.is_none();
-        Ok(Stored { appended: Appended { id, fresh: false, pending, recurs }, fresh: None })
-    }
-
-    /// Stores an event that is equal to others as one of its own.
-    fn append_occurrence(
-        &mut self,
-        event: &Arc<Event>,
-        mut number: u32,
-        routes: &[Route],
-    ) -> Result<Stored> {
-        loop {
-            let key = event.key.occurrence(number);
-            let anew = Arc::new(Event { key, ..Event::clone(event) });
-            if let Some(stored) = self.insert(&anew, routes)? {
-                self.connection
-                    .prepare_cached(
-                        "INSERT INTO occurrences (key, number, event) VALUES (?1, ?2, ?3)
-                         ON CONFLICT (key) DO UPDATE
-                           SET number = excluded.number, event = excluded.event",
-                    )?
-                    .execute(params![event.key.as_bytes(), number, stored.appended.id.0])?;
-                return Ok(stored);
-            }
-            // Numbers begin anew once the newest was pruned; some older ones may still be there.
-            number += 1;
-        }
-    }
-
-    /// Inserts an event and its pending rows; `None` if another has its key.
-    fn insert(&mut self, event: &Arc<Event>, routes: &[Route]) -> Result<Option<Stored>> {
-        let sinks: Vec<SinkId> = routes
-            .iter()
-            .filter(|route| route.wanted.matches(event))
-            .map(|route| route.sink)
-            .collect();
-        let id = EventId(self.next_id);
-        if !self.key_index.add(&self.connection, event.key, id)? {
-            return Ok(None);
-        }
-        self.connection
-            .prepare_cached(
-                "INSERT INTO events (id, key, app, type, file_id, task_id, first_pulled, replaced,
-                                     sinks)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            )?
-            .execute(params![
-                id.0,
-                event.key.as_bytes(),
-                event.app.0.cast_signed(),
-                event.event_type,
-                event.file_id,
-                event.task_id,
-                event.first_pulled.timestamp_millis(),
-                event.replaced,
-                sinks_text(&sinks),
-            ])?;
-        self.connection
-            .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
-            .execute(params![id.0, self.compressor.compress(&event.body)])?;
-        self.next_id += 1;
-        self.count(Counter::Received, 1);
-        if sinks.is_empty() {
-            self.count(Counter::Unrouted, 1);
-        }
-        for sink in &sinks {
-            self.connection
-                .prepare_cached("INSERT INTO pending (sink, event) VALUES (?1, ?2)")?
-                .execute(params![sink.0, id.0])?;
-            self.count(Counter::Routed(*sink), 1);
-        }
-        let recurs = event.task_id.is_none();
-        let appended = Appended { id, fresh: true, pending: !sinks.is_empty(), recurs };
-        let fresh = Fresh { id, event: event.clone() };
-        Ok(Some(Stored { appended, fresh: Some((fresh, sinks)) }))
-    }
-
-    /// The newest further occurrence of the event with this key, if it had any.
-    fn newest_occurrence(&self, key: Key) -> Result<Option<(u32, EventId)>> {
-        Ok(self
-            .connection
-            .prepare_cached("SELECT number, event FROM occurrences WHERE key = ?1")?
-            .query_row([key.as_bytes()], |row| Ok((row.get(0)?, EventId(row.get(1)?))))
-            .optional()?)
-    }
-
-    /// The event that has the key.
-    fn known(&mut self, key: Key) -> Result<EventId> {
-        let found = self.key_index.find(&self.connection, key)?;
-        Ok(found.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
-    }
-
-    /// Or may have been confirmed then: of a call that was asked, the answer may be lost.
-    fn is_confirmed_long_since(&self, id: EventId, now: DateTime<Utc>) -> Result<bool> {
-        let at: Option<i64> = self
-            .connection
-            .prepare_cached(
-                "SELECT max(at) FROM (SELECT at FROM confirmations WHERE event = ?1
-                                      UNION ALL SELECT at FROM confirming WHERE event = ?1)",
-            )?
-            .query_row([id.0], |row| row.get(0))?;
-        let long_since = (now - NEW_OCCURRENCE).timestamp_millis();
-        Ok(at.is_some_and(|at| at < long_since))
+    /// Counts rows.
+    pub(super) fn count(&mut self, counter: Counter, rows: usize) {
+        self.deltas.add_rows(counter, rows);
     }
 
     pub(super) fn confirming(
@@ -275,26 +138,18 @@ impl Store {
 
     /// An event that was pruned before its handle was taken back leaves no trace.
     pub(super) fn confirmed(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
-        let mut is_there =
-            self.connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM events WHERE id = ?1)")?;
+        let mut renew = self
+            .connection
+            .prepare_cached("UPDATE confirmations SET at = ?3 WHERE event BETWEEN ?1 AND ?2")?;
         let mut note = self.connection.prepare_cached(
-            "INSERT INTO confirmations (event, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            "INSERT INTO confirmations (event, at)
+             SELECT id, ?3 FROM events WHERE id BETWEEN ?1 AND ?2 ON CONFLICT DO NOTHING",
         )?;
-        let mut renew =
-            self.connection.prepare_cached("UPDATE confirmations SET at = ?2 WHERE event = ?1")?;
-        let mut confirmed = 0;
-        for event in events {
-            let row = [event.0, now.timestamp_millis()];
-            if !is_there.query_row([event.0], |row| row.get::<_, bool>(0))? {
-                continue;
-            }
-            if note.execute(row)? == 1 {
-                confirmed += 1;
-            } else {
-                renew.execute(row)?;
-            }
+        for (first, last) in runs(events.iter().copied()) {
+            let run = [first.0, last.0, now.timestamp_millis()];
+            renew.execute(run)?;
+            self.deltas.add_rows(Counter::Confirmed, note.execute(run)?);
         }
-        self.deltas.add(Counter::Confirmed, confirmed);
         Ok(())
     }
 

@@ -489,6 +489,25 @@ async fn verdicts_are_committed_in_time_though_jobs_never_cease() {
     assert!(commits >= 2, "{commits} commits in {:?}", began.elapsed());
 }
 
+#[tokio::test]
+async fn a_flood_of_events_costs_a_commit_every_few_milliseconds() {
+    let bench = Bench::new(&["file"]).await;
+    let commits = || bench.journal.condition().commits().count();
+    let (before, began) = (commits(), std::time::Instant::now());
+    let one_after_another = async |first: u32| {
+        for number in first..first + 20 {
+            bench.append(&[numbered(number)]).await;
+        }
+    };
+    let all: Vec<_> = (0..16).map(|client| one_after_another(client * 100)).collect();
+    futures_util::future::join_all(all).await;
+    let most = began.elapsed().as_millis() / 4 + 2;
+    let commits = commits() - before;
+    assert!(u128::from(commits) <= most, "{commits} of {most}");
+    // Each is on disk when it is answered, so that there are as many as one client waits for.
+    assert!(commits >= 20, "{commits}");
+}
+
 #[test]
 fn sqlite_has_no_fault_in_its_write_ahead_log() {
     // Fixed in 3.51.3: earlier versions can lose a commit to a checkpoint that runs beside it.

@@ -311,7 +311,12 @@ fn pending_rows(journal: &Path) -> Vec<(String, String, String, String)> {
 fn body(stored: ValueRef<'_>) -> String {
     match stored {
         ValueRef::Blob(compressed) => {
-            let text = lz4_flex::block::decompress_size_prepended(compressed).unwrap();
+            let dictionary = include_bytes!("../../../../src/journal/dictionary.txt");
+            let (length, compressed) = compressed.split_first_chunk().unwrap();
+            let length = u32::from_le_bytes(*length) - (1 << 31);
+            let text =
+                lz4_flex::block::decompress_with_dict(compressed, length as usize, dictionary);
+            let text = text.unwrap();
             String::from_utf8(text).unwrap()
         }
         text => text.as_str().unwrap().to_owned(),

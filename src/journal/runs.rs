@@ -1,0 +1,33 @@
+//! Events that follow one another in the journal: what is done to each of them is one statement.
+
+use super::EventId;
+
+/// The first and the last of each run of `events`, in any order.
+pub(super) fn runs(events: impl IntoIterator<Item = EventId>) -> Vec<(EventId, EventId)> {
+    let mut events: Vec<EventId> = events.into_iter().collect();
+    events.sort_unstable();
+    let mut runs: Vec<(EventId, EventId)> = Vec::new();
+    for event in events {
+        match runs.last_mut() {
+            Some((_, last)) if event.0 <= last.0 + 1 => *last = event,
+            _ => runs.push((event, event)),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(events: &[i64]) -> Vec<(i64, i64)> {
+        runs(events.iter().copied().map(EventId)).iter().map(|run| (run.0.0, run.1.0)).collect()
+    }
+
+    #[test]
+    fn runs_are_whole_and_hold_nothing_else() {
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[7]), [(7, 7)]);
+        assert_eq!(of(&[3, 1, 2, 2, 9, 5, 8]), [(1, 3), (5, 5), (8, 9)]);
+    }
+}
