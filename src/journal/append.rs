@@ -36,13 +36,7 @@ impl Store {
         let mut owed = Owed::new();
         let mut stored = Vec::with_capacity(events.len());
         for event in events {
-            let one = self.append_one(event, routes, &mut owed, now)?;
-            if let Some((fresh, sinks)) = &one.fresh {
-                for sink in sinks {
-                    owed.entry(*sink).or_default().push(fresh.id);
-                }
-            }
-            stored.push(one);
+            stored.push(self.append_one(event, routes, &mut owed, now)?);
         }
         self.owe(&mut owed)?;
         Ok(stored)
@@ -61,13 +55,13 @@ impl Store {
         };
         let (number, id) = match newest {
             Some(newest) => newest,
-            None => match self.insert(event, routes)? {
+            None => match self.insert(event, routes, owed)? {
                 Some(stored) => return Ok(stored),
                 None => (0, self.known(event.key)?),
             },
         };
         if event.task_id.is_none() && self.is_confirmed_long_since(id, now)? {
-            return self.append_occurrence(event, number + 1, routes);
+            return self.append_occurrence(event, number + 1, routes, owed);
         }
         self.count(Counter::SeenAgain, 1);
         // It may be one of these events.
@@ -83,11 +77,12 @@ impl Store {
         event: &Arc<Event>,
         mut number: u32,
         routes: &[Route],
+        owed: &mut Owed,
     ) -> Result<Stored> {
         loop {
             let key = event.key.occurrence(number);
             let anew = Arc::new(Event { key, ..Event::clone(event) });
-            if let Some(stored) = self.insert(&anew, routes)? {
+            if let Some(stored) = self.insert(&anew, routes, owed)? {
                 self.connection
                     .prepare_cached(
                         "INSERT INTO occurrences (key, number, event) VALUES (?1, ?2, ?3)
@@ -102,8 +97,13 @@ impl Store {
         }
     }
 
-    /// Inserts an event, which is then owed to its sinks; `None` if another has its key.
-    fn insert(&mut self, event: &Arc<Event>, routes: &[Route]) -> Result<Option<Stored>> {
+    /// Inserts an event and adds to what is owed; `None` if another has its key.
+    fn insert(
+        &mut self,
+        event: &Arc<Event>,
+        routes: &[Route],
+        owed: &mut Owed,
+    ) -> Result<Option<Stored>> {
         let sinks: Vec<SinkId> = routes
             .iter()
             .filter(|route| route.wanted.matches(event))
@@ -137,6 +137,9 @@ impl Store {
         self.count(Counter::Received, 1);
         if sinks.is_empty() {
             self.count(Counter::Unrouted, 1);
+        }
+        for sink in &sinks {
+            owed.entry(*sink).or_default().push(id);
         }
         let recurs = event.task_id.is_none();
         let appended = Appended { id, fresh: true, pending: !sinks.is_empty(), recurs };

@@ -24,7 +24,7 @@ const DICTIONARY: &[u8] = include_bytes!("dictionary.txt");
 /// Bytes of memory that are kept for the next body. A usual one needs a tenth of them.
 const KEPT: usize = 64 * 1024;
 
-/// Compresses one body after another in the same memory.
+/// Compresses one body after another into the same memory.
 #[derive(Default)]
 pub(super) struct Compressor {
     compressed: Vec<u8>,
@@ -82,6 +82,10 @@ fn read(value: ValueRef<'_>) -> FromSqlResult<String> {
     }
     let text =
         decompress_with_dict(compressed, length, dictionary).map_err(|error| damaged(&error))?;
+    // One that was cut may end where a shorter text would.
+    if text.len() != length {
+        return Err(damaged(&"the text is shorter than it was"));
+    }
     String::from_utf8(text).map_err(|error| damaged(&error))
 }
 
@@ -156,7 +160,14 @@ mod tests {
         let huge = [&[0xff; 4], &good[4..]].concat();
         let cut = &good[..good.len() - 1];
         let no_text = compress_prepend_size(&[0xff; 500]);
-        for bytes in [&[][..], &[1, 2], &huge, cut, &no_text] {
+        let event = include_str!("../../tests/data/create_image_sprite_complete.success.json");
+        let marked = Compressor::default().blob(event).unwrap().to_vec();
+        let length = u32::try_from(event.len() + 1).unwrap() | WITH_DICTIONARY;
+        let longer = [&length.to_le_bytes()[..], &marked[4..]].concat();
+        for length in 0..marked.len() {
+            assert!(read(ValueRef::Blob(&marked[..length])).is_err(), "{length}");
+        }
+        for bytes in [&[][..], &[1, 2], &huge, cut, &no_text, &longer, &marked[4..]] {
             assert!(read(ValueRef::Blob(bytes)).is_err(), "{bytes:?}");
         }
         assert!(read(ValueRef::Null).is_err() && read(ValueRef::Integer(1)).is_err());

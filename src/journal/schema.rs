@@ -340,8 +340,8 @@ fn convert(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     tracing::info!(from = version, to = VERSION, "converting the journal");
     let changes = match version {
         1 => format!("{RENAME_1} {EVENTS} {MOVE_1} {KEYS_COMPLETE}"),
-        2 => format!("{MOVE_2} {KEYS_COMPLETE}"),
-        _ => String::new(),
+        3 => String::new(),
+        _ => format!("{MOVE_2} {KEYS_COMPLETE}"),
     };
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {changes} PRAGMA user_version = {VERSION}; COMMIT;"

@@ -20,8 +20,8 @@ const MAX_GROUP: usize = 64;
 /// How long verdicts wait for an append to share its commit. What a crash repeats at a sink that
 /// cannot tell what it holds is what was delivered within this time.
 const LINGER: Duration = Duration::from_millis(20);
-/// After a commit that carried events, jobs gather for this time: a flood of them costs 250 syncs a
-/// second, and others who want to write get their turn. A lone event does not wait.
+/// From the begin of a commit that carried events, jobs gather for this time: a flood of them costs
+/// some 250 syncs a second. A lone event is committed at once; its verdict may wait.
 const GATHER: Duration = Duration::from_millis(4);
 /// The wait between tries to write what a failed commit has left.
 const RETRY: Duration = Duration::from_secs(1);
@@ -123,10 +123,11 @@ impl Writer {
         }
     }
 
-    /// Lets jobs gather, unless more than a transaction's wait already.
+    /// Lets jobs gather, unless enough for a transaction wait already. Before the next one is opened,
+    /// so that others who want to write get their turn.
     fn gather(&mut self) {
         let Some(began) = self.events_committed.take() else { return };
-        if self.queue.len() < MAX_GROUP {
+        if self.queue.len() < MAX_GROUP && !self.in_transaction {
             std::thread::sleep(GATHER.saturating_sub(began.elapsed()));
         }
     }

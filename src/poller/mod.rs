@@ -219,7 +219,7 @@ impl Poller {
         self.note_entries(application.name, &entries, &appended, &pulled.request_id);
         let good_for = self.pacing.borrow().good_for;
         let leases = leases(app, entries, &appended, pulled.sent + good_for);
-        if self.leases.send(leases).await.is_err() {
+        if !leases.is_empty() && self.leases.send(leases).await.is_err() {
             tracing::debug!("nobody confirms any more");
         }
     }
