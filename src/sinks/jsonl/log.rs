@@ -84,6 +84,13 @@ pub(super) struct Log {
     torn_at: Option<u64>,
 }
 
+/// Whether more is to be written after what was put into the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    All,
+    Part,
+}
+
 /// How much of the last line tells the end of a file from that of another, in bytes.
 const MAX_TAIL: u64 = 4096;
 
@@ -150,22 +157,25 @@ impl Log {
         Ok(Mark::new(self.identity.1, length, &tail))
     }
 
-    /// Appends what `fill` puts into the buffer each time it is called, until it puts nothing,
-    /// and syncs it. All of it then stands there, or nothing.
-    pub(super) fn append(&mut self, mut fill: impl FnMut(&mut Vec<u8>)) -> Result<Mark, LogError> {
+    /// Appends what `fill` puts into `lines` each time it is called, until it tells that this was
+    /// all, and syncs it. All of it then stands there, or nothing. `lines` is empty before each
+    /// call; what is in it is of no meaning before and after.
+    pub(super) fn append(
+        &mut self,
+        lines: &mut Vec<u8>,
+        mut fill: impl FnMut(&mut Vec<u8>) -> Filled,
+    ) -> Result<Mark, LogError> {
         self.repair()?;
         let start = self.len()?;
-        let (mut lines, mut last) = (Vec::new(), Vec::new());
         let written = loop {
-            fill(&mut lines);
-            if lines.is_empty() {
-                break self.file.sync_data();
-            }
-            if let Err(error) = (&self.file).write_all(&lines) {
+            lines.clear();
+            let filled = fill(lines);
+            if let Err(error) = (&self.file).write_all(lines) {
                 break Err(error);
             }
-            std::mem::swap(&mut lines, &mut last);
-            lines.clear();
+            if filled == Filled::All {
+                break self.file.sync_data();
+            }
         };
         if let Err(error) = written {
             self.torn_at = Some(start);
@@ -174,7 +184,7 @@ impl Log {
             }
             return Err(failed("write to", &self.path)(error));
         }
-        Ok(Mark::new(self.identity.1, self.len()?, &last))
+        Ok(Mark::new(self.identity.1, self.len()?, lines))
     }
 
     /// Takes back what a failed write left. Does nothing where none did.
@@ -331,9 +341,12 @@ mod tests {
         let path = folder.path().join("a.jsonl");
         let mut log = Log::open(&path, &PLAIN).unwrap();
         let mut put = |line: &str, torn_at| {
-            let mut line = Some(line);
             log.torn_at = torn_at;
-            log.append(|lines| lines.extend(line.take().unwrap_or_default().bytes())).unwrap();
+            let fill = |lines: &mut Vec<u8>| {
+                lines.extend(line.bytes());
+                Filled::All
+            };
+            log.append(&mut Vec::new(), fill).unwrap();
             log.torn_at
         };
         put("{\"a\":1}\n", None);
@@ -342,6 +355,24 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":2}\n");
         put("{}\n", Some(10_000));
         assert_eq!(fs::metadata(&path).unwrap().len(), 19, "nothing grows by a repair");
+    }
+
+    #[test]
+    fn the_mark_of_a_batch_is_the_end_of_the_file_however_many_writes_it_took() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut log = Log::open(&path, &PLAIN).unwrap();
+        let mut buffer = b"of the batch before".to_vec();
+        for writes in 1..4 {
+            let mut left = writes;
+            let mark = log.append(&mut buffer, |lines| {
+                left -= 1;
+                lines.extend(format!("{{\"of\":{writes}}}\n{{\"left\":{left}}}\n").bytes());
+                if left == 0 { Filled::All } else { Filled::Part }
+            });
+            assert_eq!(mark.unwrap(), log.end().unwrap());
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 12);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use chrono::Utc;
 use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
-use self::log::{Log, LogError, Ownership, failed};
+use self::log::{Filled, Log, LogError, Ownership, failed};
 use self::recovery::{Extent, Mark, Reading};
 use self::rotation::{Names, sync_folder};
 pub use self::settings::{Compress, Mode, Settings};
@@ -32,10 +32,7 @@ use crate::event::Key;
 const MAX_BATCH: usize = 512;
 
 /// Where a batch is cut into several writes, in bytes, to bound the memory for its lines.
-const MAX_WRITE: usize = 1024 * 1024;
-
-/// What the line of a usual event has beside its body, in bytes.
-const ENVELOPE: usize = 1024;
+const MAX_WRITE: usize = 256 * 1024;
 
 /// How long a failed rotation is left alone; the file grows on meanwhile.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
@@ -96,6 +93,9 @@ struct State {
     log: Option<Log>,
     held: Held,
     rotation_failed: Option<Instant>,
+    /// Where the lines of a batch are made. Kept, since batches come on whichever thread is free,
+    /// and each would keep the memory for one.
+    lines: Vec<u8>,
 }
 
 /// What was found in the files at the start.
@@ -144,18 +144,18 @@ impl File {
                 }
             }
         }
-        let expected: usize = batch.events().iter().map(|event| event.body.len() + ENVELOPE).sum();
+        let State { log, lines, .. } = state;
         let mut events = batch.events().iter();
-        self.current(&mut state.log)?.append(|lines| {
-            if events.len() > 0 {
-                lines.reserve(expected.min(MAX_WRITE));
-            }
+        let mark = self.current(log)?.append(lines, |lines| {
             while lines.len() < MAX_WRITE
                 && let Some(event) = events.next()
             {
                 self.reading.write(event, lines);
             }
-        })
+            if events.len() == 0 { Filled::All } else { Filled::Part }
+        });
+        lines.shrink_to(2 * MAX_WRITE);
+        mark
     }
 
     /// Whether the file is to be rotated before it takes the batch.
