@@ -363,13 +363,13 @@ impl Writer {
         if !self.waiting.is_empty() {
             self.condition.appended();
         }
+        // Before the answers, so that a sink may have the events while they are answered.
+        for Route { sink, feed, .. } in &self.routes {
+            let fresh = self.waiting.iter().flat_map(|append| &append.fresh);
+            let wanted = fresh.filter(|(_, sinks)| sinks.contains(sink));
+            feed.offer(wanted.map(|(fresh, _)| fresh.clone()));
+        }
         for waiting in self.waiting.drain(..) {
-            // Before the answer, so that a sink may have the event while it is answered.
-            for (fresh, sinks) in waiting.fresh {
-                for route in self.routes.iter().filter(|route| sinks.contains(&route.sink)) {
-                    route.feed.offer(fresh.clone());
-                }
-            }
             answer(waiting.reply, Ok(waiting.appended));
         }
     }
