@@ -15,9 +15,9 @@ use tokio::sync::{Notify, mpsc};
 use super::EventId;
 use crate::event::Event;
 
-/// Events in a queue at most; those of a single commit pass when it is empty.
+/// Events in a queue at most.
 const MAX_EVENTS: usize = 1024;
-/// Bytes of event bodies in a queue at most, with the same exception.
+/// Bytes of event bodies in a queue at most; a single larger event passes when it is empty.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// An event that was just stored.
@@ -70,24 +70,32 @@ pub fn feed() -> (Feed, Fed) {
 }
 
 impl Feed {
-    /// Offers the events of a commit; if there is no room for all of them, the sink is behind from
-    /// here on.
+    /// Offers the events of a commit, of which those that fit are taken; if any does not, the sink
+    /// is behind from here on. One at a time offers: the journal's writer.
     pub(super) fn offer(&self, fresh: impl Iterator<Item = Fresh>) {
         let shared = &*self.shared;
         if shared.behind.load(Ordering::Acquire) {
             return;
         }
-        let fresh: Vec<_> = fresh.collect();
-        if fresh.is_empty() {
-            return;
+        let waiting = (shared.events.load(Ordering::Acquire), shared.bytes.load(Ordering::Acquire));
+        let (mut events, mut bytes) = waiting;
+        let mut fresh = fresh.peekable();
+        let mut taken = Vec::new();
+        while let Some(next) = fresh.next_if(|next| {
+            events == 0 || (events < MAX_EVENTS && bytes + next.size() <= MAX_BYTES)
+        }) {
+            events += 1;
+            bytes += next.size();
+            taken.push(next);
         }
-        let (events, bytes) = (fresh.len(), fresh.iter().map(Fresh::size).sum::<usize>());
-        let waiting = shared.events.fetch_add(events, Ordering::AcqRel);
-        let waiting_bytes = shared.bytes.fetch_add(bytes, Ordering::AcqRel);
-        let fits = waiting + events <= MAX_EVENTS && waiting_bytes + bytes <= MAX_BYTES;
-        if !(fits || waiting == 0) || self.queue.try_send(fresh).is_err() {
-            shared.events.fetch_sub(events, Ordering::AcqRel);
-            shared.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        // Before they are sent: the other end counts them down.
+        shared.events.fetch_add(events - waiting.0, Ordering::AcqRel);
+        shared.bytes.fetch_add(bytes - waiting.1, Ordering::AcqRel);
+        // There is room in the queue: each part of it has an event. If nobody reads, nobody counts.
+        if !taken.is_empty() {
+            drop(self.queue.try_send(taken));
+        }
+        if fresh.peek().is_some() {
             shared.behind.store(true, Ordering::Release);
             shared.overflowed.notify_one();
         }
@@ -132,5 +140,67 @@ impl Fed {
     /// stored between its last read and now.
     pub fn catch_up(&self) {
         self.shared.behind.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+    use crate::event::{self, AppId};
+
+    fn fresh(id: i64, size: usize) -> Fresh {
+        let event = event::read(AppId(1), &"x".repeat(size), false, Utc::now()).event;
+        Fresh { id: EventId(id), event }
+    }
+
+    fn rest(fed: &mut Fed) -> usize {
+        std::iter::from_fn(|| fed.try_next()).count()
+    }
+
+    #[test]
+    fn as_many_fit_each_time_it_was_emptied() {
+        let (feed, mut fed) = feed();
+        let many: Vec<_> = (0..2000).map(|id| fresh(id, 10)).collect();
+        for _ in 0..3 {
+            fed.catch_up();
+            feed.offer(many.iter().take(1000).cloned());
+            assert!(!fed.is_behind());
+            feed.offer(many.iter().skip(1000).cloned());
+            assert!(fed.is_behind());
+            feed.offer(many.iter().cloned());
+            assert_eq!(rest(&mut fed), MAX_EVENTS);
+        }
+    }
+
+    #[test]
+    fn bytes_count_too_and_one_that_is_larger_passes_alone() {
+        let (feed, mut fed) = feed();
+        for (sizes, fits) in [
+            (vec![MAX_BYTES - 1, 1], 2),
+            (vec![MAX_BYTES - 1, 2], 1),
+            (vec![MAX_BYTES + 1], 1),
+            (vec![MAX_BYTES + 1, 1], 1),
+            (vec![1, MAX_BYTES], 1),
+        ] {
+            fed.catch_up();
+            feed.offer(sizes.iter().map(|size| fresh(1, *size)));
+            assert_eq!((rest(&mut fed), fed.is_behind()), (fits, fits < sizes.len()), "{sizes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_one_finds_all_of_its_commit_then_learns_that_it_is_behind() {
+        let (feed, mut fed) = feed();
+        assert!(fed.next().await.is_none(), "it starts behind");
+        fed.catch_up();
+        let (first, ()) = tokio::join!(fed.next(), async {
+            feed.offer((1..=16).map(|id| fresh(id, 10)));
+            feed.offer((0..MAX_EVENTS as i64).map(|id| fresh(17 + id, 10)));
+        });
+        assert_eq!(first.map(|fresh| fresh.id), Some(EventId(1)));
+        assert_eq!(rest(&mut fed), MAX_EVENTS - 1);
+        assert!(fed.next().await.is_none());
     }
 }

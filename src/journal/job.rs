@@ -14,6 +14,11 @@ use crate::event::Event;
 /// Where an answer goes; whoever asked may be gone.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
 
+/// Answers; whoever asked may be gone, which changes nothing about what was done.
+pub(super) fn answer<T>(reply: Reply<T>, result: Result<T>) {
+    drop(reply.send(result));
+}
+
 /// What the writer can be asked to do.
 #[derive(Debug)]
 pub(super) enum Job {

@@ -3,7 +3,7 @@
 //!
 //! One thread owns the one connection that writes (`writer`): it takes what waits in its
 //! queue, runs it in one transaction and commits once. Verdicts do not commit by themselves,
-//! they share the commit of the next append, or come a moment later. Other processes read
+//! they share the next commit that somebody waits for, or come a moment later. Other processes read
 //! beside it.
 
 mod append;
@@ -28,6 +28,7 @@ mod runs;
 mod schema;
 mod settings;
 mod store;
+mod waiting;
 mod writer;
 
 use std::sync::Arc;

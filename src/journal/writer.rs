@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::append::Stored;
-use super::job::{Job, Records, Reply};
+use super::job::{Job, Records, Reply, answer};
 use super::store::Store;
-use super::{Appended, Backlog, Condition, Error, EventId, Fresh, Result, Route, Settings, SinkId};
+use super::waiting::Waiting;
+use super::{Appended, Backlog, Condition, Error, EventId, Result, Route, Settings, SinkId};
 use crate::event::Event;
 use crate::outage::Outage;
 
@@ -20,9 +21,12 @@ const MAX_GROUP: usize = 64;
 /// How long verdicts wait for an append to share its commit. What a crash repeats at a sink that
 /// cannot tell what it holds is what was delivered within this time.
 const LINGER: Duration = Duration::from_millis(20);
-/// From the begin of a commit that carried events, jobs gather for this time: a flood of them costs
+/// From the begin of a commit of events or notes, jobs gather for this time: a flood of them costs
 /// some 250 syncs a second. A lone event is committed at once; its verdict may wait.
 const GATHER: Duration = Duration::from_millis(4);
+/// Between such a commit and the next transaction at least, however long the disk took: others who
+/// want to write get their turn.
+const TURN: Duration = Duration::from_millis(1);
 /// The wait between tries to write what a failed commit has left.
 const RETRY: Duration = Duration::from_secs(1);
 /// Steps of pruning for one append when the journal is found full.
@@ -35,26 +39,19 @@ enum Promise {
     Confirmed(Vec<EventId>, DateTime<Utc>),
 }
 
-/// An append that waits for its commit.
-struct Waiting {
-    reply: Reply<Vec<Appended>>,
-    appended: Vec<Appended>,
-    fresh: Vec<(Fresh, Vec<SinkId>)>,
-}
-
 pub(super) struct Writer {
     store: Store,
     queue: mpsc::Receiver<Job>,
     routes: Vec<Route>,
     /// Writes of the open transaction that were answered, or of one that failed to commit.
     promises: Vec<Promise>,
-    /// Appends of the open transaction.
+    /// Who waits for the open transaction.
     waiting: Vec<Waiting>,
     in_transaction: bool,
     /// When the open transaction, or what a failed one has left, is to be committed.
     commit_at: Option<Instant>,
-    /// When the last commit that carried events began.
-    events_committed: Option<Instant>,
+    /// When the last commit began whose answers had to wait for it.
+    gather_from: Option<Instant>,
     condition: Condition,
     outage: Outage,
 }
@@ -71,7 +68,7 @@ impl Writer {
             waiting: Vec::new(),
             in_transaction: false,
             commit_at: None,
-            events_committed: None,
+            gather_from: None,
         }
     }
 
@@ -112,10 +109,10 @@ impl Writer {
         if let Some(job) = next {
             self.run_job(job);
         }
-        if self.has_fresh() || (self.outage.lasts() && !self.waiting.is_empty()) {
+        if self.needs_commit() || (self.outage.lasts() && !self.waiting.is_empty()) {
             drop(self.commit());
         } else {
-            self.answer_appends();
+            self.answer_waiting();
         }
         if self.in_transaction {
             // Others may want to write: a transaction is never left open for longer.
@@ -123,13 +120,14 @@ impl Writer {
         }
     }
 
-    /// Lets jobs gather, unless enough for a transaction wait already. Before the next one is opened,
-    /// so that others who want to write get their turn.
+    /// Lets jobs gather, unless enough for a transaction wait already.
     fn gather(&mut self) {
-        let Some(began) = self.events_committed.take() else { return };
-        if self.queue.len() < MAX_GROUP && !self.in_transaction {
-            std::thread::sleep(GATHER.saturating_sub(began.elapsed()));
+        let Some(began) = self.gather_from.take() else { return };
+        if self.in_transaction {
+            return;
         }
+        let gathered = if self.queue.len() < MAX_GROUP { began.elapsed() } else { GATHER };
+        std::thread::sleep(GATHER.saturating_sub(gathered).max(TURN));
     }
 
     fn run_job(&mut self, job: Job) {
@@ -140,12 +138,16 @@ impl Writer {
                 answer(reply, self.promise(result, Promise::Records(records)));
             }
             Job::Confirming { events, now, reply } => {
-                let result = self.write_now(|store| store.confirming(&events, now));
-                answer(reply, result);
+                match self.write(|store| store.confirming(&events, now)) {
+                    Ok(noted) => self.waiting.push(Waiting::Confirming { reply, noted }),
+                    Err(error) => answer(reply, Err(error)),
+                }
             }
             Job::NotConfirming { events, reply } => {
-                let result = self.write_now(|store| store.not_confirming(&events));
-                answer(reply, result);
+                match self.write(|store| store.not_confirming(&events)) {
+                    Ok(()) => self.waiting.push(Waiting::NotConfirming { reply }),
+                    Err(error) => answer(reply, Err(error)),
+                }
             }
             Job::Confirmed { events, now, reply } => {
                 let result = self.write(|store| store.confirmed(&events, now));
@@ -211,12 +213,12 @@ impl Writer {
         let result = self.make_room(now).and_then(|()| self.insert(events, now));
         match result {
             Ok(stored) => {
-                let mut waiting = Waiting { reply, appended: Vec::new(), fresh: Vec::new() };
+                let (mut appended, mut fresh) = (Vec::with_capacity(stored.len()), Vec::new());
                 for event in stored {
-                    waiting.appended.push(event.appended);
-                    waiting.fresh.extend(event.fresh);
+                    appended.push(event.appended);
+                    fresh.extend(event.fresh);
                 }
-                self.waiting.push(waiting);
+                self.waiting.push(Waiting::Append { reply, appended, fresh });
             }
             Err(error) => {
                 self.condition.failed(&error);
@@ -251,8 +253,8 @@ impl Writer {
         self.store.check_size()
     }
 
-    fn has_fresh(&self) -> bool {
-        self.waiting.iter().any(|append| !append.fresh.is_empty())
+    fn needs_commit(&self) -> bool {
+        self.waiting.iter().any(Waiting::needs_commit)
     }
 
     /// Runs a write in the open transaction, or opens one. A failed write takes back all of the
@@ -274,7 +276,7 @@ impl Writer {
 
     /// Runs a read that sees every write that was answered, and of events only those on disk.
     fn read<T>(&mut self, read: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
-        if self.has_fresh() {
+        if self.waiting.iter().any(|waiting| !waiting.fresh().is_empty()) {
             // Its failure is told to those who wait for it; the read goes on without their events.
             drop(self.commit());
         }
@@ -336,10 +338,10 @@ impl Writer {
         self.condition.ends();
         self.promises.clear();
         self.commit_at = None;
-        if self.has_fresh() {
-            self.events_committed = Some(start);
+        if self.needs_commit() {
+            self.gather_from = Some(start);
         }
-        self.answer_appends();
+        self.answer_waiting();
         Ok(())
     }
 
@@ -359,18 +361,18 @@ impl Writer {
         }
     }
 
-    fn answer_appends(&mut self) {
-        if !self.waiting.is_empty() {
+    fn answer_waiting(&mut self) {
+        if self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Append { .. })) {
             self.condition.appended();
         }
         // Before the answers, so that a sink may have the events while they are answered.
         for Route { sink, feed, .. } in &self.routes {
-            let fresh = self.waiting.iter().flat_map(|append| &append.fresh);
+            let fresh = self.waiting.iter().flat_map(Waiting::fresh);
             let wanted = fresh.filter(|(_, sinks)| sinks.contains(sink));
             feed.offer(wanted.map(|(fresh, _)| fresh.clone()));
         }
         for waiting in self.waiting.drain(..) {
-            answer(waiting.reply, Ok(waiting.appended));
+            waiting.answer(Ok(()));
         }
     }
 
@@ -380,12 +382,7 @@ impl Writer {
         self.condition.ends();
         self.commit_at = (!self.promises.is_empty()).then(|| Instant::now() + RETRY);
         for waiting in self.waiting.drain(..) {
-            answer(waiting.reply, Err(error.clone()));
+            waiting.answer(Err(error.clone()));
         }
     }
-}
-
-/// Answers; whoever asked may be gone, which changes nothing about what was done.
-fn answer<T>(reply: Reply<T>, result: Result<T>) {
-    drop(reply.send(result));
 }

@@ -305,6 +305,24 @@ async fn an_overflow_is_told_and_what_is_offered_then_comes_from_the_journal() {
 }
 
 #[tokio::test]
+async fn notes_of_confirms_share_commits() {
+    let bench = Bench::new(&["a"]).await;
+    let events: Vec<_> = (0..64).map(numbered).collect();
+    let ids: Vec<_> = bench.append(&events).await.iter().map(|event| event.id).collect();
+    let commits = || bench.journal.condition().commits().count();
+    let before = commits();
+    let noted = ids.iter().map(|id| bench.journal.confirming(vec![*id], Utc::now()));
+    let noted = futures_util::future::try_join_all(noted).await.unwrap();
+    assert_eq!(noted.concat(), ids);
+    let taken_back = ids.iter().map(|id| bench.journal.not_confirming(vec![*id]));
+    futures_util::future::try_join_all(taken_back).await.unwrap();
+    assert!(commits() - before <= 64, "{} commits for 128 notes", commits() - before);
+    let noted = bench.journal.confirming(ids.clone(), Utc::now()).await.unwrap();
+    assert_eq!(noted, ids, "what was taken back is noted anew");
+    assert_eq!(bench.journal.confirming(ids, Utc::now()).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn pruning_takes_settled_events_past_their_time_and_nothing_else() {
     let day = TimeDelta::days(1);
     let bench = Bench::new(&["a"]).await;

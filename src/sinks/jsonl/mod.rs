@@ -154,6 +154,7 @@ impl File {
             }
             if events.len() == 0 { Filled::All } else { Filled::Part }
         });
+        lines.clear();
         lines.shrink_to(2 * MAX_WRITE);
         mark
     }
@@ -303,5 +304,31 @@ impl Sink for Jsonl {
 
     async fn probe(&self) -> anyhow::Result<()> {
         self.on_file(File::probe).await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{self, AppId, Format};
+
+    #[tokio::test]
+    async fn a_large_event_leaves_no_large_buffer() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("path = {:?}", folder.path().join("a.jsonl"));
+        let context = Context {
+            name: "a".to_owned(),
+            app: AppId(1),
+            format: Format::CloudEvents,
+            timeout: Duration::from_secs(1),
+        };
+        let sink = open(&toml::from_str(&text).unwrap(), &context).await.unwrap();
+        for size in [10, 5_000_000] {
+            let event = event::read(AppId(1), &"x".repeat(size), false, Utc::now()).event;
+            let verdicts = sink.deliver(&Batch::new(vec![event])).await;
+            assert_eq!(verdicts.each, [Verdict::Delivered]);
+            let kept = sink.file.lock().lines.capacity();
+            assert!((1..=2 * MAX_WRITE).contains(&kept), "{kept} bytes for an event of {size}");
+        }
     }
 }

@@ -148,10 +148,12 @@ async fn in_little_space() {
     };
     let sink = file(&path, "").await;
     let sent = events(&["a", "b"]);
-    let large = event(&"x".repeat(500_000));
+    // Each takes a write of its own, and the first ones have room.
+    let large = ["x", "y", "z"].map(|filler| event(&filler.repeat(400_000)));
+    let batch: Vec<_> = [event("lost")].into_iter().chain(large).collect();
     put(&*sink, &sent[..1]).await;
     for _ in 0..2 {
-        let (verdicts, mark) = deliver(&*sink, &[event("lost"), large.clone()]).await;
+        let (verdicts, mark) = deliver(&*sink, &batch).await;
         assert!(verdicts.iter().all(|verdict| retry_error(verdict).contains("too large")));
         assert!(retry_error(&verdicts[0]).contains(path.to_str().unwrap()));
         assert_eq!(mark, None);
@@ -166,7 +168,7 @@ async fn in_little_space() {
 fn a_failed_write_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let limited = Command::new("/bin/sh")
-        .args(["-c", r#"trap "" XFSZ; ulimit -f 100; exec "$0" "$@""#])
+        .args(["-c", r#"trap "" XFSZ; ulimit -f 1000; exec "$0" "$@""#])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "sink::jsonl::in_little_space", "--ignored", "--nocapture"])
         .env("SPRITED_TEST_LITTLE_SPACE", folder.path().join("a.jsonl"))

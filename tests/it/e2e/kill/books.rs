@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use sprited::emulator::{Control, Order};
 
 use super::hook::task_of;
@@ -328,6 +328,10 @@ fn open(journal: &Path) -> Option<Connection> {
     let journal = Connection::open_with_flags(journal, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
     journal.busy_timeout(Duration::from_secs(5)).unwrap();
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'counters'";
-    let is_made = journal.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap() > 0;
+    let is_made = match journal.query_row(tables, [], |row| row.get::<_, i64>(0)) {
+        // A kill came while it was being made: only who may write can take the half of it back.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => false,
+        tables => tables.unwrap() > 0,
+    };
     is_made.then_some(journal)
 }

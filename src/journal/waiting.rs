@@ -1,0 +1,48 @@
+//! Who is answered at the end of a group of jobs.
+
+use super::job::{Reply, answer};
+use super::{Appended, EventId, Fresh, Result, SinkId};
+
+/// What they asked for, and what they are told.
+pub(super) enum Waiting {
+    Append {
+        reply: Reply<Vec<Appended>>,
+        appended: Vec<Appended>,
+        fresh: Vec<(Fresh, Vec<SinkId>)>,
+    },
+    Confirming {
+        reply: Reply<Vec<EventId>>,
+        noted: Vec<EventId>,
+    },
+    NotConfirming {
+        reply: Reply<()>,
+    },
+}
+
+impl Waiting {
+    /// Fresh events, and the sinks that want each.
+    pub(super) fn fresh(&self) -> &[(Fresh, Vec<SinkId>)] {
+        match self {
+            Self::Append { fresh, .. } => fresh,
+            Self::Confirming { .. } | Self::NotConfirming { .. } => &[],
+        }
+    }
+
+    /// Whether the answer has to wait for the disk. That of an append of known events has not: what
+    /// it says of them is there already.
+    pub(super) fn needs_commit(&self) -> bool {
+        match self {
+            Self::Append { fresh, .. } => !fresh.is_empty(),
+            Self::Confirming { .. } | Self::NotConfirming { .. } => true,
+        }
+    }
+
+    /// Tells what became of the commit.
+    pub(super) fn answer(self, committed: Result<()>) {
+        match self {
+            Self::Append { reply, appended, .. } => answer(reply, committed.map(|()| appended)),
+            Self::Confirming { reply, noted } => answer(reply, committed.map(|()| noted)),
+            Self::NotConfirming { reply } => answer(reply, committed),
+        }
+    }
+}
