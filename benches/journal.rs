@@ -53,6 +53,13 @@ impl Filled {
         filled
     }
 
+    /// Fills it anew when the measurement has made it more than half as large again.
+    fn renew(&mut self, rows: usize, runtime: &Runtime) {
+        if self.next > rows + (rows / 2).max(BATCH * FILLING) {
+            *self = runtime.block_on(Self::with(rows));
+        }
+    }
+
     /// The next events, each with a task of its own.
     fn batch(&mut self) -> Vec<Arc<Event>> {
         let first = self.next;
@@ -90,6 +97,7 @@ fn journal(c: &mut Criterion) {
             b.iter_custom(|passes| {
                 let mut waited = Duration::ZERO;
                 for _ in 0..passes {
+                    filled.renew(rows, &runtime);
                     let batch = filled.batch();
                     let start = Instant::now();
                     let appended = runtime.block_on(filled.append(batch));
@@ -103,6 +111,7 @@ fn journal(c: &mut Criterion) {
             b.iter_custom(|passes| {
                 let mut waited = Duration::ZERO;
                 for _ in 0..passes {
+                    filled.renew(rows, &runtime);
                     let batch = filled.batch();
                     let appended = runtime.block_on(filled.append(batch));
                     let start = Instant::now();

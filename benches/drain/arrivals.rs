@@ -62,9 +62,10 @@ impl Arrivals {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/", listener.local_addr()?);
         let take = move |State(seen): State<Self>, body: Bytes| async move {
+            // At once: whoever has sent it may give up while it is being taken.
+            seen.0.lock().unwrap_or_else(PoisonError::into_inner).deliveries += 1;
             tokio::time::sleep(pause).await;
             seen.note(&body, Utc::now());
-            seen.0.lock().unwrap_or_else(PoisonError::into_inner).deliveries += 1;
         };
         let router = Router::new().route("/", post(take)).with_state(arrivals.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -44,8 +44,14 @@ pub(crate) struct Setup {
     pub(crate) webhook: Option<String>,
 }
 
-pub(crate) fn python() -> PathBuf {
+fn python() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-python/bin/python")
+}
+
+/// Whether the official SDK can be used.
+pub(crate) fn has_sdk() -> bool {
+    let import = ["-c", "import tencentcloud.vod.v20180717.vod_client"];
+    Command::new(python()).args(import).output().is_ok_and(|output| output.status.success())
 }
 
 /// What events are written to in `folder`, whoever does.

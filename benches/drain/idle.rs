@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::client::{self, Setup, Who};
 use crate::cloud::Cloud;
-use crate::process::Process;
 use crate::run::LOOK;
 
 #[derive(Clone, Debug)]
@@ -32,8 +31,7 @@ pub(crate) async fn leave(setup: &Setup, time: Duration) -> anyhow::Result<Idle>
         |totals| totals.calls("PullEvents") >= 1,
     );
     let pulls_before = first.await?.calls("PullEvents");
-    let count = |process: &Process| anyhow::Ok((process.cpu()?, process.wake_ups()?));
-    let before = count(&process)?;
+    let (cpu, wake_ups) = (process.cpu()?, process.wake_ups()?);
     let start = Instant::now();
     let mut in_flight = Vec::new();
     let mut pulls = pulls_before;
@@ -42,14 +40,16 @@ pub(crate) async fn leave(setup: &Setup, time: Duration) -> anyhow::Result<Idle>
         let totals = cloud.totals().await?;
         in_flight.push(totals.pulls_waiting);
         pulls = totals.calls("PullEvents");
+        // A thread that ends takes its count along.
+        process.wake_ups()?;
     }
     process.check()?;
-    let (minutes, after) = (start.elapsed().as_secs_f64() / 60.0, count(&process)?);
+    let minutes = start.elapsed().as_secs_f64() / 60.0;
     let looks_at_one = in_flight.iter().filter(|pulls| **pulls == 1).count();
     Ok(Idle {
         minutes,
-        cpu: after.0.saturating_sub(before.0).as_secs_f64(),
-        wake_ups: after.1 - before.1,
+        cpu: process.cpu()?.saturating_sub(cpu).as_secs_f64(),
+        wake_ups: process.wake_ups()? - wake_ups,
         pulls: pulls - pulls_before,
         one_in_flight: looks_at_one as f64 / in_flight.len() as f64,
         most_in_flight: in_flight.into_iter().max().unwrap_or_default(),

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use client::Who;
-use scenarios::{Plan, SCENARIOS};
+use scenarios::{Of, Plan, SCENARIOS};
 
 const USAGE: &str =
     "usage: cargo bench --bench drain -- [--scale SHARE] [--only CLIENT] [SCENARIO…]
@@ -64,9 +64,17 @@ fn main() -> anyhow::Result<ExitCode> {
             other => anyhow::bail!("there is no scenario {other}\n\n{USAGE}"),
         }
     }
-    let clients_left_out = !plan.clients.is_empty();
+    let mut clients_left_out = !plan.clients.is_empty();
     if !clients_left_out {
         plan.clients.extend(Who::ALL);
+    }
+    if plan.clients.contains(&Who::Sdk) && !client::has_sdk() {
+        println!("without the Python SDK loop: tests/run installs the SDK into target/test-python");
+        plan.clients.retain(|who| *who != Who::Sdk);
+        clients_left_out = true;
+    }
+    if plan.scale != 1.0 {
+        println!("at {} of the full size", plan.scale);
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -76,6 +84,10 @@ fn main() -> anyhow::Result<ExitCode> {
             continue;
         }
         println!("\n{}: {}", scenario.name, scenario.about);
+        if scenario.of == Of::Sprited && !plan.clients.contains(&Who::Sprited) {
+            println!("  (of sprited alone)");
+            continue;
+        }
         let (runs, bars) = runtime.block_on(scenarios::play(scenario.name, &plan))?;
         report::print_runs(&runs);
         all_met &= report::print_bars(&bars, clients_left_out);

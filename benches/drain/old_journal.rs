@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nix::time::{ClockId, clock_gettime};
 use sprited::event::{self, AppId, Event, Wanted};
 use sprited::journal::{
-    Appended, Closing, Fed, Journal, Outcome, Record, Route, Settings, SinkId, feed,
+    Appended, Closing, Fed, Journal, Outcome, PRUNE_PAUSE, Record, Route, Settings, SinkId, feed,
 };
 
 /// As many as one pull brings.
@@ -87,25 +87,35 @@ fn numbered(number: usize, pulled: DateTime<Utc>) -> Arc<Event> {
     event::read(AppId(1_500_012_345), &text, false, pulled).event
 }
 
-/// Microseconds of CPU that an appended and delivered event costs.
-pub(crate) async fn append_cost(
-    opened: &Opened,
-    numbers: std::ops::Range<usize>,
-) -> anyhow::Result<f64> {
-    let events = numbers.len() as f64;
+/// Microseconds of CPU that an event costs.
+pub(crate) struct Cost {
+    /// To be stored, with the commit, which is also that of the verdicts before it.
+    pub(crate) append: f64,
+    /// To be stored, delivered and confirmed.
+    pub(crate) all: f64,
+}
+
+/// What events cost one batch after the other, the first of which is not counted: it reads the
+/// newest keys, which is part of the start.
+pub(crate) async fn cost(opened: &Opened, numbers: std::ops::Range<usize>) -> anyhow::Result<Cost> {
     // Made before: only the journal is to be measured.
-    let numbers: Vec<usize> = numbers.collect();
     let now = Utc::now();
-    let batches: Vec<Vec<_>> = numbers
-        .chunks(BATCH)
-        .map(|batch| batch.iter().map(|number| numbered(*number, now)).collect())
-        .collect();
-    let before = cpu()?;
+    let numbers: Vec<usize> = numbers.collect();
+    let batch = |batch: &[usize]| batch.iter().map(|number| numbered(*number, now)).collect();
+    let mut batches: Vec<Vec<_>> = numbers.chunks(BATCH).map(batch).collect();
+    let first = batches.pop().unwrap_or_default();
+    opened.deliver(opened.journal.append(first, now).await?).await?;
+    let events = batches.iter().map(Vec::len).sum::<usize>() as f64;
+    let mut appending = Duration::ZERO;
+    let start = cpu()?;
     for batch in batches {
+        let before = cpu()?;
         let appended = opened.journal.append(batch, now).await?;
+        appending += cpu()? - before;
         opened.deliver(appended).await?;
     }
-    Ok((cpu()? - before).as_secs_f64() * 1e6 / events)
+    let each = |spent: Duration| spent.as_secs_f64() * 1e6 / events;
+    Ok(Cost { append: each(appending), all: each(cpu()? - start) })
 }
 
 /// Sorted milliseconds that appends take, one each 10 ms, while the journal is pruned or not; and
@@ -122,7 +132,7 @@ pub(crate) async fn append_times(
         async move {
             while prune && journal.prune(Utc::now()).await? {
                 steps.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(PRUNE_PAUSE).await;
             }
             anyhow::Ok(())
         }

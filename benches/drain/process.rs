@@ -1,5 +1,7 @@
 //! A program that is measured.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ pub(crate) struct Process {
     child: Child,
     pid: Pid,
     clock: ClockId,
+    /// Of each thread, how often it had been woken at the last look.
+    wake_ups: HashMap<OsString, u64>,
 }
 
 impl Process {
@@ -23,7 +27,7 @@ impl Process {
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         let pid = Pid::from_raw(i32::try_from(child.id())?);
         let clock = clock_getcpuclockid(pid).context("a process without a clock")?;
-        Ok(Self { child, pid, clock })
+        Ok(Self { child, pid, clock, wake_ups: HashMap::new() })
     }
 
     pub(crate) fn child(&mut self) -> &mut Child {
@@ -45,14 +49,18 @@ impl Process {
         self.status("VmHWM:")
     }
 
-    /// How often its threads waited for something and were woken.
-    pub(crate) fn wake_ups(&self) -> anyhow::Result<u64> {
-        let mut sum = 0;
+    /// How often its threads waited for something and were woken; of those that have ended, up to
+    /// the last look.
+    pub(crate) fn wake_ups(&mut self) -> anyhow::Result<u64> {
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid))? {
-            let status = std::fs::read_to_string(thread?.path().join("status"))?;
-            sum += field(&status, "voluntary_ctxt_switches:")?;
+            let thread = thread?;
+            // It may end while it is looked at.
+            let Ok(status) = std::fs::read_to_string(thread.path().join("status")) else {
+                continue;
+            };
+            self.wake_ups.insert(thread.file_name(), field(&status, "voluntary_ctxt_switches:")?);
         }
-        Ok(sum)
+        Ok(self.wake_ups.values().sum())
     }
 
     fn status(&self, name: &str) -> anyhow::Result<u64> {

@@ -37,13 +37,24 @@ pub(crate) struct Run {
     /// Milliseconds in which the client had an event in hand, sorted: from the time it was first
     /// handed out to its confirmation.
     pub(crate) in_hand: Vec<f64>,
-    /// Seconds since the first event, how many were confirmed, and bytes of memory.
-    pub(crate) course: Vec<(f64, u64, u64)>,
+    /// How it went, look by look.
+    pub(crate) course: Vec<Point>,
     /// How large the journal was at the end, its log included, and the sink's file.
     pub(crate) journal_bytes: u64,
     pub(crate) sink_bytes: u64,
     /// When the first event was handed out, since the cloud's start.
     pub(crate) began: Duration,
+}
+
+/// Where a run was at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Point {
+    /// Since the first event was handed out.
+    pub(crate) seconds: f64,
+    pub(crate) confirmed: u64,
+    pub(crate) rss: u64,
+    /// Seconds of CPU.
+    pub(crate) cpu: f64,
 }
 
 impl Run {
@@ -96,7 +107,12 @@ pub(crate) async fn drain(
     let mut course = Vec::new();
     let look = |totals: &Totals| {
         process.check()?;
-        course.push((start.elapsed().as_secs_f64(), totals.confirmed, process.rss()?));
+        course.push(Point {
+            seconds: start.elapsed().as_secs_f64(),
+            confirmed: totals.confirmed,
+            rss: process.rss()?,
+            cpu: process.cpu()?.saturating_sub(cpu).as_secs_f64(),
+        });
         Ok(())
     };
     let done = |totals: &Totals| totals.confirmed >= events as u64;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::summary::Summary;
 use crate::http::Health;
-use crate::journal::Journal;
+use crate::journal::{Journal, PRUNE_PAUSE};
 use crate::metrics::{ByApp, Metrics};
 use crate::pulse;
 use crate::systemd;
@@ -23,8 +23,6 @@ const LOOK_OUTSIDE: Duration = Duration::from_millis(1500);
 const LOOK_AT_BACKLOG: Duration = Duration::from_secs(60);
 /// Between two rounds of pruning.
 const PRUNE: Duration = Duration::from_secs(60);
-/// Between two steps of one round, so that appends come between them.
-const PRUNE_STEP: Duration = Duration::from_millis(20);
 /// Between two beats where no service manager asks for them more often.
 const BEAT: Duration = Duration::from_secs(30);
 
@@ -108,7 +106,7 @@ impl Upkeep {
                     false
                 }
             } {
-                tokio::time::sleep(PRUNE_STEP).await;
+                tokio::time::sleep(PRUNE_PAUSE).await;
             }
             ticks.tick().await;
         }

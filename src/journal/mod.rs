@@ -51,6 +51,7 @@ pub use full::Filling;
 use job::Job;
 pub use overview::{Overview, SinkOverview, States};
 pub use owed::{End, Outcome, Part, Pending, Record, Recorded, Unsure};
+pub use prune::PRUNE_PAUSE;
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
 pub use routes::Route;
 pub use schema::OpenError;
@@ -310,7 +311,7 @@ impl Journal {
         self.ask(|reply| Job::CountPending { reply }).await
     }
 
-    /// Takes one small step of pruning: deletes events past their retention, or bodies of
+    /// Takes one small step of pruning, and leaves [`PRUNE_PAUSE`] to the caller: deletes events past their retention, or bodies of
     /// settled events when space is short. Tells whether there is more to do.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 //!
 //! What is pending or dead at any sink, an orphaned one included, is never touched.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use rusqlite::params;
 
@@ -10,6 +12,9 @@ use super::settings::MIN_RETENTION;
 use super::store::{Store, sinks};
 use super::{EventId, Result, SinkId};
 use crate::event::Key;
+
+/// What a daemon waits between two steps, so that appends come between them.
+pub const PRUNE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Events looked at in one step.
 const STEP: i64 = 64;
