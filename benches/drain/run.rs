@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::arrivals::Arrivals;
 use crate::client::{self, Setup, Who};
 use crate::cloud::{Cloud, Record, Totals};
+use crate::process::Process;
 
 /// Between two looks at what the cloud has counted.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
@@ -105,23 +106,28 @@ pub(crate) async fn drain(
     let (start, cpu) = (Instant::now(), process.cpu()?);
     let began = start - cloud.started;
     let mut course = Vec::new();
-    let look = |totals: &Totals| {
-        process.check()?;
-        course.push(Point {
+    let point = |process: &Process, totals: &Totals| {
+        anyhow::Ok(Point {
             seconds: start.elapsed().as_secs_f64(),
             confirmed: totals.confirmed,
             rss: process.rss()?,
             cpu: process.cpu()?.saturating_sub(cpu).as_secs_f64(),
-        });
+        })
+    };
+    let look = |totals: &Totals| {
+        process.check()?;
+        course.push(point(&process, totals)?);
         Ok(())
     };
     let done = |totals: &Totals| totals.confirmed >= events as u64;
     let totals = cloud.until(LOOK, LIMIT, look, done).await?;
+    let end = point(&process, &totals)?;
+    course.push(end);
     let mut run = Run {
         who: who.name(),
         events,
-        seconds: start.elapsed().as_secs_f64(),
-        cpu: process.cpu()?.saturating_sub(cpu).as_secs_f64(),
+        seconds: end.seconds,
+        cpu: end.cpu,
         peak_rss: process.peak_rss()?,
         course,
         began,
