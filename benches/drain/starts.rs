@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use sprited::journal::LOG_LENGTH;
+
 use crate::client::{self, Setup};
 use crate::cloud::Cloud;
 use crate::process::Process;
@@ -11,11 +13,9 @@ use crate::process::Process;
 pub(crate) const STARTS: usize = 5;
 /// Events that a daemon finds before it is killed: more than its log takes.
 const PER_KILL: usize = 20_000;
-/// The log is full when it has this share of the length at which it stops growing: one commit more
-/// may be what moves it into the database.
+/// The log is full when it has this share of the length at which it is emptied: one commit more may
+/// be what does it.
 const FULL: f64 = 0.9;
-/// The log has stopped growing when it has not grown for so long.
-const STOPPED: Duration = Duration::from_secs(1);
 /// No log takes longer to fill.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -37,12 +37,8 @@ pub(crate) async fn ready_after_kill(folder: &Path) -> anyhow::Result<(Duration,
     let cloud = Cloud::start(&[])?;
     let log = Log(folder.join("journal.db-wal"));
     let start = || client::start_sprited(&cloud.url, folder, &no_sink());
-    cloud.add(PER_KILL).await?;
-    let (mut process, _) = start()?;
-    let most = log.most(&mut process).await?;
-    process.stop()?;
-    let full = (most as f64 * FULL) as u64;
-    let (mut worst, mut shortest) = (Duration::ZERO, most);
+    let full = (LOG_LENGTH as f64 * FULL) as u64;
+    let (mut worst, mut shortest) = (Duration::ZERO, u64::MAX);
     for _ in 0..STARTS {
         anyhow::ensure!(log.length() == 0, "a stop has left a write-ahead log");
         cloud.add(PER_KILL).await?;
@@ -70,31 +66,13 @@ impl Log {
         std::fs::metadata(&self.0).map_or(0, |file| file.len())
     }
 
-    /// How long it is once it no longer grows: from there on it is written again from its start.
-    async fn most(&self, writer: &mut Process) -> anyhow::Result<u64> {
-        let start = Instant::now();
-        let (mut most, mut since) = (self.length(), start);
-        while since.elapsed() < STOPPED || most == 0 {
-            self.pause(start, writer).await?;
-            if self.length() != most {
-                (most, since) = (self.length(), Instant::now());
-            }
-        }
-        Ok(most)
-    }
-
     async fn reaches(&self, length: u64, writer: &mut Process) -> anyhow::Result<()> {
         let start = Instant::now();
         while self.length() < length {
-            self.pause(start, writer).await?;
+            writer.check()?;
+            anyhow::ensure!(start.elapsed() < LIMIT, "the write-ahead log does not fill");
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ok(())
-    }
-
-    async fn pause(&self, start: Instant, writer: &mut Process) -> anyhow::Result<()> {
-        writer.check()?;
-        anyhow::ensure!(start.elapsed() < LIMIT, "the write-ahead log does not fill");
-        tokio::time::sleep(Duration::from_millis(1)).await;
         Ok(())
     }
 }

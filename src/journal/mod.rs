@@ -56,6 +56,7 @@ pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
 pub use routes::Route;
 pub use schema::OpenError;
 pub use settings::Settings;
+pub use store::LOG_LENGTH;
 use writer::Writer;
 
 /// Jobs that may wait for the writer.

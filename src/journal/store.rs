@@ -22,8 +22,9 @@ use crate::event::{self, AppId, Event, Key};
 const LOG_SHARE: u64 = 8;
 /// No more of it is kept, in bytes.
 const MAX_LOG_SIZE: u64 = 64 * 1024 * 1024;
-/// It is emptied when it is half as large; and at 16 MiB, which a start after a crash has to read.
-const MAX_LOG_PAGES: u64 = 4096;
+/// The write-ahead log is emptied into the database at this length at the latest, in bytes. A start
+/// after a crash has to read it, and an append waits while it is emptied.
+pub const LOG_LENGTH: u64 = 8 * 1024 * 1024;
 /// Of a page, as SQLite makes them.
 const PAGE_BYTES: u64 = 4096;
 
@@ -56,7 +57,7 @@ impl Store {
         connection.pragma_update(None, "journal_size_limit", log_size.cast_signed())?;
         // The longer it is, the more often a page is written into it before it is written to the
         // database once.
-        let log_pages = (log_size / 2 / PAGE_BYTES).min(MAX_LOG_PAGES);
+        let log_pages = (log_size / 2).min(LOG_LENGTH) / PAGE_BYTES;
         connection.pragma_update(None, "wal_autocheckpoint", log_pages.cast_signed())?;
         Ok(Self {
             data_version: data_version(&connection)?,
