@@ -35,6 +35,9 @@ the cloud sees it. Times since it came into the queue are told of events that ar
 for what waited before, they are the time of the run.
 ";
 
+/// In less, runs are shorter than a look at them.
+const LEAST_SCALE: f64 = 0.02;
+
 fn main() -> anyhow::Result<ExitCode> {
     // Fails only where there is one already.
     rustls::crypto::ring::default_provider().install_default().ok();
@@ -71,8 +74,10 @@ fn main() -> anyhow::Result<ExitCode> {
     if plan.clients.contains(&Who::Sdk) && !client::has_sdk() {
         println!("without the Python SDK loop: tests/run installs the SDK into target/test-python");
         plan.clients.retain(|who| *who != Who::Sdk);
+        anyhow::ensure!(!plan.clients.is_empty(), "there is nothing else to run");
         clients_left_out = true;
     }
+    anyhow::ensure!(plan.scale >= LEAST_SCALE, "--scale: {LEAST_SCALE} at the least");
     if plan.scale != 1.0 {
         println!("at {} of the full size", plan.scale);
     }

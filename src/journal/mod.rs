@@ -312,8 +312,9 @@ impl Journal {
         self.ask(|reply| Job::CountPending { reply }).await
     }
 
-    /// Takes one small step of pruning, and leaves [`PRUNE_PAUSE`] to the caller: deletes events past their retention, or bodies of
-    /// settled events when space is short. Tells whether there is more to do.
+    /// Takes one small step of pruning: deletes events past their retention, or bodies of
+    /// settled events when space is short. Tells whether there is more to do, after
+    /// [`PRUNE_PAUSE`].
     ///
     /// # Errors
     /// When the journal cannot be written.

@@ -22,8 +22,8 @@ use crate::event::{self, AppId, Event, Key};
 const LOG_SHARE: u64 = 8;
 /// No more of it is kept, in bytes.
 const MAX_LOG_SIZE: u64 = 64 * 1024 * 1024;
-/// The write-ahead log is emptied into the database at this length at the latest, in bytes. A start
-/// after a crash has to read it, and an append waits while it is emptied.
+/// The write-ahead log is emptied into the database at this length, in bytes, unless somebody reads
+/// in it. A start after a crash has to read it, and an append waits while it is emptied.
 pub const LOG_LENGTH: u64 = 8 * 1024 * 1024;
 /// Of a page, as SQLite makes them.
 const PAGE_BYTES: u64 = 4096;

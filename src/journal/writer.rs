@@ -18,14 +18,14 @@ use crate::outage::Outage;
 
 /// Jobs in one transaction at most.
 const MAX_GROUP: usize = 64;
-/// How long verdicts wait for an append to share its commit. What a crash repeats at a sink that
+/// How long verdicts wait for a commit to share. What a crash repeats at a sink that
 /// cannot tell what it holds is what was delivered within this time.
 const LINGER: Duration = Duration::from_millis(20);
 /// From the begin of a commit of events or notes, jobs gather for this time: a flood of them costs
 /// some 250 syncs a second. A lone event is committed at once; its verdict may wait.
 const GATHER: Duration = Duration::from_millis(4);
-/// Between such a commit and the next transaction at least, however long the disk took: others who
-/// want to write get their turn.
+/// The least pause between groups of jobs of which one had such a commit, however long the disk
+/// took: others who want to write get their turn.
 const TURN: Duration = Duration::from_millis(1);
 /// The wait between tries to write what a failed commit has left.
 const RETRY: Duration = Duration::from_secs(1);
@@ -122,10 +122,10 @@ impl Writer {
 
     /// Lets jobs gather, unless enough for a transaction wait already.
     fn gather(&mut self) {
-        let Some(began) = self.gather_from.take() else { return };
         if self.in_transaction {
             return;
         }
+        let Some(began) = self.gather_from.take() else { return };
         let gathered = if self.queue.len() < MAX_GROUP { began.elapsed() } else { GATHER };
         std::thread::sleep(GATHER.saturating_sub(gathered).max(TURN));
     }
