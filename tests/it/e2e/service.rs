@@ -50,7 +50,9 @@ impl Manager {
     /// Waits for a message that begins like this.
     async fn hears(&mut self, message: &str) {
         let hears = async { while !self.next().await.starts_with(message) {} };
-        let heard = tokio::time::timeout(Duration::from_secs(10), hears).await;
+        // A daemon that had nothing to tell for some time looks every 8 s whether it has, and its
+        // poller tries a journal that could not be written every 5 s.
+        let heard = tokio::time::timeout(Duration::from_secs(20), hears).await;
         assert!(heard.is_ok(), "waited for {message}, heard {:?}", self.heard);
     }
 
