@@ -1,6 +1,7 @@
 //! What the journal's methods are in SQL. Called by the writer's thread only, within the
 //! transaction that the writer opens and commits.
 
+use std::fmt::Write as _;
 use std::num::ParseIntError;
 use std::path::Path;
 use std::time::Duration;
@@ -229,7 +230,12 @@ pub(super) fn sinks(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<SinkId
 
 /// What stands in the column `sinks` of an event.
 pub(super) fn sinks_text(sinks: &[SinkId]) -> String {
-    sinks.iter().map(|sink| sink.0.to_string()).collect::<Vec<_>>().join(" ")
+    let mut text = String::new();
+    for (index, sink) in sinks.iter().enumerate() {
+        let space = if index == 0 { "" } else { " " };
+        write!(text, "{space}{}", sink.0).expect("memory can be written to");
+    }
+    text
 }
 
 /// The event in the columns from `first` on: key, app, type, file_id, task_id, body,

@@ -29,6 +29,8 @@ const GATHER: Duration = Duration::from_millis(4);
 const TURN: Duration = Duration::from_millis(1);
 /// The wait between tries to write what a failed commit has left.
 const RETRY: Duration = Duration::from_secs(1);
+/// Bytes of bodies appended to a transaction before the journal's size is looked at again.
+const UNMEASURED: usize = 1024 * 1024;
 /// Steps of pruning for one append when the journal is found full.
 const MAX_PRUNE_STEPS: usize = 10;
 
@@ -48,6 +50,8 @@ pub(super) struct Writer {
     /// Who waits for the open transaction.
     waiting: Vec<Waiting>,
     in_transaction: bool,
+    /// Bytes of bodies appended since the journal's size was looked at.
+    unmeasured: usize,
     /// When the open transaction, or what a failed one has left, is to be committed.
     commit_at: Option<Instant>,
     /// When the last commit began whose answers had to wait for it.
@@ -67,6 +71,7 @@ impl Writer {
             promises: Vec::new(),
             waiting: Vec::new(),
             in_transaction: false,
+            unmeasured: 0,
             commit_at: None,
             gather_from: None,
         }
@@ -210,8 +215,10 @@ impl Writer {
     }
 
     fn append(&mut self, events: &[Arc<Event>], now: DateTime<Utc>, reply: Reply<Vec<Appended>>) {
-        let result = self.make_room(now).and_then(|()| self.insert(events, now));
-        match result {
+        self.unmeasured += events.iter().map(|event| event.body.len()).sum::<usize>();
+        let is_measured = self.has_fresh() && self.unmeasured <= UNMEASURED;
+        let room = if is_measured { Ok(()) } else { self.make_room(now) };
+        match room.and_then(|()| self.insert(events, now)) {
             Ok(stored) => {
                 let (mut appended, mut fresh) = (Vec::with_capacity(stored.len()), Vec::new());
                 for event in stored {
@@ -238,6 +245,7 @@ impl Writer {
     /// steps: whoever was refused comes again soon, and so do the next ones.
     fn make_room(&mut self, now: DateTime<Utc>) -> Result<()> {
         if !self.store.is_full()? {
+            self.unmeasured = 0;
             return Ok(());
         }
         for _ in 0..MAX_PRUNE_STEPS {
@@ -251,6 +259,10 @@ impl Writer {
             tracing::debug!(%error, "cannot empty the journal's write-ahead log");
         }
         self.store.check_size()
+    }
+
+    fn has_fresh(&self) -> bool {
+        self.waiting.iter().any(|waiting| !waiting.fresh().is_empty())
     }
 
     fn needs_commit(&self) -> bool {
@@ -276,7 +288,7 @@ impl Writer {
 
     /// Runs a read that sees every write that was answered, and of events only those on disk.
     fn read<T>(&mut self, read: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
-        if self.waiting.iter().any(|waiting| !waiting.fresh().is_empty()) {
+        if self.has_fresh() {
             // Its failure is told to those who wait for it; the read goes on without their events.
             drop(self.commit());
         }

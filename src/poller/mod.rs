@@ -232,11 +232,16 @@ impl Poller {
         request_id: &str,
     ) {
         let app = app.map(tracing::field::display);
+        // Those of an answer are mostly of one type: looked up once, not for each event.
+        let mut counts: Vec<(ByTypeAndOutcome, u64)> = Vec::new();
         for (entry, appended) in entries.iter().zip(appended) {
             let event = &entry.event;
             let outcome = if appended.fresh { "fresh" } else { "seen_again" };
             let labels = ByTypeAndOutcome { r#type: event::known_type(&event.event_type), outcome };
-            self.metrics.events.get_or_create(&labels).inc();
+            match counts.iter_mut().find(|(other, _)| *other == labels) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((labels, 1)),
+            }
             tracing::debug!(
                 app,
                 event = %event.key,
@@ -257,6 +262,9 @@ impl Poller {
             if appended.fresh && event.replaced {
                 tracing::warn!(app, event = %event.key, request_id, "an entry was not UTF-8; the bytes at fault were replaced");
             }
+        }
+        for (labels, count) in &counts {
+            self.metrics.events.get_or_create(labels).inc_by(*count);
         }
     }
 
