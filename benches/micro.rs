@@ -51,8 +51,9 @@ fn reading(c: &mut Criterion) {
         let entry = entry(sample);
         group.throughput(Throughput::Bytes(entry.len() as u64));
         let now = Utc::now();
+        let mut reader = event::Reader::default();
         group.bench_function(name, |b| {
-            b.iter(|| event::read(APP, black_box(&entry), false, now));
+            b.iter(|| reader.read(APP, black_box(&entry), false, now));
         });
     }
     group.finish();

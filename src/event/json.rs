@@ -6,6 +6,7 @@
 //! serves one value after another.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use memchr::memchr2;
 
@@ -86,53 +87,77 @@ impl<'a> Node<'a> {
         place.and_then(|place| self.text.get(place.start..place.end)).unwrap_or_default()
     }
 
+    /// Where the value stands in the text from which it was read, a string with its quotes.
+    pub(super) fn span(&self) -> Range<usize> {
+        let Some(place) = self.places.first() else { return 0..0 };
+        let quote = usize::from(place.kind == Kind::String);
+        place.start.saturating_sub(quote)..place.end + quote
+    }
+
     /// A string decoded, but for one that holds a lone surrogate; anything else as it is written.
+    #[inline]
     pub(super) fn decoded(&self) -> Cow<'a, str> {
         let written = self.written();
-        if !self.places.first().is_some_and(|place| place.escaped) {
-            return Cow::Borrowed(written);
+        match self.places.first() {
+            Some(place) if place.escaped => unescaped(written),
+            _ => Cow::Borrowed(written),
         }
-        serde_json::from_str(&format!("\"{written}\"")).map_or(Cow::Borrowed(written), Cow::Owned)
     }
 
     /// Whether a string says `text`.
+    #[inline]
     pub(super) fn is(&self, text: &str) -> bool {
-        match self.places.first() {
-            Some(place) if place.escaped => self.decoded() == text,
-            // Most names differ in length from the one that is looked for.
-            Some(place) if place.start + text.len() != place.end => false,
-            _ => self.written() == text,
-        }
+        let Some(place) = self.places.first() else { return false };
+        // Most names differ in length from the one that is looked for.
+        (place.escaped || place.start + text.len() == place.end) && self.decoded() == text
     }
 
     /// The member `name` of an object; the last one where it repeats.
     pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
-        self.members().filter(|member| member.name.is(name)).last().map(|member| member.value)
+        // Of all that is done with an event this is done most often: no iterator, whose items
+        // would be moved about.
+        let mut found = None;
+        let mut rest = self.within(Kind::Object);
+        while let [_, value, ..] = rest {
+            let nodes = 1 + value.nodes;
+            if (Node { text: self.text, places: rest }).is(name) {
+                found = rest.get(1..nodes);
+            }
+            rest = rest.get(nodes..).unwrap_or_default();
+        }
+        found.map(|places| Node { text: self.text, places })
     }
 
     /// The members of an object in the order of the text, with those that repeat; none for
     /// anything else.
     pub(super) fn members(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
-        let mut nodes = self.within(Kind::Object);
-        std::iter::from_fn(move || Some(Member { name: nodes.next()?, value: nodes.next()? }))
+        let text = self.text;
+        let mut rest = self.within(Kind::Object);
+        std::iter::from_fn(move || {
+            let [_, value, ..] = rest else { return None };
+            let (member, others) = rest.split_at_checked(1 + value.nodes)?;
+            let (name, value) = member.split_at_checked(1)?;
+            rest = others;
+            Some(Member { name: Node { text, places: name }, value: Node { text, places: value } })
+        })
     }
 
     /// The elements of an array; none for anything else.
     pub(super) fn elements(&self) -> impl Iterator<Item = Node<'a>> + use<'a> {
-        self.within(Kind::Array)
-    }
-
-    fn within(&self, kind: Kind) -> impl Iterator<Item = Node<'a>> + use<'a> {
         let text = self.text;
-        let mut rest = match self.places {
-            [place, rest @ ..] if place.kind == kind => rest,
-            _ => &[],
-        };
+        let mut rest = self.within(Kind::Array);
         std::iter::from_fn(move || {
             let (places, others) = rest.split_at_checked(rest.first()?.nodes)?;
             rest = others;
             Some(Node { text, places })
         })
+    }
+
+    fn within(&self, kind: Kind) -> &'a [Place] {
+        match self.places {
+            [place, rest @ ..] if place.kind == kind => rest,
+            _ => &[],
+        }
     }
 
     /// The text of a string that is not empty.
@@ -162,14 +187,16 @@ impl<'a> Node<'a> {
     }
 }
 
-impl<'a> Member<'a> {
-    /// Name and value as they stand in `text`, from which they were read.
-    pub(super) fn span(&self) -> std::ops::Range<usize> {
-        let quote = usize::from(self.value.kind() == Kind::String);
-        let start = self.name.places.first().map_or(0, |name| name.start.saturating_sub(1));
-        let end = self.value.places.first().map_or(start, |value| value.end + quote);
-        start..end
+impl Member<'_> {
+    /// Name and value as they stand in the text from which they were read.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.name.span().start..self.value.span().end
     }
+}
+
+#[cold]
+fn unescaped(written: &str) -> Cow<'_, str> {
+    serde_json::from_str(&format!("\"{written}\"")).map_or(Cow::Borrowed(written), Cow::Owned)
 }
 
 /// CloudEvents allows no control characters in attributes, nor do headers and environments.
@@ -230,6 +257,8 @@ impl Reader<'_> {
             Kind::Object => self.object(depth + 1),
             Kind::Array => self.array(depth + 1),
             Kind::Opaque => self.opaque(),
+            // Most values are, and nothing else begins so.
+            Kind::Null => self.at += "null".len(),
             _ => self.literal(),
         }
         let nodes = self.places.len() - first;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use super::AppId;
-use super::json::{Kind, Member, Node};
+use super::json::{Kind, Node};
 
 /// Tells one event from another: a hash of its content. Written as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ impl Key {
         canonical: &mut Vec<u8>,
     ) -> Self {
         canonical.clear();
-        canonicalize(root, Some(without), canonical);
+        canonicalize(root, Some(without), &mut Vec::with_capacity(32), canonical);
         Self::hash(b"content", &[&app.0.to_be_bytes(), canonical])
     }
 
@@ -64,9 +64,17 @@ impl Key {
     }
 }
 
+/// Members by their names.
+type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
+
 /// Writes a node so that two nodes give the same bytes only if they mean the same: each value
-/// is a tag, then its length or count, then its content.
-fn canonicalize(node: Node<'_>, without: Option<&str>, out: &mut Vec<u8>) {
+/// is a tag, then its length or count, then its content. Leaves `members` as it was.
+fn canonicalize<'a>(
+    node: Node<'a>,
+    without: Option<&str>,
+    members: &mut Members<'a>,
+    out: &mut Vec<u8>,
+) {
     match node.kind() {
         Kind::Null => out.push(b'n'),
         Kind::Literal => tagged(b'l', node.written(), out),
@@ -74,46 +82,59 @@ fn canonicalize(node: Node<'_>, without: Option<&str>, out: &mut Vec<u8>) {
         Kind::Opaque => tagged(b'o', node.written(), out),
         Kind::Array => {
             count(b'[', node.elements().count(), out);
-            node.elements().for_each(|element| canonicalize(element, None, out));
+            node.elements().for_each(|element| canonicalize(element, None, members, out));
         }
         Kind::Object => {
-            let members = sorted(node, without);
-            count(b'{', members.len(), out);
-            for (name, value) in members {
-                tagged(b'm', &name, out);
-                canonicalize(value, None, out);
+            let own = members.len();
+            add_sorted(node, without, members);
+            count(b'{', members.len() - own, out);
+            for at in own..members.len() {
+                let Some((name, value)) = members.get(at) else { break };
+                let value = *value;
+                tagged(b'm', name, out);
+                canonicalize(value, None, members, out);
             }
+            members.truncate(own);
         }
     }
 }
 
-/// The members that count, by name; those that repeat keep their order, which has a meaning. A
-/// null is as good as no member, but not beside others of its name, which it hides from a reader
-/// or is hidden by.
-fn sorted<'a>(object: Node<'a>, without: Option<&str>) -> Vec<(Cow<'a, str>, Node<'a>)> {
-    let by_name = |counts: &dyn Fn(&Member<'a>) -> bool| {
-        let mut counting: Vec<_> = object
-            .members()
-            .filter(|member| counts(member))
-            .map(|member| (member.name.decoded(), member.value))
-            .filter(|(name, _)| without != Some(name))
-            .collect();
-        counting.sort_by(|(a, _), (b, _)| a.cmp(b));
-        counting
+/// Adds the members that count, by name; those that repeat keep their order, which has a meaning.
+/// A null is as good as no member, but not beside others of its name, which it hides from a
+/// reader or is hidden by.
+fn add_sorted<'a>(object: Node<'a>, without: Option<&str>, members: &mut Members<'a>) {
+    let own = members.len();
+    let sort = |members: &mut Members<'a>| {
+        let by_name = |(a, first): &(Cow<'_, str>, Node<'_>),
+                       (b, second): &(Cow<'_, str>, Node<'_>)| {
+            a.cmp(b).then_with(|| first.span().start.cmp(&second.span().start))
+        };
+        members.get_mut(own..).unwrap_or_default().sort_by(by_name);
     };
-    let is_null = |member: &Member<'_>| member.value.kind() == Kind::Null;
-    let values = by_name(&|member| !is_null(member));
-    let is_beside = |null: &Member<'_>| {
-        is_null(null) && {
-            let name = null.name.decoded();
-            values.binary_search_by(|(other, _)| other.cmp(&name)).is_ok()
+    // Lengths of their names modulo 64. Most of an event's members are null, none of them is
+    // beside another in what the cloud writes, and most can be told to be by their length.
+    let mut lengths = 0_u64;
+    let length_of = |name: &str| 1 << (name.len() % 64);
+    for member in object.members().filter(|member| member.value.kind() != Kind::Null) {
+        let name = member.name.decoded();
+        if without != Some(&name) {
+            lengths |= length_of(&name);
+            members.push((name, member.value));
         }
-    };
-    // Most of an event's members are null, and none of these ever is in what the cloud writes.
-    if !object.members().any(|member| is_beside(&member)) {
-        return values;
     }
-    by_name(&|member| !is_null(member) || is_beside(member))
+    sort(members);
+    let values = members.get(own..).unwrap_or_default();
+    let is_beside = |name: &Cow<'_, str>| {
+        lengths & length_of(name) != 0
+            && values.binary_search_by(|(other, _)| other.cmp(name)).is_ok()
+    };
+    let nulls = object.members().filter(|member| member.value.kind() == Kind::Null);
+    let nulls = nulls.map(|null| (null.name.decoded(), null.value));
+    let beside: Members<'a> = nulls.filter(|(name, _)| is_beside(name)).collect();
+    if !beside.is_empty() {
+        members.extend(beside);
+        sort(members);
+    }
 }
 
 fn tagged(tag: u8, text: &str, out: &mut Vec<u8>) {

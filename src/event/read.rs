@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::json::{self, Kind, Member, Node, Parsed, Place};
-use super::sprite::sprites_of;
+use super::sprite::{Origin, sprites_of};
 use super::{AppId, Event, Key, UNKNOWN_TYPE};
 
 /// The member that carries the handle of this hand-out; it is no part of the event.
@@ -45,30 +45,26 @@ impl Reader {
     ) -> Entry {
         let parsed = json::parse(entry, &mut self.places);
         let root = parsed.root();
-        let body = body_of(&parsed, entry);
+        let (body, handle) = without_handle(&parsed, entry);
         // What is inexact may be the handle alone, on which the key must not depend.
         let exact = parsed.exact || json::parse(&body, &mut Vec::new()).exact;
         let key = match exact {
             true => Key::of_content(app, root, HANDLE, &mut self.canonical),
             false => Key::of_text(app, &body),
         };
-        let payload = payload_of(root);
-        let id = |name| payload?.get(name)?.id().map(Cow::into_owned);
+        let event_type = root.get(TYPE).and_then(|value| value.name());
+        let origin = origin_of(root);
         let event = Event {
             key,
             app,
-            event_type: root
-                .get(TYPE)
-                .and_then(|value| value.name())
-                .map_or_else(|| UNKNOWN_TYPE.to_owned(), Cow::into_owned),
-            file_id: id("FileId"),
-            task_id: id("TaskId"),
+            event_type: event_type.map_or_else(|| UNKNOWN_TYPE.to_owned(), Cow::into_owned),
+            file_id: origin.file_id.map(Cow::into_owned),
+            task_id: origin.task_id.map(Cow::into_owned),
             sprites: sprites_of(root),
             body,
             first_pulled: pulled,
             replaced,
         };
-        let handle = handle_of(root);
         self.forget();
         Entry { handle, event: Arc::new(event) }
     }
@@ -93,62 +89,50 @@ pub(super) fn sprites_of_body(body: &str) -> Vec<super::ImageSprite> {
     sprites_of(json::parse(body, &mut Vec::new()).root())
 }
 
-/// The last handle that is text; none of those that are stays in the body.
-fn handle_of(root: Node<'_>) -> Option<String> {
-    let handles = root.members().filter(is_handle);
-    handles.filter_map(|member| member.value.text()).last().map(Cow::into_owned)
+/// The ids in the member that has any, of the forty or so that the others of which are null; in
+/// the last one, as everywhere where members repeat.
+fn origin_of(root: Node<'_>) -> Origin<'_> {
+    let payloads = root.members().map(|member| member.value);
+    let payloads = payloads.filter(|value| value.kind() == Kind::Object);
+    payloads.map(Origin::of).filter(|origin| !origin.is_empty()).last().unwrap_or_default()
+}
+
+/// The entry without its handle and without white space outside strings, and the handle: the
+/// last one that is text. None of those that are text stays; any other is none, so it stays.
+fn without_handle(parsed: &Parsed<'_>, entry: &str) -> (String, Option<String>) {
+    let mut body = String::with_capacity(entry.len());
+    let root = parsed.root();
+    let add = |part: &str, body: &mut String| match parsed.is_compact {
+        true => body.push_str(part),
+        false => json::compact(part, body),
+    };
+    if root.kind() != Kind::Object {
+        add(entry, &mut body);
+        return (body, None);
+    }
+    // The members before, between and after handles, without the commas beside those.
+    let add_members = |span: Range<usize>, body: &mut String| {
+        let members = entry.get(span).unwrap_or_default();
+        let members = members.trim_matches([',', ' ', '\t', '\n', '\r']);
+        if body.len() > 1 && !members.is_empty() {
+            body.push(',');
+        }
+        add(members, body);
+    };
+    body.push('{');
+    let mut handle = None;
+    let mut rest = root.span().start + 1..root.span().end.saturating_sub(1);
+    for member in root.members().filter(is_handle) {
+        handle = member.value.text().or(handle);
+        let span = member.span();
+        add_members(rest.start..span.start, &mut body);
+        rest.start = span.end;
+    }
+    add_members(rest, &mut body);
+    body.push('}');
+    (body, handle.map(Cow::into_owned))
 }
 
 fn is_handle(member: &Member<'_>) -> bool {
     member.value.kind() == Kind::String && member.name.is(HANDLE)
-}
-
-/// The member with an id, of the forty or so that the others of which are null; the last one,
-/// as everywhere where members repeat.
-fn payload_of(root: Node<'_>) -> Option<Node<'_>> {
-    let values = root.members().map(|member| member.value);
-    let has_id = |value: &Node<'_>| {
-        let id = |name| value.get(name).and_then(|value| value.id());
-        id("TaskId").is_some() || id("FileId").is_some()
-    };
-    values.filter(has_id).last()
-}
-
-/// The entry without its handle and without white space outside strings. A handle that is not
-/// text is none, so it stays.
-fn body_of(parsed: &Parsed<'_>, text: &str) -> String {
-    let mut body = String::with_capacity(text.len());
-    let add = |part: Range<usize>, body: &mut String| {
-        let part = text.get(part).unwrap_or_default();
-        match parsed.is_compact {
-            true => body.push_str(part),
-            false => json::compact(part, body),
-        }
-    };
-    let root = parsed.root();
-    if root.kind() != Kind::Object {
-        add(0..text.len(), &mut body);
-        return body;
-    }
-    body.push('{');
-    // Members that stand together are added together, with the commas between them.
-    let mut kept: Option<Range<usize>> = None;
-    let add_kept = |kept: Option<Range<usize>>, body: &mut String| {
-        let Some(kept) = kept else { return };
-        if body.len() > 1 {
-            body.push(',');
-        }
-        add(kept, body);
-    };
-    for member in root.members() {
-        if is_handle(&member) {
-            add_kept(kept.take(), &mut body);
-        } else {
-            let span = member.span();
-            kept = Some(kept.map_or(span.start, |kept| kept.start)..span.end);
-        }
-    }
-    add_kept(kept, &mut body);
-    body.push('}');
-    body
 }

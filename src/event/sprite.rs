@@ -115,16 +115,21 @@ fn of_procedure(origin: &Origin<'_>, task: Node<'_>) -> ImageSprite {
     build(origin, definition, status, sheets, task, output)
 }
 
-/// What a payload says of all its sprites.
-struct Origin<'a> {
-    task_id: Option<Cow<'a, str>>,
-    file_id: Option<Cow<'a, str>>,
+/// Whose event it is, as a payload says.
+#[derive(Default)]
+pub(super) struct Origin<'a> {
+    pub(super) task_id: Option<Cow<'a, str>>,
+    pub(super) file_id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Origin<'a> {
-    fn of(payload: Node<'a>) -> Self {
+    pub(super) fn of(payload: Node<'a>) -> Self {
         let id = |name| payload.get(name)?.id();
         Self { task_id: id("TaskId"), file_id: id("FileId") }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.task_id.is_none() && self.file_id.is_none()
     }
 }
 
@@ -184,6 +189,7 @@ fn id_of(sprite: &ImageSprite) -> String {
     let parts =
         (&sprite.task_id, sprite.definition, sprite.status, &sprite.sheets, &sprite.vtt_url);
     // As JSON, in which no two different lists of texts look the same.
-    let text = serde_json::to_vec(&parts).expect("texts and numbers are always writable as JSON");
+    let mut text = Vec::with_capacity(512);
+    serde_json::to_writer(&mut text, &parts).expect("texts and numbers are always writable");
     Key::hash(b"sprite", &[&text]).to_string()
 }

@@ -8,6 +8,7 @@
 //! since then they are read before the first use, which is after the daemon is ready.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -82,10 +83,12 @@ impl KeyIndex {
         key: Key,
         event: EventId,
     ) -> Result<bool> {
-        if self.find(connection, key)?.is_some() {
+        self.read(connection)?;
+        let Entry::Vacant(place) = self.new.entry(key) else { return Ok(false) };
+        if find_moved(connection, key)?.is_some() {
             return Ok(false);
         }
-        self.new.insert(key, event);
+        place.insert(event);
         self.changes.push((key, None));
         Ok(true)
     }
@@ -93,13 +96,10 @@ impl KeyIndex {
     /// The event that `key` leads to.
     pub(super) fn find(&mut self, connection: &Connection, key: Key) -> Result<Option<EventId>> {
         self.read(connection)?;
-        if let Some(event) = self.new.get(&key) {
-            return Ok(Some(*event));
+        match self.new.get(&key) {
+            Some(event) => Ok(Some(*event)),
+            None => find_moved(connection, key),
         }
-        Ok(connection
-            .prepare_cached("SELECT event FROM keys WHERE key = ?1")?
-            .query_row([key.as_bytes()], |row| row.get(0).map(EventId))
-            .optional()?)
     }
 
     /// Forgets `key`.
@@ -164,6 +164,14 @@ impl KeyIndex {
             self.changes.push((key, Some(event)));
         }
     }
+}
+
+/// The event that `key` leads to, if the key went over to the index.
+fn find_moved(connection: &Connection, key: Key) -> Result<Option<EventId>> {
+    Ok(connection
+        .prepare_cached("SELECT event FROM keys WHERE key = ?1")?
+        .query_row([key.as_bytes()], |row| row.get(0).map(EventId))
+        .optional()?)
 }
 
 /// The event that `key` leads to, by what is in the database alone: slower, as it looks through

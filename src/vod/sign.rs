@@ -3,7 +3,7 @@
 //! Pure: request, credentials and time in, headers out. Knows no clock and no HTTP client. Each
 //! step is a function of its own, so that every intermediate value can be compared with a vector.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -183,8 +183,8 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
 /// Lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
+    let mut text = String::with_capacity(bytes.len() * 2);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    text.extend(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)));
+    text
 }

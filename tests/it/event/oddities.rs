@@ -313,6 +313,23 @@ fn a_handle_that_is_no_text_is_none_and_stays() {
 }
 
 #[test]
+fn the_body_is_the_entry_without_its_handles_wherever_they_stand() {
+    for (text, body) in [
+        (r#"{"EventHandle":"h"}"#, "{}"),
+        (r#"{"EventHandle":"h","a":1}"#, r#"{"a":1}"#),
+        (r#"{"a":1,"EventHandle":"h"}"#, r#"{"a":1}"#),
+        (r#"{"a":1,"EventHandle":"h","b":2}"#, r#"{"a":1,"b":2}"#),
+        (r#"{ "a" : 1 , "EventHandle":"x" , "EventHandle":"h" , "b":[ ] }"#, r#"{"a":1,"b":[]}"#),
+        (r#" {"EventHandle":"x","a":", ","EventHandle":"h"} "#, r#"{"a":", "}"#),
+        (r#"{"EventHandle":"h","a":",","EventHandle":7}"#, r#"{"a":",","EventHandle":7}"#),
+    ] {
+        let entry = entry(text);
+        assert_eq!(entry.event.body, body, "{text}");
+        assert_eq!(entry.handle.as_deref(), Some("h"), "{text}");
+    }
+}
+
+#[test]
 fn a_handle_is_never_lost_to_one_that_is_no_text() {
     let entry = entry(r#"{"EventHandle":"h","EventHandle":17}"#);
     assert_eq!(entry.handle.as_deref(), Some("h"));
