@@ -38,9 +38,6 @@ pub use settings::{After, Pacing, Settings};
 const LINGER: Duration = Duration::from_millis(4);
 /// After being told to slow down; limits are told by the second.
 const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
-/// Calls in flight at most, of each application: as many as the rate allows at a round trip of
-/// 300 ms.
-const MAX_IN_FLIGHT: usize = 32;
 
 /// Events that the journal is asked for at once, so that appends come between.
 const LOOK: usize = 1000;
@@ -56,6 +53,8 @@ pub struct Confirmer {
     pacing: watch::Receiver<Pacing>,
     after: After,
     max_rate: f64,
+    /// Calls in flight at most, of each application.
+    max_concurrency: usize,
     waiting: Waiting,
     bucket: Bucket,
     metrics: Metrics,
@@ -89,7 +88,8 @@ impl Confirmer {
         news: News,
         metrics: Metrics,
     ) -> Self {
-        let Pacing { settings, max_requests_per_second } = pacing.borrow_and_update().clone();
+        let Pacing { settings, max_requests_per_second, max_concurrency } =
+            pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
         let is_one = clients.len() == 1;
         let application = |client: Client| {
@@ -104,6 +104,7 @@ impl Confirmer {
             news,
             after: settings.after,
             max_rate,
+            max_concurrency: max_concurrency as usize,
             waiting: Waiting::new(settings.max_unconfirmed),
             bucket: Bucket::new(max_rate, Instant::now()),
             metrics,
@@ -117,8 +118,9 @@ impl Confirmer {
         self.idle.subscribe()
     }
 
-    /// Confirms until `finish`, answering `pulse` on the way, then what can be confirmed without waiting for anybody. Dropping
-    /// the future drops calls in flight; their events come again, if they do.
+    /// Confirms until `finish`, answering `pulse` on the way, then what can be confirmed without
+    /// waiting for anybody. Dropping the future drops calls in flight; their events come again,
+    /// if they do.
     pub async fn run(mut self, mut pulse: Pulse, finish: CancellationToken) {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
         let mut looks: FuturesUnordered<BoxFuture<'static, Vec<EventId>>> = FuturesUnordered::new();
@@ -175,10 +177,12 @@ impl Confirmer {
 
     /// What was refused its rate stays slow; what waits though nothing has to wait any more goes.
     fn take_pacing(&mut self) {
-        let Pacing { settings, max_requests_per_second } = self.pacing.borrow_and_update().clone();
+        let Pacing { settings, max_requests_per_second, max_concurrency } =
+            self.pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
         self.bucket.set_max(self.max_rate, max_rate);
         self.max_rate = max_rate;
+        self.max_concurrency = max_concurrency as usize;
         self.after = settings.after;
         self.waiting.set_max_unconfirmed(settings.max_unconfirmed);
         if self.after == After::Journal {
@@ -240,7 +244,7 @@ impl Confirmer {
         let places = self.applications.len();
         for place in (self.turn..places).chain(0..self.turn) {
             let application = &mut self.applications[place];
-            if application.in_flight >= MAX_IN_FLIGHT {
+            if application.in_flight >= self.max_concurrency {
                 continue;
             }
             let app = application.client.app();
@@ -263,7 +267,7 @@ impl Confirmer {
     /// When there is something to do though nobody says so.
     fn wake(&self, in_flight: usize) -> Option<Instant> {
         let with_room = self.applications.iter().filter(|application| {
-            self.may_launch(in_flight) && application.in_flight < MAX_IN_FLIGHT
+            self.may_launch(in_flight) && application.in_flight < self.max_concurrency
         });
         let due = with_room.flat_map(|Application { client, calls, .. }| {
             [calls.next_due(), self.waiting.ready_at(client.app(), MAX_HANDLES, LINGER)]
@@ -329,7 +333,8 @@ impl Confirmer {
 }
 
 /// Those of `events` that no sink has to take any more, though no delivery told so: they were
-/// discarded, or their sink is gone. As far as the journal can be read; what is not found out comes again.
+/// discarded, or their sink is gone. As far as the journal can be read; what is not found out
+/// comes again.
 async fn settled(journal: Journal, events: Vec<EventId>) -> Vec<EventId> {
     let mut settled = Vec::new();
     for part in events.chunks(LOOK) {

@@ -27,6 +27,8 @@ pub struct Pacing {
     pub settings: Settings,
     /// Calls of ConfirmEvents a second at most.
     pub max_requests_per_second: u32,
+    /// Calls in flight at most, of each application.
+    pub max_concurrency: u32,
 }
 
 /// What has to be true before a handle is confirmed.

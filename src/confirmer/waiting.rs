@@ -1,6 +1,6 @@
 //! Which handles wait for what, and which can be confirmed. Pure: the time is passed in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,10 @@ use crate::lease::Lease;
 /// settled come by different ways and may cross; were the news forgotten, the cloud would only
 /// hand out the event once more.
 const REMEMBER: Duration = Duration::from_secs(2);
+
+/// Released events at most. One that is not kept lapses once more and is released then; the newest
+/// go, as the cloud hands out what became visible first.
+const MAX_RELEASED: usize = 100_000;
 
 /// A handle, and the application that it is of: another one's may read the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,8 +68,9 @@ pub(super) struct Waiting {
     settled_order: VecDeque<(Instant, EventId)>,
     /// Pending events past their lease: at most `max_unconfirmed`, the oldest go to `released`.
     lapsed: BTreeSet<EventId>,
-    /// Events to be confirmed on the journal's word as soon as the cloud hands them out again.
-    released: HashSet<EventId>,
+    /// Events to be confirmed on the journal's word as soon as the cloud hands them out again: at
+    /// most [`MAX_RELEASED`].
+    released: BTreeSet<EventId>,
 }
 
 impl Waiting {
@@ -79,7 +84,7 @@ impl Waiting {
             settled: BTreeMap::new(),
             settled_order: VecDeque::new(),
             lapsed: BTreeSet::new(),
-            released: HashSet::new(),
+            released: BTreeSet::new(),
         }
     }
 
@@ -145,6 +150,9 @@ impl Waiting {
         }
         while self.lapsed.len() > self.max_unconfirmed {
             self.released.extend(self.lapsed.pop_first());
+        }
+        while self.released.len() > MAX_RELEASED {
+            self.released.pop_last();
         }
         let_go
     }
@@ -314,6 +322,24 @@ mod tests {
             waiting.settle(&[EventId(event)], at(30));
         }
         assert!(waiting.released.is_empty() && waiting.lapsed.is_empty());
+    }
+
+    #[test]
+    fn of_a_backlog_that_no_sink_takes_not_all_is_kept_in_mind() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(10);
+        let last = MAX_RELEASED as i64 + 1000;
+        for event in 0..last {
+            waiting.add(lease(&event.to_string(), &[event], now), now);
+            waiting.expire(now);
+        }
+        assert_eq!((waiting.lapsed.len(), waiting.released.len()), (10, MAX_RELEASED));
+        // The oldest, which come first, and one that comes a third time.
+        let middle = last - 500;
+        assert_eq!(waiting.add(lease("first", &[0], now), now), Added::Unsettled);
+        assert_eq!(waiting.add(lease("middle", &[middle], now), now), Added::Waits);
+        waiting.expire(now);
+        assert_eq!(waiting.add(lease("again", &[middle], now), now), Added::Unsettled);
     }
 
     #[test]

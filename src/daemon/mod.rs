@@ -325,6 +325,7 @@ fn confirming(config: &Config) -> confirmer::Pacing {
     confirmer::Pacing {
         settings: config.confirm.clone(),
         max_requests_per_second: config.poll.max_requests_per_second,
+        max_concurrency: config.poll.max_concurrency,
     }
 }
 

@@ -14,7 +14,8 @@ pub struct Settings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "crate::shape::Duration")]
     pub interval: Duration,
-    /// Pulls in flight at most, for each application; 1 to 256.
+    /// Pulls in flight at most, and confirms in flight, for each application; 1 to 256. The limit
+    /// is reached with as many as the requests a second times the round trip in seconds.
     pub max_concurrency: u32,
     /// Requests a second at most, for each of PullEvents and ConfirmEvents and of all applications
     /// together; 1 to 1000.

@@ -73,6 +73,26 @@ async fn past_the_limit_the_oldest_are_confirmed_on_the_journals_word() {
     hook.assert_once(10);
 }
 
+#[tokio::test]
+async fn as_many_confirms_are_in_flight_as_pulls_may_be() {
+    for (most, events) in [(3, 160), (40, 800)] {
+        let site = Site::with(settings(), "", &file("sprites", "image-sprite")).await;
+        site.edit("interval = '20ms'", &format!("interval = '20ms'\nmax_concurrency = {most}"));
+        let control = &site.cloud.control;
+        control.fault(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)).unwrap();
+        site.add_sprites(events);
+        let daemon = site.start();
+        // A confirm takes 16 of them, so ten and fifty are to be made.
+        let delivered = || site.lines("sprites.jsonl").len() == events as usize;
+        until(|| delivered() && control.held() >= most).await;
+        assert_eq!(control.held(), most);
+        control.clear_faults();
+        control.release();
+        site.drained().await;
+        daemon.stop().await;
+    }
+}
+
 /// One handle of sixteen is dead by the time they are confirmed. Returns how many calls the cloud
 /// refused, and how many handles the daemon learned to be bad.
 async fn one_dead_handle_among_sixteen(lenient: Lenient) -> (u64, f64) {
