@@ -60,8 +60,9 @@ impl KeyIndex {
         })
     }
 
-    /// Reads the keys that may not be in `keys`, unless that was done.
-    fn read(&mut self, connection: &Connection) -> Result<()> {
+    /// Reads the keys that may not be in `keys`, unless that was done. To be called before a
+    /// transaction takes events away, which may be rolled back.
+    pub(super) fn read(&mut self, connection: &Connection) -> Result<()> {
         if self.is_read {
             return Ok(());
         }

@@ -21,6 +21,7 @@ mod job;
 mod key_index;
 mod overview;
 mod owed;
+mod promise;
 mod prune;
 mod reader;
 mod routes;
@@ -28,6 +29,7 @@ mod runs;
 mod schema;
 mod settings;
 mod store;
+mod turns;
 mod waiting;
 mod writer;
 

@@ -103,6 +103,7 @@ impl Store {
 
     fn delete_aged(&mut self, last: EventId, oldest_kept: i64) -> Result<usize> {
         let after = self.aged_after;
+        self.key_index.read(&self.connection)?;
         let pruned = {
             let mut delete = self.connection.prepare_cached(&format!(
                 "DELETE FROM events WHERE id > ?1 AND id <= ?2 AND first_pulled < ?3 AND {SETTLED}

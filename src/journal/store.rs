@@ -53,13 +53,7 @@ impl Store {
             connection
                 .query_row("SELECT ifnull(max(id), 0) + 1 FROM events", [], |row| row.get(0))?;
         let key_index = KeyIndex::open(&connection, EventId(next_id))?;
-        // What a long read has made of the log is no use to a journal that may not be as large.
-        let log_size = (settings.max_size.as_u64() / LOG_SHARE).min(MAX_LOG_SIZE);
-        connection.pragma_update(None, "journal_size_limit", log_size.cast_signed())?;
-        // The longer it is, the more often a page is written into it before it is written to the
-        // database once.
-        let log_pages = (log_size / 2).min(LOG_LENGTH) / PAGE_BYTES;
-        connection.pragma_update(None, "wal_autocheckpoint", log_pages.cast_signed())?;
+        bound_log(&connection, &settings)?;
         Ok(Self {
             data_version: data_version(&connection)?,
             connection,
@@ -73,6 +67,13 @@ impl Store {
             aged_after: EventId::default(),
             bodies_after: EventId::default(),
         })
+    }
+
+    pub(super) fn set_limits(&mut self, settings: Settings) -> rusqlite::Result<()> {
+        bound_log(&self.connection, &settings)?;
+        // The file stays where it is.
+        self.settings = Settings { path: std::mem::take(&mut self.settings.path), ..settings };
+        Ok(())
     }
 
     pub(super) fn begin(&mut self) -> Result<()> {
@@ -212,6 +213,16 @@ pub(super) fn size(connection: &Connection, path: &Path) -> Result<ByteSize> {
     log.push("-wal");
     let log = std::fs::metadata(log).map_or(0, |file| file.len());
     Ok(ByteSize::b(used * number("PRAGMA page_size")? + log))
+}
+
+fn bound_log(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
+    // What a long read has made of the log is no use to a journal that may not be as large.
+    let log_size = (settings.max_size.as_u64() / LOG_SHARE).min(MAX_LOG_SIZE);
+    connection.pragma_update(None, "journal_size_limit", log_size.cast_signed())?;
+    // The longer it is, the more often a page is written into it before it is written to the
+    // database once.
+    let log_pages = (log_size / 2).min(LOG_LENGTH) / PAGE_BYTES;
+    connection.pragma_update(None, "wal_autocheckpoint", log_pages.cast_signed())
 }
 
 /// Changes with each commit of another connection.

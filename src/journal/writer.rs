@@ -9,14 +9,17 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::append::Stored;
-use super::job::{Job, Records, Reply, answer};
+use super::job::{Job, Reply, answer};
+use super::promise::Promise;
 use super::store::Store;
+use super::turns::Turns;
 use super::waiting::Waiting;
-use super::{Appended, Backlog, Condition, Error, EventId, Result, Route, Settings, SinkId};
+use super::{Appended, Backlog, Condition, Error, Result, Route, SinkId};
 use crate::event::Event;
 use crate::outage::Outage;
 
-/// Jobs in one transaction at most.
+/// Jobs that are run, and one more, before those are answered that need no commit, or all are
+/// committed.
 const MAX_GROUP: usize = 64;
 /// How long verdicts wait for a commit to share. What a crash repeats at a sink that
 /// cannot tell what it holds is what was delivered within this time.
@@ -24,22 +27,12 @@ const LINGER: Duration = Duration::from_millis(20);
 /// From the begin of a commit of events or notes, jobs gather for this time: a flood of them costs
 /// some 250 syncs a second. A lone event is committed at once; its verdict may wait.
 const GATHER: Duration = Duration::from_millis(4);
-/// The least pause between groups of jobs of which one had such a commit, however long the disk
-/// took: others who want to write get their turn.
-const TURN: Duration = Duration::from_millis(1);
 /// The wait between tries to write what a failed commit has left.
 const RETRY: Duration = Duration::from_secs(1);
 /// Bytes of bodies appended to a transaction before the journal's size is looked at again.
 const UNMEASURED: usize = 1024 * 1024;
 /// Steps of pruning for one append when the journal is found full.
 const MAX_PRUNE_STEPS: usize = 10;
-
-/// A write that was answered before its commit: it must come about whatever commits fail.
-#[derive(Clone, Debug)]
-enum Promise {
-    Records(Records),
-    Confirmed(Vec<EventId>, DateTime<Utc>),
-}
 
 pub(super) struct Writer {
     store: Store,
@@ -56,6 +49,7 @@ pub(super) struct Writer {
     commit_at: Option<Instant>,
     /// When the last commit began whose answers had to wait for it.
     gather_from: Option<Instant>,
+    turns: Turns,
     condition: Condition,
     outage: Outage,
 }
@@ -74,6 +68,7 @@ impl Writer {
             unmeasured: 0,
             commit_at: None,
             gather_from: None,
+            turns: Turns::new(Instant::now()),
         }
     }
 
@@ -132,7 +127,7 @@ impl Writer {
         }
         let Some(began) = self.gather_from.take() else { return };
         let gathered = if self.queue.len() < MAX_GROUP { began.elapsed() } else { GATHER };
-        std::thread::sleep(GATHER.saturating_sub(gathered).max(TURN));
+        std::thread::sleep(GATHER.saturating_sub(gathered));
     }
 
     fn run_job(&mut self, job: Job) {
@@ -203,10 +198,8 @@ impl Writer {
                 answer(reply, self.read(orphans));
             }
             Job::CountPending { reply } => answer(reply, self.read(|store| store.pending())),
-            Job::SetLimits { settings: Settings { path: _, retention, max_size }, reply } => {
-                let settings = &mut self.store.settings;
-                (settings.retention, settings.max_size) = (retention, max_size);
-                answer(reply, Ok(()));
+            Job::SetLimits { settings, reply } => {
+                answer(reply, self.store.set_limits(settings).map_err(Error::from));
             }
             Job::ChangedOutside { reply } => {
                 answer(reply, self.store.changed_outside().map_err(Error::from));
@@ -302,15 +295,13 @@ impl Writer {
         if self.in_transaction {
             return Ok(());
         }
+        std::thread::sleep(self.turns.wait(Instant::now()));
         self.condition.begins();
         self.store.begin().inspect_err(|_| self.condition.ends())?;
         self.in_transaction = true;
+        self.turns.began(Instant::now());
         for promise in &self.promises {
-            let kept = match promise {
-                Promise::Records(records) => self.store.record(records).map(drop),
-                Promise::Confirmed(events, now) => self.store.confirmed(events, *now),
-            };
-            if let Err(error) = kept {
+            if let Err(error) = promise.keep(&mut self.store) {
                 self.roll_back(error.clone());
                 return Err(error);
             }
@@ -346,8 +337,7 @@ impl Writer {
                 return Err(error);
             }
         }
-        self.in_transaction = false;
-        self.condition.ends();
+        self.ended();
         self.promises.clear();
         self.commit_at = None;
         if self.needs_commit() {
@@ -388,10 +378,17 @@ impl Writer {
         }
     }
 
+    /// The transaction is closed, if one was open.
+    fn ended(&mut self) {
+        if std::mem::take(&mut self.in_transaction) {
+            self.turns.ended(Instant::now());
+        }
+        self.condition.ends();
+    }
+
     fn roll_back(&mut self, error: Error) {
         self.store.roll_back();
-        self.in_transaction = false;
-        self.condition.ends();
+        self.ended();
         self.commit_at = (!self.promises.is_empty()).then(|| Instant::now() + RETRY);
         for waiting in self.waiting.drain(..) {
             waiting.answer(Err(error.clone()));

@@ -379,6 +379,47 @@ async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
 }
 
 #[tokio::test]
+async fn another_max_size_bounds_the_log_anew() {
+    // Its longest, in KiB, after as many events as would make it 2 MiB and more.
+    let longest = async |from: u64, to: u64| {
+        let sized =
+            |size: u64| move |settings: &mut Settings| settings.max_size = ByteSize::mib(size);
+        let bench = Bench::within(tempfile::tempdir().unwrap(), &["a"], &sized(from)).await;
+        let mut settings = Settings::default();
+        sized(to)(&mut settings);
+        bench.journal.set_limits(settings).await.unwrap();
+        let log = || bench.folder.path().join("j.db-wal").metadata().unwrap().len() / 1024;
+        let mut longest = 0;
+        for number in 0..150 {
+            bench.append(&[numbered(number)]).await;
+            longest = longest.max(log());
+        }
+        longest
+    };
+    assert!(longest(16, 1024).await > 1500);
+    assert!(longest(1024, 16).await < 1500);
+}
+
+#[tokio::test]
+async fn the_key_of_an_event_that_was_almost_pruned_leads_to_it() {
+    let long_ago = Utc::now() - TimeDelta::days(30);
+    let pulled = Arc::new(Event { first_pulled: long_ago, ..Event::clone(&numbered(1)) });
+    let bench = Bench::new(&["a"]).await;
+    let stored = bench.append(&[pulled.clone()]).await[0].id;
+    bench.record(0, stored, Outcome::Delivered).await;
+    // The next start knows no keys yet, and its first pruning comes to nothing.
+    let bench = Bench::within(bench.close().await, &["a"], &|_| {}).await;
+    let other = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE DELETE ON bodies
+                  BEGIN SELECT raise(ABORT, 'refused'); END";
+    other.execute_batch(refuse).unwrap();
+    assert!(bench.journal.prune(Utc::now()).await.is_err());
+    other.execute_batch("DROP TRIGGER refuse").unwrap();
+    let again = bench.append(&[pulled]).await;
+    assert_eq!((again[0].id, again[0].fresh), (stored, false));
+}
+
+#[tokio::test]
 async fn pruning_where_nothing_is_to_be_pruned_writes_nothing() {
     let bench = Bench::new(&["a"]).await;
     bench.append(&[numbered(1)]).await;
@@ -488,6 +529,35 @@ async fn a_repeat_alone_does_not_keep_others_from_writing() {
     other.busy_timeout(Duration::from_secs(2)).unwrap();
     other.execute("UPDATE pending SET due = 1", []).unwrap();
     assert_eq!(bench.reader().sums().unwrap().seen_again, 1);
+}
+
+/// A sink that drains the journal while nothing comes, and the command line beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn verdicts_without_end_do_not_keep_others_from_writing() {
+    let bench = Bench::new(&["a"]).await;
+    bench.append(&[numbered(1)]).await;
+    let sink = bench.sinks[0].0;
+    let verdicts = async |journal: Journal| loop {
+        let records = vec![Record { event: EventId(1), outcome: retry(Utc::now()) }];
+        journal.record(sink, records, None, Utc::now()).await.unwrap();
+    };
+    // As many as a sink has in flight.
+    let all: Vec<_> = (0..32).map(|_| verdicts(bench.journal.clone())).collect();
+    let path = bench.folder.path().join("j.db");
+    let others = tokio::task::spawn_blocking(move || {
+        let other = rusqlite::Connection::open(path).unwrap();
+        other.busy_timeout(Duration::from_secs(5)).unwrap();
+        let write = |_: &_| {
+            // The flood goes on between.
+            std::thread::sleep(Duration::from_millis(100));
+            other.execute("UPDATE pending SET due = 1", []).is_ok()
+        };
+        (0..8).filter(write).count()
+    });
+    tokio::select! {
+        _ = futures_util::future::join_all(all) => unreachable!("they go on"),
+        written = others => assert_eq!(written.unwrap(), 8),
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,8 @@ pub struct Settings {
     /// The group of files it creates, by name. Default: the process's own.
     #[serde(default)]
     pub group: Option<String>,
-    /// A file that would grow beyond this is rotated first. Off by default.
+    /// A file that would grow beyond this is rotated first; reckoned by the bodies of the events
+    /// that come, without their envelopes. Off by default.
     #[serde(default)]
     #[schemars(with = "Option<crate::shape::Size>")]
     pub rotate_size: Option<ByteSize>,
