@@ -89,6 +89,8 @@ fn numbered(number: usize, pulled: DateTime<Utc>) -> Arc<Event> {
 
 /// Microseconds of CPU that an event costs.
 pub(crate) struct Cost {
+    /// How long the first append took, which reads the newest keys.
+    pub(crate) first: Duration,
     /// To be stored, with the commit, which is also that of the verdicts before it.
     pub(crate) append: f64,
     /// To be stored, delivered and confirmed.
@@ -96,15 +98,18 @@ pub(crate) struct Cost {
 }
 
 /// What events cost one batch after the other, the first of which is not counted: it reads the
-/// newest keys, which is part of the start.
+/// newest keys, which is part of the start and told by itself.
 pub(crate) async fn cost(opened: &Opened, numbers: std::ops::Range<usize>) -> anyhow::Result<Cost> {
     // Made before: only the journal is to be measured.
     let now = Utc::now();
     let numbers: Vec<usize> = numbers.collect();
     let batch = |batch: &[usize]| batch.iter().map(|number| numbered(*number, now)).collect();
     let mut batches: Vec<Vec<_>> = numbers.chunks(BATCH).map(batch).collect();
-    let first = batches.pop().unwrap_or_default();
-    opened.deliver(opened.journal.append(first, now).await?).await?;
+    let batch = batches.pop().unwrap_or_default();
+    let start = Instant::now();
+    let appended = opened.journal.append(batch, now).await?;
+    let first = start.elapsed();
+    opened.deliver(appended).await?;
     let events = batches.iter().map(Vec::len).sum::<usize>() as f64;
     let mut appending = Duration::ZERO;
     let start = cpu()?;
@@ -115,7 +120,7 @@ pub(crate) async fn cost(opened: &Opened, numbers: std::ops::Range<usize>) -> an
         opened.deliver(appended).await?;
     }
     let each = |spent: Duration| spent.as_secs_f64() * 1e6 / events;
-    Ok(Cost { append: each(appending), all: each(cpu()? - start) })
+    Ok(Cost { first, append: each(appending), all: each(cpu()? - start) })
 }
 
 /// Sorted milliseconds that appends take, one each 10 ms, while the journal is pruned or not; and

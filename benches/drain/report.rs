@@ -8,7 +8,7 @@ use crate::run::{Run, quantile};
 pub(crate) struct Bar {
     pub(crate) asked: String,
     pub(crate) got: String,
-    /// `None`: there was nothing to compare with.
+    /// `None`: it needs a client that was not run.
     pub(crate) met: Option<bool>,
 }
 
@@ -28,7 +28,7 @@ impl Bar {
         Self { asked: format!("{what} {sign} {asked}{unit}"), got: got + unit, met: Some(met) }
     }
 
-    /// One that needs a run that was left out.
+    /// One that needs a client that was left out.
     pub(crate) fn unknown(what: &str) -> Self {
         Self { asked: what.to_owned(), got: "not run".to_owned(), met: None }
     }

@@ -2,6 +2,9 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -139,7 +142,32 @@ pub(crate) async fn drain(
     let size = |name| std::fs::metadata(folder.path().join(name)).map_or(0, |file| file.len());
     run.journal_bytes = size("journal.db") + size("journal.db-wal");
     run.sink_bytes = size("sink.jsonl");
+    let lines = lines_in(folder.path())?;
+    if who == Who::Sprited {
+        anyhow::ensure!(lines == events, "{lines} of {events} events came into the sink");
+    } else if who != Who::Floor {
+        anyhow::ensure!(lines > 0, "nothing was written");
+    }
     Ok(run)
+}
+
+/// Lines of the sink's file: what is confirmed and not there would be measured for nothing.
+fn lines_in(folder: &Path) -> anyhow::Result<usize> {
+    let file = client::sink(folder);
+    if !file.exists() {
+        return Ok(0);
+    }
+    let mut file = BufReader::with_capacity(1 << 20, File::open(file)?);
+    let mut lines = 0;
+    loop {
+        let part = file.fill_buf()?;
+        if part.is_empty() {
+            return Ok(lines);
+        }
+        lines += part.iter().filter(|byte| **byte == b'\n').count();
+        let length = part.len();
+        file.consume(length);
+    }
 }
 
 /// Has sprited empty a queue in which `waiting` events wait and `per_second` arrive meanwhile,
@@ -186,6 +214,8 @@ pub(crate) async fn catch_up(
     run.count(&totals);
     process.stop()?;
     run.in_hand = in_hand(&cloud.records().await?);
+    let lines = lines_in(folder.path())?;
+    anyhow::ensure!(lines >= run.events, "{lines} of {} events came into the sink", run.events);
     Ok(run)
 }
 

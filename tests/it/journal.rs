@@ -405,7 +405,7 @@ async fn the_key_of_an_event_that_was_almost_pruned_leads_to_it() {
     let long_ago = Utc::now() - TimeDelta::days(30);
     let pulled = Arc::new(Event { first_pulled: long_ago, ..Event::clone(&numbered(1)) });
     let bench = Bench::new(&["a"]).await;
-    let stored = bench.append(&[pulled.clone()]).await[0].id;
+    let stored = bench.append(std::slice::from_ref(&pulled)).await[0].id;
     bench.record(0, stored, Outcome::Delivered).await;
     // The next start knows no keys yet, and its first pruning comes to nothing.
     let bench = Bench::within(bench.close().await, &["a"], &|_| {}).await;
