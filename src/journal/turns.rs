@@ -12,6 +12,9 @@ const OURS: u32 = 4;
 /// What is owed to others before they get it: a transaction now and then waits for nobody.
 const MAX_OWED: Duration = Duration::from_millis(10);
 
+/// The longest that they get at once: in this time each of them tries.
+const MAX_TURN: Duration = Duration::from_millis(150);
+
 /// How long others were kept from writing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turns {
@@ -37,7 +40,7 @@ impl Turns {
     }
 
     pub(super) fn ended(&mut self, now: Instant) {
-        self.owed += (now - self.since) / OURS;
+        self.owed = (self.owed + (now - self.since) / OURS).min(MAX_TURN);
         self.since = now;
     }
 }
@@ -46,7 +49,7 @@ impl Turns {
 mod tests {
     use super::*;
 
-    /// Runs transactions of `length` with `between` them for 10 s; tells the share of the time that
+    /// Runs transactions of `length` ms with `between` them for 10 s; tells the share of the time that
     /// is left to others, and the longest wait.
     fn run(length: u64, between: u64) -> (f64, Duration) {
         let start = Instant::now();
@@ -67,11 +70,12 @@ mod tests {
 
     #[test]
     fn others_get_a_fifth_of_the_time_and_whoever_leaves_it_waits_for_nobody() {
-        for length in [1, 2, 20, 100, 1000] {
+        for length in [1, 2, 20, 100, 500] {
             let (others, longest) = run(length, 0);
             assert!((0.19..0.21).contains(&others), "{length}: {others}");
             assert!(longest >= MAX_OWED, "{length}: {longest:?}");
         }
+        assert_eq!(run(5000, 0).1, MAX_TURN);
         for (length, between) in [(1, 1), (20, 5), (20, 30), (100, 25)] {
             assert_eq!(run(length, between).1, Duration::ZERO, "{length}, {between}");
         }
