@@ -154,6 +154,11 @@ impl Confirmer {
                 Some(answered) = in_flight.next(), if !in_flight.is_empty() => {
                     self.answered(answered);
                 }
+                // Before the news that their events are settled, which need not be remembered then.
+                leases = self.news.leases.recv(), if leases_open => match leases {
+                    Some(leases) => leases.into_iter().for_each(|lease| self.lease(lease)),
+                    None => leases_open = false,
+                },
                 settled = self.news.settled.recv(), if settled_open => match settled {
                     Some(events) => self.waiting.settle(&events, Instant::now()),
                     None => settled_open = false,
@@ -165,10 +170,6 @@ impl Confirmer {
                 Ok(()) = self.news.changed.changed(), if looks.is_empty() => {
                     looks.push(Box::pin(settled(self.journal.clone(), self.waiting.pending())));
                 }
-                leases = self.news.leases.recv(), if leases_open => match leases {
-                    Some(leases) => leases.into_iter().for_each(|lease| self.lease(lease)),
-                    None => leases_open = false,
-                },
                 () = finish.cancelled(), if !finish.is_cancelled() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
