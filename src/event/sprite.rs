@@ -86,6 +86,8 @@ pub(super) fn sprites_of(event: Node<'_>) -> Vec<ImageSprite> {
         let tasks = results.filter_map(|result| object(result, "ImageSpriteTask"));
         sprites.extend(tasks.map(|task| of_procedure(&origin, task)));
     }
+    // Mostly it is one, in a list that grew to have room for four; thousands of events may wait.
+    sprites.shrink_to_fit();
     sprites
 }
 
