@@ -151,7 +151,7 @@ async fn every_table_and_answer_stays_intact() {
 
 /// A journald of our own takes the place of the system's for the daemon alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn journald_gets_each_value_as_one_field() {
+async fn journald_gets_each_value_as_one_field_and_all_in_the_message() {
     let site = Site::new("journald").await;
     let place = site.folder.path().join("journald");
     std::fs::create_dir(&place).unwrap();
@@ -183,7 +183,21 @@ async fn journald_gets_each_value_as_one_field() {
     let mut told = 0;
     for entry in &entries {
         let fields = fields(entry);
-        assert_eq!(fields.iter().filter(|(name, _)| *name == "MESSAGE").count(), 1);
+        let messages: Vec<_> = fields.iter().filter(|(name, _)| *name == "MESSAGE").collect();
+        assert_eq!(messages.len(), 1);
+        let message = &messages[0].1;
+        assert!(!message.contains(sprited::shown::is_unseen), "{message:?}");
+        for (name, value) in &fields {
+            let Some(name) = name.strip_prefix("SPRITED_") else { continue };
+            let quoted = format!("{value:?}");
+            let mut shown = String::new();
+            sprited::shown::escape(&quoted, |_| false, &mut shown);
+            let name = name.to_lowercase();
+            let is_there = [shown, value.clone()].iter().any(|value| {
+                message.contains(&format!(" {name}={value}"))
+            });
+            assert!(is_there, "{message:?} lacks {name} = {value:?}");
+        }
         for (name, value) in fields {
             assert_ne!(name, "EVIL");
             let is_plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
@@ -192,6 +206,12 @@ async fn journald_gets_each_value_as_one_field() {
         }
     }
     assert!(told > 0, "{} entries say nothing of it", entries.len());
+    let mut all = entries.iter().flat_map(|entry| fields(entry));
+    let started = all.find(|(name, text)| *name == "MESSAGE" && text.starts_with("started "));
+    let (_, started) = started.unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(started.starts_with(&format!("started version={version} ")), "{started}");
+    assert!(started.contains(" sinks="), "{started}");
 }
 
 /// Takes an entry of journald's protocol apart: `NAME=value` in a line, or a name in a line, eight

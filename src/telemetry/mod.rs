@@ -4,6 +4,8 @@
 //! which belongs to the stdout sink and to the commands' answers. One event is one line whatever
 //! its values hold.
 
+mod journald;
+
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -43,7 +45,7 @@ pub enum Format {
     /// Journald under systemd, pretty on a terminal, else logfmt.
     #[default]
     Auto,
-    /// To journald by its own protocol, each value a field of its own.
+    /// To journald by its own protocol, each value a field of its own and in the message as well.
     Journald,
     /// `key=value` lines on stderr.
     Logfmt,
@@ -130,16 +132,18 @@ fn layer(format: Format) -> Result<Boxed, Error> {
             Format::Journald => layer(Format::Journald).or_else(|_| layer(Format::Logfmt)),
             chosen => layer(chosen),
         },
-        Format::Journald => Ok(tracing_journald::layer()
-            .map_err(Error::Journald)?
-            .with_syslog_identifier("sprited".to_owned())
-            .with_field_prefix(Some("SPRITED".to_owned()))
-            .with_priority_mappings(tracing_journald::PriorityMappings {
-                info: tracing_journald::Priority::Informational,
-                debug: tracing_journald::Priority::Debug,
-                ..tracing_journald::PriorityMappings::new()
-            })
-            .boxed()),
+        Format::Journald => {
+            let fields = tracing_journald::layer()
+                .map_err(Error::Journald)?
+                .with_syslog_identifier("sprited".to_owned())
+                .with_field_prefix(Some("SPRITED".to_owned()))
+                .with_priority_mappings(tracing_journald::PriorityMappings {
+                    info: tracing_journald::Priority::Informational,
+                    debug: tracing_journald::Priority::Debug,
+                    ..tracing_journald::PriorityMappings::new()
+                });
+            Ok(journald::InMessage(fields).boxed())
+        }
         written => Ok(lines(written, io::stderr().is_terminal(), io::stderr)),
     }
 }
