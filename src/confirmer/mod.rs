@@ -154,7 +154,6 @@ impl Confirmer {
                 Some(answered) = in_flight.next(), if !in_flight.is_empty() => {
                     self.answered(answered);
                 }
-                // Before the news that their events are settled, which need not be remembered then.
                 leases = self.news.leases.recv(), if leases_open => match leases {
                     Some(leases) => leases.into_iter().for_each(|lease| self.lease(lease)),
                     None => leases_open = false,

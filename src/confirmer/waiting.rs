@@ -1,6 +1,6 @@
 //! Which handles wait for what, and which can be confirmed. Pure: the time is passed in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::event::AppId;
 use crate::journal::EventId;
 use crate::lease::Lease;
 
-/// How long it is remembered that an event is settled for which no handle waits. A lease and the
-/// news that its event is settled come by different ways and may cross; were the news forgotten,
-/// the cloud would only hand out the event once more.
+/// How long it is remembered at least that an event is settled, and at most twice as long. A lease
+/// and the news that its event is settled come by different ways and may cross; were the news
+/// forgotten, the cloud would only hand out the event once more.
 const REMEMBER: Duration = Duration::from_secs(2);
 
 /// Released events at most. One that is not kept lapses once more and is released then; the newest
@@ -64,8 +64,7 @@ pub(super) struct Waiting {
     deadlines: BTreeSet<(Instant, Handle)>,
     /// Of each application that has any, in the order in which they became so.
     ready: BTreeMap<AppId, VecDeque<Ready>>,
-    settled: BTreeMap<EventId, Instant>,
-    settled_order: VecDeque<(Instant, EventId)>,
+    settled: Settled,
     /// Pending events past their lease: at most `max_unconfirmed`, the oldest go to `released`.
     lapsed: BTreeSet<EventId>,
     /// Events to be confirmed on the journal's word as soon as the cloud hands them out again: at
@@ -81,8 +80,7 @@ impl Waiting {
             by_event: HashMap::new(),
             deadlines: BTreeSet::new(),
             ready: BTreeMap::new(),
-            settled: BTreeMap::new(),
-            settled_order: VecDeque::new(),
+            settled: Settled::default(),
             lapsed: BTreeSet::new(),
             released: BTreeSet::new(),
         }
@@ -92,7 +90,7 @@ impl Waiting {
     pub(super) fn add(&mut self, lease: Lease, now: Instant) -> Added {
         let Lease { app, handle, mut events, mut pending, mut recurs, deadline } = lease;
         let handle = Handle { app, text: handle };
-        pending.retain(|event| !self.settled.contains_key(event));
+        pending.retain(|event| !self.settled.contains(*event, now));
         if let Some(known) = self.remove(&handle) {
             pending.extend(known.pending);
             events.extend(known.events);
@@ -102,14 +100,13 @@ impl Waiting {
                 ids.dedup();
             }
         }
-        let before = pending.len();
-        pending.retain(|event| !self.released.contains(event));
-        if pending.is_empty() {
+        if pending.iter().all(|event| self.released.contains(event)) {
             for event in &events {
                 self.released.remove(event);
+                self.lapsed.remove(event);
             }
             self.push(Ready { handle, events, recurs, deadline, since: now });
-            return if before == 0 { Added::Ready } else { Added::Unsettled };
+            return if pending.is_empty() { Added::Ready } else { Added::Unsettled };
         }
         for event in &pending {
             let handles = self.by_event.entry(*event).or_insert_with(|| Vec::with_capacity(1));
@@ -123,14 +120,10 @@ impl Waiting {
     /// No sink has to take these events any more.
     pub(super) fn settle(&mut self, events: &[EventId], now: Instant) {
         for event in events {
+            self.settled.insert(*event, now);
             self.lapsed.remove(event);
             self.released.remove(event);
-            let Some(handles) = self.by_event.remove(event) else {
-                self.settled.insert(*event, now);
-                self.settled_order.push_back((now, *event));
-                continue;
-            };
-            for handle in handles {
+            for handle in self.by_event.remove(event).unwrap_or_default() {
                 let Some(wait) = self.waits.get_mut(&handle) else { continue };
                 wait.pending.retain(|other| other != event);
                 if wait.pending.is_empty()
@@ -140,7 +133,6 @@ impl Waiting {
                 }
             }
         }
-        self.forget(now);
     }
 
     /// Lets go what waits past its deadline; tells how many handles.
@@ -239,15 +231,35 @@ impl Waiting {
         }
         Some(wait)
     }
+}
+
+/// The events that were settled of late: those since a moment, and those of the time before it.
+/// Thousands a second are, and none has to be found again to be forgotten.
+#[derive(Debug, Default)]
+struct Settled {
+    since: Option<Instant>,
+    newer: HashSet<EventId>,
+    older: HashSet<EventId>,
+}
+
+impl Settled {
+    fn insert(&mut self, event: EventId, now: Instant) {
+        self.forget(now);
+        self.newer.insert(event);
+    }
+
+    fn contains(&mut self, event: EventId, now: Instant) -> bool {
+        self.forget(now);
+        self.newer.contains(&event) || self.older.contains(&event)
+    }
 
     fn forget(&mut self, now: Instant) {
-        while let Some((at, event)) = self.settled_order.front().copied()
-            && now.duration_since(at) > REMEMBER
-        {
-            self.settled_order.pop_front();
-            if self.settled.get(&event) == Some(&at) {
-                self.settled.remove(&event);
-            }
+        let since = *self.since.get_or_insert(now);
+        let passed = now.saturating_duration_since(since);
+        if passed > REMEMBER {
+            let newer = std::mem::take(&mut self.newer);
+            self.older = if passed > REMEMBER * 2 { HashSet::new() } else { newer };
+            self.since = Some(now);
         }
     }
 }
@@ -297,11 +309,44 @@ mod tests {
         let mut waiting = Waiting::new(10);
         waiting.settle(&[EventId(1)], now);
         assert_eq!(waiting.add(lease("a", &[1], now + REMEMBER), now), Added::Ready);
-        waiting.settle(&[], now + REMEMBER * 2);
-        assert_eq!(waiting.add(lease("b", &[1], now + REMEMBER * 3), now), Added::Waits);
-        // This is every event's way in a drain: at thousands a second nothing is kept of it.
-        waiting.settle(&[EventId(1)], now);
-        assert!(waiting.settled.is_empty() && waiting.settled_order.is_empty());
+        // Nor one that was on its way while another handle of the event waited.
+        waiting.add(lease("b", &[2], now + REMEMBER), now);
+        waiting.settle(&[EventId(2)], now);
+        let at = now + REMEMBER;
+        assert_eq!(waiting.add(lease("c", &[1, 2], at + REMEMBER), at), Added::Ready);
+        let at = at + REMEMBER + Duration::from_millis(1);
+        assert_eq!(waiting.add(lease("d", &[1], at + REMEMBER), at), Added::Waits);
+        assert!(waiting.settled.newer.is_empty() && waiting.settled.older.is_empty());
+    }
+
+    #[test]
+    fn what_is_settled_is_forgotten_in_time_though_more_comes_all_the_while() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(10);
+        for event in 0..10_000 {
+            let at = now + Duration::from_millis(event as u64);
+            waiting.settle(&[EventId(event)], at);
+            let kept = waiting.settled.newer.len() + waiting.settled.older.len();
+            assert!(kept <= 2 * REMEMBER.as_millis() as usize + 2, "{kept}");
+            let early = EventId(event - event.min(REMEMBER.as_millis() as i64));
+            assert!(waiting.settled.contains(early, at));
+        }
+    }
+
+    #[test]
+    fn a_handle_goes_on_the_journals_word_only_for_all_its_events() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(1);
+        waiting.add(lease("one", &[1], at(28)), now);
+        waiting.add(lease("two", &[2], at(28)), now);
+        assert_eq!(waiting.expire(at(28)), 2);
+        assert_eq!(waiting.add(lease("both", &[1, 2], at(58)), at(30)), Added::Waits);
+        waiting.settle(&[EventId(2)], at(31));
+        assert_eq!(waiting.ready(), 0, "the first is pending still");
+        waiting.settle(&[EventId(1)], at(32));
+        assert_eq!(waiting.ready(), 1);
+        assert!(waiting.released.is_empty() && waiting.lapsed.is_empty());
     }
 
     #[test]
