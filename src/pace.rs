@@ -11,10 +11,10 @@ use tokio::time::Instant;
 /// What a pull came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As many events as one answer holds: there are more.
-    Full,
-    /// Some events.
-    Some,
+    /// At least half as many events as an answer can hold: there may be more.
+    Many,
+    /// Fewer: those in flight at once share what comes.
+    Few,
     /// The queue was empty.
     Empty,
     /// Refused for its rate: none starts for this time, and then they are fewer and slower.
@@ -113,17 +113,17 @@ impl Pace {
         match outcome {
             // Only where it held a pull up: else there would be room for many at once as soon as
             // the queue is empty and holds them.
-            Outcome::Full if all_in_flight => {
+            Outcome::Many if all_in_flight => {
                 queue.concurrency = (queue.concurrency + 1).min(max_concurrency);
             }
-            Outcome::Full => {}
-            Outcome::Some => queue.concurrency = queue.concurrency.saturating_sub(1).max(1),
+            Outcome::Many => {}
+            Outcome::Few => queue.concurrency = queue.concurrency.saturating_sub(1).max(1),
             Outcome::Empty => {
                 queue.concurrency = 1;
                 queue.hold(started + interval);
             }
             Outcome::Throttled(wait) => {
-                if self.bucket.refused(started, now, wait) {
+                if self.bucket.refused(started, now, wait) && self.bucket.is_refused() {
                     queue.concurrency = (queue.concurrency / 2).max(1);
                 }
             }
@@ -179,12 +179,16 @@ impl Queue {
 /// other end counts: requests are spaced evenly, those that come late catch up within
 /// [`Bucket::BURST`], and no span of a second ever holds more than the rate.
 ///
-/// A refusal cuts the rate and holds all requests for a time. The first one may be due to a request
-/// that was faster on its way than another; after a second one in a row, one request at a time
-/// finds out whether it is over.
+/// At the other end one can: a request that is faster on its way than one a second before comes
+/// too close to it. How much faster they can be is learned from what is refused for it. A refusal
+/// holds all requests for a time; after a second one in a row it is no matter of the way, the rate
+/// is cut, and one request at a time finds out whether it is over.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     rate: f64,
+    /// The time in which no more requests go than the rate allows in a second: that, and by how much
+    /// one may be faster on its way than another.
+    window: Duration,
     /// When the next request would be due if all came on time.
     due: Instant,
     /// When the last requests went, as many as go in a second.
@@ -200,14 +204,21 @@ impl Bucket {
     const BURST: u32 = 5;
     /// The rate is never cut below this.
     const MIN_RATE: f64 = 1.0;
-    /// A second, and by how much one request may be longer on its way than another.
+    /// The window at first, and at least.
     const WINDOW: Duration = Duration::from_millis(1010);
+    /// The window at most: what is refused even then is refused for the rate.
+    const MAX_WINDOW: Duration = Duration::from_millis(1100);
+    /// What a request that was refused adds to it,
+    const WIDER: Duration = Duration::from_millis(10);
+    /// and one that was not takes away: 2,000 for one.
+    const NARROWER: Duration = Duration::from_micros(5);
 
     /// A bucket for `rate` requests a second.
     #[must_use]
     pub fn new(rate: f64, now: Instant) -> Self {
         let rate = rate.max(Self::MIN_RATE);
-        Self { rate, due: now, gone: VecDeque::new(), refusals: 0, refused: None }
+        let (window, gone) = (Self::WINDOW, VecDeque::new());
+        Self { rate, window, due: now, gone, refusals: 0, refused: None }
     }
 
     /// When the next request may go.
@@ -215,7 +226,7 @@ impl Bucket {
     pub fn ready_at(&self) -> Instant {
         let spaced = self.due.checked_sub(self.space() * (Self::BURST - 1)).unwrap_or(self.due);
         let last = self.gone.len().checked_sub(self.in_a_second());
-        let room = last.and_then(|last| self.gone.get(last)).map(|gone| *gone + Self::WINDOW);
+        let room = last.and_then(|last| self.gone.get(last)).map(|gone| *gone + self.window);
         let held = self.refused.map(|(_, until)| until);
         [room, held].into_iter().flatten().fold(spaced, Instant::max)
     }
@@ -239,7 +250,11 @@ impl Bucket {
         self.refusals += 1;
         // What lasts is cut once more, but no further: it may be no matter of the rate.
         let cut = match self.refusals {
-            1 => 0.9,
+            1 if self.window < Self::MAX_WINDOW => {
+                self.window += Self::WIDER;
+                1.0
+            }
+            1 | 2 => 0.9,
             3 => 0.8,
             _ => 1.0,
         };
@@ -256,6 +271,7 @@ impl Bucket {
             return;
         }
         self.refusals = 0;
+        self.window = (self.window - Self::NARROWER).max(Self::WINDOW);
         self.rate = (self.rate + max / 1000.0).min(max.max(Self::MIN_RATE));
     }
 
@@ -282,12 +298,14 @@ impl Bucket {
     }
 
     fn space(&self) -> Duration {
-        Duration::from_secs_f64(1.0 / self.rate)
+        self.window.div_f64(self.rate)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const BOUNDS: Bounds =
@@ -298,7 +316,7 @@ mod tests {
         for concurrency in [1, 2, 3] {
             assert_eq!(pace.concurrency(), concurrency);
             (0..concurrency).for_each(|_| pace.started(0, now));
-            (0..concurrency).for_each(|_| pace.finished(0, now, now, Outcome::Full));
+            (0..concurrency).for_each(|_| pace.finished(0, now, now, Outcome::Many));
         }
         assert_eq!(pace.concurrency(), 4);
     }
@@ -314,14 +332,14 @@ mod tests {
         let mut pace = Pace::new(BOUNDS, 1, now);
         widen(&mut pace, now);
         // More room than is used is not made.
-        pull(&mut pace, now, Outcome::Full);
+        pull(&mut pace, now, Outcome::Many);
         assert_eq!(pace.concurrency(), 4);
         let later = now + Duration::from_secs(1);
         pace.started(0, later);
         pace.started(0, later);
         pace.finished(0, later, later, Outcome::Empty);
         assert_eq!(pace.next(later + BOUNDS.interval), Next::AfterAnother);
-        pace.finished(0, later, later, Outcome::Full);
+        pace.finished(0, later, later, Outcome::Many);
         assert_eq!(pace.next(later), Next::At(later + BOUNDS.interval));
     }
 
@@ -340,11 +358,11 @@ mod tests {
         let (now, wait) = (Instant::now(), Duration::from_secs(7));
         for outcome in [Outcome::Throttled(wait), Outcome::Failed(wait)] {
             let mut pace = Pace::new(BOUNDS, 1, now);
-            (0..3).for_each(|_| pull(&mut pace, now, Outcome::Full));
+            (0..3).for_each(|_| pull(&mut pace, now, Outcome::Many));
             pull(&mut pace, now, outcome);
             assert_eq!(pace.next(now), Next::At(now + wait), "{outcome:?}");
             // A good answer that was under way meanwhile does not shorten the wait.
-            pull(&mut pace, now, Outcome::Full);
+            pull(&mut pace, now, Outcome::Many);
             assert_eq!(pace.next(now), Next::At(now + wait), "{outcome:?}");
             assert!(pace.concurrency() <= 3, "{outcome:?}");
         }
@@ -358,7 +376,8 @@ mod tests {
             pull(&mut pace, now, Outcome::Failed(Duration::from_secs(60)));
             pace.retry_now();
         }
-        assert_eq!(pace.next(now), Next::At(now + Duration::from_millis(10)));
+        let space = Bucket::WINDOW / 100;
+        assert_eq!(pace.next(now), Next::At(now + space));
     }
 
     #[test]
@@ -382,6 +401,76 @@ mod tests {
         assert!(gone.len() > 970, "{}", gone.len());
     }
 
+    /// Requests for a minute, 100 a second at most, to somebody 20 ms away who lets `quota` through in
+    /// any second, each up to `jitter` longer on its way: how many were let through, and how many
+    /// refused.
+    fn sent_with(jitter: Duration, quota: usize) -> (usize, usize) {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(100.0, start);
+        let mut random = 7_u64;
+        // Those that are on their way, by when they come in, with a number of their own; answers,
+        // by when they are back.
+        let mut on_the_way: BTreeSet<(Instant, usize, Instant)> = BTreeSet::new();
+        let mut answers: BTreeSet<(Instant, usize, Instant, bool)> = BTreeSet::new();
+        let mut let_through: VecDeque<Instant> = VecDeque::new();
+        let (mut sent, mut all, mut refused) = (0, 0, 0);
+        let mut now = start;
+        while now < start + Duration::from_secs(60) {
+            while let Some(first) = on_the_way.first().copied().filter(|first| first.0 <= now) {
+                on_the_way.pop_first();
+                let (came, number, gone) = first;
+                while let_through.front().is_some_and(|at| *at + Duration::from_secs(1) <= came) {
+                    let_through.pop_front();
+                }
+                let is_good = let_through.len() < quota;
+                if is_good {
+                    let_through.push_back(came);
+                    all += 1;
+                } else {
+                    refused += 1;
+                }
+                answers.insert((came + Duration::from_millis(20), number, gone, is_good));
+            }
+            while let Some(first) = answers.first().copied().filter(|first| first.0 <= now) {
+                answers.pop_first();
+                let (_, _, gone, is_good) = first;
+                match is_good {
+                    true => bucket.accepted(gone, 100.0),
+                    false => {
+                        bucket.refused(gone, now, Duration::from_millis(20));
+                    }
+                }
+            }
+            while bucket.ready_at() <= now {
+                bucket.take(now);
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let longer = jitter.mul_f64((random >> 33) as f64 / f64::from(u32::MAX >> 1));
+                on_the_way.insert((now + Duration::from_millis(20) + longer, sent, now));
+                sent += 1;
+            }
+            now += Duration::from_millis(1);
+        }
+        (all, refused)
+    }
+
+    #[test]
+    fn how_much_faster_a_request_can_be_than_another_is_learned() {
+        for (jitter, least) in [(0, 98), (5, 98), (20, 96), (40, 95), (80, 92)] {
+            let (all, refused) = sent_with(Duration::from_millis(jitter), 100);
+            assert!(all / 60 >= least, "{jitter} ms: {} in a second", all / 60);
+            assert!(refused * 200 <= all, "{jitter} ms: {refused} of {all} refused");
+        }
+    }
+
+    #[test]
+    fn a_quota_that_is_less_than_said_is_found() {
+        for quota in [50, 90] {
+            let (all, refused) = sent_with(Duration::from_millis(10), quota);
+            assert!(all / 60 >= quota * 85 / 100, "{quota}: {} in a second", all / 60);
+            assert!(refused * 12 <= all, "{quota}: {refused} of {all} refused");
+        }
+    }
+
     #[test]
     fn refused_together_is_refused_once_and_one_alone_finds_out_when_it_is_over() {
         let (start, wait) = (Instant::now(), Duration::from_millis(100));
@@ -391,7 +480,8 @@ mod tests {
         (0..4).for_each(|_| pace.started(0, gone));
         let refused = gone + Duration::from_millis(40);
         (0..4).for_each(|_| pace.finished(0, gone, refused, Outcome::Throttled(wait)));
-        assert_eq!((pace.rate().round(), pace.concurrency()), (90.0, 2));
+        // One may have been faster on its way than another.
+        assert_eq!((pace.rate().round(), pace.concurrency()), (100.0, 4));
         assert_eq!(pace.next(refused), Next::At(refused + wait));
 
         let mut probe = refused;
@@ -405,11 +495,11 @@ mod tests {
         probe += wait;
         pace.started(0, probe);
         assert_eq!(pace.next(probe + wait), Next::AfterAnother);
-        pace.finished(0, probe, probe, Outcome::Full);
+        pace.finished(0, probe, probe, Outcome::Many);
         for turn in 1..300 {
             let now = probe + Duration::from_millis(20 * turn);
             assert_eq!(pace.next(now), Next::Now(0));
-            pull(&mut pace, now, Outcome::Full);
+            pull(&mut pace, now, Outcome::Many);
         }
         assert_eq!(pace.rate().round(), 100.0);
     }
@@ -426,7 +516,7 @@ mod tests {
                 && gone + Duration::from_millis(40) <= now
             {
                 in_flight.pop_front();
-                let outcome = if quiet.contains(&queue) { Outcome::Empty } else { Outcome::Full };
+                let outcome = if quiet.contains(&queue) { Outcome::Empty } else { Outcome::Many };
                 pace.finished(queue, gone, now, outcome);
             }
             while let Next::Now(queue) = pace.next(now) {

@@ -117,6 +117,14 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     round_trip: Duration,
 
+    /// By how much longer it may be, at random, on each of the two ways
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    jitter: Duration,
+
+    /// Events in an answer at most, 1 to 16
+    #[arg(long, value_name = "NUMBER", default_value = "16")]
+    batch: usize,
+
     /// How a pull says that there is nothing
     #[arg(long, value_name = "FORM", default_value = "error")]
     empty: Form,
@@ -225,6 +233,8 @@ impl Args {
             rate_limit: self.rate_limit.0,
             bursts: self.throttle.map(|Throttle(bursts)| bursts),
             round_trip: self.round_trip,
+            jitter: self.jitter,
+            batch: self.batch,
             empty: match self.empty {
                 Form::Error => Empty::Error,
                 Form::Null => Empty::Null,
@@ -335,7 +345,7 @@ mod tests {
         let settings = parse(
             "emulator --sub-app-id 0 --rate-limit off --lease 250ms --lease-from request \
              --lenient same-handle,any-member --lenient confirm-partly --empty null --token t \
-             --round-trip 40ms --throttle 2s/20s",
+             --round-trip 40ms --jitter 20ms --batch 15 --throttle 2s/20s",
         )
         .unwrap()
         .settings();
@@ -345,6 +355,7 @@ mod tests {
         assert_eq!(settings.lease_from, LeaseFrom::Request);
         assert_eq!(settings.empty, Empty::Null);
         assert_eq!(settings.round_trip, Duration::from_millis(40));
+        assert_eq!((settings.jitter, settings.batch), (Duration::from_millis(20), 15));
         let (length, every) = (Duration::from_secs(2), Duration::from_secs(20));
         assert_eq!(settings.bursts, Some(Bursts { length, every }));
         assert_eq!(settings.account.token.unwrap().expose(), "t");

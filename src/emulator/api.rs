@@ -48,8 +48,7 @@ pub(super) async fn call(
     let (parts, body) = request.into_parts();
     // Read before anything else: who sends slowly is not held up by a lease.
     let body = axum::body::to_bytes(body, MAX_READ).await;
-    let one_way = shared.settings.round_trip / 2;
-    travel(one_way).await;
+    travel(shared.settings.one_way()).await;
     let action = header(&parts, "x-tc-action").and_then(Action::named);
     let struck = {
         let mut state = shared.state();
@@ -77,7 +76,7 @@ pub(super) async fn call(
         && let Some(answer) = call.spoil(kind).await
     {
         call.count("fault");
-        travel(one_way).await;
+        travel(call.shared.settings.one_way()).await;
         return answer.send(call.clock, None, &call.wire);
     }
     let outcome = match &body {
@@ -93,7 +92,7 @@ pub(super) async fn call(
     }
     // A pull may have been held: the date is that of the answer.
     let date = call.clock + (call.shared.clock.now() - call.came_in);
-    travel(one_way).await;
+    travel(call.shared.settings.one_way()).await;
     answer.send(date, kind, &call.wire)
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Rules {
     pub(super) retention: TimeDelta,
     /// The most events that may wait.
     pub(super) capacity: usize,
+    /// Events that are handed out at once at most.
+    pub(super) batch: usize,
     /// Whether an event keeps its handle at each hand-out.
     pub(super) same_handle: bool,
     /// Whether a call confirms its good handles though it has others.
@@ -154,11 +156,11 @@ impl Queue {
         expired
     }
 
-    /// Hands out up to [`BATCH`] events, leased from `from` on.
+    /// Hands out a batch of events at most, leased from `from` on.
     pub(super) fn pull(&mut self, from: DateTime<Utc>) -> Vec<HandOut> {
         let lease_ends = from + self.rules.lease;
-        let mut batch = Vec::with_capacity(BATCH.min(self.ready.len()));
-        while batch.len() < BATCH {
+        let mut batch = Vec::with_capacity(self.rules.batch.min(self.ready.len()));
+        while batch.len() < self.rules.batch {
             let Some((_, event)) = self.ready.pop_first() else { break };
             let Some(waiting) = self.events.get_mut(&event) else { continue };
             waiting.times = waiting.times.saturating_add(1);
@@ -292,6 +294,7 @@ mod tests {
             lease: TimeDelta::seconds(30),
             retention: TimeDelta::days(4),
             capacity: 100,
+            batch: BATCH,
             same_handle: false,
             confirm_partly: false,
         }

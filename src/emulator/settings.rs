@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::queue::BATCH;
 use super::{Account, Empty};
 use crate::secret::Secret;
 
@@ -38,6 +39,12 @@ pub struct Settings {
     /// How far away it is: half of this before a call is looked at, half before its answer. At
     /// most a minute.
     pub round_trip: Duration,
+    /// By how much longer than that it may be, at random and on each of the two ways. At most a
+    /// minute.
+    pub jitter: Duration,
+    /// Events in an answer at most: 16, or fewer. Whether the service always hands out as many as
+    /// it can is not known.
+    pub batch: usize,
     /// How a pull says that there is nothing.
     pub empty: Empty,
     /// Where it is kinder than the service.
@@ -76,6 +83,8 @@ impl Default for Settings {
             rate_limit: Some(100),
             bursts: None,
             round_trip: Duration::ZERO,
+            jitter: Duration::ZERO,
+            batch: BATCH,
             empty: Empty::Error,
             lenient: Lenient::default(),
             event_config: EventConfig::default(),
@@ -105,6 +114,11 @@ impl Settings {
         app.or_else(|| self.lenient.any_sub_app_id.then(|| self.first_app()))
     }
 
+    /// How long a request or an answer is on its way.
+    pub(super) fn one_way(&self) -> Duration {
+        self.round_trip / 2 + self.jitter.mul_f64(rand::random())
+    }
+
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.apps.contains(&0) {
             return Err("0 is the SubAppId of no application");
@@ -124,8 +138,11 @@ impl Settings {
         if self.rate_limit == Some(0) {
             return Err("the rate limit must be at least 1 request a second");
         }
-        if self.round_trip > LONGEST_ROUND_TRIP {
-            return Err("the round trip must be at most a minute");
+        if self.round_trip.max(self.jitter) > LONGEST_ROUND_TRIP {
+            return Err("the round trip and its jitter must be at most a minute");
+        }
+        if !(1..=BATCH).contains(&self.batch) {
+            return Err("an answer must hold 1 to 16 events");
         }
         if self.bursts.is_some_and(|bursts| bursts.length >= bursts.every || bursts.every > LONGEST)
         {

@@ -110,6 +110,7 @@ impl Shared {
             lease: delta(settings.lease),
             retention: delta(settings.retention),
             capacity: settings.max_events,
+            batch: settings.batch,
             same_handle: settings.lenient.same_handle,
             confirm_partly: settings.lenient.confirm_partly || settings.lenient.pass_over,
         };

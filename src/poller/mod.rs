@@ -33,8 +33,9 @@ use application::{Application, locked};
 pub use application::{Progress, Pulling};
 pub use settings::{Pacing, Settings};
 
-/// Events in one answer at most: as many mean that there are more. vod-api: "at most 16".
-const FULL: usize = 16;
+/// Half of what an answer can hold: as many mean that there may be more. vod-api: "at most 16"; that
+/// it holds 16 whenever as many wait, nobody says.
+const MANY: usize = 8;
 /// Between tries to store what was pulled.
 const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 /// How long a pull in flight may go on after the stop.
@@ -167,8 +168,8 @@ impl Poller {
                 application.note_good(started, pulled.is_empty());
                 let outcome = match pulled.len() {
                     0 => Outcome::Empty,
-                    FULL.. => Outcome::Full,
-                    _ => Outcome::Some,
+                    MANY.. => Outcome::Many,
+                    _ => Outcome::Few,
                 };
                 self.store(application, pulled, stop).await;
                 outcome
