@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 /// The wait after an answer that names no handle at once.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What an answer holds that is a refusal.
+const REFUSED: &[u8] = br#""Error":"#;
 
 struct Floor {
     http: reqwest::Client,
@@ -70,9 +72,15 @@ impl Floor {
                 file.write_all(b"\n")?;
                 file.sync_data()?;
             }
-            turn(&self.confirms).await;
             let body = json!({ "EventHandles": handles, "SubAppId": 1_500_012_345 });
-            self.call("ConfirmEvents", body).await?;
+            loop {
+                turn(&self.confirms).await;
+                let answer = self.call("ConfirmEvents", body.clone()).await?;
+                if !answer.windows(REFUSED.len()).any(|part| part == REFUSED) {
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 

@@ -36,13 +36,18 @@ pub(crate) enum Of {
     Sprited,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 10] = [
+pub(crate) const SCENARIOS: [Scenario; 11] = [
     Scenario {
         name: "limit-40ms",
         about: "96,000 waiting, 100 requests/s, round trip 40 ms",
         of: Of::All,
     },
     Scenario { name: "limit-150ms", about: "the same at 150 ms", of: Of::All },
+    Scenario {
+        name: "jitter",
+        about: "the same at 40 ms, each way up to 20 ms longer",
+        of: Of::All,
+    },
     Scenario {
         name: "throttled",
         about: "the same at 40 ms, all refused for 2 s of every 20 s",
@@ -112,9 +117,10 @@ impl Plan {
 /// Runs a scenario.
 pub(crate) async fn play(name: &str, plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     match name {
-        "limit-40ms" => limited(plan, 40, None).await,
-        "limit-150ms" => limited(plan, 150, None).await,
-        "throttled" => limited(plan, 40, Some((2.0, 20.0))).await,
+        "limit-40ms" => limited(plan, 40, 0, None).await,
+        "limit-150ms" => limited(plan, 150, 0, None).await,
+        "jitter" => limited(plan, 40, 20, None).await,
+        "throttled" => limited(plan, 40, 0, Some((2.0, 20.0))).await,
         "catching-up" => catching_up(plan).await,
         "unlimited" => unlimited(plan).await,
         "trickle" => trickle(plan).await,
@@ -141,14 +147,17 @@ fn ratio(what: &str, sprited: Option<f64>, other: Option<f64>, most: f64) -> Bar
 async fn limited(
     plan: &Plan,
     round_trip: u64,
+    jitter: u64,
     bursts: Option<(f64, f64)>,
 ) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     let mut options = vec!["--round-trip".to_owned(), format!("{round_trip}ms")];
+    options.extend(["--jitter".to_owned(), format!("{jitter}ms")]);
+    let longest = round_trip + 2 * jitter;
     if let Some((length, every)) = bursts {
         options.extend(["--throttle".to_owned(), format!("{length}s/{every}s")]);
     }
     // A pull and a confirm for each of 100 a second, half as many again for syncs, and a few.
-    let workers = (round_trip * 3 / 10 + 8) as usize;
+    let workers = (longest * 3 / 10 + 8) as usize;
     let setup = Setup { workers, rate: 100, webhook: None };
     // The SDK loop would take half an hour for all, and no bar compares it here.
     let (events, for_sdk) = (plan.events(96_000), plan.events(6_000));
@@ -164,7 +173,7 @@ async fn limited(
                 MOST * share
             }
         };
-        let least = match (bursts, round_trip) {
+        let least = match (bursts, longest) {
             (Some(_), _) => 0.90,
             (None, 40) => 0.97,
             (None, _) => 0.95,
