@@ -462,7 +462,7 @@ async fn a_disk_that_is_slow() {
     let figure: f64 = figure.trim_end_matches(" ms").parse().unwrap();
     assert!(figure >= 60.0, "{disk}");
     insta::assert_snapshot!(format!("{}: {}", disk["outcome"], disk["advice"]), @r#"
-    "warn": "up to 16 events wait for each flush: set journal.path to a faster disk if more than 100 events a second may come"
+    "warn": "it may be too slow for the 1,600 events a second that the cloud allows: set journal.path to a faster disk if so many may come"
     "#);
 }
 

@@ -22,7 +22,8 @@ use crate::journal::Settings;
 const LONGEST: Duration = Duration::from_secs(15);
 /// With less than this, an append may find no room.
 const LEAST_ROOM: ByteSize = ByteSize::mib(16);
-/// Each batch of 16 events waits for one flush: with a slower one, a full queue drains slowly.
+/// With a slower one, pulls as many as the cloud allows cannot be stored: docs/scaling.md has the
+/// formula. Lower by what a disk may be slower than now while it is used.
 const SLOW_FLUSH: Duration = Duration::from_millis(50);
 /// So many are timed; the median tells.
 const FLUSHES: usize = 5;
@@ -155,8 +156,8 @@ fn judge(Disk { elsewhere, free, growth, flush }: Disk) -> Step {
     }
     if flush > SLOW_FLUSH {
         advice.push(
-            "up to 16 events wait for each flush: set journal.path to a faster disk if more than \
-             100 events a second may come"
+            "it may be too slow for the 1,600 events a second that the cloud allows: set \
+             journal.path to a faster disk if so many may come"
                 .to_owned(),
         );
     }
