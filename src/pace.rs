@@ -103,12 +103,12 @@ impl Pace {
 
     /// The pull from `queue` that started at `started` has ended.
     pub fn finished(&mut self, queue: usize, started: Instant, now: Instant, outcome: Outcome) {
-        let Bounds { interval, max_concurrency, max_rate } = self.bounds;
+        let Bounds { interval, max_concurrency, .. } = self.bounds;
         let Some(queue) = self.queues.get_mut(queue) else { return };
         let all_in_flight = queue.in_flight >= queue.concurrency;
         queue.in_flight = queue.in_flight.saturating_sub(1);
         if !matches!(outcome, Outcome::Throttled(_) | Outcome::Failed(_)) {
-            self.bucket.accepted(started, max_rate);
+            self.bucket.accepted(started);
         }
         match outcome {
             // Only where it held a pull up: else there would be room for many at once as soon as
@@ -140,7 +140,7 @@ impl Pace {
         for queue in &mut self.queues {
             queue.concurrency = queue.concurrency.min(bounds.max_concurrency);
         }
-        self.bucket.set_max(self.bounds.max_rate, bounds.max_rate);
+        self.bucket.set_max(bounds.max_rate);
         self.bounds = bounds;
         self.retry_now();
     }
@@ -159,7 +159,7 @@ impl Pace {
     /// Pulls a second at most, as of now.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.bucket.rate
+        1.0 / self.bucket.space().as_secs_f64()
     }
 
     /// Pulls in flight from `queue`.
@@ -181,11 +181,13 @@ impl Queue {
 ///
 /// At the other end one can: a request that is faster on its way than one a second before comes
 /// too close to it. How much faster they can be is learned from what is refused for it. A refusal
-/// holds all requests for a time; after a second one in a row it is no matter of the way, the rate
-/// is cut, and one request at a time finds out whether it is over.
+/// holds all requests for a time. Where one soon follows another it is no matter of the way, and the
+/// rate is cut; after a second one in a row, one request at a time finds out whether it is over.
 #[derive(Clone, Debug)]
 pub struct Bucket {
+    /// Requests a second, as of now and at most.
     rate: f64,
+    max: f64,
     /// The time in which no more requests go than the rate allows in a second: that, and by how much
     /// one may be faster on its way than another.
     window: Duration,
@@ -195,6 +197,10 @@ pub struct Bucket {
     gone: VecDeque<Instant>,
     /// Refused since the last one that was accepted.
     refusals: u32,
+    /// Accepted since the last one that was refused.
+    accepted: usize,
+    /// The window as it was before the last refusal, if that was taken for jitter.
+    narrower: Option<Duration>,
     /// When the last refusal came in, and until when it holds.
     refused: Option<(Instant, Instant)>,
 }
@@ -210,15 +216,25 @@ impl Bucket {
     const MAX_WINDOW: Duration = Duration::from_millis(1100);
     /// What a request that was refused adds to it,
     const WIDER: Duration = Duration::from_millis(10);
-    /// and one that was not takes away: 2,000 for one.
-    const NARROWER: Duration = Duration::from_micros(5);
+    /// and one that was not takes away. One of 500 may be refused for other reasons.
+    const NARROWER: Duration = Duration::from_micros(20);
 
     /// A bucket for `rate` requests a second.
     #[must_use]
     pub fn new(rate: f64, now: Instant) -> Self {
-        let rate = rate.max(Self::MIN_RATE);
+        let max = rate.max(Self::MIN_RATE);
         let (window, gone) = (Self::WINDOW, VecDeque::new());
-        Self { rate, window, due: now, gone, refusals: 0, refused: None }
+        Self {
+            rate: max,
+            max,
+            window,
+            due: now,
+            gone,
+            refusals: 0,
+            accepted: 0,
+            narrower: None,
+            refused: None,
+        }
     }
 
     /// When the next request may go.
@@ -248,14 +264,25 @@ impl Bucket {
             return false;
         }
         self.refusals += 1;
+        // A rate that is too high does not come back to the most, nor is it refused so seldom.
+        let may_be_jitter = self.rate >= self.max
+            && self.accepted >= self.in_a_second() / 2
+            && self.window < Self::MAX_WINDOW;
+        self.accepted = 0;
         // What lasts is cut once more, but no further: it may be no matter of the rate.
-        let cut = match self.refusals {
-            1 if self.window < Self::MAX_WINDOW => {
-                self.window += Self::WIDER;
+        let cut = match (self.refusals, self.narrower.take()) {
+            (1, _) if may_be_jitter => {
+                self.narrower = Some(self.window);
+                self.window = (self.window + Self::WIDER).min(Self::MAX_WINDOW);
                 1.0
             }
-            1 | 2 => 0.9,
-            3 => 0.8,
+            (1, _) => 0.9,
+            // It was not: the window is what it was.
+            (2, Some(window)) => {
+                self.window = window;
+                0.9
+            }
+            (3, _) => 0.8,
             _ => 1.0,
         };
         self.rate = (self.rate * cut).max(Self::MIN_RATE);
@@ -263,16 +290,17 @@ impl Bucket {
         true
     }
 
-    /// The request that went at `gone` was not refused: the rate rises by a thousandth of `max`,
-    /// up to that.
-    pub fn accepted(&mut self, gone: Instant, max: f64) {
+    /// The request that went at `gone` was not refused: the rate rises by a thousandth of the most, up
+    /// to that.
+    pub fn accepted(&mut self, gone: Instant) {
         // One from before a refusal tells nothing of what came after.
         if self.refused.is_some_and(|(last, _)| gone < last) {
             return;
         }
         self.refusals = 0;
+        self.accepted = self.accepted.saturating_add(1);
         self.window = (self.window - Self::NARROWER).max(Self::WINDOW);
-        self.rate = (self.rate + max / 1000.0).min(max.max(Self::MIN_RATE));
+        self.rate = (self.rate + self.max / 1000.0).min(self.max);
     }
 
     /// Whether one request after the other was refused: one at a time is to go.
@@ -291,10 +319,11 @@ impl Bucket {
         self.rate as usize
     }
 
-    /// The most changes from `before` to `after`: a rate that was cut by refusals stays cut.
-    pub fn set_max(&mut self, before: f64, after: f64) {
-        let is_cut = self.rate < before;
-        self.rate = if is_cut { self.rate.min(after) } else { after }.max(Self::MIN_RATE);
+    /// The most changes to `max`: a rate that was cut by refusals stays cut.
+    pub fn set_max(&mut self, max: f64) {
+        let is_cut = self.rate < self.max;
+        self.max = max.max(Self::MIN_RATE);
+        self.rate = if is_cut { self.rate.min(self.max) } else { self.max };
     }
 
     fn space(&self) -> Duration {
@@ -435,7 +464,7 @@ mod tests {
                 answers.pop_first();
                 let (_, _, gone, is_good) = first;
                 match is_good {
-                    true => bucket.accepted(gone, 100.0),
+                    true => bucket.accepted(gone),
                     false => {
                         bucket.refused(gone, now, Duration::from_millis(20));
                     }
@@ -463,11 +492,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_for_a_time_is_not_taken_for_jitter() {
+        let (start, wait) = (Instant::now(), Duration::from_millis(20));
+        let mut bucket = Bucket::new(100.0, start);
+        let mut now = start;
+        // Two seconds of every twenty, for an hour: the requests in flight, then one at a time.
+        for _ in 0..180 {
+            for _ in 0..4 {
+                bucket.refused(now, now + wait, wait);
+            }
+            for _ in 0..3 {
+                now += Duration::from_millis(500);
+                bucket.refused(now, now, wait);
+            }
+            assert_eq!(bucket.window, Bucket::WINDOW);
+            for _ in 0..1800 {
+                now += Duration::from_millis(10);
+                bucket.accepted(now);
+            }
+            assert_eq!(bucket.rate, 100.0);
+        }
+    }
+
+    #[test]
     fn a_quota_that_is_less_than_said_is_found() {
         for quota in [50, 90] {
             let (all, refused) = sent_with(Duration::from_millis(10), quota);
             assert!(all / 60 >= quota * 85 / 100, "{quota}: {} in a second", all / 60);
-            assert!(refused * 12 <= all, "{quota}: {refused} of {all} refused");
+            assert!(refused * 20 <= all, "{quota}: {refused} of {all} refused");
         }
     }
 
@@ -481,11 +533,11 @@ mod tests {
         let refused = gone + Duration::from_millis(40);
         (0..4).for_each(|_| pace.finished(0, gone, refused, Outcome::Throttled(wait)));
         // One may have been faster on its way than another.
-        assert_eq!((pace.rate().round(), pace.concurrency()), (100.0, 4));
+        assert_eq!((pace.rate().round(), pace.concurrency()), (89.0, 4));
         assert_eq!(pace.next(refused), Next::At(refused + wait));
 
         let mut probe = refused;
-        for rate in [90.0, 72.0, 72.0] {
+        for rate in [89.0, 71.0, 71.0] {
             probe += wait;
             assert_eq!(pace.next(probe), Next::Now(0));
             pace.started(0, probe);
@@ -501,7 +553,7 @@ mod tests {
             assert_eq!(pace.next(now), Next::Now(0));
             pull(&mut pace, now, Outcome::Many);
         }
-        assert_eq!(pace.rate().round(), 100.0);
+        assert_eq!(pace.rate().round(), 99.0);
     }
 
     /// Pulls as the pace allows for `seconds`, from queues that are never empty but for those in

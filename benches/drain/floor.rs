@@ -1,5 +1,5 @@
 //! The least that any client has to do: pull and confirm, by the HTTP crate that sprited uses.
-//! Decodes nothing but handles, keeps nothing in mind, repeats nothing.
+//! Decodes nothing but handles, and keeps nothing in mind.
 
 use std::fs::File;
 use std::io::Write;
@@ -73,7 +73,8 @@ impl Floor {
                 file.sync_data()?;
             }
             let body = json!({ "EventHandles": handles, "SubAppId": 1_500_012_345 });
-            loop {
+            // No longer than the lease.
+            for _ in 0..200 {
                 turn(&self.confirms).await;
                 let answer = self.call("ConfirmEvents", body.clone()).await?;
                 if !answer.windows(REFUSED.len()).any(|part| part == REFUSED) {

@@ -150,8 +150,8 @@ pub(crate) async fn drain(
     Ok(run)
 }
 
-/// Different events in the file that `who` writes: what is confirmed and not there would be
-/// measured for nothing. Of others than sprited, all that they were handed out.
+/// Events in the file that `who` writes: what is confirmed and not there would be measured for
+/// nothing. sprited writes each once; others write what they are handed out, again if it is again.
 fn events_in(folder: &Path, who: Who) -> anyhow::Result<usize> {
     let mark = if who == Who::Sprited { "\"id\":\"" } else { "\"EventHandle\":" };
     let mut different = HashSet::new();
@@ -162,7 +162,9 @@ fn events_in(folder: &Path, who: Who) -> anyhow::Result<usize> {
         });
         // The first is the envelope's own; what it holds has others.
         let most = if who == Who::Sprited { 1 } else { usize::MAX };
-        different.extend(found.take(most).map(str::to_owned));
+        for found in found.take(most) {
+            anyhow::ensure!(different.insert(found.to_owned()), "{found} stands there twice");
+        }
     }
     Ok(different.len())
 }

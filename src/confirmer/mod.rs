@@ -52,7 +52,6 @@ pub struct Confirmer {
     news: News,
     pacing: watch::Receiver<Pacing>,
     after: After,
-    max_rate: f64,
     /// Calls in flight at most, of each application.
     max_concurrency: usize,
     waiting: Waiting,
@@ -103,7 +102,6 @@ impl Confirmer {
             journal,
             news,
             after: settings.after,
-            max_rate,
             max_concurrency: max_concurrency as usize,
             waiting: Waiting::new(settings.max_unconfirmed),
             bucket: Bucket::new(max_rate, Instant::now()),
@@ -180,8 +178,7 @@ impl Confirmer {
         let Pacing { settings, max_requests_per_second, max_concurrency } =
             self.pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
-        self.bucket.set_max(self.max_rate, max_rate);
-        self.max_rate = max_rate;
+        self.bucket.set_max(max_rate);
         self.max_concurrency = max_concurrency as usize;
         self.after = settings.after;
         self.waiting.set_max_unconfirmed(settings.max_unconfirmed);
@@ -287,7 +284,7 @@ impl Confirmer {
         match result {
             Ok(()) => {
                 self.count_call("ok");
-                self.bucket.accepted(sent, self.max_rate);
+                self.bucket.accepted(sent);
                 self.count_handles("confirmed", call.handles.len());
                 for Ready { deadline, .. } in &call.handles {
                     let margin = deadline.saturating_duration_since(now);
@@ -296,13 +293,13 @@ impl Confirmer {
             }
             Err(error) => match self.applications[place].calls.failed(call, &error, now) {
                 Followup::Narrowed => {
-                    self.bucket.accepted(sent, self.max_rate);
+                    self.bucket.accepted(sent);
                     self.count_call("refused");
                     tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
                     return;
                 }
                 Followup::Refused(handle) => {
-                    self.bucket.accepted(sent, self.max_rate);
+                    self.bucket.accepted(sent);
                     self.count_call("refused");
                     self.count_handles("refused", 1);
                     tracing::debug!(handle = %handle.handle.text, %error, "a handle was refused; its event comes again if the cloud still has it");

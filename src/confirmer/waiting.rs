@@ -256,10 +256,11 @@ impl Settled {
     fn forget(&mut self, now: Instant) {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since);
-        if passed > REMEMBER {
-            let newer = std::mem::take(&mut self.newer);
-            self.older = if passed > REMEMBER * 2 { HashSet::new() } else { newer };
-            self.since = Some(now);
+        if passed > REMEMBER * 2 {
+            *self = Self { since: Some(now), ..Self::default() };
+        } else if passed > REMEMBER {
+            self.older = std::mem::take(&mut self.newer);
+            self.since = Some(since + REMEMBER);
         }
     }
 }
@@ -317,6 +318,11 @@ mod tests {
         let at = at + REMEMBER + Duration::from_millis(1);
         assert_eq!(waiting.add(lease("d", &[1], at + REMEMBER), at), Added::Waits);
         assert!(waiting.settled.newer.is_empty() && waiting.settled.older.is_empty());
+        // Not longer than twice, however seldom anybody looks.
+        waiting.settle(&[EventId(3)], at);
+        assert!(waiting.settled.contains(EventId(3), at + REMEMBER * 2));
+        let at = at + REMEMBER * 2 + Duration::from_millis(1);
+        assert!(!waiting.settled.contains(EventId(3), at));
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for InMessage<L> {
         // What is not there is not recorded.
         let values: [_; MAX_FIELDS] = std::array::from_fn(|place| {
             let value = values.get(place);
-            let (field, text) = value.map_or((&message, None), |(field, text)| (*field, Some(text)));
+            let (field, text) =
+                value.map_or((&message, None), |(field, text)| (*field, Some(text)));
             (field, text.map(|text| text as &dyn Value))
         });
         self.0.on_event(&Event::new(event.metadata(), &fields.value_set(&values)), context);

@@ -193,9 +193,9 @@ async fn journald_gets_each_value_as_one_field_and_all_in_the_message() {
             let mut shown = String::new();
             sprited::shown::escape(&quoted, |_| false, &mut shown);
             let name = name.to_lowercase();
-            let is_there = [shown, value.clone()].iter().any(|value| {
-                message.contains(&format!(" {name}={value}"))
-            });
+            let is_there = [shown, value.clone()]
+                .iter()
+                .any(|value| message.contains(&format!(" {name}={value}")));
             assert!(is_there, "{message:?} lacks {name} = {value:?}");
         }
         for (name, value) in fields {
