@@ -73,7 +73,8 @@ impl Filled {
     }
 
     async fn append(&self, batch: Vec<Arc<Event>>) -> Vec<Appended> {
-        self.journal.append(batch, Utc::now()).await.expect("room")
+        let entries = batch.into_iter().map(Into::into).collect();
+        self.journal.append(entries, Utc::now()).await.expect("room")
     }
 
     async fn deliver(&self, appended: Vec<Appended>) {

@@ -323,7 +323,8 @@ async fn real_round(
     let cpu = cpu_time()?;
     for batch in events.chunks(BATCH) {
         let began = Instant::now();
-        let appended = journal.append(batch.to_vec(), Utc::now()).await?;
+        let appended =
+            journal.append(batch.iter().cloned().map(Into::into).collect(), Utc::now()).await?;
         append += began.elapsed();
         let delivered =
             |Appended { id, .. }: &Appended| Record { event: *id, outcome: Outcome::Delivered };

@@ -18,8 +18,8 @@ pub struct Lease {
     pub events: Vec<EventId>,
     /// Those of them that a sink still had to take when they were stored.
     pub pending: Vec<EventId>,
-    /// Whether one of them recurs: an equal event may be another one once this is confirmed.
-    pub recurs: bool,
+    /// Whether one of them may repeat: the journal has a say in whether this handle is confirmed.
+    pub is_repeatable: bool,
     /// Nothing is sent for it from this moment on.
     pub deadline: Instant,
 }

@@ -61,8 +61,9 @@ impl Opened {
         pulled: DateTime<Utc>,
         deliver: bool,
     ) -> anyhow::Result<()> {
-        let events = numbers.iter().map(|number| numbered(*number, pulled)).collect();
-        let appended = self.journal.append(events, pulled).await?;
+        let events: Vec<_> = numbers.iter().map(|number| numbered(*number, pulled)).collect();
+        let appended =
+            self.journal.append(events.into_iter().map(Into::into).collect(), pulled).await?;
         if deliver {
             self.deliver(appended).await?;
         }
@@ -107,7 +108,7 @@ pub(crate) async fn cost(opened: &Opened, numbers: std::ops::Range<usize>) -> an
     let mut batches: Vec<Vec<_>> = numbers.chunks(BATCH).map(batch).collect();
     let batch = batches.pop().unwrap_or_default();
     let start = Instant::now();
-    let appended = opened.journal.append(batch, now).await?;
+    let appended = opened.journal.append(batch.into_iter().map(Into::into).collect(), now).await?;
     let first = start.elapsed();
     opened.deliver(appended).await?;
     let events = batches.iter().map(Vec::len).sum::<usize>() as f64;
@@ -115,7 +116,8 @@ pub(crate) async fn cost(opened: &Opened, numbers: std::ops::Range<usize>) -> an
     let start = cpu()?;
     for batch in batches {
         let before = cpu()?;
-        let appended = opened.journal.append(batch, now).await?;
+        let appended =
+            opened.journal.append(batch.into_iter().map(Into::into).collect(), now).await?;
         appending += cpu()? - before;
         opened.deliver(appended).await?;
     }
@@ -147,9 +149,11 @@ pub(crate) async fn append_times(
     for batch in 0..batches {
         ticks.tick().await;
         let from = first + batch * BATCH;
-        let events = (from..from + BATCH).map(|number| numbered(number, Utc::now())).collect();
+        let events: Vec<_> =
+            (from..from + BATCH).map(|number| numbered(number, Utc::now())).collect();
         let start = Instant::now();
-        let appended = opened.journal.append(events, Utc::now()).await?;
+        let appended =
+            opened.journal.append(events.into_iter().map(Into::into).collect(), Utc::now()).await?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
         opened.deliver(appended).await?;
     }

@@ -97,7 +97,7 @@ fn check_content(entry: &Entry, mut value: Value<'_>) {
     let handles = take_handles(&mut value);
     if let Some(Some(handle)) = handles.iter().rev().find(|handle| *handle != &Some(String::new()))
     {
-        assert_eq!(entry.handle.as_ref(), Some(handle), "the last handle that is text");
+        assert_eq!(entry.handle.as_deref(), Some(handle.as_str()), "the last handle that is text");
     }
     let written = |value: &Value<'_>, space: &str| {
         let mut text = String::new();

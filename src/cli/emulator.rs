@@ -129,6 +129,10 @@ pub struct Args {
     #[arg(long, value_name = "FORM", default_value = "error")]
     empty: Form,
 
+    /// The error code of a ConfirmEvents with a handle that is not good
+    #[arg(long, value_name = "CODE", default_value = "InvalidParameterValue")]
+    refusal_code: String,
+
     /// Sprite tasks to make each second, such as 0.5
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
     sprites_per_second: f64,
@@ -235,6 +239,7 @@ impl Args {
             round_trip: self.round_trip,
             jitter: self.jitter,
             batch: self.batch,
+            refusal_code: self.refusal_code.clone(),
             empty: match self.empty {
                 Form::Error => Empty::Error,
                 Form::Null => Empty::Null,

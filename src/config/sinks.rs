@@ -235,7 +235,7 @@ fn warn_of_unlikely_events(reader: &mut Reader<'_>, table: &Table<'_>) {
     else {
         return;
     };
-    let known = || known_types().iter().copied().chain(["image-sprite", "*"]);
+    let known = || known_types().chain(["image-sprite", "*"]);
     for name in names {
         let Some(text) = name.get_ref().as_str() else { continue };
         if known().any(|known| known == text) {

@@ -50,7 +50,7 @@ impl Application {
         self.recovered(now);
     }
 
-    fn recovered(&mut self, now: Instant) {
+    pub(super) fn recovered(&mut self, now: Instant) {
         if let Some(report) = self.outage.recovered(now) {
             tracing::info!(
                 target: TARGET,

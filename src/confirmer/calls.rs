@@ -8,15 +8,24 @@ use super::waiting::Ready;
 use crate::retry::Backoff;
 use crate::vod::{Advice, Error};
 
-/// Between repeats of a call that failed whole.
+/// Between repeats of a call that failed.
 const REPEATS: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// Answers in a row with an error of any code after which a handle is taken to be at fault.
+const MAX_REFUSALS: u32 = 2;
 
 /// Handles to confirm in one call.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) handles: Vec<Ready>,
     not_before: Option<Instant>,
+    /// Failures in a row, those of the call that it is a part of included.
     failures: u32,
+    /// Answers in a row with an error that a handle may have caused.
+    refusals: u32,
+    /// Whether an answer was lost: the cloud may have taken what it then refuses.
+    was_lost: bool,
+    /// When it failed for the first time.
+    failed_at: Option<Instant>,
 }
 
 /// What follows from a call that failed.
@@ -26,6 +35,8 @@ pub(super) enum Followup {
     Narrowed,
     /// This one is at fault.
     Refused(Ready),
+    /// They may have been taken by a call whose answer was lost. What was not comes again.
+    Dropped(Vec<Ready>),
     /// It is repeated whole, after a wait.
     Repeated {
         /// Whether there were too many requests.
@@ -35,71 +46,266 @@ pub(super) enum Followup {
 
 /// Calls to be made again.
 #[derive(Debug, Default)]
-pub(super) struct Calls(Vec<Call>);
+pub(super) struct Calls {
+    calls: Vec<Call>,
+    /// When the last call that was taken was answered: the service works.
+    taken_at: Option<Instant>,
+}
 
 impl Call {
     pub(super) fn new(handles: Vec<Ready>) -> Self {
-        Self { handles, not_before: None, failures: 0 }
+        Self {
+            handles,
+            not_before: None,
+            failures: 0,
+            refusals: 0,
+            was_lost: false,
+            failed_at: None,
+        }
     }
 
-    /// Drops the handles past their deadline; tells how many.
-    pub(super) fn drop_lapsed(&mut self, now: Instant) -> usize {
-        let before = self.handles.len();
-        self.handles.retain(|ready| ready.deadline > now);
-        before - self.handles.len()
+    /// Takes out the handles past their deadline.
+    pub(super) fn take_lapsed(&mut self, now: Instant) -> Vec<Ready> {
+        self.handles.extract_if(.., |ready| ready.deadline <= now).collect()
     }
 
     /// The first deadline.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.handles.iter().map(|ready| ready.deadline).min()
     }
+
+    /// The same for other handles.
+    fn with(&self, handles: Vec<Ready>) -> Self {
+        let Self { not_before, failures, refusals, was_lost, failed_at, .. } = *self;
+        Self { handles, not_before, failures, refusals, was_lost, failed_at }
+    }
 }
 
 impl Calls {
-    /// Takes a call that was given up as a handle in it lapsed: the others have time left.
+    /// Takes a call that was given up as a handle in it lapsed: the others have time left. It may
+    /// have been on its way.
     pub(super) fn lapsed(&mut self, call: Call) {
-        self.0.push(call);
+        self.calls.push(Call { was_lost: true, ..call });
+    }
+
+    /// A call was taken.
+    pub(super) fn taken(&mut self, now: Instant) {
+        self.taken_at = Some(now);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.calls.is_empty()
     }
 
-    /// Drops the calls that failed whole: there is no time to wait for better ones.
-    pub(super) fn drop_repeats(&mut self) {
-        self.0.retain(|call| call.failures == 0);
+    /// Takes out the calls that failed whole: there is no time to wait for better ones.
+    pub(super) fn take_repeats(&mut self) -> Vec<Call> {
+        self.calls.extract_if(.., |call| call.failures > 0).collect()
     }
 
     /// The next call whose wait is over.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Call> {
         let is_due = |call: &Call| call.not_before.is_none_or(|at| at <= now);
-        let place = self.0.iter().position(is_due)?;
-        Some(self.0.swap_remove(place))
+        let place = self.calls.iter().position(is_due)?;
+        Some(self.calls.swap_remove(place))
     }
 
     /// When the next call is due. A moment in the past is now.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.0.iter().map(|call| call.not_before.unwrap_or_else(Instant::now)).min()
+        self.calls.iter().map(|call| call.not_before.unwrap_or_else(Instant::now)).min()
     }
 
     /// Takes a call that failed.
     pub(super) fn failed(&mut self, mut call: Call, error: &Error, now: Instant) -> Followup {
-        if error.is_parameter_error() {
-            if call.handles.len() == 1
-                && let Some(handle) = call.handles.pop()
-            {
-                return Followup::Refused(handle);
-            }
-            let half = call.handles.split_off(call.handles.len() / 2);
-            self.0.push(Call::new(call.handles));
-            self.0.push(Call::new(half));
-            return Followup::Narrowed;
+        call.refusals += u32::from(error.may_be_of_a_handle());
+        if error.is_parameter_error() || call.refusals >= MAX_REFUSALS {
+            return self.refused(call, error.is_parameter_error(), now);
         }
-        call.failures += 1;
+        call.failures = if self.works_since(&call) { 1 } else { call.failures + 1 };
+        call.failed_at.get_or_insert(now);
+        call.was_lost |= error.was_lost();
         let is_throttled = error.advice() == Advice::Throttled;
         // One that was throttled is the first to go when the rate allows.
         call.not_before = (!is_throttled).then(|| now + REPEATS.wait(call.failures));
-        self.0.push(call);
+        self.calls.push(call);
         Followup::Repeated { is_throttled }
+    }
+
+    /// Whether another call was taken since this one failed for the first time.
+    fn works_since(&self, call: &Call) -> bool {
+        call.failed_at.is_some() && self.taken_at > call.failed_at
+    }
+
+    /// A handle in it is at fault, or the service: another call that is taken shows that it works.
+    fn refused(&mut self, mut call: Call, by_parameter: bool, now: Instant) -> Followup {
+        if call.was_lost {
+            return Followup::Dropped(call.handles);
+        }
+        if call.handles.len() == 1
+            && let Some(handle) = call.handles.pop()
+        {
+            return Followup::Refused(handle);
+        }
+        let works = by_parameter || self.works_since(&call);
+        if !works {
+            call.failures += 1;
+        }
+        let half = call.handles.split_off(call.handles.len() / 2);
+        let first = std::mem::take(&mut call.handles);
+        for handles in [first, half] {
+            let mut part = call.with(handles);
+            part.not_before = (!works).then(|| now + REPEATS.wait(part.failures));
+            // What was refused in company counts, but for the handle that is let go for it.
+            part.refusals = u32::from(!by_parameter && part.handles.len() > 1);
+            self.calls.push(part);
+        }
+        Followup::Narrowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::waiting::Handle;
+    use super::*;
+    use crate::event::AppId;
+    use crate::vod::Action;
+
+    fn call(handles: usize, now: Instant) -> Call {
+        let ready = |number: usize| Ready {
+            handle: Handle { app: AppId(1), text: Arc::from(number.to_string()) },
+            events: Vec::new(),
+            is_repeatable: false,
+            deadline: now + Duration::from_secs(28),
+        };
+        Call::new((0..handles).map(ready).collect())
+    }
+
+    fn error(code: &str) -> Error {
+        Error::answered(Action::ConfirmEvents, code, "")
+    }
+
+    fn lost() -> Error {
+        Error::new(Action::ConfirmEvents, Advice::Transport, "")
+    }
+
+    /// Plays a cloud with one bad handle until nothing is left to do, from `now` on: how many calls
+    /// that took, how long, and which handles were let go.
+    fn play(calls: &mut Calls, handles: usize, code: &str) -> (usize, Duration, Vec<String>) {
+        let start = Instant::now();
+        let (mut now, mut made, mut let_go) = (start, 0, Vec::new());
+        let mut next = Some(call(handles, start));
+        loop {
+            let Some(call) = next.take().or_else(|| calls.take_due(now)) else {
+                let Some(at) = calls.next_due() else { break };
+                now = now.max(at);
+                continue;
+            };
+            made += 1;
+            now += Duration::from_millis(5);
+            if call.handles.iter().any(|ready| &*ready.handle.text == "5") {
+                match calls.failed(call, &error(code), now) {
+                    Followup::Refused(handle) => let_go.push(handle.handle.text.to_string()),
+                    Followup::Dropped(handles) => panic!("dropped {handles:?}"),
+                    Followup::Narrowed | Followup::Repeated { .. } => {}
+                }
+            } else {
+                calls.taken(now);
+            }
+        }
+        (made, now - start, let_go)
+    }
+
+    #[test]
+    fn one_bad_handle_costs_its_neighbours_little_whatever_the_code() {
+        for (code, most, longest) in [
+            ("InvalidParameterValue", 9, 100),
+            ("FailedOperation", 11, 1500),
+            ("InternalError", 11, 1500),
+            ("ResourceNotFound", 11, 1500),
+            ("NeverHeardOf", 11, 1500),
+        ] {
+            for handles in [16, 6] {
+                let (made, took, let_go) = play(&mut Calls::default(), handles, code);
+                assert_eq!(let_go, ["5"], "{code}");
+                assert!(made <= most, "{made} calls for {code}");
+                assert!(took <= Duration::from_millis(longest), "{took:?} for {code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_that_fails_is_asked_ever_less() {
+        let (mut calls, start) = (Calls::default(), Instant::now());
+        let (mut now, mut made) = (start, 0);
+        let mut next = Some(call(16, start));
+        while now < start + Duration::from_secs(8) {
+            let Some(call) = next.take().or_else(|| calls.take_due(now)) else {
+                now += Duration::from_millis(10);
+                continue;
+            };
+            made += 1;
+            let followup = calls.failed(call, &error("InternalError"), now);
+            assert!(!matches!(followup, Followup::Dropped(_)));
+        }
+        assert!(made <= 64, "{made} calls in 8 s");
+    }
+
+    #[test]
+    fn an_error_that_passes_costs_one_repeat_of_the_whole_call() {
+        let (mut calls, now) = (Calls::default(), Instant::now());
+        for code in ["InternalError", "RequestLimitExceeded", "UnauthorizedOperation"] {
+            let followup = calls.failed(call(16, now), &error(code), now);
+            assert!(matches!(followup, Followup::Repeated { .. }), "{code}");
+            let again = calls.take_due(now + Duration::from_secs(1)).unwrap();
+            assert_eq!(again.handles.len(), 16);
+        }
+        // What no handle can cause is repeated whole however often it comes.
+        let mut refused = call(16, now);
+        for _ in 0..10 {
+            let later = now + Duration::from_secs(60);
+            assert!(matches!(
+                calls.failed(refused, &error("UnauthorizedOperation.CamNoAuth"), now),
+                Followup::Repeated { .. }
+            ));
+            refused = calls.take_due(later).unwrap();
+        }
+        assert_eq!(refused.handles.len(), 16);
+    }
+
+    #[test]
+    fn what_is_refused_after_a_lost_answer_is_dropped() {
+        let (mut calls, now) = (Calls::default(), Instant::now());
+        let later = now + Duration::from_secs(10);
+        for (code, tries) in [("InvalidParameterValue", 1), ("FailedOperation", 2)] {
+            assert!(matches!(calls.failed(call(16, now), &lost(), now), Followup::Repeated { .. }));
+            for left in (0..tries).rev() {
+                let again = calls.take_due(later).unwrap();
+                match calls.failed(again, &error(code), now) {
+                    Followup::Dropped(handles) => assert_eq!((handles.len(), left), (16, 0)),
+                    Followup::Repeated { .. } => assert!(left > 0),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(calls.is_empty());
+        }
+        // One that certainly did not arrive was not taken.
+        let unsent = lost().unsent();
+        calls.failed(call(2, now), &unsent, now);
+        let again = calls.take_due(later).unwrap();
+        let followup = calls.failed(again, &error("InvalidParameterValue"), now);
+        assert!(matches!(followup, Followup::Narrowed));
+    }
+
+    #[test]
+    fn a_call_that_is_cut_off_at_a_deadline_goes_on_with_the_handles_that_have_time_left() {
+        let (mut calls, now) = (Calls::default(), Instant::now());
+        let mut cut = call(3, now);
+        cut.handles[1].deadline = now;
+        calls.lapsed(cut);
+        let mut again = calls.take_due(now).unwrap();
+        let lapsed = again.take_lapsed(now);
+        assert_eq!(lapsed.iter().map(|ready| &*ready.handle.text).collect::<Vec<_>>(), ["1"]);
+        assert_eq!(again.handles.len(), 2);
     }
 }

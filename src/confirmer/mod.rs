@@ -28,7 +28,7 @@ use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::vod::{Client, Error, MAX_HANDLES};
 use application::Application;
-use ask::confirm;
+use ask::{Asked, Ended, confirm};
 use calls::{Call, Followup};
 use waiting::{Added, Ready, Waiting};
 
@@ -71,10 +71,6 @@ pub struct News {
     /// or their sink is gone. A lease on its way meanwhile is missed: its event comes once more.
     pub changed: watch::Receiver<u64>,
 }
-
-/// The place of the application, when the call was sent, the call, and what came of it; nothing, if
-/// a handle lapsed meanwhile.
-type Answered = (usize, Instant, Call, Option<Result<(), Error>>);
 
 impl Confirmer {
     /// A confirmer that learns what to do by `news`, does it by `clients`, one for each application,
@@ -120,15 +116,13 @@ impl Confirmer {
     /// waiting for anybody. Dropping the future drops calls in flight; their events come again,
     /// if they do.
     pub async fn run(mut self, mut pulse: Pulse, finish: CancellationToken) {
-        let mut in_flight: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
+        let mut in_flight: FuturesUnordered<BoxFuture<'static, Asked>> = FuturesUnordered::new();
         let mut looks: FuturesUnordered<BoxFuture<'static, Vec<EventId>>> = FuturesUnordered::new();
         let (mut leases_open, mut settled_open) = (true, true);
         loop {
             let now = Instant::now();
             if finish.is_cancelled() {
-                self.applications
-                    .iter_mut()
-                    .for_each(|application| application.calls.drop_repeats());
+                self.drop_repeats(now);
             }
             self.expire(now);
             self.launch(&mut in_flight, now);
@@ -149,9 +143,7 @@ impl Confirmer {
                 // Before all that a busy loop never runs out of.
                 () = pulse.answer() => {}
                 Ok(()) = self.pacing.changed() => self.take_pacing(),
-                Some(answered) = in_flight.next(), if !in_flight.is_empty() => {
-                    self.answered(answered);
-                }
+                Some(asked) = in_flight.next(), if !in_flight.is_empty() => self.asked(asked),
                 leases = self.news.leases.recv(), if leases_open => match leases {
                     Some(leases) => leases.into_iter().for_each(|lease| self.lease(lease)),
                     None => leases_open = false,
@@ -215,15 +207,13 @@ impl Confirmer {
     /// Starts the calls that are due, as fast as the rate allows.
     fn launch(
         &mut self,
-        in_flight: &mut FuturesUnordered<BoxFuture<'static, Answered>>,
+        in_flight: &mut FuturesUnordered<BoxFuture<'static, Asked>>,
         now: Instant,
     ) {
         while self.may_launch(in_flight.len()) && self.bucket.ready_at() <= now {
             let Some((place, mut call)) = self.next_call(now) else { return };
-            let lapsed = call.drop_lapsed(now);
-            if lapsed > 0 {
-                self.count_handles("let_go", lapsed);
-            }
+            let lapsed = call.take_lapsed(now);
+            self.give_up(&lapsed, "let_go", now);
             if call.handles.is_empty() {
                 continue;
             }
@@ -245,7 +235,12 @@ impl Confirmer {
                 continue;
             }
             let app = application.client.app();
-            let call = application.calls.take_due(now).or_else(|| {
+            let again = application.calls.take_due(now).map(|mut call| {
+                let handles = call.handles.into_iter();
+                call.handles = handles.filter_map(|ready| self.waiting.renew(ready, now)).collect();
+                call
+            });
+            let call = again.or_else(|| {
                 let handles = self.waiting.take_ready(app, MAX_HANDLES, LINGER, now);
                 (!handles.is_empty()).then(|| Call::new(handles))
             });
@@ -273,51 +268,85 @@ impl Confirmer {
         [launch, self.waiting.next_deadline()].into_iter().flatten().min()
     }
 
-    fn answered(&mut self, (place, sent, call, result): Answered) {
-        let now = Instant::now();
-        self.applications[place].in_flight -= 1;
-        let Some(result) = result else {
-            self.count_call("failed");
-            self.applications[place].calls.lapsed(call);
+    /// There is no time to wait for better ones.
+    fn drop_repeats(&mut self, now: Instant) {
+        for place in 0..self.applications.len() {
+            for call in self.applications[place].calls.take_repeats() {
+                self.give_up(&call.handles, "let_go", now);
+            }
+        }
+    }
+
+    /// Nothing more is sent for these handles, unless they have come again since.
+    fn give_up(&mut self, handles: &[Ready], outcome: &'static str, now: Instant) {
+        if handles.is_empty() {
             return;
-        };
-        match result {
-            Ok(()) => {
-                self.count_call("ok");
+        }
+        self.count_handles(outcome, handles.len());
+        handles.iter().for_each(|ready| self.waiting.called(ready, false, now));
+    }
+
+    fn asked(&mut self, asked: Asked) {
+        let now = Instant::now();
+        let Asked { place, sent, call, superseded, ended } = asked;
+        self.applications[place].in_flight -= 1;
+        self.give_up(&superseded, "superseded", now);
+        match ended {
+            Ended::Taken => self.taken(place, sent, &call, now),
+            Ended::Failed(error) => self.failed(place, sent, call, &error, now),
+            Ended::Lapsed => {
+                self.count_call("failed");
+                self.applications[place].calls.lapsed(call);
+            }
+            Ended::Unsent => {}
+        }
+    }
+
+    fn taken(&mut self, place: usize, sent: Instant, call: &Call, now: Instant) {
+        self.count_call("ok");
+        self.bucket.accepted(sent);
+        self.count_handles("confirmed", call.handles.len());
+        for ready in &call.handles {
+            let margin = ready.deadline.saturating_duration_since(now);
+            self.metrics.confirm_margin_seconds.observe(margin);
+            self.waiting.called(ready, true, now);
+        }
+        self.applications[place].calls.taken(now);
+        self.applications[place].note_good(now);
+    }
+
+    fn failed(&mut self, place: usize, sent: Instant, call: Call, error: &Error, now: Instant) {
+        match self.applications[place].calls.failed(call, error, now) {
+            Followup::Narrowed => {
                 self.bucket.accepted(sent);
-                self.count_handles("confirmed", call.handles.len());
-                for Ready { deadline, .. } in &call.handles {
-                    let margin = deadline.saturating_duration_since(now);
-                    self.metrics.confirm_margin_seconds.observe(margin);
+                self.count_call("refused");
+                tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
+            }
+            Followup::Refused(ready) => {
+                self.bucket.accepted(sent);
+                self.count_call("refused");
+                tracing::debug!(handle = %ready.handle.text, %error, "a handle was refused; its event comes again if the cloud still has it");
+                self.give_up(&[ready], "refused", now);
+                self.applications[place].note_refused(error, now);
+            }
+            Followup::Dropped(handles) => {
+                self.bucket.accepted(sent);
+                self.count_call("refused");
+                tracing::debug!(handles = handles.len(), %error, "a confirm whose answer was lost was refused when it was repeated; what was not taken comes again");
+                self.give_up(&handles, "refused", now);
+                if error.is_parameter_error() {
+                    self.applications[place].recovered(now);
                 }
             }
-            Err(error) => match self.applications[place].calls.failed(call, &error, now) {
-                Followup::Narrowed => {
-                    self.bucket.accepted(sent);
-                    self.count_call("refused");
-                    tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
-                    return;
+            Followup::Repeated { is_throttled } => {
+                self.count_call("failed");
+                if is_throttled {
+                    let wait = THROTTLED.wait(self.bucket.refusals() + 1);
+                    self.bucket.refused(sent, now, wait);
                 }
-                Followup::Refused(handle) => {
-                    self.bucket.accepted(sent);
-                    self.count_call("refused");
-                    self.count_handles("refused", 1);
-                    tracing::debug!(handle = %handle.handle.text, %error, "a handle was refused; its event comes again if the cloud still has it");
-                    self.applications[place].note_refused(&error, now);
-                    return;
-                }
-                Followup::Repeated { is_throttled } => {
-                    self.count_call("failed");
-                    if is_throttled {
-                        let wait = THROTTLED.wait(self.bucket.refusals() + 1);
-                        self.bucket.refused(sent, now, wait);
-                    }
-                    self.applications[place].note_failed(&error, now);
-                    return;
-                }
-            },
+                self.applications[place].note_failed(error, now);
+            }
         }
-        self.applications[place].note_good(now);
     }
 
     fn count_call(&self, outcome: &'static str) {

@@ -26,14 +26,13 @@ pub(super) struct Handle {
     pub(super) text: Arc<str>,
 }
 
-/// A handle that can be confirmed.
+/// A handle in a call, or about to be in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ready {
     pub(super) handle: Handle,
     pub(super) events: Vec<EventId>,
-    pub(super) recurs: bool,
+    pub(super) is_repeatable: bool,
     pub(super) deadline: Instant,
-    pub(super) since: Instant,
 }
 
 /// What became of a lease that was added.
@@ -47,23 +46,39 @@ pub(super) enum Added {
     Waits,
 }
 
+/// A handle: one thing, whatever is on its way for it. While it is in a call, which has its events,
+/// this is what has come under it since.
 #[derive(Debug)]
 struct Wait {
     events: Vec<EventId>,
     pending: Vec<EventId>,
-    recurs: bool,
+    is_repeatable: bool,
     deadline: Instant,
+    place: Place,
 }
 
-/// The handles that wait for their events to be settled, and those that need not wait.
+/// Where a handle is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Until no sink has to take an event of it.
+    Waits,
+    /// Until there is a call for it.
+    Ready,
+    /// In a call, which is on its way or is to be made again.
+    Called,
+}
+
+/// The handles that are not done with.
 #[derive(Debug)]
 pub(super) struct Waiting {
     max_unconfirmed: usize,
     waits: HashMap<Handle, Wait>,
     by_event: HashMap<EventId, Vec<Handle>>,
+    /// Of those in the place [`Place::Waits`].
     deadlines: BTreeSet<(Instant, Handle)>,
-    /// Of each application that has any, in the order in which they became so.
-    ready: BTreeMap<AppId, VecDeque<Ready>>,
+    /// Those in the place [`Place::Ready`] of each application that has any, in the order in which
+    /// they became so, and when.
+    ready: BTreeMap<AppId, VecDeque<(Handle, Instant)>>,
     settled: Settled,
     /// Pending events past their lease: at most `max_unconfirmed`, the oldest go to `released`.
     lapsed: BTreeSet<EventId>,
@@ -86,35 +101,39 @@ impl Waiting {
         }
     }
 
-    /// Takes a lease. A handle that was known gets the new deadline and keeps what it waits for.
+    /// Takes a lease. A handle that was known gets the new deadline and keeps what it waits for;
+    /// one that is in a call or about to be waits for what has come under it now.
     pub(super) fn add(&mut self, lease: Lease, now: Instant) -> Added {
-        let Lease { app, handle, mut events, mut pending, mut recurs, deadline } = lease;
+        let Lease { app, handle, mut events, mut pending, mut is_repeatable, deadline } = lease;
         let handle = Handle { app, text: handle };
         pending.retain(|event| !self.settled.contains(*event, now));
+        let mut place = Place::Waits;
         if let Some(known) = self.remove(&handle) {
             pending.extend(known.pending);
             events.extend(known.events);
-            recurs |= known.recurs;
+            is_repeatable |= known.is_repeatable;
             for ids in [&mut events, &mut pending] {
                 ids.sort_unstable();
                 ids.dedup();
             }
+            if known.place == Place::Called {
+                place = Place::Called;
+            }
         }
-        if pending.iter().all(|event| self.released.contains(event)) {
+        let added = match pending.iter().all(|event| self.released.contains(event)) {
+            true if pending.is_empty() => Added::Ready,
+            true => Added::Unsettled,
+            false => Added::Waits,
+        };
+        if added != Added::Waits {
             for event in &events {
                 self.released.remove(event);
                 self.lapsed.remove(event);
             }
-            self.push(Ready { handle, events, recurs, deadline, since: now });
-            return if pending.is_empty() { Added::Ready } else { Added::Unsettled };
+            pending.clear();
         }
-        for event in &pending {
-            let handles = self.by_event.entry(*event).or_insert_with(|| Vec::with_capacity(1));
-            handles.push(handle.clone());
-        }
-        self.deadlines.insert((deadline, handle.clone()));
-        self.waits.insert(handle, Wait { events, pending, recurs, deadline });
-        Added::Waits
+        self.put(handle, Wait { events, pending, is_repeatable, deadline, place }, now);
+        added
     }
 
     /// No sink has to take these events any more.
@@ -126,10 +145,10 @@ impl Waiting {
             for handle in self.by_event.remove(event).unwrap_or_default() {
                 let Some(wait) = self.waits.get_mut(&handle) else { continue };
                 wait.pending.retain(|other| other != event);
-                if wait.pending.is_empty()
-                    && let Some(Wait { events, recurs, deadline, .. }) = self.remove(&handle)
-                {
-                    self.push(Ready { handle, events, recurs, deadline, since: now });
+                if wait.pending.is_empty() && wait.place == Place::Waits {
+                    wait.place = Place::Ready;
+                    self.deadlines.remove(&(wait.deadline, handle.clone()));
+                    self.ready.entry(handle.app).or_default().push_back((handle, now));
                 }
             }
         }
@@ -154,8 +173,8 @@ impl Waiting {
         let_go
     }
 
-    /// Up to `max` handles of `app` that can be confirmed: when there are as many, or when the first
-    /// has waited for company for `linger`.
+    /// Up to `max` handles of `app` for a call: when there are as many that can be confirmed, or
+    /// when the first has waited for company for `linger`.
     pub(super) fn take_ready(
         &mut self,
         app: AppId,
@@ -165,7 +184,17 @@ impl Waiting {
     ) -> Vec<Ready> {
         let is_time = self.ready_at(app, max, linger).is_some_and(|at| at <= now);
         let Some(ready) = self.ready.get_mut(&app).filter(|_| is_time) else { return Vec::new() };
-        let taken = ready.drain(..max.min(ready.len())).collect();
+        let mut taken = Vec::with_capacity(max.min(ready.len()));
+        for (handle, _) in ready.drain(..max.min(ready.len())) {
+            let Some(wait) = self.waits.get_mut(&handle) else { continue };
+            wait.place = Place::Called;
+            taken.push(Ready {
+                handle,
+                events: std::mem::take(&mut wait.events),
+                is_repeatable: std::mem::take(&mut wait.is_repeatable),
+                deadline: wait.deadline,
+            });
+        }
         if ready.is_empty() {
             self.ready.remove(&app);
         }
@@ -175,8 +204,41 @@ impl Waiting {
     /// When [`Self::take_ready`] has something of `app`; `None` if there is nothing.
     pub(super) fn ready_at(&self, app: AppId, max: usize, linger: Duration) -> Option<Instant> {
         let ready = self.ready.get(&app)?;
-        let first = ready.front()?;
-        Some(if ready.len() >= max { first.since } else { first.since + linger })
+        let (_, since) = ready.front()?;
+        Some(if ready.len() >= max { *since } else { *since + linger })
+    }
+
+    /// Looks at a handle once more before its call is made again: with what has come under it since,
+    /// or `None` if that has to wait for sinks, and the handle with it.
+    pub(super) fn renew(&mut self, mut ready: Ready, now: Instant) -> Option<Ready> {
+        let Some(wait) = self.waits.get_mut(&ready.handle) else { return Some(ready) };
+        if wait.events.is_empty() {
+            return Some(ready);
+        }
+        ready.deadline = wait.deadline;
+        ready.is_repeatable |= std::mem::take(&mut wait.is_repeatable);
+        ready.events.append(&mut wait.events);
+        ready.events.sort_unstable();
+        ready.events.dedup();
+        if wait.pending.is_empty() {
+            return Some(ready);
+        }
+        let mut wait = self.remove(&ready.handle)?;
+        (wait.events, wait.is_repeatable) = (ready.events, ready.is_repeatable);
+        wait.place = Place::Waits;
+        self.put(ready.handle, wait, now);
+        None
+    }
+
+    /// The call of a handle is over: the cloud has taken it, or it is given up. What has come under
+    /// it since stands on its own.
+    pub(super) fn called(&mut self, ready: &Ready, is_taken: bool, now: Instant) {
+        let Some(mut wait) = self.remove(&ready.handle) else { return };
+        let is_done = is_taken && wait.events.iter().all(|event| ready.events.contains(event));
+        if !wait.events.is_empty() && !is_done {
+            wait.place = Place::Waits;
+            self.put(ready.handle.clone(), wait, now);
+        }
     }
 
     /// The next deadline of those that wait.
@@ -204,23 +266,52 @@ impl Waiting {
 
     /// Nothing has to wait any more; tells how many handles did.
     pub(super) fn release_all(&mut self, now: Instant) -> usize {
-        self.by_event.clear();
-        self.deadlines.clear();
-        let released = self.waits.len();
-        for (handle, wait) in std::mem::take(&mut self.waits) {
-            let Wait { events, recurs, deadline, .. } = wait;
-            self.push(Ready { handle, events, recurs, deadline, since: now });
+        let pending: Vec<_> = self.by_event.keys().copied().collect();
+        let released = self.deadlines.len();
+        for event in pending {
+            for handle in self.by_event.remove(&event).unwrap_or_default() {
+                let Some(mut wait) = self.remove(&handle) else { continue };
+                wait.pending.clear();
+                self.put(handle, wait, now);
+            }
         }
         released
     }
 
-    fn push(&mut self, ready: Ready) {
-        self.ready.entry(ready.handle.app).or_default().push_back(ready);
+    /// Keeps a handle that is not there.
+    fn put(&mut self, handle: Handle, mut wait: Wait, now: Instant) {
+        for event in &wait.pending {
+            let handles = self.by_event.entry(*event).or_insert_with(|| Vec::with_capacity(1));
+            handles.push(handle.clone());
+        }
+        if wait.place != Place::Called {
+            wait.place = if wait.pending.is_empty() { Place::Ready } else { Place::Waits };
+        }
+        match wait.place {
+            Place::Waits => drop(self.deadlines.insert((wait.deadline, handle.clone()))),
+            Place::Ready => {
+                self.ready.entry(handle.app).or_default().push_back((handle.clone(), now));
+            }
+            Place::Called => {}
+        }
+        self.waits.insert(handle, wait);
     }
 
     fn remove(&mut self, handle: &Handle) -> Option<Wait> {
         let wait = self.waits.remove(handle)?;
-        self.deadlines.remove(&(wait.deadline, handle.clone()));
+        match wait.place {
+            Place::Waits => drop(self.deadlines.remove(&(wait.deadline, handle.clone()))),
+            // Seldom: the cloud hands out again what is about to be confirmed.
+            Place::Ready => {
+                if let Some(ready) = self.ready.get_mut(&handle.app) {
+                    ready.retain(|(other, _)| other != handle);
+                    if ready.is_empty() {
+                        self.ready.remove(&handle.app);
+                    }
+                }
+            }
+            Place::Called => {}
+        }
         for event in &wait.pending {
             if let Some(handles) = self.by_event.get_mut(event) {
                 handles.retain(|other| other != handle);
@@ -276,7 +367,7 @@ mod tests {
     fn lease(handle: &str, pending: &[i64], deadline: Instant) -> Lease {
         let events: Vec<_> = pending.iter().copied().map(EventId).collect();
         let pending = events.clone();
-        Lease { app: APP, handle: handle.into(), pending, events, recurs: false, deadline }
+        Lease { app: APP, handle: handle.into(), pending, events, is_repeatable: false, deadline }
     }
 
     fn taken(waiting: &mut Waiting, now: Instant) -> Vec<String> {
@@ -417,6 +508,95 @@ mod tests {
         assert_eq!(waiting.take_ready(APP, 16, LINGER, now + LINGER).len(), 2);
         waiting.settle(&[EventId(1), EventId(2)], now);
         assert_eq!(waiting.ready(), 0, "none is confirmed twice");
+    }
+
+    /// Takes all that is ready into a call.
+    fn call(waiting: &mut Waiting, now: Instant) -> Vec<Ready> {
+        waiting.take_ready(APP, 16, LINGER, now + LINGER)
+    }
+
+    fn numbers(ready: &Ready) -> Vec<i64> {
+        ready.events.iter().map(|event| event.0).collect()
+    }
+
+    #[test]
+    fn a_handle_whose_call_is_to_be_repeated_waits_for_what_came_under_it_since() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(10);
+        waiting.add(lease("h", &[1], at(28)), now);
+        waiting.settle(&[EventId(1)], now);
+        let mut ready = call(&mut waiting, now).remove(0);
+        // It failed, and before it is made again another event comes under the handle.
+        ready = waiting.renew(ready, now).unwrap();
+        assert_eq!(waiting.add(lease("h", &[2], at(30)), at(1)), Added::Waits);
+        assert_eq!(waiting.renew(ready, at(2)), None);
+        assert_eq!(waiting.ready(), 0);
+        waiting.settle(&[EventId(2)], at(5));
+        let ready = call(&mut waiting, at(5)).remove(0);
+        assert_eq!((numbers(&ready), ready.deadline), (vec![1, 2], at(30)));
+        waiting.called(&ready, true, at(6));
+        assert!(waiting.waits.is_empty() && waiting.by_event.is_empty());
+        assert!(waiting.deadlines.is_empty() && waiting.ready.is_empty());
+    }
+
+    #[test]
+    fn a_handle_whose_call_is_to_be_repeated_takes_along_what_is_settled() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(10);
+        waiting.add(lease("h", &[], at(28)), now);
+        let ready = call(&mut waiting, now).remove(0);
+        waiting.add(Lease { is_repeatable: true, ..lease("h", &[2], at(58)) }, at(1));
+        waiting.settle(&[EventId(2)], at(2));
+        assert_eq!(waiting.ready(), 0, "it is in a call");
+        let ready = waiting.renew(ready, at(3)).unwrap();
+        assert_eq!((numbers(&ready), ready.deadline), (vec![2], at(58)));
+        assert!(ready.is_repeatable);
+    }
+
+    #[test]
+    fn what_came_under_a_handle_while_its_call_was_on_its_way_stands_on_its_own() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        for (event, is_taken, is_left) in
+            [(1, true, false), (1, false, true), (2, true, true), (2, false, true)]
+        {
+            let mut waiting = Waiting::new(10);
+            waiting.add(lease("h", &[1], at(28)), now);
+            waiting.settle(&[EventId(1)], now);
+            let ready = call(&mut waiting, now).remove(0);
+            waiting.add(lease("h", &[event], at(58)), at(1));
+            waiting.called(&ready, is_taken, at(2));
+            waiting.settle(&[EventId(event)], at(3));
+            let left = call(&mut waiting, at(3));
+            assert_eq!(
+                left.iter().map(numbers).collect::<Vec<_>>().concat(),
+                match is_left {
+                    true => vec![event],
+                    false => vec![],
+                }
+            );
+            left.iter().for_each(|ready| waiting.called(ready, true, at(4)));
+            assert!(waiting.waits.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_handle_that_could_be_confirmed_waits_for_what_comes_under_it() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(10);
+        waiting.add(lease("h", &[], at(28)), now);
+        assert_eq!(waiting.ready(), 1);
+        waiting.add(lease("h", &[2], at(30)), now);
+        assert_eq!((waiting.ready(), waiting.next_deadline()), (0, Some(at(30))));
+        // In one call, once.
+        waiting.settle(&[EventId(2)], now);
+        waiting.add(lease("h", &[], at(31)), now);
+        let called = call(&mut waiting, now);
+        assert_eq!(called.iter().map(|ready| ready.deadline).collect::<Vec<_>>(), [at(31)]);
+        assert_eq!(waiting.expire(at(60)), 0, "a call sees to its own deadlines");
     }
 
     #[test]

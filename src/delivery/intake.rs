@@ -341,7 +341,8 @@ mod tests {
         journal.set_routes(vec![Route { sink, wanted, feed }]).await.unwrap();
         let now = Utc::now();
         let event = |n| read(AppId(1), &format!(r#"{{"N":{n}}}"#), false, now).event;
-        let appended = journal.append((0..46).map(event).collect(), now).await.unwrap();
+        let appended =
+            journal.append((0..46).map(|n| event(n).into()).collect(), now).await.unwrap();
         let due = now + TimeDelta::hours(1);
         let failed = appended[..30].iter().map(|appended| Record {
             event: appended.id,

@@ -203,10 +203,9 @@ fn confirm(shared: &Shared, app: u64, handles: Option<Vec<String>>) -> Result<Ou
     match outcome.refused.first() {
         None => Ok(Outcome::ok(String::new())),
         Some(_) if shared.settings.lenient.pass_over => Ok(Outcome::ok(String::new())),
-        // The real code of a stale handle is not written down; the action has no other for
-        // parameters. The service's message would not say which one, or why.
+        // The service's message would not say which one, or why.
         Some(refused) => Err(Refusal::new(
-            "InvalidParameterValue",
+            shared.settings.refusal_code.clone(),
             format!(
                 "{} of {} event handles are not valid, the first for this: {:?}",
                 outcome.refused.len(),

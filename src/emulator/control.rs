@@ -157,6 +157,12 @@ impl Control {
         self.shared.pulls_waiting()
     }
 
+    /// From now on a ConfirmEvents with a handle of this event of the first application is refused,
+    /// however good the handle is.
+    pub fn refuse(&self, event: u64) {
+        self.shared.refuse(event);
+    }
+
     /// How many calls are held by [`Kind::Hold`](super::Kind::Hold).
     #[must_use]
     pub fn held(&self) -> usize {

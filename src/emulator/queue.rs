@@ -4,7 +4,7 @@
 //! pure structure: it knows no clock, no network, and nothing of the rest of the emulator but
 //! what an event's content is. Every operation costs the logarithm of the queue's length.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -60,6 +60,8 @@ pub enum Reason {
     Gone,
     /// It stands more than once in the call.
     Repeated,
+    /// None of this event's is good, as was ordered.
+    Ordered,
 }
 
 /// A handle that was refused.
@@ -104,6 +106,8 @@ pub(super) struct Queue {
     later: BTreeSet<(DateTime<Utc>, u64)>,
     /// Events that were shown under the handle of another's hand-out.
     riders: HashMap<u64, HandOutId>,
+    /// Events that are never confirmed, as was ordered.
+    unconfirmable: HashSet<u64>,
 }
 
 impl Queue {
@@ -116,6 +120,7 @@ impl Queue {
             ready: BTreeSet::new(),
             later: BTreeSet::new(),
             riders: HashMap::new(),
+            unconfirmable: HashSet::new(),
         }
     }
 
@@ -182,6 +187,11 @@ impl Queue {
     /// both, as long as neither has been handed out again.
     pub(super) fn ride(&mut self, carrier: &HandOut, rider: &HandOut) {
         self.riders.insert(carrier.event, newest(&self.rules, rider.event, rider.times));
+    }
+
+    /// From now on no handle of this event is good.
+    pub(super) fn refuse(&mut self, event: u64) {
+        self.unconfirmable.insert(event);
     }
 
     /// Confirms events by their handles, all or none unless the rules say otherwise.
@@ -264,6 +274,8 @@ impl Queue {
             Some(Reason::Stale)
         } else if waiting.due <= now {
             Some(Reason::Late)
+        } else if self.unconfirmable.contains(&id.event) {
+            Some(Reason::Ordered)
         } else {
             None
         }

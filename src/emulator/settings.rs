@@ -47,6 +47,10 @@ pub struct Settings {
     pub batch: usize,
     /// How a pull says that there is nothing.
     pub empty: Empty,
+    /// The error code of a ConfirmEvents with a handle that is not good. The service's is not
+    /// documented: `InvalidParameterValue` unless told otherwise, and `FailedOperation` and
+    /// `InternalError` are the others that its documents name for the action.
+    pub refusal_code: String,
     /// Where it is kinder than the service.
     pub lenient: Lenient,
     /// What DescribeEventConfig tells.
@@ -86,6 +90,7 @@ impl Default for Settings {
             jitter: Duration::ZERO,
             batch: BATCH,
             empty: Empty::Error,
+            refusal_code: "InvalidParameterValue".to_owned(),
             lenient: Lenient::default(),
             event_config: EventConfig::default(),
             sprites_per_second: 0.0,

@@ -229,6 +229,13 @@ impl Shared {
         outcome
     }
 
+    /// From now on no handle of this event of the first application is good.
+    pub(super) fn refuse(&self, event: u64) {
+        if let Some(queue) = self.state().queues.get_mut(&self.settings.first_app()) {
+            queue.refuse(event);
+        }
+    }
+
     /// From now on `witness` is called for each confirmation.
     pub(super) fn set_witness(&self, witness: Arc<See>) {
         self.witness.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(witness);

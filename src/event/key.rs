@@ -26,10 +26,16 @@ impl Key {
         &self.0
     }
 
-    /// The key of the `number`th further occurrence of an event that is equal to this one.
+    /// Of the content with this key, the occurrence that came under `handle`.
     #[must_use]
-    pub fn occurrence(self, number: u32) -> Self {
-        Self::hash(b"occurrence", &[&self.0, &number.to_be_bytes()])
+    pub fn under_handle(self, handle: &str) -> Self {
+        Self::hash(b"handle", &[&self.0, handle.as_bytes()])
+    }
+
+    /// Of the content with this key, an occurrence that came under no handle: unlike any other.
+    #[must_use]
+    pub fn under_no_handle(self) -> Self {
+        Self::hash(b"no handle", &[&self.0, &rand::random::<[u8; 16]>()])
     }
 
     /// The key of an event by its content: independent of the order of members and of members
@@ -188,6 +194,7 @@ mod tests {
         for text in ["", "+0000000000000000000000000000000", "xyz"] {
             assert_eq!(text.parse::<Key>(), Err(KeyError));
         }
-        assert_ne!(key.occurrence(1), key.occurrence(2));
+        assert_ne!(key.under_handle("1"), key.under_handle("2"));
+        assert_ne!(key.under_no_handle(), key.under_no_handle());
     }
 }

@@ -40,7 +40,9 @@ impl fmt::Display for AppId {
 /// One event as it was received, without the handle it came under. Shared, never changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Tells this event from every other.
+    /// Tells this event from every other. As it is read, an event that
+    /// [may repeat](Event::is_repeatable) has the key of its content, which equal ones share; the
+    /// journal gives each occurrence a key of its own.
     pub key: Key,
     /// The application it was pulled from.
     pub app: AppId,
@@ -71,6 +73,12 @@ impl Event {
             stored;
         let sprites = read::sprites_of_body(&body);
         Self { key, app, event_type, file_id, task_id, sprites, body, first_pulled, replaced }
+    }
+
+    /// Whether an event that reads the same may be another one: nothing in it tells them apart.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        types::is_repeatable(self)
     }
 
     /// Whether it reports at least one finished image sprite, successful or failed, or is a

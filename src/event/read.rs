@@ -18,9 +18,16 @@ const TYPE: &str = "EventType";
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The handle to confirm it with; `None` where the entry has no usable one.
-    pub handle: Option<String>,
+    pub handle: Option<Arc<str>>,
     /// The event.
     pub event: Arc<Event>,
+}
+
+impl From<Arc<Event>> for Entry {
+    /// An event that came without a handle.
+    fn from(event: Arc<Event>) -> Self {
+        Self { handle: None, event }
+    }
 }
 
 /// Reads one entry after another in the same memory.
@@ -66,7 +73,7 @@ impl Reader {
             replaced,
         };
         self.forget();
-        Entry { handle, event: Arc::new(event) }
+        Entry { handle: handle.map(Arc::from), event: Arc::new(event) }
     }
 
     /// What one huge entry took is not kept.

@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::counters::Counter;
+use super::occurrences::{Occurrence, Taken};
 use super::runs::runs;
 use super::store::{Store, sinks_text};
 use super::{Appended, EventId, Fresh, Result, Route, SinkId};
-use crate::event::{Event, Key};
-
-/// An event without TaskId that is equal to one confirmed longer ago than this happened anew.
-const NEW_OCCURRENCE: TimeDelta = TimeDelta::minutes(10);
+use crate::event::{Entry, Event, Key};
 
 /// What became of an event that was to be stored.
 pub(super) struct Stored {
@@ -27,74 +24,91 @@ type Owed = BTreeMap<SinkId, Vec<EventId>>;
 
 impl Store {
     /// Stores each event, unless it is known.
-    pub(super) fn append(
-        &mut self,
-        events: &[Arc<Event>],
-        routes: &[Route],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Stored>> {
+    pub(super) fn append(&mut self, entries: &[Entry], routes: &[Route]) -> Result<Vec<Stored>> {
         let mut owed = Owed::new();
-        let mut stored = Vec::with_capacity(events.len());
-        for event in events {
-            stored.push(self.append_one(event, routes, &mut owed, now)?);
+        let mut taken = self.under_their_handles(entries)?;
+        let mut stored = Vec::with_capacity(entries.len());
+        for entry in entries {
+            stored.push(match entry.event.is_repeatable() {
+                true => self.append_repeatable(entry, &mut taken, routes, &mut owed)?,
+                false => self.append_unique(&entry.event, routes, &mut owed)?,
+            });
         }
         self.owe(&mut owed)?;
         Ok(stored)
     }
 
-    fn append_one(
+    fn append_unique(
         &mut self,
         event: &Arc<Event>,
         routes: &[Route],
         owed: &mut Owed,
-        now: DateTime<Utc>,
     ) -> Result<Stored> {
-        let newest = match event.task_id {
-            Some(_) => None,
-            None => self.newest_occurrence(event.key)?,
-        };
-        let (number, id) = match newest {
-            Some(newest) => newest,
-            None => match self.insert(event, routes, owed)? {
-                Some(stored) => return Ok(stored),
-                None => (0, self.known(event.key)?),
-            },
-        };
-        if event.task_id.is_none() && self.is_confirmed_long_since(id, now)? {
-            return self.append_occurrence(event, number + 1, routes, owed);
+        if let Some(stored) = self.insert(event, routes, owed)? {
+            return Ok(stored);
         }
+        let found = self.key_index.find(&self.connection, event.key)?;
+        let id = found.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        Ok(Stored { appended: self.known(id, event.key, owed)?, fresh: None })
+    }
+
+    fn append_repeatable(
+        &mut self,
+        entry: &Entry,
+        taken: &mut Taken,
+        routes: &[Route],
+        owed: &mut Owed,
+    ) -> Result<Stored> {
+        let may_be_repeat = match self.occurrence_of(entry, taken)? {
+            Occurrence::Known(id) => {
+                let appended = self.known(id, self.key_of(id)?, owed)?;
+                return Ok(Stored {
+                    appended: Appended { is_repeatable: true, ..appended },
+                    fresh: None,
+                });
+            }
+            Occurrence::New { may_be_repeat } => may_be_repeat,
+        };
+        let (content, handle) = (entry.event.key, entry.handle.as_deref());
+        let under = |key: Key| match handle {
+            Some(handle) => key.under_handle(handle),
+            None => key.under_no_handle(),
+        };
+        let mut key = under(content);
+        let mut stored = loop {
+            let occurrence = Arc::new(Event { key, ..Event::clone(&entry.event) });
+            if let Some(stored) = self.insert(&occurrence, routes, owed)? {
+                break stored;
+            }
+            // An occurrence that first came under this handle has another by now: that was another
+            // message, and so is this.
+            key = under(key);
+        };
+        let appended = &mut stored.appended;
+        (appended.is_repeatable, appended.may_be_repeat) = (true, may_be_repeat);
+        self.add_occurrence(appended.id, content, handle)?;
+        taken.insert(appended.id);
+        Ok(stored)
+    }
+
+    /// An event that is there already.
+    fn known(&mut self, id: EventId, key: Key, owed: &mut Owed) -> Result<Appended> {
         self.count(Counter::SeenAgain, 1);
         // It may be one of these events.
         self.owe(owed)?;
-        let pending = self.is_pending(id)?;
-        let recurs = event.task_id.is_none();
-        Ok(Stored { appended: Appended { id, fresh: false, pending, recurs }, fresh: None })
+        Ok(Appended {
+            id,
+            key,
+            fresh: false,
+            pending: self.is_pending(id)?,
+            is_repeatable: false,
+            may_be_repeat: false,
+        })
     }
 
-    /// Stores an event that is equal to others as one of its own.
-    fn append_occurrence(
-        &mut self,
-        event: &Arc<Event>,
-        mut number: u32,
-        routes: &[Route],
-        owed: &mut Owed,
-    ) -> Result<Stored> {
-        loop {
-            let key = event.key.occurrence(number);
-            let anew = Arc::new(Event { key, ..Event::clone(event) });
-            if let Some(stored) = self.insert(&anew, routes, owed)? {
-                self.connection
-                    .prepare_cached(
-                        "INSERT INTO occurrences (key, number, event) VALUES (?1, ?2, ?3)
-                         ON CONFLICT (key) DO UPDATE
-                           SET number = excluded.number, event = excluded.event",
-                    )?
-                    .execute(params![event.key.as_bytes(), number, stored.appended.id.0])?;
-                return Ok(stored);
-            }
-            // Numbers begin anew once the newest was pruned; some older ones may still be there.
-            number += 1;
-        }
+    fn key_of(&self, id: EventId) -> Result<Key> {
+        let mut select = self.connection.prepare_cached("SELECT key FROM events WHERE id = ?1")?;
+        Ok(select.query_row([id.0], |row| row.get(0).map(Key::from_bytes))?)
     }
 
     /// Inserts an event and adds to what is owed; `None` if another has its key.
@@ -141,8 +155,14 @@ impl Store {
         for sink in &sinks {
             owed.entry(*sink).or_default().push(id);
         }
-        let recurs = event.task_id.is_none();
-        let appended = Appended { id, fresh: true, pending: !sinks.is_empty(), recurs };
+        let appended = Appended {
+            id,
+            key: event.key,
+            fresh: true,
+            pending: !sinks.is_empty(),
+            is_repeatable: false,
+            may_be_repeat: false,
+        };
         let fresh = Fresh { id, event: event.clone() };
         Ok(Some(Stored { appended, fresh: Some((fresh, sinks)) }))
     }
@@ -162,33 +182,5 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// The newest further occurrence of the event with this key, if it had any.
-    fn newest_occurrence(&self, key: Key) -> Result<Option<(u32, EventId)>> {
-        Ok(self
-            .connection
-            .prepare_cached("SELECT number, event FROM occurrences WHERE key = ?1")?
-            .query_row([key.as_bytes()], |row| Ok((row.get(0)?, EventId(row.get(1)?))))
-            .optional()?)
-    }
-
-    /// The event that has the key.
-    fn known(&mut self, key: Key) -> Result<EventId> {
-        let found = self.key_index.find(&self.connection, key)?;
-        Ok(found.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
-    }
-
-    /// Or may have been confirmed then: of a call that was asked, the answer may be lost.
-    fn is_confirmed_long_since(&self, id: EventId, now: DateTime<Utc>) -> Result<bool> {
-        let at: Option<i64> = self
-            .connection
-            .prepare_cached(
-                "SELECT max(at) FROM (SELECT at FROM confirmations WHERE event = ?1
-                                      UNION ALL SELECT at FROM confirming WHERE event = ?1)",
-            )?
-            .query_row([id.0], |row| row.get(0))?;
-        let long_since = (now - NEW_OCCURRENCE).timestamp_millis();
-        Ok(at.is_some_and(|at| at < long_since))
     }
 }

@@ -1,15 +1,13 @@
 //! What the journal's writer is asked to do.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::{
-    Appended, Backlog, End, EventId, Part, Pending, Record, Recorded, Result, Route, Settings,
-    SinkId, Unsure,
+    Appended, Backlog, End, EventId, Noted, Part, Pending, Record, Recorded, Result, Route,
+    Sending, Settings, SinkId, Unsure,
 };
-use crate::event::Event;
+use crate::event::Entry;
 
 /// Where an answer goes; whoever asked may be gone.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -24,10 +22,10 @@ pub(super) fn answer<T>(reply: Reply<T>, result: Result<T>) {
 pub(super) enum Job {
     Register { names: Vec<String>, reply: Reply<Vec<SinkId>> },
     SetRoutes { routes: Vec<Route>, reply: Reply<()> },
-    Append { events: Vec<Arc<Event>>, now: DateTime<Utc>, reply: Reply<Vec<Appended>> },
+    Append { entries: Vec<Entry>, now: DateTime<Utc>, reply: Reply<Vec<Appended>> },
     Record { records: Records, reply: Reply<Recorded> },
-    Confirming { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<Vec<EventId>> },
-    NotConfirming { events: Vec<EventId>, reply: Reply<()> },
+    Sending { handles: Vec<Sending>, reply: Reply<Vec<Noted>> },
+    NotTaken { events: Vec<EventId>, reply: Reply<()> },
     Confirmed { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<()> },
     Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<Part> },
     Due { sink: SinkId, now: DateTime<Utc>, limit: usize, reply: Reply<DueRows> },

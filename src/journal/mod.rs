@@ -19,6 +19,8 @@ mod filter;
 mod full;
 mod job;
 mod key_index;
+mod migrations;
+mod occurrences;
 mod overview;
 mod owed;
 mod promise;
@@ -40,7 +42,7 @@ use chrono::{DateTime, Utc};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::event::Event;
+use crate::event::{Entry, Key};
 
 pub use audit::{Fault, Findings, Sum, audit};
 pub use care::{CareError, backup, check, compact};
@@ -51,6 +53,7 @@ pub use feed::{Fed, Feed, Fresh, feed};
 pub use filter::Filter;
 pub use full::Filling;
 use job::Job;
+pub use occurrences::{Noted, Sending};
 pub use overview::{Overview, SinkOverview, States};
 pub use owed::{End, Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use prune::PRUNE_PAUSE;
@@ -77,12 +80,17 @@ pub struct SinkId(pub i64);
 pub struct Appended {
     /// The event's number.
     pub id: EventId,
+    /// The event's key: that of the occurrence, where it may repeat.
+    pub key: Key,
     /// Whether it was seen for the first time.
     pub fresh: bool,
     /// Whether a sink still has to take it.
     pub pending: bool,
-    /// Whether an equal event may be another one: it has no TaskId.
-    pub recurs: bool,
+    /// Whether an event that reads the same may be another one.
+    pub is_repeatable: bool,
+    /// Whether it may have been stored before as another one: the confirmation of that one was
+    /// sent, and no answer said that it was taken.
+    pub may_be_repeat: bool,
 }
 
 /// Why the journal did not do what it was asked. Nothing of it happened.
@@ -167,18 +175,15 @@ impl Journal {
         Ok((Self { jobs, condition }, Closing { thread, _lock: lock }))
     }
 
-    /// Stores the events of one answer, pulled at `now`: when this returns they are on disk. A
+    /// Stores the entries of one answer, pulled at `now`: when this returns they are on disk. A
     /// fresh event gets a pending row for each sink that wants it and goes into their feeds; a
-    /// known one is counted as seen again.
+    /// known one is counted as seen again. Of events that may repeat, each entry is an occurrence
+    /// of its own.
     ///
     /// # Errors
     /// When they are not on disk.
-    pub async fn append(
-        &self,
-        events: Vec<Arc<Event>>,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Appended>> {
-        self.ask(|reply| Job::Append { events, now, reply }).await
+    pub async fn append(&self, entries: Vec<Entry>, now: DateTime<Utc>) -> Result<Vec<Appended>> {
+        self.ask(|reply| Job::Append { entries, now, reply }).await
     }
 
     /// Writes what became of events at `sink`, and its mark. The write shares the next commit;
@@ -197,26 +202,22 @@ impl Journal {
             .await
     }
 
-    /// Writes that the cloud is about to be asked to take back the handles of these events, which
-    /// recur: when it has done so, an equal one is another. It is on disk when this returns. Tells
-    /// of which it was not written before.
+    /// Writes that confirmations of these handles are about to be sent, under which there are events
+    /// that may repeat: from here on an event that reads the same is another one. It is on disk when
+    /// this returns. Returns for each handle whether it may be confirmed.
     ///
     /// # Errors
-    /// When it could not be written.
-    pub async fn confirming(
-        &self,
-        events: Vec<EventId>,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<EventId>> {
-        self.ask(|reply| Job::Confirming { events, now, reply }).await
+    /// When it could not be written; no handle may be confirmed then.
+    pub async fn sending(&self, handles: Vec<Sending>) -> Result<Vec<Noted>> {
+        self.ask(|reply| Job::Sending { handles, reply }).await
     }
 
-    /// Takes that back: the cloud has certainly not taken these.
+    /// Takes that back for these occurrences: the cloud has certainly not taken their handles.
     ///
     /// # Errors
     /// When it could not be written.
-    pub async fn not_confirming(&self, events: Vec<EventId>) -> Result<()> {
-        self.ask(|reply| Job::NotConfirming { events, reply }).await
+    pub async fn not_taken(&self, events: Vec<EventId>) -> Result<()> {
+        self.ask(|reply| Job::NotTaken { events, reply }).await
     }
 
     /// Writes that the cloud took back the handles of these events.

@@ -130,14 +130,6 @@ impl Store {
                 self.count(Counter::PrunedOf(*sink), 1);
             }
         }
-        if !pruned.is_empty() {
-            self.connection
-                .prepare_cached(
-                    "DELETE FROM confirming WHERE event > ?1 AND event <= ?2
-                       AND NOT EXISTS (SELECT 1 FROM events WHERE id = event)",
-                )?
-                .execute([after.0, last.0])?;
-        }
         self.count(Counter::Pruned, pruned.len());
         Ok(pruned.len())
     }

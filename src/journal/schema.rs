@@ -9,10 +9,12 @@ use nix::unistd::{AccessFlags, access, geteuid};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::migrations;
+
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(super) const VERSION: i32 = 4;
+pub(super) const VERSION: i32 = 5;
 /// How long a statement waits for another process to end its short transaction.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -20,7 +22,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// pruning and the operator's hand write to it again. A delivered event costs one inserted and
 /// one deleted row of `pending` per sink. A pending row without `due` was never tried. Times are
 /// milliseconds since 1970 in UTC.
-const EVENTS: &str = "
+pub(super) const EVENTS: &str = "
 CREATE TABLE events (
   id           INTEGER PRIMARY KEY,
   key          BLOB    NOT NULL, -- unlike that of any other
@@ -39,11 +41,23 @@ CREATE TABLE keys (
 ";
 
 /// Made once the keys of the events that are there are in `keys`.
-const KEYS_COMPLETE: &str = "
+pub(super) const KEYS_COMPLETE: &str = "
 CREATE TABLE keys_complete (     -- one row
   before INTEGER NOT NULL        -- events before this one are in `keys`, of the others some
 );
 INSERT INTO keys_complete SELECT ifnull(max(id), 0) + 1 FROM events;
+";
+
+/// See occurrences.rs.
+pub(super) const OCCURRENCES: &str = "
+CREATE TABLE occurrences (       -- of events that can happen again, word for word
+  event   INTEGER PRIMARY KEY,
+  content BLOB    NOT NULL,      -- the key of what equal events have in common
+  handle  BLOB    UNIQUE,        -- a hash of that and of the handle that counts
+  is_open INTEGER NOT NULL       -- whether no confirmation was sent that may have been taken
+);
+CREATE INDEX occurrences_content ON occurrences (content, event);
+CREATE INDEX occurrences_open ON occurrences (content, event) WHERE is_open;
 ";
 
 const OTHERS: &str = "
@@ -51,18 +65,9 @@ CREATE TABLE bodies (            -- apart, since deleted rows give back pages an
   event INTEGER PRIMARY KEY,
   body          NOT NULL         -- text, or a blob: the text compressed, see body.rs
 );
-CREATE TABLE occurrences (
-  key    BLOB    PRIMARY KEY,    -- of the first of several equal events
-  number INTEGER NOT NULL,       -- of the newest, 0 being the first
-  event  INTEGER NOT NULL UNIQUE -- the newest
-) WITHOUT ROWID;
 CREATE TABLE confirmations (
   event INTEGER PRIMARY KEY,
   at    INTEGER NOT NULL
-);
-CREATE TABLE confirming (        -- events without TaskId
-  event INTEGER PRIMARY KEY,
-  at    INTEGER NOT NULL         -- when the cloud was last asked to take back a handle
 );
 CREATE TABLE sinks (
   id     INTEGER PRIMARY KEY,
@@ -100,24 +105,6 @@ CREATE TABLE counters (
   PRIMARY KEY (name, sink)
 ) WITHOUT ROWID;
 ";
-
-/// A journal of version 1 had an index over the keys of all events, and may have been made
-/// without `confirming`.
-const RENAME_1: &str = "ALTER TABLE events RENAME TO events_1;";
-const MOVE_1: &str = "
-INSERT INTO events SELECT * FROM events_1;
-INSERT INTO keys SELECT key, id FROM events_1 ORDER BY key;
-DROP TABLE events_1;
-CREATE TABLE IF NOT EXISTS confirming (event INTEGER PRIMARY KEY, at INTEGER NOT NULL);
-";
-
-/// A journal of version 2 had the keys of the newest events in a table of their own.
-const MOVE_2: &str = "
-INSERT INTO keys SELECT key, event FROM new_keys ORDER BY key;
-DROP TABLE new_keys;
-";
-
-// A journal of version 3 has bodies that are compressed without a dictionary, and may keep them.
 
 /// Why a journal was not opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -283,7 +270,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let version = version(&connection, path)?;
     configure(&connection).map_err(failed_sqlite)?;
     if version < VERSION {
-        convert(&connection, version).map_err(failed_sqlite)?;
+        migrations::convert(&connection, version).map_err(failed_sqlite)?;
     }
     Ok(connection)
 }
@@ -324,8 +311,8 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     // The marks come in the transaction of the tables: a start that is cut off leaves an empty
     // database, which the next start recognizes by its lack of both.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {EVENTS} {KEYS_COMPLETE} {OTHERS} PRAGMA application_id = {APPLICATION_ID}; \
-         PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {EVENTS} {KEYS_COMPLETE} {OCCURRENCES} {OTHERS} \
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     ))
 }
 
@@ -333,21 +320,6 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
     Ok(number("PRAGMA application_id")? == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0)
-}
-
-/// Gives a journal of an earlier version the tables of this one, at once or not at all.
-fn convert(connection: &Connection, version: i32) -> rusqlite::Result<()> {
-    tracing::info!(from = version, to = VERSION, "converting the journal");
-    let changes = match version {
-        1 => format!("{RENAME_1} {EVENTS} {MOVE_1} {KEYS_COMPLETE}"),
-        3 => String::new(),
-        _ => format!("{MOVE_2} {KEYS_COMPLETE}"),
-    };
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {changes} PRAGMA user_version = {VERSION}; COMMIT;"
-    ))?;
-    tracing::info!("converted the journal");
-    Ok(())
 }
 
 /// Refuses what is no journal of this version.

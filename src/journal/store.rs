@@ -107,38 +107,6 @@ impl Store {
         self.deltas.add_rows(counter, rows);
     }
 
-    pub(super) fn confirming(
-        &mut self,
-        events: &[EventId],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<EventId>> {
-        let mut note = self.connection.prepare_cached(
-            "INSERT INTO confirming (event, at) SELECT id, ?2 FROM events WHERE id = ?1
-             ON CONFLICT (event) DO NOTHING",
-        )?;
-        let mut renew =
-            self.connection.prepare_cached("UPDATE confirming SET at = ?2 WHERE event = ?1")?;
-        let mut noted = Vec::new();
-        for event in events {
-            let row = [event.0, now.timestamp_millis()];
-            if note.execute(row)? == 1 {
-                noted.push(*event);
-            } else {
-                renew.execute(row)?;
-            }
-        }
-        Ok(noted)
-    }
-
-    pub(super) fn not_confirming(&mut self, events: &[EventId]) -> Result<()> {
-        let mut forget =
-            self.connection.prepare_cached("DELETE FROM confirming WHERE event = ?1")?;
-        for event in events {
-            forget.execute([event.0])?;
-        }
-        Ok(())
-    }
-
     /// An event that was pruned before its handle was taken back leaves no trace.
     pub(super) fn confirmed(&mut self, events: &[EventId], now: DateTime<Utc>) -> Result<()> {
         let mut renew = self

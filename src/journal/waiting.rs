@@ -1,7 +1,7 @@
 //! Who is answered at the end of a group of jobs.
 
 use super::job::{Reply, answer};
-use super::{Appended, EventId, Fresh, Result, SinkId};
+use super::{Appended, Fresh, Noted, Result, SinkId};
 
 /// What they asked for, and what they are told.
 pub(super) enum Waiting {
@@ -10,11 +10,11 @@ pub(super) enum Waiting {
         appended: Vec<Appended>,
         fresh: Vec<(Fresh, Vec<SinkId>)>,
     },
-    Confirming {
-        reply: Reply<Vec<EventId>>,
-        noted: Vec<EventId>,
+    Sending {
+        reply: Reply<Vec<Noted>>,
+        noted: Vec<Noted>,
     },
-    NotConfirming {
+    NotTaken {
         reply: Reply<()>,
     },
 }
@@ -24,7 +24,7 @@ impl Waiting {
     pub(super) fn fresh(&self) -> &[(Fresh, Vec<SinkId>)] {
         match self {
             Self::Append { fresh, .. } => fresh,
-            Self::Confirming { .. } | Self::NotConfirming { .. } => &[],
+            Self::Sending { .. } | Self::NotTaken { .. } => &[],
         }
     }
 
@@ -33,7 +33,7 @@ impl Waiting {
     pub(super) fn needs_commit(&self) -> bool {
         match self {
             Self::Append { fresh, .. } => !fresh.is_empty(),
-            Self::Confirming { .. } | Self::NotConfirming { .. } => true,
+            Self::Sending { .. } | Self::NotTaken { .. } => true,
         }
     }
 
@@ -41,8 +41,8 @@ impl Waiting {
     pub(super) fn answer(self, committed: Result<()>) {
         match self {
             Self::Append { reply, appended, .. } => answer(reply, committed.map(|()| appended)),
-            Self::Confirming { reply, noted } => answer(reply, committed.map(|()| noted)),
-            Self::NotConfirming { reply } => answer(reply, committed),
+            Self::Sending { reply, noted } => answer(reply, committed.map(|()| noted)),
+            Self::NotTaken { reply } => answer(reply, committed),
         }
     }
 }

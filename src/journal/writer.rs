@@ -1,6 +1,5 @@
 //! The journal's writer: one thread, one connection, one commit for all that waits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +14,7 @@ use super::store::Store;
 use super::turns::Turns;
 use super::waiting::Waiting;
 use super::{Appended, Backlog, Condition, Error, Result, Route, SinkId};
-use crate::event::Event;
+use crate::event::Entry;
 use crate::outage::Outage;
 
 /// Jobs that are run, and one more, before those are answered that need no commit, or all are
@@ -132,20 +131,20 @@ impl Writer {
 
     fn run_job(&mut self, job: Job) {
         match job {
-            Job::Append { events, now, reply } => self.append(&events, now, reply),
+            Job::Append { entries, now, reply } => self.append(&entries, now, reply),
             Job::Record { records, reply } => {
                 let result = self.write(|store| store.record(&records));
                 answer(reply, self.promise(result, Promise::Records(records)));
             }
-            Job::Confirming { events, now, reply } => {
-                match self.write(|store| store.confirming(&events, now)) {
-                    Ok(noted) => self.waiting.push(Waiting::Confirming { reply, noted }),
+            Job::Sending { handles, reply } => {
+                match self.write(|store| store.close_occurrences(&handles)) {
+                    Ok(noted) => self.waiting.push(Waiting::Sending { reply, noted }),
                     Err(error) => answer(reply, Err(error)),
                 }
             }
-            Job::NotConfirming { events, reply } => {
-                match self.write(|store| store.not_confirming(&events)) {
-                    Ok(()) => self.waiting.push(Waiting::NotConfirming { reply }),
+            Job::NotTaken { events, reply } => {
+                match self.write(|store| store.open_occurrences(&events)) {
+                    Ok(()) => self.waiting.push(Waiting::NotTaken { reply }),
                     Err(error) => answer(reply, Err(error)),
                 }
             }
@@ -207,11 +206,11 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, events: &[Arc<Event>], now: DateTime<Utc>, reply: Reply<Vec<Appended>>) {
-        self.unmeasured += events.iter().map(|event| event.body.len()).sum::<usize>();
+    fn append(&mut self, entries: &[Entry], now: DateTime<Utc>, reply: Reply<Vec<Appended>>) {
+        self.unmeasured += entries.iter().map(|entry| entry.event.body.len()).sum::<usize>();
         let is_measured = self.has_fresh() && self.unmeasured <= UNMEASURED;
         let room = if is_measured { Ok(()) } else { self.make_room(now) };
-        match room.and_then(|()| self.insert(events, now)) {
+        match room.and_then(|()| self.insert(entries)) {
             Ok(stored) => {
                 let (mut appended, mut fresh) = (Vec::with_capacity(stored.len()), Vec::new());
                 for event in stored {
@@ -227,9 +226,9 @@ impl Writer {
         }
     }
 
-    fn insert(&mut self, events: &[Arc<Event>], now: DateTime<Utc>) -> Result<Vec<Stored>> {
+    fn insert(&mut self, entries: &[Entry]) -> Result<Vec<Stored>> {
         let routes = std::mem::take(&mut self.routes);
-        let result = self.write(|store| store.append(events, &routes, now));
+        let result = self.write(|store| store.append(entries, &routes));
         self.routes = routes;
         result
     }

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub events: Family<ByTypeAndOutcome, Counter>,
     /// Events received that cannot be confirmed.
     pub events_without_handle: Counter,
+    /// Events stored as new though the confirmation of an equal one may not have been taken.
+    pub possible_repeats: Counter,
     /// Events that the cloud holds, by its own count of up to three minutes ago.
     pub cloud_backlog: Family<ByApp, Gauge>,
     /// Failed appends to the journal.
@@ -128,6 +130,7 @@ impl Metrics {
             last_good_pull: Family::default(),
             events: Family::default(),
             events_without_handle: Counter::default(),
+            possible_repeats: Counter::default(),
             cloud_backlog: Family::default(),
             append_failures: Counter::default(),
             journal_writable: Gauge::default(),
@@ -215,6 +218,8 @@ impl Metrics {
         to.counter("sprited_events_total", help, &self.events);
         let help = "Events received that have no handle and cannot be confirmed";
         to.counter("sprited_events_without_handle_total", help, &self.events_without_handle);
+        let help = "Events stored as new that may have been stored before: no answer said that an equal one's confirmation was taken";
+        to.counter("sprited_possible_repeats_total", help, &self.possible_repeats);
         let help = "Events that wait in the cloud, by its own count of up to three minutes ago; \
                     absent where the credentials may not ask for it";
         to.gauge("sprited_cloud_backlog_events", help, &self.cloud_backlog);

@@ -190,10 +190,9 @@ impl Poller {
         let mut reader = event::Reader::default();
         let read = |(text, replaced)| reader.read(app, text, replaced, now);
         let entries: Vec<Entry> = pulled.entries().map(read).collect();
-        let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
         let mut failures = 0;
         let appended = loop {
-            let error = match self.journal.append(events.clone(), now).await {
+            let error = match self.journal.append(entries.clone(), now).await {
                 Ok(appended) => break Some(appended),
                 Err(error) => error,
             };
@@ -245,7 +244,7 @@ impl Poller {
             }
             tracing::debug!(
                 app,
-                event = %event.key,
+                event = %appended.key,
                 event_type = %event.event_type,
                 fresh = appended.fresh,
                 request_id,
@@ -254,14 +253,18 @@ impl Poller {
             if entry.handle.is_none() {
                 self.metrics.events_without_handle.inc();
             }
+            if appended.may_be_repeat {
+                self.metrics.possible_repeats.inc();
+                tracing::debug!(app, event = %appended.key, "this event may have been stored before: no answer said that its confirmation was taken");
+            }
             if appended.fresh && entry.handle.is_none() {
-                tracing::warn!(app, event = %event.key, request_id, "an entry has no handle and cannot be confirmed");
+                tracing::warn!(app, event = %appended.key, request_id, "an entry has no handle and cannot be confirmed");
             }
             if appended.fresh && event.event_type == UNKNOWN_TYPE {
-                tracing::warn!(app, event = %event.key, request_id, "an entry has no EventType; it was kept as it is");
+                tracing::warn!(app, event = %appended.key, request_id, "an entry has no EventType; it was kept as it is");
             }
             if appended.fresh && event.replaced {
-                tracing::warn!(app, event = %event.key, request_id, "an entry was not UTF-8; the bytes at fault were replaced");
+                tracing::warn!(app, event = %appended.key, request_id, "an entry was not UTF-8; the bytes at fault were replaced");
             }
         }
         for (labels, count) in &counts {
@@ -302,15 +305,15 @@ fn leases(app: AppId, entries: Vec<Entry>, appended: &[Appended], deadline: Inst
     let mut leases: Vec<Lease> = Vec::with_capacity(entries.len());
     let mut places: HashMap<Arc<str>, usize> = HashMap::new();
     for (entry, appended) in entries.into_iter().zip(appended) {
-        let Some(handle) = entry.handle.map(Arc::<str>::from) else { continue };
+        let Some(handle) = entry.handle else { continue };
         let place = *places.entry(handle.clone()).or_insert_with(|| {
             let (events, pending) = (Vec::new(), Vec::new());
-            leases.push(Lease { app, handle, events, pending, recurs: false, deadline });
+            leases.push(Lease { app, handle, events, pending, is_repeatable: false, deadline });
             leases.len() - 1
         });
         let Some(lease) = leases.get_mut(place) else { continue };
         lease.events.push(appended.id);
-        lease.recurs |= appended.recurs;
+        lease.is_repeatable |= appended.is_repeatable;
         if appended.pending {
             lease.pending.push(appended.id);
         }

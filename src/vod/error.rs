@@ -101,6 +101,10 @@ const CODES: &[(&str, Advice)] = &[
     ("UnsupportedRegion", Advice::Refused),
 ];
 
+/// Families of codes that say that the caller may not do this.
+const PERMISSIONS: &[&str] =
+    &["AuthFailure", "IpInBlacklist", "IpNotInWhitelist", "UnauthorizedOperation"];
+
 /// What an operator can do about a code, in words.
 const HINTS: &[(&str, &str)] = &[
     ("ActionOffline", WRONG_ENDPOINT),
@@ -165,7 +169,7 @@ struct Details {
 }
 
 impl Error {
-    pub(super) fn new(action: Action, advice: Advice, message: impl Into<String>) -> Self {
+    pub(crate) fn new(action: Action, advice: Advice, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             action,
             advice,
@@ -179,7 +183,7 @@ impl Error {
     }
 
     /// The service answered with an error of its own.
-    pub(super) fn answered(action: Action, code: &str, message: &str) -> Self {
+    pub(crate) fn answered(action: Action, code: &str, message: &str) -> Self {
         let mut error =
             Self::new(action, Advice::for_code(code), http::excerpt(message, MAX_MESSAGE));
         error.0.code = Some(http::excerpt(code, MAX_MESSAGE));
@@ -205,7 +209,7 @@ impl Error {
     }
 
     /// The request did not leave this machine.
-    pub(super) fn unsent(mut self) -> Self {
+    pub(crate) fn unsent(mut self) -> Self {
         self.0.was_sent = false;
         self
     }
@@ -249,8 +253,9 @@ impl Error {
         use Advice::{Answer, Clock, Credentials, InvalidParameters, Refused, Service};
         use Advice::{Throttled, Transport};
         match self.advice() {
-            Throttled | Clock | Credentials | Refused | InvalidParameters => true,
-            Service | Transport | Answer => !self.0.was_sent,
+            Throttled | Clock | Credentials | Refused => true,
+            // Of a ConfirmEvents that is refused for one handle, the others may have been taken.
+            InvalidParameters | Service | Transport | Answer => !self.0.was_sent,
         }
     }
 
@@ -295,6 +300,25 @@ impl Error {
         };
         let of_sts = Some(STS_HINTS).filter(|_| self.0.action.service() == Service::Sts);
         of_sts.and_then(find).or_else(|| find(HINTS))
+    }
+
+    /// Whether the request may have taken effect and no answer of the service says so.
+    #[must_use]
+    pub fn was_lost(&self) -> bool {
+        matches!(self.advice(), Advice::Transport | Advice::Answer) && self.0.was_sent
+    }
+
+    /// Whether a handle in the call may be at fault: the service answered, and not of the rate, the
+    /// time, who asks, or what they are allowed to do. Which code a stale handle has is not
+    /// documented.
+    #[must_use]
+    pub fn may_be_of_a_handle(&self) -> bool {
+        let Some(code) = self.code() else { return false };
+        let family = code.split('.').next().unwrap_or(code);
+        match self.advice() {
+            Advice::Throttled | Advice::Clock | Advice::Credentials => false,
+            _ => !PERMISSIONS.contains(&family),
+        }
     }
 
     /// Whether the parameters are at fault: a reason to narrow a ConfirmEvents down to the
@@ -395,6 +419,31 @@ mod tests {
         assert!(parameter("InvalidParameterValue"));
         assert!(!parameter("InvalidParameterValue.SubAppId"));
         assert!(!parameter("InternalError"));
+        let of_a_handle =
+            |code| Error::answered(Action::ConfirmEvents, code, "").may_be_of_a_handle();
+        for code in [
+            "InvalidParameterValue",
+            "FailedOperation",
+            "InternalError",
+            "InternalError.DBError",
+            "ResourceNotFound",
+            "LimitExceeded",
+            "NeverHeardOf",
+        ] {
+            assert!(of_a_handle(code), "{code}");
+        }
+        for code in [
+            "RequestLimitExceeded.UinLimitExceeded",
+            "AuthFailure.SignatureExpire",
+            "AuthFailure.TokenFailure",
+            "AuthFailure.UnauthorizedOperation",
+            "UnauthorizedOperation.CamNoAuth",
+            "IpNotInWhitelist",
+        ] {
+            assert!(!of_a_handle(code), "{code}");
+        }
+        let lost = Error::new(Action::ConfirmEvents, Advice::Transport, "");
+        assert!(!lost.may_be_of_a_handle() && lost.was_lost() && !lost.clone().unsent().was_lost());
     }
 
     #[test]

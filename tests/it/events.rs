@@ -40,9 +40,11 @@ impl Bench {
     }
 
     async fn append(&self, text: &str, pulled: DateTime<Utc>) -> (EventId, Arc<Event>) {
-        let event = event::read(AppId(1_500_012_345), text, false, pulled).event;
-        let appended = self.journal.append(vec![event.clone()], pulled).await.unwrap();
-        (appended[0].id, event)
+        let entry = event::read(AppId(1_500_012_345), text, false, pulled);
+        let event = entry.event.clone();
+        let appended = self.journal.append(vec![entry], pulled).await.unwrap();
+        let key = appended[0].key;
+        (appended[0].id, Arc::new(Event { key, ..Event::clone(&event) }))
     }
 
     async fn record(&self, sink: usize, event: EventId, outcome: Outcome) {

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
-use sprited::event::{self, AppId, Event, Wanted};
+use sprited::event::{self, AppId, Entry, Event, Wanted};
 use sprited::journal::{
-    Closing, End, Error, EventId, Fed, Filter, Journal, OpenError, Outcome, Reader, Record, Route,
-    Settings, SinkId, State, feed,
+    Closing, End, Error, EventId, Fed, Filter, Journal, Noted, OpenError, Outcome, Reader, Record,
+    Route, Sending, Settings, SinkId, State, feed,
 };
 use tempfile::TempDir;
 
@@ -58,7 +58,10 @@ impl Bench {
     }
 
     async fn append(&self, events: &[Arc<Event>]) -> Vec<sprited::journal::Appended> {
-        self.journal.append(events.to_vec(), Utc::now()).await.unwrap()
+        self.journal
+            .append(events.iter().cloned().map(Entry::from).collect(), Utc::now())
+            .await
+            .unwrap()
     }
 
     async fn record(&self, sink: usize, event: EventId, outcome: Outcome) -> Vec<EventId> {
@@ -73,10 +76,6 @@ fn numbered(number: u32) -> Arc<Event> {
         r#"{{"EventType":"T","TEvent":{{"TaskId":"task-{number}","FileId":"{number}","N":{number}}}}}"#
     );
     event::read(AppId(1), &text, false, Utc::now()).event
-}
-
-fn without_task() -> Arc<Event> {
-    event::read(AppId(1), r#"{"EventType":"C","CEvent":{"CastId":"c"}}"#, false, Utc::now()).event
 }
 
 fn retry(due: DateTime<Utc>) -> Outcome {
@@ -208,64 +207,6 @@ async fn a_sink_that_is_gone_holds_nothing_up_and_keeps_its_rows() {
 }
 
 #[tokio::test]
-async fn an_equal_event_without_task_is_new_ten_minutes_after_its_confirmation() {
-    let bench = Bench::new(&["a"]).await;
-    let (event, start) = (without_task(), Utc::now());
-    let at = |minutes| start + TimeDelta::minutes(minutes);
-    let append = |minutes| bench.journal.append(vec![event.clone()], at(minutes));
-    let first = append(0).await.unwrap()[0].clone();
-    assert!(first.fresh);
-    // Never confirmed: however late it comes, it is the same one.
-    assert!(!append(60).await.unwrap()[0].fresh);
-    bench.journal.confirmed(vec![first.id], at(60)).await.unwrap();
-    assert!(!append(69).await.unwrap()[0].fresh);
-    let second = append(71).await.unwrap()[0].clone();
-    assert!(second.fresh && second.id != first.id);
-    // A repeat of the second is known, too, and the third has a key of its own again.
-    assert_eq!(append(72).await.unwrap()[0].id, second.id);
-    bench.journal.confirmed(vec![second.id], at(72)).await.unwrap();
-    assert!(append(83).await.unwrap()[0].fresh);
-    let listed = bench.reader().list(&Filter::default(), 10).unwrap();
-    let keys: std::collections::BTreeSet<_> = listed.iter().map(|found| found.event.key).collect();
-    assert_eq!(keys.len(), 3);
-
-    // With a task, an equal event is always the same.
-    let task = numbered(1);
-    let id = bench.journal.append(vec![task.clone()], at(0)).await.unwrap()[0].id;
-    bench.journal.confirmed(vec![id], at(0)).await.unwrap();
-    assert!(!bench.journal.append(vec![task], at(600)).await.unwrap()[0].fresh);
-}
-
-#[tokio::test]
-async fn occurrences_outlive_the_first_of_their_kind() {
-    let bench = Bench::new(&["a"]).await;
-    let (first, start) = (without_task(), Utc::now());
-    let at = |minutes: i64| start + TimeDelta::minutes(minutes);
-    let pulled = |minutes| Arc::new(Event { first_pulled: at(minutes), ..Event::clone(&first) });
-    let occur = async |minutes| {
-        let appended = bench.journal.append(vec![pulled(minutes)], at(minutes)).await.unwrap();
-        let appended = appended[0].clone();
-        if appended.fresh {
-            bench.record(0, appended.id, Outcome::Delivered).await;
-            bench.journal.confirmed(vec![appended.id], at(minutes)).await.unwrap();
-        }
-        appended
-    };
-    let days = 24 * 60;
-    assert!(occur(0).await.fresh);
-    for day in [10, 11, 12] {
-        assert!(occur(day * days).await.fresh, "day {day}");
-    }
-    let newest = occur(12 * days + 1).await;
-    assert!(!newest.fresh, "a repeat of the newest");
-    while bench.journal.prune(at(15 * days)).await.unwrap() {}
-    assert_eq!(occur(12 * days + 2).await.id, newest.id, "known though the first was pruned");
-    for day in [15, 16, 17, 18] {
-        assert!(occur(day * days).await.fresh, "day {day}: it happened again");
-    }
-}
-
-#[tokio::test]
 async fn a_clock_that_is_set_back_does_not_put_off_what_is_due() {
     let bench = Bench::new(&["a"]).await;
     bench.append(&[numbered(1)]).await;
@@ -307,19 +248,25 @@ async fn an_overflow_is_told_and_what_is_offered_then_comes_from_the_journal() {
 #[tokio::test]
 async fn notes_of_confirms_share_commits() {
     let bench = Bench::new(&["a"]).await;
-    let events: Vec<_> = (0..64).map(numbered).collect();
-    let ids: Vec<_> = bench.append(&events).await.iter().map(|event| event.id).collect();
+    let entry = |n: u32| {
+        event::read(AppId(1), &format!(r#"{{"EventHandle":"{n}","N":{n}}}"#), false, Utc::now())
+    };
+    let appended = bench.journal.append((0..64).map(entry).collect(), Utc::now()).await.unwrap();
+    let ids: Vec<_> = appended.iter().map(|appended| appended.id).collect();
+    let sending = |n: usize| Sending { handle: n.to_string().into(), events: vec![ids[n]] };
     let commits = || bench.journal.condition().commits().count();
     let before = commits();
-    let noted = ids.iter().map(|id| bench.journal.confirming(vec![*id], Utc::now()));
+    let noted = (0..64).map(|n| bench.journal.sending(vec![sending(n)]));
     let noted = futures_util::future::try_join_all(noted).await.unwrap();
-    assert_eq!(noted.concat(), ids);
-    let taken_back = ids.iter().map(|id| bench.journal.not_confirming(vec![*id]));
+    let closed = |n: usize| Noted::Closed(vec![ids[n]]);
+    assert_eq!(noted.concat(), (0..64).map(closed).collect::<Vec<_>>());
+    let taken_back = ids.iter().map(|id| bench.journal.not_taken(vec![*id]));
     futures_util::future::try_join_all(taken_back).await.unwrap();
     assert!(commits() - before <= 64, "{} commits for 128 notes", commits() - before);
-    let noted = bench.journal.confirming(ids.clone(), Utc::now()).await.unwrap();
-    assert_eq!(noted, ids, "what was taken back is noted anew");
-    assert_eq!(bench.journal.confirming(ids, Utc::now()).await.unwrap(), []);
+    let all: Vec<_> = (0..64).map(sending).collect();
+    let noted = bench.journal.sending(all.clone()).await.unwrap();
+    assert_eq!(noted, (0..64).map(closed).collect::<Vec<_>>(), "what was taken back is open");
+    assert!(bench.journal.sending(all).await.unwrap().iter().all(|n| *n == Noted::Closed(vec![])));
 }
 
 #[tokio::test]
@@ -353,7 +300,7 @@ async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
     };
     let mut stored = 0;
     let error = loop {
-        let batch = (stored..stored + 16).map(large).collect();
+        let batch = (stored..stored + 16).map(|n| large(n).into()).collect();
         match bench.journal.append(batch, Utc::now()).await {
             Ok(_) => stored += 16,
             Err(error) => break error,
@@ -367,7 +314,7 @@ async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
     assert_eq!(bench.journal.condition().trouble(), Some(error));
     // All is pending: nothing can go.
     while bench.journal.prune(Utc::now()).await.unwrap() {}
-    assert!(bench.journal.append(vec![large(9999)], Utc::now()).await.is_err());
+    assert!(bench.journal.append(vec![large(9999).into()], Utc::now()).await.is_err());
     for event in 1..=i64::from(stored) {
         bench.record(0, EventId(event), Outcome::Delivered).await;
     }
@@ -440,7 +387,7 @@ async fn a_journal_that_a_long_read_has_filled_takes_events_again_after_it() {
     reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
     let mut stored = 0;
     let error = loop {
-        match bench.journal.append(vec![numbered(stored)], Utc::now()).await {
+        match bench.journal.append(vec![numbered(stored).into()], Utc::now()).await {
             Ok(_) => stored += 1,
             Err(error) => break error,
         }

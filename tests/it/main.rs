@@ -17,6 +17,7 @@ mod events;
 mod journal;
 mod local_server;
 mod monitoring;
+mod occurrences;
 mod remains;
 mod roles;
 mod rubbish;

@@ -29,7 +29,7 @@ const NOT_FOUND: &str = "NOT EXISTS (SELECT 1 FROM keys WHERE key = t.key AND ev
        OR EXISTS (SELECT 1 FROM keys WHERE key = t.key))";
 const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
 
-const LOOKS: [Look; 9] = [
+const LOOKS: [Look; 8] = [
     Look {
         table: "events",
         key: &["id"],
@@ -69,12 +69,6 @@ const LOOKS: [Look; 9] = [
         wrong: &[("confirmed without an event", NO_EVENT)],
     },
     Look {
-        table: "confirming",
-        key: &["event"],
-        name: "'event ' || t.event",
-        wrong: &[("about to be confirmed without an event", NO_EVENT)],
-    },
-    Look {
         table: "bodies",
         key: &["event"],
         name: "'event ' || t.event",
@@ -82,11 +76,14 @@ const LOOKS: [Look; 9] = [
     },
     Look {
         table: "occurrences",
-        key: &["key"],
-        name: "'key ' || lower(hex(t.key))",
+        key: &["event"],
+        name: "'event ' || t.event",
         wrong: &[
             ("occurrences of no event", NO_EVENT),
-            ("occurrences without a number", "t.number < 1"),
+            (
+                "occurrences that are neither open nor closed, or without content",
+                "t.is_open NOT IN (0, 1) OR length(t.content) <> 16 OR ifnull(length(t.handle), 16) <> 16",
+            ),
         ],
     },
     Look {

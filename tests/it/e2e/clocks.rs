@@ -4,11 +4,9 @@
 //! an operator or NTP sets the time.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
-use sprited::emulator::{Action, Fault, Kind, Settings};
+use sprited::emulator::Action;
 use sprited::journal::State;
 
 use super::daemon::Daemon;
@@ -18,19 +16,19 @@ use crate::local_server::{LocalServer, Reply};
 use crate::support::until;
 
 /// The clock of one daemon.
-struct Clock {
+pub(super) struct Clock {
     file: PathBuf,
 }
 
 impl Clock {
-    fn in_folder(folder: &Path) -> Self {
+    pub(super) fn in_folder(folder: &Path) -> Self {
         let clock = Self { file: folder.join("clock") };
         clock.set(TimeDelta::zero());
         clock
     }
 
     /// Sets it off from the true time.
-    fn set(&self, offset: TimeDelta) {
+    pub(super) fn set(&self, offset: TimeDelta) {
         // Renamed into its place: the daemon may read at any moment.
         let fresh = self.file.with_extension("new");
         std::fs::write(&fresh, format!("{:+}\n", offset.num_seconds())).unwrap();
@@ -38,7 +36,7 @@ impl Clock {
     }
 
     /// Starts the site's daemon by this clock.
-    fn start(&self, site: &Site) -> Daemon {
+    pub(super) fn start(&self, site: &Site) -> Daemon {
         let set = [
             ("LD_PRELOAD", library()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.to_str().unwrap()),
@@ -57,86 +55,6 @@ fn library() -> &'static str {
     ];
     let found = all.into_iter().find(|path| Path::new(path).exists());
     found.expect("the package faketime is missing: tests/run installs it")
-}
-
-/// An event that says nothing of a task: equal ones may be different occurrences.
-const DELETED: &str =
-    r#"{"EventType":"FileDeleted","FileDeleteEvent":{"FileIdSet":["5285890784273533167"]}}"#;
-
-#[tokio::test]
-async fn an_equal_event_without_a_task_an_hour_later_is_another_occurrence() {
-    let site = Site::new(&file("all", "*")).await;
-    let clock = Clock::in_folder(site.folder.path());
-    let daemon = clock.start(&site);
-    let happens = async |confirmed| {
-        site.cloud.control.add(DELETED).unwrap();
-        until(|| site.confirmed() == confirmed).await;
-        let noted = || site.journaled(None).iter().all(|found| found.confirmed.is_some());
-        until(noted).await;
-    };
-    happens(1).await;
-    // A repeat within ten minutes is the same.
-    clock.set(TimeDelta::minutes(9));
-    happens(2).await;
-    site.assert_once("all.jsonl", 1);
-    clock.set(TimeDelta::minutes(9 + 60));
-    happens(3).await;
-    site.assert_once("all.jsonl", 2);
-    let lines = site.lines("all.jsonl");
-    assert_eq!(lines[0]["data"], lines[1]["data"]);
-    let time = |line: &Value| line["time"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
-    let between = time(&lines[1]) - time(&lines[0]);
-    assert!((69..=70).contains(&between.num_minutes()), "{between}: the clock was not shifted");
-    daemon.stop().await;
-}
-
-/// The cloud has taken an event back, and the daemon is killed before it knows. An equal event is
-/// another one all the same.
-#[tokio::test]
-async fn a_kill_before_a_confirm_is_noted_swallows_no_later_occurrence() {
-    let site = Site::new(&file("all", "*")).await;
-    let clock = Clock::in_folder(site.folder.path());
-    let control = &site.cloud.control;
-    let daemon = clock.start(&site);
-    let fault = Fault::next(1, Kind::Hold).on(Action::ConfirmEvents).after_effect();
-    control.fault(fault).unwrap();
-    control.add(DELETED).unwrap();
-    until(|| control.held() == 1).await;
-    assert_eq!(site.confirmed(), 1);
-    drop(daemon);
-    assert!(site.journaled(None)[0].confirmed.is_none(), "the answer was held");
-    control.release();
-
-    clock.set(TimeDelta::hours(1));
-    let daemon = clock.start(&site);
-    control.add(DELETED).unwrap();
-    until(|| site.confirmed() == 2).await;
-    site.assert_once("all.jsonl", 2);
-    daemon.stop().await;
-}
-
-/// The cloud has said no to every confirm of an event, for longer than it takes an equal one to
-/// count as new: it is the same event still.
-#[tokio::test]
-async fn a_confirm_that_is_refused_for_long_makes_no_new_occurrence() {
-    let settings = Settings { lease: Duration::from_secs(2), ..Settings::default() };
-    let site = Site::with(settings, "", &file("all", "*")).await;
-    let clock = Clock::in_folder(site.folder.path());
-    let control = &site.cloud.control;
-    let daemon = clock.start(&site);
-    let refused = Kind::Error("UnauthorizedOperation".to_owned());
-    control.fault(Fault::rate(1.0, refused).on(Action::ConfirmEvents)).unwrap();
-    control.add(DELETED).unwrap();
-    let calls = || control.totals().calls_of(Action::ConfirmEvents, "fault");
-    until(|| calls() >= 2).await;
-    daemon.stop().await;
-    control.clear_faults();
-
-    clock.set(TimeDelta::hours(1));
-    let daemon = clock.start(&site);
-    until(|| site.confirmed() == 1).await;
-    site.assert_once("all.jsonl", 1);
-    daemon.stop().await;
 }
 
 /// Each of these the daemon has to live through: forth and back, by more than the service

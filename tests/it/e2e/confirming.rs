@@ -1,7 +1,7 @@
 //! When an event is confirmed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sprited::emulator::{Action, Fault, Kind, Lenient, Settings};
@@ -154,6 +154,109 @@ async fn one_dead_handle_among_sixteen_passed_over_in_silence_ends_well() {
     let (calls, refused) = one_dead_handle_among_sixteen(lenient).await;
     assert_eq!(calls, 0);
     assert!(refused < 0.1, "{refused}");
+}
+
+/// One event of sixteen cannot be confirmed, ever. Which code the service has for that is not known.
+#[tokio::test]
+async fn a_handle_that_is_never_taken_holds_up_no_neighbour_whatever_the_code() {
+    for code in ["InvalidParameterValue", "FailedOperation", "InternalError", "ResourceNotFound"] {
+        let cloud = Settings { refusal_code: code.to_owned(), ..settings() };
+        let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
+        let control = &site.cloud.control;
+        site.make_sprites(16);
+        control.refuse(6);
+        let daemon = site.start();
+        // Within the first lease, in which nothing else could show that the service works.
+        until(|| site.confirmed() == 15).await;
+        let again = control.totals().handed_out_again;
+        assert!(again <= 1, "{again} events came again for {code}");
+        // Nor later, when it comes alone or with others.
+        site.add_sprites(40);
+        until(|| site.confirmed() == 55).await;
+        until(|| control.totals().handed_out_again >= 3).await;
+        let totals = control.totals();
+        assert!(totals.handed_out_again <= 5, "{code}: {totals:?}");
+        daemon.stop().await;
+        site.assert_once("sprites.jsonl", 56);
+    }
+}
+
+/// Answers to confirmations are lost that the cloud has carried out.
+#[tokio::test]
+async fn a_lost_answer_costs_a_call_or_two_and_no_event_comes_again() {
+    for code in ["InvalidParameterValue", "FailedOperation"] {
+        let lease = Duration::from_secs(60);
+        let cloud = Settings { lease, refusal_code: code.to_owned(), ..settings() };
+        let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
+        site.set_lease(lease);
+        let control = &site.cloud.control;
+        let lost = Fault::next(25, Kind::Reset).on(Action::ConfirmEvents).after_effect();
+        control.fault(lost).unwrap();
+        site.add_sprites(1600);
+        let daemon = site.start();
+        site.drained().await;
+        let handles = async |outcome: &str| {
+            daemon.metric(&format!("sprited_handles_total{{outcome=\"{outcome}\"}}")).await
+        };
+        let all = async || handles("confirmed").await + handles("refused").await;
+        super::until(async || (all().await - 1600.0).abs() < 0.1).await;
+        daemon.stop().await;
+        let totals = control.totals();
+        let refused = totals.calls_of(Action::ConfirmEvents, code);
+        // Of a code that is not of parameters, the second answer decides.
+        let most = if code == "InvalidParameterValue" { 25 } else { 50 };
+        assert!((1..=most).contains(&refused), "{totals:?}");
+        assert_eq!(totals.handed_out_again, 0, "{totals:?}");
+        site.assert_once("sprites.jsonl", 1600);
+    }
+}
+
+/// A handle comes again for another event while its own confirmation is being repeated: what is
+/// pending under it holds it up.
+#[tokio::test]
+async fn a_handle_that_comes_again_for_another_event_waits_for_that() {
+    let hook = LocalServer::start(|request, _| {
+        Reply::new(if request.body.contains("\"N\":1") { 204 } else { 503 }, &[], b"")
+    })
+    .await;
+    let answer = |n: u32| {
+        Reply::json(&format!(
+            r#"{{"Response":{{"EventSet":[{{"EventHandle":"h","EventType":"A","N":{n}}}],"RequestId":"r"}}}}"#
+        ))
+    };
+    let (pulls, confirms) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (pulled, confirmed) = (pulls.clone(), confirms.clone());
+    let cloud = LocalServer::start(move |request, _| {
+        match request.header("X-TC-Action") {
+            Some("PullEvents") => {}
+            // The first ones fail, until the other event was handed out.
+            Some("ConfirmEvents") if confirmed.fetch_add(1, Ordering::SeqCst) < 3 => {
+                return Reply::new(503, &[], b"");
+            }
+            _ => return Reply::json(r#"{"Response":{"RequestId":"r"}}"#),
+        }
+        match pulled.fetch_add(1, Ordering::SeqCst) {
+            0 => answer(1),
+            1 => Reply::After(Duration::from_millis(300), Box::new(answer(2))),
+            _ => Reply::After(Duration::from_secs(5), Box::new(Reply::error("ResourceNotFound"))),
+        }
+    })
+    .await;
+    let sink = format!(
+        "[[sinks]]\nname = 'hook'\ntype = 'webhook'\nurl = '{}/'\nevents = ['*']\n",
+        hook.url()
+    );
+    let site = Site::new(&sink).await;
+    site.edit(&site.cloud.url, &cloud.url());
+    site.set_lease(Duration::from_secs(30));
+    let daemon = site.start();
+    until(|| hook.seen().len() >= 5).await;
+    // The other event has failed at its sink again and again.
+    let made = confirms.load(Ordering::SeqCst);
+    assert!(pulls.load(Ordering::SeqCst) >= 2 && (1..=3).contains(&made), "{made}");
+    assert_eq!(site.journaled(Some(State::Pending)).len(), 1);
+    assert!(site.journaled(None).iter().all(|found| found.confirmed.is_none()));
+    daemon.stop().await;
 }
 
 #[tokio::test]

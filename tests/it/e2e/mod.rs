@@ -12,6 +12,7 @@ mod durable;
 mod faults;
 mod kill;
 mod metrics;
+mod occurrences;
 mod once;
 mod outages;
 mod pages;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sprited::event::{self, AppId, Event, Wanted};
+use sprited::event::{self, AppId, Entry, Event, Wanted};
 use sprited::journal::{
     EventId, Journal, OpenError, Outcome, Overview, Reader, Record, Route, Settings, SinkId, State,
     feed,
@@ -77,7 +77,7 @@ async fn makes_a_journal_of_this_version() {
         CAST.to_owned(),
     ]
     .map(|text| read(&text, at(0)));
-    let appended = journal.append(events.to_vec(), at(0)).await.unwrap();
+    let appended = journal.append(events.map(Entry::from).to_vec(), at(0)).await.unwrap();
     let ids: Vec<EventId> = appended.iter().map(|appended| appended.id).collect();
     let record = async |sink: usize, event: EventId, outcome| {
         journal.record(sinks[sink], vec![Record { event, outcome }], None, at(1)).await.unwrap();
@@ -93,10 +93,13 @@ async fn makes_a_journal_of_this_version() {
     journal.confirmed(vec![ids[1], ids[4], ids[5], ids[6]], at(1)).await.unwrap();
     // The first comes again; the cast starts anew.
     journal
-        .append(vec![read(&data("create_image_sprite_complete.success.json"), at(20))], at(20))
+        .append(
+            vec![read(&data("create_image_sprite_complete.success.json"), at(20)).into()],
+            at(20),
+        )
         .await
         .unwrap();
-    let again = journal.append(vec![read(CAST, at(20))], at(20)).await.unwrap();
+    let again = journal.append(vec![read(CAST, at(20)).into()], at(20)).await.unwrap();
     assert!(again[0].fresh, "it is an occurrence of its own");
     record(0, again[0].id, Outcome::Delivered).await;
     journal.confirmed(vec![again[0].id], at(21)).await.unwrap();

@@ -51,7 +51,7 @@ fn long_names_types_ids_and_handles_are_kept_whole() {
     assert_eq!((&*entry.event.event_type, &entry.event.file_id), (UNKNOWN_TYPE, &None));
 
     let entry = in_time(&format!(r#"{{"EventHandle":"{long}"}}"#));
-    assert!(entry.handle == Some(long));
+    assert!(entry.handle.as_deref() == Some(&*long));
 }
 
 #[test]

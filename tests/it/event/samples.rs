@@ -35,7 +35,13 @@ fn handle_type_and_ids_of_each_sample() {
     let facts = |name: &str| {
         let entry = entry(&data(name));
         let event = entry.event;
-        json!([entry.handle, event.event_type, event.file_id, event.task_id, event.sprites.len()])
+        json!([
+            entry.handle.as_deref(),
+            event.event_type,
+            event.file_id,
+            event.task_id,
+            event.sprites.len()
+        ])
     };
     let expected = [
         json!([

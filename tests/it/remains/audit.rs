@@ -38,7 +38,7 @@ pub(super) async fn bench() -> Bench {
     }
     let sqlite = bench.sqlite();
     sqlite
-        .execute("INSERT INTO occurrences SELECT key, 1, 8 FROM events WHERE id = 8", [])
+        .execute("INSERT INTO occurrences SELECT 8, key, key, 1 FROM events WHERE id = 8", [])
         .unwrap();
     while bench.journal.prune(Utc::now()).await.unwrap() {}
     bench
@@ -102,7 +102,7 @@ async fn each_row_that_is_off_is_found() {
         ("DELETE FROM events WHERE id = 8", "pending without an event: event 8 at sink 1"),
         ("DELETE FROM events WHERE id = 5", "dead without an event: event 5 at sink 1"),
         ("DELETE FROM events WHERE id = 4", "confirmed without an event: event 4"),
-        ("DELETE FROM events WHERE id = 8", "occurrences of no event: key "),
+        ("DELETE FROM events WHERE id = 8", "occurrences of no event: event 8"),
         ("DELETE FROM events WHERE sinks = ''", "unrouted"),
         (
             "UPDATE events SET sinks = '1' WHERE id = 8",
@@ -168,11 +168,21 @@ async fn each_row_that_is_off_is_found() {
         ("INSERT INTO bodies VALUES (99, '{}')", "bodies of no event: event 99"),
         ("INSERT INTO confirmations VALUES (99, 1)", "confirmed without an event: event 99"),
         (
-            "INSERT INTO confirming VALUES (99, 1)",
-            "about to be confirmed without an event: event 99",
+            "INSERT INTO occurrences VALUES (99, zeroblob(16), NULL, 1)",
+            "occurrences of no event: event 99",
         ),
-        ("INSERT INTO occurrences VALUES (x'00', 1, 99)", "occurrences of no event: key 00"),
-        ("UPDATE occurrences SET number = 0", "occurrences without a number: key "),
+        (
+            "UPDATE occurrences SET is_open = 2",
+            "occurrences that are neither open nor closed, or without content: event 8",
+        ),
+        (
+            "UPDATE occurrences SET content = x'00'",
+            "occurrences that are neither open nor closed, or without content: event 8",
+        ),
+        (
+            "UPDATE occurrences SET handle = x'00'",
+            "occurrences that are neither open nor closed, or without content: event 8",
+        ),
         ("DELETE FROM sinks WHERE id = 2", "counters of no sink: dead of sink 2"),
         ("UPDATE sinks SET name = '' WHERE id = 2", "sinks without a name or state: sink 2"),
         ("INSERT INTO counters VALUES ('routed', 7, 1)", "counters of no sink: routed of sink 7"),

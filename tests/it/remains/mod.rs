@@ -96,8 +96,8 @@ impl Bench {
             r#"{{"EventType":"{kind}","{kind}Event":{{"TaskId":"task-{number}","FileId":"file-{number}"}}}}"#
         );
         let event = event::read(AppId(1), &text, false, pulled).event;
-        let appended = self.journal.append(vec![event.clone()], pulled).await.unwrap();
-        (appended[0].id, event.key)
+        let appended = self.journal.append(vec![event.into()], pulled).await.unwrap();
+        (appended[0].id, appended[0].key)
     }
 
     async fn append(&self, number: u32) -> EventId {

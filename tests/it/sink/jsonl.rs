@@ -344,8 +344,8 @@ async fn a_line_of_the_format_callback_tells_equal_events_apart() {
     let plan = plan("jsonl", &format!("path = {path:?}"));
     let first = event("again");
     let further =
-        |number| Arc::new(Event { key: first.key.occurrence(number), ..Event::clone(&first) });
-    let sent = [first.clone(), further(1), further(2), further(100_000)];
+        |handle| Arc::new(Event { key: first.key.under_handle(handle), ..Event::clone(&first) });
+    let sent = [first.clone(), further("1"), further("2"), further("a handle")];
     // Whichever of them is there, none of the others is taken for it.
     for present in [vec![0], vec![1], vec![0, 2], vec![3], vec![0, 1, 2, 3]] {
         let sink = plan.open(&context).await.unwrap();

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use futures_util::future::join_all;
-use sprited::event::Wanted;
+use sprited::event::{Entry, Wanted};
 use sprited::journal::{
-    Appended, Closing, Editor, End, EventId, Fed, Filter, Journal, Outcome, Reader, Record,
-    Recorded, Route, Settings, SinkId, State, Unsure, feed,
+    Appended, Closing, Editor, End, EventId, Fed, Filter, Journal, Noted, Outcome, Reader, Record,
+    Recorded, Route, Sending, Settings, SinkId, State, Unsure, feed,
 };
 use tempfile::TempDir;
 
@@ -38,8 +38,8 @@ pub(super) struct Bench {
 enum Answer {
     Appended(Vec<Appended>),
     Recorded(Recorded),
-    Confirming(Vec<EventId>),
-    NotConfirming,
+    Sending(Vec<Noted>),
+    NotTaken,
     Confirmed,
 }
 
@@ -125,9 +125,7 @@ impl Bench {
                 tokio::task::yield_now().await;
                 let image = copy(self.folder.path());
                 append.await.unwrap().unwrap();
-                for content in contents {
-                    self.plain.append(content, self.now);
-                }
+                self.plain.append(contents, self.now);
                 self.past.push(self.plain.clone());
                 self.crash(image).await;
             }
@@ -185,8 +183,12 @@ impl Bench {
         EventId(1 + i64::from(which) % self.plain.next_id)
     }
 
-    fn contents(&self, contents: &[Content]) -> Vec<Arc<sprited::event::Event>> {
-        contents.iter().map(|content| Arc::new(event_of(content, self.now))).collect()
+    fn contents(&self, contents: &[Content]) -> Vec<Entry> {
+        let entry = |content: &Content| Entry {
+            handle: Some(content.handle.to_string().into()),
+            event: Arc::new(event_of(content, self.now)),
+        };
+        contents.iter().map(entry).collect()
     }
 
     /// What was done so far cannot be lost any more.
@@ -234,19 +236,10 @@ impl Bench {
             match write {
                 Write::Append(contents) => {
                     let events = self.contents(contents);
-                    let mut appended = Vec::new();
-                    for content in contents {
-                        let (id, is_fresh, pending) = self.plain.append(content, self.now);
-                        let recurs = !content.has_task;
-                        appended.push(Appended {
-                            id: EventId(id),
-                            fresh: is_fresh,
-                            pending,
-                            recurs,
-                        });
-                        let for_sinks = self.plain.events[&id].sinks.keys();
-                        for sink in for_sinks.filter(|_| is_fresh) {
-                            fresh.entry(*sink).or_default().push(id);
+                    let appended = self.plain.append(contents, self.now);
+                    for one in appended.iter().filter(|one| one.fresh) {
+                        for sink in self.plain.events[&one.id.0].sinks.keys() {
+                            fresh.entry(*sink).or_default().push(one.id.0);
                         }
                     }
                     if appended.iter().any(|one| one.fresh) {
@@ -275,22 +268,32 @@ impl Bench {
                         Answer::Recorded(journal.record(id, records, mark, now).await.unwrap())
                     }));
                 }
-                Write::Confirming(which) => {
-                    let events = self.events(which);
-                    expected.push(Answer::Confirming(self.plain.confirming(&events, self.now)));
+                Write::Sending(which) => {
+                    let handles: Vec<(u8, Vec<EventId>)> =
+                        which.iter().map(|(handle, which)| (*handle, self.events(which))).collect();
+                    let noted = handles
+                        .iter()
+                        .map(|(handle, events)| self.plain.sending(*handle, events))
+                        .collect();
+                    expected.push(Answer::Sending(noted));
                     self.past.clear();
+                    let sending = |(handle, events): (u8, Vec<EventId>)| Sending {
+                        handle: handle.to_string().into(),
+                        events,
+                    };
+                    let handles = handles.into_iter().map(sending).collect();
                     asked.push(Box::pin(async move {
-                        Answer::Confirming(journal.confirming(events, now).await.unwrap())
+                        Answer::Sending(journal.sending(handles).await.unwrap())
                     }));
                 }
-                Write::NotConfirming(which) => {
+                Write::NotTaken(which) => {
                     let events = self.events(which);
-                    self.plain.not_confirming(&events);
+                    self.plain.not_taken(&events);
                     self.past.clear();
-                    expected.push(Answer::NotConfirming);
+                    expected.push(Answer::NotTaken);
                     asked.push(Box::pin(async move {
-                        journal.not_confirming(events).await.unwrap();
-                        Answer::NotConfirming
+                        journal.not_taken(events).await.unwrap();
+                        Answer::NotTaken
                     }));
                 }
                 Write::Confirmed(which) => {

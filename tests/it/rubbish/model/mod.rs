@@ -18,6 +18,15 @@ struct Content {
     kind: u8,
     number: u8,
     has_task: bool,
+    /// The handle that it comes under.
+    handle: u8,
+}
+
+impl Content {
+    /// What equal events have in common.
+    fn without_handle(self) -> Self {
+        Self { handle: 0, ..self }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +52,8 @@ type Which = u8;
 enum Write {
     Append(Vec<Content>),
     Record { sink: usize, said: Vec<(Which, Said)>, mark: Option<u8> },
-    Confirming(Vec<Which>),
-    NotConfirming(Vec<Which>),
+    Sending(Vec<(u8, Vec<Which>)>),
+    NotTaken(Vec<Which>),
     Confirmed(Vec<Which>),
 }
 
@@ -89,8 +98,8 @@ fn time(millis: i64) -> DateTime<Utc> {
 }
 
 fn contents() -> impl Strategy<Value = Vec<Content>> {
-    let content = (0..KINDS, 0..4_u8, any::<bool>());
-    let content = content.prop_map(|(kind, number, has_task)| Content { kind, number, has_task });
+    let content = (0..KINDS, 0..4_u8, any::<bool>(), 0..4_u8)
+        .prop_map(|(kind, number, has_task, handle)| Content { kind, number, has_task, handle });
     prop::collection::vec(content, 1..5)
 }
 
@@ -109,8 +118,8 @@ fn write() -> impl Strategy<Value = Write> {
         3 => contents().prop_map(Write::Append),
         5 => (0..SINKS.len(), said, prop::option::of(any::<u8>()))
             .prop_map(|(sink, said, mark)| Write::Record { sink, said, mark }),
-        1 => events().prop_map(Write::Confirming),
-        1 => events().prop_map(Write::NotConfirming),
+        2 => prop::collection::vec((0..4_u8, events()), 1..4).prop_map(Write::Sending),
+        1 => events().prop_map(Write::NotTaken),
         2 => events().prop_map(Write::Confirmed),
     ]
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sprited::event::{self, AppId, Event, Key};
-use sprited::journal::{EventId, Requeued, State, Sums};
+use sprited::journal::{Appended, EventId, Noted, Requeued, State, Sums};
 
 use super::{Content, SINKS, Verdict, time};
 
@@ -43,8 +43,9 @@ pub(super) struct Kept {
     pub(super) content: Content,
     pub(super) key: Key,
     pub(super) pulled: i64,
-    /// When the cloud was last asked to take it back.
-    confirming: Option<i64>,
+    /// Of an event that may repeat: the handle that counts, and whether it is open.
+    handle: u8,
+    is_open: bool,
     pub(super) confirmed: Option<i64>,
     pub(super) has_body: bool,
     pub(super) sinks: BTreeMap<usize, At>,
@@ -73,8 +74,6 @@ impl Kept {
 pub(super) struct Plain {
     pub(super) events: BTreeMap<i64, Kept>,
     pub(super) next_id: i64,
-    /// Of contents that came anew: the newest of them, and its number.
-    newest: BTreeMap<Content, (u32, i64)>,
     /// Of each sink that was ever there, whether it is now.
     pub(super) active: BTreeMap<usize, bool>,
     pub(super) marks: BTreeMap<usize, String>,
@@ -86,7 +85,7 @@ pub(super) struct Plain {
 
 /// The event that `content` is, pulled at `now`.
 pub(super) fn event_of(content: &Content, now: i64) -> Event {
-    let Content { kind, number, has_task } = content;
+    let Content { kind, number, has_task, handle: _ } = content;
     let task = if *has_task { r#","TaskId":"t""# } else { "" };
     let text = format!(r#"{{"EventType":"T{kind}","E":{{"FileId":"{number}"{task}}}}}"#);
     Event::clone(&event::read(AppId(1), &text, false, time(now)).event)
@@ -97,31 +96,65 @@ impl Plain {
         Self { next_id: 1, ..Self::default() }
     }
 
-    /// Stores an event; its number, whether it is fresh, and whether it is pending.
-    pub(super) fn append(&mut self, content: &Content, now: i64) -> (i64, bool, bool) {
-        let key = event_of(content, now).key;
-        let has_key = |key: Key| self.events.iter().find(|(_, kept)| kept.key == key);
-        let before = match self.newest.get(content) {
-            Some(newest) => Some(*newest),
-            None => has_key(key).map(|(id, _)| (0, *id)),
+    /// Stores the events of an answer: of each its number, and whether it is fresh, pending, and
+    /// perhaps a repeat.
+    pub(super) fn append(&mut self, contents: &[Content], now: i64) -> Vec<Appended> {
+        let mut taken: BTreeSet<i64> =
+            contents.iter().filter_map(|content| self.under_handle(content)).collect();
+        contents.iter().map(|content| self.append_one(content, &mut taken, now)).collect()
+    }
+
+    fn append_one(&mut self, content: &Content, taken: &mut BTreeSet<i64>, now: i64) -> Appended {
+        let mut key = event_of(content, now).key;
+        let equal = content.without_handle();
+        let known = if content.has_task {
+            self.events.iter().find(|(_, kept)| kept.key == key).map(|(id, _)| *id)
+        } else {
+            let open = self
+                .events
+                .iter()
+                .find(|(id, kept)| kept.content == equal && kept.is_open && !taken.contains(id));
+            self.under_handle(content).or(open.map(|(id, _)| *id))
         };
-        let Some((mut number, id)) = before else { return self.insert(content, key, now) };
-        let confirmed = self.events[&id].confirmed.max(self.events[&id].confirming);
-        if content.has_task || confirmed.is_none_or(|at| at >= now - 10 * MINUTES) {
+        if let Some(id) = known {
+            taken.insert(id);
             self.counted.seen_again += 1;
-            return (id, false, self.is_pending(id));
-        }
-        // An equal one that happened anew.
-        let key = loop {
-            number += 1;
-            let key = key.occurrence(number);
-            if has_key(key).is_none() {
-                break key;
+            if let Some(kept) = self.events.get_mut(&id) {
+                kept.handle = content.handle;
+                key = kept.key;
             }
+            let pending = self.is_pending(id);
+            let is_repeatable = !content.has_task;
+            return Appended {
+                id: EventId(id),
+                key,
+                fresh: false,
+                pending,
+                is_repeatable,
+                may_be_repeat: false,
+            };
+        }
+        let newest = self.events.values().rfind(|kept| kept.content == equal);
+        let may_be_repeat = newest.is_some_and(|kept| !kept.is_open && kept.confirmed.is_none());
+        if !content.has_task {
+            key = key.under_handle(&content.handle.to_string());
+            while self.events.values().any(|kept| kept.key == key) {
+                key = key.under_handle(&content.handle.to_string());
+            }
+        }
+        let (id, _, pending) = self.insert(content, key, now);
+        taken.insert(id);
+        let is_repeatable = !content.has_task;
+        let may_be_repeat = is_repeatable && may_be_repeat;
+        Appended { id: EventId(id), key, fresh: true, pending, is_repeatable, may_be_repeat }
+    }
+
+    fn under_handle(&self, content: &Content) -> Option<i64> {
+        let equal = content.without_handle();
+        let is_it = |(_, kept): &(&i64, &Kept)| {
+            !content.has_task && kept.content == equal && kept.handle == content.handle
         };
-        let stored = self.insert(content, key, now);
-        self.newest.insert(*content, (number, stored.0));
-        stored
+        self.events.iter().find(is_it).map(|(id, _)| *id)
     }
 
     fn insert(&mut self, content: &Content, key: Key, now: i64) -> (i64, bool, bool) {
@@ -135,9 +168,16 @@ impl Plain {
         self.counted.unrouted += u64::from(sinks.is_empty());
         self.counted.routed += sinks.len() as u64;
         let is_pending = !sinks.is_empty();
-        let content = *content;
-        let (confirming, confirmed) = (None, None);
-        let kept = Kept { content, key, pulled: now, confirming, confirmed, has_body: true, sinks };
+        let kept = Kept {
+            content: content.without_handle(),
+            key,
+            pulled: now,
+            handle: content.handle,
+            is_open: true,
+            confirmed: None,
+            has_body: true,
+            sinks,
+        };
         self.events.insert(id, kept);
         (id, true, is_pending)
     }
@@ -193,22 +233,27 @@ impl Plain {
         settled
     }
 
-    /// Those of which it was not known before.
-    pub(super) fn confirming(&mut self, events: &[EventId], now: i64) -> Vec<EventId> {
-        let mut noted = Vec::new();
-        for event in events {
-            let Some(kept) = self.events.get_mut(&event.0) else { continue };
-            if kept.confirming.replace(now).is_none() {
-                noted.push(*event);
-            }
+    pub(super) fn sending(&mut self, handle: u8, events: &[EventId]) -> Noted {
+        let repeatable: Vec<_> = events
+            .iter()
+            .map(|event| event.0)
+            .filter(|id| self.events.get(id).is_some_and(|kept| !kept.content.has_task))
+            .collect();
+        if repeatable.iter().any(|id| self.events[id].handle != handle) {
+            return Noted::Superseded;
         }
-        noted
+        let open = repeatable.iter().filter(|id| self.events[id].is_open);
+        let open: Vec<_> = open.map(|id| EventId(*id)).collect();
+        for event in &open {
+            self.events.get_mut(&event.0).unwrap().is_open = false;
+        }
+        Noted::Closed(open)
     }
 
-    pub(super) fn not_confirming(&mut self, events: &[EventId]) {
+    pub(super) fn not_taken(&mut self, events: &[EventId]) {
         for event in events {
             if let Some(kept) = self.events.get_mut(&event.0) {
-                kept.confirming = None;
+                kept.is_open = true;
             }
         }
     }
@@ -273,8 +318,6 @@ impl Plain {
         let retention_days = if short_of_space { retention_days.min(4) } else { retention_days };
         let oldest = now - retention_days * DAYS;
         self.events.retain(|_, kept| !kept.is_settled() || kept.pulled >= oldest);
-        let events = &self.events;
-        self.newest.retain(|_, (_, id)| events.contains_key(id));
         if short_of_space {
             for kept in self.events.values_mut().filter(|kept| kept.is_settled()) {
                 kept.has_body = false;

@@ -1,0 +1,182 @@
+//! Which of several equal events is which, where nothing in them tells: a cast that starts, stops,
+//! starts.
+//!
+//! An *occurrence* answers for one message of the cloud's queue. Of the handles that it comes under
+//! one counts, the newest, and only that one is ever confirmed. It is *open* while no confirmation
+//! was sent, or each one that was sent has certainly not been taken. An equal event under another
+//! handle joins the oldest open occurrence that no other entry of the same answer has taken: it
+//! may be the same message, handed out again. The handle that counted before is forgotten; were it
+//! another message, it comes again, and is an occurrence of its own once this one is closed.
+//!
+//! Why no message is lost: a handle belongs to one message, an occurrence sends one handle until
+//! the answer is known, and it is stored and delivered before. So no more messages are confirmed
+//! than occurrences were delivered, whatever the clocks say and wherever a kill comes. What that
+//! costs is a repeat, where an answer was lost or a kill came between a confirmation and its
+//! record.
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::store::Store;
+use super::{EventId, Result};
+use crate::event::{Entry, Key};
+
+/// A handle that is about to be confirmed, as far as occurrences are under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// The handle.
+    pub handle: std::sync::Arc<str>,
+    /// The events under it.
+    pub events: Vec<EventId>,
+}
+
+/// Whether a handle may be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It may; these occurrences were open before.
+    Closed(Vec<EventId>),
+    /// It may not: another handle counts for an occurrence under it.
+    Superseded,
+}
+
+/// Occurrences that entries of an answer have taken.
+pub(super) type Taken = HashSet<EventId>;
+
+/// What an entry is.
+pub(super) enum Occurrence {
+    /// One that is there.
+    Known(EventId),
+    /// A new one; whether the confirmation of the newest equal one may have been in vain: then it
+    /// may be that one's message again.
+    New { may_be_repeat: bool },
+}
+
+impl Store {
+    /// The occurrences that came under a handle of `entries`, which no other entry can take.
+    pub(super) fn under_their_handles(&self, entries: &[Entry]) -> Result<Taken> {
+        let mut taken = Taken::new();
+        for entry in entries.iter().filter(|entry| entry.event.is_repeatable()) {
+            taken.extend(self.under_its_handle(entry)?);
+        }
+        Ok(taken)
+    }
+
+    fn under_its_handle(&self, entry: &Entry) -> Result<Option<EventId>> {
+        let Some(handle) = &entry.handle else { return Ok(None) };
+        let mut select =
+            self.connection.prepare_cached("SELECT event FROM occurrences WHERE handle = ?1")?;
+        let handle = entry.event.key.under_handle(handle);
+        let found = select.query_row([handle.as_bytes()], |row| row.get(0).map(EventId));
+        Ok(found.optional()?)
+    }
+
+    /// Which occurrence an entry is.
+    pub(super) fn occurrence_of(&self, entry: &Entry, taken: &mut Taken) -> Result<Occurrence> {
+        if let Some(event) = self.under_its_handle(entry)? {
+            return Ok(Occurrence::Known(event));
+        }
+        let content = entry.event.key;
+        let Some(event) = self.open_occurrence(content, taken)? else {
+            let may_be_repeat = self.is_newest_unacknowledged(content)?;
+            return Ok(Occurrence::New { may_be_repeat });
+        };
+        taken.insert(event);
+        if let Some(handle) = &entry.handle {
+            self.connection
+                .prepare_cached("UPDATE occurrences SET handle = ?2 WHERE event = ?1")?
+                .execute(params![event.0, content.under_handle(handle).as_bytes()])?;
+        }
+        Ok(Occurrence::Known(event))
+    }
+
+    fn open_occurrence(&self, content: Key, taken: &Taken) -> Result<Option<EventId>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT event FROM occurrences WHERE content = ?1 AND is_open ORDER BY event",
+        )?;
+        let mut rows = select.query([content.as_bytes()])?;
+        while let Some(row) = rows.next()? {
+            let event = EventId(row.get(0)?);
+            if !taken.contains(&event) {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a confirmation of the newest occurrence was sent and no answer said that it was
+    /// taken.
+    fn is_newest_unacknowledged(&self, content: Key) -> Result<bool> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT NOT is_open AND NOT EXISTS
+               (SELECT 1 FROM confirmations WHERE confirmations.event = occurrences.event)
+             FROM occurrences WHERE content = ?1 ORDER BY event DESC LIMIT 1",
+        )?;
+        Ok(select.query_row([content.as_bytes()], |row| row.get(0)).optional()?.unwrap_or(false))
+    }
+
+    /// Keeps what makes the event `event` an occurrence of `content` that came under `handle`.
+    pub(super) fn add_occurrence(
+        &mut self,
+        event: EventId,
+        content: Key,
+        handle: Option<&str>,
+    ) -> Result<()> {
+        let handle = handle.map(|handle| content.under_handle(handle));
+        self.connection
+            .prepare_cached(
+                "INSERT INTO occurrences (event, content, handle, is_open) VALUES (?1, ?2, ?3, 1)",
+            )?
+            .execute(params![
+                event.0,
+                content.as_bytes(),
+                handle.as_ref().map(Key::as_bytes).map(<[u8; 16]>::as_slice)
+            ])?;
+        Ok(())
+    }
+
+    /// Closes the occurrences under each handle, or tells that the handle does not count.
+    pub(super) fn close_occurrences(&mut self, sending: &[Sending]) -> Result<Vec<Noted>> {
+        sending.iter().map(|sending| self.close_those_under(sending)).collect()
+    }
+
+    fn close_those_under(&self, sending: &Sending) -> Result<Noted> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT content, handle, is_open FROM occurrences WHERE event = ?1")?;
+        let mut open = Vec::new();
+        for event in &sending.events {
+            let row = select.query_row([event.0], |row| {
+                let content = Key::from_bytes(row.get(0)?);
+                let handle = row.get::<_, Option<[u8; 16]>>(1)?.map(Key::from_bytes);
+                Ok((content.under_handle(&sending.handle), handle, row.get::<_, bool>(2)?))
+            });
+            // Of an event that can be told from all others there is none.
+            let Some((this, counts, is_open)) = row.optional()? else { continue };
+            if counts != Some(this) {
+                return Ok(Noted::Superseded);
+            }
+            if is_open {
+                open.push(*event);
+            }
+        }
+        let mut close = self
+            .connection
+            .prepare_cached("UPDATE occurrences SET is_open = 0 WHERE event = ?1")?;
+        for event in &open {
+            close.execute([event.0])?;
+        }
+        Ok(Noted::Closed(open))
+    }
+
+    /// Their confirmation has certainly not been taken.
+    pub(super) fn open_occurrences(&mut self, events: &[EventId]) -> Result<()> {
+        let mut open = self
+            .connection
+            .prepare_cached("UPDATE occurrences SET is_open = 1 WHERE event = ?1")?;
+        for event in events {
+            open.execute([event.0])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,451 @@
+//! The rule by which equal events are told apart, against a cloud in memory that does whatever the
+//! real one may: it loses answers, takes handles in part, ends leases early, hands out the same
+//! message under other handles or the same, to one daemon or two; and daemons are killed at any
+//! moment. The journals are real.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use sprited::event::{self, AppId, Entry, Wanted};
+use sprited::journal::{
+    Closing, EventId, Journal, Noted, Outcome, Record, Route, Sending, Settings, SinkId, feed,
+};
+use tempfile::TempDir;
+
+/// What the cloud has to hand out.
+#[derive(Debug)]
+struct Message {
+    content: u8,
+    /// How often it was handed out.
+    times: u32,
+    is_leased: bool,
+    is_confirmed: bool,
+}
+
+#[derive(Debug)]
+struct Cloud {
+    same_handle: bool,
+    messages: Vec<Message>,
+}
+
+/// A handle, which only this cloud can read.
+type Handle = (usize, u32);
+
+impl Cloud {
+    fn pull(&mut self, most: usize) -> Vec<(Handle, u8)> {
+        let same_handle = self.same_handle;
+        let visible = self.messages.iter_mut().enumerate();
+        let visible = visible.filter(|(_, message)| !message.is_leased && !message.is_confirmed);
+        let hand_out = |(number, message): (usize, &mut Message)| {
+            message.is_leased = true;
+            message.times += 1;
+            ((number, if same_handle { 1 } else { message.times }), message.content)
+        };
+        visible.take(most).map(hand_out).collect()
+    }
+
+    /// Whether the handle was good.
+    fn confirm(&mut self, (number, times): Handle) -> bool {
+        let newest = if self.same_handle { 1 } else { self.messages[number].times };
+        let message = &mut self.messages[number];
+        let is_good = message.is_leased && !message.is_confirmed && times == newest;
+        message.is_confirmed |= is_good;
+        is_good
+    }
+}
+
+/// What becomes of a call of ConfirmEvents.
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    /// It is carried out and answered.
+    Answered,
+    /// It is carried out, and its answer is lost.
+    AnswerLost,
+    /// It never arrives, and nobody knows.
+    Lost,
+    /// It is turned down for its rate.
+    TurnedDown,
+    /// One handle is bad, the others are taken, and the answer is an error.
+    TakenInPart,
+    /// The daemon is killed before it is sent.
+    KilledBefore,
+    /// It is carried out, and the daemon is killed.
+    KilledAfter,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// It happens, so many times.
+    Happens(u8, usize),
+    /// A daemon pulls; the answer is on its way.
+    Pull {
+        daemon: usize,
+        most: usize,
+    },
+    /// An answer that is on its way is stored.
+    Store {
+        daemon: usize,
+        which: usize,
+    },
+    /// A sink takes up to so many events.
+    Deliver {
+        daemon: usize,
+        most: usize,
+    },
+    /// Up to so many handles whose events are safe are sent.
+    Confirm {
+        daemon: usize,
+        most: usize,
+        call: Call,
+    },
+    /// All leases end.
+    AllLapse,
+    /// One ends, early as the daemons see it.
+    Lapses(usize),
+    Kill {
+        daemon: usize,
+    },
+}
+
+/// A daemon: a journal, and what is in its memory.
+struct Daemon {
+    _folder: TempDir,
+    journal: Journal,
+    _closing: Closing,
+    sink: SinkId,
+    answers: Vec<Vec<(Handle, u8)>>,
+    /// Handles, their events, and whether the journal has a say.
+    leases: Vec<(Handle, EventId, bool)>,
+    /// Events that the sink has to take.
+    pending: BTreeSet<EventId>,
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+}
+
+impl Daemon {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+        let (journal, closing) = Journal::open(&settings).unwrap();
+        let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
+        let route = Route { sink, wanted: Wanted::from(vec!["*".to_owned()]), feed: feed().0 };
+        journal.set_routes(vec![route]).await.unwrap();
+        let (answers, leases, pending) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { _folder: folder, journal, _closing: closing, sink, answers, leases, pending }
+    }
+
+    fn kill(&mut self) {
+        self.answers.clear();
+        self.leases.clear();
+    }
+
+    async fn store(&mut self, answer: Vec<(Handle, u8)>) {
+        let entry = |(handle, content): &(Handle, u8)| {
+            let text = format!(
+                r#"{{"EventHandle":"{}-{}","EventType":"MediaCastStatusChanged","E":{{"CastId":"{content}"}}}}"#,
+                handle.0, handle.1
+            );
+            event::read(AppId(1), &text, false, now())
+        };
+        let entries: Vec<Entry> = answer.iter().map(entry).collect();
+        let appended = self.journal.append(entries, now()).await.unwrap();
+        for ((handle, _), appended) in answer.into_iter().zip(appended) {
+            if appended.fresh {
+                self.pending.insert(appended.id);
+            }
+            self.leases.retain(|(other, ..)| *other != handle);
+            self.leases.push((handle, appended.id, appended.is_repeatable));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Sink {
+    /// Of each content the ids that were delivered, each once at a daemon.
+    delivered: BTreeMap<u8, Vec<String>>,
+}
+
+struct World {
+    cloud: Cloud,
+    daemons: Vec<Daemon>,
+    sink: Sink,
+    /// What may each have cost a repeat.
+    excuses: usize,
+}
+
+impl World {
+    async fn new(daemons: usize, same_handle: bool) -> Self {
+        let mut all = Vec::new();
+        for _ in 0..daemons {
+            all.push(Daemon::new().await);
+        }
+        let cloud = Cloud { same_handle, messages: Vec::new() };
+        Self { cloud, daemons: all, sink: Sink::default(), excuses: 0 }
+    }
+
+    async fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Happens(content, times) => {
+                self.cloud.messages.extend((0..times).map(|_| Message {
+                    content,
+                    times: 0,
+                    is_leased: false,
+                    is_confirmed: false,
+                }));
+            }
+            Step::Pull { daemon, most } => {
+                let answer = self.cloud.pull(most);
+                if !answer.is_empty() {
+                    let daemon = self.daemon(daemon);
+                    daemon.answers.push(answer);
+                }
+            }
+            Step::Store { daemon, which } => {
+                let daemon = self.daemon(daemon);
+                if !daemon.answers.is_empty() {
+                    let answer = daemon.answers.remove(which % daemon.answers.len());
+                    daemon.store(answer).await;
+                }
+            }
+            Step::Deliver { daemon, most } => self.deliver(daemon, most).await,
+            Step::Confirm { daemon, most, call } => self.confirm(daemon, most, call).await,
+            Step::AllLapse => self.lapse(),
+            Step::Lapses(which) => {
+                let count = self.cloud.messages.len();
+                if count > 0 {
+                    self.cloud.messages[which % count].is_leased = false;
+                }
+            }
+            Step::Kill { daemon } => self.daemon(daemon).kill(),
+        }
+        self.look();
+    }
+
+    fn daemon(&mut self, which: usize) -> &mut Daemon {
+        let count = self.daemons.len();
+        &mut self.daemons[which % count]
+    }
+
+    fn lapse(&mut self) {
+        self.cloud.messages.iter_mut().for_each(|message| message.is_leased = false);
+        // No daemon sends a handle past its time.
+        self.daemons.iter_mut().for_each(|daemon| daemon.leases.clear());
+    }
+
+    async fn deliver(&mut self, daemon: usize, most: usize) {
+        let count = self.daemons.len();
+        let daemon = &mut self.daemons[daemon % count];
+        let sink = daemon.sink;
+        let part = daemon.journal.untried(sink, EventId(0), most).await.unwrap();
+        let delivered = |event| Record { event, outcome: Outcome::Delivered };
+        let records = part.events.iter().map(|pending| delivered(pending.id)).collect();
+        daemon.journal.record(sink, records, None, now()).await.unwrap();
+        for pending in part.events {
+            assert!(daemon.pending.remove(&pending.id), "delivered twice");
+            let content = pending.event.body.split("CastId\":\"").nth(1).unwrap();
+            let content: u8 = content[..1].parse().unwrap();
+            let key = pending.event.key.to_string();
+            self.sink.delivered.entry(content).or_default().push(key);
+        }
+    }
+
+    async fn confirm(&mut self, daemon: usize, most: usize, call: Call) {
+        let count = self.daemons.len();
+        let (daemon, cloud) = (&mut self.daemons[daemon % count], &mut self.cloud);
+        let safe = daemon.leases.iter().filter(|(_, event, _)| !daemon.pending.contains(event));
+        let safe: Vec<_> = safe.take(most).copied().collect();
+        let sending = |(handle, event, _): &(Handle, EventId, bool)| Sending {
+            handle: format!("{}-{}", handle.0, handle.1).into(),
+            events: vec![*event],
+        };
+        assert!(safe.iter().all(|(_, _, is_repeatable)| *is_repeatable));
+        let noted = daemon.journal.sending(safe.iter().map(sending).collect()).await.unwrap();
+        let (mut handles, mut events, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+        for ((handle, event, _), noted) in safe.iter().zip(noted) {
+            match noted {
+                Noted::Superseded => daemon.leases.retain(|(other, ..)| other != handle),
+                Noted::Closed(open) => {
+                    handles.push(*handle);
+                    events.push(*event);
+                    closed.extend(open);
+                }
+            }
+        }
+        let done = |daemon: &mut Daemon| {
+            daemon.leases.retain(|(handle, ..)| !handles.contains(handle));
+        };
+        match call {
+            Call::Answered => {
+                // Each is taken or not, whatever became of those before it.
+                let good = handles.iter().filter(|handle| cloud.confirm(**handle)).count();
+                if good == handles.len() {
+                    daemon.journal.confirmed(events, now()).await.unwrap();
+                } else {
+                    self.excuses += handles.len();
+                }
+                done(daemon);
+            }
+            Call::AnswerLost | Call::TakenInPart => {
+                for handle in &handles {
+                    cloud.confirm(*handle);
+                }
+                self.excuses += handles.len();
+                if matches!(call, Call::TakenInPart) {
+                    done(daemon);
+                }
+            }
+            Call::Lost => self.excuses += handles.len(),
+            Call::TurnedDown => daemon.journal.not_taken(closed).await.unwrap(),
+            Call::KilledBefore => {
+                self.excuses += handles.len();
+                daemon.kill();
+            }
+            Call::KilledAfter => {
+                for handle in &handles {
+                    cloud.confirm(*handle);
+                }
+                self.excuses += handles.len();
+                daemon.kill();
+            }
+        }
+    }
+
+    /// At no moment more messages are confirmed than events were delivered, and no two events of
+    /// a daemon have one id.
+    fn look(&self) {
+        let mut confirmed: BTreeMap<u8, usize> = BTreeMap::new();
+        for message in self.cloud.messages.iter().filter(|message| message.is_confirmed) {
+            *confirmed.entry(message.content).or_default() += 1;
+        }
+        for (content, confirmed) in confirmed {
+            let ids = self.sink.delivered.get(&content).map_or(&[][..], Vec::as_slice);
+            let different = ids.iter().collect::<BTreeSet<_>>().len();
+            assert!(
+                ids.len() >= confirmed,
+                "{content}: {confirmed} confirmed, {} delivered",
+                ids.len()
+            );
+            // Where a cloud keeps the handles, two daemons may give one id to equal events that
+            // were pending together: see the decisions.
+            if self.daemons.len() == 1 || !self.cloud.same_handle {
+                assert_eq!(different, ids.len(), "{content}: an id stands for two events");
+            }
+        }
+    }
+
+    /// Lets it all come to an end, with nothing going wrong any more.
+    async fn end(mut self, may_repeat: bool) {
+        let daemons = self.daemons.len();
+        for round in 0.. {
+            if self.cloud.messages.iter().all(|message| message.is_confirmed) {
+                break;
+            }
+            assert!(round < 40, "some are never confirmed: {:?}", self.cloud);
+            self.lapse();
+            for daemon in 0..daemons {
+                self.step(&Step::Pull { daemon, most: 5 }).await;
+                while !self.daemons[daemon].answers.is_empty() {
+                    self.step(&Step::Store { daemon, which: 0 }).await;
+                }
+                self.step(&Step::Deliver { daemon, most: 100 }).await;
+                self.step(&Step::Confirm { daemon, most: 100, call: Call::Answered }).await;
+            }
+        }
+        let delivered: usize = self.sink.delivered.values().map(Vec::len).sum();
+        let repeats = delivered - self.cloud.messages.len();
+        if !may_repeat {
+            assert!(repeats <= self.excuses, "{repeats} repeats, {} excuses", self.excuses);
+        }
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let call = prop_oneof![
+        4 => Just(Call::Answered),
+        1 => Just(Call::AnswerLost),
+        1 => Just(Call::Lost),
+        1 => Just(Call::TurnedDown),
+        1 => Just(Call::TakenInPart),
+        1 => Just(Call::KilledBefore),
+        1 => Just(Call::KilledAfter),
+    ];
+    prop_oneof![
+        3 => (0..2_u8, 1..4_usize).prop_map(|(content, times)| Step::Happens(content, times)),
+        5 => (0..2_usize, 1..5_usize).prop_map(|(daemon, most)| Step::Pull { daemon, most }),
+        5 => (0..2_usize, 0..3_usize).prop_map(|(daemon, which)| Step::Store { daemon, which }),
+        4 => (0..2_usize, 1..6_usize).prop_map(|(daemon, most)| Step::Deliver { daemon, most }),
+        6 => (0..2_usize, 1..5_usize, call)
+            .prop_map(|(daemon, most, call)| Step::Confirm { daemon, most, call }),
+        2 => Just(Step::AllLapse),
+        2 => any::<usize>().prop_map(Step::Lapses),
+        1 => (0..2_usize).prop_map(|daemon| Step::Kill { daemon }),
+    ]
+}
+
+fn play(daemons: usize, same_handle: bool, cases: u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
+    proptest!(config, |(steps in prop::collection::vec(step(), 1..50))| {
+        runtime.block_on(async {
+            let mut world = World::new(daemons, same_handle).await;
+            for step in &steps {
+                world.step(step).await;
+            }
+            // A message that goes from one daemon to another is delivered by both; and one whose
+            // lease ends while a confirmation of it is on its way comes again.
+            let may_repeat =
+                daemons > 1 || steps.iter().any(|step| matches!(step, Step::Lapses(_)));
+            world.end(may_repeat).await;
+        });
+    });
+}
+
+#[test]
+fn no_message_is_lost_under_handles_that_change() {
+    play(1, false, 40);
+}
+
+#[test]
+fn no_message_is_lost_under_handles_that_stay() {
+    play(1, true, 40);
+}
+
+#[test]
+fn no_message_is_lost_with_two_daemons() {
+    play(2, false, 30);
+    play(2, true, 30);
+}
+
+/// Not one of the entries of an answer is taken for another, in whatever order they come.
+#[tokio::test]
+async fn the_handle_of_an_entry_is_looked_at_before_what_is_open() {
+    let mut daemon = Daemon::new().await;
+    daemon.store(vec![((1, 1), 0), ((2, 1), 0)]).await;
+    let first: BTreeMap<_, _> = daemon.leases.iter().map(|lease| (lease.0, lease.1)).collect();
+    assert_ne!(first[&(1, 1)], first[&(2, 1)]);
+    // The unknown one comes first; the others keep what they had.
+    daemon.store(vec![((3, 1), 0), ((2, 1), 0), ((1, 1), 0)]).await;
+    let again: BTreeMap<_, _> = daemon.leases.iter().map(|lease| (lease.0, lease.1)).collect();
+    assert_eq!((again[&(1, 1)], again[&(2, 1)]), (first[&(1, 1)], first[&(2, 1)]));
+    assert_eq!(again.values().collect::<BTreeSet<_>>().len(), 3);
+}
+
+/// An entry without a handle cannot be confirmed and comes for ever: it is the same each time.
+#[tokio::test]
+async fn entries_without_a_handle_are_as_many_as_an_answer_holds() {
+    let daemon = Daemon::new().await;
+    let entry = || event::read(AppId(1), r#"{"EventType":"X"}"#, false, now());
+    let append = async |count| {
+        let entries = std::iter::repeat_with(entry).take(count).collect();
+        daemon.journal.append(entries, now()).await.unwrap()
+    };
+    let two = append(2).await;
+    assert!(two.iter().all(|appended| appended.fresh) && two[0].key != two[1].key);
+    for count in [1, 2, 1] {
+        assert!(append(count).await.iter().all(|appended| !appended.fresh));
+    }
+    assert_eq!(append(3).await.iter().filter(|appended| appended.fresh).count(), 1);
+}
