@@ -61,6 +61,10 @@ struct Queue {
     concurrency: usize,
     in_flight: usize,
     not_before: Option<Instant>,
+    /// Until when its pulls go alone.
+    alone_until: Option<Instant>,
+    /// Whether the one in flight does.
+    goes_alone: bool,
 }
 
 impl Pace {
@@ -68,7 +72,13 @@ impl Pace {
     #[must_use]
     pub fn new(bounds: Bounds, queues: usize, now: Instant) -> Self {
         let bucket = Bucket::new(bounds.max_rate, now);
-        let queue = Queue { concurrency: 1, in_flight: 0, not_before: None };
+        let queue = Queue {
+            concurrency: 1,
+            in_flight: 0,
+            not_before: None,
+            alone_until: None,
+            goes_alone: false,
+        };
         Self { bounds, bucket, queues: vec![queue; queues], turn: 0 }
     }
 
@@ -82,7 +92,7 @@ impl Pace {
         let in_turn = (self.turn..self.queues.len()).chain(0..self.turn);
         let soonest = in_turn
             .filter_map(|number| Some((number, self.queues.get(number)?)))
-            .filter(|(_, queue)| queue.in_flight < queue.concurrency)
+            .filter(|(_, queue)| self.has_room(queue, now))
             .map(|(number, queue)| (ready_at.max(queue.not_before.unwrap_or(now)).max(now), number))
             .min_by_key(|(at, _)| *at);
         match soonest {
@@ -92,13 +102,30 @@ impl Pace {
         }
     }
 
-    /// A pull from `queue` starts.
-    pub fn started(&mut self, queue: usize, now: Instant) {
+    fn has_room(&self, queue: &Queue, now: Instant) -> bool {
+        match queue.is_alone(now) {
+            true => queue.in_flight == 0 && !self.queues.iter().any(|other| other.goes_alone),
+            false => queue.in_flight < queue.concurrency && !queue.goes_alone,
+        }
+    }
+
+    /// A pull from `queue` starts. Tells whether it goes alone.
+    pub fn started(&mut self, queue: usize, now: Instant) -> bool {
         self.bucket.take(now);
         self.turn = (queue + 1) % self.queues.len().max(1);
-        if let Some(queue) = self.queues.get_mut(queue) {
-            queue.in_flight += 1;
-        }
+        let Some(queue) = self.queues.get_mut(queue) else { return false };
+        queue.in_flight += 1;
+        queue.goes_alone = queue.is_alone(now);
+        queue.goes_alone
+    }
+
+    /// Pulls from `queue` that start before `until` go alone: none beside it from this queue, and of
+    /// such pulls none from another. Those from other queues go on: what goes alone may take much
+    /// memory, but not more than this queue's pulls side by side may.
+    pub fn go_alone(&mut self, queue: usize, until: Instant) {
+        let Some(queue) = self.queues.get_mut(queue) else { return };
+        queue.concurrency = 1;
+        queue.alone_until = queue.alone_until.max(Some(until));
     }
 
     /// The pull from `queue` that started at `started` has ended.
@@ -107,13 +134,14 @@ impl Pace {
         let Some(queue) = self.queues.get_mut(queue) else { return };
         let all_in_flight = queue.in_flight >= queue.concurrency;
         queue.in_flight = queue.in_flight.saturating_sub(1);
+        let was_alone = std::mem::take(&mut queue.goes_alone);
         if !matches!(outcome, Outcome::Throttled(_) | Outcome::Failed(_)) {
             self.bucket.accepted(started);
         }
         match outcome {
             // Only where it held a pull up: else there would be room for many at once as soon as
             // the queue is empty and holds them.
-            Outcome::Many if all_in_flight => {
+            Outcome::Many if all_in_flight && !was_alone => {
                 queue.concurrency = (queue.concurrency + 1).min(max_concurrency);
             }
             Outcome::Many => {}
@@ -170,6 +198,10 @@ impl Pace {
 }
 
 impl Queue {
+    fn is_alone(&self, now: Instant) -> bool {
+        self.alone_until.is_some_and(|until| now < until)
+    }
+
     fn hold(&mut self, until: Instant) {
         self.not_before = self.not_before.max(Some(until));
     }
@@ -342,12 +374,17 @@ mod tests {
 
     /// As many pulls in flight as may be, all of them full, until there are four at once.
     fn widen(pace: &mut Pace, now: Instant) {
-        for concurrency in [1, 2, 3] {
-            assert_eq!(pace.concurrency(), concurrency);
-            (0..concurrency).for_each(|_| pace.started(0, now));
-            (0..concurrency).for_each(|_| pace.finished(0, now, now, Outcome::Many));
-        }
+        assert_eq!(pace.concurrency(), 1);
+        widen_queue(pace, 0, now);
         assert_eq!(pace.concurrency(), 4);
+    }
+
+    fn widen_queue(pace: &mut Pace, queue: usize, now: Instant) {
+        for concurrency in [1, 2, 3] {
+            assert_eq!(pace.queues[queue].concurrency, concurrency);
+            (0..concurrency).for_each(|_| { pace.started(queue, now); });
+            (0..concurrency).for_each(|_| pace.finished(queue, now, now, Outcome::Many));
+        }
     }
 
     fn pull(pace: &mut Pace, now: Instant, outcome: Outcome) {
@@ -395,6 +432,69 @@ mod tests {
             assert_eq!(pace.next(now), Next::At(now + wait), "{outcome:?}");
             assert!(pace.concurrency() <= 3, "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn after_a_failure_one_alone_finds_out_whether_it_is_over() {
+        let (start, wait) = (Instant::now(), Duration::from_secs(7));
+        let mut pace = Pace::new(BOUNDS, 1, start);
+        widen(&mut pace, start);
+        let now = start + Duration::from_secs(2);
+        (0..4).for_each(|_| { pace.started(0, now); });
+        pace.finished(0, now, now, Outcome::Failed(wait));
+        let later = now + wait;
+        assert_eq!(pace.next(later), Next::AfterAnother, "three are still under way");
+        (0..3).for_each(|_| pace.finished(0, now, now, Outcome::Failed(wait)));
+        assert_eq!(pace.next(later), Next::Now(0));
+        pace.started(0, later);
+        assert_eq!(pace.next(later), Next::AfterAnother, "one at a time");
+        pace.finished(0, later, later, Outcome::Failed(wait));
+        assert_eq!(pace.next(later), Next::At(later + wait));
+        // It may have been mended: one again, not as many as there were.
+        pace.retry_now();
+        pace.started(0, later);
+        assert_eq!(pace.next(later + wait), Next::AfterAnother, "one at a time");
+    }
+
+    #[test]
+    fn what_goes_alone_has_nothing_beside_it_in_its_queue_and_nothing_alone_in_another() {
+        let start = Instant::now();
+        let mut pace = Pace::new(BOUNDS, 3, start);
+        widen_queue(&mut pace, 0, start);
+        let now = start + Duration::from_secs(2);
+        assert!(!pace.started(0, now) && !pace.started(0, now));
+        let until = now + Duration::from_secs(45);
+        pace.go_alone(0, until);
+        pace.go_alone(1, until);
+        pace.go_alone(1, now);
+        // The first has two in flight that were started before.
+        let next = |pace: &Pace, at| match pace.next(at) {
+            Next::Now(queue) => Some(queue),
+            _ => None,
+        };
+        assert_eq!(next(&pace, now), Some(1));
+        assert!(pace.started(1, now), "an earlier end does not take back a later one");
+        assert_eq!(next(&pace, now), Some(2), "another queue goes on");
+        assert!(!pace.started(2, now));
+        assert_eq!(next(&pace, now), None);
+        pace.finished(0, now, now, Outcome::Many);
+        pace.finished(0, now, now, Outcome::Many);
+        assert_eq!(next(&pace, now), None, "one that goes alone is in flight");
+        // It stays so when the time is over before it ends.
+        assert_eq!(next(&pace, until), Some(0));
+        pace.finished(1, now, now, Outcome::Many);
+        assert_eq!(pace.next(now), Next::Now(0));
+        assert!(pace.started(0, now));
+        assert_eq!(next(&pace, now), None);
+        pace.finished(0, now, now, Outcome::Many);
+        assert_eq!(pace.concurrency(), 3, "what goes alone makes no room");
+        // Over: as after a failure it widens anew.
+        let later = until + Duration::from_secs(1);
+        assert_eq!(pace.next(later), Next::Now(1));
+        assert!(!pace.started(1, later));
+        assert!(!pace.started(0, later));
+        pace.finished(0, later, later, Outcome::Many);
+        assert!(!pace.started(0, later) && !pace.started(0, later));
     }
 
     #[test]
@@ -529,7 +629,7 @@ mod tests {
         let mut pace = Pace::new(BOUNDS, 1, start);
         widen(&mut pace, start);
         let gone = start + Duration::from_secs(2);
-        (0..4).for_each(|_| pace.started(0, gone));
+        (0..4).for_each(|_| { pace.started(0, gone); });
         let refused = gone + Duration::from_millis(40);
         (0..4).for_each(|_| pace.finished(0, gone, refused, Outcome::Throttled(wait)));
         // One may have been faster on its way than another.

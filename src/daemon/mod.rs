@@ -318,7 +318,11 @@ fn tell_max_size(metrics: &Metrics, journal: &journal::Settings) {
 }
 
 fn pulling(config: &Config) -> poller::Pacing {
-    poller::Pacing { settings: config.poll.clone(), good_for: config.confirm.good_for() }
+    poller::Pacing {
+        settings: config.poll.clone(),
+        good_for: config.confirm.good_for(),
+        lease: config.confirm.lease,
+    }
 }
 
 fn confirming(config: &Config) -> confirmer::Pacing {

@@ -13,6 +13,11 @@ use memchr::memchr2;
 /// Values nested deeper than this are kept as raw text.
 const MAX_DEPTH: usize = 128;
 
+/// Values and names of members that are read, those of the members that are asked for apart. A
+/// node takes many times as much memory as the shortest text of one; an event of the cloud has a few
+/// thousand in some 15 bytes each.
+const MAX_NODES: usize = 500_000;
+
 /// A longer text is no name or id, in bytes. Those go into attributes, headers and environments,
 /// and into each sprite of an event, so that an endless one would multiply.
 const MAX_NAME: usize = 256;
@@ -48,8 +53,10 @@ pub(super) struct Place {
 pub(super) struct Parsed<'a> {
     text: &'a str,
     places: &'a [Place],
-    /// Whether every string was decoded and every depth read.
+    /// Whether every string was decoded, every depth read, and every member.
     pub(super) exact: bool,
+    /// Whether members or elements were passed over, as there are too many.
+    pub(super) is_cut: bool,
     /// Whether no white space was seen outside strings. What is too deep was not looked at.
     pub(super) is_compact: bool,
 }
@@ -207,23 +214,40 @@ fn is_name(text: &str) -> bool {
 /// Reads a value that is well-formed, with `places` to hold its nodes. Were it not, the outcome
 /// would be a wrong node, never a panic or a loop.
 pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Place>) -> Parsed<'a> {
+    parse_asking(text, places, &[])
+}
+
+/// As [`parse`]. Members of the value itself that have one of the names `asked` are there in any case,
+/// however many others are passed over.
+pub(super) fn parse_asking<'a>(
+    text: &'a str,
+    places: &'a mut Vec<Place>,
+    asked: &[&str],
+) -> Parsed<'a> {
     places.clear();
-    let mut reader = Reader { text, at: 0, places, exact: true, is_compact: true };
+    let mut reader = Reader::new(text, places, asked);
     reader.value(0);
     reader.skip(None);
-    let (exact, is_compact) = (reader.exact, reader.exact && reader.is_compact);
-    Parsed { text, places, exact, is_compact }
+    let Reader { exact, is_cut, is_compact, .. } = reader;
+    let exact = exact && !is_cut;
+    Parsed { text, places, exact, is_cut, is_compact: exact && is_compact }
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     places: &'a mut Vec<Place>,
+    asked: &'a [&'a str],
     exact: bool,
+    is_cut: bool,
     is_compact: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, places: &'a mut Vec<Place>, asked: &'a [&'a str]) -> Self {
+        Self { text, at: 0, places, asked, exact: true, is_cut: false, is_compact: true }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -276,9 +300,21 @@ impl Reader<'_> {
                 self.at += 1;
                 return;
             }
+            let member = self.places.len();
             self.string();
             self.skip(Some(b':'));
             self.value(depth);
+            if !self.is_full() {
+                continue;
+            }
+            self.is_cut = true;
+            if depth > 1 {
+                return self.skip_rest();
+            }
+            let name = Node { text: self.text, places: self.places.get(member..).unwrap_or_default() };
+            if !self.asked.iter().any(|asked| name.is(asked)) {
+                self.places.truncate(member);
+            }
         }
     }
 
@@ -292,7 +328,15 @@ impl Reader<'_> {
                 return;
             }
             self.value(depth);
+            if self.is_full() {
+                self.is_cut = true;
+                return self.skip_rest();
+            }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.places.len() >= MAX_NODES
     }
 
     fn literal(&mut self) {
@@ -335,7 +379,17 @@ impl Reader<'_> {
     /// Goes past an object or array of any depth without recursion.
     fn opaque(&mut self) {
         self.exact = false;
-        let mut open = 0_usize;
+        self.go_past(0);
+    }
+
+    /// Goes past the end of the object or array of which a part was read.
+    fn skip_rest(&mut self) {
+        self.go_past(1);
+    }
+
+    /// Goes on to where none of the `open` objects and arrays is open any more, nor those that begin
+    /// on the way.
+    fn go_past(&mut self, mut open: usize) {
         while let Some(byte) = self.peek() {
             match byte {
                 b'"' => {
@@ -362,7 +416,7 @@ fn is_space(byte: u8) -> bool {
 pub(super) fn compact(text: &str, out: &mut String) {
     let bytes = text.as_bytes();
     let mut places = Vec::new();
-    let mut reader = Reader { text, at: 0, places: &mut places, exact: true, is_compact: true };
+    let mut reader = Reader::new(text, &mut places, &[]);
     let mut kept = 0;
     while let Some(&byte) = bytes.get(reader.at) {
         match byte {
@@ -428,6 +482,41 @@ mod tests {
         let parsed = parse(&deep, &mut places);
         assert!(!parsed.exact);
         assert_eq!(parsed.root().get("y").unwrap().written(), "1");
+    }
+
+    #[test]
+    fn of_too_many_values_the_first_are_read_and_what_is_asked_for() {
+        let mut places = Vec::new();
+        let many = "0,".repeat(MAX_NODES);
+        let text = format!(r#"{{"a":{{"T":"x","m":[[{many}0],[1]],"n":2}},"b":[{{}}],"c":3,"d":4}}"#);
+        let parsed = parse_asking(&text, &mut places, &["c", "x"]);
+        assert!(parsed.is_cut && !parsed.exact && !parsed.is_compact);
+        let root = parsed.root();
+        let names: Vec<_> = root.members().map(|member| member.name.written()).collect();
+        assert_eq!(names, ["a", "c"]);
+        assert_eq!(root.span(), 0..text.len());
+        assert_eq!(root.get("c").unwrap().written(), "3");
+        let a = root.get("a").unwrap();
+        assert_eq!(a.get("T").unwrap().text().unwrap(), "x");
+        assert!(a.get("n").is_none());
+        assert_eq!(&text[a.span().end..], r#","b":[{}],"c":3,"d":4}"#);
+        assert!(places.len() < MAX_NODES + 8, "{}", places.len());
+
+        // The value itself: of an object what is asked for, of an array the first.
+        let flat: String = (0..MAX_NODES).map(|n| format!("\"{n}\":{{\"c\":[]}},")).collect();
+        let text = format!(r#"{{{flat}"c":"]","d":4}}"#);
+        let root = parse_asking(&text, &mut places, &["c"]).root();
+        assert_eq!(root.get("c").unwrap().text().unwrap(), "]");
+        assert!(root.get("0").is_some() && root.get("d").is_none());
+        assert_eq!(root.span(), 0..text.len());
+        assert!(places.len() < MAX_NODES + 8, "{}", places.len());
+        let text = format!("[{many}0]");
+        let parsed = parse(&text, &mut places);
+        assert!(parsed.is_cut && parsed.root().span() == (0..text.len()));
+
+        let text = format!("[{}0]", "0,".repeat(MAX_NODES - 3));
+        let parsed = parse(&text, &mut places);
+        assert!(parsed.exact && !parsed.is_cut && parsed.is_compact);
     }
 
     #[test]

@@ -50,11 +50,12 @@ impl Reader {
         replaced: bool,
         pulled: DateTime<Utc>,
     ) -> Entry {
-        let parsed = json::parse(entry, &mut self.places);
+        let parsed = json::parse_asking(entry, &mut self.places, &[HANDLE, TYPE]);
         let root = parsed.root();
         let (body, handle) = without_handle(&parsed, entry);
         // What is inexact may be the handle alone, on which the key must not depend.
-        let exact = parsed.exact || json::parse(&body, &mut Vec::new()).exact;
+        let is_exact = || json::parse(&body, &mut Vec::new()).exact;
+        let exact = parsed.exact || (!parsed.is_cut && is_exact());
         let key = match exact {
             true => Key::of_content(app, root, HANDLE, &mut self.canonical),
             false => Key::of_text(app, &body),

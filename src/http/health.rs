@@ -294,6 +294,7 @@ mod tests {
         let (pacing, _) = watch::channel(Pacing {
             settings: Default::default(),
             good_for: Duration::from_secs(28),
+            lease: Duration::from_secs(30),
         });
         let health = Health::new(pulling, journal.clone(), pacing.subscribe());
         let overview = Overview::default();

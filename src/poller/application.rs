@@ -3,10 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use chrono::Utc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::large::LargeAnswers;
 use crate::event::AppId;
 use crate::metrics::{ByApp, ByOutcome, Metrics};
 use crate::outage::Outage;
@@ -20,6 +22,10 @@ const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Durati
 const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
 /// After being told to slow down; limits are told by the second.
 const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
+
+/// After an answer that is too large. Its events are back a lease later: longer waits than this, and
+/// of many such answers the first would be back before what stands behind the last was ever reached.
+const TOO_LARGE: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(1) };
 
 /// Of the loop's lines in the log.
 const TARGET: &str = "sprited::poller";
@@ -58,6 +64,7 @@ pub(super) struct Application {
     progress: watch::Sender<Progress>,
     /// Of its queue in the cloud.
     outage: Mutex<Outage>,
+    large: Mutex<LargeAnswers>,
     metrics: Metrics,
 }
 
@@ -65,16 +72,69 @@ impl Application {
     pub(super) fn new(client: Client, name: Option<AppId>, metrics: Metrics) -> Self {
         metrics.last_good_pull.get_or_create(&ByApp::of(client.app())).set(0);
         let progress = watch::Sender::new(Progress::default());
-        Self { client, name, progress, outage: Mutex::default(), metrics }
+        let (outage, large) = Default::default();
+        Self { client, name, progress, outage, large, metrics }
     }
 
     pub(super) fn pulling(&self) -> Pulling {
         Pulling { app: self.client.app(), progress: self.progress.subscribe() }
     }
 
-    /// Its queue was found empty, and no other pull was in flight.
-    pub(super) fn note_empty(&self) {
-        self.progress.send_modify(|progress| progress.empty += 1);
+    /// Its queue was found empty by a pull that started at `started`, and no other was in flight.
+    pub(super) fn note_empty(&self, started: Instant) {
+        if !locked(&self.large).hides(started) {
+            self.progress.send_modify(|progress| progress.empty += 1);
+        }
+    }
+
+    /// An answer of `size` bytes was read.
+    pub(super) fn note_size(&self, size: usize, lease: Duration) {
+        if size > self.client.max_answer_sizes().0 {
+            locked(&self.large).expect(Instant::now(), lease);
+        }
+    }
+
+    /// Until when pulls are to go alone, as they may bring large answers.
+    pub(super) fn large_until(&self) -> Option<Instant> {
+        let mut large = locked(&self.large);
+        if large.is_over(Instant::now()) {
+            tracing::info!(
+                target: TARGET,
+                app = self.name.map(tracing::field::display),
+                "no answer was larger than vod.max_answer_size for a while; pulls as before"
+            );
+        }
+        large.expected_until()
+    }
+
+    /// A pull that started at `started` was answered with more than is read of an answer. One that
+    /// went alone failed; what another was answered with is read when it comes again.
+    pub(super) fn note_too_large(
+        &self,
+        started: Instant,
+        was_alone: bool,
+        lease: Duration,
+        error: &Error,
+    ) -> Outcome {
+        if was_alone {
+            locked(&self.large).expect(Instant::now(), lease);
+            self.note_failed(started, error);
+            return Outcome::Failed(TOO_LARGE.wait(self.progress.borrow().failures));
+        }
+        self.count_pull(started, "failed");
+        if let Some(answers) = locked(&self.large).refused(Instant::now(), lease) {
+            let (usual, alone) = self.client.max_answer_sizes();
+            tracing::warn!(
+                target: TARGET,
+                app = self.name.map(tracing::field::display),
+                answers,
+                max_answer_size = %ByteSize(usual as u64),
+                limit = %ByteSize(alone as u64),
+                error = %error,
+                "an answer is larger than vod.max_answer_size; pulls one at a time, with a larger limit"
+            );
+        }
+        Outcome::Failed(TOO_LARGE.wait(1))
     }
 
     /// A pull that started at `started` was good.
@@ -155,6 +215,6 @@ impl Application {
 }
 
 /// For a few instructions only, never over an await.
-pub(super) fn locked(outage: &Mutex<Outage>) -> MutexGuard<'_, Outage> {
-    outage.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

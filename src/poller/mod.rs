@@ -5,6 +5,7 @@
 //! Knows neither the deliveries nor the confirmer.
 
 mod application;
+mod large;
 mod settings;
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, watch};
@@ -27,7 +28,7 @@ use crate::outage::Outage;
 use crate::pace::{Bounds, Next, Outcome, Pace};
 use crate::pulse::Pulse;
 use crate::retry::Backoff;
-use crate::vod::{Client, Pulled};
+use crate::vod::{Client, Entries, Pulled};
 use application::{Application, locked};
 
 pub use application::{Progress, Pulling};
@@ -38,6 +39,10 @@ pub use settings::{Pacing, Settings};
 const MANY: usize = 8;
 /// Between tries to store what was pulled.
 const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// Entries that are stored at once at most; a usual answer has fewer.
+const PORTION: usize = 256;
+/// Bytes of entries after which no more are added to those that are stored at once.
+const PORTION_BYTES: usize = 4 * 1024 * 1024;
 /// How long a pull in flight may go on after the stop.
 const LAST_PULL: Duration = Duration::from_secs(5);
 
@@ -114,8 +119,8 @@ impl Poller {
             };
             let wake = match next {
                 Next::Now(place) => {
-                    pace.started(place, now);
-                    pulls.push(self.pull(place, now, &stop));
+                    let alone = pace.started(place, now);
+                    pulls.push(self.pull(place, now, alone, &stop));
                     continue;
                 }
                 Next::At(at) => Some(at),
@@ -130,8 +135,12 @@ impl Poller {
                 }
                 Some((place, started, outcome)) = pulls.next(), if !pulls.is_empty() => {
                     pace.finished(place, started, Instant::now(), outcome);
+                    let application = &self.applications[place];
+                    if let Some(until) = application.large_until() {
+                        pace.go_alone(place, until);
+                    }
                     if outcome == Outcome::Empty && pace.in_flight(place) == 0 {
-                        self.applications[place].note_empty();
+                        application.note_empty(started);
                     }
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
@@ -149,22 +158,26 @@ impl Poller {
         self.metrics.pull_rate.set(pace.rate());
     }
 
-    /// One pull from the application at `place`, with all that follows from it.
+    /// One pull from the application at `place`, `alone` or beside others, with all that follows
+    /// from it.
     async fn pull(
         &self,
         place: usize,
         started: Instant,
+        alone: bool,
         stop: &CancellationToken,
     ) -> (usize, Instant, Outcome) {
         let application = &self.applications[place];
         let client = &application.client;
-        let pulled = client.pull().await;
+        let pulled = if alone { client.pull_alone().await } else { client.pull().await };
         let offset = client.clock_difference().unwrap_or_default().num_seconds();
         self.metrics.clock_offset_seconds.set(offset);
         let expiry = client.credentials_expiry().map(|at| at.timestamp());
         set_known(&self.metrics.credentials_expiry, expiry);
+        let lease = self.pacing.borrow().lease;
         let outcome = match pulled {
             Ok(pulled) => {
+                application.note_size(pulled.size(), lease);
                 application.note_good(started, pulled.is_empty());
                 let outcome = match pulled.len() {
                     0 => Outcome::Empty,
@@ -174,22 +187,43 @@ impl Poller {
                 self.store(application, pulled, stop).await;
                 outcome
             }
+            Err(error) if error.is_too_large() => {
+                application.note_too_large(started, alone, lease, &error)
+            }
             Err(error) => application.note_failed(started, &error),
         };
         (place, started, outcome)
     }
 
-    /// Stores the events of an answer, however often that has to be tried, then hands on their
-    /// leases.
+    /// Stores the events of an answer in portions, so that few are in memory at once however many
+    /// there are, and hands on the leases of each portion.
     async fn store(&self, application: &Application, pulled: Pulled, stop: &CancellationToken) {
-        if pulled.is_empty() {
-            return;
-        }
         let now = Utc::now();
         let app = application.client.app();
         let mut reader = event::Reader::default();
-        let read = |(text, replaced)| reader.read(app, text, replaced, now);
-        let entries: Vec<Entry> = pulled.entries().map(read).collect();
+        let mut entries = pulled.entries();
+        loop {
+            let read = |text: &str, replaced| reader.read(app, text, replaced, now);
+            let portion = next_portion(&mut entries, read);
+            if portion.is_empty()
+                || !self.store_portion(application, &pulled, portion, now, stop).await
+            {
+                return;
+            }
+        }
+    }
+
+    /// Stores events of `pulled`, however often that has to be tried, then hands on their leases.
+    /// Tells whether they were stored; they were not if `stop` came first.
+    async fn store_portion(
+        &self,
+        application: &Application,
+        pulled: &Pulled,
+        entries: Vec<Entry>,
+        now: DateTime<Utc>,
+        stop: &CancellationToken,
+    ) -> bool {
+        let app = application.client.app();
         let mut failures = 0;
         let appended = loop {
             let error = match self.journal.append(entries.clone(), now).await {
@@ -211,7 +245,7 @@ impl Poller {
         if failures > 0 {
             self.unstored.fetch_sub(1, Ordering::Relaxed);
         }
-        let Some(appended) = appended else { return };
+        let Some(appended) = appended else { return false };
         if failures > 0 {
             application.note_writable();
             self.note_writable();
@@ -222,6 +256,7 @@ impl Poller {
         if !leases.is_empty() && self.leases.send(leases).await.is_err() {
             tracing::debug!("nobody confirms any more");
         }
+        true
     }
 
     fn note_entries(
@@ -257,16 +292,20 @@ impl Poller {
                 self.metrics.possible_repeats.inc();
                 tracing::debug!(app, event = %appended.key, "this event may have been stored before: no answer said that its confirmation was taken");
             }
-            if appended.fresh && entry.handle.is_none() {
-                tracing::warn!(app, event = %appended.key, request_id, "an entry has no handle and cannot be confirmed");
-            }
-            if appended.fresh && event.event_type == UNKNOWN_TYPE {
-                tracing::warn!(app, event = %appended.key, request_id, "an entry has no EventType; it was kept as it is");
-            }
-            if appended.fresh && event.replaced {
-                tracing::warn!(app, event = %appended.key, request_id, "an entry was not UTF-8; the bytes at fault were replaced");
-            }
         }
+        let fresh = || entries.iter().zip(appended).filter(|(_, appended)| appended.fresh);
+        // Of an answer that is nonsense throughout, not one line for each entry.
+        let warn = |is_odd: fn(&Entry) -> bool, message| {
+            let mut odd = fresh().filter(|(entry, _)| is_odd(entry));
+            let Some((_, first)) = odd.next() else { return };
+            let entries = 1 + odd.count();
+            tracing::warn!(app, event = %first.key, entries, request_id, "{message}");
+        };
+        warn(|entry| entry.handle.is_none(), "an entry has no handle and cannot be confirmed");
+        let unknown = "an entry has no EventType; it was kept as it is";
+        warn(|entry| entry.event.event_type == UNKNOWN_TYPE, unknown);
+        let replaced = "an entry was not UTF-8; the bytes at fault were replaced";
+        warn(|entry| entry.event.replaced, replaced);
         for (labels, count) in &counts {
             self.metrics.events.get_or_create(labels).inc_by(*count);
         }
@@ -290,6 +329,23 @@ impl Poller {
             );
         }
     }
+}
+
+/// The next entries of an answer that are stored at once, read; none after the last.
+fn next_portion(
+    entries: &mut Entries<'_>,
+    mut read: impl FnMut(&str, bool) -> Entry,
+) -> Vec<Entry> {
+    let mut portion = Vec::with_capacity(entries.len().min(PORTION));
+    let mut bytes = 0;
+    while portion.len() < PORTION
+        && bytes < PORTION_BYTES
+        && let Some((text, replaced)) = entries.next()
+    {
+        bytes += text.len();
+        portion.push(read(text, replaced));
+    }
+    portion
 }
 
 fn bounds(settings: &Settings) -> Bounds {

@@ -29,6 +29,8 @@ pub struct Pacing {
     pub settings: Settings,
     /// How long a handle is good for from the sending of its pull, its margin taken off.
     pub good_for: Duration,
+    /// How long the cloud lends an event.
+    pub lease: Duration,
 }
 
 impl Default for Settings {

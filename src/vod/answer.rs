@@ -2,16 +2,16 @@
 //!
 //! One buffer holds an answer's text; what is taken out of it are ranges of that buffer. Only
 //! the envelope is decoded, in one pass: an entry of the EventSet is passed on as it stands, and
-//! the envelope can be read whatever EventSet is.
+//! the envelope can be read whatever EventSet is. Whatever the text says, little more memory is
+//! taken than it takes.
 
 use std::ops::Range;
+use std::str::Utf8Chunks;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-
-use super::http;
 
 /// The longest part of a RequestId that is kept, in characters; real ones have 36.
 pub(super) const MAX_REQUEST_ID: usize = 128;
@@ -44,28 +44,37 @@ impl Text {
         start..start + part.len()
     }
 
-    /// For each range, ordered and apart, whether it holds a replaced byte.
-    fn replaced_in(&self, ranges: &[Range<usize>]) -> Vec<bool> {
-        let mut replaced = vec![false; ranges.len()];
-        let Some(received) = &self.received else { return replaced };
-        let mut position = 0;
-        let mut next = 0;
-        for chunk in received.utf8_chunks() {
-            position += chunk.valid().len();
-            if chunk.invalid().is_empty() {
-                continue;
+    /// Bytes as they came.
+    pub(super) fn size(&self) -> usize {
+        self.received.as_ref().map_or(self.text.len(), Vec::len)
+    }
+
+    /// Where the replaced bytes stand in it, in order.
+    pub(super) fn replaced(&self) -> Replaced<'_> {
+        let received = self.received.as_deref().unwrap_or_default();
+        Replaced { chunks: received.utf8_chunks(), position: 0 }
+    }
+}
+
+/// Where replaced bytes stand in a text.
+pub(super) struct Replaced<'a> {
+    chunks: Utf8Chunks<'a>,
+    position: usize,
+}
+
+impl Iterator for Replaced<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            let chunk = self.chunks.next()?;
+            let place = self.position + chunk.valid().len();
+            self.position = place;
+            if !chunk.invalid().is_empty() {
+                self.position += char::REPLACEMENT_CHARACTER.len_utf8();
+                return Some(place);
             }
-            while ranges.get(next).is_some_and(|range| range.end <= position) {
-                next += 1;
-            }
-            match ranges.get(next) {
-                Some(range) if range.contains(&position) => replaced[next] = true,
-                Some(_) => {}
-                None => break,
-            }
-            position += char::REPLACEMENT_CHARACTER.len_utf8();
         }
-        replaced
     }
 }
 
@@ -102,19 +111,48 @@ struct Inner<'a> {
 }
 
 /// The entries of an EventSet, or that it is no array.
-pub(super) struct EventSet<'a>(Result<Vec<&'a RawValue>, NoArray>);
+pub(super) struct EventSet<'a>(Result<Found<'a>, NoArray>);
+
+/// The entries of an array as they were met.
+#[derive(Default)]
+struct Found<'a> {
+    first: Vec<&'a RawValue>,
+    /// The first and the last of the others.
+    others: Option<(&'a RawValue, &'a RawValue)>,
+    count: usize,
+}
 
 /// EventSet is there and something else.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoArray;
 
-/// Where each entry stands in the text of the answer.
-pub(super) type Places = Result<Vec<Range<usize>>, NoArray>;
+/// Where the entries of an EventSet stand in the text of the answer.
+///
+/// An answer is documented to hold 16. A place takes four times as much memory as the shortest
+/// entry does, and there may be millions: only the first have one, and the others are looked for
+/// again as they are needed.
+#[derive(Default)]
+pub(super) struct Places {
+    pub(super) first: Vec<Range<usize>>,
+    /// The others, with all that stands between them.
+    pub(super) others: Range<usize>,
+    /// All of them.
+    pub(super) count: usize,
+}
+
+/// Entries whose place is kept.
+const KEPT: usize = 64;
 
 impl EventSet<'_> {
-    /// Where each entry stands in `text`, from which it was read.
-    pub(super) fn ranges(self, text: &Text) -> Places {
-        Ok(self.0?.into_iter().map(|entry| text.range(entry.get())).collect())
+    /// Where the entries stand in `text`, from which they were read.
+    pub(super) fn places(self, text: &Text) -> Result<Places, NoArray> {
+        let Found { first, others, count } = self.0?;
+        let place = |entry: &RawValue| text.range(entry.get());
+        Ok(Places {
+            first: first.into_iter().map(place).collect(),
+            others: others.map_or(0..0, |(first, last)| place(first).start..place(last).end),
+            count,
+        })
     }
 }
 
@@ -127,18 +165,23 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventSet<'a> {
 struct AnyEventSet;
 
 impl<'de> Visitor<'de> for AnyEventSet {
-    type Value = Result<Vec<&'de RawValue>, NoArray>;
+    type Value = Result<Found<'de>, NoArray>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("any JSON")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::with_capacity(16);
+        let mut found = Found { first: Vec::with_capacity(16), ..Found::default() };
         while let Some(entry) = seq.next_element()? {
-            entries.push(entry);
+            found.count += 1;
+            match &mut found.others {
+                None if found.first.len() < KEPT => found.first.push(entry),
+                None => found.others = Some((entry, entry)),
+                Some((_, last)) => *last = entry,
+            }
         }
-        Ok(Ok(entries))
+        Ok(Ok(found))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -199,7 +242,7 @@ impl<'a> Envelope<'a> {
         let request_id = string(inner.request_id);
         match inner.error {
             None => {
-                let event_set = inner.event_set.unwrap_or(EventSet(Ok(Vec::new())));
+                let event_set = inner.event_set.unwrap_or(EventSet(Ok(Found::default())));
                 Ok(Self::Done { event_set, request_id })
             }
             Some(error) => {
@@ -215,62 +258,6 @@ fn string(value: Option<&RawValue>) -> Option<String> {
     value.and_then(|value| serde_json::from_str(value.get()).ok())
 }
 
-/// What one PullEvents brought: at most 16 entries, often none.
-pub struct Pulled {
-    /// The moment at which the request that was answered was sent. Its entries are leased no
-    /// earlier than that.
-    pub sent: Instant,
-    /// The RequestId of the answer, empty if it had none.
-    pub request_id: String,
-    text: String,
-    entries: Vec<(Range<usize>, bool)>,
-}
-
-impl Pulled {
-    /// Takes the entries out of the answer to PullEvents.
-    ///
-    /// # Errors
-    /// When EventSet is there and not an array.
-    pub(super) fn read(answer: Answer) -> Result<Self, String> {
-        let Answer { sent, request_id, content, .. } = answer;
-        let request_id = http::excerpt(&request_id.unwrap_or_default(), MAX_REQUEST_ID);
-        let Some((text, ranges)) = content else {
-            return Ok(Self { sent, request_id, text: String::new(), entries: Vec::new() });
-        };
-        let ranges = ranges.map_err(|NoArray| "\"EventSet\" is no array".to_owned())?;
-        let replaced = text.replaced_in(&ranges);
-        let entries = ranges.into_iter().zip(replaced).collect();
-        Ok(Self { sent, request_id, text: text.text, entries })
-    }
-
-    /// Each entry of the EventSet as it was received, whatever JSON it is, and whether bytes
-    /// that were not UTF-8 were replaced in it.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&str, bool)> {
-        self.entries.iter().map(|(range, replaced)| (&self.text[range.clone()], *replaced))
-    }
-
-    /// How many entries there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether the queue was empty.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
-impl std::fmt::Debug for Pulled {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pulled")
-            .field("request_id", &self.request_id)
-            .field("entries", &self.entries.len())
-            .finish_non_exhaustive()
-    }
-}
-
 /// The answer to a call that was done.
 pub(super) struct Answer {
     pub(super) sent: Instant,
@@ -278,9 +265,9 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// The Date header.
     pub(super) date: Option<String>,
-    /// The text and where each entry of its EventSet stands; none for an empty queue told as an
+    /// The text and where the entries of its EventSet stand; none for an empty queue told as an
     /// error.
-    pub(super) content: Option<(Text, Places)>,
+    pub(super) content: Option<(Text, Result<Places, NoArray>)>,
 }
 
 impl Answer {

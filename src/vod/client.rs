@@ -7,16 +7,22 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::answer::{Answer, Pulled, Text};
+use super::answer::{Answer, Text};
 use super::clock::Clock;
 use super::credentials::{Credentials, Provider, ProviderError};
 use super::error::{Advice, Error};
 use super::exchange::{self, Call, Exchange, Failed, Proof};
+use super::pulled::Pulled;
 use super::{Action, EventConfig, EventMode, Settings};
 use crate::event::AppId;
 
 /// The most handles that one ConfirmEvents takes.
 pub const MAX_HANDLES: usize = 16;
+
+/// What limits an answer.
+const TOO_LARGE: &str = "vod.max_answer_size limits it";
+const TOO_LARGE_ALONE: &str = "that is four times vod.max_answer_size: raise it, as far as the \
+                               memory allows, to get the events of such an answer";
 
 const TOKEN_FAILURE: &str = "AuthFailure.TokenFailure";
 
@@ -37,6 +43,10 @@ pub struct Client {
 
 struct Shared {
     exchange: Exchange,
+    /// Bytes of an answer at most.
+    max_answer: usize,
+    /// Bytes at most of the answer to a pull that goes alone.
+    max_answer_alone: usize,
     provider: RwLock<Arc<dyn Provider>>,
     clock: Clock,
     expiry: RwLock<Option<DateTime<Utc>>>,
@@ -88,6 +98,11 @@ pub fn read_pull(status: u16, body: Vec<u8>) -> Result<Pulled, Error> {
     exchange::open(Action::PullEvents, Instant::now(), status, text, &as_it_is).and_then(pulled)
 }
 
+/// The error, with `note` if the answer was too large.
+fn too_large(error: Error, note: &str) -> Error {
+    if error.is_too_large() { error.with_note(note.to_owned()) } else { error }
+}
+
 fn pulled(answer: Answer) -> Result<Pulled, Error> {
     let (status, request_id) = (answer.status, answer.request_id.clone());
     Pulled::read(answer).map_err(|problem| {
@@ -110,7 +125,9 @@ impl Client {
         Ok(Self {
             app: settings.apps().first().copied().unwrap_or_default(),
             shared: Arc::new(Shared {
-                exchange: Exchange::new(settings.endpoint()?, settings.max_answer())?,
+                exchange: Exchange::new(settings.endpoint()?)?,
+                max_answer: settings.max_answer(),
+                max_answer_alone: settings.max_answer_alone(),
                 provider: RwLock::new(provider),
                 clock: Clock::default(),
                 expiry: RwLock::default(),
@@ -180,9 +197,26 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error::advice`]. Events may have been handed out to a call that failed; they come
-    /// again after 30 s.
+    /// again after 30 s. [`Error::is_too_large`] tells that it failed since they are more than
+    /// `max_answer_size`: see [`Self::pull_alone`].
     pub async fn pull(&self) -> Result<Pulled, Error> {
         pulled(self.call(Action::PullEvents, None).await?)
+    }
+
+    /// As [`Self::pull`], but takes an answer of up to four times `max_answer_size`. For as much
+    /// memory others are not to pull meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Self::pull`].
+    pub async fn pull_alone(&self) -> Result<Pulled, Error> {
+        let called = self.call_for(Action::PullEvents, None, self.shared.max_answer_alone).await;
+        pulled(called.map_err(|error| too_large(error, TOO_LARGE_ALONE))?)
+    }
+
+    /// Bytes of an answer at most, to a pull and to one that goes alone.
+    #[must_use]
+    pub fn max_answer_sizes(&self) -> (usize, usize) {
+        (self.shared.max_answer, self.shared.max_answer_alone)
     }
 
     /// Takes the events of these handles, 1 to [`MAX_HANDLES`], out of the queue for good.
@@ -196,7 +230,8 @@ impl Client {
                 Action::ConfirmEvents,
                 Advice::Refused,
                 format!("{} handles given; a call takes 1 to {MAX_HANDLES}", handles.len()),
-            ));
+            )
+            .unsent());
         }
         self.call(Action::ConfirmEvents, Some(handles)).await.map(drop)
     }
@@ -238,6 +273,16 @@ impl Client {
     }
 
     async fn call(&self, action: Action, handles: Option<&[&str]>) -> Result<Answer, Error> {
+        let called = self.call_for(action, handles, self.shared.max_answer).await;
+        called.map_err(|error| too_large(error, TOO_LARGE))
+    }
+
+    async fn call_for(
+        &self,
+        action: Action,
+        handles: Option<&[&str]>,
+        max_answer: usize,
+    ) -> Result<Answer, Error> {
         let sub_app_id = Some(self.app.0).filter(|id| *id != 0);
         let body = serde_json::to_vec(&Parameters { event_handles: handles, sub_app_id })
             .expect("strings and a number always make JSON");
@@ -251,7 +296,7 @@ impl Client {
             let offset = self.shared.clock.offset();
             let time = Clock::at(Utc::now(), offset);
             let proof = Proof::Key(&credentials);
-            let call = Call { action, region: None, body: body.clone(), proof, time };
+            let call = Call { action, region: None, body: body.clone(), proof, time, max_answer };
             let Failed { error, date } = match self.shared.exchange.send(call).await {
                 Ok(answer) => {
                     self.shared.clock.see(answer.date.as_deref(), Utc::now());

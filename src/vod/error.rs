@@ -59,10 +59,31 @@ impl Advice {
     #[must_use]
     pub fn for_code(code: &str) -> Self {
         let find = |code: &str| CODES.iter().find(|(known, _)| *known == code);
-        let family = code.split('.').next().unwrap_or(code);
-        find(code).or_else(|| find(family)).map_or(Self::Service, |(_, advice)| *advice)
+        find(code).or_else(|| find(family(code))).map_or(Self::Service, |(_, advice)| *advice)
     }
 }
+
+/// The part of a code before its first dot.
+fn family(code: &str) -> &str {
+    code.split('.').next().unwrap_or(code)
+}
+
+/// Codes, with all that begin so, of requests that were turned down unread: for their rate, their
+/// signature, a lack of permission, or because nobody would have read them.
+const UNREAD: &[&str] = &[
+    "ActionOffline",
+    "AuthFailure",
+    "InvalidAction",
+    "IpInBlacklist",
+    "IpNotInWhitelist",
+    "NoSuchProduct",
+    "NoSuchVersion",
+    "RequestLimitExceeded",
+    "RequestSizeLimitExceeded",
+    "UnauthorizedOperation",
+    "UnsupportedProtocol",
+    "UnsupportedRegion",
+];
 
 const CODES: &[(&str, Advice)] = &[
     ("ActionOffline", Advice::Refused),
@@ -166,6 +187,7 @@ struct Details {
     request_id: Option<String>,
     status: Option<u16>,
     was_sent: bool,
+    is_too_large: bool,
 }
 
 impl Error {
@@ -179,6 +201,7 @@ impl Error {
             request_id: None,
             status: None,
             was_sent: true,
+            is_too_large: false,
         }))
     }
 
@@ -187,6 +210,14 @@ impl Error {
         let mut error =
             Self::new(action, Advice::for_code(code), http::excerpt(message, MAX_MESSAGE));
         error.0.code = Some(http::excerpt(code, MAX_MESSAGE));
+        error
+    }
+
+    /// The answer has more than `limit` bytes.
+    pub(super) fn too_large(action: Action, limit: usize) -> Self {
+        let message = format!("the answer is larger than {limit} bytes");
+        let mut error = Self::new(action, Advice::Answer, message);
+        error.0.is_too_large = true;
         error
     }
 
@@ -246,17 +277,19 @@ impl Error {
         self.0.advice
     }
 
-    /// Whether the request certainly had no effect: it was not sent, or turned down before it was
-    /// looked at.
+    /// Whether the request certainly had no effect: it was not sent, or the service said that it
+    /// turned it down before it looked at what was asked. A code that says something of what was asked
+    /// proves nothing: a part of it may have been done before.
     #[must_use]
     pub fn had_no_effect(&self) -> bool {
-        use Advice::{Answer, Clock, Credentials, InvalidParameters, Refused, Service};
-        use Advice::{Throttled, Transport};
-        match self.advice() {
-            Throttled | Clock | Credentials | Refused => true,
-            // Of a ConfirmEvents that is refused for one handle, the others may have been taken.
-            InvalidParameters | Service | Transport | Answer => !self.0.was_sent,
-        }
+        let is_unread = |code: &str| UNREAD.contains(&code) || UNREAD.contains(&family(code));
+        !self.0.was_sent || self.code().is_some_and(is_unread)
+    }
+
+    /// Whether the answer was larger than allowed.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.0.is_too_large
     }
 
     /// The service's error code, where it gave one.
@@ -410,6 +443,52 @@ mod tests {
         }
         // A family that is not known as a whole must not be taken for one with a longer name.
         assert_eq!(Advice::for_code("RequestLimitExceededness"), Advice::Service);
+    }
+
+    #[test]
+    fn only_what_was_turned_down_unread_had_no_effect() {
+        let answered = |code: &str| Error::answered(Action::ConfirmEvents, code, "");
+        let unread = "AuthFailure AuthFailure.SignatureExpire AuthFailure.SignatureFailure \
+                      AuthFailure.InvalidSecretId AuthFailure.SecretIdNotFound \
+                      AuthFailure.TokenFailure AuthFailure.MFAFailure \
+                      AuthFailure.UnauthorizedOperation AuthFailure.NeverHeardOf \
+                      UnauthorizedOperation UnauthorizedOperation.CamNoAuth IpInBlacklist \
+                      IpNotInWhitelist RequestLimitExceeded RequestLimitExceeded.UinLimitExceeded \
+                      ActionOffline InvalidAction NoSuchProduct NoSuchVersion \
+                      RequestSizeLimitExceeded UnsupportedProtocol UnsupportedRegion";
+        for code in unread.split_whitespace() {
+            assert!(answered(code).had_no_effect(), "{code}");
+        }
+        let read = "InvalidParameter InvalidParameterValue InvalidParameterValue.EventHandles \
+                    InvalidParameterValue.SubAppId MissingParameter UnknownParameter \
+                    FailedOperation FailedOperation.Other FailedOperation.InvalidVodUser \
+                    InternalError InternalError.DBError ServiceUnavailable ResourceUnavailable \
+                    ResourceInsufficient ResourceInUse ResourceNotFound LimitExceeded \
+                    ResponseSizeLimitExceeded UnsupportedOperation InvalidRequest DryRunOperation \
+                    NeverHeardOf RequestLimitExceededness Never.AuthFailure";
+        for code in read.split_whitespace() {
+            assert!(!answered(code).had_no_effect(), "{code}");
+        }
+        // Every code that has its advice has its place above.
+        for (code, _) in CODES {
+            let listed = |codes: &str| codes.split_whitespace().any(|listed| listed == *code);
+            assert!(listed(unread) != listed(read), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_and_not_answered_by_a_code_may_have_had_its_effect() {
+        use Advice::{Answer, Clock, Credentials, Refused, Service, Throttled, Transport};
+        let action = Action::ConfirmEvents;
+        for advice in [Throttled, Clock, Credentials, Refused, Service, Transport, Answer] {
+            let lost = Error::new(action, advice, "");
+            assert!(!lost.had_no_effect(), "{advice:?}");
+            assert!(lost.unsent().had_no_effect(), "{advice:?}");
+        }
+        assert!(!Error::unexpected(action, "", 200, None).had_no_effect());
+        assert!(!Error::too_large(action, 7).had_no_effect());
+        assert!(Error::too_large(action, 7).is_too_large());
+        assert!(!Error::unexpected(action, "", 200, None).is_too_large());
     }
 
     #[test]

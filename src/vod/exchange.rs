@@ -32,12 +32,13 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// How much of an answer that is not understood goes into the error, in characters.
 const EXCERPT: usize = 200;
+/// How much of it is looked at for that, in bytes: room for so many secrets to be hidden.
+const BEGINNING: usize = 256 * 1024;
 
 /// Where requests go, and the connections kept to it.
 pub(super) struct Exchange {
     http: reqwest::Client,
     endpoint: Endpoint,
-    max_answer: usize,
 }
 
 /// A request before it is sent.
@@ -49,6 +50,8 @@ pub(super) struct Call<'a> {
     pub(super) proof: Proof<'a>,
     /// Now, as the service sees it.
     pub(super) time: DateTime<Utc>,
+    /// Bytes of the answer at most, after decompression.
+    pub(super) max_answer: usize,
 }
 
 /// Why the service should do it.
@@ -83,11 +86,9 @@ impl From<Error> for Failed {
 }
 
 impl Exchange {
-    /// For answers of at most `max_answer` bytes after decompression.
-    ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub(super) fn new(endpoint: Endpoint, max_answer: usize) -> Result<Self, String> {
+    pub(super) fn new(endpoint: Endpoint) -> Result<Self, String> {
         let mut builder = http::builder(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_keepalive(TCP_KEEPALIVE);
@@ -99,7 +100,7 @@ impl Exchange {
         let http = builder
             .build()
             .map_err(|error| format!("cannot set up HTTPS: {}", http::describe(error)))?;
-        Ok(Self { http, endpoint, max_answer })
+        Ok(Self { http, endpoint })
     }
 
     /// The host as the Host header names it.
@@ -109,7 +110,7 @@ impl Exchange {
 
     /// Signs and sends, once.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Failed> {
-        let Call { action, region, body, proof, time } = call;
+        let Call { action, region, body, proof, time, max_answer } = call;
         let signed = match &proof {
             Proof::Key(credentials) => {
                 let request = sign::Request {
@@ -136,21 +137,9 @@ impl Exchange {
         let status = response.status().as_u16();
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
         let date = date.map(str::to_owned);
-        let bytes = http::read_body(response, self.max_answer).await.map_err(|error| {
+        let bytes = http::read_body(response, max_answer).await.map_err(|error| {
             match error {
-                BodyError::TooLarge => Error::new(
-                    action,
-                    Advice::Answer,
-                    match action.service() {
-                        Service::Vod => format!(
-                            "the answer is larger than {} bytes (max_answer_size)",
-                            self.max_answer
-                        ),
-                        Service::Sts => {
-                            format!("the answer is larger than {} bytes", self.max_answer)
-                        }
-                    },
-                ),
+                BodyError::TooLarge => Error::too_large(action, max_answer),
                 BodyError::Broken(error) => self.unreachable(action, error),
             }
             .with_status(status)
@@ -192,7 +181,7 @@ fn headers(
 ) -> Result<HeaderMap, Error> {
     let unfit = |name: &str| {
         let problem = format!("no HTTP header can hold the value of {name}");
-        Error::new(action, Advice::Credentials, problem)
+        Error::new(action, Advice::Credentials, problem).unsent()
     };
     let fixed = [
         ("Content-Type", CONTENT_TYPE),
@@ -221,6 +210,12 @@ fn hide(text: &str, signed: &Signed, proof: &Proof<'_>) -> String {
     })
 }
 
+/// As much of a text as an excerpt of it can need, whatever is hidden in it.
+fn beginning(text: &str) -> &str {
+    let text = text.trim_start();
+    text.get(..text.floor_char_boundary(BEGINNING)).unwrap_or_default()
+}
+
 /// What an answer comes to. The service's own error decides, whatever the HTTP status.
 pub(super) fn open(
     action: Action,
@@ -240,8 +235,8 @@ pub(super) fn open(
                 .with_request_id(request_id.map(|id| hide(&id)).as_deref()))
         }
         Ok(Envelope::Done { event_set, request_id }) if status == 200 => {
-            let entries = event_set.ranges(&text);
-            let content = Some((text, entries));
+            let places = event_set.places(&text);
+            let content = Some((text, places));
             Ok(Answer { sent, request_id, status, date: None, content })
         }
         Ok(Envelope::Done { request_id, .. }) => {
@@ -267,7 +262,7 @@ pub(super) fn open(
                 return Err(Error::new(action, advice, "the answer is not one of the API"));
             }
             let problem = excerpt(&hide(&problem), EXCERPT);
-            let begin = excerpt(&hide(text.as_str()), EXCERPT);
+            let begin = excerpt(&hide(beginning(text.as_str())), EXCERPT);
             let message =
                 format!("the answer is not one of the API ({problem}); it begins: {begin}");
             Err(Error::new(action, advice, message))

@@ -13,18 +13,19 @@ mod endpoint;
 mod error;
 mod exchange;
 mod http;
+mod pulled;
 mod settings;
 pub mod sign;
 mod way;
 
 use std::fmt;
 
-pub use answer::Pulled;
 pub use applications::Applications;
 #[doc(hidden)]
 pub use client::read_pull;
 pub use client::{Client, MAX_HANDLES};
 pub use error::{Advice, Error};
+pub use pulled::{Entries, Pulled};
 pub use settings::Settings;
 pub use way::{Proxy, Tls, TlsFault, Way};
 

@@ -20,12 +20,16 @@ pub struct Settings {
     /// The application, or a list of them; none for the primary one of an account opened before
     /// 2023-12-25.
     pub sub_app_id: Option<Applications>,
-    /// The largest answer that is read, after decompression; 64 KiB at least.
+    /// The largest answer that is read, after decompression; 64 KiB at least. A larger one, up to
+    /// four times this, is read alone when its events come again.
     #[schemars(with = "crate::shape::Size")]
     pub max_answer_size: ByteSize,
 }
 
 const LEAST_ANSWER_SIZE: ByteSize = ByteSize::kib(64);
+
+/// How many times `max_answer_size` an answer may have that is read alone.
+const ALONE: usize = 4;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -58,6 +62,10 @@ impl Settings {
 
     pub(super) fn max_answer(&self) -> usize {
         usize::try_from(self.max_answer_size.as_u64()).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn max_answer_alone(&self) -> usize {
+        self.max_answer().saturating_mul(ALONE)
     }
 
     /// Where to call.

@@ -333,6 +333,69 @@ async fn an_answer_is_capped_while_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_pull_that_goes_alone_takes_four_times_as_much() {
+    let padded = |size: usize| {
+        let body = r#"{"Response":{"EventSet":[{"a":1}]}}"#;
+        Reply::json(&format!("{body:size$}"))
+    };
+    let settings = |server: &LocalServer| Settings {
+        max_answer_size: bytesize::ByteSize::kib(64),
+        ..settings(&server.url())
+    };
+    let (usual, alone) = (64 * 1024, 256 * 1024);
+    let sizes = [usual, usual + 1, alone, alone + 1];
+    let server = LocalServer::replying(
+        sizes.iter().flat_map(|size| [padded(*size), padded(*size)]).collect(),
+    )
+    .await;
+    let client = Client::new(&settings(&server), InTurn::new(&[KEY])).unwrap();
+    assert_eq!(client.max_answer_sizes(), (usual, alone));
+    for size in sizes {
+        let refused = |pulled: Result<sprited::vod::Pulled, Error>| match pulled {
+            Ok(pulled) => {
+                assert_eq!((pulled.len(), pulled.size()), (1, size));
+                String::new()
+            }
+            Err(error) => {
+                assert!(error.is_too_large() && error.advice() == Advice::Answer, "{error}");
+                error.to_string()
+            }
+        };
+        let error = refused(client.pull().await);
+        assert_eq!(error.contains("than 65536 bytes (HTTP 200); vod.max_answer_size"), size > usual);
+        let error = refused(client.pull_alone().await);
+        let note = "than 262144 bytes (HTTP 200); that is four times vod.max_answer_size: raise it";
+        assert_eq!(error.contains(note), size > alone, "{error}");
+    }
+    // Nothing but the size makes it so.
+    let error = pull_error(Reply::json("no")).await;
+    assert!(!error.is_too_large(), "{error}");
+}
+
+#[tokio::test]
+async fn each_of_many_entries_is_passed_on_as_it_stands() {
+    // More than have their place kept, in every manner of standing beside each other.
+    let kinds: [&[u8]; 8] = [
+        b"0", b" -1.5e7 ", b"null", b"\"a,\\\"]\"", b"[ {},[]]", b"{\"a\" : [1,2]}", b"\t\n true\r",
+        b"\"\xff,\xfe\"",
+    ];
+    let entries: Vec<&[u8]> = (0..1000).map(|n| kinds[n % kinds.len()]).collect();
+    let set = entries.join(&b","[..]);
+    let body = [b"{\"Response\":{\"EventSet\":[", &set[..], b"],\"RequestId\":\"r\xff\"}}"].concat();
+    let server = LocalServer::replying(vec![Reply::new(200, &[], &body)]).await;
+    let pulled = client(&server).pull().await.unwrap();
+    assert_eq!(pulled.len(), 1000);
+    let mut got = pulled.entries();
+    for (n, entry) in entries.iter().enumerate() {
+        assert_eq!(got.len(), 1000 - n);
+        let (text, replaced) = got.next().unwrap();
+        assert_eq!(text, String::from_utf8_lossy(entry).trim(), "{n}");
+        assert_eq!(replaced, n % kinds.len() == 7, "{n}");
+    }
+    assert!(got.next().is_none() && got.len() == 0);
+}
+
+#[tokio::test]
 async fn gzip_is_understood() {
     let body = gzip(br#"{"Response":{"EventSet":[{"a":1}]}}"#);
     let reply = Reply::new(200, &[("Content-Encoding", "gzip")], &body);

@@ -68,7 +68,7 @@ impl Sts {
     /// # Errors
     /// When TLS cannot be set up.
     pub(super) fn new(endpoint: Endpoint) -> Result<Self, String> {
-        Ok(Self { exchange: Exchange::new(endpoint, MAX_ANSWER)?, clock: Clock::default() })
+        Ok(Self { exchange: Exchange::new(endpoint)?, clock: Clock::default() })
     }
 
     pub(super) fn host(&self) -> &str {
@@ -94,6 +94,7 @@ impl Sts {
                 body: body.clone(),
                 proof,
                 time: Clock::at(Utc::now(), offset),
+                max_answer: MAX_ANSWER,
             };
             let Failed { error, date } = match self.exchange.send(call).await {
                 Ok(answer) => return self.read(action, &answer),

@@ -11,6 +11,7 @@ mod daemon;
 mod durable;
 mod faults;
 mod kill;
+mod large;
 mod metrics;
 mod occurrences;
 mod once;

@@ -149,3 +149,27 @@ fn many_sprites_of_a_large_payload_take_linear_time_and_space() {
         assert_eq!(entry.event.sprites.len(), MIB / 2 / 23);
     }
 }
+
+#[test]
+fn an_event_of_too_many_values_has_one_key_whatever_its_handle() {
+    let many = "0,".repeat(600_000);
+    let nested = |handle: &str, more: &str| {
+        format!(r#"{{"A":{{"TaskId":"t","L":[{many}0]}},"EventHandle":"{handle}","EventType":"X"{more}}}"#)
+    };
+    let members: String = (0..600_000).map(|n| format!("\"{n:x}\":0,")).collect();
+    let flat = |handle: &str, more: &str| {
+        format!(r#"{{{members}"EventHandle":"{handle}","EventType":"X"{more}}}"#)
+    };
+    let kinds: [(&dyn Fn(&str, &str) -> String, _); 2] = [(&nested, Some("t")), (&flat, None)];
+    for (entry, task_id) in kinds {
+        let read = |handle, more| read(APP, &entry(handle, more), false, pulled());
+        let (first, again, other) = (read("h1", ""), read("h2", ""), read("h1", r#","Z":1"#));
+        assert_eq!((first.handle.as_deref(), again.handle.as_deref()), (Some("h1"), Some("h2")));
+        assert_eq!(first.event.key, again.event.key);
+        assert_ne!(first.event.key, other.event.key, "what is passed over counts");
+        assert_eq!(first.event.event_type, "X");
+        assert_eq!(first.event.task_id.as_deref(), task_id);
+        let kept = entry("h1", "").replace(r#""EventHandle":"h1","#, "");
+        assert!(first.event.body == kept, "it is kept, token for token");
+    }
+}

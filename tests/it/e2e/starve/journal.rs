@@ -12,8 +12,12 @@ const REFUSED: &str = "the journal does not take events; pulling stops until it 
 const KIB: usize = 1024;
 
 async fn small(sinks: &str) -> Site {
+    small_of(settings(), sinks).await
+}
+
+async fn small_of(cloud: Settings, sinks: &str) -> Site {
     // Large events take a debug build its time.
-    let cloud = Settings { lease: Duration::from_secs(10), ..settings() };
+    let cloud = Settings { lease: Duration::from_secs(10), ..cloud };
     let site = Site::with(cloud, "", sinks).await;
     site.edit("lease = '2500ms'", "lease = '10s'");
     site.edit("[http]", "max_size = '16MiB'\n[http]");
@@ -78,4 +82,28 @@ async fn the_sink_whose_backlog_fills_it_is_named() {
     daemon.stop().await;
     hook.assert_once(count);
     site.assert_once("all.jsonl", count);
+}
+
+#[tokio::test]
+async fn while_it_is_full_nothing_is_pulled_from_any_application() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let cloud = Settings { apps: vec![1_500_012_345, 1_500_012_346], ..settings() };
+    let site = small_of(cloud, &hook.sink("hook", "events = ['*']")).await;
+    // The second has an empty queue: its pulls bring nothing that would have to be stored.
+    site.edit("sub_app_id = 1500012345", "sub_app_id = [1500012345, 1500012346]");
+    let daemon = site.start();
+    let pulls = || site.cloud.control.totals().calls["PullEvents"].values().sum::<u64>();
+    site.add_large(0, 640, 32 * KIB);
+    // What was under way has ended by the third failure.
+    let failures = async || daemon.metric("sprited_append_failures_total").await;
+    within(60, async || failures().await > 2.5).await;
+    let (failed, before) = (failures().await, pulls());
+    within(30, async || failures().await > failed + 2.5).await;
+    assert_eq!(pulls(), before, "it pulls on");
+
+    hook.set(Answer::Take);
+    within(90, async || site.cloud.control.totals().waiting == 0).await;
+    assert!(pulls() > before);
+    daemon.stop().await;
+    hook.assert_once(640);
 }

@@ -1,0 +1,181 @@
+//! Answers that are larger than they should be, or hold more: all of it is read, in little memory.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sprited::emulator::{Action, Settings};
+
+use super::daemon::Daemon;
+use super::{Site, file, settings, until};
+use crate::local_server::{LocalServer, Reply};
+use crate::support::{self, noise};
+
+const KIB: usize = 1024;
+const MIB: u64 = 1024 * 1024;
+/// Told when an answer is refused that may be read alone.
+const TOLD: &str = "an answer is larger than vod.max_answer_size; pulls one at a time, with a larger limit";
+const OVER: &str = "no answer was larger than vod.max_answer_size for a while; pulls as before";
+
+/// A site whose daemon reads 64 KiB of an answer, and 256 KiB of one alone.
+async fn site() -> Site {
+    let site = Site::new(&file("all", "*")).await;
+    site.edit("sub_app_id = ", "max_answer_size = '64KiB'\nsub_app_id = ");
+    site
+}
+
+impl Site {
+    /// Adds `count` events of `size` bytes, which are pulled in this order.
+    fn add_of_size(&self, name: &str, count: usize, size: usize) {
+        let padding = noise(size);
+        let task = |n| json!({ "TaskId": format!("{name}-{n}"), "P": padding });
+        let event = |n| json!({ "EventType": "Large", "LargeEvent": task(n) });
+        let events: Vec<Value> = (0..count).map(event).collect();
+        self.cloud.control.add(&Value::from(events).to_string()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_the_limit_is_read_alone() {
+    let site = site().await;
+    site.add_of_size("a", 16, 6 * KIB);
+    let daemon = site.start();
+    daemon.has_logged(TOLD).await;
+    site.add_sprites(40);
+    site.drained().await;
+    support::until(|| site.lines("all.jsonl").len() == 56).await;
+    let told = daemon.logged(TOLD);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["level"], "WARN");
+    assert_eq!(told[0]["max_answer_size"], "64.0 KiB");
+    assert_eq!(told[0]["limit"], "256.0 KiB");
+    assert!(daemon.logged("pulling fails").is_empty(), "what is read a lease later is no failure");
+    // Once refused, once read: with the limit of before they would be refused for ever.
+    assert_eq!(site.cloud.control.totals().handed_out_again, 16);
+    // Another group a while later is read at once, as long as one may be expected.
+    site.add_of_size("b", 16, 6 * KIB);
+    site.drained().await;
+    assert_eq!(site.cloud.control.totals().handed_out_again, 16);
+    daemon.has_logged(OVER).await;
+    // And refused first when none was any more.
+    site.add_of_size("c", 16, 6 * KIB);
+    site.drained().await;
+    assert_eq!(site.cloud.control.totals().handed_out_again, 32);
+    daemon.stop().await;
+    site.assert_once("all.jsonl", 88);
+}
+
+#[tokio::test]
+async fn sixteen_events_of_more_than_a_megabyte_each_arrive() {
+    let lease = Duration::from_secs(10);
+    let site = Site::with(Settings { lease, ..settings() }, "", &file("all", "*")).await;
+    site.set_lease(lease);
+    site.add_of_size("a", 16, 1_200_000);
+    let daemon = site.start();
+    site.drained().await;
+    assert_eq!(site.cloud.control.totals().handed_out_again, 16);
+    daemon.stop().await;
+    site.assert_once("all.jsonl", 16);
+}
+
+#[tokio::test]
+async fn once_waits_for_the_events_of_an_answer_that_was_refused() {
+    let site = site().await;
+    site.add_of_size("a", 16, 6 * KIB);
+    let ended = site.run(&["run", "--once"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.log);
+    assert_eq!(site.confirmed(), 16);
+    site.assert_once("all.jsonl", 16);
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_the_larger_limit_holds_up_nothing_else() {
+    let site = site().await;
+    // Ten groups of sixteen, so that one is back before each was refused if pauses grow.
+    site.add_of_size("too-large", 160, 20 * KIB);
+    let daemon = site.start();
+    daemon.has_logged("pulling fails").await;
+    site.add_sprites(40);
+    support::until(|| site.confirmed() == 40).await;
+    let told = daemon.logged("pulling fails");
+    let error = told[0]["error"].as_str().unwrap();
+    let expected = "the answer is larger than 262144 bytes; that is four times vod.max_answer_size: \
+                    raise it, as far as the memory allows";
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(told[0]["advice"], "answer");
+    // It asks on, slowly.
+    let pulls = || site.cloud.control.totals().calls["PullEvents"].values().sum::<u64>();
+    let (before, started) = (pulls(), tokio::time::Instant::now());
+    until(async || pulls() > before + 5).await;
+    assert!(started.elapsed() > Duration::from_millis(500), "it hurries");
+    assert_eq!(site.cloud.control.totals().calls_of(Action::ConfirmEvents, "ok") as usize, {
+        site.cloud.control.totals().calls["ConfirmEvents"].values().sum::<u64>() as usize
+    });
+    daemon.stop().await;
+
+    site.edit("'64KiB'", "'1MiB'");
+    let daemon = site.start();
+    site.drained().await;
+    daemon.stop().await;
+    site.assert_once("all.jsonl", 200);
+}
+
+/// The most memory that it had, in bytes.
+fn peak(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}
+
+/// How much more memory a daemon takes for one answer with these entries than for none; and what
+/// it has in its journal then.
+async fn memory_for(entries: String, is_read: impl AsyncFn(&Site, &Daemon) -> bool) -> u64 {
+    let answer = format!(r#"{{"Response":{{"EventSet":[{entries}],"RequestId":"r"}}}}"#);
+    let go = tokio_util::sync::CancellationToken::new();
+    let empty = Reply::error("ResourceNotFound");
+    let replies = [Reply::When(go.clone(), Box::new(Reply::json(&answer)))];
+    let server = LocalServer::start(move |_, n| replies.get(n).unwrap_or(&empty).clone()).await;
+    let site = Site::new("").await;
+    site.edit(&site.cloud.url, &server.url());
+    site.edit("level = 'debug'", "level = 'info'");
+    site.edit("interval = '20ms'", "interval = '1s'");
+    let daemon = site.start();
+    until(async || daemon.get("/healthz").await.0 == 200).await;
+    let before = peak(&daemon);
+    go.cancel();
+    until(async || is_read(&site, &daemon).await).await;
+    let more = peak(&daemon).saturating_sub(before);
+    daemon.stop().await;
+    more
+}
+
+#[tokio::test]
+async fn an_answer_of_many_entries_takes_little_memory() {
+    let count = 400_001;
+    let all = async |_: &Site, daemon: &Daemon| {
+        let events = |outcome| format!("sprited_events_total{{type=\"Unknown\",outcome=\"{outcome}\"}}");
+        let fresh = daemon.metric(&events("fresh")).await;
+        let again = daemon.metric(&events("seen_again")).await;
+        fresh + again > f64::from(count) - 0.5
+    };
+    let more = memory_for(vec!["0"; count as usize].join(","), all).await;
+    assert!(more < 32 * MIB, "{} MiB", more / MIB);
+}
+
+#[tokio::test]
+async fn an_entry_of_many_members_takes_little_memory() {
+    let one = async |site: &Site, _: &Daemon| site.journaled(None).len() == 1;
+    let members: Vec<String> = (0..500_000).map(|n| format!("\"{n:x}\":0")).collect();
+    let members = members.join(",");
+    let kinds = [
+        format!(r#"{{"EventHandle":"h",{members}}}"#),
+        format!(r#"{{"EventHandle":"h","A":{{{members}}}}}"#),
+        format!(r#"{{"EventHandle":"h","A":[{}]}}"#, vec!["0"; 2_000_000].join(",")),
+        format!(r#"{{"EventHandle":"h","A":{}{}}}"#, "[".repeat(2_000_000), "]".repeat(2_000_000)),
+    ];
+    for entry in kinds {
+        let begin = entry[..40].to_owned();
+        let more = memory_for(entry, one).await;
+        assert!(more < 80 * MIB, "{begin}: {} MiB", more / MIB);
+    }
+}
