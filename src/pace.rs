@@ -134,14 +134,14 @@ impl Pace {
         let Some(queue) = self.queues.get_mut(queue) else { return };
         let all_in_flight = queue.in_flight >= queue.concurrency;
         queue.in_flight = queue.in_flight.saturating_sub(1);
-        let was_alone = std::mem::take(&mut queue.goes_alone);
+        let is_alone = std::mem::take(&mut queue.goes_alone) || queue.is_alone(now);
         if !matches!(outcome, Outcome::Throttled(_) | Outcome::Failed(_)) {
             self.bucket.accepted(started);
         }
         match outcome {
             // Only where it held a pull up: else there would be room for many at once as soon as
             // the queue is empty and holds them.
-            Outcome::Many if all_in_flight && !was_alone => {
+            Outcome::Many if all_in_flight && !is_alone => {
                 queue.concurrency = (queue.concurrency + 1).min(max_concurrency);
             }
             Outcome::Many => {}
@@ -382,7 +382,9 @@ mod tests {
     fn widen_queue(pace: &mut Pace, queue: usize, now: Instant) {
         for concurrency in [1, 2, 3] {
             assert_eq!(pace.queues[queue].concurrency, concurrency);
-            (0..concurrency).for_each(|_| { pace.started(queue, now); });
+            (0..concurrency).for_each(|_| {
+                pace.started(queue, now);
+            });
             (0..concurrency).for_each(|_| pace.finished(queue, now, now, Outcome::Many));
         }
     }
@@ -440,7 +442,9 @@ mod tests {
         let mut pace = Pace::new(BOUNDS, 1, start);
         widen(&mut pace, start);
         let now = start + Duration::from_secs(2);
-        (0..4).for_each(|_| { pace.started(0, now); });
+        (0..4).for_each(|_| {
+            pace.started(0, now);
+        });
         pace.finished(0, now, now, Outcome::Failed(wait));
         let later = now + wait;
         assert_eq!(pace.next(later), Next::AfterAnother, "three are still under way");
@@ -629,7 +633,9 @@ mod tests {
         let mut pace = Pace::new(BOUNDS, 1, start);
         widen(&mut pace, start);
         let gone = start + Duration::from_secs(2);
-        (0..4).for_each(|_| { pace.started(0, gone); });
+        (0..4).for_each(|_| {
+            pace.started(0, gone);
+        });
         let refused = gone + Duration::from_millis(40);
         (0..4).for_each(|_| pace.finished(0, gone, refused, Outcome::Throttled(wait)));
         // One may have been faster on its way than another.

@@ -8,6 +8,7 @@ mod envelope;
 mod json;
 mod key;
 mod read;
+mod scan;
 mod sprite;
 mod types;
 

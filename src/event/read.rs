@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::json::{self, Kind, Member, Node, Parsed, Place};
+use super::json::{Kind, Member, Node, Parsed, Place};
+use super::scan;
 use super::sprite::{Origin, sprites_of};
 use super::{AppId, Event, Key, UNKNOWN_TYPE};
 
@@ -50,11 +51,11 @@ impl Reader {
         replaced: bool,
         pulled: DateTime<Utc>,
     ) -> Entry {
-        let parsed = json::parse_asking(entry, &mut self.places, &[HANDLE, TYPE]);
+        let parsed = scan::parse_asking(entry, &mut self.places, &[HANDLE, TYPE]);
         let root = parsed.root();
         let (body, handle) = without_handle(&parsed, entry);
         // What is inexact may be the handle alone, on which the key must not depend.
-        let is_exact = || json::parse(&body, &mut Vec::new()).exact;
+        let is_exact = || scan::parse(&body, &mut Vec::new()).exact;
         let exact = parsed.exact || (!parsed.is_cut && is_exact());
         let key = match exact {
             true => Key::of_content(app, root, HANDLE, &mut self.canonical),
@@ -94,7 +95,7 @@ pub fn read(app: AppId, entry: &str, replaced: bool, pulled: DateTime<Utc>) -> E
 
 /// The image sprites of an event by its body, as [`read`] found them.
 pub(super) fn sprites_of_body(body: &str) -> Vec<super::ImageSprite> {
-    sprites_of(json::parse(body, &mut Vec::new()).root())
+    sprites_of(scan::parse(body, &mut Vec::new()).root())
 }
 
 /// The ids in the member that has any, of the forty or so that the others of which are null; in
@@ -112,7 +113,7 @@ fn without_handle(parsed: &Parsed<'_>, entry: &str) -> (String, Option<String>) 
     let root = parsed.root();
     let add = |part: &str, body: &mut String| match parsed.is_compact {
         true => body.push_str(part),
-        false => json::compact(part, body),
+        false => scan::compact(part, body),
     };
     if root.kind() != Kind::Object {
         add(entry, &mut body);

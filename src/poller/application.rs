@@ -25,7 +25,8 @@ const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Durat
 
 /// After an answer that is too large. Its events are back a lease later: longer waits than this, and
 /// of many such answers the first would be back before what stands behind the last was ever reached.
-const TOO_LARGE: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(1) };
+const TOO_LARGE: Backoff =
+    Backoff { base: Duration::from_millis(500), max: Duration::from_secs(1) };
 
 /// Of the loop's lines in the log.
 const TARGET: &str = "sprited::poller";

@@ -177,14 +177,16 @@ impl Poller {
         let lease = self.pacing.borrow().lease;
         let outcome = match pulled {
             Ok(pulled) => {
-                application.note_size(pulled.size(), lease);
                 application.note_good(started, pulled.is_empty());
                 let outcome = match pulled.len() {
                     0 => Outcome::Empty,
                     MANY.. => Outcome::Many,
                     _ => Outcome::Few,
                 };
+                let size = pulled.size();
                 self.store(application, pulled, stop).await;
+                // Only now: the next pull starts from here, however long that has taken.
+                application.note_size(size, lease);
                 outcome
             }
             Err(error) if error.is_too_large() => {

@@ -32,7 +32,8 @@ impl Pulled {
     pub(super) fn read(answer: Answer) -> Result<Self, String> {
         let Answer { sent, request_id, content, .. } = answer;
         let request_id = http::excerpt(&request_id.unwrap_or_default(), MAX_REQUEST_ID);
-        let (text, places) = content.unwrap_or_else(|| (Text::new(Vec::new()), Ok(Places::default())));
+        let (text, places) =
+            content.unwrap_or_else(|| (Text::new(Vec::new()), Ok(Places::default())));
         let places = places.map_err(|NoArray| "\"EventSet\" is no array".to_owned())?;
         Ok(Self { sent, request_id, text, places })
     }

@@ -336,7 +336,7 @@ async fn an_answer_is_capped_while_it_is_read() {
 async fn a_pull_that_goes_alone_takes_four_times_as_much() {
     let padded = |size: usize| {
         let body = r#"{"Response":{"EventSet":[{"a":1}]}}"#;
-        Reply::json(&format!("{body:size$}"))
+        Reply::json(&(body.to_owned() + &" ".repeat(size - body.len())))
     };
     let settings = |server: &LocalServer| Settings {
         max_answer_size: bytesize::ByteSize::kib(64),
@@ -362,7 +362,10 @@ async fn a_pull_that_goes_alone_takes_four_times_as_much() {
             }
         };
         let error = refused(client.pull().await);
-        assert_eq!(error.contains("than 65536 bytes (HTTP 200); vod.max_answer_size"), size > usual);
+        assert_eq!(
+            error.contains("than 65536 bytes (HTTP 200); vod.max_answer_size"),
+            size > usual
+        );
         let error = refused(client.pull_alone().await);
         let note = "than 262144 bytes (HTTP 200); that is four times vod.max_answer_size: raise it";
         assert_eq!(error.contains(note), size > alone, "{error}");
@@ -376,12 +379,19 @@ async fn a_pull_that_goes_alone_takes_four_times_as_much() {
 async fn each_of_many_entries_is_passed_on_as_it_stands() {
     // More than have their place kept, in every manner of standing beside each other.
     let kinds: [&[u8]; 8] = [
-        b"0", b" -1.5e7 ", b"null", b"\"a,\\\"]\"", b"[ {},[]]", b"{\"a\" : [1,2]}", b"\t\n true\r",
+        b"0",
+        b" -1.5e7 ",
+        b"null",
+        b"\"a,\\\"]\"",
+        b"[ {},[]]",
+        b"{\"a\" : [1,2]}",
+        b"\t\n true\r",
         b"\"\xff,\xfe\"",
     ];
     let entries: Vec<&[u8]> = (0..1000).map(|n| kinds[n % kinds.len()]).collect();
     let set = entries.join(&b","[..]);
-    let body = [b"{\"Response\":{\"EventSet\":[", &set[..], b"],\"RequestId\":\"r\xff\"}}"].concat();
+    let body =
+        [b"{\"Response\":{\"EventSet\":[", &set[..], b"],\"RequestId\":\"r\xff\"}}"].concat();
     let server = LocalServer::replying(vec![Reply::new(200, &[], &body)]).await;
     let pulled = client(&server).pull().await.unwrap();
     assert_eq!(pulled.len(), 1000);

@@ -1,19 +1,20 @@
 //! Answers that are larger than they should be, or hold more: all of it is read, in little memory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sprited::emulator::{Action, Settings};
+use sprited::emulator::Settings;
 
 use super::daemon::Daemon;
 use super::{Site, file, settings, until};
-use crate::local_server::{LocalServer, Reply};
+use crate::local_server::{LocalServer, Reply, Request};
 use crate::support::{self, noise};
 
 const KIB: usize = 1024;
 const MIB: u64 = 1024 * 1024;
 /// Told when an answer is refused that may be read alone.
-const TOLD: &str = "an answer is larger than vod.max_answer_size; pulls one at a time, with a larger limit";
+const TOLD: &str =
+    "an answer is larger than vod.max_answer_size; pulls one at a time, with a larger limit";
 const OVER: &str = "no answer was larger than vod.max_answer_size for a while; pulls as before";
 
 /// A site whose daemon reads 64 KiB of an answer, and 256 KiB of one alone.
@@ -64,15 +65,20 @@ async fn an_answer_larger_than_the_limit_is_read_alone() {
     site.assert_once("all.jsonl", 88);
 }
 
+/// By the default limit. A debug build on a busy machine takes its time for 20 MB.
 #[tokio::test]
 async fn sixteen_events_of_more_than_a_megabyte_each_arrive() {
-    let lease = Duration::from_secs(10);
+    let lease = Duration::from_secs(20);
     let site = Site::with(Settings { lease, ..settings() }, "", &file("all", "*")).await;
     site.set_lease(lease);
     site.add_of_size("a", 16, 1_200_000);
     let daemon = site.start();
-    site.drained().await;
-    assert_eq!(site.cloud.control.totals().handed_out_again, 16);
+    let deadline = Instant::now() + Duration::from_secs(240);
+    while site.cloud.control.totals().waiting > 0 {
+        assert!(Instant::now() < deadline, "{:?}", site.cloud.control.totals());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(daemon.logged(TOLD).len(), 1);
     daemon.stop().await;
     site.assert_once("all.jsonl", 16);
 }
@@ -90,26 +96,27 @@ async fn once_waits_for_the_events_of_an_answer_that_was_refused() {
 #[tokio::test]
 async fn an_answer_larger_than_the_larger_limit_holds_up_nothing_else() {
     let site = site().await;
-    // Ten groups of sixteen, so that one is back before each was refused if pauses grow.
+    // Ten groups of sixteen, so that the first is back before the last was refused if pauses grow.
     site.add_of_size("too-large", 160, 20 * KIB);
     let daemon = site.start();
     daemon.has_logged("pulling fails").await;
     site.add_sprites(40);
-    support::until(|| site.confirmed() == 40).await;
+    let sprites = || {
+        let lines = site.lines("all.jsonl");
+        lines.iter().filter(|line| line["type"] != "com.tencentcloud.vod.Large").count()
+    };
+    support::until(|| sprites() == 40).await;
     let told = daemon.logged("pulling fails");
     let error = told[0]["error"].as_str().unwrap();
-    let expected = "the answer is larger than 262144 bytes; that is four times vod.max_answer_size: \
-                    raise it, as far as the memory allows";
+    let expected = "the answer is larger than 262144 bytes (HTTP 200); that is four times \
+                    vod.max_answer_size: raise it, as far as the memory allows";
     assert!(error.contains(expected), "{error}");
     assert_eq!(told[0]["advice"], "answer");
-    // It asks on, slowly.
-    let pulls = || site.cloud.control.totals().calls["PullEvents"].values().sum::<u64>();
-    let (before, started) = (pulls(), tokio::time::Instant::now());
-    until(async || pulls() > before + 5).await;
-    assert!(started.elapsed() > Duration::from_millis(500), "it hurries");
-    assert_eq!(site.cloud.control.totals().calls_of(Action::ConfirmEvents, "ok") as usize, {
-        site.cloud.control.totals().calls["ConfirmEvents"].values().sum::<u64>() as usize
-    });
+    // It asks on, slowly: those are back a lease later, and refused again.
+    let failed = async || daemon.metric("sprited_pulls_total{outcome=\"failed\"}").await;
+    let (before, started) = (failed().await, Instant::now());
+    until(async || failed().await > before + 5.5).await;
+    assert!(started.elapsed() > Duration::from_secs(1), "it hurries");
     daemon.stop().await;
 
     site.edit("'64KiB'", "'1MiB'");
@@ -127,55 +134,54 @@ fn peak(daemon: &Daemon) -> u64 {
     kib * 1024
 }
 
-/// How much more memory a daemon takes for one answer with these entries than for none; and what
-/// it has in its journal then.
-async fn memory_for(entries: String, is_read: impl AsyncFn(&Site, &Daemon) -> bool) -> u64 {
+/// How much more memory a daemon takes for one answer with these entries than for none, in bytes.
+async fn memory_for(entries: &str) -> u64 {
     let answer = format!(r#"{{"Response":{{"EventSet":[{entries}],"RequestId":"r"}}}}"#);
     let go = tokio_util::sync::CancellationToken::new();
-    let empty = Reply::error("ResourceNotFound");
-    let replies = [Reply::When(go.clone(), Box::new(Reply::json(&answer)))];
-    let server = LocalServer::start(move |_, n| replies.get(n).unwrap_or(&empty).clone()).await;
-    let site = Site::new("").await;
+    let replies = vec![
+        Reply::When(go.clone(), Box::new(Reply::json(&answer))),
+        Reply::error("ResourceNotFound"),
+    ];
+    let server = LocalServer::replying(replies).await;
+    let site = Site::new(&file("sprites", "image-sprite")).await;
     site.edit(&site.cloud.url, &server.url());
     site.edit("level = 'debug'", "level = 'info'");
-    site.edit("interval = '20ms'", "interval = '1s'");
     let daemon = site.start();
-    until(async || daemon.get("/healthz").await.0 == 200).await;
+    let pulls = || {
+        let is_pull = |request: &Request| request.header("x-tc-action") == Some("PullEvents");
+        server.seen().iter().filter(|request| is_pull(request)).count()
+    };
+    support::until(|| pulls() == 1).await;
     let before = peak(&daemon);
     go.cancel();
-    until(async || is_read(&site, &daemon).await).await;
+    // The next one goes when all of the first answer is stored.
+    support::until(|| pulls() > 1).await;
     let more = peak(&daemon).saturating_sub(before);
     daemon.stop().await;
+    let stored = site.journaled(None);
+    assert!(stored.iter().all(|event| event.event.body == entries || entries.starts_with("0,")));
+    assert!(!stored.is_empty());
     more
 }
 
 #[tokio::test]
 async fn an_answer_of_many_entries_takes_little_memory() {
-    let count = 400_001;
-    let all = async |_: &Site, daemon: &Daemon| {
-        let events = |outcome| format!("sprited_events_total{{type=\"Unknown\",outcome=\"{outcome}\"}}");
-        let fresh = daemon.metric(&events("fresh")).await;
-        let again = daemon.metric(&events("seen_again")).await;
-        fresh + again > f64::from(count) - 0.5
-    };
-    let more = memory_for(vec!["0"; count as usize].join(","), all).await;
-    assert!(more < 32 * MIB, "{} MiB", more / MIB);
+    let more = memory_for(&vec!["0"; 300_001].join(",")).await;
+    assert!(more < 24 * MIB, "{} MiB", more / MIB);
 }
 
 #[tokio::test]
 async fn an_entry_of_many_members_takes_little_memory() {
-    let one = async |site: &Site, _: &Daemon| site.journaled(None).len() == 1;
     let members: Vec<String> = (0..500_000).map(|n| format!("\"{n:x}\":0")).collect();
     let members = members.join(",");
     let kinds = [
-        format!(r#"{{"EventHandle":"h",{members}}}"#),
-        format!(r#"{{"EventHandle":"h","A":{{{members}}}}}"#),
-        format!(r#"{{"EventHandle":"h","A":[{}]}}"#, vec!["0"; 2_000_000].join(",")),
-        format!(r#"{{"EventHandle":"h","A":{}{}}}"#, "[".repeat(2_000_000), "]".repeat(2_000_000)),
+        format!(r#"{{{members}}}"#),
+        format!(r#"{{"A":{{{members}}}}}"#),
+        format!(r#"{{"A":[{}]}}"#, vec!["0"; 2_000_000].join(",")),
+        format!(r#"{{"A":{}{}}}"#, "[".repeat(2_000_000), "]".repeat(2_000_000)),
     ];
     for entry in kinds {
-        let begin = entry[..40].to_owned();
-        let more = memory_for(entry, one).await;
-        assert!(more < 80 * MIB, "{begin}: {} MiB", more / MIB);
+        let more = memory_for(&entry).await;
+        assert!(more < 56 * MIB, "{}…: {} MiB", &entry[..40], more / MIB);
     }
 }

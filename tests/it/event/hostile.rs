@@ -154,7 +154,9 @@ fn many_sprites_of_a_large_payload_take_linear_time_and_space() {
 fn an_event_of_too_many_values_has_one_key_whatever_its_handle() {
     let many = "0,".repeat(600_000);
     let nested = |handle: &str, more: &str| {
-        format!(r#"{{"A":{{"TaskId":"t","L":[{many}0]}},"EventHandle":"{handle}","EventType":"X"{more}}}"#)
+        format!(
+            r#"{{"A":{{"TaskId":"t","L":[{many}0]}},"EventHandle":"{handle}","EventType":"X"{more}}}"#
+        )
     };
     let members: String = (0..600_000).map(|n| format!("\"{n:x}\":0,")).collect();
     let flat = |handle: &str, more: &str| {
