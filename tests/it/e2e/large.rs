@@ -95,8 +95,11 @@ async fn once_waits_for_the_events_of_an_answer_that_was_refused() {
 
 #[tokio::test]
 async fn an_answer_larger_than_the_larger_limit_holds_up_nothing_else() {
-    let site = site().await;
-    // Ten groups of sixteen, so that the first is back before the last was refused if pauses grow.
+    let lease = Duration::from_secs(6);
+    let site = Site::with(Settings { lease, ..settings() }, "", &file("all", "*")).await;
+    site.set_lease(lease);
+    site.edit("sub_app_id = ", "max_answer_size = '64KiB'\nsub_app_id = ");
+    // Ten groups of sixteen: with pauses that grow, what is behind them would wait for minutes.
     site.add_of_size("too-large", 160, 20 * KIB);
     let daemon = site.start();
     daemon.has_logged("pulling fails").await;
