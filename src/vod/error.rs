@@ -347,10 +347,9 @@ impl Error {
     #[must_use]
     pub fn may_be_of_a_handle(&self) -> bool {
         let Some(code) = self.code() else { return false };
-        let family = code.split('.').next().unwrap_or(code);
         match self.advice() {
             Advice::Throttled | Advice::Clock | Advice::Credentials => false,
-            _ => !PERMISSIONS.contains(&family),
+            _ => !PERMISSIONS.contains(&family(code)),
         }
     }
 

@@ -162,7 +162,8 @@ fn an_event_of_too_many_values_has_one_key_whatever_its_handle() {
     let flat = |handle: &str, more: &str| {
         format!(r#"{{{members}"EventHandle":"{handle}","EventType":"X"{more}}}"#)
     };
-    let kinds: [(&dyn Fn(&str, &str) -> String, _); 2] = [(&nested, Some("t")), (&flat, None)];
+    type Written<'a> = dyn Fn(&str, &str) -> String + 'a;
+    let kinds: [(&Written<'_>, Option<&str>); 2] = [(&nested, Some("t")), (&flat, None)];
     for (entry, task_id) in kinds {
         let read = |handle, more| read(APP, &entry(handle, more), false, pulled());
         let (first, again, other) = (read("h1", ""), read("h2", ""), read("h1", r#","Z":1"#));
