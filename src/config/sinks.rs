@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys;
 use super::reader::{Reader, Table};
+use crate::delivery::MaxRejects;
 use crate::event::{AppId, Format, Wanted, known_types};
 use crate::sinks::Context;
 use crate::sinks::{KINDS, Kind, Plan};
@@ -26,6 +27,8 @@ pub struct Sink {
     /// How long an event is tried, counting only time in which the sink took other events,
     /// before it becomes a dead letter.
     pub give_up_after: Duration,
+    /// After how many rejections in a row it counts as down.
+    pub max_rejects: MaxRejects,
     /// The longest one delivery may take, for sinks that can hang.
     pub timeout: Duration,
     /// What its kind made of the other keys.
@@ -45,9 +48,11 @@ impl Sink {
     /// events it gets is not its own affair.
     #[must_use]
     pub fn opens_as(&self, other: &Self) -> bool {
-        let Self { name, events: _, format, give_up_after, timeout, plan, output: _ } = self;
-        (name, format, give_up_after, timeout, plan)
-            == (&other.name, &other.format, &other.give_up_after, &other.timeout, &other.plan)
+        let Self { name, events: _, format, give_up_after, max_rejects, timeout, plan, output: _ } =
+            self;
+        (name, format, give_up_after, max_rejects)
+            == (&other.name, &other.format, &other.give_up_after, &other.max_rejects)
+            && (timeout, plan) == (&other.timeout, &other.plan)
     }
 }
 
@@ -72,6 +77,10 @@ pub(super) struct Common {
     #[serde(default = "three_days", with = "humantime_serde")]
     #[schemars(with = "crate::shape::Duration")]
     give_up_after: Duration,
+    /// How many different events it rejects in a row, and takes none between them, before it counts
+    /// as down and rejections make dead letters no more; or `"off"`.
+    #[serde(default)]
+    max_rejects: MaxRejects,
     /// The longest one delivery may take, for sinks that can hang.
     #[serde(default = "ten_seconds", with = "humantime_serde")]
     #[schemars(with = "crate::shape::Duration")]
@@ -162,9 +171,9 @@ fn entry_of<'t>(
         check_common(reader, &common_table, common);
     }
     let sink = common.zip(plan).map(|(common, plan)| {
-        let Common { name, events, format, give_up_after, timeout, .. } = common;
+        let Common { name, events, format, give_up_after, max_rejects, timeout, .. } = common;
         let output = output.clone().map(|(output, _)| output);
-        Sink { name, events, format, give_up_after, timeout, plan, output }
+        Sink { name, events, format, give_up_after, max_rejects, timeout, plan, output }
     });
     if let Some(sink) = &sink {
         reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));

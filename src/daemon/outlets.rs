@@ -222,6 +222,7 @@ impl Outlets {
             id,
             sink: sink.clone(),
             give_up_after: settings.give_up_after,
+            max_rejects: settings.max_rejects,
         };
         let (journal, settled) = (journal.clone(), settled.clone());
         let delivery =

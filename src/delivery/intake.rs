@@ -42,8 +42,8 @@ pub(super) struct Intake {
     is_in_doubt: bool,
     /// Whether a read for due events found some that are held: the next one waits for a release.
     is_blocked: bool,
-    /// Where the next probe comes from.
-    probed: End,
+    /// Whether the last probe was the newest untried event.
+    probed_newest: bool,
     clock: Clock,
 }
 
@@ -82,13 +82,13 @@ impl Intake {
             make_all_due: false,
             is_in_doubt: false,
             is_blocked: false,
-            probed: End::Newest,
+            probed_newest: false,
             clock: Clock::now(),
         }
     }
 
     /// Takes in what there is room for; while the sink is down, one event when it is to be probed.
-    pub(super) async fn refill(&mut self, probe: Option<Instant>) -> Result<()> {
+    pub(super) async fn refill(&mut self, probe: Option<Instant>, is_braked: bool) -> Result<()> {
         if self.is_in_doubt {
             self.drop_discarded().await?;
             self.is_in_doubt = false;
@@ -103,7 +103,7 @@ impl Intake {
             self.look_for_due();
         }
         if let Some(at) = probe {
-            return self.take_probe(at).await;
+            return self.take_probe(at, is_braked).await;
         }
         self.read_due().await?;
         self.read_feed();
@@ -114,17 +114,20 @@ impl Intake {
     }
 
     /// Takes in one event for the probe at `at`, from either end in turn: a run of events that
-    /// fail by themselves, wherever it stands, does not keep a sink down that takes others.
-    async fn take_probe(&mut self, at: Instant) -> Result<()> {
+    /// fail by themselves, wherever it stands, does not keep a sink down that takes others. With
+    /// the brake on those that were rejected have their turn instead of the oldest.
+    async fn take_probe(&mut self, at: Instant, is_braked: bool) -> Result<()> {
         self.put_back();
         if at > Instant::now() || !self.held.is_empty() {
             return Ok(());
         }
-        let probe = self.journal.probe(self.sink, self.taken, self.probed).await?;
-        self.probed = match self.probed {
-            End::Oldest => End::Newest,
-            End::Newest => End::Oldest,
+        let end = match (self.probed_newest, is_braked) {
+            (false, _) => End::Newest,
+            (true, false) => End::Oldest,
+            (true, true) => End::LeastTried,
         };
+        let probe = self.journal.probe(self.sink, self.taken, end).await?;
+        self.probed_newest = end == End::Newest;
         if let Some(pending) = probe {
             self.hold(pending);
         }
@@ -322,6 +325,8 @@ impl Intake {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use bytesize::ByteSize;
     use chrono::TimeDelta;
 
@@ -329,10 +334,9 @@ mod tests {
     use crate::event::{AppId, Wanted, read};
     use crate::journal::{Route, Settings, feed};
 
-    #[tokio::test]
-    async fn more_failed_events_than_there_is_room_for_wait_in_the_journal() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, max_size) = (folder.path().join("journal.db"), ByteSize::mib(64));
+    /// A journal with one sink and as many events for it.
+    async fn intake(folder: &Path, events: u32) -> (Intake, Vec<EventId>) {
+        let (path, max_size) = (folder.join("journal.db"), ByteSize::mib(64));
         let settings = Settings { path, max_size, ..Settings::default() };
         let (journal, _closing) = Journal::open(&settings).unwrap();
         let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
@@ -342,28 +346,76 @@ mod tests {
         let now = Utc::now();
         let event = |n| read(AppId(1), &format!(r#"{{"N":{n}}}"#), false, now).event;
         let appended =
-            journal.append((0..46).map(|n| event(n).into()).collect(), now).await.unwrap();
-        let due = now + TimeDelta::hours(1);
-        let failed = appended[..30].iter().map(|appended| Record {
-            event: appended.id,
-            outcome: Outcome::Retry { due, charged: Default::default(), error: "no".to_owned() },
-        });
-        journal.record(sink, failed.collect(), None, now).await.unwrap();
-
+            journal.append((0..events).map(|n| event(n).into()).collect(), now).await.unwrap();
         let limits = Limits { max_batch: 1, max_in_flight: 1 };
-        let mut intake = Intake::new(sink, fed, journal, limits);
-        intake.refill(None).await.unwrap();
+        let ids = appended.iter().map(|appended| appended.id).collect();
+        (Intake::new(sink, fed, journal, limits), ids)
+    }
+
+    fn failed(event: EventId, hours: i64) -> Record {
+        let due = Utc::now() + TimeDelta::hours(hours);
+        let outcome = Outcome::Retry { due, charged: Default::default(), error: "no".to_owned() };
+        Record { event, outcome }
+    }
+
+    /// The places of the events that are probed with, one after the other; each fails, and is due
+    /// after those before it.
+    async fn probes(intake: &mut Intake, ids: &[EventId], is_braked: bool, n: i64) -> Vec<usize> {
+        let mut probed = Vec::new();
+        for hour in 2..2 + n {
+            intake.refill(Some(Instant::now()), is_braked).await.unwrap();
+            let [pending] = &intake.take(9)[..] else { panic!("not one event") };
+            probed.push(ids.iter().position(|id| *id == pending.id).unwrap());
+            let (id, sink) = (pending.id, intake.sink);
+            intake.journal.record(sink, vec![failed(id, hour)], None, Utc::now()).await.unwrap();
+            intake.release(&[id]);
+        }
+        probed
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_is_down_is_probed_from_both_ends_in_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut intake, ids) = intake(folder.path(), 6).await;
+        assert_eq!(probes(&mut intake, &ids, false, 6).await, [5, 0, 4, 1, 3, 2]);
+        // All were tried: of those tried least the one that is due first.
+        assert_eq!(probes(&mut intake, &ids, false, 5).await, [5, 0, 4, 1, 3]);
+    }
+
+    #[tokio::test]
+    async fn with_the_brake_on_the_newest_untried_and_the_least_tried_have_their_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut intake, ids) = intake(folder.path(), 8).await;
+        let records = [0, 1, 1].map(|n| failed(ids[n], 1)).into();
+        intake.journal.record(intake.sink, records, None, Utc::now()).await.unwrap();
+        let probed = probes(&mut intake, &ids, true, 8).await;
+        assert_eq!(probed, [7, 0, 6, 7, 5, 6, 4, 5]);
+        // Nothing was ever tried: the oldest is as good.
+        let folder = tempfile::tempdir().unwrap();
+        let (mut intake, ids) = self::intake(folder.path(), 3).await;
+        intake.probed_newest = true;
+        assert_eq!(probes(&mut intake, &ids, true, 1).await, [0]);
+    }
+
+    #[tokio::test]
+    async fn more_failed_events_than_there_is_room_for_wait_in_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut intake, ids) = intake(folder.path(), 46).await;
+        let records = ids[..30].iter().map(|id| failed(*id, 1)).collect();
+        intake.journal.record(intake.sink, records, None, Utc::now()).await.unwrap();
+
+        intake.refill(None, false).await.unwrap();
         assert_eq!((intake.ready.len(), intake.room()), (16, 0));
         // Four are under way, all that failed is due: there is room for four of them.
         let under_way: Vec<_> = intake.take(4).iter().map(|pending| pending.id).collect();
         intake.make_all_due();
-        intake.refill(None).await.unwrap();
+        intake.refill(None, false).await.unwrap();
         assert_eq!((intake.ready.len(), intake.room()), (16, 0));
         assert_eq!(intake.next_due(), None, "it would be looked for in vain");
         intake.release(&under_way);
         let taken = intake.take(16);
         assert_eq!(taken[12..].iter().filter(|pending| pending.attempts == 1).count(), 4);
-        intake.refill(None).await.unwrap();
+        intake.refill(None, false).await.unwrap();
         assert_eq!(intake.ready.len(), 16, "the others follow");
     }
 }

@@ -6,15 +6,18 @@
 
 mod health;
 mod intake;
+mod max_rejects;
 mod recovery;
+mod storm;
 mod tally;
+mod uptime;
 mod verdicts;
 mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -30,8 +33,12 @@ use crate::retry::Backoff;
 use crate::sinks::{Batch, Sink, Verdict};
 use health::Health;
 use intake::Intake;
+use storm::Storm;
 use tally::Tally;
+use uptime::Uptime;
 use window::Window;
+
+pub use max_rejects::MaxRejects;
 
 /// Between the tries of one event.
 const RETRIES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(600) };
@@ -54,6 +61,8 @@ pub struct Target {
     /// A failing event becomes a dead letter after this time, of which only that counts in
     /// which the sink took other events.
     pub give_up_after: Duration,
+    /// After how many rejections in a row they make no dead letters any more.
+    pub max_rejects: MaxRejects,
 }
 
 /// What ends a delivery loop.
@@ -79,15 +88,9 @@ pub struct Delivery {
     health: Health,
     window: Window,
     outage: Outage,
-    taking: Option<Taking>,
+    uptime: Uptime,
+    storm: Storm,
     pending: u64,
-}
-
-/// The time in which the sink takes events: from the first one after the start or an outage.
-#[derive(Clone, Copy, Debug)]
-struct Taking {
-    since: DateTime<Utc>,
-    last: DateTime<Utc>,
 }
 
 /// A batch after its delivery.
@@ -122,6 +125,7 @@ impl Delivery {
         let limits = target.sink.limits();
         let intake = Intake::new(target.id, fed, journal.clone(), limits);
         let tally = Tally::new(&metrics, &target.name);
+        let health = Health::new(target.max_rejects, PROBES);
         Self {
             target,
             journal,
@@ -131,10 +135,11 @@ impl Delivery {
             metrics,
             tally,
             intake,
-            health: Health::new(PROBES),
+            health,
             window: Window::new(limits.max_in_flight),
             outage: Outage::default(),
-            taking: None,
+            uptime: Uptime::default(),
+            storm: Storm::default(),
             pending: 0,
         }
     }
@@ -145,7 +150,8 @@ impl Delivery {
         &self.target.name
     }
 
-    /// Tells whether nothing is under way, and all was tried at least once or the sink is down.
+    /// Tells whether nothing is under way, and all was tried at least once or the sink is down and
+    /// stays so when it is asked again.
     #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.subscribe()
@@ -166,8 +172,9 @@ impl Delivery {
         let mut writes = Writes::new();
         let mut journal_failures = 0;
         loop {
+            let (probe, is_braked) = (self.health.next_probe(), self.health.is_braked());
             let refilled = tokio::select! {
-                refilled = self.intake.refill(self.health.next_probe()) => refilled,
+                refilled = self.intake.refill(probe, is_braked) => refilled,
                 // A disk that hangs is waited for; a restart would meet the same one.
                 never = pulse.answer_all() => match never {},
             };
@@ -184,10 +191,12 @@ impl Delivery {
             };
             self.launch(&mut deliveries, &writes, &stop);
             self.note_held();
-            let is_through = self.intake.is_dry() || self.health.next_probe().is_some();
+            self.report_storm();
+            let is_through = self.intake.is_dry() || self.health.is_down_for_long();
             let is_idle = deliveries.is_empty() && writes.is_empty() && is_through;
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
             let wake = pause.or_else(|| self.wake(&deliveries, &writes));
+            let wake = wake.into_iter().chain(self.storm.next_report()).min();
             tokio::select! {
                 biased;
                 () = stop.finish.cancelled() => break,
@@ -258,7 +267,8 @@ impl Delivery {
         }
         let mut records = Vec::with_capacity(events.len());
         for (pending, verdict) in events.iter().zip(verdicts) {
-            self.note(pending, &verdict);
+            let verdict = self.weighed(pending.id, verdict);
+            self.note(pending, &verdict, now);
             records.push(self.decide(pending, verdict, now));
         }
         self.intake.note_due(&records);
@@ -319,6 +329,7 @@ impl Delivery {
                 }
             }
         }
+        self.report_storm_at_end();
     }
 
     fn note_held(&self) {
@@ -347,3 +358,6 @@ async fn write(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::Utc;
+use tokio::time::Instant;
 
 use super::{Delivery, PROBES, Stop};
 use crate::journal::{self, EventId, Record, Unsure};
@@ -20,7 +21,7 @@ impl Delivery {
                 return false;
             };
             let Err(error) = result else {
-                self.note_recovered();
+                self.resume();
                 return true;
             };
             failures += 1;
@@ -65,6 +66,8 @@ impl Delivery {
             }
         };
         self.pending = self.journal.record(id, Vec::new(), mark, Utc::now()).await?.pending;
+        // After what it was found to hold, which it has taken.
+        self.health.resume(self.journal.history(id).await?, Instant::now());
         Ok(())
     }
 }

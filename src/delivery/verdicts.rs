@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use super::{Delivery, RETRIES, Taking};
-use crate::journal::{Outcome, Pending, Record};
-use crate::retry::MAX_ASKED;
+use super::storm::{Report, Told};
+use super::{Delivery, MaxRejects, RETRIES};
+use crate::journal::{EventId, Outcome, Pending, Record};
 use crate::sinks::Verdict;
 
 /// An event that has failed for so long while its sink was up is told of,
@@ -16,18 +16,39 @@ const TOLD_AFTER: TimeDelta = TimeDelta::hours(1);
 const TOLD_EVERY: TimeDelta = TimeDelta::days(1);
 
 impl Delivery {
-    /// What to write for a verdict.
-    pub(super) fn decide(&self, pending: &Pending, verdict: Verdict, now: DateTime<Utc>) -> Record {
+    /// A rejection that does not prove the event to be a bad one is a failure like any other.
+    pub(super) fn weighed(&mut self, event: EventId, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Reject(error) if !self.health.rejected(event) => Verdict::retry(error),
+            verdict => verdict,
+        }
+    }
+
+    /// What to write for a verdict that was weighed and noted.
+    pub(super) fn decide(
+        &mut self,
+        pending: &Pending,
+        verdict: Verdict,
+        now: DateTime<Utc>,
+    ) -> Record {
         let outcome = match verdict {
             Verdict::Delivered => Outcome::Delivered,
-            Verdict::Reject(error) => self.give_up(pending, error),
+            Verdict::Reject(error) => {
+                self.give_up(pending, &error);
+                match self.target.max_rejects {
+                    MaxRejects::Off => Outcome::Dead { error },
+                    MaxRejects::At(_) => Outcome::Rejected { error },
+                }
+            }
             Verdict::Retry { error, after } => {
                 if !self.outage.lasts() && is_to_be_told(pending, now) {
                     self.tell(pending, &error);
                 }
-                let charged = pending.charged + self.charge(pending, now);
-                if charged >= self.target.give_up_after {
-                    self.give_up(pending, error)
+                let counts = self.uptime.proves(pending.last_failed, now);
+                let charged = pending.charged + counts.unwrap_or_default();
+                if counts.is_some() && charged >= self.target.give_up_after {
+                    self.give_up(pending, &error);
+                    Outcome::Dead { error }
                 } else {
                     let wait = RETRIES.wait_or(pending.attempts + 1, after);
                     let due = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
@@ -36,24 +57,6 @@ impl Delivery {
             }
         };
         Record { event: pending.id, outcome }
-    }
-
-    /// The last failure of an event, if the sink took another one since: only then is it the
-    /// event that fails, and not the sink.
-    fn failed_alone(&self, pending: &Pending) -> Option<DateTime<Utc>> {
-        let taking = self.taking.as_ref()?;
-        pending.last_failed.filter(|failed| taking.last > *failed)
-    }
-
-    /// The time since an event failed alone.
-    fn charge(&self, pending: &Pending, now: DateTime<Utc>) -> Duration {
-        let (Some(failed), Some(taking)) = (self.failed_alone(pending), &self.taking) else {
-            return Duration::ZERO;
-        };
-        // An outage before that is the sink's, and so is the time in which nobody ran. No wait
-        // between two tries is longer than the bound: a clock that was set ahead charges no more.
-        let since = failed.max(taking.since);
-        (now - since).to_std().unwrap_or_default().min(MAX_ASKED)
     }
 
     /// On a quiet sink an event may fail for ever: nothing else shows whether it is the sink.
@@ -74,31 +77,49 @@ impl Delivery {
         );
     }
 
-    fn give_up(&self, pending: &Pending, error: String) -> Outcome {
+    fn give_up(&mut self, pending: &Pending, error: &str) {
         self.tally.dead.inc();
-        tracing::warn!(
-            sink = %self.target.name,
-            event = %pending.event.key,
-            event_type = %pending.event.event_type,
-            attempts = pending.attempts + 1,
-            error = %error,
-            "gave up an event; it is a dead letter of this sink"
-        );
-        Outcome::Dead { error }
+        let told = self.storm.dead(Instant::now());
+        if told != Told::Counted {
+            tracing::warn!(
+                sink = %self.target.name,
+                event = %pending.event.key,
+                event_type = %pending.event.event_type,
+                attempts = pending.attempts + 1,
+                error,
+                "gave up an event; it is a dead letter of this sink"
+            );
+        }
+        if told == Told::Begins {
+            tracing::warn!(
+                sink = %self.target.name,
+                "many events become dead letters of this sink; from here on they are counted once \
+                 a minute"
+            );
+        }
     }
 
-    /// Counts a verdict and learns from it how the sink does.
-    pub(super) fn note(&mut self, pending: &Pending, verdict: &Verdict) {
+    /// Counts a verdict that was weighed and learns from it how the sink does.
+    pub(super) fn note(&mut self, pending: &Pending, verdict: &Verdict, now: DateTime<Utc>) {
         match verdict {
             Verdict::Delivered => {
                 self.tally.delivered.inc();
-                let now = Utc::now();
-                let since = self.taking.as_ref().map_or(now, |taking| taking.since);
-                self.taking = Some(Taking { since, last: now });
+                self.uptime.took(now);
                 self.note_lag(pending.event.first_pulled, now);
                 tracing::debug!(sink = %self.target.name, event = %pending.event.key, "delivered");
+                let was_down = self.health.took();
+                self.note_answered(was_down);
             }
-            Verdict::Reject(error) => self.metrics.sink_failures.note(&self.target.name, error),
+            Verdict::Reject(error) => {
+                self.metrics.sink_failures.note(&self.target.name, error);
+                if self.health.is_braked() {
+                    self.note_delivery_failed(pending, error, None, now);
+                } else {
+                    // A sink that refuses an event is as alive as one that takes it.
+                    let was_down = self.health.answered();
+                    self.note_answered(was_down);
+                }
+            }
             Verdict::Retry { error, after } => {
                 self.tally.retried.inc();
                 self.metrics.sink_failures.note(&self.target.name, error);
@@ -109,25 +130,46 @@ impl Delivery {
                     %error,
                     "a delivery failed"
                 );
-                let waiting = self.pending.max(self.intake.held() as u64);
-                // Many that fail alone would take the sink down, come due by its recovery, and take
-                // it down again.
-                let went_down = self.failed_alone(pending).is_none()
-                    && self.health.failed(pending.id, waiting, *after, Instant::now());
-                if went_down {
-                    self.taking = None;
-                }
-                if went_down || self.outage.lasts() {
-                    self.note_failed(error);
-                }
-                return;
+                self.note_delivery_failed(pending, error, *after, now);
             }
         }
-        // A sink that refuses an event is as alive as one that takes it.
-        if self.health.answered() {
+    }
+
+    fn note_answered(&mut self, was_down: bool) {
+        if was_down {
             self.intake.make_all_due();
         }
         self.note_recovered();
+    }
+
+    fn note_delivery_failed(
+        &mut self,
+        pending: &Pending,
+        error: &str,
+        asked: Option<Duration>,
+        now: DateTime<Utc>,
+    ) {
+        let waiting = self.pending.max(self.intake.held() as u64);
+        // Many that fail alone would take the sink down, come due by its recovery, and take it down
+        // again.
+        let fails_alone = self.uptime.proves(pending.last_failed, now).is_some();
+        let went_down = (!fails_alone || self.health.is_braked())
+            && self.health.failed(pending.id, waiting, asked, Instant::now());
+        if went_down {
+            self.uptime.end();
+        }
+        if went_down || self.outage.lasts() {
+            self.note_failed(error);
+        }
+    }
+
+    /// The journal has told what the sink did earlier.
+    pub(super) fn resume(&mut self) {
+        if self.health.is_braked() {
+            self.note_failed("it took none of the last events that it was given");
+        } else {
+            self.note_recovered();
+        }
     }
 
     /// The sink is down, again or still.
@@ -140,6 +182,7 @@ impl Delivery {
                 error,
                 failures = report.failures,
                 down_seconds = report.lasted.as_secs(),
+                hint = self.health.hint(),
                 "the sink is down; its events wait in the journal"
             );
         }
@@ -161,7 +204,9 @@ impl Delivery {
     /// Nothing waits for it any more. Was it down, what waited was discarded: there is nothing to ask
     /// it with, and the next event shows how it is.
     pub(super) fn note_unowed(&mut self) {
-        self.health.answered();
+        if !self.health.nothing_waits() {
+            return;
+        }
         if let Some(report) = self.outage.recovered(Instant::now()) {
             self.note_up(true);
             tracing::info!(
@@ -170,6 +215,28 @@ impl Delivery {
                 down_seconds = report.lasted.as_secs(),
                 "nothing waits any more for the sink that was down"
             );
+        }
+    }
+
+    /// Tells of a storm of dead letters, once a minute while it lasts and when it is over.
+    pub(super) fn report_storm(&mut self) {
+        let report = self.storm.report(Instant::now());
+        self.tell_of_storm(report);
+    }
+
+    /// The loop ends, and with it the count.
+    pub(super) fn report_storm_at_end(&mut self) {
+        let report = self.storm.end(Instant::now());
+        self.tell_of_storm(report);
+    }
+
+    fn tell_of_storm(&self, report: Option<Report>) {
+        let Some(Report { lasted, dead, is_over }) = report else { return };
+        let (sink, lasted_seconds) = (&self.target.name, lasted.as_secs());
+        if is_over {
+            tracing::info!(%sink, dead, lasted_seconds, "no more events become dead letters");
+        } else {
+            tracing::warn!(%sink, dead, lasted_seconds, "events keep becoming dead letters");
         }
     }
 

@@ -11,7 +11,9 @@ use super::counters::Counter;
 use super::job::{DueRows, Records};
 use super::runs::runs;
 use super::store::{Store, event_row};
-use super::{End, EventId, Outcome, Part, Pending, Record, Recorded, Result, SinkId, Unsure};
+use super::{
+    End, EventId, History, Outcome, Part, Pending, Record, Recorded, Result, SinkId, Unsure,
+};
 use crate::event::Key;
 
 /// No event waits longer for its next try: an hour is the most that a target may ask for.
@@ -59,6 +61,9 @@ impl Store {
                     let removed = self.remove_pending(sink, first, last)?;
                     self.count(Counter::Delivered(sink), removed);
                 }
+                self.connection
+                    .prepare_cached("DELETE FROM rejected WHERE sink = ?1")?
+                    .execute([sink.0])?;
             } else {
                 for record in part {
                     self.record_failed(records, record)?;
@@ -99,7 +104,7 @@ impl Store {
                         error
                     ])?;
             }
-            Outcome::Dead { error } => {
+            Outcome::Dead { error } | Outcome::Rejected { error } => {
                 self.connection
                     .prepare_cached(
                         "INSERT OR REPLACE INTO dead
@@ -112,6 +117,11 @@ impl Store {
                 let removed = self.remove_pending(sink, event, event)?;
                 self.count(Counter::Dead(sink), removed);
             }
+        }
+        if matches!(record.outcome, Outcome::Rejected { .. }) {
+            self.connection
+                .prepare_cached("INSERT OR IGNORE INTO rejected (sink, event) VALUES (?1, ?2)")?
+                .execute([sink.0, event.0])?;
         }
         Ok(())
     }
@@ -161,10 +171,12 @@ impl Store {
     }
 
     pub(super) fn probe(&self, sink: SinkId, after: EventId, end: End) -> Result<Option<Pending>> {
-        let order = match end {
-            End::Oldest => "ASC",
-            End::Newest => "DESC",
-        };
+        if end == End::LeastTried
+            && let Some(least_tried) = self.least_tried(sink)?
+        {
+            return Ok(Some(least_tried));
+        }
+        let order = if end == End::Newest { "DESC" } else { "ASC" };
         let sql = select_pending(&format!(
             "pending.due IS NULL AND pending.event > ?2 ORDER BY pending.event {order} LIMIT 1"
         ));
@@ -216,6 +228,16 @@ impl Store {
         Ok(select.query_row([sink.0], |row| row.get(0)).optional()?.flatten())
     }
 
+    pub(super) fn history(&self, sink: SinkId) -> Result<History> {
+        let mut select =
+            self.connection.prepare_cached("SELECT event FROM rejected WHERE sink = ?1")?;
+        let rejected = select.query_map([sink.0], |row| row.get(0).map(EventId))?;
+        Ok(History {
+            has_taken: self.total(Counter::Delivered(sink))? > 0,
+            rejected: rejected.collect::<rusqlite::Result<_>>()?,
+        })
+    }
+
     pub(super) fn pending(&self) -> Result<u64> {
         let mut select = self.connection.prepare_cached(
             "SELECT count(*) FROM sinks CROSS JOIN pending ON pending.sink = sinks.id
@@ -226,20 +248,22 @@ impl Store {
 
     /// Deliveries owed to `sink`, by its counters: without a look at the rows.
     fn count_owed(&self, sink: SinkId) -> Result<u64> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT value FROM counters WHERE name = ?1 AND sink = ?2")?;
-        let mut total = |counter: Counter| -> Result<i64> {
-            let (name, sink) = counter.row();
-            let stored: Option<i64> =
-                select.query_row(params![name, sink], |row| row.get(0)).optional()?;
-            Ok(stored.unwrap_or_default() + self.deltas.of(counter))
-        };
-        let owed = total(Counter::Routed(sink))?
-            - total(Counter::Delivered(sink))?
-            - total(Counter::Dead(sink))?
-            - total(Counter::Discarded(sink))?;
+        let owed = self.total(Counter::Routed(sink))?
+            - self.total(Counter::Delivered(sink))?
+            - self.total(Counter::Dead(sink))?
+            - self.total(Counter::Discarded(sink))?;
         Ok(u64::try_from(owed).unwrap_or_default())
+    }
+
+    /// A counter as of now, with what the open transaction adds.
+    fn total(&self, counter: Counter) -> Result<i64> {
+        let (name, sink) = counter.row();
+        let stored: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT value FROM counters WHERE name = ?1 AND sink = ?2")?
+            .query_row(params![name, sink], |row| row.get(0))
+            .optional()?;
+        Ok(stored.unwrap_or_default() + self.deltas.of(counter))
     }
 }
 

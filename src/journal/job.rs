@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::{
-    Appended, Backlog, End, EventId, Noted, Part, Pending, Record, Recorded, Result, Route,
-    Sending, Settings, SinkId, Unsure,
+    Appended, Backlog, End, EventId, History, Noted, Part, Pending, Record, Recorded, Result,
+    Route, Sending, Settings, SinkId, Unsure,
 };
 use crate::event::Entry;
 
@@ -35,6 +35,7 @@ pub(super) enum Job {
     Owed { sink: SinkId, events: Vec<EventId>, reply: Reply<Vec<EventId>> },
     Settled { events: Vec<EventId>, reply: Reply<Vec<EventId>> },
     Mark { sink: SinkId, reply: Reply<Option<String>> },
+    History { sink: SinkId, reply: Reply<History> },
     Orphans { reply: Reply<Vec<Backlog>> },
     CountPending { reply: Reply<u64> },
     Prune { now: DateTime<Utc>, reply: Reply<bool> },

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::schema::{EVENTS, KEYS_COMPLETE, OCCURRENCES, VERSION};
+use super::schema::{EVENTS, KEYS_COMPLETE, OCCURRENCES, REJECTED, VERSION};
 
 /// A journal of version 1 had an index over the keys of all events, and may have been made
 /// without `confirming`.
@@ -46,7 +46,7 @@ pub(super) fn convert(connection: &Connection, version: i32) -> rusqlite::Result
         _ => String::new(),
     };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {changes} {RENAME_4} {OCCURRENCES} {MOVE_4} \
+        "BEGIN IMMEDIATE; {changes} {RENAME_4} {OCCURRENCES} {MOVE_4} {REJECTED} \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("converted the journal");

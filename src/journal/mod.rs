@@ -55,7 +55,7 @@ pub use full::Filling;
 use job::Job;
 pub use occurrences::{Noted, Sending};
 pub use overview::{Overview, SinkOverview, States};
-pub use owed::{End, Outcome, Part, Pending, Record, Recorded, Unsure};
+pub use owed::{End, History, Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use prune::PRUNE_PAUSE;
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
 pub use routes::Route;
@@ -251,7 +251,8 @@ impl Journal {
     }
 
     /// One event to ask a failing `sink` with: at that end of those never tried after the event
-    /// `after`; if there are none, the one that was tried least, whether due or not.
+    /// `after`, or the one that was tried least, whether due or not; if there are none of the one
+    /// sort, one of the other.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -297,6 +298,14 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn mark(&self, sink: SinkId) -> Result<Option<String>> {
         self.ask(|reply| Job::Mark { sink, reply }).await
+    }
+
+    /// What `sink` did earlier.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn history(&self, sink: SinkId) -> Result<History> {
+        self.ask(|reply| Job::History { sink, reply }).await
     }
 
     /// What is left at sinks that are no longer registered.

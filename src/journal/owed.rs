@@ -60,6 +60,8 @@ pub enum End {
     Oldest,
     /// What came last.
     Newest,
+    /// Of what has failed, the one that was tried least.
+    LeastTried,
 }
 
 /// Events that were read: as many as asked for, or less if they are large.
@@ -99,6 +101,21 @@ pub enum Outcome {
         /// Why.
         error: String,
     },
+    /// It is a dead letter of the sink, which rejected it: one of those in a row, until the sink
+    /// takes an event.
+    Rejected {
+        /// Why.
+        error: String,
+    },
+}
+
+/// What a sink did earlier, by whatever run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Whether it has ever taken an event.
+    pub has_taken: bool,
+    /// The events recorded as [`Outcome::Rejected`] since it last took one.
+    pub rejected: Vec<EventId>,
 }
 
 /// What a sink's record came to.

@@ -106,6 +106,15 @@ CREATE TABLE counters (
 ) WITHOUT ROWID;
 ";
 
+/// Since version 5.
+pub(super) const REJECTED: &str = "
+CREATE TABLE rejected (          -- since the sink last took an event
+  sink  INTEGER NOT NULL,
+  event INTEGER NOT NULL,        -- a dead letter, at least then
+  PRIMARY KEY (sink, event)
+) WITHOUT ROWID;
+";
+
 /// Why a journal was not opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -311,7 +320,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     // The marks come in the transaction of the tables: a start that is cut off leaves an empty
     // database, which the next start recognizes by its lack of both.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {EVENTS} {KEYS_COMPLETE} {OCCURRENCES} {OTHERS} \
+        "BEGIN IMMEDIATE; {EVENTS} {KEYS_COMPLETE} {OCCURRENCES} {OTHERS} {REJECTED} \
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     ))
 }

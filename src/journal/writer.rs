@@ -192,6 +192,7 @@ impl Writer {
                 answer(reply, self.read(|store| store.settled(&events)));
             }
             Job::Mark { sink, reply } => answer(reply, self.read(|store| store.mark(sink))),
+            Job::History { sink, reply } => answer(reply, self.read(|store| store.history(sink))),
             Job::Orphans { reply } => {
                 let orphans = |store: &mut Store| Backlog::read(&store.connection, "NOT active");
                 answer(reply, self.read(orphans));

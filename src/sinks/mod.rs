@@ -133,7 +133,8 @@ pub enum Verdict {
         /// The least time to wait, if the target named one.
         after: Option<Duration>,
     },
-    /// Never: the event becomes a dead letter of this sink. In words for the operator.
+    /// Never: the event becomes a dead letter of this sink, unless that rejects every other as well.
+    /// In words for the operator.
     Reject(String),
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sprited::config::{self, Config, Faults, Loaded};
+use sprited::delivery::MaxRejects;
 
 const LEAST: &str = r#"
 [[sinks]]
@@ -46,6 +47,7 @@ fn the_least_that_works_has_every_default() {
     let [sink] = config.sinks.as_slice() else { panic!("{:?}", config.sinks) };
     assert_eq!(sink.name, "sprites");
     assert_eq!(sink.give_up_after, Duration::from_secs(72 * 3600));
+    assert_eq!(sink.max_rejects, MaxRejects::At(20.try_into().unwrap()));
     assert_eq!(sink.timeout, Duration::from_secs(10));
     assert_eq!(sink.events, sprited::event::Wanted::default());
 }
@@ -171,6 +173,18 @@ fn every_wrong_sink_is_named() {
         ),
         ("name = 'a'\ntype = 'stdout'\ntimeout = '0s'", ":4: [[sinks]] \"a\" timeout: expected"),
         ("name = 'a'\ntype = 'stdout'\ngive_up_after = '0s'", "\"a\" give_up_after: zero"),
+        (
+            "name = 'a'\ntype = 'stdout'\nmax_rejects = 0",
+            ":4: [[sinks]] \"a\" max_rejects: expected a number from 1 on, or \"off\"; found 0",
+        ),
+        (
+            "name = 'a'\ntype = 'stdout'\nmax_rejects = 'never'",
+            "max_rejects: expected a number from 1 on, or \"off\"; found \"never\"",
+        ),
+        (
+            "name = 'a'\ntype = 'stdout'\nmax_rejects = 2.5",
+            "max_rejects: expected a number from 1 on, or \"off\"",
+        ),
         ("name = 'a'\ntype = 'jsonl'\npath = 'x'", ":4: [[sinks]] \"a\" path: "),
         (
             "name = 'a'\ntype = 'webhook'\nurl = 'http://x'\n[sinks.headers]\nx = 'y'\nz = 3",

@@ -10,8 +10,8 @@ use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 use sprited::event::{self, AppId, Entry, Event, Wanted};
 use sprited::journal::{
-    Closing, End, Error, EventId, Fed, Filter, Journal, Noted, OpenError, Outcome, Reader, Record,
-    Route, Sending, Settings, SinkId, State, feed,
+    Closing, Editor, End, Error, EventId, Fed, Filter, History, Journal, Noted, OpenError, Outcome,
+    Reader, Record, Route, Sending, Settings, SinkId, State, feed,
 };
 use tempfile::TempDir;
 
@@ -55,6 +55,10 @@ impl Bench {
 
     fn reader(&self) -> Reader {
         Reader::open(&self.folder.path().join("j.db")).unwrap()
+    }
+
+    async fn history(&self, sink: usize) -> History {
+        self.journal.history(self.sinks[sink].0).await.unwrap()
     }
 
     async fn append(&self, events: &[Arc<Event>]) -> Vec<sprited::journal::Appended> {
@@ -267,6 +271,44 @@ async fn notes_of_confirms_share_commits() {
     let noted = bench.journal.sending(all.clone()).await.unwrap();
     assert_eq!(noted, (0..64).map(closed).collect::<Vec<_>>(), "what was taken back is open");
     assert!(bench.journal.sending(all).await.unwrap().iter().all(|n| *n == Noted::Closed(vec![])));
+}
+
+#[tokio::test]
+async fn what_a_sink_rejected_since_it_took_one_is_known_to_the_next_run() {
+    let bench = Bench::new(&["a", "b"]).await;
+    bench.append(&(1..=6).map(numbered).collect::<Vec<_>>()).await;
+    let rejected = || Outcome::Rejected { error: "no".to_owned() };
+    assert_eq!(bench.history(0).await, History::default());
+    for event in [1, 2] {
+        bench.record(0, EventId(event), rejected()).await;
+    }
+    // Given up for its time: that says nothing of the sink.
+    bench.record(1, EventId(1), Outcome::Dead { error: "late".to_owned() }).await;
+    assert_eq!(bench.history(1).await, History::default());
+
+    let folder = bench.close().await;
+    let bench = Bench::within(folder, &["a", "b"], &|_| {}).await;
+    let ids = |ids: &[i64]| ids.iter().copied().map(EventId).collect::<Vec<_>>();
+    assert_eq!(bench.history(0).await, History { has_taken: false, rejected: ids(&[1, 2]) });
+    // An event that is delivered once more and rejected again is the same.
+    let mut editor = Editor::open(&bench.folder.path().join("j.db")).unwrap();
+    editor.requeue(bench.sinks[0].0, &ids(&[2]), Utc::now()).unwrap();
+    bench.record(0, EventId(2), rejected()).await;
+    assert_eq!(bench.history(0).await.rejected, ids(&[1, 2]));
+    let sums = bench.reader().sums().unwrap();
+    assert_eq!((sums.dead, sums.delivered), (3, 0));
+
+    // The order of a batch counts, and only of its own sink.
+    bench.record(1, EventId(2), rejected()).await;
+    let [three, four, five] = [(3, rejected()), (4, Outcome::Delivered), (5, rejected())]
+        .map(|(event, outcome)| Record { event: EventId(event), outcome });
+    let batch = vec![three, four, five];
+    bench.journal.record(bench.sinks[0].0, batch, None, Utc::now()).await.unwrap();
+    assert_eq!(bench.history(0).await, History { has_taken: true, rejected: ids(&[5]) });
+    assert_eq!(bench.history(1).await, History { has_taken: false, rejected: ids(&[2]) });
+    let folder = bench.close().await;
+    let bench = Bench::within(folder, &["a", "b"], &|_| {}).await;
+    assert_eq!(bench.history(0).await, History { has_taken: true, rejected: ids(&[5]) });
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const DOWN: &str = "the sink is down; its events wait in the journal";
 
 impl Site {
     /// What the command answers, as one JSON value.
-    fn command(&self, arguments: &[&str]) -> Value {
+    pub(super) fn command(&self, arguments: &[&str]) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sprited"));
         command.args(arguments).args(["--json", "--config"]).arg(self.path("sprited.toml"));
         let Ended { code, out, err } = crate::cli::ended(&mut command);
@@ -57,7 +57,7 @@ async fn a_sink_that_was_added_is_filled_in_the_order_of_the_events() {
 #[tokio::test]
 async fn dead_letters_are_delivered_once_more_when_asked() {
     let hook = Receiver::start(Answer::Refuse(422)).await;
-    let site = Site::new(&hook.sink("hook", "")).await;
+    let site = Site::new(&hook.sink("hook", "max_rejects = 'off'")).await;
     let daemon = site.start();
     site.add_sprites(6);
     site.drained().await;

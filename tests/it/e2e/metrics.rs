@@ -18,7 +18,8 @@ const EXPIRY: &str = "sprited_credentials_expiry_timestamp_seconds";
 /// A daemon to which everything has happened that is counted.
 async fn busy() -> (Site, Receiver, Daemon) {
     let hook = Receiver::start(Answer::Refuse(422)).await;
-    let sinks = [hook.sink("hook", ""), file("sprites", "image-sprite")].concat();
+    let hook_sink = hook.sink("hook", "max_rejects = 'off'");
+    let sinks = [hook_sink, file("sprites", "image-sprite")].concat();
     let site = Site::new(&sinks).await;
     let daemon = site.start();
     site.add_sprites(6);

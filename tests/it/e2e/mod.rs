@@ -2,6 +2,7 @@
 //! receivers, real files, real signals.
 
 mod applications;
+mod brake;
 mod by_hand;
 mod clocks;
 mod confirming;

@@ -97,7 +97,7 @@ async fn eventful() -> (Site, [Receiver; 2], Daemon) {
     let picky = Receiver::start(Answer::Refuse(422)).await;
     let sinks = [
         down.sink("search-index", ""),
-        picky.sink("player-api", "events = ['*']"),
+        picky.sink("player-api", "events = ['*']\nmax_rejects = 'off'"),
         file("sprites", "image-sprite"),
     ];
     let site = Site::new(&sinks.concat()).await;

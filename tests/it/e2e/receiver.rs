@@ -20,6 +20,8 @@ pub(super) enum Answer {
     Refuse(u16),
     /// Refuses what holds this text with status 500 and takes the rest.
     TakeUnless(&'static str),
+    /// Refuses what holds this text for good, with status 422, and takes the rest.
+    RejectIf(&'static str),
     /// Never answers.
     Hang,
 }
@@ -44,7 +46,8 @@ impl Receiver {
             let later = |wait| Reply::After(wait, Box::new(empty(204)));
             let answer = match *current.lock().unwrap() {
                 Answer::TakeUnless(text) if request.body.contains(text) => Answer::Refuse(500),
-                Answer::TakeUnless(_) => Answer::Take,
+                Answer::RejectIf(text) if request.body.contains(text) => Answer::Refuse(422),
+                Answer::TakeUnless(_) | Answer::RejectIf(_) => Answer::Take,
                 answer => answer,
             };
             if matches!(answer, Answer::Take | Answer::TakeAfter(_)) {
@@ -52,7 +55,7 @@ impl Receiver {
                 take.lock().unwrap().push(request.clone());
             }
             match answer {
-                Answer::TakeUnless(_) => unreachable!("decided above"),
+                Answer::TakeUnless(_) | Answer::RejectIf(_) => unreachable!("decided above"),
                 Answer::Take => empty(204),
                 Answer::TakeAfter(wait) => later(wait),
                 Answer::Refuse(status) => empty(status),

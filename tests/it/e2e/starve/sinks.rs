@@ -195,10 +195,14 @@ async fn one_is_poisonous(mut good: u32) {
     let sink = hook.sink("hook", "events = ['*']\ngive_up_after = '3s'");
     let site = Site::with(settings(), "", &sink).await;
     site.edit("level = 'debug'", "level = 'info'");
+    let daemon = site.start();
+    // A sink that has taken nothing yet is down at its first failure.
+    site.add_sprites(1);
+    within(60, async || hook.count() == 1).await;
+    good += 1;
     let poison = r#"{"EventType":"Odd","OddEvent":{"TaskId":"poison"}}"#;
     let poison = site.cloud.control.add(poison).unwrap()[0];
-    site.add_sprites(good);
-    let daemon = site.start();
+    site.add_sprites(good - 1);
     let began = Instant::now();
     within(120, async || hook.count() == good as usize).await;
     println!("{good} events in {:?}", began.elapsed());
@@ -301,12 +305,16 @@ async fn poisonous_events_at_the_head_keep_no_sink_down_that_takes_others() {
 /// One event is never an outage, and on a sink that takes no other its time does not count.
 #[tokio::test]
 async fn an_event_that_fails_alone_on_a_quiet_sink_is_told_of() {
-    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let hook = Receiver::start(Answer::Take).await;
     let site = Site::new(&hook.sink("hook", "")).await;
     site.edit("level = 'debug'", "level = 'info'");
     let daemon = site.start();
     // Before, there is no journal, or half of one.
     daemon.has_logged("started").await;
+    // A sink that has taken nothing yet is down at its first failure.
+    site.add_sprites(1);
+    within(60, async || site.journaled(Some(State::Delivered)).len() == 1).await;
+    hook.set(Answer::Refuse(500));
     site.add_sprites(1);
     let attempts = || -> u32 {
         let reader = Reader::open(&site.path("journal.db")).unwrap();

@@ -1,0 +1,274 @@
+//! What follows from verdicts, with a real journal and a real sink that is not asked.
+
+use chrono::{DateTime, TimeDelta};
+use tempfile::TempDir;
+
+use super::*;
+use crate::event::{AppId, Format, Wanted, read};
+use crate::journal::{Closing, Outcome, Route, Settings, feed};
+use crate::sinks::{Context, Kind};
+
+/// A sink's delivery loop, which the test turns.
+struct Scene {
+    _folder: TempDir,
+    _closing: Closing,
+    delivery: Delivery,
+    events: Vec<Pending>,
+    now: DateTime<Utc>,
+}
+
+fn refused(after: Option<Duration>) -> Verdict {
+    Verdict::Retry { error: "refused".to_owned(), after }
+}
+
+fn rejected() -> Verdict {
+    Verdict::Reject("rejected".to_owned())
+}
+
+impl Scene {
+    /// A sink that has as many events, and has taken the first of them.
+    async fn new(events: usize) -> Self {
+        let mut scene = Self::untried(events, Duration::from_secs(600)).await;
+        scene.answer(0..1, |_| Verdict::Delivered).await;
+        scene
+    }
+
+    /// A sink that has taken nothing yet.
+    async fn untried(events: usize, give_up_after: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let (journal, closing) = Journal::open(&Settings { path, ..Settings::default() }).unwrap();
+        let id = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
+        let (feed, fed) = feed();
+        let wanted = Wanted::from(vec!["*".to_owned()]);
+        journal.set_routes(vec![Route { sink: id, wanted, feed }]).await.unwrap();
+        let now = Utc::now();
+        let event = |n| read(AppId(1), &format!(r#"{{"N":{n}}}"#), false, now).event;
+        journal.append((0..events).map(|n| event(n).into()).collect(), now).await.unwrap();
+        let events = journal.untried(id, EventId(0), events).await.unwrap().events;
+
+        let context = Context {
+            name: "sink".to_owned(),
+            app: AppId(1),
+            format: Format::default(),
+            timeout: Duration::from_secs(1),
+        };
+        let table = toml::de::Deserializer::parse("").unwrap();
+        let plan = (Kind::named("stdout").unwrap().parse)(table).unwrap();
+        let sink = plan.open(&context).await.unwrap();
+        let max_rejects = MaxRejects::default();
+        let target = Target { name: "sink".to_owned(), id, sink, give_up_after, max_rejects };
+        let (settled, changed) = (mpsc::channel(100).0, watch::channel(0).1);
+        let metrics = Metrics::new(journal.condition().commits());
+        let mut delivery = Delivery::new(target, fed, journal, settled, changed, metrics);
+        assert!(delivery.recover(&Stop::default()).await);
+        Self { _folder: folder, _closing: closing, delivery, events, now }
+    }
+
+    /// The sink answers for these events, all at once, and that is written.
+    async fn answer(&mut self, of: std::ops::Range<usize>, verdict: impl Fn(usize) -> Verdict) {
+        let verdicts = of.clone().map(verdict).collect();
+        let events = self.events[of].to_vec();
+        let delivered = Delivered { began: Instant::now(), events, verdicts, mark: None };
+        let written = self.delivery.judged(delivered, 1).await;
+        self.delivery.written(written).await;
+    }
+
+    /// The sink answers for an event that had failed as it says, so many minutes from the start.
+    fn outcome(&mut self, pending: &Pending, verdict: Verdict, minute: i64) -> Outcome {
+        let now = self.at(minute);
+        let verdict = self.delivery.weighed(pending.id, verdict);
+        self.delivery.note(pending, &verdict, now);
+        self.delivery.decide(pending, verdict, now).outcome
+    }
+
+    fn at(&self, minute: i64) -> DateTime<Utc> {
+        self.now + TimeDelta::minutes(minute)
+    }
+
+    /// An event that failed last in this minute.
+    fn failed(&self, index: usize, minute: i64) -> Pending {
+        let at = Some(self.at(minute));
+        let event = self.events[index].clone();
+        Pending { attempts: 1, first_failed: at, last_failed: at, ..event }
+    }
+
+    async fn rejected(&self) -> usize {
+        self.delivery.journal.history(self.delivery.target.id).await.unwrap().rejected.len()
+    }
+
+    /// What the sink still has to take, in minutes until it is due; `None` if it was never tried.
+    async fn due(&mut self) -> Vec<EventId> {
+        self.delivery.intake.refill(None, false).await.unwrap();
+        self.delivery.intake.take(1000).iter().map(|pending| pending.id).collect()
+    }
+}
+
+fn wait(outcome: Outcome, now: DateTime<Utc>) -> Duration {
+    let Outcome::Retry { due, .. } = outcome else { panic!("{outcome:?}") };
+    (due - now).to_std().unwrap()
+}
+
+fn charged(outcome: Outcome) -> u64 {
+    let Outcome::Retry { charged, .. } = outcome else { panic!("{outcome:?}") };
+    charged.as_secs() / 60
+}
+
+#[tokio::test]
+async fn the_pauses_of_an_event_grow_with_its_attempts() {
+    let mut scene = Scene::new(2).await;
+    for (attempts, most) in [(0, 1), (1, 2), (2, 4), (6, 64), (9, 512), (10, 600), (1000, 600)] {
+        let pending = Pending { attempts, ..scene.events[1].clone() };
+        let wait = wait(scene.outcome(&pending, refused(None), 0), scene.now).as_secs_f64();
+        assert!(wait <= most as f64 && wait >= most as f64 / 2.0, "{attempts}: {wait}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_waits_as_long_as_its_answer_asks() {
+    let mut scene = Scene::new(2).await;
+    let pending = scene.events[1].clone();
+    for (asked, waited) in [(120, 120), (3600, 3600), (86_400, 3600)] {
+        let verdict = refused(Some(Duration::from_secs(asked)));
+        let outcome = scene.outcome(&pending, verdict, 0);
+        assert_eq!(wait(outcome, scene.now), Duration::from_secs(waited));
+    }
+    let outcome = scene.outcome(&pending, refused(Some(Duration::ZERO)), 0);
+    assert!(wait(outcome, scene.now) >= Duration::from_millis(500), "no less than its own pause");
+}
+
+#[tokio::test]
+async fn only_time_counts_in_which_the_sink_takes_others() {
+    let mut scene = Scene::untried(9, Duration::from_secs(600)).await;
+    let good = scene.events[0].clone();
+    // It fails in minute 0, and nothing was taken since.
+    let failed = scene.failed(1, 0);
+    assert_eq!(charged(scene.outcome(&failed, refused(None), 5)), 0);
+    // The sink takes another in minute 20: from then on it counts.
+    scene.outcome(&good, Verdict::Delivered, 20);
+    let failed = scene.failed(1, 5);
+    assert_eq!(charged(scene.outcome(&failed, refused(None), 23)), 3);
+    // None since it failed in minute 23.
+    let failed = Pending { charged: Duration::from_secs(180), ..scene.failed(1, 23) };
+    assert_eq!(charged(scene.outcome(&failed, refused(None), 26)), 3);
+    scene.outcome(&good, Verdict::Delivered, 27);
+    let failed = Pending { charged: Duration::from_secs(180), ..scene.failed(1, 26) };
+    assert_eq!(charged(scene.outcome(&failed, refused(None), 29)), 6);
+    // An outage from minute 30 to minute 300.
+    for event in 2..7 {
+        let event = scene.events[event].clone();
+        assert_eq!(charged(scene.outcome(&event, refused(None), 30)), 0);
+    }
+    assert!(scene.delivery.health.next_probe().is_some());
+    let failed = Pending { charged: Duration::from_secs(360), ..scene.failed(1, 29) };
+    assert_eq!(charged(scene.outcome(&failed, refused(None), 290)), 6);
+    scene.outcome(&good, Verdict::Delivered, 300);
+    let failed = Pending { charged: Duration::from_secs(360), ..scene.failed(1, 290) };
+    assert_eq!(charged(scene.outcome(&failed, refused(None), 303)), 9);
+    // Ten minutes in all.
+    let failed = Pending { charged: Duration::from_secs(540), ..scene.failed(1, 303) };
+    scene.outcome(&good, Verdict::Delivered, 304);
+    assert!(matches!(scene.outcome(&failed, refused(None), 305), Outcome::Dead { .. }));
+}
+
+/// Its time may be up already by a `give_up_after` that a reload has made shorter.
+#[tokio::test]
+async fn an_event_whose_time_is_up_is_given_up_only_when_it_fails_alone() {
+    let mut scene = Scene::new(3).await;
+    let late = Pending { charged: Duration::from_secs(3600), ..scene.failed(1, 5) };
+    assert_eq!(charged(scene.outcome(&late, refused(None), 6)), 60);
+    let good = scene.events[2].clone();
+    scene.outcome(&good, Verdict::Delivered, 6);
+    assert!(matches!(scene.outcome(&late, refused(None), 7), Outcome::Dead { .. }));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_ahead_gives_nothing_up() {
+    let mut scene = Scene::untried(3, Duration::from_secs(72 * 3600)).await;
+    let good = scene.events[0].clone();
+    scene.outcome(&good, Verdict::Delivered, 0);
+    let failed = scene.failed(1, 1);
+    scene.outcome(&good, Verdict::Delivered, 2);
+    let year = 365 * 24 * 60;
+    assert_eq!(charged(scene.outcome(&failed, refused(None), year)), 60);
+}
+
+/// One that fails alone is not what takes a sink down, however many of them there are.
+#[tokio::test]
+async fn events_that_fail_alone_take_no_sink_down() {
+    let mut scene = Scene::new(12).await;
+    let good = scene.events[0].clone();
+    scene.outcome(&good, Verdict::Delivered, 1);
+    for event in 1..11 {
+        let failed = scene.failed(event, 0);
+        scene.outcome(&failed, refused(None), 2);
+    }
+    assert_eq!(scene.delivery.health.next_probe(), None);
+    // Since these failed the sink has taken nothing.
+    for event in 1..6 {
+        let failed = scene.failed(event, 2);
+        scene.outcome(&failed, refused(None), 3);
+    }
+    assert!(scene.delivery.health.next_probe().is_some());
+}
+
+#[tokio::test]
+async fn what_failed_in_an_outage_is_due_as_soon_as_it_is_over() {
+    let mut scene = Scene::new(9).await;
+    assert_eq!(scene.due().await.len(), 8, "as the loop begins");
+    let ids: Vec<_> = scene.events.iter().map(|pending| pending.id).collect();
+    scene.delivery.intake.release(&ids);
+    scene.answer(1..8, |_| refused(Some(Duration::from_secs(3600)))).await;
+    assert!(scene.delivery.health.next_probe().is_some());
+    assert_eq!(scene.due().await, []);
+    scene.answer(8..9, |_| Verdict::Delivered).await;
+    assert_eq!(scene.delivery.health.next_probe(), None);
+    assert_eq!(scene.due().await, ids[1..8]);
+}
+
+#[tokio::test]
+async fn of_a_batch_that_is_rejected_as_many_die_as_put_the_brake_on() {
+    let mut scene = Scene::new(60).await;
+    scene.answer(1..41, |_| rejected()).await;
+    assert_eq!((scene.rejected().await, scene.delivery.pending), (20, 39));
+    assert!(scene.delivery.health.is_braked() && scene.delivery.outage.lasts());
+    // Those of the same batch, a second one that was under way, and probes.
+    scene.answer(41..50, |_| rejected()).await;
+    scene.answer(50..51, |_| rejected()).await;
+    assert_eq!((scene.rejected().await, scene.delivery.pending), (20, 39));
+    // Taken in the middle of a batch: what was rejected before is tried again, what comes after
+    // is a bad event.
+    let middle = |n| if n == 53 { Verdict::Delivered } else { rejected() };
+    scene.answer(51..56, middle).await;
+    assert_eq!((scene.rejected().await, scene.delivery.pending), (2, 36));
+    assert!(!scene.delivery.health.is_braked() && !scene.delivery.outage.lasts());
+}
+
+#[tokio::test]
+async fn nothing_dies_while_the_brake_is_on() {
+    let mut scene = Scene::new(60).await;
+    scene.outcome(&scene.events[0].clone(), Verdict::Delivered, 1);
+    for n in 1..21 {
+        let event = scene.events[n].clone();
+        let outcome = scene.outcome(&event, rejected(), 2);
+        assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
+    }
+    // Its time was up nearly, by the time in which the sink took others.
+    let late = Pending { charged: Duration::from_secs(599), attempts: 8, ..scene.failed(30, 0) };
+    for verdict in [rejected(), refused(None)] {
+        let outcome = scene.outcome(&late, verdict, 50);
+        assert_eq!(charged(outcome.clone()), 9);
+        assert!(wait(outcome, scene.at(50)) >= Duration::from_secs(128), "its pauses grow");
+    }
+}
+
+#[tokio::test]
+async fn one_that_failed_alone_puts_the_brake_on_as_any_other() {
+    let mut scene = Scene::new(60).await;
+    scene.outcome(&scene.events[0].clone(), Verdict::Delivered, 1);
+    for n in 1..21 {
+        let failed = scene.failed(n, 0);
+        assert!(matches!(scene.outcome(&failed, rejected(), 2), Outcome::Rejected { .. }));
+    }
+    assert!(scene.delivery.health.next_probe().is_some() && scene.delivery.outage.lasts());
+}

@@ -1,0 +1,100 @@
+//! The time in which a sink takes events, and how much of an event's failing it proves. Pure: the
+//! time is passed in.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::retry::MAX_ASKED;
+
+/// From the first event that the sink took after the start or an outage to the last one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Uptime(Option<Span>);
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    since: DateTime<Utc>,
+    last: DateTime<Utc>,
+}
+
+impl Uptime {
+    /// The sink took an event.
+    pub(super) fn took(&mut self, now: DateTime<Utc>) {
+        let since = self.0.map_or(now, |span| span.since);
+        self.0 = Some(Span { since, last: now });
+    }
+
+    /// The sink went down.
+    pub(super) fn end(&mut self) {
+        self.0 = None;
+    }
+
+    /// How much of the time up to `now`, when an event fails again, counts towards giving it up;
+    /// `None` if the sink took no other since `last_failed`: then nothing shows that it is the event
+    /// that fails, and not the sink.
+    pub(super) fn proves(
+        &self,
+        last_failed: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<Duration> {
+        let (span, failed) = (self.0?, last_failed?);
+        if span.last <= failed {
+            return None;
+        }
+        // An outage before that is the sink's, and so is the time in which nobody ran. No wait
+        // between two tries is longer than the bound: a clock that was set ahead charges no more.
+        let since = failed.max(span.since);
+        Some((now - since).to_std().unwrap_or_default().min(MAX_ASKED))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
+    }
+
+    fn minutes(minutes: u64) -> Option<Duration> {
+        Some(Duration::from_secs(60 * minutes))
+    }
+
+    #[test]
+    fn an_event_fails_alone_only_if_another_was_taken_since_it_failed() {
+        let mut uptime = Uptime::default();
+        assert_eq!(uptime.proves(Some(at(0)), at(9)), None, "none was ever taken");
+        uptime.took(at(0));
+        assert_eq!(uptime.proves(None, at(9)), None, "it has never failed before");
+        for failed in [0, 1, 5] {
+            assert_eq!(uptime.proves(Some(at(failed)), at(9)), None, "none since minute {failed}");
+        }
+        uptime.took(at(6));
+        assert_eq!(uptime.proves(Some(at(5)), at(9)), minutes(4));
+        assert_eq!(uptime.proves(Some(at(6)), at(9)), None);
+    }
+
+    #[test]
+    fn the_time_of_an_outage_and_before_the_start_does_not_count() {
+        let mut uptime = Uptime::default();
+        uptime.took(at(30));
+        assert_eq!(uptime.proves(Some(at(0)), at(40)), minutes(10), "it began at minute 30");
+        uptime.end();
+        assert_eq!(uptime.proves(Some(at(20)), at(50)), None);
+        uptime.took(at(55));
+        uptime.took(at(57));
+        assert_eq!(uptime.proves(Some(at(20)), at(60)), minutes(5), "it was up from minute 55 on");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_charges_no_more_than_the_longest_wait() {
+        let mut uptime = Uptime::default();
+        uptime.took(at(0));
+        uptime.took(at(2));
+        let year = at(365 * 24 * 60);
+        assert_eq!(uptime.proves(Some(at(1)), year), Some(MAX_ASKED));
+        assert_eq!(uptime.proves(Some(at(1)), at(-60)), Some(Duration::ZERO), "set back");
+    }
+}
