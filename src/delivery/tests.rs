@@ -272,3 +272,13 @@ async fn one_that_failed_alone_puts_the_brake_on_as_any_other() {
     }
     assert!(scene.delivery.health.next_probe().is_some() && scene.delivery.outage.lasts());
 }
+
+#[tokio::test]
+async fn switched_off_each_rejection_is_a_dead_letter_and_nothing_is_kept_of_it() {
+    let mut scene = Scene::untried(60, Duration::from_secs(600)).await;
+    scene.delivery.target.max_rejects = MaxRejects::Off;
+    scene.delivery.health = Health::new(MaxRejects::Off, PROBES);
+    scene.answer(0..60, |_| rejected()).await;
+    assert_eq!((scene.rejected().await, scene.delivery.pending), (0, 0));
+    assert!(!scene.delivery.outage.lasts());
+}

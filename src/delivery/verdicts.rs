@@ -79,23 +79,22 @@ impl Delivery {
 
     fn give_up(&mut self, pending: &Pending, error: &str) {
         self.tally.dead.inc();
-        let told = self.storm.dead(Instant::now());
-        if told != Told::Counted {
-            tracing::warn!(
+        match self.storm.dead(Instant::now()) {
+            Told::Named => tracing::warn!(
                 sink = %self.target.name,
                 event = %pending.event.key,
                 event_type = %pending.event.event_type,
                 attempts = pending.attempts + 1,
                 error,
                 "gave up an event; it is a dead letter of this sink"
-            );
-        }
-        if told == Told::Begins {
-            tracing::warn!(
+            ),
+            Told::Begins => tracing::warn!(
                 sink = %self.target.name,
+                error,
                 "many events become dead letters of this sink; from here on they are counted once \
                  a minute"
-            );
+            ),
+            Told::Counted => {}
         }
     }
 

@@ -103,6 +103,7 @@ async fn a_receiver_that_has_never_taken_anything_makes_no_dead_letter() {
     daemon.stop().await;
     let daemon = site.start();
     asked_more(&hook, 3).await;
+    daemon.has_logged(DOWN).await;
     assert_eq!(dead_and_delivered(&site), (0, 0));
     assert!(hook.asked() < 32 + 20, "asked {} times", hook.asked());
     let hint = daemon.logged(DOWN)[0]["hint"].as_str().unwrap().to_owned();
@@ -157,9 +158,8 @@ async fn bad_events_among_good_ones_are_dead_letters_at_once_however_many() {
     support::until(|| dead_and_delivered(&site) == (38, 31)).await;
     assert_eq!(hook.asked(), 38 + 31, "none is tried twice");
     assert!(daemon.logged(DOWN).is_empty());
-    // The last 18 within a minute of the others: each is named, or its storm is.
-    let named = daemon.logged(GIVEN_UP).len();
-    assert!(named == 20 || named == 38, "{named} named");
+    // Within a minute some are named, the others counted.
+    assert!((20..=38).contains(&daemon.logged(GIVEN_UP).len()));
     daemon.stop().await;
 }
 
@@ -178,7 +178,7 @@ async fn max_rejects_is_the_sinks_own_and_a_reload_takes_it_over() {
     // The events are bad indeed.
     site.edit("max_rejects = 5", "max_rejects = 'off'");
     daemon.reload().await;
-    support::until(|| dead_and_delivered(&site) == (41, 1)).await;
+    support::until(|| dead_and_delivered(&site) == (40, 1)).await;
     site.drained().await;
     until(async || daemon.metric("sprited_sink_up{sink=\"hook\"}").await > 0.5).await;
     // A storm of dead letters is no storm of lines.
@@ -188,9 +188,9 @@ async fn max_rejects_is_the_sinks_own_and_a_reload_takes_it_over() {
     daemon.reload().await;
     site.add_sprites(10);
     asked_more(&hook, 1).await;
-    assert_eq!(dead_and_delivered(&site), (41, 1));
+    assert_eq!(dead_and_delivered(&site), (40, 1));
     hook.set(Answer::Take);
-    support::until(|| dead_and_delivered(&site) == (41, 11)).await;
+    support::until(|| dead_and_delivered(&site) == (40, 11)).await;
     daemon.stop().await;
 }
 
@@ -200,7 +200,8 @@ async fn what_is_discarded_while_the_brake_is_on_is_gone_and_lifts_nothing() {
     hook.set(Answer::Refuse(422));
     site.add_sprites(12);
     daemon.has_logged(DOWN).await;
-    support::until(|| count(&site, State::Pending) == 10).await;
+    let pending = || count(&site, State::Pending);
+    support::until(|| site.journaled(None).len() == 13 && pending() == 10).await;
     let done = site.command(&["events", "discard", "--sink", "hook", "--state", "pending"]);
     assert_eq!(done["sinks"][0]["discarded"], 10);
     site.drained().await;
