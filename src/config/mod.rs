@@ -6,13 +6,13 @@
 
 mod exposed;
 mod keys;
+mod outputs;
 mod problem;
 mod reader;
 mod schema;
 mod secrets;
 mod sinks;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -130,7 +130,8 @@ impl Config {
         Ok(loaded)
     }
 
-    /// Checks the text of a configuration; `file` is only its name in messages.
+    /// Checks the text of a configuration; `file` is only its name in messages. Blocks on the file
+    /// system, to see whether sinks share a file.
     ///
     /// # Errors
     /// Everything that is wrong with the text, at once; of a text that is no TOML, the first
@@ -232,7 +233,7 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
         reader.check(&table, log.check());
     }
     let sinks = sinks::read(reader, root);
-    refuse_shared_outputs(reader, journal.as_ref(), &sinks);
+    outputs::refuse_shared(reader, journal.as_ref(), &sinks);
 
     Some(Config {
         credentials: credentials?,
@@ -242,33 +243,6 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
         journal: journal?,
         http: http?,
         log: log?,
-        sinks: sinks.into_iter().map(|read| read.sink).collect::<Option<_>>()?,
+        sinks: sinks::acquainted(sinks)?,
     })
-}
-
-/// Two writers of one file, or of standard output, would write into each other's lines.
-fn refuse_shared_outputs(
-    reader: &mut Reader<'_>,
-    journal: Option<&journal::Settings>,
-    sinks: &[sinks::Read],
-) {
-    let mut owners = HashMap::new();
-    if let Some(journal) = journal {
-        for suffix in ["", "-wal", "-shm", ".lock"] {
-            let mut path = journal.path.clone().into_os_string();
-            path.push(suffix);
-            owners.insert(Output::File(sinks::plain(Path::new(&path))), "the journal");
-        }
-    }
-    for (output, at) in sinks.iter().filter_map(|read| read.output.as_ref()) {
-        let Some(owner) = owners.get(output) else {
-            owners.insert(output.clone(), "another sink");
-            continue;
-        };
-        let what = match output {
-            Output::File(path) => format!("path: {path:?}"),
-            Output::Standard => "type: standard output".to_owned(),
-        };
-        reader.fault(*at, format!("[[sinks]] {what} is written by {owner} already"));
-    }
 }

@@ -35,21 +35,28 @@ pub struct Sink {
     pub plan: Plan,
     /// What it writes lines to.
     pub output: Option<Output>,
+    /// The files that other sinks write lines to.
+    pub others: Vec<PathBuf>,
 }
 
 impl Sink {
     /// What the sink is opened with.
     #[must_use]
     pub fn context(&self, app: AppId) -> Context {
-        Context { name: self.name.clone(), app, format: self.format, timeout: self.timeout }
+        Context {
+            name: self.name.clone(),
+            app,
+            format: self.format,
+            timeout: self.timeout,
+            others: self.others.clone(),
+        }
     }
 
     /// Whether the sink that is opened by these settings would be the same, secrets aside: which
     /// events it gets is not its own affair.
     #[must_use]
     pub fn opens_as(&self, other: &Self) -> bool {
-        let Self { name, events: _, format, give_up_after, max_rejects, timeout, plan, output: _ } =
-            self;
+        let Self { name, format, give_up_after, max_rejects, timeout, plan, .. } = self;
         (name, format, give_up_after, max_rejects)
             == (&other.name, &other.format, &other.give_up_after, &other.max_rejects)
             && (timeout, plan) == (&other.timeout, &other.plan)
@@ -173,7 +180,8 @@ fn entry_of<'t>(
     let sink = common.zip(plan).map(|(common, plan)| {
         let Common { name, events, format, give_up_after, max_rejects, timeout, .. } = common;
         let output = output.clone().map(|(output, _)| output);
-        Sink { name, events, format, give_up_after, max_rejects, timeout, plan, output }
+        let others = Vec::new();
+        Sink { name, events, format, give_up_after, max_rejects, timeout, plan, output, others }
     });
     if let Some(sink) = &sink {
         reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));
@@ -183,6 +191,21 @@ fn entry_of<'t>(
         }
     }
     Read { sink, output }
+}
+
+/// The sinks, each with the files of the others; `None` if one could not be read.
+pub(super) fn acquainted(read: Vec<Read>) -> Option<Vec<Sink>> {
+    let mut sinks: Vec<_> = read.into_iter().map(|read| read.sink).collect::<Option<_>>()?;
+    let file = |sink: &Sink| match &sink.output {
+        Some(Output::File(path)) => Some((sink.name.clone(), path.clone())),
+        _ => None,
+    };
+    let files: Vec<_> = sinks.iter().filter_map(file).collect();
+    for sink in &mut sinks {
+        let others = files.iter().filter(|(name, _)| *name != sink.name);
+        sink.others = others.map(|(_, path)| path.clone()).collect();
+    }
+    Some(sinks)
 }
 
 fn check_name(

@@ -236,10 +236,14 @@ impl Delivery {
                 break;
             }
             let duration = self.tally.durations.clone();
-            let sink = self.target.sink.clone();
+            let Target { name, id, sink, .. } = self.target.clone();
+            let journal = self.journal.clone();
             deliveries.push(Box::pin(async move {
                 let batch =
                     Batch::new(events.iter().map(|pending| pending.event.clone()).collect());
+                if let Some(mark) = sink.prepare(&batch).await {
+                    set_mark(&journal, id, &name, mark).await;
+                }
                 let began = Instant::now();
                 let (verdicts, mark) = sink.deliver(&batch).await.into_parts();
                 duration.observe(began.elapsed());
@@ -356,6 +360,16 @@ async fn write(
                 tokio::time::sleep(JOURNAL.wait(failures)).await;
             }
         }
+    }
+}
+
+/// Records a mark, waiting while the journal cannot be written.
+async fn set_mark(journal: &Journal, sink: SinkId, name: &str, mark: String) {
+    let mut failures = 0;
+    while let Err(error) = journal.set_mark(sink, mark.clone()).await {
+        failures += 1;
+        tracing::debug!(sink = name, %error, "a mark waits for the journal");
+        tokio::time::sleep(JOURNAL.wait(failures)).await;
     }
 }
 

@@ -65,7 +65,11 @@ impl Delivery {
                 None => break mark,
             }
         };
-        self.pending = self.journal.record(id, Vec::new(), mark, Utc::now()).await?.pending;
+        // On disk before anything is delivered: a crash may come right after that.
+        if let Some(mark) = mark {
+            self.journal.set_mark(id, mark).await?;
+        }
+        self.pending = self.journal.record(id, Vec::new(), None, Utc::now()).await?.pending;
         // After what it was found to hold, which it has taken.
         self.health.resume(self.journal.history(id).await?, Instant::now());
         Ok(())

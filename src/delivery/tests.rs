@@ -52,6 +52,7 @@ impl Scene {
             app: AppId(1),
             format: Format::default(),
             timeout: Duration::from_secs(1),
+            others: Vec::new(),
         };
         let table = toml::de::Deserializer::parse("").unwrap();
         let plan = (Kind::named("stdout").unwrap().parse)(table).unwrap();

@@ -75,9 +75,7 @@ impl Store {
         let through: Vec<_> = through.map(|record| record.event).collect();
         let settled = self.settled(&through)?;
         if let Some(mark) = &records.mark {
-            self.connection
-                .prepare_cached("UPDATE sinks SET mark = ?2 WHERE id = ?1")?
-                .execute(params![sink.0, mark])?;
+            self.set_mark(sink, mark)?;
         }
         Ok(Recorded { settled, pending: self.count_owed(sink)? })
     }
@@ -236,6 +234,13 @@ impl Store {
             has_taken: self.total(Counter::Delivered(sink))? > 0,
             rejected: rejected.collect::<rusqlite::Result<_>>()?,
         })
+    }
+
+    pub(super) fn set_mark(&self, sink: SinkId, mark: &str) -> Result<()> {
+        let mut update =
+            self.connection.prepare_cached("UPDATE sinks SET mark = ?2 WHERE id = ?1")?;
+        update.execute(params![sink.0, mark])?;
+        Ok(())
     }
 
     pub(super) fn pending(&self) -> Result<u64> {

@@ -36,6 +36,7 @@ pub(super) enum Job {
     Settled { events: Vec<EventId>, reply: Reply<Vec<EventId>> },
     Mark { sink: SinkId, reply: Reply<Option<String>> },
     History { sink: SinkId, reply: Reply<History> },
+    SetMark { sink: SinkId, mark: String, reply: Reply<()> },
     Orphans { reply: Reply<Vec<Backlog>> },
     CountPending { reply: Reply<u64> },
     Prune { now: DateTime<Utc>, reply: Reply<bool> },

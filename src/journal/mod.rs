@@ -308,6 +308,15 @@ impl Journal {
         self.ask(|reply| Job::History { sink, reply }).await
     }
 
+    /// Records a mark of `sink`, after all that was written before. It is on disk when this
+    /// returns.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn set_mark(&self, sink: SinkId, mark: String) -> Result<()> {
+        self.ask(|reply| Job::SetMark { sink, mark, reply }).await
+    }
+
     /// What is left at sinks that are no longer registered.
     ///
     /// # Errors

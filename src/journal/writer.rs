@@ -162,16 +162,16 @@ impl Writer {
                 answer(reply, result);
             }
             Job::Register { names, reply } => {
-                let result = self.write_now(|store| store.register(&names));
-                answer(reply, result);
+                answer(reply, self.write_now(|store| store.register(&names)));
+            }
+            Job::SetMark { sink, mark, reply } => {
+                answer(reply, self.write_now(|store| store.set_mark(sink, &mark)));
             }
             Job::DueNow { sink, now, reply } => {
-                let result = self.write_now(|store| store.due_now(sink, now));
-                answer(reply, result);
+                answer(reply, self.write_now(|store| store.due_now(sink, now)));
             }
             Job::Prune { now, reply } => {
-                let result = self.write_now(|store| store.prune(now));
-                answer(reply, result);
+                answer(reply, self.write_now(|store| store.prune(now)));
             }
             Job::Untried { sink, after, limit, reply } => {
                 answer(reply, self.read(|store| store.untried(sink, after, limit)));

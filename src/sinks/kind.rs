@@ -101,6 +101,12 @@ impl Plan {
             _ => None,
         }
     }
+
+    /// Whether it makes further files beside the one that it writes to.
+    #[must_use]
+    pub fn rotates(&self) -> bool {
+        matches!(self, Self::Jsonl(settings) if settings.rotates())
+    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ pub mod webhook;
 mod excerpt;
 mod keys;
 mod kind;
+mod place;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +25,20 @@ use crate::event::{AppId, Event, Format, Key};
 
 pub use keys::keys_of;
 pub use kind::{KINDS, Kind, Plan};
+pub use place::Place;
 
 /// Where events go. May be called concurrently up to `limits().max_in_flight`; the delivery
 /// loop owns concurrency, retries and time. A sink says what happened, it decides nothing.
 #[async_trait]
 pub trait Sink: Send + Sync + fmt::Debug {
+    /// Makes ready for the batch that is offered next. What it returns is a mark, and is recorded
+    /// before that: what the target will hold is then known as the sink's own, wherever a crash
+    /// comes. Failures are for `deliver` to tell.
+    async fn prepare(&self, batch: &Batch) -> Option<String> {
+        let _ = batch;
+        None
+    }
+
     /// Offers a batch to the target. One verdict per event by construction. Never cancelled
     /// from outside while the daemon runs: a sink that can hang enforces its own `timeout`. At
     /// the end of the time for stopping the future is dropped; a child process must then die.
@@ -180,4 +191,6 @@ pub struct Context {
     pub format: Format,
     /// The longest one delivery may take, for sinks that can hang.
     pub timeout: Duration,
+    /// The files that other sinks write to.
+    pub others: Vec<PathBuf>,
 }

@@ -221,6 +221,59 @@ fn no_file_has_two_writers() {
 }
 
 #[test]
+fn one_file_has_one_writer_however_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    std::fs::create_dir(at("d")).unwrap();
+    std::fs::write(at("d/a.jsonl"), "").unwrap();
+    std::fs::hard_link(at("d/a.jsonl"), at("hard.jsonl")).unwrap();
+    std::os::unix::fs::symlink("d/a.jsonl", at("soft.jsonl")).unwrap();
+    std::os::unix::fs::symlink("d", at("e")).unwrap();
+    // To a file that is not there yet.
+    std::os::unix::fs::symlink("new.jsonl", at("d/soft.jsonl")).unwrap();
+    std::os::unix::fs::symlink(at("journal.db-wal"), at("wal.jsonl")).unwrap();
+    let sink = |name: &str, path: &str, more: &str| {
+        let path = at(path);
+        format!("[[sinks]]\nname = '{name}'\ntype = 'jsonl'\npath = {path:?}\n{more}\n")
+    };
+    let journal = format!("[journal]\npath = {:?}\n", at("journal.db"));
+    let rotates = "rotate_size = '1MiB'";
+    let refused = |first: &str, second: &str, more: &str| {
+        let sinks = sink("a", first, more) + &sink("b", second, "");
+        let both = [sinks, sink("b", second, "") + &sink("a", first, more)];
+        both.map(|sinks| parse(&format!("{journal}{sinks}")).err().map(|faults| faults.to_string()))
+    };
+    for (first, second, says) in [
+        ("d/a.jsonl", "hard.jsonl", "is the same file as"),
+        ("d/a.jsonl", "soft.jsonl", "is the same file as"),
+        ("d/a.jsonl", "e/a.jsonl", "is the same file as"),
+        ("d/none.jsonl", "e/none.jsonl", "is the same file as"),
+        ("d/new.jsonl", "e/soft.jsonl", "is the same file as"),
+        ("none.jsonl", "d/../none.jsonl", "is the same file as"),
+        ("d/a.jsonl", "wal.jsonl", "which is written by the journal already"),
+        ("d/r.jsonl", "d/r-20260102T030405.678Z.jsonl", "called like"),
+        ("d/r.jsonl", "e/r-20260102T030405.678Z-0123abcd.jsonl", "called like"),
+        ("soft.jsonl", "d/a-20260102T030405.678Z.jsonl.gz", "called like"),
+    ] {
+        for found in refused(first, second, rotates) {
+            let found = found.unwrap_or_else(|| panic!("{first} and {second} pass"));
+            assert!(found.contains(says), "{first}, {second}: {found}");
+        }
+    }
+    // Names that are merely alike are fine.
+    for (first, second, more) in [
+        ("d/events", "d/events.all.jsonl", rotates),
+        ("d/events.jsonl", "d/events.jsonl.1", rotates),
+        ("d/events.jsonl", "d/events-20260102.jsonl", rotates),
+        ("d/a.jsonl", "a.jsonl", rotates),
+        ("d/r.jsonl", "r-20260102T030405.678Z.jsonl", rotates),
+        ("d/r.jsonl", "d/r-20260102T030405.678Z.jsonl", ""),
+    ] {
+        assert_eq!(refused(first, second, more), [None, None], "{first} and {second}");
+    }
+}
+
+#[test]
 fn what_is_no_toml_is_reported_alone_and_without_its_text() {
     let found = faults("[poll]\nintervall = 1\n[credentials]\nsecret_key = \"hunter2\n");
     assert!(found.starts_with("sprited.toml:4: not TOML: "), "{found}");

@@ -118,6 +118,7 @@ mod tests {
             app: AppId(1),
             format: Format::CloudEvents,
             timeout: Duration::from_secs(1),
+            others: Vec::new(),
         })
     }
 

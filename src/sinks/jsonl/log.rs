@@ -2,14 +2,16 @@
 
 use std::fs::{File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::Group;
 
-use super::recovery::Mark;
-use super::rotation::{identity, sync_folder};
+use super::identity::Identity;
+use super::mark::Mark;
+use super::rotation::{folder_of, sync_folder};
+use crate::sinks::Place;
 
 /// Why the file cannot be used. Names it and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,11 @@ pub(super) enum LogError {
         .0.display()
     )]
     Foreign(PathBuf),
+    #[error(
+        "{} is the same file as {}, which another sink writes to: give each a file of its own",
+        .0.display(), .1.display()
+    )]
+    Shared(PathBuf, PathBuf),
     #[error("{} changed under its name again and again while it was opened", .0.display())]
     Restless(PathBuf),
 }
@@ -79,7 +86,10 @@ impl Ownership {
 pub(super) struct Log {
     path: PathBuf,
     file: File,
-    identity: (u64, u64),
+    /// Tells it from every other file that is there now.
+    number: (u64, u64),
+    /// Tells it from every other file that ever was there.
+    identity: Identity,
     /// Where a failed write began that could not be taken back yet.
     torn_at: Option<u64>,
 }
@@ -117,8 +127,8 @@ impl Log {
                 return Err(LogError::NotAFile(path.to_owned()));
             }
             lock(&file, path)?;
-            let log =
-                Self { path: path.to_owned(), file, identity: identity(&about), torn_at: None };
+            let (number, identity) = ((about.dev(), about.ino()), Identity::of(&about));
+            let log = Self { path: path.to_owned(), file, number, identity, torn_at: None };
             if log.is_at_its_path()? {
                 log.finish_creation(is_new, ownership)?;
                 log.cut_partial_line()?;
@@ -131,10 +141,15 @@ impl Log {
     /// Whether the file still has its name: another program may have rotated it.
     pub(super) fn is_at_its_path(&self) -> Result<bool, LogError> {
         match std::fs::metadata(&self.path) {
-            Ok(about) => Ok(identity(&about) == self.identity),
+            Ok(about) => Ok((about.dev(), about.ino()) == self.number),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed("look at", &self.path)(error)),
         }
+    }
+
+    /// Which file it is.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Its length in bytes, asked anew: another program may have truncated it.
@@ -154,7 +169,7 @@ impl Log {
         let start = length.saturating_sub(MAX_TAIL);
         let mut tail = vec![0; usize::try_from(length - start).unwrap_or_default()];
         self.file.read_exact_at(&mut tail, start).map_err(failed("read", &self.path))?;
-        Ok(Mark::new(self.identity.1, length, &tail))
+        Ok(Mark::new(self.identity, length, &tail))
     }
 
     /// Appends what `fill` puts into `lines` each time it is called, until it tells that this was
@@ -184,7 +199,7 @@ impl Log {
             }
             return Err(failed("write to", &self.path)(error));
         }
-        Ok(Mark::new(self.identity.1, self.len()?, lines))
+        Ok(Mark::new(self.identity, self.len()?, lines))
     }
 
     /// Takes back what a failed write left. Does nothing where none did.
@@ -203,7 +218,8 @@ impl Log {
     /// Makes everything in it and its name last.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         self.file.sync_all().map_err(failed("sync", &self.path))?;
-        sync_folder(folder(&self.path)).map_err(failed("sync the folder of", &self.path))
+        sync_folder(folder_of(Place::of(&self.path).path()))
+            .map_err(failed("sync the folder of", &self.path))
     }
 
     /// Gives a file that was made here, now or before a crash, what it is to have.
@@ -275,18 +291,16 @@ fn lock(file: &File, path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Makes the file, for its owner alone until it is finished.
+/// Makes the file, for its owner alone until it is finished: where `path` leads to, if that is a
+/// link to none.
 fn create(path: &Path) -> io::Result<File> {
     let mode = UNFINISHED | 0o600;
-    File::options().read(true).append(true).create_new(true).mode(mode).open(path)
+    let place = Place::of(path);
+    File::options().read(true).append(true).create_new(true).mode(mode).open(place.path())
 }
 
 fn is_unfinished(about: &Metadata) -> bool {
     about.len() == 0 && about.permissions().mode() & UNFINISHED != 0
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
 }
 
 #[cfg(test)]

@@ -3,8 +3,14 @@
 //! Owns the file: it is locked, synced after each batch, rotated, opened again when another
 //! program moved it away, and read back after a crash, so that no event stands there twice.
 //! The file is first touched when it is first used, so that `open` disturbs no other writer.
+//!
+//! A file is the sink's own when a mark was made in it, which is recorded before its first line, or
+//! when it bears the tag that it got when it was rotated. A name alone says nothing: where neither
+//! is known, a line is written again and a file left alone.
 
+mod identity;
 mod log;
+mod mark;
 mod recovery;
 mod rotation;
 mod settings;
@@ -12,6 +18,7 @@ mod upkeep;
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,12 +28,14 @@ use chrono::Utc;
 use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
+use self::identity::Identity;
 use self::log::{Filled, Log, LogError, Ownership, failed};
-use self::recovery::{Extent, Mark, Reading};
+use self::mark::Mark;
+use self::recovery::{Extent, Reading};
 use self::rotation::{Names, sync_folder};
 pub use self::settings::{Compress, Mode, Settings};
 use self::upkeep::Upkeep;
-use super::{Batch, Context, Holding, Limits, Sink, Verdict, Verdicts};
+use super::{Batch, Context, Holding, Limits, Place, Sink, Verdict, Verdicts};
 use crate::event::Key;
 
 const MAX_BATCH: usize = 512;
@@ -48,17 +57,16 @@ const MAX_HELD: usize = 1 << 20;
 pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Jsonl> {
     let settings = settings.clone();
     let reading = Reading { format: context.format, app: context.app };
-    let sink = context.name.clone();
+    let (sink, others) = (context.name.clone(), context.others.clone());
     spawn_blocking(move || {
         let group = settings.group.as_deref().map(|name| {
             let group = Group::from_name(name).with_context(|| format!("group {name}"))?;
             group.with_context(|| format!("the group {name} does not exist"))
         });
-        let names = Names::new(&settings.path);
         let file = File {
-            upkeep: Arc::new(Upkeep::new(&sink, &names, &settings)),
+            upkeep: Arc::new(Upkeep::new(&sink, &settings)),
             sink,
-            names,
+            others,
             ownership: Ownership { mode: settings.mode.0, group: group.transpose()? },
             settings,
             reading,
@@ -67,6 +75,13 @@ pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Json
         Ok(Jsonl { file: Arc::new(file) })
     })
     .await?
+}
+
+/// Whether a file there is called like those that are rotated from `path`. Blocks on the file
+/// system.
+#[must_use]
+pub fn is_rotated(path: &Path, place: &Place) -> bool {
+    Names::new("", path).rotate_to(place)
 }
 
 /// The sink `jsonl`.
@@ -80,7 +95,8 @@ pub struct Jsonl {
 struct File {
     sink: String,
     settings: Settings,
-    names: Names,
+    /// What other sinks write to.
+    others: Vec<PathBuf>,
     ownership: Ownership,
     reading: Reading,
     /// Locked by blocking work only.
@@ -92,6 +108,10 @@ struct File {
 struct State {
     log: Option<Log>,
     held: Held,
+    /// The file that the last mark was made in.
+    marked: Option<Identity>,
+    /// Whether the file was made ready for the batch that comes next.
+    is_ready: bool,
     rotation_failed: Option<Instant>,
     /// Where the lines of a batch are made. Kept, since batches come on whichever thread is free,
     /// and each would keep the memory for one.
@@ -108,6 +128,11 @@ enum Held {
 }
 
 impl File {
+    /// Asked anew each time: where a link leads to can change.
+    fn names(&self) -> Names {
+        Names::new(&self.sink, &self.settings.path)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,12 +150,39 @@ impl File {
         }
         match log {
             Some(log) => Ok(log),
-            None => Ok(log.insert(Log::open(self.names.path(), &self.ownership)?)),
+            None => {
+                self.refuse_shared()?;
+                Ok(log.insert(Log::open(&self.settings.path, &self.ownership)?))
+            }
         }
     }
 
-    fn append(&self, batch: &Batch) -> Result<Mark, LogError> {
+    /// The configuration was looked through for that; links can be made since.
+    fn refuse_shared(&self) -> Result<(), LogError> {
+        let path = &self.settings.path;
+        let place = Place::of(path);
+        match self.others.iter().find(|other| Place::of(other).is(&place)) {
+            Some(other) => Err(LogError::Shared(path.clone(), other.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the file anew or rotates it, if it is time to. Returns the place where the batch will
+    /// begin if that is in another file than the last mark.
+    fn prepare(&self, batch: &Batch) -> Result<Option<Mark>, LogError> {
         let state = &mut *self.lock();
+        self.make_ready(state, batch)?;
+        state.is_ready = true;
+        let log = self.current(&mut state.log)?;
+        if state.marked == Some(log.identity()) {
+            return Ok(None);
+        }
+        let mark = log.end()?;
+        state.marked = Some(mark.file);
+        Ok(Some(mark))
+    }
+
+    fn make_ready(&self, state: &mut State, batch: &Batch) -> Result<(), LogError> {
         state.held = Held::Unread;
         let log = self.current(&mut state.log)?;
         log.repair()?;
@@ -144,6 +196,14 @@ impl File {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn append(&self, batch: &Batch) -> Result<Mark, LogError> {
+        let state = &mut *self.lock();
+        if !std::mem::take(&mut state.is_ready) {
+            self.make_ready(state, batch)?;
+        }
         let State { log, lines, .. } = state;
         let mut events = batch.events().iter();
         let mark = self.current(log)?.append(lines, |lines| {
@@ -156,6 +216,7 @@ impl File {
         });
         lines.clear();
         lines.shrink_to(2 * MAX_WRITE);
+        state.marked = mark.as_ref().ok().map(|mark| mark.file);
         mark
     }
 
@@ -178,13 +239,16 @@ impl File {
         Ok(too_large || too_old)
     }
 
-    fn rotate(&self, log: &mut Option<Log>) -> Result<(), LogError> {
-        let path = self.names.path();
-        let next = self.names.next(Utc::now()).map_err(failed("list the folder of", path))?;
+    fn rotate(&self, open: &mut Option<Log>) -> Result<(), LogError> {
+        let Some(log) = open else { return Ok(()) };
+        let names = self.names();
+        let path = names.path();
+        let next = names.next(Utc::now(), log.identity());
+        let next = next.map_err(failed("list the folder of", path))?;
         fs::rename(path, &next).map_err(failed("rename", path))?;
         // Opened anew at the next use; its lock goes with it.
-        *log = None;
-        sync_folder(self.names.folder()).map_err(failed("sync the folder of", path))?;
+        *open = None;
+        sync_folder(names.folder()).map_err(failed("sync the folder of", path))?;
         self.upkeep.ask();
         Ok(())
     }
@@ -195,14 +259,16 @@ impl File {
         if matches!(state.held, Held::Unread) {
             log.sync()?;
         }
-        let mark = Some(log.end()?.to_string());
-        // Every start asks at least once; the files can be large and many.
+        let end = log.end()?;
+        state.marked = Some(end.file);
+        let mark = Some(end.to_string());
+        // Every start asks at least once; the file can be large.
         if pending.is_empty() {
             return Ok(Holding { mark, ..Holding::default() });
         }
         if matches!(state.held, Held::Unread) {
             let mut held = HashSet::new();
-            let extent = recovery::scan(&self.names, since, self.reading, |key| {
+            let extent = self.scan(since, |key| {
                 if held.len() <= MAX_HELD {
                     held.insert(key);
                 }
@@ -215,7 +281,7 @@ impl File {
         } else {
             let asked: HashSet<&Key> = pending.iter().collect();
             let mut held = HashSet::new();
-            let extent = recovery::scan(&self.names, since, self.reading, |key| {
+            let extent = self.scan(since, |key| {
                 if asked.contains(&key) {
                     held.insert(key);
                 }
@@ -225,12 +291,18 @@ impl File {
         Ok(Holding { keys, is_since: extent == Extent::Since, mark })
     }
 
+    fn scan(&self, since: Option<&str>, found: impl FnMut(Key)) -> Result<Extent, LogError> {
+        let others: Vec<_> = self.others.iter().map(|path| Names::new("", path)).collect();
+        recovery::scan(&self.names(), &others, since, self.reading, found)
+    }
+
     /// Looks at what is there and whether it could be written, without a lock and without
     /// making the file, so that a daemon that runs is not disturbed.
     fn probe(&self) -> anyhow::Result<()> {
-        let (path, folder) = (self.names.path(), self.names.folder());
+        let (names, path) = (self.names(), &self.settings.path);
+        let folder = names.folder();
         match fs::metadata(path) {
-            Ok(about) if !about.is_file() => return Err(LogError::NotAFile(path.into()).into()),
+            Ok(about) if !about.is_file() => return Err(LogError::NotAFile(path.clone()).into()),
             Ok(_) => {
                 fs::File::options()
                     .read(true)
@@ -271,6 +343,12 @@ impl Drop for Jsonl {
 
 #[async_trait]
 impl Sink for Jsonl {
+    async fn prepare(&self, batch: &Batch) -> Option<String> {
+        let events = batch.clone();
+        let prepared = self.on_file(move |file| file.prepare(&events)).await;
+        Some(prepared.ok()?.ok()??.to_string())
+    }
+
     async fn deliver(&self, batch: &Batch) -> Verdicts {
         let events = batch.clone();
         let written = self.on_file(move |file| file.append(&events)).await;
@@ -321,6 +399,7 @@ mod tests {
             app: AppId(1),
             format: Format::CloudEvents,
             timeout: Duration::from_secs(1),
+            others: Vec::new(),
         };
         let sink = open(&toml::from_str(&text).unwrap(), &context).await.unwrap();
         for size in [10, 5_000_000] {

@@ -1,20 +1,20 @@
 //! Which events stand in the files already: what a crash kept from being recorded.
 
-use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 use flate2::bufread::MultiGzDecoder;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use super::identity::Identity;
 use super::log::{LogError, failed};
-use super::rotation::Names;
+use super::mark::Mark;
+use super::rotation::{Names, gzip_identity};
 use crate::event::{self, AppId, Event, Format, Key};
+use crate::sinks::Place;
 
 /// How an envelope written by [`event::Event::render`] begins; the key follows.
 const ENVELOPE: &[u8] = br#"{"specversion":"1.0","id":""#;
@@ -23,72 +23,6 @@ const KEY_LEN: usize = 32;
 /// The longest line that is read to find out its event in the format `callback`, in bytes. An
 /// event beyond it counts as not there and is repeated.
 const MAX_LINE: usize = 16 * 1024 * 1024;
-
-/// A place in a file up to which everything is recorded: the file, the offset, and the line
-/// that stands right before it, because a new file can get the number of a deleted one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    inode: u64,
-    offset: u64,
-    line_len: u64,
-    line_hash: u64,
-}
-
-impl Mark {
-    /// The mark at `offset`, right after the last of `lines`.
-    pub(super) fn new(inode: u64, offset: u64, lines: &[u8]) -> Self {
-        let whole = lines.strip_suffix(b"\n").unwrap_or(lines);
-        let start = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let line = &lines[start..];
-        Self { inode, offset, line_len: line.len() as u64, line_hash: hash(Sha256::digest(line)) }
-    }
-
-    /// Reads on to the mark. Whether it was made in what `file` holds; if not, the position
-    /// afterwards is any.
-    fn seek(&self, file: &mut Lines) -> io::Result<bool> {
-        let Some(before) = self.offset.checked_sub(self.line_len) else { return Ok(false) };
-        file.skip(before)?;
-        let mut line = file.reader().take(self.line_len);
-        let mut sum = Sha256::new();
-        loop {
-            let chunk = line.fill_buf()?;
-            let read = chunk.len();
-            if read == 0 {
-                break;
-            }
-            sum.update(chunk);
-            line.consume(read);
-        }
-        Ok(line.limit() == 0 && hash(sum.finalize()) == self.line_hash)
-    }
-}
-
-/// Enough of a digest to tell one line from another.
-fn hash(digest: impl AsRef<[u8]>) -> u64 {
-    digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}:{:016x}", self.inode, self.offset, self.line_len, self.line_hash)
-    }
-}
-
-impl FromStr for Mark {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split(':');
-        let mut next = || parts.next().ok_or(());
-        let mark = Self {
-            inode: next()?.parse().map_err(drop)?,
-            offset: next()?.parse().map_err(drop)?,
-            line_len: next()?.parse().map_err(drop)?,
-            line_hash: u64::from_str_radix(next()?, 16).map_err(drop)?,
-        };
-        parts.next().is_none().then_some(mark).ok_or(())
-    }
-}
 
 /// How a line is written, and how its event is found out again.
 #[derive(Clone, Copy, Debug)]
@@ -124,13 +58,19 @@ impl Reading {
 
     /// The key of the event on a line, of which no more than [`Self::max_line`] is given.
     fn key(self, line: &[u8]) -> Option<Key> {
-        if let Some(rest) = line.strip_prefix(ENVELOPE) {
-            return std::str::from_utf8(rest.get(..KEY_LEN)?).ok()?.parse().ok();
+        match self.format {
+            Format::CloudEvents => {
+                let key = line.strip_prefix(ENVELOPE)?.get(..KEY_LEN)?;
+                std::str::from_utf8(key).ok()?.parse().ok()
+            }
+            // The content alone names its event, together with the application: whatever it may
+            // look like, it is no envelope.
+            Format::Callback => {
+                let text = std::str::from_utf8(line).ok()?;
+                let content: &RawValue = serde_json::from_str(text).ok()?;
+                Some(key_in_blanks(text).unwrap_or_else(|| self.content_key(content.get())))
+            }
         }
-        // The content alone names its event, together with the application.
-        let text = std::str::from_utf8(line).ok().filter(|_| self.format == Format::Callback)?;
-        let content: &RawValue = serde_json::from_str(text).ok()?;
-        Some(key_in_blanks(text).unwrap_or_else(|| self.content_key(content.get())))
     }
 
     fn content_key(self, content: &str) -> Key {
@@ -157,54 +97,77 @@ fn key_in_blanks(line: &str) -> Option<Key> {
 pub(super) enum Extent {
     /// Those that came after the mark.
     Since,
-    /// All there are: the mark is in no file.
+    /// All of the file in which the mark was made: it was emptied or changed since.
     All,
+    /// None: nothing is known as the sink's own.
+    Nothing,
 }
 
-/// Calls `found` with the event of each line that stands after the mark, in all files there
-/// are. A mark that is in none of them means all lines. Without a mark all came after it.
+/// Calls `found` with the event of each line that the sink is known to have written after the
+/// mark: of those in the very file in which the mark was made, whatever that is called now. Since a
+/// new file gets a mark before its first line, there are no others, and without a mark there are
+/// none. Whatever else is named like the sink's file is no more its own than what `others` write.
 ///
 /// # Errors
 /// When a file cannot be read. One that is damaged holds nothing from there on.
 pub(super) fn scan(
     names: &Names,
+    others: &[Names],
     since: Option<&str>,
     reading: Reading,
     mut found: impl FnMut(Key),
 ) -> Result<Extent, LogError> {
-    let mut files: Vec<_> = names
-        .earlier()
-        .map_err(failed("list the folder of", names.path()))?
-        .into_iter()
-        .map(|earlier| (earlier.path, earlier.gzip))
-        .collect();
-    files.push((names.path().to_owned(), false));
-    let mut start = None;
-    if let Some(mark) = since.and_then(|mark| mark.parse::<Mark>().ok()) {
-        // The newest first: it is where the mark stands in all but a crash amid a rotation.
-        for (at, (path, gzip)) in files.iter().enumerate().rev() {
-            let file = Lines::open(path, *gzip).map_err(failed("read", path))?;
-            let Some(mut file) = file.filter(|file| file.inode == Some(mark.inode)) else {
-                continue;
-            };
-            if tolerate(mark.seek(&mut file), path)?.unwrap_or(false) {
-                tolerate(file.each(reading, &mut found), path)?;
-                start = Some(at + 1);
-                break;
-            }
-        }
+    let Some(mark) = since.and_then(|mark| mark.parse::<Mark>().ok()) else {
+        return Ok(Extent::Nothing);
+    };
+    let Some((path, gzip)) = marked(names, others, mark.file)? else {
+        let file = names.path().display();
+        tracing::warn!(%file, "the file that was written to last is gone; repeating what may have been in it");
+        return Ok(Extent::Nothing);
+    };
+    let open = || Lines::open(&path, gzip).map_err(failed("read", &path));
+    let mut file = open()?;
+    if path != names.path() {
+        file.sync().map_err(failed("sync", &path))?;
     }
-    let is_lost = since.is_some() && start.is_none();
-    if is_lost {
-        let (file, files) = (names.path().display(), files.len());
-        tracing::warn!(%file, files, "the last recorded place is in no file; reading them all");
+    if tolerate(file.seek(&mark), &path)?.unwrap_or(false) {
+        tolerate(file.each(reading, &mut found), &path)?;
+        return Ok(Extent::Since);
     }
-    for (path, gzip) in &files[start.unwrap_or(0)..] {
-        if let Some(mut file) = Lines::open(path, *gzip).map_err(failed("read", path))? {
-            tolerate(file.each(reading, &mut found), path)?;
-        }
+    // The number alone may be that of another file.
+    if !mark.file.is_certain() {
+        return Ok(Extent::Nothing);
     }
-    Ok(if is_lost { Extent::All } else { Extent::Since })
+    tracing::warn!(file = %path.display(), "the last recorded place is gone; reading the file from its beginning");
+    tolerate(open()?.each(reading, &mut found), &path)?;
+    Ok(Extent::All)
+}
+
+/// The file in which a mark was made, under its own name or another one in the same folder, and
+/// whether it is compressed now. What another sink writes to is never looked at.
+fn marked(
+    names: &Names,
+    others: &[Names],
+    file: Identity,
+) -> Result<Option<(PathBuf, bool)>, LogError> {
+    let is_it = |path: &Path| {
+        let is_it = fs::symlink_metadata(path)
+            .is_ok_and(|about| about.is_file() && Identity::of(&about).may_be(file));
+        is_it && !others.iter().any(|other| other.write_to(&Place::of(path)))
+    };
+    if is_it(names.path()) {
+        return Ok(Some((names.path().to_owned(), false)));
+    }
+    let list = failed("list the folder of", names.path());
+    let entries = fs::read_dir(names.folder()).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    if let Some(entry) = entries.map_err(list)?.iter().find(|entry| is_it(&entry.path())) {
+        return Ok(Some((entry.path(), false)));
+    }
+    let list = failed("list the folder of", names.path());
+    let (rotated, _) = names.rotated().map_err(list)?;
+    let is_of_it = |path: &Path| gzip_identity(path).is_some_and(|own| own.may_be(file));
+    let compressed = rotated.into_iter().find(|one| one.gzip && is_of_it(&one.path));
+    Ok(compressed.map(|rotated| (rotated.path, true)))
 }
 
 /// Damage inside a compressed file is told and passed over: it must not stop the deliveries.
@@ -225,49 +188,63 @@ fn tolerate<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, LogError> 
 }
 
 /// A file of lines, compressed or not.
-struct Lines {
-    content: Content,
-    /// The number of the file in which its lines were written, if that is known.
-    inode: Option<u64>,
-}
-
-enum Content {
+enum Lines {
     Plain(BufReader<File>),
     Gzip(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),
 }
 
 impl Lines {
-    /// Opens the file and makes sure that what is read is on disk; `None` if it is gone.
-    fn open(path: &Path, gzip: bool) -> io::Result<Option<Self>> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        file.sync_all()?;
-        let inode = file.metadata()?.ino();
-        let plain = BufReader::new(file);
-        if !gzip {
-            return Ok(Some(Self { content: Content::Plain(plain), inode: Some(inode) }));
+    fn open(path: &Path, gzip: bool) -> io::Result<Self> {
+        let plain = BufReader::new(File::open(path)?);
+        Ok(if gzip {
+            Self::Gzip(Box::new(BufReader::new(MultiGzDecoder::new(plain))))
+        } else {
+            Self::Plain(plain)
+        })
+    }
+
+    /// Makes what is read last: a compressed file was on disk before it got its name.
+    fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(reader) => reader.get_ref().sync_all(),
+            Self::Gzip(_) => Ok(()),
         }
-        let decoder = MultiGzDecoder::new(plain);
-        let comment = decoder.header().and_then(|header| header.comment());
-        let inode = comment.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-        Ok(Some(Self { content: Content::Gzip(Box::new(BufReader::new(decoder))), inode }))
     }
 
     fn reader(&mut self) -> &mut dyn BufRead {
-        match &mut self.content {
-            Content::Plain(reader) => reader,
-            Content::Gzip(reader) => reader,
+        match self {
+            Self::Plain(reader) => reader,
+            Self::Gzip(reader) => reader,
         }
     }
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        match &mut self.content {
-            Content::Plain(reader) => reader.seek(SeekFrom::Start(bytes)).map(drop),
-            Content::Gzip(reader) => io::copy(&mut reader.take(bytes), &mut io::sink()).map(drop),
+        match self {
+            Self::Plain(reader) => reader.seek(SeekFrom::Start(bytes)).map(drop),
+            Self::Gzip(reader) => io::copy(&mut reader.take(bytes), &mut io::sink()).map(drop),
         }
+    }
+
+    /// Reads on to the mark. Whether its line stands before it; if not, the position afterwards
+    /// is any. No line before it is no evidence, but for a file that is certain.
+    fn seek(&mut self, mark: &Mark) -> io::Result<bool> {
+        let Some((start, length)) = mark.line() else { return Ok(false) };
+        if length == 0 && !mark.file.is_certain() {
+            return Ok(false);
+        }
+        self.skip(start)?;
+        let mut line = self.reader().take(length);
+        let mut sum = Sha256::new();
+        loop {
+            let chunk = line.fill_buf()?;
+            let read = chunk.len();
+            if read == 0 {
+                break;
+            }
+            sum.update(chunk);
+            line.consume(read);
+        }
+        Ok(line.limit() == 0 && mark.follows(sum))
     }
 
     /// Calls `found` for each whole line from here on. Keeps no more of a line than is needed.
@@ -300,15 +277,6 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mark_is_text_and_back() {
-        let mark = Mark::new(u64::MAX, 12, b"{}\n");
-        assert_eq!(mark.to_string().parse(), Ok(mark));
-        for text in ["", "1:2", "1:2:3:4:5", "x:2:3:00000000", "1:-2:3:0"] {
-            assert_eq!(text.parse::<Mark>(), Err(()), "{text}");
-        }
-    }
 
     #[test]
     fn the_key_is_read_from_the_beginning_of_an_envelope() {

@@ -1,28 +1,33 @@
-//! Rotated files: what they are called, and which there are.
+//! Rotated files: what they are called, and which of them the sink has written.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use flate2::read::GzDecoder;
+
+use super::identity::Identity;
+use crate::sinks::Place;
 
 const STAMP: &str = "%Y%m%dT%H%M%S%.3fZ";
 const STAMP_LEN: usize = "20260102T030405.678Z".len();
+const TAG_LEN: usize = 8;
 const GZIP: &str = ".gz";
 const UNFINISHED: &str = ".tmp";
 
-/// The names of a sink's files: `sprites.jsonl`, rotated `sprites-20260102T030405.678Z.jsonl`,
-/// compressed with `.gz` after it. Names sort by age.
+/// The names of a sink's files: `sprites.jsonl`, rotated
+/// `sprites-20260102T030405.678Z-1a2b3c4d.jsonl`, compressed with `.gz` after it. Names sort by
+/// age. The tag at the end fits one file of one sink: a name alone makes no file a sink's own.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
-    path: PathBuf,
+    sink: String,
+    place: Place,
     stem: String,
     extension: String,
 }
 
-/// A file that was rotated away.
+/// A file that the sink rotated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rotated {
     pub(super) at: DateTime<Utc>,
@@ -30,94 +35,131 @@ pub(super) struct Rotated {
     pub(super) gzip: bool,
 }
 
+/// What the name of a file says of it.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    at: DateTime<Utc>,
+    /// Every file that is rotated gets one; earlier versions gave none.
+    tag: Option<u32>,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Gzip,
+    Unfinished,
+}
+
 impl Names {
-    pub(super) fn new(path: &Path) -> Self {
+    /// The names of the files of `sink`, which writes to `path`: they are where that leads to.
+    pub(super) fn new(sink: &str, path: &Path) -> Self {
+        let place = Place::of(path);
         let part = |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned());
         Self {
-            path: path.to_owned(),
-            stem: part(path.file_stem()).unwrap_or_default(),
-            extension: part(path.extension()).map(|e| format!(".{e}")).unwrap_or_default(),
+            sink: sink.to_owned(),
+            stem: part(place.path().file_stem()).unwrap_or_default(),
+            extension: part(place.path().extension()).map(|e| format!(".{e}")).unwrap_or_default(),
+            place,
         }
     }
 
+    /// The file that is written to, itself rather than a link to it.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     pub(super) fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("/"))
+        folder_of(self.path())
     }
 
-    /// The files of its own that were rotated away, oldest first.
-    pub(super) fn rotated(&self) -> io::Result<Vec<Rotated>> {
-        let mut rotated: Vec<_> = self
-            .neighbours()?
-            .filter_map(|(name, path)| {
-                let gzip = name.ends_with(GZIP);
-                let at = self.stamp(name.strip_suffix(GZIP).unwrap_or(&name))?;
-                Some(Rotated { at, path, gzip })
-            })
-            .collect();
-        rotated.sort_by_key(|rotated| (rotated.at, rotated.gzip));
-        Ok(rotated)
-    }
-
-    /// All files that may hold earlier lines, oldest first: its own, and those that another
-    /// program has rotated to a name that goes on after this one's.
-    pub(super) fn earlier(&self) -> io::Result<Vec<Rotated>> {
-        let current = format!("{}{}", self.stem, self.extension);
-        let mut earlier = self.rotated()?;
-        for (name, path) in self.neighbours()? {
-            let outside =
-                name.strip_prefix(&current).is_some_and(|rest| rest.starts_with(['.', '-']));
-            if !outside || name.ends_with(UNFINISHED) || earlier.iter().any(|r| r.path == path) {
-                continue;
-            }
-            if let Ok(about) = fs::metadata(&path)
-                && about.is_file()
-            {
-                let at = about.modified().unwrap_or(SystemTime::UNIX_EPOCH).into();
-                earlier.push(Rotated { at, gzip: name.ends_with(GZIP), path });
-            }
-        }
-        earlier.sort_by_key(|rotated| rotated.at);
-        Ok(earlier)
-    }
-
-    /// Compressed files whose making was interrupted.
-    pub(super) fn unfinished(&self) -> io::Result<Vec<PathBuf>> {
-        let is_own = |name: &str| {
-            let plain = name.strip_suffix(UNFINISHED)?.strip_suffix(GZIP)?;
-            self.stamp(plain)
+    /// The files that the sink has rotated, oldest first, and how many others are called like them.
+    pub(super) fn rotated(&self) -> io::Result<(Vec<Rotated>, usize)> {
+        let claims = self.claims()?.into_iter().filter(|(_, claim)| claim.form != Form::Unfinished);
+        let (own, foreign): (Vec<_>, Vec<_>) =
+            claims.partition(|(path, claim)| self.is_own(path, *claim));
+        let rotated = |(path, claim): (PathBuf, Claim)| Rotated {
+            at: claim.at,
+            path,
+            gzip: claim.form == Form::Gzip,
         };
-        Ok(self.neighbours()?.filter(|(name, _)| is_own(name).is_some()).map(|(_, p)| p).collect())
+        let mut rotated: Vec<_> = own.into_iter().map(rotated).collect();
+        rotated.sort_by_key(|rotated| (rotated.at, rotated.gzip));
+        Ok((rotated, foreign.len()))
     }
 
-    /// The name for a file that is rotated at `now`: later than every one there is, so that
-    /// they sort by age even when the clock went back, and taken by none.
-    pub(super) fn next(&self, now: DateTime<Utc>) -> io::Result<PathBuf> {
-        let last = self.rotated()?.last().map(|last| last.at + TimeDelta::milliseconds(1));
-        let at = last.map_or(now, |earliest| earliest.max(now));
-        let name = format!("{}-{}{}", self.stem, at.format(STAMP), self.extension);
+    /// The name for a file that is rotated at `now`: later than every one that a file has got, so
+    /// that they sort by age even when the clock went back, and taken by none.
+    pub(super) fn next(&self, now: DateTime<Utc>, file: Identity) -> io::Result<PathBuf> {
+        let tagged = self.claims()?.into_iter().filter(|(_, claim)| claim.tag.is_some());
+        let last = tagged.map(|(_, claim)| claim.at + TimeDelta::milliseconds(1)).max();
+        let at = last.map_or(now, |earliest| earliest.max(now)).format(STAMP);
+        let tag = file.tag(&self.sink);
+        let name = format!("{}-{at}-{tag:0TAG_LEN$x}{}", self.stem, self.extension);
         Ok(self.folder().join(name))
     }
 
-    /// When the file of that name was rotated; `None` for every other name.
-    fn stamp(&self, name: &str) -> Option<DateTime<Utc>> {
-        let stamp = name
-            .strip_prefix(&self.stem)?
-            .strip_prefix('-')?
-            .strip_suffix(&self.extension)
-            .filter(|stamp| stamp.len() == STAMP_LEN)?;
-        NaiveDateTime::parse_from_str(stamp, STAMP).ok().map(|at| at.and_utc())
+    /// Whether a rotated file could be called so.
+    pub(super) fn rotate_to(&self, place: &Place) -> bool {
+        let claims = |name: &std::ffi::OsStr| self.claim(name.to_str()?);
+        self.place.is_beside(place) && place.name().and_then(claims).is_some()
     }
 
-    fn neighbours(&self) -> io::Result<impl Iterator<Item = (String, PathBuf)>> {
-        let entries = fs::read_dir(self.folder())?.collect::<io::Result<Vec<_>>>()?;
-        Ok(entries
-            .into_iter()
-            .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path()))))
+    /// Whether the sink writes there: to the file itself or to a rotated one.
+    pub(super) fn write_to(&self, place: &Place) -> bool {
+        self.place.is(place) || self.rotate_to(place)
     }
+
+    /// Whether the file is known as one that the sink has rotated.
+    fn is_own(&self, path: &Path, claim: Claim) -> bool {
+        let identity = match claim.form {
+            Form::Plain => plain_identity(path),
+            Form::Gzip => gzip_identity(path),
+            Form::Unfinished => None,
+        };
+        claim.tag.is_some() && identity.map(|file| file.tag(&self.sink)) == claim.tag
+    }
+
+    fn claims(&self) -> io::Result<Vec<(PathBuf, Claim)>> {
+        let entries = fs::read_dir(self.folder())?.collect::<io::Result<Vec<_>>>()?;
+        let claim = |entry: &fs::DirEntry| self.claim(entry.file_name().to_str()?);
+        Ok(entries.iter().filter_map(|entry| Some((entry.path(), claim(entry)?))).collect())
+    }
+
+    fn claim(&self, name: &str) -> Option<Claim> {
+        let unfinished = format!("{GZIP}{UNFINISHED}");
+        let endings =
+            [("", Form::Plain), (GZIP, Form::Gzip), (unfinished.as_str(), Form::Unfinished)];
+        let rest = name.strip_prefix(&self.stem)?.strip_prefix('-')?;
+        endings.into_iter().find_map(|(ending, form)| {
+            let stem = rest.strip_suffix(ending)?.strip_suffix(&self.extension)?;
+            let (stamp, tag) = (stem.get(..STAMP_LEN)?, &stem[STAMP_LEN..]);
+            let at = NaiveDateTime::parse_from_str(stamp, STAMP).ok()?.and_utc();
+            let tag = match tag.strip_prefix('-') {
+                Some(tag) if tag.len() == TAG_LEN => Some(u32::from_str_radix(tag, 16).ok()?),
+                None if tag.is_empty() => None,
+                _ => return None,
+            };
+            Some(Claim { at, tag, form })
+        })
+    }
+}
+
+fn plain_identity(path: &Path) -> Option<Identity> {
+    let about = fs::symlink_metadata(path).ok()?;
+    about.is_file().then(|| Identity::of(&about))
+}
+
+/// Of the file that was compressed into this one: its header says.
+pub(super) fn gzip_identity(path: &Path) -> Option<Identity> {
+    plain_identity(path)?;
+    let decoder = GzDecoder::new(fs::File::open(path).ok()?);
+    identity_in(decoder.header()?.comment()?)
+}
+
+/// What [`Identity`] wrote into the header of a compressed file.
+pub(super) fn identity_in(comment: &[u8]) -> Option<Identity> {
+    std::str::from_utf8(comment).ok()?.parse().ok()
 }
 
 /// The name of the compressed file made of a rotated one, and the name it has until it is whole.
@@ -130,54 +172,115 @@ pub(super) fn gzip_names(rotated: &Path) -> (PathBuf, PathBuf) {
     (with(GZIP), with(&format!("{GZIP}{UNFINISHED}")))
 }
 
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
 /// Makes the names in a folder last.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// Which file this is, whatever it is called.
-pub(super) fn identity(about: &fs::Metadata) -> (u64, u64) {
-    (about.dev(), about.ino())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-02T03:04:05.678Z".parse().unwrap()
+    }
+
+    /// Makes a file and rotates it.
+    fn rotate(names: &Names) -> PathBuf {
+        fs::write(names.path(), "{}\n").unwrap();
+        let file = plain_identity(names.path()).unwrap();
+        let next = names.next(now(), file).unwrap();
+        fs::rename(names.path(), &next).unwrap();
+        next
+    }
+
+    fn is_named(path: &Path, stamp: &str) -> bool {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let tag = name.strip_prefix(stamp).unwrap().strip_suffix(".jsonl").unwrap();
+        tag.len() == TAG_LEN && tag.chars().all(|c| c.is_ascii_hexdigit())
+    }
 
     #[test]
     fn rotated_names_sort_by_age_and_are_never_taken() {
         let folder = tempfile::tempdir().unwrap();
-        let names = Names::new(&folder.path().join("sprites.jsonl"));
-        let now: DateTime<Utc> = "2026-01-02T03:04:05.678Z".parse().unwrap();
-        let first = names.next(now).unwrap();
-        assert!(first.ends_with("sprites-20260102T030405.678Z.jsonl"));
-        fs::write(&first, "").unwrap();
-        let second = names.next(now - TimeDelta::hours(1)).unwrap();
-        assert!(second.ends_with("sprites-20260102T030405.679Z.jsonl"), "{second:?}");
+        let names = Names::new("a", &folder.path().join("sprites.jsonl"));
+        let first = rotate(&names);
+        assert!(is_named(&first, "sprites-20260102T030405.678Z-"), "{first:?}");
+        let file = plain_identity(&first).unwrap();
+        let second = names.next(now() - TimeDelta::hours(1), file).unwrap();
+        assert!(is_named(&second, "sprites-20260102T030405.679Z-"), "{second:?}");
         fs::rename(&first, gzip_names(&first).0).unwrap();
-        assert_eq!(names.next(now).unwrap(), second, "a compressed name is taken as well");
-        assert!(first < second);
+        assert_eq!(names.next(now(), file).unwrap(), second, "a compressed name is taken as well");
+        fs::write(folder.path().join("sprites-20990102T030405.678Z.jsonl"), "").unwrap();
+        assert_eq!(names.next(now(), file).unwrap(), second, "one of others moves no date");
     }
 
     #[test]
-    fn only_its_own_files_are_rotated_ones() {
+    fn a_name_makes_no_file_the_sinks_own() {
         let folder = tempfile::tempdir().unwrap();
-        let names = Names::new(&folder.path().join("a.jsonl"));
+        let at = |name: &str| folder.path().join(name);
+        let names = Names::new("a", &at("a.jsonl"));
+        let own = [rotate(&names), rotate(&names), rotate(&names)];
         for name in [
             "a-20260102T030405.678Z.jsonl.gz",
             "a-20260102T030405.677Z.jsonl",
-            "a-20260102T030405.676Z.jsonl.gz.tmp",
+            "a-20260102T030405.677Z-0123abcd.jsonl",
+            "a-20260102T030405.677Z-0123abcd.jsonl.gz",
             "a-2026.jsonl",
             "b-20260102T030405.678Z.jsonl",
             "a.jsonl",
             "a.jsonl.1",
             "a.jsonl-20260101.gz",
         ] {
-            fs::write(folder.path().join(name), "").unwrap();
+            fs::write(at(name), "{}\n").unwrap();
         }
-        let rotated = names.rotated().unwrap();
-        assert_eq!(rotated.iter().map(|r| r.gzip).collect::<Vec<_>>(), [false, true]);
-        assert_eq!(names.unfinished().unwrap().len(), 1);
-        assert_eq!(names.earlier().unwrap().len(), 4, "with those rotated from outside");
+        // One of them under the name of another, a copy, a link, a folder, and what another sink
+        // rotated at the same path.
+        let name = own[0].to_str().unwrap().to_owned();
+        let later = name.replace("05.678", "06.678");
+        fs::copy(&own[0], &later).unwrap();
+        symlink(&own[0], name.replace("05.678", "07.678")).unwrap();
+        fs::create_dir(name.replace("05.678", "08.678")).unwrap();
+        fs::rename(&own[2], own[1].to_str().unwrap().replace("05.679", "09.679")).unwrap();
+        rotate(&Names::new("b", &at("a.jsonl")));
+        let (rotated, foreign) = names.rotated().unwrap();
+        let paths: Vec<_> = rotated.into_iter().map(|rotated| rotated.path).collect();
+        assert_eq!(paths, own[..2]);
+        assert_eq!(foreign, 9);
+    }
+
+    #[test]
+    fn the_names_of_rotated_files_are_known_before_there_are_any() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| Place::of(&folder.path().join(name));
+        let is_one =
+            |of: &str, name: &str| Names::new("", &folder.path().join(of)).rotate_to(&at(name));
+        for stem in ["a-20260102T030405.678Z", "a-20260102T030405.678Z-0123abcd"] {
+            for ending in ["", ".gz", ".gz.tmp"] {
+                assert!(is_one("a.jsonl", &format!("{stem}.jsonl{ending}")), "{stem} {ending}");
+                assert!(is_one("a", &format!("{stem}{ending}")), "{stem} {ending}");
+                assert!(is_one("a.gz", &format!("{stem}.gz{ending}")), "{stem} {ending}");
+            }
+        }
+        for other in [
+            "a.jsonl",
+            "a-.jsonl",
+            "a-20260102.jsonl",
+            "a-20260102T030405.678Z",
+            "a-20260102T030405.678Z.json",
+            "a-20261302T030405.678Z.jsonl",
+            "a-20260102T030405.678Z-x.jsonl",
+            "a-20260102T030405.678Z-0123abcd-.jsonl",
+            "a-b-20260102T030405.678Z.jsonl",
+            "none/a-20260102T030405.678Z.jsonl",
+        ] {
+            assert!(!is_one("a.jsonl", other), "{other}");
+        }
     }
 }

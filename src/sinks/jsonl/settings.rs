@@ -77,6 +77,11 @@ impl<'de> Deserialize<'de> for Mode {
 }
 
 impl Settings {
+    /// Whether files are rotated.
+    pub(crate) fn rotates(&self) -> bool {
+        self.rotate_size.is_some() || self.rotate_age.is_some()
+    }
+
     pub(crate) fn check(&self, _: &Context) -> Vec<String> {
         let mut problems = Vec::new();
         if !self.path.is_absolute() {
@@ -92,7 +97,7 @@ impl Settings {
         if self.rotate_age.is_some_and(|age| age.is_zero()) {
             problems.push("rotate_age must be more than 0s; leave it out to turn it off".into());
         }
-        if self.rotate_size.is_none() && self.rotate_age.is_none() {
+        if !self.rotates() {
             if self.keep.is_some() {
                 problems.push("keep has no effect without rotate_size or rotate_age".into());
             }
@@ -119,6 +124,7 @@ mod tests {
             app: AppId(1),
             format: Format::CloudEvents,
             timeout: Duration::from_secs(1),
+            others: Vec::new(),
         })
     }
 

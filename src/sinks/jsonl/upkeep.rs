@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,8 @@ use flate2::{Compression, GzBuilder};
 use nix::unistd::Gid;
 use tokio::task::spawn_blocking;
 
-use super::rotation::{Names, gzip_names, sync_folder};
+use super::identity::Identity;
+use super::rotation::{Names, Rotated, folder_of, gzip_identity, gzip_names, sync_folder};
 use super::settings::{Compress, Settings};
 
 /// The care for the rotated files of one sink. Holds nothing of the file that is written to,
@@ -19,11 +20,12 @@ use super::settings::{Compress, Settings};
 #[derive(Debug)]
 pub(super) struct Upkeep {
     sink: String,
-    names: Names,
+    path: PathBuf,
     compress: Compress,
     keep: Option<usize>,
     work: Mutex<Work>,
     stop: AtomicBool,
+    has_told: AtomicBool,
 }
 
 /// How far the work is: at most one run at a time, and none is missed.
@@ -37,14 +39,15 @@ enum Work {
 
 impl Upkeep {
     /// Due at once: an earlier process may have been interrupted.
-    pub(super) fn new(sink: &str, names: &Names, settings: &Settings) -> Self {
+    pub(super) fn new(sink: &str, settings: &Settings) -> Self {
         Self {
             sink: sink.to_owned(),
-            names: names.clone(),
+            path: settings.path.clone(),
             compress: settings.compress,
             keep: settings.keep,
             work: Mutex::new(Work::Due),
             stop: AtomicBool::new(false),
+            has_told: AtomicBool::new(false),
         }
     }
 
@@ -72,8 +75,8 @@ impl Upkeep {
     fn run(&self) {
         loop {
             if let Err(error) = self.tend() {
-                let (sink, folder) = (&self.sink, self.names.folder().display());
-                tracing::warn!(sink, %error, %folder, "cannot tend to rotated files");
+                let (sink, file) = (&self.sink, self.path.display());
+                tracing::warn!(sink, %error, %file, "cannot list the rotated files");
             }
             let mut work = self.work();
             if *work == Work::Running {
@@ -93,47 +96,90 @@ impl Upkeep {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Deletes and compresses rotated files as the settings say. Interrupted at any point it
-    /// leaves every line in at least one whole file, and the next run goes on.
+    /// Deletes and compresses the files that the sink has rotated, as the settings say; others are
+    /// left alone, whatever they are called. Interrupted at any point it leaves every line in at
+    /// least one whole file, and the next run goes on. A file that fails holds up no other.
     fn tend(&self) -> io::Result<()> {
-        for unfinished in self.names.unfinished()? {
-            fs::remove_file(unfinished)?;
-        }
+        let (mut rotated, foreign) = Names::new(&self.sink, &self.path).rotated()?;
+        self.tell_of_foreign(foreign);
         // Before compressing: what goes need not be compressed first.
         if let Some(keep) = self.keep {
-            let rotated = self.names.rotated()?;
             // Counted by time: an interrupted run may have left one in both forms.
             let mut times: Vec<_> = rotated.iter().map(|rotated| rotated.at).collect();
             times.dedup();
-            let surplus = times.len().saturating_sub(keep);
-            for gone in rotated.iter().filter(|rotated| times[..surplus].contains(&rotated.at)) {
-                fs::remove_file(&gone.path)?;
+            let first = times.len().checked_sub(keep).and_then(|surplus| times.get(surplus));
+            let is_kept = |rotated: &Rotated| first.is_none_or(|first| rotated.at >= *first);
+            for gone in rotated.extract_if(.., |rotated| !is_kept(rotated)) {
+                self.tell(&gone.path, delete(&gone));
             }
         }
-        if self.compress == Compress::Gzip {
-            for rotated in self.names.rotated()?.iter().filter(|rotated| !rotated.gzip) {
-                gzip(&rotated.path, self.names.folder(), &self.stop)?;
-            }
+        for Rotated { path, .. } in rotated.iter().filter(|rotated| !rotated.gzip) {
+            self.tell(
+                path,
+                match self.compress {
+                    Compress::Gzip => gzip(path, &self.stop),
+                    Compress::None => remove_if_there(&gzip_names(path).1),
+                },
+            );
         }
         Ok(())
+    }
+
+    fn tell(&self, file: &Path, tended: io::Result<()>) {
+        if let Err(error) = tended {
+            let (sink, file) = (&self.sink, file.display());
+            tracing::warn!(sink, %error, %file, "cannot tend to a rotated file");
+        }
+    }
+
+    /// Once: an operator who waits for `keep` to delete them would wait for ever.
+    fn tell_of_foreign(&self, files: usize) {
+        if files > 0 && !self.has_told.swap(true, Ordering::Relaxed) {
+            let (sink, file) = (&self.sink, self.path.display());
+            tracing::warn!(
+                sink,
+                %file,
+                files,
+                "files beside it are named like rotated ones and are not known as the sink's own; \
+                 leaving them alone"
+            );
+        }
+    }
+}
+
+/// Deletes a rotated file, and what an interrupted compression left beside it.
+fn delete(rotated: &Rotated) -> io::Result<()> {
+    if !rotated.gzip {
+        remove_if_there(&gzip_names(&rotated.path).1)?;
+    }
+    fs::remove_file(&rotated.path)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
 /// Replaces a file by its compressed form. The new one gets its name only when it is whole and
 /// on disk, the old one goes only after that.
-fn gzip(path: &Path, folder: &Path, stop: &AtomicBool) -> io::Result<()> {
+fn gzip(path: &Path, stop: &AtomicBool) -> io::Result<()> {
     let (whole, unfinished) = gzip_names(path);
+    let file = Identity::of(&fs::symlink_metadata(path)?);
+    // One of an earlier run that ended before it deleted the plain file is made again.
+    if fs::symlink_metadata(&whole).is_ok() && gzip_identity(&whole) != Some(file) {
+        let message = format!("{} is there and is not of this file", whole.display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
+    remove_if_there(&unfinished)?;
     let made = compress(path, &unfinished, stop);
     if !matches!(made, Ok(true)) {
-        if let Err(error) = fs::remove_file(&unfinished)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, file = %unfinished.display(), "cannot remove a leftover");
-        }
+        remove_if_there(&unfinished)?;
         return made.map(drop);
     }
     fs::rename(&unfinished, &whole)?;
-    sync_folder(folder)?;
+    sync_folder(folder_of(path))?;
     fs::remove_file(path)
 }
 
@@ -147,9 +193,9 @@ fn compress(from: &Path, to: &Path, stop: &AtomicBool) -> io::Result<bool> {
     if target.metadata()?.gid() != about.gid() {
         nix::unistd::fchown(&target, None, Some(Gid::from_raw(about.gid())))?;
     }
-    // The inode lets a mark that was made in the file be found again in its compressed form.
-    let mut encoder =
-        GzBuilder::new().comment(about.ino().to_string()).write(target, Compression::default());
+    // By this it is known as the sink's own, and a mark that was made in the file is found again.
+    let file = Identity::of(&about).to_string();
+    let mut encoder = GzBuilder::new().comment(file).write(target, Compression::default());
     let mut chunk = vec![0; 64 * 1024];
     loop {
         if stop.load(Ordering::Relaxed) {
@@ -172,7 +218,16 @@ mod tests {
 
     fn upkeep(path: &Path, more: &str) -> Upkeep {
         let settings = toml::from_str(&format!("path = {path:?}\n{more}")).unwrap();
-        Upkeep::new("a", &Names::new(path), &settings)
+        Upkeep::new("a", &settings)
+    }
+
+    /// Makes a file and rotates it.
+    fn rotate(path: &Path, line: &str) -> PathBuf {
+        fs::write(path, line).unwrap();
+        let file = Identity::of(&fs::metadata(path).unwrap());
+        let next = Names::new("a", path).next(chrono::Utc::now(), file).unwrap();
+        fs::rename(path, &next).unwrap();
+        next
     }
 
     fn text(path: &Path) -> String {
@@ -186,38 +241,79 @@ mod tests {
     #[test]
     fn an_interrupted_compression_is_done_again() {
         let folder = tempfile::tempdir().unwrap();
-        let upkeep = upkeep(&folder.path().join("a.jsonl"), "compress = 'gzip'");
-        let rotated = folder.path().join("a-20260102T030405.678Z.jsonl");
+        let path = folder.path().join("a.jsonl");
+        let upkeep = upkeep(&path, "compress = 'gzip'");
+        let rotated = rotate(&path, "{}\n");
         let (whole, unfinished) = gzip_names(&rotated);
-        fs::write(&rotated, "{}\n").unwrap();
 
         upkeep.stop();
         upkeep.tend().unwrap();
         assert!(rotated.exists() && !whole.exists() && !unfinished.exists(), "stopped");
         fs::write(&unfinished, "half").unwrap();
-        fs::write(&whole, "of an earlier run that ended before it deleted the plain file").unwrap();
         upkeep.stop.store(false, Ordering::Relaxed);
+        // One that ended before it deleted the plain file.
+        assert!(compress(&rotated, &whole, &upkeep.stop).unwrap());
         upkeep.tend().unwrap();
         assert!(!rotated.exists() && !unfinished.exists());
         assert_eq!(text(&whole), "{}\n");
+
+        let rotated = rotate(&path, "{}\n");
+        let (_, unfinished) = gzip_names(&rotated);
+        fs::write(&unfinished, "half").unwrap();
+        self::upkeep(&path, "").tend().unwrap();
+        assert!(rotated.exists() && !unfinished.exists(), "nothing is compressed any more");
     }
 
     #[test]
     fn only_what_is_beyond_keep_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let names = Names::new(&path);
-        for day in 1..=5 {
-            let name = format!("a-2026010{day}T030405.678Z.jsonl");
-            fs::write(folder.path().join(name), "{}\n").unwrap();
+        let rotated: Vec<_> = (0..5).map(|_| rotate(&path, "{}\n")).collect();
+        let (whole, unfinished) = gzip_names(&rotated[1]);
+        // In both forms, and one more that is not whole.
+        assert!(compress(&rotated[1], &whole, &AtomicBool::new(false)).unwrap());
+        fs::write(&unfinished, "half").unwrap();
+        let there = || rotated.iter().map(|path| path.exists()).collect::<Vec<_>>();
+        for keep in ["", "keep = 5", "keep = 6"] {
+            upkeep(&path, keep).tend().unwrap();
+            assert_eq!(there(), [true; 5], "{keep}");
         }
-        fs::write(folder.path().join("a-mine.jsonl"), "{}\n").unwrap();
-        upkeep(&path, "").tend().unwrap();
-        assert_eq!(names.rotated().unwrap().len(), 5);
+        fs::write(&unfinished, "half").unwrap();
+        upkeep(&path, "keep = 4").tend().unwrap();
+        assert_eq!(there(), [false, true, true, true, true]);
+        fs::write(&unfinished, "half").unwrap();
         upkeep(&path, "keep = 2").tend().unwrap();
-        let left = names.rotated().unwrap();
-        assert_eq!(left.len(), 2);
-        assert!(left[0].path.ends_with("a-20260104T030405.678Z.jsonl"));
-        assert!(folder.path().join("a-mine.jsonl").exists());
+        assert_eq!(there(), [false, false, false, true, true]);
+        assert!(!whole.exists() && !unfinished.exists());
+    }
+
+    #[test]
+    fn what_the_sink_has_not_rotated_is_left_alone_whatever_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let at = |name: &str| folder.path().join(name);
+        // Where the compressed form of one that is its own would go.
+        let taken = rotate(&path, "{\"own\":1}\n");
+        let foreign = [
+            at("a-20200102T030405.678Z.jsonl"),
+            at("a-20200102T030405.678Z.jsonl.gz"),
+            at("a-20200102T030406.678Z.jsonl.gz.tmp"),
+            at("a-20200102T030407.678Z-0123abcd.jsonl"),
+            at("a-20200102T030407.678Z-0123abcd.jsonl.gz"),
+            at("a-20200102T030408.678Z-0123abcd.jsonl.gz.tmp"),
+            at("a-mine.jsonl"),
+            at("a.jsonl.1"),
+            gzip_names(&taken).0,
+        ];
+        for path in &foreign {
+            fs::write(path, "{\"mine\":1}\n").unwrap();
+        }
+        let own = rotate(&path, "{}\n");
+        upkeep(&path, "keep = 2\ncompress = 'gzip'").tend().unwrap();
+        for path in &foreign {
+            assert_eq!(fs::read_to_string(path).unwrap(), "{\"mine\":1}\n", "{path:?}");
+        }
+        assert!(taken.exists(), "its place is taken");
+        assert!(!own.exists() && gzip_names(&own).0.exists(), "one that fails holds up no other");
     }
 }

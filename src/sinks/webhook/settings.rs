@@ -231,6 +231,7 @@ mod tests {
             app: AppId(1),
             format: Format::CloudEvents,
             timeout: Duration::from_secs(1),
+            others: Vec::new(),
         })
     }
 

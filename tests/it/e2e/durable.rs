@@ -2,7 +2,12 @@
 //! its event last.
 
 use std::collections::HashMap;
+use std::fs;
 use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use sprited::event::Format;
 
 use super::daemon::Daemon;
 use super::{Site, file};
@@ -33,6 +38,27 @@ impl Call {
 
     fn writes(&self, name: &str) -> bool {
         self.is(&["write", "writev", "pwrite64"]) && self.is_on(name)
+    }
+
+    /// Whether it opens such a file that was not there.
+    fn makes(&self, name: &str) -> bool {
+        self.is(&["openat"]) && self.text.contains(&format!("{name}\"")) && self.creates()
+    }
+
+    fn creates(&self) -> bool {
+        self.text.contains("O_EXCL") && !self.text.contains("EEXIST")
+    }
+
+    /// Whether it gives such a file another name, which ends so.
+    fn renames(&self, from: &str, to: &str) -> bool {
+        self.is(&["rename", "renameat", "renameat2"])
+            && self.text.contains(&format!("{from}\", "))
+            && self.text.contains(&format!("{to}\""))
+            && self.text.ends_with("= 0")
+    }
+
+    fn deletes(&self, name: &str) -> bool {
+        self.is(&["unlink", "unlinkat"]) && self.text.contains(&format!("{name}\""))
     }
 
     fn syncs(&self, name: &str) -> bool {
@@ -72,24 +98,37 @@ fn first<'a>(calls: &'a [Call], after: usize, what: &str, is: impl Fn(&Call) -> 
 async fn traced(after: &str) -> Vec<Call> {
     let confirm = format!("after = '{after}'");
     let site = Site::with(super::settings(), &confirm, &file("sprites", "image-sprite")).await;
+    let daemon = trace(&site);
+    daemon.has_logged("started").await;
+    site.add_sprites(1);
+    site.drained().await;
+    until(|| site.lines("sprites.jsonl").len() == 1).await;
+    ended(&site, daemon).await
+}
+
+/// Starts the daemon with an eye on what it asks the system for.
+fn trace(site: &Site) -> Daemon {
     // With -D it is the daemon that is this process's child, and strace stands beside it.
     let mut strace = Command::new("strace");
     strace
         .args(["-D", "-f", "-q", "-y", "-s", "4096", "-e"])
-        .arg("trace=fsync,fdatasync,write,writev,pwrite64,sendto,sendmsg,read,readv,recvfrom")
+        .arg(
+            "trace=fsync,fdatasync,write,writev,pwrite64,sendto,sendmsg,read,readv,recvfrom,\
+             openat,rename,renameat,renameat2,unlink,unlinkat",
+        )
         .arg("-o")
         .arg(site.path("trace"))
         .args([env!("CARGO_BIN_EXE_sprited"), "run"])
         .env_clear()
         .env("SPRITED_CONFIG", site.path("sprited.toml"));
-    let daemon = Daemon::spawn(strace, site.folder.path());
-    daemon.has_logged("started").await;
-    site.add_sprites(1);
-    site.drained().await;
+    Daemon::spawn(strace, site.folder.path())
+}
+
+/// Stops the daemon; what it has asked the system for.
+async fn ended(site: &Site, daemon: Daemon) -> Vec<Call> {
     let pid = daemon.pid();
-    until(|| site.lines("sprites.jsonl").len() == 1).await;
     daemon.stop().await;
-    let trace = || std::fs::read_to_string(site.path("trace")).unwrap();
+    let trace = || fs::read_to_string(site.path("trace")).unwrap();
     until(|| trace().lines().any(|line| is_end(line, pid))).await;
     calls(&trace())
 }
@@ -128,4 +167,130 @@ async fn a_confirm_leaves_after_the_journal_and_the_file_are_synced() {
 async fn a_confirm_on_the_journals_word_leaves_after_the_journal_is_synced() {
     let (synced, confirm) = synced_and_confirmed(&traced("journal").await);
     assert!(synced < confirm, "confirmed in line {confirm}, synced in line {synced}");
+}
+
+/// Asserts that a call that syncs `name` begins after one and has ended before the other.
+fn assert_synced(calls: &[Call], name: &str, after: &Call, before: &Call) {
+    let is_between = |call: &&Call| call.began > after.ended && call.ended < before.began;
+    let mut syncs = calls.iter().filter(|call| call.syncs(name));
+    assert!(
+        syncs.any(|call| is_between(&call)),
+        "{name} is not synced between {after:?} and {before:?}"
+    );
+}
+
+const SPRITES: &str = "/sprites.jsonl";
+
+/// A daemon that rotates its file and compresses the old one, in the order of what it does.
+#[tokio::test]
+async fn each_step_of_a_rotation_is_on_disk_before_the_next() {
+    let sink = file("sprites", "image-sprite") + "rotate_size = '1KiB'\ncompress = 'gzip'\n";
+    let site = Site::new(&sink).await;
+    let daemon = trace(&site);
+    daemon.has_logged("started").await;
+    for _ in 0..2 {
+        site.add_sprites(1);
+        site.drained().await;
+    }
+    let gzips = || {
+        let names = fs::read_dir(site.folder.path()).unwrap();
+        names
+            .filter(|entry| entry.as_ref().unwrap().path().extension() == Some("gz".as_ref()))
+            .count()
+    };
+    until(|| gzips() == 1).await;
+    let calls = ended(&site, daemon).await;
+    let folder = site.folder.path().to_str().unwrap();
+    let makes = |from| first(&calls, from, "a new file", |call| call.makes(SPRITES));
+    let writes = |from| first(&calls, from, "a line", |call| call.writes(SPRITES));
+
+    let made = makes(0);
+    let line = writes(made.ended);
+    let renamed = first(&calls, line.ended, "the rotation", |call| {
+        call.renames(SPRITES, ".jsonl") && call.text.contains("/sprites-")
+    });
+    let made_anew = makes(renamed.ended);
+    let next_line = writes(made_anew.ended);
+    for (made, line) in [(made, line), (made_anew, next_line)] {
+        assert_synced(&calls, SPRITES, made, line);
+        assert_synced(&calls, folder, made, line);
+        // The sink's own from the first line on.
+        assert_synced(&calls, "journal.db-wal", made, line);
+    }
+    assert_synced(&calls, folder, renamed, made_anew);
+
+    let compressing =
+        first(&calls, renamed.ended, "the compression", |call| call.makes(".jsonl.gz.tmp"));
+    let last = calls.iter().rfind(|call| call.writes(".jsonl.gz.tmp")).unwrap();
+    assert!(last.began > compressing.ended);
+    let named = first(&calls, last.ended, "its name", |call| call.renames(".gz.tmp", ".jsonl.gz"));
+    assert_synced(&calls, ".jsonl.gz.tmp", last, named);
+    let rotated = |call: &Call| call.deletes(".jsonl") && call.text.contains("/sprites-");
+    let deletes: Vec<_> = calls.iter().filter(|call| rotated(call)).collect();
+    assert_eq!(deletes.len(), 1, "{deletes:?}");
+    assert!(named.ended < deletes[0].began, "deleted before {named:?}: {deletes:?}");
+    assert_synced(&calls, folder, named, deletes[0]);
+}
+
+/// A line that a crash left behind may not be on disk yet.
+#[tokio::test]
+async fn what_is_found_after_a_crash_is_synced_before_it_counts_as_delivered() {
+    for name in ["/sprites.jsonl", "/sprites.jsonl.1"] {
+        let site = Site::new(&file("sprites", "image-sprite")).await;
+        let mut daemon = site.start();
+        daemon.has_logged("started").await;
+        until(|| site.path("sprites.jsonl").exists()).await;
+        // As after a crash between the line and its record: the sink fails, the line stands there.
+        let (path, away) = (site.path("sprites.jsonl"), site.path("away"));
+        fs::rename(&path, &away).unwrap();
+        fs::create_dir(&path).unwrap();
+        site.add_sprites(1);
+        until(|| site.journaled(None).len() == 1).await;
+        daemon.signal(Signal::SIGKILL);
+        daemon.ended_within(Duration::from_secs(5)).await;
+        fs::remove_dir(&path).unwrap();
+        let mut line = Vec::new();
+        site.journaled(None)[0].event.render(Format::CloudEvents, &mut line);
+        line.push(b'\n');
+        fs::write(&away, line).unwrap();
+        fs::rename(&away, site.path(&name[1..])).unwrap();
+
+        let daemon = trace(&site);
+        daemon.has_logged("found events at the sink that were not recorded as delivered").await;
+        site.drained().await;
+        let calls = ended(&site, daemon).await;
+        let opened = first(&calls, 0, "the file", |call| {
+            call.is(&["openat"]) && call.text.contains(&format!("{name}\""))
+        });
+        let read =
+            first(&calls, opened.ended, "the line", |call| call.is(&["read"]) && call.is_on(name));
+        let recorded =
+            first(&calls, read.ended, "the record", |call| call.writes("journal.db-wal"));
+        assert_synced(&calls, name, opened, recorded);
+        assert_eq!(site.lines(&name[1..]).len(), 1, "it is not repeated");
+    }
+}
+
+/// What a start finds pending is written at once, with no commit of an event before it.
+#[tokio::test]
+async fn the_file_of_a_start_is_recorded_before_its_first_line() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let mut daemon = site.start();
+    daemon.has_logged("started").await;
+    let path = site.path("sprites.jsonl");
+    until(|| path.exists()).await;
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    site.add_sprites(1);
+    until(|| site.journaled(None).len() == 1).await;
+    daemon.signal(Signal::SIGKILL);
+    daemon.ended_within(Duration::from_secs(5)).await;
+    fs::remove_dir(&path).unwrap();
+
+    let daemon = trace(&site);
+    site.drained().await;
+    let calls = ended(&site, daemon).await;
+    let made = first(&calls, 0, "the file", |call| call.makes(SPRITES));
+    let line = first(&calls, made.ended, "the line", |call| call.writes(SPRITES));
+    assert_synced(&calls, "journal.db-wal", made, line);
 }

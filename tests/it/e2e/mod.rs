@@ -14,6 +14,7 @@ mod faults;
 mod kill;
 mod large;
 mod metrics;
+mod neighbours;
 mod occurrences;
 mod once;
 mod outages;

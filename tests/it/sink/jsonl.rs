@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sprited::event::{Event, Format, Key};
-use sprited::sinks::{Sink, Verdict};
+use sprited::sinks::{Batch, Sink, Verdict};
 
 use super::{
     context, deliver, event, events, keys, keys_at, offer, open, plan, retry_error, until,
@@ -25,6 +25,16 @@ async fn put(sink: &dyn Sink, events: &[Arc<Event>]) -> String {
     let (verdicts, mark) = deliver(sink, events).await;
     assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Delivered), "{verdicts:?}");
     mark.unwrap()
+}
+
+/// The mark of a start that finds nothing pending.
+async fn begun(sink: &dyn Sink) -> String {
+    sink.recover(None, &[]).await.unwrap().mark.unwrap()
+}
+
+/// What is recorded before the event is delivered.
+async fn prepared(sink: &dyn Sink, event: &Arc<Event>) -> Option<String> {
+    sink.prepare(&Batch::new(vec![event.clone()])).await
 }
 
 /// Which of the events a sink that has just been started finds in its files.
@@ -75,11 +85,12 @@ async fn a_batch_larger_than_one_write_is_whole() {
     let path = folder.path().join("a.jsonl");
     let sent: Vec<_> = (0..5).map(|n| event(&format!("{n}{}", "x".repeat(2_000_000)))).collect();
     let sink = file(&path, "").await;
+    let began = begun(&*sink).await;
     let mark = put(&*sink, &sent).await;
     assert_eq!(keys_at(&path), keys(&sent));
     drop(sink);
     assert_eq!(found(&path, Some(&mark), &sent).await, []);
-    assert_eq!(found(&path, None, &sent).await, keys(&sent));
+    assert_eq!(found(&path, Some(&began), &sent).await, keys(&sent));
 }
 
 #[tokio::test]
@@ -92,11 +103,15 @@ async fn a_file_rotated_from_outside_is_opened_anew() {
     put(&*sink, &sent[1..2]).await;
     let away = folder.path().join("a.jsonl.1");
     fs::rename(&path, &away).unwrap();
+    let new = prepared(&*sink, &sent[2]).await.unwrap();
+    assert_eq!(keys_at(&path), [], "told of before a line stands there");
     put(&*sink, &sent[2..3]).await;
     assert_eq!(keys_at(&away), keys(&sent[..2]));
     assert_eq!(keys_at(&path), keys(&sent[2..3]));
+    assert_eq!(prepared(&*sink, &sent[3]).await, None, "it is known");
     drop(sink);
-    assert_eq!(found(&path, Some(&mark), &sent).await, keys(&sent[1..3]), "across the rotation");
+    assert_eq!(found(&path, Some(&mark), &sent).await, keys(&sent[1..2]), "where it is now");
+    assert_eq!(found(&path, Some(&new), &sent).await, keys(&sent[2..3]));
 
     let sink = file(&path, "").await;
     sink.reopen().await.unwrap();
@@ -118,7 +133,9 @@ async fn a_file_truncated_from_outside_is_written_from_its_new_end() {
     put(&*sink, &sent[1..]).await;
     assert_eq!(keys_at(&path), keys(&sent[1..]));
     drop(sink);
-    assert_eq!(found(&path, Some(&mark), &sent).await, keys(&sent[1..]), "the mark is void");
+    assert_eq!(found(&path, Some(&mark), &sent).await, keys(&sent[1..]), "it is the same file");
+    let sink = file(&path, "").await;
+    assert!(!sink.recover(Some(&mark), &keys(&sent)).await.unwrap().is_since);
 }
 
 #[tokio::test]
@@ -184,6 +201,7 @@ async fn what_a_crash_kept_from_being_recorded_is_found() {
     let path = folder.path().join("a.jsonl");
     let sent = events(&["a", "b", "c", "d"]);
     let sink = file(&path, "").await;
+    let began = begun(&*sink).await;
     let mark = put(&*sink, &sent[..1]).await;
     put(&*sink, &sent[1..3]).await;
     drop(sink);
@@ -193,9 +211,9 @@ async fn what_a_crash_kept_from_being_recorded_is_found() {
 
     assert_eq!(found(&path, Some(&mark), &sent).await, keys(&sent[1..3]), "after the mark alone");
     assert_eq!(keys_at(&path), keys(&sent[..3]), "the partial line is cut off");
-    assert_eq!(found(&path, None, &sent).await, keys(&sent[..3]));
-    for foreign in ["1:3:2:00000000", "from another version"] {
-        assert_eq!(found(&path, Some(foreign), &sent).await, keys(&sent[..3]), "{foreign}");
+    assert_eq!(found(&path, Some(&began), &sent).await, keys(&sent[..3]));
+    for foreign in [None, Some("1:3:2:00000000"), Some("from another version")] {
+        assert_eq!(found(&path, foreign, &sent).await, [], "{foreign:?}");
     }
     let sink = file(&path, "").await;
     assert_eq!(sink.recover(Some(&mark), &keys(&sent[3..])).await.unwrap().keys, []);
@@ -230,7 +248,7 @@ async fn a_line_of_the_format_callback_names_its_event_too() {
 }
 
 #[tokio::test]
-async fn a_full_file_is_rotated_and_read_back_across_rotations() {
+async fn a_full_file_is_rotated_and_read_back_wherever_it_has_gone_to() {
     for compress in ["none", "gzip"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
@@ -238,9 +256,12 @@ async fn a_full_file_is_rotated_and_read_back_across_rotations() {
         let sent: Vec<_> = texts.iter().map(|text| event(text)).collect();
         let settings = format!("rotate_size = '3KiB'\ncompress = '{compress}'");
         let sink = file(&path, &settings).await;
+        let mut last = begun(&*sink).await;
+        // What is recorded when a crash comes after the event and before its record.
         let mut marks = Vec::new();
         for one in &sent {
-            marks.push(put(&*sink, std::slice::from_ref(one)).await);
+            marks.push(prepared(&*sink, one).await.unwrap_or(last));
+            last = put(&*sink, std::slice::from_ref(one)).await;
         }
         if compress == "gzip" {
             let is_done = |path: &PathBuf| path.extension().unwrap() == "gz";
@@ -261,12 +282,132 @@ async fn a_full_file_is_rotated_and_read_back_across_rotations() {
             all.extend(super::keys_in(&text));
         }
         assert_eq!(all, keys(&sent), "every event once, oldest file first");
-        for (recorded, mark) in marks.iter().enumerate() {
+        for (at, mark) in marks.iter().enumerate() {
             let found = found(&path, Some(mark), &sent).await;
-            assert_eq!(found, keys(&sent[recorded + 1..]), "{compress}, {recorded} recorded");
+            assert!(!found.is_empty(), "{compress}, {at}");
+            assert!(keys(&sent[at..]).starts_with(&found), "{compress}, {at}: {found:?}");
         }
-        assert_eq!(found(&path, None, &sent).await, keys(&sent));
+        assert_eq!(found(&path, None, &sent).await, []);
     }
+}
+
+/// A file that has become old since is written to all the same: the mark of a new one would not be
+/// recorded before its first line.
+#[tokio::test]
+async fn what_was_made_ready_is_what_is_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let sink = file(&path, "rotate_age = '500ms'").await;
+    begun(&*sink).await;
+    let sent = events(&["a", "b"]);
+    let before = put(&*sink, &sent[..1]).await;
+    let ready = prepared(&*sink, &sent[1]).await.unwrap_or(before);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let batch = Batch::new(sent[1..].to_vec());
+    let mark = sink.deliver(&batch).await.into_parts().1.unwrap();
+    assert_eq!(file_of(&mark), file_of(&ready));
+    let next = prepared(&*sink, &sent[1]).await.expect("it is old");
+    assert_ne!(file_of(&next), file_of(&ready));
+}
+
+/// The file that a mark was made in, as it stands there.
+fn file_of(mark: &str) -> &str {
+    let end = mark.match_indices(':').nth(1).unwrap().0;
+    &mark[..end]
+}
+
+#[tokio::test]
+async fn only_the_very_file_of_the_mark_is_the_sinks_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let sent = events(&["a", "b", "c"]);
+    let sink = file(&path, "").await;
+    let began = begun(&*sink).await;
+    let mark = put(&*sink, &sent[..1]).await;
+    put(&*sink, &sent[1..]).await;
+    drop(sink);
+    let (number, born) = file_of(&mark).split_once(':').unwrap();
+    // Another file that has got its number, with the very line before the mark.
+    let other = format!("{number}:{}", born.parse::<u64>().unwrap() - 1);
+    assert_eq!(found(&path, Some(&mark.replacen(file_of(&mark), &other, 1)), &sent).await, []);
+    // An earlier version noted the number alone: the line has to be there.
+    let numbered = |mark: &str| mark.replacen(file_of(mark), number, 1);
+    assert_eq!(found(&path, Some(&numbered(&mark)), &sent).await, keys(&sent[1..]));
+    assert_eq!(found(&path, Some(&numbered(&began)), &sent).await, []);
+    let (rest, hash) = mark.rsplit_once(':').unwrap();
+    let without = format!("{rest}:{:016x}", !u64::from_str_radix(hash, 16).unwrap());
+    assert_eq!(found(&path, Some(&without), &sent).await, keys(&sent), "all of the same file");
+    assert_eq!(found(&path, Some(&numbered(&without)), &sent).await, []);
+    // Its copy, and a link to it.
+    type Put = fn(&Path, &Path) -> std::io::Result<()>;
+    let copied: Put = |from, to| fs::copy(from, to).map(drop);
+    let linked: Put = |from, to| std::os::unix::fs::symlink(from, to);
+    for put_in_place in [copied, linked] {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let away = elsewhere.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        put_in_place(&away, &folder.path().join("a.jsonl.1")).unwrap();
+        assert_eq!(found(&path, Some(&mark), &sent).await, []);
+        fs::remove_file(folder.path().join("a.jsonl.1")).unwrap();
+        fs::rename(&away, &path).unwrap();
+        assert_eq!(found(&path, Some(&mark), &sent).await, keys(&sent[1..]));
+    }
+}
+
+#[tokio::test]
+async fn the_file_of_the_mark_is_found_under_any_name_but_another_sinks() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let path = at("a.jsonl");
+    let sent = events(&["a"]);
+    let sink = file(&path, "").await;
+    let began = begun(&*sink).await;
+    put(&*sink, &sent).await;
+    drop(sink);
+    let mut context = context("a");
+    context.others = vec![at("b.jsonl"), at("link.jsonl"), at("c.jsonl")];
+    std::os::unix::fs::symlink("linked.jsonl", at("link.jsonl")).unwrap();
+    let mut now = path.clone();
+    for (name, is_own) in [
+        ("a.jsonl.1", true),
+        ("old", true),
+        ("b.jsonl", false),
+        ("linked.jsonl", false),
+        ("c-20260102T030405.678Z-0123abcd.jsonl", false),
+        ("b.jsonl.1", true),
+        ("a.jsonl", true),
+    ] {
+        if now != path {
+            fs::remove_file(&path).unwrap();
+        }
+        fs::rename(&now, at(name)).unwrap();
+        now = at(name);
+        let sink = plan("jsonl", &format!("path = {path:?}")).open(&context).await.unwrap();
+        let held = sink.recover(Some(&began), &keys(&sent)).await.unwrap();
+        let expected = if is_own { keys(&sent) } else { Vec::new() };
+        assert_eq!((held.keys, held.is_since), (expected, is_own), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_stays_and_what_it_leads_to_is_rotated() {
+    let (folder, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("a.jsonl");
+    // It leads to no file yet.
+    std::os::unix::fs::symlink(far.path().join("b.jsonl"), &path).unwrap();
+    let sink = file(&path, "rotate_size = '1KiB'\nkeep = 2\ncompress = 'gzip'").await;
+    let began = begun(&*sink).await;
+    for n in 0..6 {
+        put(&*sink, &[event(&format!("{n}{}", "x".repeat(700)))]).await;
+    }
+    let is_rotated = |path: &PathBuf| path.to_str().unwrap().ends_with(".jsonl.gz");
+    until("two are left", || files(far.path()).iter().filter(|it| is_rotated(it)).count() == 2)
+        .await;
+    until("no other is", || files(far.path()).len() == 3).await;
+    assert_eq!(files(folder.path()), std::slice::from_ref(&path));
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    assert_eq!(keys_at(&path).len(), 1);
+    assert_ne!(began, begun(&*sink).await);
 }
 
 #[tokio::test]
@@ -299,12 +440,22 @@ async fn an_old_file_is_rotated_and_only_so_many_are_kept() {
 async fn a_damaged_archive_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jsonl");
-    fs::write(folder.path().join("a-20200102T030405.678Z.jsonl.gz"), "not gzip at all").unwrap();
-    let sent = events(&["a"]);
-    let sink = file(&path, "").await;
-    put(&*sink, &sent).await;
+    let sent = events(&["a", "b"]);
+    let sink = file(&path, "rotate_age = '1ms'\ncompress = 'gzip'").await;
+    let began = begun(&*sink).await;
+    put(&*sink, &sent[..1]).await;
+    tokio::time::sleep(Duration::from_millis(15)).await;
+    put(&*sink, &sent[1..]).await;
+    let is_done = |path: &PathBuf| path.extension().unwrap() == "gz";
+    until("it is compressed", || rotated(folder.path()).iter().all(is_done)).await;
     drop(sink);
-    assert_eq!(found(&path, None, &sent).await, keys(&sent));
+    let archive = &rotated(folder.path())[0];
+    assert_eq!(found(&path, Some(&began), &sent).await, keys(&sent[..1]));
+    let length = fs::metadata(archive).unwrap().len();
+    fs::File::options().write(true).open(archive).unwrap().set_len(length / 2).unwrap();
+    assert_eq!(found(&path, Some(&began), &sent).await, []);
+    fs::write(archive, "not gzip at all").unwrap();
+    assert_eq!(found(&path, Some(&began), &sent).await, []);
 }
 
 #[tokio::test]
@@ -323,16 +474,18 @@ async fn a_probe_finds_what_is_wrong_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_is_read_back_while_nothing_is_pending() {
+async fn a_file_is_repaired_while_nothing_is_pending_and_what_is_named_like_it_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jsonl");
     // Cannot be read, as whoever tries finds out.
     fs::create_dir(folder.path().join("a-20260102T030405.678Z.jsonl")).unwrap();
     fs::write(&path, "{}\n{\"half").unwrap();
     let sink = file(&path, "").await;
-    assert_eq!(sink.recover(None, &[]).await.unwrap().keys, []);
+    let began = begun(&*sink).await;
     assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n", "the partial line is cut off");
-    assert!(sink.recover(None, &keys(&events(&["a"]))).await.is_err());
+    for since in [None, Some(began.as_str()), Some("1:2:3:4:0000000000000000")] {
+        assert_eq!(sink.recover(since, &keys(&events(&["a"]))).await.unwrap().keys, []);
+    }
 }
 
 #[tokio::test]
@@ -349,11 +502,12 @@ async fn a_line_of_the_format_callback_tells_equal_events_apart() {
     // Whichever of them is there, none of the others is taken for it.
     for present in [vec![0], vec![1], vec![0, 2], vec![3], vec![0, 1, 2, 3]] {
         let sink = plan.open(&context).await.unwrap();
+        let began = begun(&*sink).await;
         let there: Vec<_> = present.iter().map(|at| Arc::clone(&sent[*at])).collect();
         put(&*sink, &there).await;
         drop(sink);
         let sink = plan.open(&context).await.unwrap();
-        let recovered = sink.recover(None, &keys(&sent)).await.unwrap();
+        let recovered = sink.recover(Some(&began), &keys(&sent)).await.unwrap();
         assert_eq!(recovered.keys, keys(&there), "{present:?}");
         for line in fs::read_to_string(&path).unwrap().lines() {
             assert_eq!(line.trim_end(), first.body, "nothing but the event as it came");

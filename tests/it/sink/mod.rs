@@ -23,6 +23,7 @@ fn context(name: &str) -> Context {
         app: APP,
         format: Format::CloudEvents,
         timeout: Duration::from_secs(10),
+        others: Vec::new(),
     }
 }
 
@@ -56,6 +57,7 @@ fn keys(events: &[Arc<Event>]) -> Vec<Key> {
 
 /// The verdicts on the events, and the mark.
 async fn deliver(sink: &dyn Sink, events: &[Arc<Event>]) -> (Vec<Verdict>, Option<String>) {
+    sink.prepare(&Batch::new(events.to_vec())).await;
     let (verdicts, mark) = sink.deliver(&Batch::new(events.to_vec())).await.into_parts();
     assert_eq!(verdicts.len(), events.len());
     (verdicts, mark)
