@@ -33,6 +33,12 @@ pub async fn stopping() {
     notify(&[NotifyState::Stopping], SHORT).await;
 }
 
+/// The start or stop under way goes on, and may take so much longer from now.
+pub async fn goes_on(longer: Duration) {
+    let micros = u32::try_from(longer.as_micros()).unwrap_or(u32::MAX);
+    notify(&[NotifyState::ExtendTimeoutUsec(micros)], SHORT).await;
+}
+
 /// The daemon reads its configuration again; [`ready`] has to follow, whatever comes of it.
 pub async fn reloading() {
     // systemd from 253 on times a reload by this clock, earlier ones ignore the second line.

@@ -51,6 +51,7 @@ pub(super) fn end(done: Result<Exit, Stop>) -> Exit {
             Exit::Configuration
         }
         Err(Stop::Open(error)) => {
+            let error = was_there(&error).unwrap_or(error);
             complain(format_args!("{error}{}", what_to_do(&error)));
             Exit::Journal
         }
@@ -80,6 +81,13 @@ pub(super) fn reason(error: &journal::Error) -> String {
         journal::Error::Sqlite(reason) => reason.to_string(),
         other => other.to_string(),
     }
+}
+
+/// What to say where the journal is not there and was.
+fn was_there(error: &OpenError) -> Option<OpenError> {
+    let OpenError::File { path, source } = error else { return None };
+    let is_absent = source.kind() == io::ErrorKind::NotFound;
+    is_absent.then(|| journal::missing(path)).flatten()
 }
 
 /// What the error does not say, since to a daemon it means something else.

@@ -1,5 +1,6 @@
 //! `sprited journal`: the journal's file.
 
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,22 +8,23 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::beside::{self, Stop};
-use super::text::plain;
+use super::text::{counted, plain};
 use super::{ConfigArg, Exit, answer};
-use crate::journal::{CareError, Fault, backup, check, compact};
+use crate::journal::{CareError, Fault, Restored, backup, check, compact, restore};
 
-/// Check, copy or compact the journal's file.
+/// Check, copy, bring back or compact the journal's file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exits with 74 if the journal is damaged or cannot be used.
 
 With --json the answer has journal and, by check, ok, damage (what SQLite says of the pages) and
-faults, of each what, count, first; by backup, copy and size_bytes; by compact, before_bytes and
-after_bytes.
+faults, of each what, count, first; by backup, copy and size_bytes; by restore, copy, events, pending
+and aside, the files that made way; by compact, before_bytes and after_bytes.
 
 Examples:
   sprited journal check
   sprited journal check --json
   sprited journal backup /backup/journal.db
+  sprited journal restore /backup/journal.db
   sprited journal compact                 while the daemon is stopped")]
 pub struct Args {
     #[command(subcommand)]
@@ -40,6 +42,18 @@ enum Command {
         /// The copy: a name that is free.
         #[arg(value_name = "FILE")]
         to: PathBuf,
+    },
+    /// Bring back a copy, from a backup or rescued by a daemon; the daemon must be stopped. Files
+    /// that are in its place move aside.
+    Restore {
+        #[command(flatten)]
+        common: Common,
+        /// The copy; it stays as it is.
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+        /// Do not ask before a journal makes way.
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Give unused space back to the file system; the daemon must be stopped.
     Compact(Common),
@@ -60,6 +74,7 @@ pub fn run(args: &Args) -> Exit {
     beside::end(match &args.command {
         Command::Check(common) => run_check(common),
         Command::Backup { common, to } => run_backup(common, to),
+        Command::Restore { common, from, yes } => run_restore(common, from, *yes),
         Command::Compact(common) => run_compact(common),
     })
 }
@@ -83,6 +98,13 @@ struct Checked {
 struct Copied<'a> {
     copy: &'a Path,
     size_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Brought<'a> {
+    copy: &'a Path,
+    #[serde(flatten)]
+    restored: Restored,
 }
 
 #[derive(Serialize)]
@@ -118,7 +140,9 @@ impl From<CareError> for Stop {
         match error {
             CareError::Open(error) => error.into(),
             CareError::Read(error) => error.into(),
-            CareError::Copy { .. } => Self::because(Exit::Failure, error),
+            CareError::Copy { .. } | CareError::Restore { .. } => {
+                Self::because(Exit::Failure, error)
+            }
             CareError::InUse { .. } | CareError::Sqlite { .. } => {
                 Self::because(Exit::Journal, error)
             }
@@ -144,7 +168,10 @@ fn told(path: &Path, Checked { ok, damage, faults }: &Checked) -> String {
     let mut lines: Vec<String> = damage.iter().map(|line| plain(line)).collect();
     lines.extend(faults.iter().map(|fault| format!("{}: {}", fault.what, fault.first.join(", "))));
     let lines = lines.join("\n  ");
-    format!("{path}: damaged; restore it from a backup, or keep a copy and report it\n  {lines}")
+    format!(
+        "{path}: damaged; bring a backup back with `sprited journal restore FILE`, or keep a copy and \
+         report it\n  {lines}"
+    )
 }
 
 fn run_backup(common: &Common, to: &Path) -> Result<Exit, Stop> {
@@ -160,6 +187,57 @@ fn run_backup(common: &Common, to: &Path) -> Result<Exit, Stop> {
     let words = |_: &_| format!("{}: {size}, whole", to.display());
     let copied = Copied { copy: to, size_bytes: size.as_u64() };
     common.answer(&path, copied, words, Exit::Success)
+}
+
+fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, Stop> {
+    let path = common.journal()?;
+    if path.symlink_metadata().is_ok() && !yes {
+        ask(&path, from)?;
+    }
+    let spinner = spinner("copying it and reading every page");
+    let restored = restore(&path, from)?;
+    spinner.finish_and_clear();
+    let words = |done: &Brought<'_>| {
+        let Restored { events, pending, aside } = &done.restored;
+        let mut text = format!(
+            "{}: restored from {}, {}; what is pending in it, {}, will be made, once more where it \
+             was made after the copy",
+            path.display(),
+            from.display(),
+            counted(*events, "event"),
+            if *pending == 1 { "1 delivery".to_owned() } else { format!("{pending} deliveries") },
+        );
+        for file in aside {
+            text.push_str(&format!("\nkept what was in its place: {}", file.display()));
+        }
+        text
+    };
+    common.answer(&path, Brought { copy: from, restored }, words, Exit::Success)
+}
+
+/// Asks whether a journal may make way.
+fn ask(path: &Path, from: &Path) -> Result<(), Stop> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let why = format!(
+            "{} is there and would make way; with --yes it moves aside, nothing is deleted",
+            path.display()
+        );
+        return Err(Stop::because(Exit::Usage, why));
+    }
+    let mut stderr = io::stderr().lock();
+    write!(
+        stderr,
+        "Move {} aside and put {} in its place? [y/N] ",
+        path.display(),
+        from.display()
+    )?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Stop::because(Exit::Failure, "nothing was changed"))
 }
 
 fn run_compact(common: &Common) -> Result<Exit, Stop> {

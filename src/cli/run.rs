@@ -1,9 +1,12 @@
 //! `sprited run`: the daemon.
 
+use std::path::Path;
+
 use super::process::{self, Signals};
 use super::{ConfigArg, Exit, complain};
 use crate::config::{Config, Loaded};
 use crate::daemon::{Control, Daemon, End, Error};
+use crate::journal::{self, OpenError};
 use crate::sinks::exec;
 use crate::telemetry;
 use crate::vod::credentials::{self, ProviderError};
@@ -17,13 +20,18 @@ use crate::vod::credentials::{self, ProviderError};
 
 Examples:
   sprited run --config ./sprited.toml
-  sprited run --once                      from cron: drain the queue and exit")]
+  sprited run --once                      from cron: drain the queue and exit
+  sprited run --new-journal               once, where a start says that the journal is missing")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
     /// Stop once the queue is empty and nothing is pending; 1 if something stays.
     #[arg(long)]
     once: bool,
+    /// Start with a new journal where one was and is not any more: what was pending in it is given
+    /// up. A journal that is there stays in use.
+    #[arg(long)]
+    new_journal: bool,
 }
 
 /// Does it.
@@ -44,7 +52,7 @@ pub fn run(args: &Args) -> Exit {
         }
     };
     loaded.warn();
-    let ended = process::block_on(daemon(loaded, log, args.once));
+    let ended = process::block_on(daemon(loaded, log, args));
     // A stop that was forced leaves tasks behind that may hold programs.
     exec::kill_all();
     let ended = match ended {
@@ -58,7 +66,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(End::Clean) => Exit::Success,
         Ok(End::Forced | End::SomethingStays | End::Unreachable) => Exit::Failure,
         Ok(End::Credentials) => Exit::Credentials,
-        Ok(End::Unwritable) => Exit::Journal,
+        Ok(End::Unwritable | End::JournalGone) => Exit::Journal,
         Err(error) => {
             complain(&error);
             exit(&error)
@@ -78,7 +86,7 @@ fn exit(error: &Error) -> Exit {
     }
 }
 
-async fn daemon(loaded: Loaded, log: telemetry::Handle, once: bool) -> Result<End, Error> {
+async fn daemon(loaded: Loaded, log: telemetry::Handle, args: &Args) -> Result<End, Error> {
     let config = &loaded.config;
     let control = Control { log: Some(log), ..Control::default() };
     // Before anything is opened: from here on no signal ends the process half-way.
@@ -93,11 +101,26 @@ async fn daemon(loaded: Loaded, log: telemetry::Handle, once: bool) -> Result<En
             Err(error) => return Err(Error::Credentials(error)),
         }
     }
+    if args.new_journal {
+        begin_anew(&config.journal.path)?;
+    }
     let daemon = Daemon::open(loaded, provider).await?;
     daemon.announce();
-    let run = daemon.run(control.clone(), once);
+    let run = daemon.run(control.clone(), args.once);
     tokio::select! {
         ended = run => ended,
         never = signals.obey(control) => match never {},
     }
+}
+
+fn begin_anew(path: &Path) -> Result<(), OpenError> {
+    let Some(OpenError::Missing { .. }) = journal::missing(path) else { return Ok(()) };
+    let kept = journal::give_up(path)?.into_iter().chain(journal::rescued(path));
+    let kept: Vec<_> = kept.map(|path| path.display().to_string()).collect();
+    tracing::warn!(
+        journal = %path.display(),
+        kept = kept.join(", "),
+        "starts with a new journal: what was pending in the one before is given up"
+    );
+    Ok(())
 }

@@ -9,6 +9,7 @@ use super::beside::{self, Stop};
 use super::process::{self, Signals};
 use super::{ConfigArg, Exit, complain};
 use crate::daemon::Control;
+use crate::journal;
 
 /// Between two looks.
 const WATCH: Duration = Duration::from_secs(2);
@@ -62,10 +63,11 @@ fn show(args: &Args) -> Result<Exit, Stop> {
     let client = client.map_err(|error| failed(&error))?;
     let clear = args.watch && !args.json && io::stdout().is_terminal();
     let absent = |why: &str| {
-        format!(
-            "no daemon answers at {address}, the [http] listen of {file}: {why}; does it run? \
-             (systemctl status sprited)"
-        )
+        let daemon = format!("no daemon answers at {address}, the [http] listen of {file}: {why}");
+        match journal::missing(&config.journal.path) {
+            Some(missing) => format!("{daemon}; {missing}"),
+            None => format!("{daemon}; does it run? (systemctl status sprited)"),
+        }
     };
     let looking = async {
         if args.watch {

@@ -70,7 +70,11 @@ async fn ask(
     superseded: &mut Vec<Ready>,
     deadline: Instant,
 ) -> Ended {
-    let noted = note(journal, handles, superseded);
+    let noted = async {
+        // What is confirmed must be in a journal that the next start finds.
+        insist(|| journal.in_place()).await;
+        note(journal, handles, superseded).await
+    };
     let Ok(closed) = tokio::time::timeout_at(deadline, noted).await else { return Ended::Lapsed };
     if handles.is_empty() {
         return Ended::Unsent;

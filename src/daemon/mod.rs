@@ -5,6 +5,7 @@
 mod once;
 mod outlets;
 mod reload;
+mod rescue;
 mod running;
 mod summary;
 mod upkeep;
@@ -83,6 +84,8 @@ pub enum End {
     Unreachable,
     /// With `once`: the journal does not take what was pulled.
     Unwritable,
+    /// By itself: the journal's files were deleted, moved or replaced.
+    JournalGone,
     /// The time for the stop was up; what was not done stays due.
     Forced,
 }
@@ -211,7 +214,9 @@ impl Daemon {
 
     /// Runs until it is told to stop, or with `once` until the queue is empty and nothing is
     /// pending. A stop takes 25 s at the most: pulls end within 5 s, deliveries within 15 s, and
-    /// what they delivered is confirmed.
+    /// what they delivered is confirmed. Where the journal's files are gone it stops by itself:
+    /// pulls and confirms end at once, and what is left of the time is the copy's, however long that
+    /// takes.
     ///
     /// # Errors
     /// When a loop ends by itself.
@@ -230,9 +235,11 @@ impl Daemon {
 
         let confirmer_idle = confirmer.idle();
         reload.outlets.launch(&mut running, &pulses);
+        let gone = journal.condition().gone();
         let confirming = confirmer.run(pulses.add("confirmer"), finish_confirming.clone());
-        running.spawn(Loop::Confirmer, confirming);
-        running.spawn(Loop::Poller, poller.run(pulses.add("poller"), stop_pulling.clone()));
+        running.spawn(Loop::Confirmer, until(&gone, confirming));
+        let polling = poller.run(pulses.add("poller"), stop_pulling.clone());
+        running.spawn(Loop::Poller, until(&gone, polling));
         if let Some(listener) = listener {
             let sources = http::Sources {
                 metrics: reload.metrics.clone(),
@@ -261,6 +268,8 @@ impl Daemon {
                 () = control.stop.cancelled() => {
                     break if once { End::SomethingStays } else { End::Clean };
                 }
+                // Before the loops that end by it.
+                () = gone.cancelled() => break End::JournalGone,
                 sink = running.ended() => reload.outlets.ended(&sink?),
                 () = control.reload.notified() => {
                     let reloading = reload.run(&mut running, &pulses);
@@ -272,7 +281,7 @@ impl Daemon {
         };
         drop(reload);
 
-        let deadline = Instant::now() + STOP_TIME;
+        let mut deadline = Instant::now() + STOP_TIME;
         tracing::info!("stopping");
         health.drain();
         stop_pulling.cancel();
@@ -286,6 +295,10 @@ impl Daemon {
         running.wait_for(delivers, deadline - CLOSE_TIME * 4).await;
         finish_confirming.cancel();
         running.wait_for(|task| matches!(task, Loop::Confirmer), deadline - CLOSE_TIME * 2).await;
+        let is_gone = rescue::rescue_if_gone(&journal, &control.stop).await;
+        if is_gone {
+            deadline = Instant::now() + CLOSE_TIME * 4;
+        }
         stop_rest.cancel();
         let all_ended = running.wait_for(|_| true, deadline - CLOSE_TIME).await;
         running.shutdown().await;
@@ -293,10 +306,25 @@ impl Daemon {
         let closed = tokio::time::timeout_at(deadline, closing.wait()).await.is_ok();
         if !(all_ended && closed) {
             tracing::warn!("the time for the stop is up; what was not done stays due");
-            return Ok(End::Forced);
+        } else {
+            tracing::info!("stopped");
         }
-        tracing::info!("stopped");
-        Ok(end)
+        Ok(match end {
+            _ if is_gone => End::JournalGone,
+            _ if !(all_ended && closed) => End::Forced,
+            end => end,
+        })
+    }
+}
+
+/// What `work` is until `gone`: it ends where it stands then.
+fn until(
+    gone: &CancellationToken,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let gone = gone.clone();
+    async move {
+        gone.run_until_cancelled(work).await;
     }
 }
 

@@ -100,6 +100,9 @@ impl Figures {
     }
 
     fn doing(&self) -> String {
+        if let Some(gone @ Error::Gone(_)) = &self.unwritable {
+            return format!("Ending: {gone}");
+        }
         if self.is_draining {
             return "Stopping".to_owned();
         }
@@ -145,5 +148,10 @@ mod tests {
         let stuck = vec!["poller".to_owned()];
         assert_eq!(Figures { stuck, ..at_work() }.line(), "Pulling; 12 pending; stuck: poller");
         assert_eq!(Figures { is_draining: true, ..at_work() }.line(), "Stopping; 12 pending");
+        let unwritable = Some(Error::Gone("/j was deleted or moved".into()));
+        assert_eq!(
+            Figures { unwritable, is_draining: true, ..at_work() }.line(),
+            "Ending: /j was deleted or moved; sprited copies what it has open, and ends; 12 pending"
+        );
     }
 }

@@ -60,7 +60,8 @@ struct Shared {
 
 /// Answers requests until `stop`; answers under way then get a moment.
 pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
-    let snapshots = Arc::new(Snapshots::new(sources.journal.clone()));
+    let snapshots =
+        Arc::new(Snapshots::new(sources.journal.clone(), sources.health.journal().clone()));
     let shared = Shared { sources, snapshots: snapshots.clone(), history: Arc::default() };
     let router = Router::new()
         .route("/", get(status_page))

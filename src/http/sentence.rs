@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Health;
 use super::status::{Sink, Status};
 use super::words::{counted, foreign, number, rate, time};
+use crate::journal::Error;
 use crate::vod::Advice;
 
 /// How it is.
@@ -21,6 +22,10 @@ pub(super) enum Mood {
 
 /// The sentence for this status.
 pub(super) fn of(status: &Status, health: &Health) -> (Mood, String) {
+    if let Some(gone @ Error::Gone(_)) = health.journal().trouble() {
+        let what = format!("Nothing is pulled or confirmed: {}.", foreign(&gone.to_string()));
+        return (Mood::Bad, what);
+    }
     if health.is_draining() {
         let what = "Stopping: what is under way is finished, and what is safe is confirmed.";
         return (Mood::Bad, what.to_owned());

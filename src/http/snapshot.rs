@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{
-    self, Error, EventId, Filter, Found, Overview, Reader, SinkOverview, SinkState, State,
+    self, Condition, Error, EventId, Filter, Found, Overview, Reader, SinkOverview, SinkState,
+    State,
 };
 
 /// How long what was read is good for.
@@ -50,6 +51,7 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) struct Snapshots {
     path: PathBuf,
+    condition: Condition,
     latest: watch::Sender<Option<Arc<Snapshot>>>,
     wanted: Notify,
 }
@@ -58,14 +60,15 @@ pub(super) struct Snapshots {
 #[derive(Debug)]
 struct Eye {
     path: PathBuf,
+    condition: Condition,
     reader: Option<Reader>,
     confirmed_before: EventId,
 }
 
 impl Snapshots {
-    /// Of the journal at `path`, which need not be there yet.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, latest: watch::Sender::new(None), wanted: Notify::new() }
+    /// Of the journal at `path`, which need not be there yet, that does like this.
+    pub(super) fn new(path: PathBuf, condition: Condition) -> Self {
+        Self { path, condition, latest: watch::Sender::new(None), wanted: Notify::new() }
     }
 
     /// The latest one, or a new one if that is too old.
@@ -88,19 +91,19 @@ impl Snapshots {
 
     /// Looks whenever it is asked to, until `stop`.
     pub(super) async fn run(&self, stop: CancellationToken) {
-        let mut eye = Eye::new(self.path.clone());
+        let new = || Eye::new(self.path.clone(), self.condition.clone());
+        let mut eye = new();
         while stop.run_until_cancelled(self.wanted.notified()).await.is_some() {
             if self.latest.borrow().as_ref().is_some_and(|latest| latest.is_good()) {
                 continue;
             }
-            let path = self.path.clone();
             let looked = tokio::task::spawn_blocking(move || {
                 let snapshot = eye.look();
                 (eye, snapshot)
             });
             let (back, snapshot) = match looked.await {
                 Ok(looked) => looked,
-                Err(error) => (Eye::new(path), Snapshot::failed(error.to_string())),
+                Err(error) => (new(), Snapshot::failed(error.to_string())),
             };
             eye = back;
             self.latest.send_replace(Some(Arc::new(snapshot)));
@@ -119,8 +122,8 @@ impl Snapshot {
 }
 
 impl Eye {
-    fn new(path: PathBuf) -> Self {
-        Self { path, reader: None, confirmed_before: EventId::default() }
+    fn new(path: PathBuf, condition: Condition) -> Self {
+        Self { path, condition, reader: None, confirmed_before: EventId::default() }
     }
 
     /// Blocks.
@@ -132,6 +135,8 @@ impl Eye {
     }
 
     fn read(&mut self) -> Result<Seen, String> {
+        // Another file at that path would be read with the index of the one that is open.
+        self.condition.look().map_err(|error| error.to_string())?;
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => Reader::open(&self.path).map_err(|error| error.to_string())?,

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::fs::{File, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +10,10 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
+use tempfile::NamedTempFile;
 
 use super::audit::references;
+use super::lock::{self, Lock};
 use super::schema::{self, OpenError};
 use super::{Error, Fault};
 
@@ -52,8 +55,30 @@ pub enum CareError {
         /// The copy.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// A copy cannot take the journal's place.
+    #[error("cannot restore {}: {source}", path.display())]
+    Restore {
+        /// The file at fault.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+}
+
+impl CareError {
+    /// Whether the journal itself is at fault, so that trying again makes no sense.
+    pub(super) fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+            }
+            Self::Open(_) | Self::Read(_) => true,
+            Self::InUse { .. } | Self::Copy { .. } | Self::Restore { .. } => false,
+        }
+    }
 }
 
 /// What is wrong with the file at `path`, by SQLite's own check of every page, and with the rows
@@ -83,20 +108,22 @@ pub fn backup(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<ByteSize, CareError> {
     let source = schema::open_read_only(path)?;
+    write_copy(&source, path, to, &mut progress)
+}
+
+/// Copies what `source` has open, the journal at `path`, to the new file `to`, as [`backup`] does.
+pub(super) fn write_copy(
+    source: &Connection,
+    path: &Path,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<ByteSize, CareError> {
     let failed = |source| CareError::Copy { path: to.to_owned(), source };
     if to.symlink_metadata().is_ok() {
-        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
-    let folder = match to.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let file = tempfile::Builder::new()
-        .prefix(".sprited-backup-")
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    copy(&source, file.path(), &mut progress).map_err(sqlite(path))?;
+    let (file, folder) = new_file(to).map_err(failed)?;
+    write_pages(source, file.path(), progress).map_err(sqlite(path))?;
     verify(file.path()).map_err(|error| match error {
         CareError::Sqlite { source, .. } => CareError::Sqlite { path: to.to_owned(), source },
         other => other,
@@ -104,11 +131,30 @@ pub fn backup(
     file.as_file().sync_all().map_err(failed)?;
     let size = file.as_file().metadata().map_err(failed)?.len();
     file.persist_noclobber(to).map_err(|error| failed(error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    sync_folder(folder).map_err(failed)?;
     Ok(ByteSize::b(size))
 }
 
-fn copy(
+/// A file without a name of its own yet beside `to`, and the folder of both.
+pub(super) fn new_file(to: &Path) -> io::Result<(NamedTempFile, &Path)> {
+    let folder = match to.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let file = tempfile::Builder::new()
+        .prefix(".sprited-backup-")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    Ok((file, folder))
+}
+
+/// Has the names in a folder on disk.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Writes the pages of `source` to the empty file `to`.
+pub(super) fn write_pages(
     source: &Connection,
     to: &Path,
     progress: &mut dyn FnMut(u64, u64),
@@ -136,20 +182,25 @@ fn copy(
     snapshot.finish()
 }
 
-/// Opens a copy without leaving files beside it, and reads every page.
+/// Reads every page of a copy.
 fn verify(copy: &Path) -> Result<(), CareError> {
-    let bytes = copy.as_os_str().as_encoded_bytes();
-    let name: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
-        .map_err(sqlite(copy))?;
+    let connection = open_alone(copy).map_err(sqlite(copy))?;
     schema::check(&connection, copy)?;
     match said_by(&connection, "PRAGMA quick_check").map_err(sqlite(copy))?.first() {
         None => Ok(()),
         Some(fault) => Err(Error::Sqlite(format!("the copy is damaged: {fault}").into()).into()),
     }
+}
+
+/// Opens a file that nobody writes and that has no write-ahead log, for reading: no files are left
+/// beside it.
+pub(super) fn open_alone(copy: &Path) -> rusqlite::Result<Connection> {
+    let bytes = copy.as_os_str().as_encoded_bytes();
+    let name: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
 }
 
 /// Rewrites the journal at `path` without its unused space. Blocks; needs as much free disk as it
@@ -161,10 +212,7 @@ pub fn compact(path: &Path) -> Result<(ByteSize, ByteSize), CareError> {
     let size = || std::fs::metadata(path).map_or(0, |file| file.len());
     // Before the lock, which would leave its file where there is no journal.
     drop(schema::open_read_only(path)?);
-    let _lock = schema::lock(path).map_err(|error| match error {
-        OpenError::InUse { path, .. } => CareError::InUse { path },
-        other => other.into(),
-    })?;
+    let _lock = take_lock(path)?;
     let connection = schema::open_beside(path)?;
     // What is in the log only counts, too.
     let settle = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -174,14 +222,22 @@ pub fn compact(path: &Path) -> Result<(ByteSize, ByteSize), CareError> {
     Ok((ByteSize::b(before), ByteSize::b(size())))
 }
 
+/// Takes the lock of a journal that no daemon has.
+pub(super) fn take_lock(path: &Path) -> Result<Lock, CareError> {
+    lock::take(path).map_err(|error| match error {
+        OpenError::InUse { path, .. } => CareError::InUse { path },
+        other => other.into(),
+    })
+}
+
 /// The answer of one of SQLite's checks; nothing if it is "ok".
-fn said_by(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
+pub(super) fn said_by(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
     let mut select = connection.prepare(check)?;
     let lines = select.query_map([], |row| row.get(0))?;
     let lines: Vec<String> = lines.collect::<rusqlite::Result<_>>()?;
     Ok(if lines == ["ok"] { Vec::new() } else { lines })
 }
 
-fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> CareError {
+pub(super) fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> CareError {
     move |source| CareError::Sqlite { path: path.to_owned(), source }
 }

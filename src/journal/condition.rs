@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Times;
 
-use super::Error;
+use super::presence::Files;
+use super::{Error, Result};
 
 /// Bounds of the time of a commit, in seconds.
 const SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0];
@@ -18,6 +20,8 @@ pub struct Condition {
     trouble: Arc<Mutex<Option<Error>>>,
     writing_since: Arc<Mutex<Option<Instant>>>,
     commits: Times,
+    files: Option<Arc<Files>>,
+    gone: CancellationToken,
 }
 
 impl Default for Condition {
@@ -26,11 +30,51 @@ impl Default for Condition {
             trouble: Arc::default(),
             writing_since: Arc::default(),
             commits: Times::new(SECONDS),
+            files: None,
+            gone: CancellationToken::new(),
         }
     }
 }
 
 impl Condition {
+    /// Of a journal with these files.
+    pub(super) fn of(files: Files) -> Self {
+        Self { files: Some(Arc::new(files)), ..Self::default() }
+    }
+
+    /// Looks whether its files are in place; once they were not, they never are again. Two system
+    /// calls; blocks for as long as these take.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] when they are not, [`Error::Unseen`] when the system does not tell.
+    pub fn look(&self) -> Result<()> {
+        if let Some(gone @ Error::Gone(_)) = self.trouble() {
+            return Err(gone);
+        }
+        let seen = self.files.as_ref().map_or(Ok(()), |files| files.look());
+        match &seen {
+            Ok(()) => self.mend(|trouble| matches!(trouble, Error::Unseen(_))),
+            Err(error) => self.failed(error),
+        }
+        seen
+    }
+
+    /// Whether its files were found to be gone.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone.is_cancelled()
+    }
+
+    /// Cancelled when its files are found to be gone.
+    #[must_use]
+    pub fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
+
+    pub(super) fn files(&self) -> Option<&Files> {
+        self.files.as_deref()
+    }
+
     /// Why the journal takes no events; `None` while it does.
     #[must_use]
     pub fn trouble(&self) -> Option<Error> {
@@ -50,20 +94,30 @@ impl Condition {
     }
 
     pub(super) fn failed(&self, error: &Error) {
-        *locked(&self.trouble) = Some(error.clone());
+        let mut trouble = locked(&self.trouble);
+        if matches!(*trouble, Some(Error::Gone(_))) {
+            return;
+        }
+        *trouble = Some(error.clone());
+        drop(trouble);
+        if let Error::Gone(why) = error {
+            tracing::error!(%why, "the journal is gone; nothing more is pulled or confirmed");
+            self.gone.cancel();
+        }
     }
 
     /// Something was committed: a journal that is full is full all the same.
     pub(super) fn committed(&self) {
-        let mut trouble = locked(&self.trouble);
-        if !matches!(*trouble, Some(Error::Full { .. })) {
-            *trouble = None;
-        }
+        self.mend(|trouble| !matches!(trouble, Error::Full { .. } | Error::Gone(_)));
     }
 
     /// Events were taken.
     pub(super) fn appended(&self) {
-        *locked(&self.trouble) = None;
+        self.mend(|trouble| !matches!(trouble, Error::Gone(_)));
+    }
+
+    fn mend(&self, is_over: impl Fn(&Error) -> bool) {
+        locked(&self.trouble).take_if(|trouble| is_over(trouble));
     }
 
     /// A commit is under way, from its first write on.

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::{
-    Appended, Backlog, End, EventId, History, Noted, Part, Pending, Record, Recorded, Result,
-    Route, Sending, Settings, SinkId, Unsure,
+    Appended, Backlog, End, EventId, History, Noted, Part, Pending, Record, Recorded, Rescue,
+    Result, Route, Sending, Settings, SinkId, Unsure,
 };
 use crate::event::Entry;
 
@@ -42,6 +42,8 @@ pub(super) enum Job {
     Prune { now: DateTime<Utc>, reply: Reply<bool> },
     SetLimits { settings: Settings, reply: Reply<()> },
     ChangedOutside { reply: Reply<bool> },
+    InPlace { reply: Reply<()> },
+    Rescue { reply: Reply<Rescue> },
 }
 
 /// Events that are due, and when the next one is.

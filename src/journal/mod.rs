@@ -19,30 +19,34 @@ mod filter;
 mod full;
 mod job;
 mod key_index;
+mod lock;
+mod lost;
 mod migrations;
 mod occurrences;
 mod overview;
 mod owed;
+mod presence;
 mod promise;
 mod prune;
 mod reader;
+mod rescue;
+mod restore;
 mod routes;
 mod runs;
 mod schema;
 mod settings;
 mod store;
+mod trouble;
 mod turns;
+mod types;
 mod waiting;
 mod writer;
 
-use std::sync::Arc;
-
-use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::event::{Entry, Key};
+use crate::event::Entry;
 
 pub use audit::{Fault, Findings, Sum, audit};
 pub use care::{CareError, backup, check, compact};
@@ -53,75 +57,23 @@ pub use feed::{Fed, Feed, Fresh, feed};
 pub use filter::Filter;
 pub use full::Filling;
 use job::Job;
+pub use lost::{give_up, missing, rescued};
 pub use occurrences::{Noted, Sending};
 pub use overview::{Overview, SinkOverview, States};
 pub use owed::{End, History, Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use prune::PRUNE_PAUSE;
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
+pub use rescue::Rescue;
+pub use restore::{Restored, restore};
 pub use routes::Route;
 pub use schema::OpenError;
 pub use settings::Settings;
 pub use store::LOG_LENGTH;
+pub use types::{Appended, Error, EventId, Result, SinkId};
 use writer::Writer;
 
 /// Jobs that may wait for the writer.
 const QUEUE: usize = 256;
-
-/// The number of an event in a journal: grows with every event that is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventId(pub i64);
-
-/// The number of a sink in a journal: stays with its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SinkId(pub i64);
-
-/// What an append did with one event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// The event's number.
-    pub id: EventId,
-    /// The event's key: that of the occurrence, where it may repeat.
-    pub key: Key,
-    /// Whether it was seen for the first time.
-    pub fresh: bool,
-    /// Whether a sink still has to take it.
-    pub pending: bool,
-    /// Whether an event that reads the same may be another one.
-    pub is_repeatable: bool,
-    /// Whether it may have been stored before as another one: the confirmation of that one was
-    /// sent, and no answer said that it was taken.
-    pub may_be_repeat: bool,
-}
-
-/// Why the journal did not do what it was asked. Nothing of it happened.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Error {
-    /// SQLite could not write or read.
-    #[error("the journal cannot be written: {0}")]
-    Sqlite(Arc<str>),
-    /// `max_size` is reached, and all of it is pending or dead.
-    #[error("the journal is full: {size} of journal.max_size = {max_size} are in use; {filling}")]
-    Full {
-        /// What is in use.
-        size: ByteSize,
-        /// The setting.
-        max_size: ByteSize,
-        /// What of it cannot go.
-        filling: Filling,
-    },
-    /// The writer has ended.
-    #[error("the journal is closed")]
-    Closed,
-}
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error.to_string().into())
-    }
-}
-
-/// A result of the journal.
-pub type Result<T> = std::result::Result<T, Error>;
 
 /// The journal as the daemon has it: the only one that writes while it lives. Cheap to clone.
 /// Its futures may be dropped; what they asked for happens all the same, or not at all.
@@ -135,7 +87,7 @@ pub struct Journal {
 #[derive(Debug)]
 pub struct Closing {
     thread: std::thread::JoinHandle<()>,
-    _lock: schema::Lock,
+    _lock: lock::Lock,
 }
 
 impl Closing {
@@ -153,15 +105,17 @@ impl Journal {
     /// Blocks for a few file operations; takes no longer for a large journal than for an empty one.
     ///
     /// # Errors
-    /// When it is in use, foreign, newer or damaged: it is never replaced.
+    /// When it is in use, foreign, newer or damaged: it is never replaced. When there is none
+    /// although there was one.
     pub fn open(settings: &Settings) -> std::result::Result<(Self, Closing), OpenError> {
-        let lock = schema::lock(&settings.path)?;
+        lost::refuse(&settings.path)?;
+        let lock = lock::take(&settings.path)?;
         let connection = schema::open(&settings.path)?;
         let store = store::Store::new(connection, settings.clone())
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let condition = Condition::default();
         let failed = |source| OpenError::File { path: settings.path.clone(), source };
+        let condition = Condition::of(presence::Files::of(&settings.path).map_err(failed)?);
         // Of its own: its waits then wake nobody else.
         let runtime =
             runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
@@ -343,10 +297,28 @@ impl Journal {
         self.ask(|reply| Job::Prune { now, reply }).await
     }
 
+    /// Looks whether the journal's files are those that the next start will find. Nothing that the
+    /// journal alone keeps may be confirmed without.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] when they are not, [`Error::Unseen`] when that cannot be told now.
+    pub async fn in_place(&self) -> Result<()> {
+        self.ask(|reply| Job::InPlace { reply }).await
+    }
+
+    /// Copies the journal, whose files are gone, to a new file beside its place. Everything else
+    /// that it is asked waits meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn rescue(&self) -> Result<Rescue> {
+        self.ask(|reply| Job::Rescue { reply }).await
+    }
+
     /// Whether another process has written to the journal since the last call.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// When the journal cannot be read, or its files are not in place.
     pub async fn changed_outside(&self) -> Result<bool> {
         self.ask(|reply| Job::ChangedOutside { reply }).await
     }

@@ -1,11 +1,11 @@
 //! The journal's file: its tables, and opening it without ever starting empty over something.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{AccessFlags, access, geteuid};
+use nix::unistd::{AccessFlags, access};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -138,6 +138,22 @@ pub enum OpenError {
         /// The lock file.
         lock: PathBuf,
     },
+    /// There is none, although there was one.
+    #[error(
+        "there is no journal {}, but {} tells that there was one: what was pending in it may be \
+         nowhere else; bring it back with `sprited journal restore {}`, or start without it once \
+         with `sprited run --new-journal`",
+        path.display(), sign.display(),
+        rescued.as_ref().map_or("FILE".to_owned(), |rescued| rescued.display().to_string())
+    )]
+    Missing {
+        /// The journal.
+        path: PathBuf,
+        /// What tells of it.
+        sign: PathBuf,
+        /// The newest copy of it that the daemon made at its end.
+        rescued: Option<PathBuf>,
+    },
     /// It is a file of something else.
     #[error(
         "{} is not a journal of sprited and was left alone; \
@@ -188,7 +204,8 @@ pub enum OpenError {
     /// SQLite cannot read it.
     #[error(
         "the journal {} cannot be read and was left alone: {source}; \
-         restore it from a backup, or move it away together with its -wal file to start anew",
+         bring a backup back with `sprited journal restore FILE`, or move it away together with its \
+         -wal file and start without it once with `sprited run --new-journal`",
         path.display()
     )]
     Damaged {
@@ -223,39 +240,6 @@ impl OpenError {
             ),
             _ => false,
         }
-    }
-}
-
-/// The lock that keeps a second daemon off the journal, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Closing the file is not enough: a child process that has not yet begun its program has it
-        // open as well. If this fails, closing does it a moment later.
-        drop(self.0.unlock());
-    }
-}
-
-/// Takes the lock.
-pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock = PathBuf::from(name);
-    let failed = |source| OpenError::File { path: lock.clone(), source };
-    let file =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(&lock).map_err(failed)?;
-    // Made by root, it would keep the journal's own user off; SQLite does so by its files.
-    if geteuid().is_root()
-        && let Ok(journal) = path.metadata()
-    {
-        fchown(&file, Some(journal.uid()), Some(journal.gid())).map_err(failed)?;
-    }
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned(), lock }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 
@@ -340,7 +324,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
 }
 
 /// The version of a journal, this or an earlier one.
-fn version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
     let failed_sqlite = |source| OpenError::of_sqlite(path, source);
     let number =
         |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0)).map_err(failed_sqlite);

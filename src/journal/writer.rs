@@ -11,11 +11,11 @@ use super::append::Stored;
 use super::job::{Job, Reply, answer};
 use super::promise::Promise;
 use super::store::Store;
+use super::trouble::Trouble;
 use super::turns::Turns;
 use super::waiting::Waiting;
 use super::{Appended, Backlog, Condition, Error, Result, Route, SinkId};
 use crate::event::Entry;
-use crate::outage::Outage;
 
 /// Jobs that are run, and one more, before those are answered that need no commit, or all are
 /// committed.
@@ -50,14 +50,14 @@ pub(super) struct Writer {
     gather_from: Option<Instant>,
     turns: Turns,
     condition: Condition,
-    outage: Outage,
+    trouble: Trouble,
 }
 
 impl Writer {
     pub(super) fn new(store: Store, queue: mpsc::Receiver<Job>, condition: Condition) -> Self {
         Self {
+            trouble: Trouble::new(condition.clone()),
             condition,
-            outage: Outage::default(),
             store,
             queue,
             routes: Vec::new(),
@@ -108,7 +108,7 @@ impl Writer {
         if let Some(job) = next {
             self.run_job(job);
         }
-        if self.needs_commit() || (self.outage.lasts() && !self.waiting.is_empty()) {
+        if self.needs_commit() || (self.trouble.lasts() && !self.waiting.is_empty()) {
             drop(self.commit());
         } else {
             self.answer_waiting();
@@ -202,7 +202,15 @@ impl Writer {
                 answer(reply, self.store.set_limits(settings).map_err(Error::from));
             }
             Job::ChangedOutside { reply } => {
-                answer(reply, self.store.changed_outside().map_err(Error::from));
+                // Where nothing is written, files that are gone are noticed here.
+                let looked = self.condition.look();
+                let changed = looked.and_then(|()| Ok(self.store.changed_outside()?));
+                answer(reply, changed);
+            }
+            Job::InPlace { reply } => answer(reply, self.condition.look()),
+            Job::Rescue { reply } => {
+                drop(self.commit());
+                answer(reply, self.store.rescue(self.condition.files()));
             }
         }
     }
@@ -314,7 +322,7 @@ impl Writer {
     fn promise<T>(&mut self, written: Result<T>, promise: Promise) -> Result<T> {
         let value = written?;
         self.promises.push(promise);
-        if self.outage.lasts()
+        if self.trouble.lasts()
             && let Err(error) = self.commit()
         {
             self.promises.pop();
@@ -326,13 +334,14 @@ impl Writer {
     /// Commits the open transaction, then answers those who wait for it.
     fn commit(&mut self) -> Result<()> {
         let start = Instant::now();
-        let committed = self.begin().and_then(|()| self.store.commit());
+        let committed =
+            self.begin().and_then(|()| self.may_commit()).and_then(|()| self.store.commit());
         self.condition.note_commit(start.elapsed());
         match committed {
-            Ok(true) => self.note_written(),
+            Ok(true) => self.trouble.written(),
             Ok(false) => {}
             Err(error) => {
-                self.note_unwritable(&error);
+                self.trouble.unwritable(&error);
                 self.roll_back(error.clone());
                 return Err(error);
             }
@@ -347,19 +356,12 @@ impl Writer {
         Ok(())
     }
 
-    fn note_written(&mut self) {
-        self.condition.committed();
-        if let Some(report) = self.outage.recovered(Instant::now()) {
-            let lasted_seconds = report.lasted.as_secs();
-            tracing::info!(lasted_seconds, "the journal can be written again");
-        }
-    }
-
-    fn note_unwritable(&mut self, error: &Error) {
-        self.condition.failed(error);
-        if let Some(report) = self.outage.failed(Instant::now()) {
-            let failures = report.failures;
-            tracing::error!(%error, failures, "the journal cannot be written; tries until it can");
+    /// Nothing new goes into files that no start will find. What was promised does: these are
+    /// copied in the end.
+    fn may_commit(&self) -> Result<()> {
+        match self.condition.look() {
+            Err(Error::Gone(_)) if !self.needs_commit() => Ok(()),
+            looked => looked,
         }
     }
 

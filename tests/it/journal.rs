@@ -480,6 +480,8 @@ async fn a_foreign_newer_or_damaged_file_is_refused_and_left_alone() {
     drop(other);
     assert!(matches!(refused(&path), OpenError::Foreign { .. }));
     std::fs::remove_file(&path).unwrap();
+    // It tells of a journal that was there.
+    std::fs::remove_file(folder.path().join("j.db.lock")).unwrap();
 
     let settings = Settings { path: path.clone(), ..Settings::default() };
     let (journal, closing) = Journal::open(&settings).unwrap();

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::Step;
 use crate::cli::Exit;
 use crate::cli::text::{counted, plain};
-use crate::journal::{Backlog, OpenError, Reader};
+use crate::journal::{self, Backlog, OpenError, Reader};
 
 /// The longest that the disk may take; SQLite waits up to 5 s for another's transaction.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -52,6 +52,11 @@ fn look_blocking(path: &Path, sinks: &[String]) -> Step {
 
 /// Whether one could be made.
 fn missing(path: &Path) -> Step {
+    if let Some(error) = journal::missing(path) {
+        let text = error.to_string();
+        let (detail, advice) = text.split_once("; ").unwrap_or((&text, "look at the folder"));
+        return Step::fail(STEP, Exit::Journal, detail, advice);
+    }
     let folder = path.parent().unwrap_or(Path::new("/"));
     match access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
         Ok(()) => {
@@ -118,6 +123,14 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
                     advice,
                 );
             }
+            if let Some(copy) = journal::rescued(path).last() {
+                let advice = format!(
+                    "a daemon made {} as its journal was gone: `sprited journal restore` brings it \
+                     back; if nothing of it is needed any more, move it away",
+                    copy.display()
+                );
+                return Step::warn(STEP, format!("{detail}; beside it is a rescued one"), advice);
+            }
             let is_orphan = |left: &&Backlog| !sinks.contains(&left.sink);
             let orphans: Vec<String> = backlogs.iter().filter(is_orphan).map(orphan).collect();
             if orphans.is_empty() {
@@ -132,11 +145,9 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
                 advice,
             )
         }
-        Err(error) => failed(
-            path,
-            error,
-            "restore it from a backup, or move it away together with its -wal file to start anew",
-        ),
+        Err(error) => {
+            failed(path, error, "bring a backup back with `sprited journal restore FILE`")
+        }
     }
 }
 

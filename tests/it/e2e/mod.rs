@@ -11,6 +11,7 @@ mod cuts;
 mod daemon;
 mod durable;
 mod faults;
+mod gone;
 mod kill;
 mod large;
 mod metrics;

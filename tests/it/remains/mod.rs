@@ -6,6 +6,7 @@ mod care;
 mod commands;
 mod editor;
 mod overview;
+mod restore;
 
 use std::path::PathBuf;
 use std::time::Duration;

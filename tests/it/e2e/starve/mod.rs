@@ -26,7 +26,7 @@ async fn within(seconds: u64, condition: impl AsyncFn() -> bool) {
 }
 
 /// A check of the page `/readyz`: whether it is good, and its detail.
-async fn check(daemon: &Daemon, name: &str) -> (bool, String) {
+pub(super) async fn check(daemon: &Daemon, name: &str) -> (bool, String) {
     let page: Value = serde_json::from_str(&daemon.get("/readyz").await.1).unwrap();
     let checks = page["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["name"] == name).unwrap();
