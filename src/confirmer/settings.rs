@@ -68,3 +68,17 @@ impl Settings {
         self.lease - (self.lease / 10).min(Duration::from_secs(2))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_is_used_for_less_than_its_lease() {
+        for (lease, good_for) in [(30_000, 28_000), (3_000, 2_700), (3_600_000, 3_598_000)] {
+            let lease = Duration::from_millis(lease);
+            let settings = Settings { lease, ..Settings::default() };
+            assert_eq!(settings.good_for(), Duration::from_millis(good_for));
+        }
+    }
+}

@@ -14,12 +14,15 @@ use super::SinkId;
 pub(super) enum Counter {
     /// Events stored: those there, and those pruned.
     Received,
-    /// Times that a known event came. The only one without rows.
+    /// Times that a known event came. Without rows.
     SeenAgain,
     /// Events for no sink: those there, and those pruned.
     Unrouted,
     /// Events taken back by the cloud: those there, and those pruned.
     Confirmed,
+    /// Requests to deliver events again, by hand. Without rows of their own: each pending row has the
+    /// number of its last one.
+    Requests,
     Pruned,
     PrunedUnrouted,
     PrunedConfirmed,
@@ -43,6 +46,7 @@ impl Counter {
             Self::SeenAgain => ("seen_again", 0),
             Self::Unrouted => ("unrouted", 0),
             Self::Confirmed => ("confirmed", 0),
+            Self::Requests => ("requests", 0),
             Self::Pruned => ("pruned", 0),
             Self::PrunedUnrouted => ("pruned_unrouted", 0),
             Self::PrunedConfirmed => ("pruned_confirmed", 0),
@@ -89,6 +93,15 @@ impl Deltas {
         }
         Ok(())
     }
+}
+
+/// The number of the last request to deliver events again; 0 before the first.
+pub(super) fn requests(connection: &Connection) -> rusqlite::Result<i64> {
+    let (name, sink) = Counter::Requests.row();
+    let mut select = connection.prepare_cached(
+        "SELECT ifnull((SELECT value FROM counters WHERE name = ?1 AND sink = ?2), 0)",
+    )?;
+    select.query_row(params![name, sink], |row| row.get(0))
 }
 
 /// Sums over the journal's life, and what its rows say now.

@@ -80,6 +80,23 @@ impl Store {
         Ok(Recorded { settled, pending: self.count_owed(sink)? })
     }
 
+    /// The records without those whose event was asked for by hand after the request `requests`.
+    /// These are due.
+    pub(super) fn drop_undone(&self, records: &Records, requests: i64) -> Result<Records> {
+        let mut asked = self.connection.prepare_cached(
+            "UPDATE pending SET due = min(ifnull(due, ?4), ?4)
+             WHERE sink = ?1 AND event = ?2 AND request > ?3",
+        )?;
+        let (sink, now) = (records.sink, records.now.timestamp_millis());
+        let mut kept = Records { records: Vec::new(), ..records.clone() };
+        for record in &records.records {
+            if asked.execute([sink.0, record.event.0, requests, now])? == 0 {
+                kept.records.push(record.clone());
+            }
+        }
+        Ok(kept)
+    }
+
     /// Writes the verdict on an event that was not delivered.
     fn record_failed(&mut self, records: &Records, record: &Record) -> Result<()> {
         let (sink, event, now) = (records.sink, record.event, records.now.timestamp_millis());

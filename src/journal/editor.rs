@@ -8,7 +8,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::counters::{Counter, Deltas};
+use super::counters::{self, Counter, Deltas};
 use super::schema::{self, OpenError};
 use super::store::{sinks, sinks_text};
 use super::{EventId, Result, SinkId};
@@ -61,14 +61,16 @@ impl Editor {
         now: DateTime<Utc>,
     ) -> Result<Requeued> {
         let mut edit = Edit::begin(&mut self.0)?;
+        edit.deltas.add(Counter::Requests, 1);
+        let request = counters::requests(&edit.transaction)? + 1;
         let mut done = Requeued::default();
         for event in events {
             match edit.row(*event)? {
                 None => done.gone += 1,
                 Some(Row { has_body: false, .. }) => done.without_body += 1,
-                Some(_) if edit.hasten(sink, *event, now)? => done.hastened += 1,
+                Some(_) if edit.hasten(sink, *event, request, now)? => done.hastened += 1,
                 Some(row) => {
-                    edit.requeue(sink, *event, row, now)?;
+                    edit.requeue(sink, *event, row, request, now)?;
                     done.requeued += 1;
                 }
             }
@@ -122,11 +124,19 @@ impl<'c> Edit<'c> {
 
     /// Makes a failed event due earlier; tells whether it is pending at all. One that was never
     /// tried has its turn already.
-    fn hasten(&self, sink: SinkId, event: EventId, now: DateTime<Utc>) -> Result<bool> {
+    fn hasten(
+        &self,
+        sink: SinkId,
+        event: EventId,
+        request: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
         let pending = self
             .transaction
-            .prepare_cached("UPDATE pending SET due = min(due, ?3) WHERE sink = ?1 AND event = ?2")?
-            .execute(params![sink.0, event.0, now.timestamp_millis()])?;
+            .prepare_cached(
+                "UPDATE pending SET due = min(due, ?3), request = ?4 WHERE sink = ?1 AND event = ?2",
+            )?
+            .execute(params![sink.0, event.0, now.timestamp_millis(), request])?;
         Ok(pending > 0)
     }
 
@@ -135,6 +145,7 @@ impl<'c> Edit<'c> {
         sink: SinkId,
         event: EventId,
         mut row: Row,
+        request: i64,
         now: DateTime<Utc>,
     ) -> Result<()> {
         if self.delete("DELETE FROM dead WHERE sink = ?1 AND event = ?2", sink, event)? {
@@ -149,8 +160,10 @@ impl<'c> Edit<'c> {
             self.set_sinks(event, &row.sinks)?;
         }
         self.transaction
-            .prepare_cached("INSERT INTO pending (sink, event, due) VALUES (?1, ?2, ?3)")?
-            .execute(params![sink.0, event.0, now.timestamp_millis()])?;
+            .prepare_cached(
+                "INSERT INTO pending (sink, event, due, request) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![sink.0, event.0, now.timestamp_millis(), request])?;
         Ok(())
     }
 

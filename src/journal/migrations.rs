@@ -35,6 +35,7 @@ INSERT INTO occurrences
   FROM events WHERE task_id IS NULL AND NOT (type = 'NewFileUpload' AND file_id IS NOT NULL);
 DROP TABLE occurrences_4;
 DROP TABLE confirming;
+ALTER TABLE pending ADD COLUMN request INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Gives a journal of an earlier version the tables of this one, at once or not at all.

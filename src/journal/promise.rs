@@ -1,4 +1,7 @@
 //! A write that is answered before its commit.
+//!
+//! Between a commit that failed and the next one another process may write: an event of a verdict may
+//! then have been asked for once more by hand. The verdict is older, and is not written.
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +12,8 @@ use super::{EventId, Result};
 /// A write that was answered before its commit: it must come about whatever commits fail.
 #[derive(Clone, Debug)]
 pub(super) enum Promise {
-    Records(Records),
+    /// Verdicts, and the last request by hand that was known when they were written first.
+    Records(Records, i64),
     Confirmed(Vec<EventId>, DateTime<Utc>),
 }
 
@@ -17,8 +21,87 @@ impl Promise {
     /// Writes it once more, in a transaction after the one that failed.
     pub(super) fn keep(&self, store: &mut Store) -> Result<()> {
         match self {
-            Self::Records(records) => store.record(records).map(drop),
+            Self::Records(records, requests) => {
+                let kept = store.drop_undone(records, *requests)?;
+                store.record(&kept).map(drop)
+            }
             Self::Confirmed(events, now) => store.confirmed(events, *now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::event::{AppId, read};
+    use crate::journal::{Editor, Outcome, Record, Settings, SinkId, schema};
+
+    /// A verdict is answered, its commit fails, and before the next one the event is asked for by
+    /// hand: it is delivered once more, whatever the verdict was.
+    #[test]
+    fn a_verdict_that_is_written_once_more_undoes_no_later_request() {
+        let now = Utc::now();
+        let retry = || Outcome::Retry {
+            due: now + TimeDelta::hours(1),
+            charged: Default::default(),
+            error: "no".to_owned(),
+        };
+        let dead = || Outcome::Dead { error: "no".to_owned() };
+        for (first, verdict) in [
+            (None, Outcome::Delivered),
+            (None, dead()),
+            (None, retry()),
+            (Some(retry()), Outcome::Delivered),
+            (Some(retry()), dead()),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("journal.db");
+            let settings = Settings { path: path.clone(), ..Settings::default() };
+            let mut store = Store::new(schema::open(&path).unwrap(), settings).unwrap();
+            let sink = SinkId(1);
+            store.begin().unwrap();
+            store.register(&["sink".to_owned()]).unwrap();
+            store.activate(&[sink]).unwrap();
+            let entries = ["{\"N\":1}", "{\"N\":2}"].map(|text| read(AppId(1), text, false, now));
+            let (feed, _fed) = crate::journal::feed();
+            let wanted = crate::event::Wanted::from(vec!["*".to_owned()]);
+            let routes = [crate::journal::Route { sink, wanted, feed }];
+            let ids: Vec<_> =
+                store.append(&entries, &routes).unwrap().iter().map(|s| s.appended.id).collect();
+            let records = |outcome: &Outcome| Records {
+                sink,
+                records: ids
+                    .iter()
+                    .map(|event| Record { event: *event, outcome: outcome.clone() })
+                    .collect(),
+                mark: None,
+                now,
+            };
+            if let Some(first) = first {
+                store.record(&records(&first)).unwrap();
+            }
+            store.commit().unwrap();
+
+            store.begin().unwrap();
+            store.record(&records(&verdict)).unwrap();
+            let promise = Promise::Records(records(&verdict), store.requests);
+            store.roll_back();
+            let mut editor = Editor::open(&path).unwrap();
+            assert_eq!(editor.requeue(sink, &ids[..1], now).unwrap().hastened, 1);
+            store.begin().unwrap();
+            promise.keep(&mut store).unwrap();
+            store.commit().unwrap();
+
+            let (due, _) = store.due(sink, now, 10).unwrap();
+            let due: Vec<_> = due.events.iter().map(|pending| pending.id).collect();
+            assert_eq!(due, ids[..1], "{verdict:?}");
+            let owed = store.owed(sink, ids.clone()).unwrap();
+            let is_retried = matches!(verdict, Outcome::Retry { .. });
+            assert_eq!(owed.len(), if is_retried { 2 } else { 1 }, "the other has its verdict");
+            let findings = crate::journal::audit(&path).unwrap().unwrap();
+            assert!(findings.ok(), "{findings:?}");
         }
     }
 }

@@ -85,6 +85,7 @@ CREATE TABLE pending (
   last_failed  INTEGER,
   first_error  TEXT,
   last_error   TEXT,
+  request      INTEGER NOT NULL DEFAULT 0, -- the number of the last one by hand to deliver it; 0: none
   PRIMARY KEY (sink, event)
 ) WITHOUT ROWID;
 CREATE INDEX pending_due ON pending (sink, due) WHERE due IS NOT NULL;

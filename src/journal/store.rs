@@ -12,7 +12,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use super::body::{self, Compressor};
-use super::counters::{Counter, Deltas};
+use super::counters::{self, Counter, Deltas};
 use super::key_index::KeyIndex;
 use super::runs::runs;
 use super::schema::BUSY_TIMEOUT;
@@ -41,6 +41,8 @@ pub(super) struct Store {
     pub(super) was_full: bool,
     /// Rows that the connection had changed when the open transaction began.
     changes: u64,
+    /// The last request by hand that the open transaction sees.
+    pub(super) requests: i64,
     /// Where the next step of pruning by age goes on.
     pub(super) aged_after: EventId,
     /// Where the next step of pruning for space goes on.
@@ -64,6 +66,7 @@ impl Store {
             compressor: Compressor::default(),
             was_full: false,
             changes: 0,
+            requests: 0,
             aged_after: EventId::default(),
             bodies_after: EventId::default(),
         })
@@ -80,6 +83,7 @@ impl Store {
         self.deltas.clear();
         self.changes = self.connection.total_changes();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.requests = counters::requests(&self.connection)?;
         Ok(())
     }
 

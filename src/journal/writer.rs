@@ -134,7 +134,8 @@ impl Writer {
             Job::Append { entries, now, reply } => self.append(&entries, now, reply),
             Job::Record { records, reply } => {
                 let result = self.write(|store| store.record(&records));
-                answer(reply, self.promise(result, Promise::Records(records)));
+                let promise = Promise::Records(records, self.store.requests);
+                answer(reply, self.promise(result, promise));
             }
             Job::Sending { handles, reply } => {
                 match self.write(|store| store.close_occurrences(&handles)) {

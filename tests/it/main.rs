@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod client;
 mod config;
+mod confirmer;
 mod credentials;
 mod demo;
 mod docs;

@@ -188,6 +188,7 @@ fn is_counter(name: &str, sink: i64) -> bool {
         Counter::SeenAgain,
         Counter::Unrouted,
         Counter::Confirmed,
+        Counter::Requests,
         Counter::Pruned,
         Counter::PrunedUnrouted,
         Counter::PrunedConfirmed,
