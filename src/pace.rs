@@ -395,6 +395,26 @@ mod tests {
     }
 
     #[test]
+    fn other_bounds_hold_at_once_and_lift_no_cut() {
+        let now = Instant::now();
+        let mut pace = Pace::new(BOUNDS, 1, now);
+        widen(&mut pace, now);
+        pace.set_bounds(Bounds { max_concurrency: 2, max_rate: 50.0, ..BOUNDS });
+        assert_eq!((pace.concurrency(), pace.bucket.rate), (2, 50.0));
+        pace.set_bounds(Bounds { max_concurrency: 8, ..BOUNDS });
+        assert_eq!((pace.concurrency(), pace.bucket.rate), (2, 100.0), "more only as it is needed");
+        let mut bucket = Bucket::new(100.0, now);
+        bucket.take(now);
+        assert!(bucket.refused(now, now, Duration::ZERO));
+        let cut = bucket.rate;
+        assert!(cut < 100.0);
+        bucket.set_max(200.0);
+        assert_eq!(bucket.rate, cut);
+        bucket.set_max(20.0);
+        assert_eq!(bucket.rate, 20.0);
+    }
+
+    #[test]
     fn full_answers_widen_and_an_empty_one_narrows_to_one() {
         let now = Instant::now();
         let mut pace = Pace::new(BOUNDS, 1, now);

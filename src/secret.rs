@@ -221,6 +221,47 @@ mod tests {
         assert!(matches!(endless.key.resolve(), Err(SecretError::Content { .. })));
     }
 
+    /// A process's variables are fixed while it runs: the test starts itself in a process where
+    /// they are set.
+    #[test]
+    fn blanks_belong_to_a_secret_wherever_it_is_kept() {
+        const VALUE: &str = " \t blanks on both sides\u{a0} ";
+        const NAME: &str = "SPRITED_TEST_SECRET";
+        let resolved = |place: &str| {
+            let holder = parse(&format!("key = {place}")).unwrap();
+            holder.key.resolve().unwrap().expose().to_owned()
+        };
+        if std::env::var_os(NAME).is_some() {
+            assert_eq!(resolved(&format!("{{ env = {NAME:?} }}")), VALUE);
+            assert_eq!(resolved("{ credential = 'key' }"), VALUE);
+            return;
+        }
+        assert_eq!(resolved(&format!("{VALUE:?}").replace("\\u{a0}", "\\u00a0")), VALUE);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        for (content, value) in [
+            (format!("{VALUE}\n"), VALUE.to_owned()),
+            (VALUE.to_owned(), VALUE.to_owned()),
+            (format!("{VALUE}\r\n"), VALUE.to_owned()),
+            // One line end, and no more.
+            (format!("{VALUE}\n\n"), format!("{VALUE}\n")),
+            (format!("\n{VALUE}"), format!("\n{VALUE}")),
+            ("  \n".to_owned(), "  ".to_owned()),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(resolved(&format!("{{ file = {path:?} }}")), value);
+        }
+        std::fs::write(&path, format!("{VALUE}\n")).unwrap();
+        let itself = "secret::tests::blanks_belong_to_a_secret_wherever_it_is_kept";
+        let ran = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", itself])
+            .envs([(NAME, VALUE), ("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    }
+
     #[test]
     fn debug_and_errors_hide_the_value() {
         let holder = parse("key = \"hunter2\"").unwrap();

@@ -285,32 +285,135 @@ mod tests {
     use crate::journal::{KnownSink, SinkId, SinkOverview, States};
     use crate::poller::Progress;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_commit_under_way_for_half_a_minute_is_no_readiness() {
-        let journal = Condition::default();
+    /// A daemon whose last pulls from the applications 7, 8 and so on ended just now, and what
+    /// tells how they go.
+    fn daemon(
+        applications: u64,
+        interval: Duration,
+    ) -> (Health, Condition, Vec<watch::Sender<Progress>>) {
         let last_good = Some(Instant::now());
-        let (_, progress) = watch::channel(Progress { last_good, ..Progress::default() });
-        let pulling = vec![Pulling { app: AppId(7), progress }];
-        let (pacing, _) = watch::channel(Pacing {
-            settings: Default::default(),
+        let good = Progress { last_good, ..Progress::default() };
+        let (told, pulling) = (7..7 + applications)
+            .map(|app| {
+                let (tell, progress) = watch::channel(good);
+                (tell, Pulling { app: AppId(app), progress })
+            })
+            .unzip();
+        let settings = crate::poller::Settings { interval, ..Default::default() };
+        let (_, pacing) = watch::channel(Pacing {
+            settings,
             good_for: Duration::from_secs(28),
             lease: Duration::from_secs(30),
         });
-        let health = Health::new(pulling, journal.clone(), pacing.subscribe());
+        let journal = Condition::default();
+        (Health::new(pulling, journal.clone(), pacing), journal, told)
+    }
+
+    /// Whether it is ready and degraded so many seconds later, and the check of this name.
+    async fn after(health: &Health, wait: f64, name: &str) -> (bool, bool, Check) {
+        tokio::time::advance(Duration::from_secs_f64(wait)).await;
         let overview = Overview::default();
-        let seen = async |wait: u64| {
-            tokio::time::advance(Duration::from_secs(wait)).await;
-            let readiness = health.readiness(Some(&overview), &[], Utc::now());
-            let check = readiness.checks.into_iter().find(|check| check.name == "commit").unwrap();
-            (readiness.ready, readiness.degraded, check.seconds)
+        let Readiness { ready, degraded, checks } =
+            health.readiness(Some(&overview), &[], Utc::now());
+        // A check that is wrong is the one that was asked for, and says so.
+        let wrong: Vec<_> =
+            checks.iter().filter(|check| !check.ok).map(|check| check.name).collect();
+        assert_eq!(wrong, if ready { vec![] } else { vec![name] });
+        let check = checks.into_iter().find(|check| check.name == name).unwrap();
+        assert_eq!(check.ok, ready);
+        (ready, degraded, check)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_under_way_for_half_a_minute_is_no_readiness() {
+        let (health, journal, _told) = daemon(1, Duration::from_secs(1));
+        let seen = async |wait: f64| {
+            let (ready, degraded, check) = after(&health, wait, "commit").await;
+            (ready, degraded, check.seconds)
         };
-        assert_eq!(seen(0).await, (true, false, None));
+        assert_eq!(seen(0.0).await, (true, false, None));
         journal.begins();
-        assert_eq!(seen(1).await, (true, false, Some(1.0)));
-        assert_eq!(seen(29).await, (true, true, Some(30.0)));
-        assert_eq!(seen(1).await, (false, true, Some(31.0)));
+        assert_eq!(seen(1.0).await, (true, false, Some(1.0)));
+        assert_eq!(seen(29.0).await, (true, true, Some(30.0)));
+        assert_eq!(seen(1.0).await, (false, true, Some(31.0)));
         journal.ends();
-        assert_eq!(seen(0).await, (true, false, None));
+        assert_eq!(seen(0.0).await, (true, false, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_last_good_pull_older_than_a_minute_is_no_readiness() {
+        let (health, _journal, told) = daemon(1, Duration::from_secs(1));
+        let seen = async |wait: f64| {
+            let (ready, degraded, check) = after(&health, wait, "last_good_pull").await;
+            (ready, degraded, check.seconds, check.detail)
+        };
+        let detail = |age: &str| format!("{age} s ago, at most 60 s");
+        assert_eq!(seen(0.0).await, (true, false, Some(0.0), detail("0.0")));
+        assert_eq!(seen(60.0).await, (true, false, Some(60.0), detail("60.0")));
+        assert_eq!(seen(0.5).await, (false, false, Some(60.5), detail("60.5")));
+        assert_eq!(seen(900.0).await, (false, false, Some(960.5), detail("960.5")));
+        told[0].send_modify(|progress| progress.last_good = Some(Instant::now()));
+        assert_eq!(seen(1.0).await, (true, false, Some(1.0), detail("1.0")));
+        told[0].send_modify(|progress| progress.last_good = None);
+        assert_eq!(seen(0.0).await, (false, false, None, "none yet".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pulls_at_long_intervals_have_the_time_of_one_on_top() {
+        let (health, _journal, _told) = daemon(1, Duration::from_secs(600));
+        assert!(after(&health, 620.0, "last_good_pull").await.0);
+        let (ready, _, check) = after(&health, 1.0, "last_good_pull").await;
+        assert_eq!((ready, check.detail.as_str()), (false, "621.0 s ago, at most 620 s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_application_without_a_good_pull_is_no_readiness() {
+        let (health, _journal, told) = daemon(2, Duration::from_secs(1));
+        let (ready, _, check) = after(&health, 40.0, "last_good_pull").await;
+        assert_eq!((ready, check.seconds), (true, Some(40.0)));
+        told[0].send_modify(|progress| progress.last_good = Some(Instant::now()));
+        let (ready, _, check) = after(&health, 30.0, "last_good_pull").await;
+        let detail = "application 8: 70.0 s ago, at most 60 s";
+        assert_eq!((ready, check.seconds, check.detail.as_str()), (false, Some(70.0), detail));
+        told[1].send_modify(|progress| progress.last_good = Some(Instant::now()));
+        let (ready, _, check) = after(&health, 1.0, "last_good_pull").await;
+        assert_eq!((ready, check.detail.as_str()), (true, "31.0 s ago, at most 60 s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_the_cloud_will_go_on_refusing_is_no_readiness() {
+        let (health, _journal, told) = daemon(2, Duration::from_secs(1));
+        let advices = [
+            (Advice::Throttled, true),
+            (Advice::Clock, false),
+            (Advice::Credentials, false),
+            (Advice::Refused, false),
+            (Advice::InvalidParameters, true),
+            (Advice::Service, true),
+            (Advice::Transport, true),
+            (Advice::Answer, true),
+        ];
+        for (advice, ready) in advices {
+            told[1].send_modify(|progress| progress.trouble = Some(advice));
+            let (seen, _, check) = after(&health, 0.0, "cloud").await;
+            assert_eq!(seen, ready, "{advice:?}");
+            let name = format!("refuses our requests (application 8: {})", advice.name());
+            assert_eq!(check.detail.contains(&name), !ready, "{}", check.detail);
+        }
+        told[1].send_modify(|progress| progress.trouble = None);
+        assert!(after(&health, 0.0, "cloud").await.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_is_stuck_and_a_stop_are_no_readiness() {
+        let (health, _journal, _told) = daemon(1, Duration::from_secs(1));
+        health.set_stuck(vec!["poller".to_owned(), "sink a".to_owned()]);
+        let (ready, _, check) = after(&health, 0.0, "loops").await;
+        assert_eq!((ready, check.detail.as_str()), (false, "poller, sink a"));
+        health.set_stuck(Vec::new());
+        assert!(after(&health, 0.0, "loops").await.0);
+        health.drain();
+        assert!(!after(&health, 0.0, "draining").await.0);
     }
 
     #[test]

@@ -86,8 +86,7 @@ impl Store {
         };
         let appended = &mut stored.appended;
         (appended.is_repeatable, appended.may_be_repeat) = (true, may_be_repeat);
-        self.add_occurrence(appended.id, content, handle)?;
-        taken.insert(appended.id);
+        self.add_occurrence(appended.id, content, handle, taken)?;
         Ok(stored)
     }
 

@@ -14,7 +14,7 @@
 //! costs is a repeat, where an answer was lost or a kill came between a confirmation and its
 //! record.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{OptionalExtension, params};
 
@@ -41,7 +41,13 @@ pub enum Noted {
 }
 
 /// Occurrences that entries of an answer have taken.
-pub(super) type Taken = HashSet<EventId>;
+#[derive(Default)]
+pub(super) struct Taken {
+    /// Those that came under a handle of the answer.
+    known: HashSet<EventId>,
+    /// Of each content, the newest that was taken besides those: all older ones that are open were.
+    newest: HashMap<Key, EventId>,
+}
 
 /// What an entry is.
 pub(super) enum Occurrence {
@@ -55,9 +61,9 @@ pub(super) enum Occurrence {
 impl Store {
     /// The occurrences that came under a handle of `entries`, which no other entry can take.
     pub(super) fn under_their_handles(&self, entries: &[Entry]) -> Result<Taken> {
-        let mut taken = Taken::new();
+        let mut taken = Taken::default();
         for entry in entries.iter().filter(|entry| entry.event.is_repeatable()) {
-            taken.extend(self.under_its_handle(entry)?);
+            taken.known.extend(self.under_its_handle(entry)?);
         }
         Ok(taken)
     }
@@ -81,7 +87,7 @@ impl Store {
             let may_be_repeat = self.is_newest_unacknowledged(content)?;
             return Ok(Occurrence::New { may_be_repeat });
         };
-        taken.insert(event);
+        taken.newest.insert(content, event);
         if let Some(handle) = &entry.handle {
             self.connection
                 .prepare_cached("UPDATE occurrences SET handle = ?2 WHERE event = ?1")?
@@ -92,12 +98,14 @@ impl Store {
 
     fn open_occurrence(&self, content: Key, taken: &Taken) -> Result<Option<EventId>> {
         let mut select = self.connection.prepare_cached(
-            "SELECT event FROM occurrences WHERE content = ?1 AND is_open ORDER BY event",
+            "SELECT event FROM occurrences WHERE content = ?1 AND is_open AND event > ?2
+             ORDER BY event",
         )?;
-        let mut rows = select.query([content.as_bytes()])?;
+        let after = taken.newest.get(&content).copied().unwrap_or_default();
+        let mut rows = select.query(params![content.as_bytes(), after.0])?;
         while let Some(row) = rows.next()? {
             let event = EventId(row.get(0)?);
-            if !taken.contains(&event) {
+            if !taken.known.contains(&event) {
                 return Ok(Some(event));
             }
         }
@@ -121,7 +129,9 @@ impl Store {
         event: EventId,
         content: Key,
         handle: Option<&str>,
+        taken: &mut Taken,
     ) -> Result<()> {
+        taken.newest.insert(content, event);
         let handle = handle.map(|handle| content.under_handle(handle));
         self.connection
             .prepare_cached(

@@ -248,6 +248,7 @@ impl Writer {
     fn make_room(&mut self, now: DateTime<Utc>) -> Result<()> {
         if !self.store.is_full()? {
             self.unmeasured = 0;
+            self.store.was_full = false;
             return Ok(());
         }
         for _ in 0..MAX_PRUNE_STEPS {

@@ -25,11 +25,14 @@ use crate::support::until;
 
 const APP: AppId = AppId(7);
 
-/// A confirmer, what feeds it, and the calls that reached its cloud: when, and for which handles.
+/// Calls that reached a cloud: when, and for which handles.
+type Calls = Arc<Mutex<Vec<(Instant, Vec<String>)>>>;
+
+/// A confirmer, what feeds it, and the calls that reached its cloud.
 struct Bench {
     leases: mpsc::Sender<Vec<Lease>>,
     settled: mpsc::Sender<Vec<EventId>>,
-    calls: Arc<Mutex<Vec<(Instant, Vec<String>)>>>,
+    calls: Calls,
     metrics: Metrics,
     _changed: watch::Sender<u64>,
     _pacing: watch::Sender<Pacing>,
@@ -41,7 +44,7 @@ struct Bench {
 impl Bench {
     /// With a cloud that answers the calls of ConfirmEvents, counted from 0, like this.
     async fn new(answer: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
-        let calls: Arc<Mutex<Vec<(Instant, Vec<String>)>>> = Arc::default();
+        let calls = Calls::default();
         let seen = calls.clone();
         let cloud = LocalServer::start(move |request, _| {
             let body: Value = serde_json::from_str(&request.body).unwrap();

@@ -182,6 +182,23 @@ fn the_vectors_of_the_event_api_agree() {
     }
 }
 
+/// The vectors have times whose day is another one east and west of Greenwich. The zone is the
+/// process's: the tests are started once more, in one of its own for each.
+#[test]
+fn the_day_is_that_of_utc_wherever_the_machine_stands() {
+    for zone in ["CST-8", "PST8", "Asia/Shanghai"] {
+        let ran = Command::new(std::env::current_exe().unwrap())
+            .arg("--exact")
+            .arg("signing::the_published_vectors_agree_at_every_step")
+            .arg("signing::the_vectors_of_the_event_api_agree")
+            .env("TZ", zone)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("2 passed"), "{zone}: {said}");
+    }
+}
+
 #[test]
 fn the_headers_are_all_there_and_debug_hides_them() {
     let key = "sk-for-tests-only";

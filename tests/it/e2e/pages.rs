@@ -13,6 +13,7 @@ use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
 use super::{Site, file};
 use crate::cli::{Ended, ended, sprited};
+use crate::docs;
 use crate::local_server::{LocalServer, Reply};
 use crate::support::until;
 
@@ -322,4 +323,18 @@ mod full {
         }
         daemon.stop().await;
     }
+}
+
+#[tokio::test]
+async fn every_page_of_the_documents_is_served() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    super::until(async || daemon.get("/readyz").await.0 == 200).await;
+    let pages = docs::tables::pages();
+    assert!(pages.len() >= 4, "{pages:?}");
+    for page in pages {
+        assert_eq!(daemon.get(&page).await.0, 200, "{page}");
+    }
+    assert_eq!(daemon.get("/health").await.0, 404);
+    daemon.stop().await;
 }

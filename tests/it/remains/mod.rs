@@ -5,6 +5,7 @@ mod audit;
 mod care;
 mod commands;
 mod editor;
+mod full;
 mod overview;
 mod restore;
 

@@ -12,6 +12,7 @@ use sprited::sinks::{Sink, Verdict};
 
 use super::{context, event, offer, open, plan, retry_error, until};
 use crate::cli::sprited;
+use crate::docs;
 use crate::emulator::{Server, settings};
 use crate::support::data;
 
@@ -57,6 +58,25 @@ async fn the_exit_code_decides() {
     let verdict = offer(&*missing, &sent).await;
     assert!(retry_error(&verdict).contains("/no/such/program"), "{verdict:?}");
     assert!(missing.probe().await.is_err());
+}
+
+#[tokio::test]
+async fn every_exit_code_means_what_the_documents_say() {
+    let sent = event("a");
+    let (delivers, tries_again) = docs::tables::exit_codes();
+    for code in [0, 1, 2, 64, 65, 74, 75, 76, 77, 78, 126, 255] {
+        for otherwise in ["retry", "reject"] {
+            let script = format!("exit {code}");
+            let sink = shell(&script, &format!("otherwise = '{otherwise}'")).await;
+            let verdict = offer(&*sink, &sent).await;
+            let is = (
+                code == delivers,
+                otherwise == "reject" && ![delivers, tries_again].contains(&code),
+            );
+            let becomes = (verdict == Verdict::Delivered, matches!(verdict, Verdict::Reject(_)));
+            assert_eq!(is, becomes, "{code}, {otherwise}: {verdict:?}");
+        }
+    }
 }
 
 #[tokio::test]

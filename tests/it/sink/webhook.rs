@@ -9,7 +9,7 @@ use sprited::sinks::Verdict;
 
 use super::receiver::{Answer, Receiver, Request};
 use super::{context, event, offer, open, plan, retry_error};
-use crate::support;
+use crate::{docs, support};
 
 /// Checks a signature of Standard Webhooks with nothing but Python's standard library.
 const VERIFY: &str = r#"
@@ -248,4 +248,23 @@ async fn nothing_that_a_request_proves_itself_by_comes_back_in_an_error() {
     assert!(signature.ends_with("bad: v1,[secret] v1,[secret]"), "{signature}");
     let sent = receiver.requests().pop().unwrap().headers["webhook-signature"].clone();
     assert_eq!(sent.split(' ').count(), 2, "{sent}");
+}
+
+#[tokio::test]
+async fn every_status_means_what_the_documents_say() {
+    let receiver = Receiver::start(|request| {
+        let status = request.line.split(['/', ' ']).nth(2).unwrap();
+        Answer::status(status.parse().unwrap())
+    })
+    .await;
+    let (delivered, dead) = docs::tables::statuses();
+    let sent = event("a");
+    let edges = [200, 206, 299, 300, 302, 399, 451, 499, 500, 502, 503, 511, 599];
+    for status in edges.into_iter().chain(400..=431).chain(dead.iter().copied()) {
+        let sink = open("webhook", &format!("url = '{}/{status}'", receiver.url)).await;
+        let verdict = offer(&*sink, &sent).await;
+        let is = (delivered.contains(&status), dead.contains(&status));
+        let becomes = (verdict == Verdict::Delivered, matches!(verdict, Verdict::Reject(_)));
+        assert_eq!(is, becomes, "{status}: {verdict:?}");
+    }
 }

@@ -5,6 +5,7 @@ mod plain;
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
 use bench::Bench;
 
@@ -143,6 +144,21 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The seeds of cases that failed once, to be committed with what mends them: each run begins with
+/// them.
+const SEEDS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/rubbish/model/failed.proptest-regressions");
+
+/// So many cases, behind those whose seeds are in the file; the seed of one that fails is added to
+/// it and printed.
+fn config(cases: u32, seeds: &'static str) -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(seeds))),
+        max_shrink_iters: 4_000,
+        ..ProptestConfig::with_cases(cases)
+    }
+}
+
 /// Runs so many cases; `SPRITED_JOURNAL_CASES` asks for another number.
 fn run(cases: u32) {
     let cases = match std::env::var("SPRITED_JOURNAL_CASES") {
@@ -150,10 +166,7 @@ fn run(cases: u32) {
         Err(_) => cases,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut config = ProptestConfig::with_cases(cases);
-    config.failure_persistence = None;
-    config.max_shrink_iters = 4_000;
-    proptest!(config, |(steps in prop::collection::vec(step(), 1..60))| {
+    proptest!(config(cases, SEEDS), |(steps in prop::collection::vec(step(), 1..60))| {
         runtime.block_on(async {
             let mut bench = Bench::new().await;
             for step in &steps {
@@ -167,6 +180,27 @@ fn run(cases: u32) {
 #[test]
 fn any_order_of_events_verdicts_and_crashes_leaves_what_the_plain_model_says() {
     run(48);
+}
+
+#[test]
+fn a_case_that_failed_once_is_tried_first_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    // The configuration wants a path that lasts as long as the program.
+    let seeds: &'static str = folder.path().join("seeds").to_str().unwrap().to_owned().leak();
+    let tried = |cases, fails: bool| {
+        let tried = std::cell::RefCell::new(Vec::new());
+        let result = TestRunner::new(config(cases, seeds)).run(&any::<u64>(), |number| {
+            tried.borrow_mut().push(number);
+            prop_assert!(!fails);
+            Ok(())
+        });
+        assert_eq!(result.is_err(), fails);
+        tried.into_inner()
+    };
+    assert_eq!(tried(1, false).len(), 1);
+    let failed = tried(1, true)[0];
+    assert!(std::fs::read_to_string(seeds).unwrap().lines().any(|line| line.starts_with("cc ")));
+    assert_eq!(tried(1, false)[0], failed);
 }
 
 mod soak {

@@ -1,5 +1,11 @@
 //! The documentation is true: its links lead somewhere, its commands and configurations are
-//! understood, the messages it quotes are the program's.
+//! understood, the messages it quotes are the program's, and so are its names, tables and numbers.
+
+mod code;
+mod names;
+mod passages;
+mod quantities;
+pub(crate) mod tables;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,6 +33,30 @@ struct Document {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The text of a document in one line, of its blocks of code only the comments of the shell's; of a
+/// configuration the comments.
+fn prose(name: &str) -> String {
+    let text = fs::read_to_string(root().join(name)).unwrap();
+    let is_comment = name.ends_with(".toml");
+    let (mut is_block, mut is_shell) = (false, false);
+    let mut kept = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            (is_block, is_shell) = (!is_block, line.trim_start() == "```sh");
+            continue;
+        }
+        if is_shell && let Some((_, comment)) = line.split_once(" # ") {
+            kept.extend([comment.trim(), " "]);
+        }
+        match line.strip_prefix('#').filter(|_| is_comment) {
+            Some(comment) => kept.extend([comment.trim(), " "]),
+            None if is_block || is_comment => {}
+            None => kept.extend([line.trim(), " "]),
+        }
+    }
+    kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn documents() -> Vec<Document> {
@@ -197,22 +227,7 @@ fn every_configuration_in_it_can_be_used() {
 
 #[test]
 fn the_messages_it_explains_are_the_programs() {
-    let mut source = String::new();
-    let mut folders = vec![root().join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                source.push_str(&fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    // A literal that goes on in the next line.
-    let parts: Vec<_> = source.split("\\\n").collect();
-    let joined: Vec<_> = parts.iter().map(|part| part.trim_start()).collect();
-    let source = joined.concat();
+    let source = code::corpus();
     let path = root().join("docs/troubleshooting.md");
     let quoted = taken_apart(path).first_cells;
     assert!(quoted.len() >= 15, "{quoted:?}");

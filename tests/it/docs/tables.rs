@@ -1,0 +1,316 @@
+//! What the documents list in full: exit codes, signals, label values, members of the envelope, what
+//! an answer means, pages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::Utc;
+use serde_json::{Map, Value};
+use sprited::cli::Exit;
+use sprited::event::{self, AppId, Format};
+use sprited::metrics::{Metrics, Times};
+
+use super::{documents, prose, root};
+use crate::cli::{ended, sprited};
+use crate::support::data;
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The rows of the table whose head begins with this cell, cell by cell.
+fn table(text: &str, head: &str) -> Vec<Vec<String>> {
+    let start = text.find(&format!("\n| {head} |")).unwrap_or_else(|| panic!("no table {head}"));
+    let lines = text[start + 1..].lines().skip(2).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| {
+        let cells = line.trim_matches('|').split('|');
+        cells.map(|cell| cell.trim().to_owned()).collect()
+    };
+    lines.map(cells).collect()
+}
+
+/// Each way to end, and the word that a document has to call it by.
+const EXITS: [(Exit, &str); 6] = [
+    (Exit::Success, "done"),
+    (Exit::Failure, "not done"),
+    (Exit::Usage, "command line"),
+    (Exit::Journal, "journal"),
+    (Exit::Credentials, "credentials"),
+    (Exit::Configuration, "configuration"),
+];
+
+/// Has to be changed with the list above.
+#[allow(dead_code, reason = "not a test until there is another exit code")]
+fn all_are_listed(exit: Exit) {
+    match exit {
+        Exit::Success | Exit::Failure | Exit::Usage => {}
+        Exit::Journal | Exit::Credentials | Exit::Configuration => {}
+    }
+}
+
+#[test]
+fn the_table_of_exit_codes_is_the_programs() {
+    let rows = table(&text("README.md"), "Exit code");
+    let codes: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(codes, EXITS.map(|(exit, _)| exit.code().to_string()));
+    for (row, (exit, word)) in rows.iter().zip(EXITS) {
+        assert!(row[1].contains(word), "{exit:?}: {row:?}");
+    }
+    let help = ended(sprited().arg("--help")).out;
+    let (_, listed) = help.split_once("Exit codes: ").unwrap();
+    let listed = listed.split_whitespace().collect::<Vec<_>>().join(" ");
+    let codes: Vec<_> = listed.trim_end_matches('.').split(", ").collect();
+    let codes: Vec<_> = codes.iter().map(|code| code.split(' ').next().unwrap()).collect();
+    assert_eq!(codes, EXITS.map(|(exit, _)| exit.code().to_string()));
+}
+
+/// Which message stands before which exit code.
+const ENDS: [(&str, Exit); 3] = [
+    ("unknown key", Exit::Configuration),
+    ("cannot be read and was left alone", Exit::Journal),
+    ("fill the file that LoadCredential=", Exit::Configuration),
+];
+
+#[test]
+fn the_exit_codes_of_messages_are_the_programs_and_the_units() {
+    let unit = text("systemd/sprited.service");
+    let prevented = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus="));
+    let prevented: Vec<_> = prevented.unwrap().split(' ').collect();
+    let document = text("docs/troubleshooting.md");
+    let mut seen = BTreeSet::new();
+    for line in document.lines().filter(|line| line.starts_with('|')) {
+        let Some((_, rest)) = line.split_once("Exit code ") else { continue };
+        let code = rest.split(':').next().unwrap();
+        let (message, exit) = ENDS.iter().find(|(message, _)| line.contains(message)).expect(line);
+        assert_eq!(code, exit.code().to_string(), "{line}");
+        assert!(prevented.contains(&code) && line.contains("systemd does not try again"), "{line}");
+        seen.insert(*message);
+    }
+    assert_eq!(seen.len(), ENDS.len());
+    // What the table of messages says of the two that need no journal is so.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sprited.toml");
+    let sink = "[[sinks]]\nname = 'a'\ntype = 'stdout'\n";
+    let credential = "[credentials]\nsecret_id = 'a'\nsecret_key = { credential = 'secret_key' }\n";
+    std::fs::write(folder.path().join("secret_key"), "").unwrap();
+    for (config, (message, exit)) in [("[pol]\n", ENDS[0]), (credential, ENDS[2])] {
+        let journal = format!("[journal]\npath = {:?}\n", folder.path().join("j.db"));
+        std::fs::write(&path, format!("{config}{journal}{sink}")).unwrap();
+        let mut command = sprited();
+        command.env("CREDENTIALS_DIRECTORY", folder.path()).arg("run").arg("--config").arg(&path);
+        let run = ended(&mut command);
+        assert!(run.err.contains(message), "{}", run.err);
+        assert_eq!(run.code, i32::from(exit.code()), "{}", run.err);
+    }
+}
+
+#[test]
+fn the_signals_are_those_that_the_program_obeys() {
+    let rows = table(&text("README.md"), "Signal");
+    let named: Vec<_> = rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(named, ["`TERM`, `INT`", "`HUP`"]);
+    let source = text("src/cli/process.rs");
+    let obeyed = source.lines().filter(|line| line.contains("signal(SignalKind::")).count();
+    assert_eq!(obeyed, 3);
+    assert!(text("systemd/sprited.service").contains("ExecReload=kill -HUP $MAINPID\n"));
+}
+
+/// The values of a label of each metric that has it from the start.
+fn exported(label: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let text = Metrics::new(&Times::new([1.0])).encode();
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, rest)) = line.split_once('{') else { continue };
+        let Some((_, value)) = rest.split_once(&format!("{label}=\"")) else { continue };
+        let value = value.split('"').next().unwrap();
+        values.entry(name.to_owned()).or_default().insert(value.to_owned());
+    }
+    values
+}
+
+/// The literals behind `before` in a file of `src`.
+fn literals(file: &str, before: &str, until: &str) -> BTreeSet<String> {
+    let text = text(&format!("src/{file}"));
+    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {file}"));
+    let (part, _) = rest.split_once(until).unwrap();
+    part.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_values_of_outcome_are_those_that_are_counted() {
+    let document = text("docs/metrics.md");
+    let (_, list) = document.split_once("`outcome` is\n").unwrap();
+    let list = list.trim_start().split("\n\n").next().unwrap().replace("\n  ", " ");
+    let exported = exported("outcome");
+    let of = |name: &str| exported[&format!("sprited_{name}_total")].clone();
+    let mut expected = BTreeMap::from([
+        ("of pulls", of("pulls")),
+        ("of events", literals("poller/mod.rs", "let outcome = if appended.fresh", ";")),
+        ("of deliveries", literals("metrics/mod.rs", "for outcome in [", "]")),
+        ("of calls of ConfirmEvents", of("confirms")),
+        ("of handles", of("handles")),
+        ("of reloads", of("reloads")),
+    ]);
+    for line in list.lines() {
+        let line = line.trim_start_matches("- ");
+        let (subject, values) = line.split_once(" `").expect(line);
+        let values = format!("`{values}");
+        let documented: BTreeSet<_> =
+            values.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let counted =
+            expected.remove(subject).unwrap_or_else(|| panic!("nothing counts {subject}"));
+        assert_eq!(documented, counted, "{subject}");
+    }
+    assert!(expected.is_empty(), "not documented: {expected:?}");
+}
+
+#[test]
+fn the_states_are_the_four() {
+    use sprited::journal::State;
+    let states = [State::Pending, State::Delivered, State::Dead, State::Unrouted];
+    let [a, b, c, d] = states.map(State::as_str);
+    let said = format!("`state` is `{a}`, `{b}`, `{c}` or `{d}`.");
+    assert!(prose("docs/metrics.md").contains(&said), "{said}");
+    let said = format!("Each event is *{a}*, *{b}*, *{c}* or *{d}*");
+    assert!(prose("README.md").contains(&said), "{said}");
+}
+
+/// Every member by its path; of what is in a list, of its first.
+fn members(value: &Value, at: &str, all: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                let at = format!("{at}/{name}");
+                // The event itself is the cloud's.
+                if at != "/data/event" {
+                    members(value, &at, all);
+                }
+                all.insert(at);
+            }
+        }
+        Value::Array(list) => list.iter().take(1).for_each(|value| members(value, at, all)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_envelope_has_the_members_and_constants_that_are_shown() {
+    let documents = documents();
+    let readme = documents.iter().find(|document| document.path.ends_with("README.md")).unwrap();
+    let blocks = readme.blocks.iter().filter(|(language, _)| language == "json");
+    let shown: Vec<Value> = blocks.map(|(_, text)| serde_json::from_str(text).unwrap()).collect();
+    let [shown] = shown.as_slice() else { panic!("{shown:?}") };
+
+    let sample = data("create_image_sprite_complete.success.json");
+    let event = event::read(AppId(1_500_012_345), &sample, false, Utc::now()).event;
+    let mut rendered = Vec::new();
+    event.render(Format::CloudEvents, &mut rendered);
+    let rendered: Value = serde_json::from_slice(&rendered).unwrap();
+
+    let all = |value| {
+        let mut all = BTreeSet::new();
+        members(value, "", &mut all);
+        all
+    };
+    assert_eq!(all(shown), all(&rendered));
+    for constant in ["specversion", "source", "type", "datacontenttype"] {
+        assert_eq!(shown[constant], rendered[constant], "{constant}");
+    }
+    let kinds = |value: &Value| -> Vec<(String, std::mem::Discriminant<Value>)> {
+        let sprite: &Map<_, _> = value["data"]["sprites"][0].as_object().unwrap();
+        sprite.iter().map(|(name, value)| (name.clone(), std::mem::discriminant(value))).collect()
+    };
+    assert_eq!(kinds(shown), kinds(&rendered));
+    assert_eq!(shown["data"]["sprites"][0]["status"], rendered["data"]["sprites"][0]["status"]);
+    let file_id = &shown["data"]["sprites"][0]["file_id"];
+    assert_eq!(&shown["subject"], file_id);
+    shown["time"].as_str().unwrap().parse::<chrono::DateTime<Utc>>().unwrap();
+}
+
+/// A row of the table of what an answer means: delivered, dead at once, tried again.
+fn meanings(sink: &str) -> [String; 3] {
+    let rows = table(&text("docs/deliveries.md"), "The sink");
+    let row = rows.into_iter().find(|row| row[0].contains(&format!("`{sink}`"))).unwrap();
+    let [_, delivered, dead, again] = row.try_into().unwrap();
+    [delivered, dead, again]
+}
+
+fn numbers(text: &str) -> Vec<u16> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit());
+    numbers.filter(|digits| !digits.is_empty()).map(|digits| digits.parse().unwrap()).collect()
+}
+
+/// The statuses that deliver by the documents, and those that make a dead letter at once.
+pub(crate) fn statuses() -> (BTreeSet<u16>, BTreeSet<u16>) {
+    let [delivered, dead, again] = meanings("webhook");
+    assert!(again.starts_with("every other status"), "{again}");
+    let (from, to) = delivered.split_once(" to ").unwrap();
+    let delivered = from.parse().unwrap()..=to.parse().unwrap();
+    let dead: BTreeSet<u16> = numbers(&dead).into_iter().collect();
+    let example = prose("config.example.toml");
+    let said: Vec<_> = dead.iter().map(u16::to_string).collect();
+    let said = format!("{} make a dead letter of it at once", said.join(" and "));
+    assert!(example.contains("only an answer of 2xx is a delivery"), "{example}");
+    assert!(example.contains(&said), "{said}");
+    assert!(text("README.md").contains("the endpoint answers 2xx within `timeout`"));
+    let again = prose("docs/deliveries.md");
+    let (again, _) = again.split_once(" among them, would hit every event").unwrap();
+    let again = numbers(again.rsplit_once("wrong configuration, ").unwrap().1);
+    assert_eq!(again.len(), 3, "{again:?}");
+    assert!(again.iter().all(|status| !dead.contains(status)), "{again:?}");
+    (delivered.collect(), dead)
+}
+
+/// The exit codes of a program by the documents: of a delivery, and of another try whatever the
+/// configuration says.
+pub(crate) fn exit_codes() -> (u16, u16) {
+    let [delivered, dead, again] = meanings("exec");
+    let one = numbers(&delivered);
+    assert_eq!(one.len(), 1, "{delivered}");
+    let delivered = one[0];
+    let again = numbers(&again)[0];
+    assert_eq!(numbers(&dead), [delivered, again], "{dead}");
+    let said = format!("Exit code {delivered} is a delivery, {again} asks for another try");
+    assert!(prose("config.example.toml").contains(&said), "{said}");
+    assert!(text("README.md").contains(&format!("it exits with {delivered} within `timeout`")));
+    (delivered, again)
+}
+
+/// The paths of the daemon's server that the documents name.
+pub(crate) fn pages() -> BTreeSet<String> {
+    let mut pages = BTreeSet::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document.path).unwrap();
+        for (at, _) in text.match_indices("localhost:9770/") {
+            let rest = &text[at + "localhost:9770".len()..];
+            let is_path = |c: &char| c.is_alphanumeric() || matches!(c, '/' | '.');
+            pages.insert(rest.chars().take_while(is_path).collect());
+        }
+        // `/readyz`, `GET /metrics`; in a comment of the shell as well.
+        let words = text.split([' ', '`', '\n', ',', '.', ')', '(', '|']);
+        let is_page = |word: &&str| {
+            let name = word.strip_prefix('/').unwrap_or_default();
+            name.len() > 2 && name.chars().all(|c| c.is_ascii_lowercase()) && name != "path"
+        };
+        pages.extend(words.filter(is_page).map(str::to_owned));
+    }
+    pages
+}
+
+/// The hosts of the cloud that the documents name, and the variables of the environment.
+#[test]
+fn the_clouds_actions_and_hosts_are_those_that_are_asked() {
+    let [action, policy] = [text("docs/getting-started.md"), text("src/cli/check/policy.rs")];
+    let (_, listed) = action.split_once("\"action\": [").unwrap();
+    let listed = listed.split(']').next().unwrap();
+    let listed: BTreeSet<_> = listed.split('"').skip(1).step_by(2).collect();
+    let printed = ended(
+        sprited()
+            .args(["check", "--policy=100000000001", "--config"])
+            .arg(root().join("config.example.toml")),
+    );
+    let printed: Value = serde_json::from_str(&printed.out)
+        .unwrap_or_else(|error| panic!("{error}: {}{policy}", printed.out));
+    let asked = printed["statement"][0]["action"].as_array().unwrap();
+    let asked: BTreeSet<_> = asked.iter().map(|action| action.as_str().unwrap()).collect();
+    assert_eq!(listed, asked);
+}
