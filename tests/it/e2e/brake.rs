@@ -170,7 +170,7 @@ async fn max_rejects_is_the_sinks_own_and_a_reload_takes_it_over() {
     site.add_sprites(40);
     daemon.has_logged(DOWN).await;
     asked_more(&hook, 1).await;
-    assert_eq!(dead_and_delivered(&site), (3, 1));
+    support::until(|| dead_and_delivered(&site) == (3, 1)).await;
     // Two more until it is on again.
     site.edit("max_rejects = 3", "max_rejects = 5");
     daemon.reload().await;
