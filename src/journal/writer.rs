@@ -134,8 +134,7 @@ impl Writer {
             Job::Append { entries, now, reply } => self.append(&entries, now, reply),
             Job::Record { records, reply } => {
                 let result = self.write(|store| store.record(&records));
-                let promise = Promise::Records(records, self.store.requests);
-                answer(reply, self.promise(result, promise));
+                answer(reply, self.promise(result, Promise::Records(records, self.store.requests)));
             }
             Job::Sending { handles, reply } => {
                 match self.write(|store| store.close_occurrences(&handles)) {

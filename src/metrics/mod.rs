@@ -171,7 +171,7 @@ impl Metrics {
         };
         begin(&self.pulls, &["events", "empty", "throttled", "failed"]);
         begin(&self.confirms, &["ok", "refused", "failed"]);
-        begin(&self.handles, &["confirmed", "let_go", "refused"]);
+        begin(&self.handles, &["confirmed", "let_go", "refused", "superseded"]);
         begin(&self.reloads, &["ok", "failed"]);
     }
 

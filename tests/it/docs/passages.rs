@@ -140,6 +140,25 @@ pub(super) fn passages() -> Vec<Passage> {
         row(deliveries, "counts where it asks for more, up to {an hour}.", &[retry_after.into()]),
         row(
             deliveries,
+            "unless `Retry-After` asks for longer than {two seconds}.",
+            &[time("delivery/health.rs", "LONG_PAUSE").into()],
+        ),
+        row(
+            deliveries,
+            "as it goes down, once {a minute} while it lasts, and when it is up again.",
+            &[remind.into()],
+        ),
+        row(
+            deliveries,
+            "from the {21}st within {a minute} on they are counted, and the log tells once {a minute} how",
+            &[
+                Value::Number(number("delivery/storm.rs", "NAMED") as f64 + 1.0),
+                time("delivery/storm.rs", "MINUTE").into(),
+                time("delivery/storm.rs", "MINUTE").into(),
+            ],
+        ),
+        row(
+            deliveries,
             "failed for `give_up_after` ({72 h})",
             &[config.sinks[0].give_up_after.into()],
         ),
@@ -219,6 +238,21 @@ pub(super) fn passages() -> Vec<Passage> {
             "STS is asked again every {10 s}",
             &[time("vod/credentials/renewal.rs", "PAUSE").into()],
         ),
+        row(
+            trouble,
+            "it tries every {5 s}, for {half an hour} or until it is stopped",
+            &[time("daemon/rescue.rs", "RETRY").into(), time("daemon/rescue.rs", "LONGEST").into()],
+        ),
+        row(
+            trouble,
+            "from here on they are counted once {a minute}` | As above, for more than {20} within {a minute};",
+            &[
+                time("delivery/storm.rs", "MINUTE").into(),
+                Value::Number(number("delivery/storm.rs", "NAMED") as f64),
+                time("delivery/storm.rs", "MINUTE").into(),
+            ],
+        ),
+        row(trouble, "They stay in the cloud, for {four days}: raise", &[keys.into()]),
         row(trouble, "It has failed for {an hour},", &[named.into()]),
         row(trouble, "told of once {a day}", &[named_again.into()]),
         row(trouble, "the cloud keeps events for {four days}", &[keys.into()]),

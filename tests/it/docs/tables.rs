@@ -64,10 +64,11 @@ fn the_table_of_exit_codes_is_the_programs() {
 }
 
 /// Which message stands before which exit code.
-const ENDS: [(&str, Exit); 3] = [
+const ENDS: [(&str, Exit); 4] = [
     ("unknown key", Exit::Configuration),
     ("cannot be read and was left alone", Exit::Journal),
     ("fill the file that LoadCredential=", Exit::Configuration),
+    ("tells that there was one", Exit::Journal),
 ];
 
 #[test]

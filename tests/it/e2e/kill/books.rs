@@ -1,5 +1,6 @@
 //! What is known of the events without asking the daemon: from the cloud, the journal's file and
-//! the sinks' own records. Events go by their tasks.
+//! the sinks' own records. Events go by their tasks; those that have none and may happen again word
+//! for word, by their casts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Read;
@@ -19,6 +20,10 @@ pub(super) const FILE: &str = "file";
 pub(super) const HOOK: &str = "hook";
 /// The file's own.
 pub(super) const FILE_NAME: &str = "file.jsonl";
+/// What the sinks want.
+pub(super) const WANTED: &str = "events = ['image-sprite', 'MediaCastStatusChanged']\n";
+/// A type without a task.
+const CAST: &str = "MediaCastStatusChanged";
 
 /// The setting `confirm.after`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,6 +97,11 @@ impl Books {
         let order = Order { count, fail_every: 7, ..Order::default() };
         let tasks = control.add_sprites(&order).unwrap();
         made.extend(tasks.into_iter().map(|task| (task.event, task.task_id)));
+        let cast = format!("cast-{}", made.len());
+        let event = format!(
+            r#"{{"EventType":"{CAST}","{CAST}Event":{{"CastId":"{cast}","Status":"started"}}}}"#
+        );
+        made.extend(control.add(&event).unwrap().into_iter().map(|event| (event, cast.clone())));
     }
 
     /// How many the hook still has to take.
@@ -177,6 +187,28 @@ impl Books {
     /// daemon is at rest.
     pub(super) fn count(&self) -> [(&'static str, HashMap<String, u32>); 2] {
         [(FILE, count(&self.folder)), (HOOK, self.hook.lock().unwrap().clone())]
+    }
+
+    /// Of each cast, its occurrences in the journal, and how many of them no answer of the cloud said
+    /// to be taken: each of these may have cost a repeat. The daemon is at rest.
+    pub(super) fn occurrences(&self) -> HashMap<String, (u32, u32)> {
+        let journal = open(&self.journal).expect("a journal");
+        let mut select = journal
+            .prepare(
+                "SELECT body, confirmations.event IS NULL FROM occurrences
+                 JOIN bodies ON bodies.event = occurrences.event
+                 LEFT JOIN confirmations ON confirmations.event = occurrences.event",
+            )
+            .unwrap();
+        let mut rows = select.query([]).unwrap();
+        let mut counts: HashMap<_, (u32, u32)> = HashMap::new();
+        while let Some(row) = rows.next().unwrap() {
+            let cast = task_of_body(&body(row.get_ref(0).unwrap()));
+            let (all, unacknowledged) = counts.entry(cast).or_default();
+            *all += 1;
+            *unacknowledged += row.get::<_, u32>(1).unwrap();
+        }
+        counts
     }
 
     /// Whether both sinks have all.
@@ -283,11 +315,13 @@ struct Stored {
 impl Stored {
     fn read(&mut self, journal: &Path) {
         let Some(journal) = open(journal) else { return };
-        let mut select = journal.prepare("SELECT id, task_id FROM events WHERE id > ?1").unwrap();
+        let mut select = journal
+            .prepare("SELECT id, body FROM events JOIN bodies ON event = id WHERE id > ?1")
+            .unwrap();
         let mut rows = select.query([self.last]).unwrap();
         while let Some(row) = rows.next().unwrap() {
             self.last = self.last.max(row.get(0).unwrap());
-            self.tasks.insert(row.get(1).unwrap());
+            self.tasks.insert(task_of_body(&body(row.get_ref(1).unwrap())));
         }
     }
 }
@@ -297,15 +331,22 @@ fn pending_rows(journal: &Path) -> Vec<(String, String, String, String)> {
     let Some(journal) = open(journal) else { return Vec::new() };
     let mut select = journal
         .prepare(
-            "SELECT task_id, name, lower(hex(key)), body FROM pending
+            "SELECT name, lower(hex(key)), body FROM pending
              JOIN events ON events.id = pending.event JOIN sinks ON sinks.id = sink
              JOIN bodies ON bodies.event = pending.event",
         )
         .unwrap();
     let rows = select
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, body(row.get_ref(3)?))))
+        .query_map([], |row| {
+            let body = body(row.get_ref(2)?);
+            Ok((task_of_body(&body), row.get(0)?, row.get(1)?, body))
+        })
         .unwrap();
     rows.collect::<Result<_, _>>().unwrap()
+}
+
+fn task_of_body(body: &str) -> String {
+    task_of(&serde_json::from_str(body).expect("a body"))
 }
 
 fn body(stored: ValueRef<'_>) -> String {

@@ -100,11 +100,11 @@ impl Hook {
     }
 }
 
-/// The task that an event reports, in either format.
+/// The task that an event reports, or the cast, in either format.
 pub(super) fn task_of(event: &Value) -> String {
+    let event = if event["data"]["event"].is_object() { &event["data"]["event"] } else { event };
     let roads = ["CreateImageSpriteCompleteEvent", "ProcedureStateChangeEvent"];
-    let enveloped = &event["data"]["sprites"][0]["task_id"];
-    let plain = roads.iter().map(|road| &event[road]["TaskId"]);
-    let task = std::iter::once(enveloped).chain(plain).find_map(Value::as_str);
-    task.expect("a sprite event").to_owned()
+    let cast = &event["MediaCastStatusChangedEvent"]["CastId"];
+    let task = roads.iter().map(|road| &event[road]["TaskId"]).chain([cast]);
+    task.into_iter().find_map(Value::as_str).expect("an event of these tests").to_owned()
 }
