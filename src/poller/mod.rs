@@ -6,9 +6,9 @@
 
 mod application;
 mod large;
+mod leases;
 mod settings;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,6 +30,7 @@ use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::vod::{Client, Entries, Pulled};
 use application::{Application, locked};
+use leases::Leases;
 
 pub use application::{Progress, Pulling};
 pub use settings::{Pacing, Settings};
@@ -198,37 +199,42 @@ impl Poller {
     }
 
     /// Stores the events of an answer in portions, so that few are in memory at once however many
-    /// there are, and hands on the leases of each portion.
+    /// there are, then hands on their leases.
     async fn store(&self, application: &Application, pulled: Pulled, stop: &CancellationToken) {
         let now = Utc::now();
         let app = application.client.app();
         let mut reader = event::Reader::default();
         let mut entries = pulled.entries();
+        let mut leases = Leases::new(app, pulled.sent + self.pacing.borrow().good_for);
         loop {
             let read = |text: &str, replaced| reader.read(app, text, replaced, now);
             let portion = next_portion(&mut entries, read);
-            if portion.is_empty()
-                || !self.store_portion(application, &pulled, portion, now, stop).await
-            {
-                return;
+            if portion.is_empty() {
+                break;
             }
+            let stored = self.store_portion(application, &portion, now, stop).await;
+            // What is stored by then comes again, and is known.
+            let Some(appended) = stored else { return };
+            self.note_entries(application.name, &portion, &appended, &pulled.request_id);
+            leases.add(portion, &appended);
+        }
+        let leases = leases.into_leases();
+        if !leases.is_empty() && self.leases.send(leases).await.is_err() {
+            tracing::debug!("nobody confirms any more");
         }
     }
 
-    /// Stores events of `pulled`, however often that has to be tried, then hands on their leases.
-    /// Tells whether they were stored; they were not if `stop` came first.
+    /// Stores entries, however often that has to be tried; `None` if `stop` came first.
     async fn store_portion(
         &self,
         application: &Application,
-        pulled: &Pulled,
-        entries: Vec<Entry>,
+        entries: &[Entry],
         now: DateTime<Utc>,
         stop: &CancellationToken,
-    ) -> bool {
-        let app = application.client.app();
+    ) -> Option<Vec<Appended>> {
         let mut failures = 0;
         let appended = loop {
-            let error = match self.journal.append(entries.clone(), now).await {
+            let error = match self.journal.append(entries.to_vec(), now).await {
                 Ok(appended) => break Some(appended),
                 Err(error) => error,
             };
@@ -247,18 +253,11 @@ impl Poller {
         if failures > 0 {
             self.unstored.fetch_sub(1, Ordering::Relaxed);
         }
-        let Some(appended) = appended else { return false };
-        if failures > 0 {
+        if failures > 0 && appended.is_some() {
             application.note_writable();
             self.note_writable();
         }
-        self.note_entries(application.name, &entries, &appended, &pulled.request_id);
-        let good_for = self.pacing.borrow().good_for;
-        let leases = leases(app, entries, &appended, pulled.sent + good_for);
-        if !leases.is_empty() && self.leases.send(leases).await.is_err() {
-            tracing::debug!("nobody confirms any more");
-        }
-        true
+        appended
     }
 
     fn note_entries(
@@ -356,25 +355,4 @@ fn bounds(settings: &Settings) -> Bounds {
         max_concurrency: settings.max_concurrency as usize,
         max_rate: f64::from(settings.max_requests_per_second),
     }
-}
-
-/// The leases of an answer: one for each handle, with all events under it.
-fn leases(app: AppId, entries: Vec<Entry>, appended: &[Appended], deadline: Instant) -> Vec<Lease> {
-    let mut leases: Vec<Lease> = Vec::with_capacity(entries.len());
-    let mut places: HashMap<Arc<str>, usize> = HashMap::new();
-    for (entry, appended) in entries.into_iter().zip(appended) {
-        let Some(handle) = entry.handle else { continue };
-        let place = *places.entry(handle.clone()).or_insert_with(|| {
-            let (events, pending) = (Vec::new(), Vec::new());
-            leases.push(Lease { app, handle, events, pending, is_repeatable: false, deadline });
-            leases.len() - 1
-        });
-        let Some(lease) = leases.get_mut(place) else { continue };
-        lease.events.push(appended.id);
-        lease.is_repeatable |= appended.is_repeatable;
-        if appended.pending {
-            lease.pending.push(appended.id);
-        }
-    }
-    leases
 }
