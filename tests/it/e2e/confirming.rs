@@ -76,7 +76,11 @@ async fn past_the_limit_the_oldest_are_confirmed_on_the_journals_word() {
 #[tokio::test]
 async fn as_many_confirms_are_in_flight_as_pulls_may_be() {
     for (most, events) in [(3, 160), (40, 800)] {
-        let site = Site::with(settings(), "", &file("sprites", "image-sprite")).await;
+        // In one lease, at whose end a call that is held is given up for another.
+        let lease = Duration::from_secs(60);
+        let cloud = Settings { lease, ..settings() };
+        let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
+        site.set_lease(lease);
         site.edit("interval = '20ms'", &format!("interval = '20ms'\nmax_concurrency = {most}"));
         let control = &site.cloud.control;
         control.fault(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)).unwrap();

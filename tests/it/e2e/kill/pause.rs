@@ -54,8 +54,12 @@ async fn stopped_for_longer_than_a_lease(after: After) {
 
     let let_go = daemon.metric("sprited_handles_total{outcome=\"let_go\"}").await;
     daemon.stop().await;
+    // A cast whose confirmation was on its way at the stop may be a new one.
+    let casts = scene.books.occurrences();
+    assert!(casts.values().all(|(all, unacknowledged)| all - 1 <= *unacknowledged), "{casts:?}");
+    let of = |task: &str| casts.get(task).map_or(1, |(all, _)| *all);
     for (sink, events) in scene.books.count() {
-        let twice: Vec<_> = events.iter().filter(|(_, times)| **times > 1).collect();
+        let twice: Vec<_> = events.iter().filter(|(task, times)| **times > of(task)).collect();
         assert!(twice.is_empty(), "twice at the {sink}: {twice:?}");
     }
     if after == After::Delivery {
