@@ -65,6 +65,10 @@ struct Queue {
     alone_until: Option<Instant>,
     /// Whether the one in flight does.
     goes_alone: bool,
+    /// When the last one started.
+    last_start: Option<Instant>,
+    /// The least time from then to the next.
+    pause: Option<Duration>,
 }
 
 impl Pace {
@@ -78,6 +82,8 @@ impl Pace {
             not_before: None,
             alone_until: None,
             goes_alone: false,
+            last_start: None,
+            pause: None,
         };
         Self { bounds, bucket, queues: vec![queue; queues], turn: 0 }
     }
@@ -93,7 +99,7 @@ impl Pace {
         let soonest = in_turn
             .filter_map(|number| Some((number, self.queues.get(number)?)))
             .filter(|(_, queue)| self.has_room(queue, now))
-            .map(|(number, queue)| (ready_at.max(queue.not_before.unwrap_or(now)).max(now), number))
+            .map(|(number, queue)| (ready_at.max(queue.ready_at(now)), number))
             .min_by_key(|(at, _)| *at);
         match soonest {
             None => Next::AfterAnother,
@@ -115,6 +121,7 @@ impl Pace {
         self.turn = (queue + 1) % self.queues.len().max(1);
         let Some(queue) = self.queues.get_mut(queue) else { return false };
         queue.in_flight += 1;
+        queue.last_start = Some(now);
         queue.goes_alone = queue.is_alone(now);
         queue.goes_alone
     }
@@ -126,6 +133,14 @@ impl Pace {
         let Some(queue) = self.queues.get_mut(queue) else { return };
         queue.concurrency = 1;
         queue.alone_until = queue.alone_until.max(Some(until));
+    }
+
+    /// Pulls from `queue` start at least so far apart, whatever they find; `None`: only the rate and
+    /// what they find hold them up.
+    pub fn set_pause(&mut self, queue: usize, pause: Option<Duration>) {
+        if let Some(queue) = self.queues.get_mut(queue) {
+            queue.pause = pause;
+        }
     }
 
     /// The pull from `queue` that started at `started` has ended.
@@ -187,7 +202,15 @@ impl Pace {
     /// Pulls a second at most, as of now.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        1.0 / self.bucket.space().as_secs_f64()
+        let rate = 1.0 / self.bucket.space().as_secs_f64();
+        let rate_of = |queue: &Queue| queue.pause.map_or(rate, |pause| 1.0 / pause.as_secs_f64());
+        self.queues.iter().map(rate_of).sum::<f64>().min(rate)
+    }
+
+    /// Pulls a second at most.
+    #[must_use]
+    pub fn max_rate(&self) -> f64 {
+        self.bounds.max_rate
     }
 
     /// Pulls in flight from `queue`.
@@ -200,6 +223,12 @@ impl Pace {
 impl Queue {
     fn is_alone(&self, now: Instant) -> bool {
         self.alone_until.is_some_and(|until| now < until)
+    }
+
+    /// When its next pull may start, but for the rate.
+    fn ready_at(&self, now: Instant) -> Instant {
+        let paused_until = self.last_start.zip(self.pause).map(|(last, pause)| last + pause);
+        [self.not_before, paused_until].into_iter().flatten().fold(now, Instant::max)
     }
 
     fn hold(&mut self, until: Instant) {
@@ -740,5 +769,41 @@ mod tests {
         assert_eq!(pace.next(later), Next::Now(1));
         pace.started(1, later);
         assert_eq!(pace.next(later), Next::AfterAnother, "one alone finds out");
+    }
+
+    #[test]
+    fn a_pause_holds_one_queue_from_start_to_start_and_no_other() {
+        let now = Instant::now();
+        let at = |millis| now + Duration::from_millis(millis);
+        let mut pace = Pace::new(BOUNDS, 2, now);
+        pace.set_pause(0, Some(Duration::from_millis(400)));
+        assert_eq!(pace.next(now), Next::Now(0), "the first does not wait");
+        pace.started(0, now);
+        pace.finished(0, now, at(50), Outcome::Many);
+        assert_eq!(pace.next(at(50)), Next::Now(1));
+        pace.started(1, at(50));
+        pace.finished(1, at(50), at(100), Outcome::Many);
+        assert_eq!(pace.next(at(100)), Next::Now(1), "the other goes on");
+        pace.started(1, at(100));
+        pace.started(1, at(100));
+        assert_eq!(pace.next(at(100)), Next::At(at(400)));
+        assert_eq!(pace.next(at(400)), Next::Now(0));
+        // However many may be in flight.
+        pace.started(0, at(400));
+        assert_eq!(pace.next(at(400)), Next::At(at(800)));
+        pace.set_pause(0, None);
+        assert_eq!(pace.next(at(410)), Next::Now(0));
+    }
+
+    #[test]
+    fn the_rate_that_is_told_is_that_of_the_pauses() {
+        let now = Instant::now();
+        let mut pace = Pace::new(BOUNDS, 2, now);
+        let full = pace.rate();
+        assert!(full > 98.0 && (pace.max_rate() - 100.0).abs() < 0.1);
+        pace.set_pause(0, Some(Duration::from_millis(500)));
+        assert!((pace.rate() - full).abs() < 0.1, "the other may have it all");
+        pace.set_pause(1, Some(Duration::from_secs(1)));
+        assert!((pace.rate() - 3.0).abs() < 0.1);
     }
 }

@@ -8,6 +8,7 @@
 mod application;
 mod ask;
 mod calls;
+mod max_unconfirmed;
 mod settings;
 mod waiting;
 
@@ -32,6 +33,7 @@ use ask::{Asked, Ended, confirm};
 use calls::{Call, Followup};
 use waiting::{Added, Ready, Waiting};
 
+pub use max_unconfirmed::MaxUnconfirmed;
 pub use settings::{After, Pacing, Settings};
 
 /// How long a handle waits for company in its call.
@@ -99,7 +101,7 @@ impl Confirmer {
             news,
             after: settings.after,
             max_concurrency: max_concurrency as usize,
-            waiting: Waiting::new(settings.max_unconfirmed),
+            waiting: Waiting::new(settings.max_unconfirmed.limit()),
             bucket: Bucket::new(max_rate, Instant::now()),
             metrics,
             idle: watch::Sender::new(true),
@@ -173,7 +175,7 @@ impl Confirmer {
         self.bucket.set_max(max_rate);
         self.max_concurrency = max_concurrency as usize;
         self.after = settings.after;
-        self.waiting.set_max_unconfirmed(settings.max_unconfirmed);
+        self.waiting.set_max_unconfirmed(settings.max_unconfirmed.limit());
         if self.after == After::Journal {
             let handles = self.waiting.release_all(Instant::now());
             self.metrics.confirmed_unsettled.inc_by(handles as u64);

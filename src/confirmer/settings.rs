@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::max_unconfirmed::MaxUnconfirmed;
+
 /// The `[confirm]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -12,8 +14,8 @@ pub struct Settings {
     /// What has to be true before a handle is confirmed.
     pub after: After,
     /// Events that may be pending past their lease before the oldest are confirmed on the
-    /// journal's word.
-    pub max_unconfirmed: usize,
+    /// journal's word; or `"never"`.
+    pub max_unconfirmed: MaxUnconfirmed,
     /// How long a handle stays good, counted from the sending of its pull.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "crate::shape::Duration")]
@@ -43,7 +45,11 @@ pub enum After {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { after: After::Delivery, max_unconfirmed: 2000, lease: Duration::from_secs(30) }
+        Self {
+            after: After::Delivery,
+            max_unconfirmed: MaxUnconfirmed::At(2000),
+            lease: Duration::from_secs(30),
+        }
     }
 }
 
@@ -60,6 +66,27 @@ impl Settings {
             ));
         }
         faults
+    }
+
+    /// What a machine that is lost with its disk loses, in a sentence.
+    #[must_use]
+    pub fn lost_with_the_machine(&self) -> String {
+        match (self.after, self.max_unconfirmed) {
+            (After::Journal, _) => {
+                "after = \"journal\": a machine lost with its disk loses what its \
+                                    sinks have not taken"
+                    .to_owned()
+            }
+            (After::Delivery, MaxUnconfirmed::At(most)) => format!(
+                "a machine lost with its disk loses what is pending above max_unconfirmed = {most}; \
+                 \"never\" leaves it in the cloud"
+            ),
+            (After::Delivery, MaxUnconfirmed::Never) => {
+                "a machine lost with its disk loses its dead letters and unrouted events, and \
+                 nothing that a sink has to take"
+                    .to_owned()
+            }
+        }
     }
 
     /// How long a handle is used: the lease less a margin for the way to the cloud.

@@ -71,7 +71,8 @@ enum Place {
 /// The handles that are not done with.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    max_unconfirmed: usize,
+    /// `None`: no event is confirmed early, so of those past their lease nothing is kept.
+    max_unconfirmed: Option<usize>,
     waits: HashMap<Handle, Wait>,
     by_event: HashMap<EventId, Vec<Handle>>,
     /// Of those in the place [`Place::Waits`].
@@ -88,7 +89,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(max_unconfirmed: usize) -> Self {
+    pub(super) fn new(max_unconfirmed: Option<usize>) -> Self {
         Self {
             max_unconfirmed,
             waits: HashMap::new(),
@@ -161,10 +162,12 @@ impl Waiting {
             && deadline <= now
         {
             let Some(wait) = self.remove(&handle) else { break };
-            self.lapsed.extend(wait.pending);
+            if self.max_unconfirmed.is_some() {
+                self.lapsed.extend(wait.pending);
+            }
             let_go += 1;
         }
-        while self.lapsed.len() > self.max_unconfirmed {
+        while self.max_unconfirmed.is_some_and(|most| self.lapsed.len() > most) {
             self.released.extend(self.lapsed.pop_first());
         }
         while self.released.len() > MAX_RELEASED {
@@ -259,9 +262,14 @@ impl Waiting {
         self.ready.values().map(VecDeque::len).sum()
     }
 
-    /// Events that may be pending past their lease; what is above goes at the next expiry.
-    pub(super) fn set_max_unconfirmed(&mut self, max_unconfirmed: usize) {
+    /// Events that may be pending past their lease; what is above goes at the next expiry. With
+    /// `None` what was released, and has not come again yet, has to wait for its sinks after all.
+    pub(super) fn set_max_unconfirmed(&mut self, max_unconfirmed: Option<usize>) {
         self.max_unconfirmed = max_unconfirmed;
+        if max_unconfirmed.is_none() {
+            self.lapsed.clear();
+            self.released.clear();
+        }
     }
 
     /// Nothing has to wait any more; tells how many handles did.
@@ -379,7 +387,7 @@ mod tests {
     fn a_handle_waits_for_all_its_events_and_an_event_frees_all_its_handles() {
         let now = Instant::now();
         let later = now + Duration::from_secs(28);
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         assert_eq!(waiting.add(lease("both", &[1, 2], later), now), Added::Waits);
         assert_eq!(waiting.add(lease("one", &[1], later), now), Added::Waits);
         assert_eq!(waiting.add(lease("none", &[], later), now), Added::Ready);
@@ -398,7 +406,7 @@ mod tests {
     #[test]
     fn news_that_overtakes_its_lease_is_not_lost() {
         let now = Instant::now();
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         waiting.settle(&[EventId(1)], now);
         assert_eq!(waiting.add(lease("a", &[1], now + REMEMBER), now), Added::Ready);
         // Nor one that was on its way while another handle of the event waited.
@@ -419,7 +427,7 @@ mod tests {
     #[test]
     fn what_is_settled_is_forgotten_in_time_though_more_comes_all_the_while() {
         let now = Instant::now();
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         for event in 0..10_000 {
             let at = now + Duration::from_millis(event as u64);
             waiting.settle(&[EventId(event)], at);
@@ -434,7 +442,7 @@ mod tests {
     fn a_handle_goes_on_the_journals_word_only_for_all_its_events() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = Waiting::new(1);
+        let mut waiting = Waiting::new(Some(1));
         waiting.add(lease("one", &[1], at(28)), now);
         waiting.add(lease("two", &[2], at(28)), now);
         assert_eq!(waiting.expire(at(28)), 2);
@@ -450,7 +458,7 @@ mod tests {
     fn a_handle_that_comes_again_unchanged_is_good_for_its_new_time() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         waiting.add(lease("same", &[1], at(28)), now);
         waiting.add(lease("same", &[1], at(58)), at(30));
         assert_eq!(waiting.expire(at(40)), 0);
@@ -464,7 +472,7 @@ mod tests {
     fn past_the_limit_the_oldest_go_on_the_journals_word() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = Waiting::new(2);
+        let mut waiting = Waiting::new(Some(2));
         for event in [3, 1, 2, 4] {
             waiting.add(lease(&format!("h{event}"), &[event], at(28)), now);
         }
@@ -481,7 +489,7 @@ mod tests {
     #[test]
     fn of_a_backlog_that_no_sink_takes_not_all_is_kept_in_mind() {
         let now = Instant::now();
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         let last = MAX_RELEASED as i64 + 1000;
         for event in 0..last {
             waiting.add(lease(&event.to_string(), &[event], now), now);
@@ -497,9 +505,55 @@ mod tests {
     }
 
     #[test]
+    fn without_a_limit_nothing_is_confirmed_early_and_nothing_kept_of_what_lapsed() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(None);
+        for round in 0..3 {
+            let at = now + Duration::from_secs(30 * round);
+            for event in 0..1000 {
+                let again = lease(&format!("{round}.{event}"), &[event], at);
+                assert_eq!(waiting.add(again, at), Added::Waits, "{event} in round {round}");
+            }
+            assert_eq!(waiting.pending().len(), 1000);
+            assert_eq!((waiting.expire(at), waiting.ready()), (1000, 0));
+            assert!(waiting.waits.is_empty() && waiting.by_event.is_empty());
+            assert!(waiting.lapsed.is_empty() && waiting.released.is_empty());
+            assert!(waiting.deadlines.is_empty() && waiting.pending().is_empty());
+        }
+        // A sink took it: its next handle is as good as any.
+        let at = now + Duration::from_secs(100);
+        waiting.settle(&[EventId(7)], at);
+        assert_eq!(waiting.add(lease("last", &[7], at + REMEMBER), at), Added::Ready);
+    }
+
+    #[test]
+    fn a_limit_that_is_taken_away_takes_back_what_was_released_and_one_that_is_set_holds() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(Some(1));
+        let add = |waiting: &mut Waiting, event: i64, deadline, now| {
+            waiting.add(lease(&format!("{event} at {deadline:?}"), &[event], deadline), now)
+        };
+        for event in [1, 2, 3] {
+            add(&mut waiting, event, at(28), now);
+        }
+        waiting.expire(at(28));
+        assert_eq!((waiting.lapsed.len(), waiting.released.len()), (1, 2));
+        waiting.set_max_unconfirmed(None);
+        for event in [1, 2, 3] {
+            assert_eq!(add(&mut waiting, event, at(58), at(30)), Added::Waits, "{event}");
+        }
+        waiting.set_max_unconfirmed(Some(2));
+        waiting.expire(at(58));
+        for (event, added) in [(1, Added::Unsettled), (2, Added::Waits), (3, Added::Waits)] {
+            assert_eq!(add(&mut waiting, event, at(88), at(60)), added, "{event}");
+        }
+    }
+
+    #[test]
     fn what_waits_is_released_when_nothing_has_to_wait_any_more() {
         let now = Instant::now();
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         waiting.add(lease("a", &[1, 2], now + REMEMBER), now);
         waiting.add(lease("b", &[2], now + REMEMBER), now);
         assert_eq!(waiting.pending().len(), 2);
@@ -523,7 +577,7 @@ mod tests {
     fn a_handle_whose_call_is_to_be_repeated_waits_for_what_came_under_it_since() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         waiting.add(lease("h", &[1], at(28)), now);
         waiting.settle(&[EventId(1)], now);
         let mut ready = call(&mut waiting, now).remove(0);
@@ -544,7 +598,7 @@ mod tests {
     fn a_handle_whose_call_is_to_be_repeated_takes_along_what_is_settled() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         waiting.add(lease("h", &[], at(28)), now);
         let ready = call(&mut waiting, now).remove(0);
         waiting.add(Lease { is_repeatable: true, ..lease("h", &[2], at(58)) }, at(1));
@@ -562,7 +616,7 @@ mod tests {
         for (event, is_taken, is_left) in
             [(1, true, false), (1, false, true), (2, true, true), (2, false, true)]
         {
-            let mut waiting = Waiting::new(10);
+            let mut waiting = Waiting::new(Some(10));
             waiting.add(lease("h", &[1], at(28)), now);
             waiting.settle(&[EventId(1)], now);
             let ready = call(&mut waiting, now).remove(0);
@@ -586,7 +640,7 @@ mod tests {
     fn a_handle_that_could_be_confirmed_waits_for_what_comes_under_it() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         waiting.add(lease("h", &[], at(28)), now);
         assert_eq!(waiting.ready(), 1);
         waiting.add(lease("h", &[2], at(30)), now);
@@ -602,7 +656,7 @@ mod tests {
     #[test]
     fn sixteen_go_at_once_and_fewer_after_a_moment() {
         let now = Instant::now();
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         for n in 0..17 {
             waiting.add(lease(&format!("h{n}"), &[], now + REMEMBER), now);
         }
@@ -615,7 +669,7 @@ mod tests {
     #[test]
     fn a_call_holds_handles_of_one_application_though_they_read_the_same() {
         let now = Instant::now();
-        let mut waiting = Waiting::new(10);
+        let mut waiting = Waiting::new(Some(10));
         let other = AppId(8);
         waiting.add(lease("same", &[1], now + REMEMBER), now);
         waiting.add(Lease { app: other, ..lease("same", &[2], now + REMEMBER) }, now);

@@ -350,6 +350,7 @@ fn pulling(config: &Config) -> poller::Pacing {
         settings: config.poll.clone(),
         good_for: config.confirm.good_for(),
         lease: config.confirm.lease,
+        max_circulating: config.confirm.max_unconfirmed.limit(),
     }
 }
 

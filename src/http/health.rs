@@ -304,6 +304,7 @@ mod tests {
             settings,
             good_for: Duration::from_secs(28),
             lease: Duration::from_secs(30),
+            max_circulating: None,
         });
         let journal = Condition::default();
         (Health::new(pulling, journal.clone(), pacing), journal, told)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::history::{Point, Totals};
 use super::sentence::{self, Mood};
 use super::snapshot::Seen;
-use super::words::foreign;
+use super::words::{foreign, number};
 use super::{Readiness, Shared, Sources};
 use crate::event::{AppId, Event, ImageSprite, SpriteStatus};
 use crate::journal::{Found, SinkOverview, SinkState, State, States};
@@ -48,9 +48,27 @@ pub(super) struct Cloud {
     pub(super) last_good_pull_seconds: Option<f64>,
     pub(super) pull_concurrency: i64,
     pub(super) pull_rate: f64,
+    pub(super) pull_max_rate: f64,
+    /// Events that came again within the last lease though a sink still has to take them.
+    pub(super) circulating: u64,
     pub(super) credentials_expire_seconds: Option<i64>,
     /// In the order of the configuration; what stands above is of all of them together.
     pub(super) applications: Vec<Application>,
+}
+
+impl Cloud {
+    /// What comes again and again, if anything does, and how many requests may be made for it:
+    /// `3,200 events circulate, 6.7 of 100 requests/s`.
+    pub(super) fn circulation(&self) -> Option<String> {
+        let figure = |of: f64| if of < 9.95 { format!("{of:.1}") } else { format!("{of:.0}") };
+        let what = match self.circulating {
+            0 => return None,
+            1 => "1 event circulates".to_owned(),
+            events => format!("{} events circulate", number(events)),
+        };
+        let (now, most) = (figure(self.pull_rate), figure(self.pull_max_rate));
+        Some(format!("{what}, {now} of {most} requests/s"))
+    }
 }
 
 /// An application that is pulled from.
@@ -207,6 +225,8 @@ fn cloud(shared: &Shared, now: DateTime<Utc>) -> Cloud {
         last_good_pull_seconds: ages.and_then(|ages| ages.into_iter().reduce(f64::max)),
         pull_concurrency: metrics.pull_concurrency.get(),
         pull_rate: metrics.pull_rate.get(),
+        pull_max_rate: metrics.pull_max_rate.get(),
+        circulating: metrics.circulating_events.get().unsigned_abs(),
         credentials_expire_seconds: expiry.map(|at| at - now.timestamp()),
         applications,
     }

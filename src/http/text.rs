@@ -66,6 +66,9 @@ fn way(status: &Status, to: &mut String) -> std::fmt::Result {
     let pull = cloud.last_good_pull_seconds.map_or("never".to_owned(), ago);
     let pace = flow.map_or(String::new(), |p| format!("{}, ", rate(p.received_per_second)));
     writeln!(to, "  pulled     {pace}last good pull {pull}")?;
+    if let Some(circulation) = cloud.circulation() {
+        writeln!(to, "             {circulation}")?;
+    }
     if let Some(journal) = &status.journal {
         writeln!(
             to,

@@ -56,6 +56,10 @@ pub struct Metrics {
     pub pull_concurrency: Gauge,
     /// Pulls a second that may be made, as of now.
     pub pull_rate: FloatGauge,
+    /// The most that may be.
+    pub pull_max_rate: FloatGauge,
+    /// Events that came again within the last lease though a sink still has to take them.
+    pub circulating_events: Gauge,
     /// When a pull last succeeded, an empty one included, in seconds since 1970; 0 before.
     pub last_good_pull: Family<ByApp, Gauge>,
     /// Events received, by type and outcome: `fresh`, `seen_again`.
@@ -127,6 +131,8 @@ impl Metrics {
             pull_seconds: Family::new_with_constructor(|| Times::new(PULL)),
             pull_concurrency: Gauge::default(),
             pull_rate: Gauge::default(),
+            pull_max_rate: Gauge::default(),
+            circulating_events: Gauge::default(),
             last_good_pull: Family::default(),
             events: Family::default(),
             events_without_handle: Counter::default(),
@@ -211,6 +217,11 @@ impl Metrics {
         to.gauge("sprited_pull_concurrency", help, &self.pull_concurrency);
         let help = "PullEvents calls a second that may be made, as of now";
         to.gauge("sprited_pull_rate", help, &self.pull_rate);
+        let help = "PullEvents calls a second at most: poll.max_requests_per_second";
+        to.gauge("sprited_pull_max_rate", help, &self.pull_max_rate);
+        let help =
+            "Events that came again within the last lease though a sink still has to take them";
+        to.gauge("sprited_circulating_events", help, &self.circulating_events);
         let help =
             "When a pull last succeeded, an empty one included, since 1970; 0 before the first";
         to.gauge("sprited_last_good_pull_timestamp_seconds", help, &self.last_good_pull);

@@ -8,8 +8,10 @@ use chrono::Utc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::circulation::Circulation;
 use super::large::LargeAnswers;
 use crate::event::AppId;
+use crate::journal::Journal;
 use crate::metrics::{ByApp, ByOutcome, Metrics};
 use crate::outage::Outage;
 use crate::pace::Outcome;
@@ -66,15 +68,22 @@ pub(super) struct Application {
     /// Of its queue in the cloud.
     outage: Mutex<Outage>,
     large: Mutex<LargeAnswers>,
+    circulation: Mutex<Circulation>,
     metrics: Metrics,
 }
 
 impl Application {
-    pub(super) fn new(client: Client, name: Option<AppId>, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        client: Client,
+        name: Option<AppId>,
+        lease: Duration,
+        metrics: Metrics,
+    ) -> Self {
         metrics.last_good_pull.get_or_create(&ByApp::of(client.app())).set(0);
         let progress = watch::Sender::new(Progress::default());
         let (outage, large) = Default::default();
-        Self { client, name, progress, outage, large, metrics }
+        let circulation = Mutex::new(Circulation::new(lease));
+        Self { client, name, progress, outage, large, circulation, metrics }
     }
 
     pub(super) fn pulling(&self) -> Pulling {
@@ -136,6 +145,41 @@ impl Application {
             );
         }
         Outcome::Failed(TOO_LARGE.wait(1))
+    }
+
+    /// A pull brought so many entries, of them so many repeats of events that sinks still have to
+    /// take. Of the events that `journal` has pending the cloud hands out `most` again; `None`: all.
+    pub(super) async fn note_entries(
+        &self,
+        entries: usize,
+        repeats: usize,
+        journal: &Journal,
+        most: Option<usize>,
+    ) {
+        let wants_pending = {
+            let (mut circulation, now) = (locked(&self.circulation), Instant::now());
+            circulation.pulled(entries as u64, repeats as u64, now);
+            circulation.wants_pending(now)
+        };
+        // Without an answer it stays at what was known.
+        if wants_pending && let Ok(pending) = journal.pending().await {
+            let most = most.map_or(u64::MAX, |most| most as u64);
+            locked(&self.circulation).set_pending(pending.min(most), Instant::now());
+        }
+    }
+
+    /// The least time between the starts of two pulls, if repeats are the rule.
+    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
+        locked(&self.circulation).pause(now)
+    }
+
+    /// Events that came again within the last lease though a sink still has to take them.
+    pub(super) fn circulating(&self, now: Instant) -> i64 {
+        locked(&self.circulation).events(now).cast_signed()
+    }
+
+    pub(super) fn set_lease(&self, lease: Duration) {
+        locked(&self.circulation).set_lease(lease);
     }
 
     /// A pull that started at `started` was good.

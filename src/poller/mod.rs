@@ -5,6 +5,7 @@
 //! Knows neither the deliveries nor the confirmer.
 
 mod application;
+mod circulation;
 mod large;
 mod leases;
 mod settings;
@@ -74,9 +75,10 @@ impl Poller {
         metrics: Metrics,
     ) -> Self {
         let is_one = clients.len() == 1;
+        let lease = pacing.borrow().lease;
         let application = |client: Client| {
             let name = (!is_one).then_some(client.app());
-            Application::new(client, name, metrics.clone())
+            Application::new(client, name, lease, metrics.clone())
         };
         Self {
             applications: clients.into_iter().map(application).collect(),
@@ -103,8 +105,8 @@ impl Poller {
         self.mended.clone()
     }
 
-    /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to end. What was pulled and
-    /// could not be stored is let go and comes again.
+    /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to
+    /// end. What was pulled and could not be stored is let go and comes again.
     pub async fn run(self, mut pulse: Pulse, stop: CancellationToken) {
         let mut pacing = self.pacing.clone();
         let bounds = bounds(&pacing.borrow_and_update().settings);
@@ -131,15 +133,14 @@ impl Poller {
                 () = stop.cancelled() => {}
                 () = pulse.answer() => {}
                 () = self.mended.notified() => pace.retry_now(),
-                Ok(()) = pacing.changed() => {
-                    pace.set_bounds(self::bounds(&pacing.borrow_and_update().settings));
-                }
+                Ok(()) = pacing.changed() => self.take_pacing(&pacing.borrow_and_update(), &mut pace),
                 Some((place, started, outcome)) = pulls.next(), if !pulls.is_empty() => {
                     pace.finished(place, started, Instant::now(), outcome);
                     let application = &self.applications[place];
                     if let Some(until) = application.large_until() {
                         pace.go_alone(place, until);
                     }
+                    pace.set_pause(place, application.pause(Instant::now()));
                     if outcome == Outcome::Empty && pace.in_flight(place) == 0 {
                         application.note_empty(started);
                     }
@@ -157,6 +158,15 @@ impl Poller {
         let concurrency = i64::try_from(pace.concurrency()).unwrap_or(i64::MAX);
         self.metrics.pull_concurrency.set(concurrency);
         self.metrics.pull_rate.set(pace.rate());
+        self.metrics.pull_max_rate.set(pace.max_rate());
+        let now = Instant::now();
+        let circulating = self.applications.iter().map(|of| of.circulating(now)).sum();
+        self.metrics.circulating_events.set(circulating);
+    }
+
+    fn take_pacing(&self, pacing: &Pacing, pace: &mut Pace) {
+        pace.set_bounds(bounds(&pacing.settings));
+        self.applications.iter().for_each(|of| of.set_lease(pacing.lease));
     }
 
     /// One pull from the application at `place`, `alone` or beside others, with all that follows
@@ -184,8 +194,10 @@ impl Poller {
                     MANY.. => Outcome::Many,
                     _ => Outcome::Few,
                 };
-                let size = pulled.size();
-                self.store(application, pulled, stop).await;
+                let (size, entries) = (pulled.size(), pulled.len());
+                let repeats = self.store(application, pulled, stop).await;
+                let most = self.pacing.borrow().max_circulating;
+                application.note_entries(entries, repeats, &self.journal, most).await;
                 // Only now: the next pull starts from here, however long that has taken.
                 application.note_size(size, lease);
                 outcome
@@ -199,12 +211,19 @@ impl Poller {
     }
 
     /// Stores the events of an answer in portions, so that few are in memory at once however many
-    /// there are, then hands on their leases.
-    async fn store(&self, application: &Application, pulled: Pulled, stop: &CancellationToken) {
+    /// there are, then hands on their leases. Tells how many were known, and sinks still have to
+    /// take them.
+    async fn store(
+        &self,
+        application: &Application,
+        pulled: Pulled,
+        stop: &CancellationToken,
+    ) -> usize {
         let now = Utc::now();
         let app = application.client.app();
         let mut reader = event::Reader::default();
         let mut entries = pulled.entries();
+        let mut repeats = 0;
         let mut leases = Leases::new(app, pulled.sent + self.pacing.borrow().good_for);
         loop {
             let read = |text: &str, replaced| reader.read(app, text, replaced, now);
@@ -214,14 +233,16 @@ impl Poller {
             }
             let stored = self.store_portion(application, &portion, now, stop).await;
             // What is stored by then comes again, and is known.
-            let Some(appended) = stored else { return };
+            let Some(appended) = stored else { return repeats };
             self.note_entries(application.name, &portion, &appended, &pulled.request_id);
+            repeats += appended.iter().filter(|of| !of.fresh && of.pending).count();
             leases.add(portion, &appended);
         }
         let leases = leases.into_leases();
         if !leases.is_empty() && self.leases.send(leases).await.is_err() {
             tracing::debug!("nobody confirms any more");
         }
+        repeats
     }
 
     /// Stores entries, however often that has to be tried; `None` if `stop` came first.

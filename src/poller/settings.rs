@@ -31,6 +31,9 @@ pub struct Pacing {
     pub good_for: Duration,
     /// How long the cloud lends an event.
     pub lease: Duration,
+    /// Pending events at most that the cloud hands out again: those above are confirmed early.
+    /// `None`: all of them.
+    pub max_circulating: Option<usize>,
 }
 
 impl Default for Settings {

@@ -156,7 +156,7 @@ fn after(text: &str, before: &str, like: impl Fn(char) -> bool + Copy, name: &st
     steady
 }
 
-const ALL_OK: &str = "configuration ok, secrets ok, proxy ok, dns ok, tls ok, credentials ok, \
+const ALL_OK: &str = "configuration ok, secrets ok, confirm ok, proxy ok, dns ok, tls ok, credentials ok, \
                       cloud ok, event-mode ok, queue ok, clock ok, journal ok, disk ok, sink ok";
 
 /// All is well but the steps in `changes`.
@@ -188,6 +188,26 @@ async fn a_role_is_named_with_where_it_is_assumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_says_what_a_lost_machine_loses() {
+    let mut bench = Bench::new().await;
+    for (confirm, said) in [
+        (
+            "",
+            "loses what is pending above max_unconfirmed = 2000; \"never\" leaves it in the cloud",
+        ),
+        ("max_unconfirmed = 30", "loses what is pending above max_unconfirmed = 30; "),
+        ("max_unconfirmed = \"never\"", "unrouted events, and nothing that a sink has to take"),
+        ("after = \"journal\"", "after = \"journal\": a machine lost with its disk loses what its"),
+    ] {
+        bench.more = format!("[confirm]\n{confirm}\n");
+        let (_, steps) = bench.json();
+        let step = steps.iter().find(|step| step["step"] == "confirm").unwrap();
+        let detail = step["detail"].as_str().unwrap();
+        assert!(step["outcome"] == "ok" && detail.contains(said), "{confirm}: {detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_good_set_up_is_called_good_and_left_as_it_was() {
     let bench = Bench::new().await;
     let (code, steps) = bench.json();
@@ -206,7 +226,7 @@ async fn a_good_set_up_is_called_good_and_left_as_it_was() {
 
     let Ended { code, out, err } = bench.check(&[]);
     assert_eq!((code, err.as_str()), (0, ""));
-    assert_eq!(out.lines().count(), 13, "{out}");
+    assert_eq!(out.lines().count(), 14, "{out}");
     assert!(out.lines().all(|line| line.starts_with("ok    ")), "{out}");
     assert!(out.contains("\nok    sink sprites   jsonl: would take events\n"), "{out}");
     assert!(!bench.journal.exists() && !bench.lines.exists());
@@ -226,13 +246,13 @@ async fn a_daemon_that_runs_is_no_fault() {
     lines.lock().unwrap();
     let (code, steps) = bench.json();
     assert_eq!(code, 0, "{steps:#?}");
-    let detail = steps[10]["detail"].as_str().unwrap();
+    let detail = steps[11]["detail"].as_str().unwrap();
     assert!(detail.contains("0 events received, 0 deliveries pending; in use by"), "{detail}");
     // It is none of a daemon that the check left.
     drop(journal);
     closing.wait().await;
     let (_, steps) = bench.json();
-    assert!(!steps[10]["detail"].as_str().unwrap().contains("in use"), "{steps:#?}");
+    assert!(!steps[11]["detail"].as_str().unwrap().contains("in use"), "{steps:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

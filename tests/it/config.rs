@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sprited::config::{self, Config, Faults, Loaded};
+use sprited::confirmer::MaxUnconfirmed;
 use sprited::delivery::MaxRejects;
 
 const LEAST: &str = r#"
@@ -37,7 +38,7 @@ fn the_least_that_works_has_every_default() {
     assert_eq!(config.poll.interval, Duration::from_secs(1));
     assert_eq!(config.poll.max_concurrency, 32);
     assert_eq!(config.poll.max_requests_per_second, 100);
-    assert_eq!(config.confirm.max_unconfirmed, 2000);
+    assert_eq!(config.confirm.max_unconfirmed, MaxUnconfirmed::At(2000));
     assert_eq!(config.confirm.lease, Duration::from_secs(30));
     assert_eq!(config.journal.path, Path::new("/var/lib/sprited/journal.db"));
     assert_eq!(config.journal.retention, Duration::from_secs(14 * 86_400));
@@ -201,6 +202,26 @@ fn every_wrong_sink_is_named() {
     }
     assert!(faults("sinks = 3").contains("expected a list of sinks"));
     assert!(faults("[sinks]\nname = 'a'").contains("expected a list of sinks"));
+}
+
+#[test]
+fn as_many_events_as_said_stay_unconfirmed_or_all() {
+    let text = |value: &str| format!("[confirm]\nmax_unconfirmed = {value}\n{LEAST}");
+    for (value, is) in [
+        ("0", MaxUnconfirmed::At(0)),
+        ("300", MaxUnconfirmed::At(300)),
+        ("\"never\"", MaxUnconfirmed::Never),
+    ] {
+        assert_eq!(parse(&text(value)).unwrap().config.confirm.max_unconfirmed, is, "{value}");
+    }
+    let expected = ":2: [confirm] max_unconfirmed: expected a number from 0 on, or \"never\"";
+    for (value, found) in
+        [("-1", "; found -1"), ("'off'", "; found \"off\""), ("2.5", ""), ("true", "")]
+    {
+        let said = faults(&text(value));
+        assert!(said.contains(&format!("{expected}{found}")), "{value}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }
 
 #[test]

@@ -82,6 +82,7 @@ async fn nothing_is_broken() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none: NO_PROXY excepts the endpoint from HTTPS_PROXY
     ok    dns            localhost is 127.0.0.1
     ok    tls            the certificate of ENDPOINT is trusted
@@ -108,6 +109,7 @@ async fn a_name_that_nobody_knows() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none
     fail  dns            vod.invalid: failed to lookup address information: NOT KNOWN
                          → check [vod] endpoint, and what this machine asks for names: resolvectl status
@@ -187,6 +189,7 @@ async fn a_certificate_that_is_not_trusted() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none
     ok    dns            localhost is 127.0.0.1
     fail  tls            ENDPOINT: invalid peer certificate: UnknownIssuer
@@ -211,6 +214,7 @@ async fn a_machine_without_authorities() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none
     ok    dns            localhost is 127.0.0.1
     fail  tls            ENDPOINT: builder error: unexpected error: No CA certificates were loaded from the system
@@ -234,6 +238,7 @@ async fn a_certificate_of_another_name() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none
     ok    dns            127.0.0.1 is an address
     fail  tls            ENDPOINT: invalid peer certificate: certificate not valid for name "127.0.0.1"; certificate is only valid for DnsName("localhost")
@@ -260,6 +265,7 @@ async fn a_clock_of_another_century() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none
     ok    dns            localhost is 127.0.0.1
     fail  tls            ENDPOINT: invalid peer certificate: certificate expired: verification time 7258118400 (UNIX), but certificate is not valid after 4949090619 (2309027781 seconds ago)
@@ -285,6 +291,7 @@ async fn something_else_at_the_endpoint() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none
     ok    dns            127.0.0.1 is an address
     fail  tls            ENDPOINT: received corrupt message of type InvalidContentType
@@ -312,6 +319,7 @@ async fn a_proxy_that_lets_nobody_through() {
     insta::assert_snapshot!(told.replace(&proxy.url(), "PROXY"), @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          PROXY by https_proxy, with a user and a password; as this shell has it: the service has what its unit says
     ok    dns            127.0.0.1 is an address
     skip  tls            not connected: see cloud
@@ -334,7 +342,7 @@ async fn a_proxy_that_means_nothing() {
     bench.set = vec![("ALL_PROXY", "socks5://user:hunter2@proxy:1080".into())];
     let (_, told) = bench.told();
     assert!(!told.contains("hunter2"));
-    let told: Vec<_> = told.lines().skip(2).take(2).collect();
+    let told: Vec<_> = told.lines().skip(3).take(2).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
     warn  proxy          ALL_PROXY names none that can be used, and has no effect
                          → write it as ALL_PROXY=http://HOST:PORT, or take it away
@@ -350,6 +358,7 @@ async fn a_wrong_key() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none: the endpoint is this machine
     ok    dns            127.0.0.1 is an address
     ok    tls            none: the endpoint is this machine
@@ -387,6 +396,7 @@ async fn a_policy_that_allows_too_little_and_a_switch_that_is_off() {
     insta::assert_snapshot!(told, @r#"
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
+    ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none: the endpoint is this machine
     ok    dns            127.0.0.1 is an address
     ok    tls            none: the endpoint is this machine
@@ -499,6 +509,7 @@ async fn programs_are_told_the_same() {
     insta::assert_snapshot!(told.join("\n"), @r#"
     ok configuration
     ok secrets
+    ok confirm
     ok proxy
     fail dns
     skip tls

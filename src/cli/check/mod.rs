@@ -23,7 +23,7 @@ use crate::vod;
 #[command(
     after_help = "Exits with 0 if nothing failed, warnings or not; else with 78 for the configuration, 77 for
 credentials that are refused, 74 for the journal, 1 for the rest; the first failure decides.
-The steps, by the names --json has for them: configuration, secrets, proxy, dns, tls,
+The steps, by the names --json has for them: configuration, secrets, confirm, proxy, dns, tls,
 credentials, cloud, event-mode, queue, clock, journal, disk, and sink for each; each is ok, warn,
 fail, or skip if one before it left nothing to look at. Of several applications each has its own
 cloud, event-mode and queue.
@@ -70,6 +70,8 @@ pub fn run(args: &Args) -> Exit {
             let secrets = file::secrets(&loaded.config);
             let are_there = secrets.outcome == Outcome::Ok;
             report.push(secrets);
+            // Told, not warned of: each is a choice.
+            report.push(Step::ok("confirm", loaded.config.confirm.lost_with_the_machine()));
             if !args.offline {
                 online(&loaded, are_there).into_iter().for_each(|step| report.push(step));
             }

@@ -65,16 +65,20 @@ fn steps(status: &Status) -> [Step; 5] {
             name: "Pulled",
             figure: pace(|point| point.received_per_second),
             unit: "",
-            more: vec![
-                last_pull.map_or("no good pull yet".to_owned(), |ago| {
+            more: [
+                Some(last_pull.map_or("no good pull yet".to_owned(), |ago| {
                     format!("last good pull {}", words::ago(ago))
-                }),
-                format!(
+                })),
+                Some(format!(
                     "{} in all, {} seen again",
                     count(journal.map(|j| j.received)),
                     count(journal.map(|j| j.seen_again))
-                ),
-            ],
+                )),
+                cloud.circulation(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         },
         Step {
             name: "Journal",

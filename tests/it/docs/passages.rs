@@ -68,6 +68,10 @@ pub(super) fn passages() -> Vec<Passage> {
     let scaling = "docs/scaling.md";
     let start = "docs/getting-started.md";
     let example = "config.example.toml";
+    let circulation = |name| number("poller/circulation.rs", name);
+    let observed = lease * circulation("LEASES") as u32;
+    let now = lease * circulation("NOW") as u32 / circulation("PARTS") as u32;
+    let slowest = time("poller/circulation.rs", "MAX_PAUSE");
     let role = |name| time("vod/credentials/settings.rs", name).into();
     vec![
         row(readme, "it needs Rust {1.95} or newer", &[rust.into()]),
@@ -229,6 +233,11 @@ pub(super) fn passages() -> Vec<Passage> {
             &[alert_seconds("SpritedClockWrong", "> ")],
         ),
         row(
+            metrics,
+            "More than {40,000} events come again",
+            &[alert("SpritedEventsCirculate", "> ").into()],
+        ),
+        row(
             trouble,
             "it reads again within {a minute}",
             &[waits("poller/application.rs", "LASTING")[1].into()],
@@ -274,6 +283,19 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(scaling, "The cloud keeps what was not pulled for {4 days}", &[keys.into()]),
         row(scaling, "the default {16 GiB} are full", &[mib(config.journal.max_size.as_u64())]),
+        row(
+            scaling,
+            "When {nine} of {ten} entries over {a minute} are such repeats",
+            &[circulation("REPEATS").into(), circulation("OF").into(), observed.into()],
+        ),
+        row(scaling, "to {one} a second at least", &[slowest.as_secs().into()]),
+        row(scaling, "what comes within {five seconds} is new", &[now.into()]),
+        row(scaling, "fires at {40,000}", &[alert("SpritedEventsCirculate", "> ").into()]),
+        row(
+            scaling,
+            "forgets an event after {4 days}, `SpritedEventsUnconfirmed` tells after {three}",
+            &[keys.into(), (alert("SpritedEventsUnconfirmed", "> ") / 86_400.0).into()],
+        ),
         row(scaling, "within {4 ms} of its start", &[time("journal/writer.rs", "GATHER").into()]),
         row(
             scaling,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use sprited::emulator::{Action, Fault, Kind, Lenient, Settings};
 use sprited::journal::State;
 
@@ -71,6 +72,116 @@ async fn past_the_limit_the_oldest_are_confirmed_on_the_journals_word() {
     until(|| hook.taken().len() >= 10).await;
     daemon.stop().await;
     hook.assert_once(10);
+}
+
+/// A sink that is down for leases, and then the machine with its disk is lost.
+#[tokio::test]
+async fn without_a_limit_a_lost_disk_loses_nothing_that_a_sink_wants() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let confirm = "max_unconfirmed = 'never'";
+    let site = Site::with(settings(), confirm, &hook.sink("hook", "")).await;
+    let mut daemon = site.start();
+    site.add_sprites(48);
+    until(|| site.cloud.control.totals().handed_out_again >= 3 * 48).await;
+    let unsettled = daemon.metric("sprited_confirmed_unsettled_total").await;
+    let totals = site.cloud.control.totals();
+    assert!(unsettled < 0.1 && !totals.calls.contains_key("ConfirmEvents"), "{totals:?}");
+    assert_eq!(site.journaled(Some(State::Pending)).len(), 48);
+
+    daemon.signal(Signal::SIGKILL);
+    daemon.ended_within(Duration::from_secs(5)).await;
+    for entry in std::fs::read_dir(site.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("journal.db") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let daemon = site.start();
+    hook.set(Answer::Take);
+    site.drained().await;
+    until(|| hook.taken().len() >= 48).await;
+    daemon.stop().await;
+    hook.assert_once(48);
+    assert_eq!((site.confirmed(), site.cloud.control.totals().expired), (48, 0));
+}
+
+#[tokio::test]
+async fn a_limit_can_be_taken_away_and_set_again_while_the_daemon_runs() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let confirm = "max_unconfirmed = 'never'";
+    let site = Site::with(settings(), confirm, &hook.sink("hook", "")).await;
+    let daemon = site.start();
+    site.add_sprites(10);
+    until(|| site.cloud.control.totals().handed_out_again >= 20).await;
+    assert_eq!(site.confirmed(), 0);
+    site.edit("max_unconfirmed = 'never'", "max_unconfirmed = 4");
+    daemon.reloaded().await;
+    until(|| site.confirmed() == 6).await;
+    site.edit("max_unconfirmed = 4", "max_unconfirmed = 'never'");
+    daemon.reloaded().await;
+    site.add_sprites(10);
+    let again = site.cloud.control.totals().handed_out_again;
+    until(|| site.cloud.control.totals().handed_out_again >= again + 28).await;
+    assert_eq!(site.confirmed(), 6);
+    hook.set(Answer::Take);
+    site.drained().await;
+    until(|| hook.taken().len() >= 20).await;
+    daemon.stop().await;
+    hook.assert_once(20);
+}
+
+/// Events that no sink takes are pulled once a lease, by few requests; when the sink is back, all is
+/// as before.
+#[tokio::test]
+async fn what_circulates_is_pulled_slowly_and_told() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let confirm = "max_unconfirmed = 'never'";
+    let site = Site::with(settings(), confirm, &hook.sink("hook", "")).await;
+    let daemon = site.start();
+    site.add_sprites(200);
+    let rate = async || daemon.metric("sprited_pull_rate").await;
+    // 1.25 × 200 / 16 a lease of 2.5 s.
+    super::until(async || rate().await < 6.5).await;
+    super::until(async || daemon.metric("sprited_circulating_events").await > 150.0).await;
+    super::until(async || {
+        let (_, text) = daemon.get("/status.txt").await;
+        text.contains(" events circulate, 6.2 of 100 requests/s\n")
+    })
+    .await;
+    let (_, page) = daemon.get("/").await;
+    assert!(page.contains(" events circulate, "), "{page}");
+    let (_, json) = daemon.get("/status.json").await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json["cloud"]["circulating"].as_u64().unwrap() > 150, "{json}");
+    hook.set(Answer::Take);
+    site.drained().await;
+    until(|| hook.taken().len() >= 200).await;
+    site.add_sprites(20);
+    site.drained().await;
+    super::until(async || rate().await > 90.0).await;
+    super::until(async || daemon.metric("sprited_circulating_events").await < 0.1).await;
+    let (_, text) = daemon.get("/status.txt").await;
+    assert!(!text.contains("circulate"), "{text}");
+    daemon.stop().await;
+    hook.assert_once(220);
+}
+
+/// What is pending and was confirmed early does not come again.
+#[tokio::test]
+async fn below_a_limit_only_what_stays_unconfirmed_circulates() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let site = Site::with(settings(), "max_unconfirmed = 100", &hook.sink("hook", "")).await;
+    let daemon = site.start();
+    site.add_sprites(400);
+    until(|| site.confirmed() == 300).await;
+    // 1.25 × 100 / 16 a lease of 2.5 s; 12.5 would be those of all.
+    super::until(async || daemon.metric("sprited_pull_rate").await < 4.0).await;
+    assert_eq!(site.confirmed(), 300);
+    hook.set(Answer::Take);
+    site.drained().await;
+    until(|| hook.taken().len() >= 400).await;
+    daemon.stop().await;
+    hook.assert_once(400);
 }
 
 #[tokio::test]
