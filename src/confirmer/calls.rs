@@ -34,13 +34,20 @@ pub(super) enum Followup {
     /// Its halves are tried on their own: one holds the handle at fault.
     Narrowed,
     /// This one is at fault.
-    Refused(Ready),
+    Refused {
+        /// The handle.
+        ready: Ready,
+        /// Whether that is certain, and not the service that fails.
+        is_certain: bool,
+    },
     /// They may have been taken by a call whose answer was lost. What was not comes again.
     Dropped(Vec<Ready>),
     /// It is repeated whole, after a wait.
     Repeated {
         /// Whether there were too many requests.
         is_throttled: bool,
+        /// Whether the service works, and it is a handle in it that fails.
+        is_of_a_handle: bool,
     },
 }
 
@@ -120,14 +127,16 @@ impl Calls {
         if error.is_parameter_error() || call.refusals >= MAX_REFUSALS {
             return self.refused(call, error.is_parameter_error(), now);
         }
-        call.failures = if self.works_since(&call) { 1 } else { call.failures + 1 };
+        let works = self.works_since(&call);
+        call.failures = if works { 1 } else { call.failures + 1 };
         call.failed_at.get_or_insert(now);
         call.was_lost |= error.was_lost();
         let is_throttled = error.advice() == Advice::Throttled;
         // One that was throttled is the first to go when the rate allows.
         call.not_before = (!is_throttled).then(|| now + REPEATS.wait(call.failures));
         self.calls.push(call);
-        Followup::Repeated { is_throttled }
+        let is_of_a_handle = works && error.may_be_of_a_handle();
+        Followup::Repeated { is_throttled, is_of_a_handle }
     }
 
     /// Whether another call was taken since this one failed for the first time.
@@ -140,12 +149,12 @@ impl Calls {
         if call.was_lost {
             return Followup::Dropped(call.handles);
         }
-        if call.handles.len() == 1
-            && let Some(handle) = call.handles.pop()
-        {
-            return Followup::Refused(handle);
-        }
         let works = by_parameter || self.works_since(&call);
+        if call.handles.len() == 1
+            && let Some(ready) = call.handles.pop()
+        {
+            return Followup::Refused { ready, is_certain: works };
+        }
         if !works {
             call.failures += 1;
         }
@@ -205,7 +214,10 @@ mod tests {
             now += Duration::from_millis(5);
             if call.handles.iter().any(|ready| &*ready.handle.text == "5") {
                 match calls.failed(call, &error(code), now) {
-                    Followup::Refused(handle) => let_go.push(handle.handle.text.to_string()),
+                    Followup::Refused { ready, is_certain } => {
+                        assert!(is_certain, "{code}");
+                        let_go.push(ready.handle.text.to_string());
+                    }
                     Followup::Dropped(handles) => panic!("dropped {handles:?}"),
                     Followup::Narrowed | Followup::Repeated { .. } => {}
                 }
@@ -246,7 +258,8 @@ mod tests {
             };
             made += 1;
             let followup = calls.failed(call, &error("InternalError"), now);
-            assert!(!matches!(followup, Followup::Dropped(_)));
+            let is_certain = matches!(followup, Followup::Refused { is_certain: true, .. });
+            assert!(!is_certain && !matches!(followup, Followup::Dropped(_)));
         }
         assert!(made <= 64, "{made} calls in 8 s");
     }

@@ -324,12 +324,16 @@ impl Confirmer {
                 self.count_call("refused");
                 tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
             }
-            Followup::Refused(ready) => {
+            Followup::Refused { ready, is_certain } => {
                 self.bucket.accepted(sent);
                 self.count_call("refused");
                 tracing::debug!(handle = %ready.handle.text, %error, "a handle was refused; its event comes again if the cloud still has it");
                 self.give_up(&[ready], "refused", now);
-                self.applications[place].note_refused(error, now);
+                if is_certain {
+                    self.applications[place].note_refused(error, now);
+                } else {
+                    self.applications[place].note_failed(error, now);
+                }
             }
             Followup::Dropped(handles) => {
                 self.bucket.accepted(sent);
@@ -340,13 +344,15 @@ impl Confirmer {
                     self.applications[place].recovered(now);
                 }
             }
-            Followup::Repeated { is_throttled } => {
+            Followup::Repeated { is_throttled, is_of_a_handle } => {
                 self.count_call("failed");
                 if is_throttled {
                     let wait = THROTTLED.wait(self.bucket.refusals() + 1);
                     self.bucket.refused(sent, now, wait);
                 }
-                self.applications[place].note_failed(error, now);
+                if !is_of_a_handle {
+                    self.applications[place].note_failed(error, now);
+                }
             }
         }
     }
