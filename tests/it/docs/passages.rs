@@ -84,7 +84,7 @@ pub(super) fn passages() -> Vec<Passage> {
             &[lease.into(), lease.into()],
         ),
         row(readme, "25 times in each run of the tests, and 1,000 times by", &[]),
-        row(readme, "Those took four minutes on two cores", &[]),
+        row(readme, "Those took six minutes on two cores", &[]),
         row(
             readme,
             "takes notice within {two seconds}",
