@@ -103,7 +103,8 @@ async fn while_it_is_full_nothing_is_pulled_from_any_application() {
 
     hook.set(Answer::Take);
     within(90, async || site.cloud.control.totals().waiting == 0).await;
-    assert!(pulls() > before);
+    // What was in hand may have been all that waited.
+    within(60, async || pulls() > before).await;
     daemon.stop().await;
     hook.assert_once(640);
 }
