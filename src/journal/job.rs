@@ -42,7 +42,6 @@ pub(super) enum Job {
     Prune { now: DateTime<Utc>, reply: Reply<bool> },
     SetLimits { settings: Settings, reply: Reply<()> },
     ChangedOutside { reply: Reply<bool> },
-    InPlace { reply: Reply<()> },
     Rescue { reply: Reply<Rescue> },
 }
 

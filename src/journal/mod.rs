@@ -42,9 +42,11 @@ mod types;
 mod waiting;
 mod writer;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::event::Entry;
 
@@ -81,6 +83,8 @@ const QUEUE: usize = 256;
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
     condition: Condition,
+    /// One look at the files at a time: on a disk that hangs, one thread waits.
+    looks: Arc<Semaphore>,
 }
 
 /// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`] is gone.
@@ -126,7 +130,8 @@ impl Journal {
                 move || Writer::new(store, queue, condition).run(&runtime)
             })
             .map_err(failed)?;
-        Ok((Self { jobs, condition }, Closing { thread, _lock: lock }))
+        let looks = Arc::new(Semaphore::new(1));
+        Ok((Self { jobs, condition, looks }, Closing { thread, _lock: lock }))
     }
 
     /// Stores the entries of one answer, pulled at `now`: when this returns they are on disk. A
@@ -298,12 +303,18 @@ impl Journal {
     }
 
     /// Looks whether the journal's files are those that the next start will find. Nothing that the
-    /// journal alone keeps may be confirmed without.
+    /// journal alone keeps may be confirmed without. Waits for no commit.
     ///
     /// # Errors
     /// [`Error::Gone`] when they are not, [`Error::Unseen`] when that cannot be told now.
     pub async fn in_place(&self) -> Result<()> {
-        self.ask(|reply| Job::InPlace { reply }).await
+        let one = self.looks.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
+        let condition = self.condition.clone();
+        let look = move || {
+            let _one = one;
+            condition.look()
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::Closed))
     }
 
     /// Copies the journal, whose files are gone, to a new file beside its place. Everything else

@@ -207,7 +207,6 @@ impl Writer {
                 let changed = looked.and_then(|()| Ok(self.store.changed_outside()?));
                 answer(reply, changed);
             }
-            Job::InPlace { reply } => answer(reply, self.condition.look()),
             Job::Rescue { reply } => {
                 drop(self.commit());
                 answer(reply, self.store.rescue(self.condition.files()));
