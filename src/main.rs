@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sprited::cli::main(std::env::args_os()).into()
+    sprited::cli::main(std::env::args_os())
 }

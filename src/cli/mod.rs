@@ -29,7 +29,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::DEFAULT_PATH;
 use crate::daemon::Control;
-use crate::telemetry;
+use crate::sinks::exec::launcher;
+use crate::{identity, telemetry};
 
 /// Delivers Tencent Cloud VOD events from the reliable-callback queue to where they are wanted,
 /// and confirms them.
@@ -121,9 +122,24 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Understands the arguments, the program's name first, and does what they say.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+/// Does what the arguments of the process say, the program's name first. Returns its exit status.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = launcher::run(&arguments) {
+        return code.into();
+    }
     panics::keep_quiet_about_state();
+    if let Err(error) = identity::hide_memory() {
+        complain(format_args!(
+            "cannot keep the memory from other programs of the same user, who could find secrets \
+             in it: {error}"
+        ));
+    }
+    obey(arguments).into()
+}
+
+/// Understands the arguments and does what they say.
+fn obey(arguments: Vec<OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

@@ -12,8 +12,8 @@ use super::keys;
 use super::reader::{Reader, Table};
 use crate::delivery::MaxRejects;
 use crate::event::{AppId, Format, Wanted, known_types};
-use crate::sinks::Context;
-use crate::sinks::{KINDS, Kind, Plan};
+use crate::sinks::exec::launcher;
+use crate::sinks::{Context, KINDS, Kind, Plan};
 
 /// One `[[sinks]]` entry.
 #[derive(Clone, Debug)]
@@ -49,6 +49,7 @@ impl Sink {
             format: self.format,
             timeout: self.timeout,
             others: self.others.clone(),
+            launcher: launcher::SELF.into(),
         }
     }
 

@@ -53,6 +53,7 @@ impl Scene {
             format: Format::default(),
             timeout: Duration::from_secs(1),
             others: Vec::new(),
+            launcher: std::path::PathBuf::new(),
         };
         let table = toml::de::Deserializer::parse("").unwrap();
         let plan = (Kind::named("stdout").unwrap().parse)(table).unwrap();

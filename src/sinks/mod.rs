@@ -193,4 +193,7 @@ pub struct Context {
     pub timeout: Duration,
     /// The files that other sinks write to.
     pub others: Vec<PathBuf>,
+    /// The program of sprited itself, which a sink that starts programs starts them through:
+    /// [`exec::launcher::SELF`] in a process of it.
+    pub launcher: PathBuf,
 }

@@ -57,6 +57,11 @@ fn help_and_version_are_answers() {
         let example = format!("sprited {command}");
         assert!(help.split("Example").nth(1).is_some_and(|e| e.contains(&example)), "{help}");
     }
+    // How the program starts others is nobody's business.
+    for command in [&["--help"][..], &["run", "--help"], &["man"], &["completions", "bash"]] {
+        let said = ended(sprited().args(command));
+        assert!(said.code == 0 && !said.out.contains("launch"), "{command:?}: {}", said.out);
+    }
     let version = ended(sprited().arg("--version"));
     let said = format!("sprited {}\n", env!("SPRITED_VERSION"));
     assert!(said.contains(env!("CARGO_PKG_VERSION")), "{said}");

@@ -129,6 +129,8 @@ fn the_unit_lets_sinks_work() {
     assert_eq!(setting("StateDirectory"), ["sprited"]);
     assert_eq!(setting("RestrictAddressFamilies"), ["AF_INET AF_INET6 AF_UNIX"]);
     assert_eq!(setting("SystemCallFilter").last(), Some(&"@chown"));
+    // Who is crashed by an event must not leave the SecretKey on the disk.
+    assert_eq!(setting("LimitCORE"), ["0"]);
     for hindrance in ["PrivateUsers", "NoExecPaths", "PrivateNetwork", "TasksMax"] {
         assert!(setting(hindrance).is_empty(), "{hindrance}");
     }

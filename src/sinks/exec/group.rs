@@ -6,27 +6,31 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::process::ExitStatus;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
-/// Programs that are being started at most: each has a thread, for ever if its disk hangs.
+/// Programs that wait for their start at most.
 const MAX_STARTING: usize = 256;
 /// How long [`kill_all`] waits for those.
 const START_TIME: Duration = Duration::from_secs(1);
 
 static LIVE: Mutex<Live> =
-    Mutex::new(Live { groups: BTreeSet::new(), starting: 0, is_over: false });
+    Mutex::new(Live { groups: BTreeSet::new(), starting: 0, starter: None, is_over: false });
 static STARTED: Condvar = Condvar::new();
 
 struct Live {
     groups: BTreeSet<i32>,
     /// Programs that are being started and whose groups are not known yet.
     starting: usize,
+    /// What the thread that starts them takes, once there is one.
+    starter: Option<SyncSender<Request>>,
     is_over: bool,
 }
 
@@ -62,21 +66,21 @@ pub(super) struct Group {
 impl Group {
     /// Starts the program. Dropped before it has started, the program is killed as it does.
     pub(super) async fn spawn(command: Command) -> io::Result<Self> {
-        spawn_blocking(move || Self::start(command)).await?
+        let (reply, started) = oneshot::channel();
+        let starting = Starting::new()?;
+        let request = Request { command, runtime: Handle::current(), starting, reply };
+        let is_gone = || io::Error::other("the thread that starts programs has ended");
+        starter()?.send(request).map_err(|_| is_gone())?;
+        started.await.map_err(|_| is_gone())?
     }
 
-    /// Blocks until the system has read the program's file: a tenth of a millisecond, if its disk
-    /// does not hang.
     fn start(mut command: Command) -> io::Result<Self> {
-        let starting = Starting::new()?;
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let entry = id.map(|id| {
             live().groups.insert(id);
             Entry(id)
         });
-        // Only now: `kill_all` misses none.
-        drop(starting);
         Ok(Self { child, entry })
     }
 
@@ -102,6 +106,41 @@ impl Drop for Group {
     }
 }
 
+/// A program that is to be started.
+struct Request {
+    command: Command,
+    /// Of whoever waits for the program.
+    runtime: Handle,
+    starting: Starting,
+    reply: oneshot::Sender<io::Result<Group>>,
+}
+
+/// What the thread takes that starts programs. It lives as long as the process, since the kernel
+/// kills a program when the *thread* that started it ends: those of the runtime come and go. What a
+/// program's disk holds up it does not wait for: it starts the launcher, which is this program.
+fn starter() -> io::Result<SyncSender<Request>> {
+    let mut live = live();
+    if let Some(starter) = &live.starter {
+        return Ok(starter.clone());
+    }
+    // Each that waits is counted as starting, so that there is always room.
+    let (starter, requests) = sync_channel(MAX_STARTING);
+    let thread = std::thread::Builder::new().name("programs".to_owned());
+    thread.spawn(move || start_each(&requests))?;
+    Ok(live.starter.insert(starter).clone())
+}
+
+fn start_each(requests: &Receiver<Request>) {
+    while let Ok(Request { command, runtime, starting, reply }) = requests.recv() {
+        let entered = runtime.enter();
+        let started = Group::start(command);
+        // Only now: `kill_all` misses none.
+        drop(starting);
+        drop(reply.send(started));
+        drop(entered);
+    }
+}
+
 /// A program that is being started.
 struct Starting;
 
@@ -112,7 +151,7 @@ impl Starting {
             return Err(io::Error::other("the daemon is about to end"));
         }
         if live.starting >= MAX_STARTING {
-            let why = "too many are still being started; does the disk hang that holds them?";
+            let why = "too many are still being started; does the disk of sprited itself hang?";
             return Err(io::Error::other(why));
         }
         live.starting += 1;

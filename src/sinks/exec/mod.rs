@@ -1,10 +1,12 @@
 //! Events handed to a program, one run each.
 //!
 //! Owns how the program is started (no shell, a small environment, a process group of its own)
-//! and what its exit code means. The program never outlives the call that started it; what it
-//! leaves running of its own will when it ends in time is its own affair.
+//! and what its exit code means. The program never outlives the call that started it, nor the daemon,
+//! even if that is killed; what it leaves running of its own will when it ends in time is its own
+//! affair.
 
 mod group;
+pub mod launcher;
 mod process;
 mod settings;
 
@@ -20,6 +22,7 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
 pub use self::group::kill_all;
+use self::launcher::Token;
 use self::process::{End, Run};
 pub use self::settings::{Otherwise, Settings};
 use super::excerpt::{self, excerpt, printable};
@@ -79,10 +82,10 @@ impl Exec {
         self.settings.command.first().map_or("", String::as_str)
     }
 
-    fn command(&self, event: &Event, secrets: &Secrets) -> Command {
-        let mut command = Command::new(self.program());
-        command.args(self.settings.command.iter().skip(1));
-        command.current_dir(&self.settings.directory).env_clear();
+    fn command(&self, event: &Event, secrets: &Secrets) -> (Command, Token) {
+        let Settings { command: words, directory, .. } = &*self.settings;
+        let (mut command, token) = launcher::command(&self.context.launcher, directory, words);
+        command.env_clear();
         let passed = self.settings.passed();
         command.envs(passed.filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.envs(secrets.iter().map(|(name, secret)| (name, secret.expose())));
@@ -91,7 +94,7 @@ impl Exec {
             .env("SPRITED_EVENT_KEY", event.key.to_string())
             .env("SPRITED_EVENT_TYPE", event_type.chars().take(MAX_TYPE_CHARS).collect::<String>())
             .env("SPRITED_SINK", &self.context.name);
-        command
+        (command, token)
     }
 
     async fn run(&self, event: &Event) -> Verdict {

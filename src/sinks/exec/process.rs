@@ -10,6 +10,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::group::Group;
+use super::launcher::Token;
 
 /// How much of a program's output is kept, in bytes: its end, which tells most.
 pub(super) const MAX_OUTPUT: usize = 64 * 1024;
@@ -37,12 +38,17 @@ pub(super) struct Run {
     pub(super) output: Vec<u8>,
 }
 
-/// Runs `command` with `input` on its standard input: up to `limit` for its start, as much for its
-/// run, and [`LINGER`] for the rest of its output. Dropping the future kills the program and its group.
+/// Runs the program that `command` launches, with `input` on its standard input: up to `limit` for the
+/// launcher's start, as much for the program's run, and [`LINGER`] for the rest of its output. Dropping
+/// the future kills the program and its group.
 ///
 /// # Errors
 /// When the program cannot be started or waited for.
-pub(super) async fn run(mut command: Command, input: &[u8], limit: Duration) -> io::Result<Run> {
+pub(super) async fn run(
+    (mut command, token): (Command, Token),
+    input: &[u8],
+    limit: Duration,
+) -> io::Result<Run> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it has not started within timeout");
     let mut group = timeout(limit, Group::spawn(command)).await.map_err(late)??;
@@ -80,6 +86,11 @@ pub(super) async fn run(mut command: Command, input: &[u8], limit: Duration) -> 
     };
     let mut output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
     keep_end(&mut output);
+    if let End::Exited(status) = end
+        && let Some(error) = token.failure(status, &output)
+    {
+        return Err(error);
+    }
     Ok(Run { end, output })
 }
 

@@ -119,6 +119,7 @@ mod tests {
             format: Format::CloudEvents,
             timeout: Duration::from_secs(1),
             others: Vec::new(),
+            launcher: PathBuf::new(),
         })
     }
 

@@ -400,6 +400,7 @@ mod tests {
             format: Format::CloudEvents,
             timeout: Duration::from_secs(1),
             others: Vec::new(),
+            launcher: PathBuf::new(),
         };
         let sink = open(&toml::from_str(&text).unwrap(), &context).await.unwrap();
         for size in [10, 5_000_000] {

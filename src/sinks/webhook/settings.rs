@@ -232,6 +232,7 @@ mod tests {
             format: Format::CloudEvents,
             timeout: Duration::from_secs(1),
             others: Vec::new(),
+            launcher: std::path::PathBuf::new(),
         })
     }
 

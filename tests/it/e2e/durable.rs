@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use sprited::event::Format;
 
 use super::daemon::Daemon;
@@ -108,8 +109,15 @@ async fn traced(after: &str) -> Vec<Call> {
 
 /// Starts the daemon with an eye on what it asks the system for.
 fn trace(site: &Site) -> Daemon {
+    // It keeps its memory from other programs of its user, but not from root, if only of a namespace.
+    let mut strace = if geteuid().is_root() {
+        Command::new("strace")
+    } else {
+        let mut within = Command::new("unshare");
+        within.args(["--map-root-user", "strace"]);
+        within
+    };
     // With -D it is the daemon that is this process's child, and strace stands beside it.
-    let mut strace = Command::new("strace");
     strace
         .args(["-D", "-f", "-q", "-y", "-s", "4096", "-e"])
         .arg(

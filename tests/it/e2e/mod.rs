@@ -20,6 +20,7 @@ mod occurrences;
 mod once;
 mod outages;
 mod pages;
+mod programs;
 mod receiver;
 mod redelivery;
 mod reload;

@@ -1,5 +1,8 @@
 //! What another program's rotation leaves behind.
 
+use std::fs::File;
+use std::path::Path;
+
 use nix::sys::signal::Signal;
 
 use super::{Site, file};
@@ -15,7 +18,7 @@ async fn a_file_that_was_moved_away_is_let_go_on_a_hangup() {
     daemon.signal(Signal::SIGHUP);
     // Before anything is delivered: whoever rotates the file wants to compress it now.
     until(|| site.path("sprites.jsonl").exists()).await;
-    until(|| !open_files(daemon.pid()).iter().any(|path| path.ends_with("old.jsonl"))).await;
+    until(|| !is_open(daemon.pid(), &site.path("old.jsonl"))).await;
     site.add_sprites(7);
     site.drained().await;
     daemon.stop().await;
@@ -23,7 +26,12 @@ async fn a_file_that_was_moved_away_is_let_go_on_a_hangup() {
     site.assert_once("sprites.jsonl", 7);
 }
 
-fn open_files(pid: u32) -> Vec<std::path::PathBuf> {
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()).collect()
+/// Whether the process has it open: as root sees it, and others by the lock that goes with it.
+fn is_open(pid: u32, path: &Path) -> bool {
+    match std::fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(open) => open
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .any(|open| open == path),
+        Err(_) => File::open(path).unwrap().try_lock().is_err(),
+    }
 }

@@ -1,7 +1,10 @@
 //! Programs, run for real.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +61,66 @@ async fn the_exit_code_decides() {
     let verdict = offer(&*missing, &sent).await;
     assert!(retry_error(&verdict).contains("/no/such/program"), "{verdict:?}");
     assert!(missing.probe().await.is_err());
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_run_is_told_from_one_that_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str, mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let sent = event("a");
+    let absent = "os error 2) (does it, the interpreter it names and directory exist?)";
+    for (program, more, says) in [
+        ("/no/such/program".to_owned(), "", absent),
+        (script("no-interpreter", "#!/no/such/shell\n", 0o755), "", absent),
+        ("/bin/true".to_owned(), "directory = '/no/such/folder'", absent),
+        (
+            script("no-program", "#!/bin/sh\n", 0o644),
+            "",
+            "os error 13) (may this user execute it?)",
+        ),
+        (script("nothing", "", 0o755), "", "os error 8)"),
+    ] {
+        let settings = format!("command = [{program:?}]\notherwise = 'reject'\n{more}");
+        let verdict = offer(&*open("exec", &settings).await, &sent).await;
+        let error = retry_error(&verdict);
+        assert!(error.starts_with(&format!("cannot run {program}: ")), "{error}");
+        assert!(error.ends_with(says), "{error}");
+    }
+    // Its own words for it, and its own codes.
+    for code in [75, 126, 127] {
+        let said = "0123456789abcdef0123456789abcdef 2";
+        let sink = shell(&format!("echo {said} >&2; exit {code}"), "").await;
+        let verdict = offer(&*sink, &sent).await;
+        let error = retry_error(&verdict);
+        assert_eq!(error, format!("/bin/sh ended with exit code {code}: {said}"));
+    }
+}
+
+#[tokio::test]
+async fn a_program_starts_as_if_nothing_stood_between() {
+    let folder = tempfile::tempdir().unwrap();
+    // Its name, folder, group, signals, open files, limits and parent.
+    let script = format!(
+        r#"(tr "\000" " " < /proc/$$/cmdline; pwd; cut -d" " -f5 /proc/$$/stat | sed "s/^$$\$/leads/"
+        grep -e SigBlk -e SigIgn -e Groups /proc/$$/status; ls /proc/$$/fd; cat /proc/$$/limits
+        echo $PPID) > {}/$SPRITED_SINK"#,
+        folder.path().display()
+    );
+    let sink = shell(&script, "directory = '/usr'").await;
+    assert_eq!(offer(&*sink, &event("a")).await, Verdict::Delivered);
+    let mut direct = std::process::Command::new("/bin/sh");
+    direct.args(["-c", &script]).env("SPRITED_SINK", "direct").current_dir("/usr").process_group(0);
+    direct.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    assert!(direct.status().unwrap().success());
+    let [told, direct] =
+        ["exec", "direct"].map(|name| std::fs::read_to_string(folder.path().join(name)).unwrap());
+    assert_eq!(told, direct);
+    assert!(told.contains("\nleads\n"), "{told}");
 }
 
 #[tokio::test]
@@ -271,6 +334,8 @@ async fn a_second_signal_leaves_no_program_behind() {
     let says = |what: &str| std::fs::read_to_string(&log).unwrap().contains(what);
     until("the daemon stops", || says("stopping")).await;
     assert!(is_alive(&child), "a program gets its time");
+    // Sooner it would be taken for the first one.
+    tokio::time::sleep(Duration::from_millis(1050)).await;
     daemon.signal(Signal::SIGTERM);
     let mut ended = None;
     until("the daemon has ended", || {

@@ -24,6 +24,7 @@ fn context(name: &str) -> Context {
         format: Format::CloudEvents,
         timeout: Duration::from_secs(10),
         others: Vec::new(),
+        launcher: env!("CARGO_BIN_EXE_sprited").into(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// The modules that each module may name, besides itself, in an order in which each stands behind
 /// those that it may name: no two can depend on each other.
 const MAY_NAME: &[(&str, &[&str])] = &[
+    ("identity", &[]),
     ("outage", &[]),
     ("pace", &[]),
     ("pulse", &[]),
@@ -66,6 +67,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "delivery",
             "event",
             "http",
+            "identity",
             "journal",
             "lease",
             "metrics",
@@ -91,6 +93,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "emulator",
             "event",
             "http",
+            "identity",
             "journal",
             "secret",
             "shape",

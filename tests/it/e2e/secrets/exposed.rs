@@ -15,14 +15,14 @@ use super::super::{Site, file};
 const NOBODY: u32 = 65534;
 
 /// Runs the program of a site as somebody who is not root.
-pub(super) struct Nobody<'s> {
+pub(in super::super) struct Nobody<'s> {
     site: &'s Site,
     program: PathBuf,
 }
 
 impl<'s> Nobody<'s> {
     /// Hands the site's folder over, with a program in it that can be reached from there.
-    pub(super) fn of(site: &'s Site) -> Self {
+    pub(in super::super) fn of(site: &'s Site) -> Self {
         if !geteuid().is_root() {
             return Self { site, program: PROGRAM.into() };
         }
@@ -38,7 +38,7 @@ impl<'s> Nobody<'s> {
     }
 
     /// Starts it, under `wrapper`.
-    pub(super) fn start(&self, arguments: &[&str], wrapper: &[&str]) -> Daemon {
+    pub(in super::super) fn start(&self, arguments: &[&str], wrapper: &[&str]) -> Daemon {
         let folder = self.site.folder.path();
         let drop_rights = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
         let drop_rights = drop_rights.iter().filter(|_| geteuid().is_root());

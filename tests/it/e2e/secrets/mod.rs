@@ -1,6 +1,6 @@
 //! What stays secret: in all that the daemon says and keeps, at any level, whatever fails.
 
-mod exposed;
+pub(super) mod exposed;
 mod faulty;
 mod needles;
 mod panics;
