@@ -19,7 +19,7 @@
 //! - [`cli`] has one file per command.
 //! - [`http`], [`metrics`], [`telemetry`] and [`systemd`] show what goes on.
 //! - [`emulator`] is a strict stand-in of the cloud's event API, for tests and the demo.
-//! - [`identity`] keeps the process's memory to itself.
+//! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
 //! - [`secret`] keeps secrets; [`retry`], [`outage`], [`pulse`], [`shown`] and [`shape`] are small and
 //!   pure: how long to wait, when to log, whether a loop is stuck, how foreign text is shown, how
 //!   values with a unit are written.

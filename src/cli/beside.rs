@@ -5,6 +5,7 @@ use std::io;
 
 use super::{ConfigArg, Exit, complain, ended};
 use crate::config::{Config, Faults};
+use crate::identity::{self, Refused};
 use crate::journal::{self, OpenError, Reader};
 
 /// Why a command cannot go on.
@@ -14,6 +15,8 @@ pub(super) enum Stop {
     Open(OpenError),
     Read(journal::Error),
     Output(io::Error),
+    /// Root may not become the owner of a place.
+    Refused(Refused),
     /// Anything else, in words.
     Because(Exit, String),
 }
@@ -36,6 +39,12 @@ impl From<OpenError> for Stop {
     }
 }
 
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
@@ -55,6 +64,10 @@ pub(super) fn end(done: Result<Exit, Stop>) -> Exit {
             complain(format_args!("{error}{}", what_to_do(&error)));
             Exit::Journal
         }
+        Err(Stop::Refused(refused)) => {
+            complain(refused);
+            Exit::Journal
+        }
         Err(Stop::Read(error)) => {
             complain(format_args!("the journal cannot be read: {}", reason(&error)));
             Exit::Journal
@@ -67,8 +80,17 @@ pub(super) fn end(done: Result<Exit, Stop>) -> Exit {
     }
 }
 
-pub(super) fn configuration(arg: &ConfigArg) -> Result<Config, Stop> {
+/// The configuration of a command that does not touch the journal.
+pub(super) fn settings(arg: &ConfigArg) -> Result<Config, Stop> {
     Ok(Config::load(&arg.path).map_err(Stop::Configuration)?.config)
+}
+
+/// The configuration of a command that opens the journal, as whose owner root goes on. To be called
+/// once: that one need not be able to read it.
+pub(super) fn configuration(arg: &ConfigArg) -> Result<Config, Stop> {
+    let config = settings(arg)?;
+    identity::become_owner(&config.journal.path)?;
+    Ok(config)
 }
 
 pub(super) fn open(arg: &ConfigArg) -> Result<Reader, Stop> {
@@ -91,14 +113,35 @@ fn was_there(error: &OpenError) -> Option<OpenError> {
 }
 
 /// What the error does not say, since to a daemon it means something else.
-fn what_to_do(error: &OpenError) -> &'static str {
-    let OpenError::File { source, .. } = error else { return "" };
-    match source.kind() {
-        io::ErrorKind::NotFound => {
-            "; `sprited run` makes it at its first start: start it, or name the configuration it \
-             was started with by --config"
-        }
-        io::ErrorKind::PermissionDenied => "; ask as root or as the user the service runs as",
-        _ => "",
+fn what_to_do(error: &OpenError) -> String {
+    if let OpenError::File { source, .. } = error
+        && source.kind() == io::ErrorKind::NotFound
+    {
+        return "; `sprited run` makes it at its first start: start it, or name the configuration it \
+                was started with by --config"
+            .to_owned();
     }
+    as_whom(error).unwrap_or_else(|| match error {
+        OpenError::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            "; ask as root or as the user the service runs as".to_owned()
+        }
+        _ => String::new(),
+    })
+}
+
+/// What root should know where something may have been refused to the user that it has become.
+pub(super) fn as_whom(error: &OpenError) -> Option<String> {
+    let user = identity::became()?;
+    let may_be_refused = match error {
+        OpenError::File { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+        OpenError::Unusable { .. } => true,
+        _ => false,
+    };
+    let place = user.place().display();
+    may_be_refused.then(|| {
+        format!(
+            "; started as root, sprited works there as {user}, whose {place} is: what that user \
+             cannot use was made by another, and chown --reference={place} gives it over"
+        )
+    })
 }

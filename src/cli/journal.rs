@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::beside::{self, Stop};
 use super::text::{counted, plain};
 use super::{ConfigArg, Exit, answer};
-use crate::journal::{CareError, Fault, Restored, backup, check, compact, restore};
+use crate::identity::{self, Owner};
+use crate::journal::{CareError, Fault, Original, Replacement, Restored, check, compact};
 
 /// Check, copy, bring back or compact the journal's file.
 #[derive(Debug, clap::Args)]
@@ -76,6 +77,14 @@ pub fn run(args: &Args) -> Exit {
         Command::Backup { common, to } => run_backup(common, to),
         Command::Restore { common, from, yes } => run_restore(common, from, *yes),
         Command::Compact(common) => run_compact(common),
+    })
+}
+
+/// Works as this user, or as the one that it is.
+fn during<T>(whose: Option<&Owner>, work: impl FnOnce() -> T) -> Result<T, Stop> {
+    Ok(match whose {
+        Some(owner) => owner.during(work)?,
+        None => work(),
     })
 }
 
@@ -175,14 +184,21 @@ fn told(path: &Path, Checked { ok, damage, faults }: &Checked) -> String {
 }
 
 fn run_backup(common: &Common, to: &Path) -> Result<Exit, Stop> {
-    let path = common.journal()?;
+    let path = beside::settings(&common.config)?.journal.path;
     let style = ProgressStyle::with_template("{wide_bar} {percent} % {eta}")
         .expect("the template is well-formed");
     let bar = ProgressBar::new(0).with_style(style);
-    let size = backup(&path, to, |done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
+    // The copy may be meant for a folder that only root can write, or for somebody else's.
+    let (whose, to_whom) = (Owner::of(&path)?, Owner::of(to)?);
+    let original = during(whose.as_ref(), || Original::open(&path))??;
+    let copied = during(to_whom.as_ref(), || {
+        original.copy(to, |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        })
     })?;
+    during(whose.as_ref(), || drop(original))?;
+    let size = copied?;
     bar.finish_and_clear();
     let words = |_: &_| format!("{}: {size}, whole", to.display());
     let copied = Copied { copy: to, size_bytes: size.as_u64() };
@@ -190,12 +206,16 @@ fn run_backup(common: &Common, to: &Path) -> Result<Exit, Stop> {
 }
 
 fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, Stop> {
-    let path = common.journal()?;
+    let path = beside::settings(&common.config)?.journal.path;
     if path.symlink_metadata().is_ok() && !yes {
         ask(&path, from)?;
     }
+    // Root may be the only one who can read it.
+    let whose = Owner::of_file(from)?;
+    let replacement = during(whose.as_ref(), || Replacement::open(&path, from))??;
+    identity::become_owner(&path)?;
     let spinner = spinner("copying it and reading every page");
-    let restored = restore(&path, from)?;
+    let restored = replacement.restore(&path)?;
     spinner.finish_and_clear();
     let words = |done: &Brought<'_>| {
         let Restored { events, pending, aside } = &done.restored;

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::process::{self, Signals};
-use super::{ConfigArg, Exit, complain};
+use super::{ConfigArg, Exit, beside, complain};
 use crate::config::{Config, Loaded};
-use crate::daemon::{Control, Daemon, End, Error};
+use crate::daemon::{Control, End, Error, Prepared};
 use crate::journal::{self, OpenError};
 use crate::sinks::exec;
-use crate::telemetry;
 use crate::vod::credentials::{self, ProviderError};
+use crate::{identity, telemetry};
 
 /// Pull events, deliver them and confirm them until told to stop.
 #[derive(Debug, clap::Args)]
@@ -68,7 +68,11 @@ pub fn run(args: &Args) -> Exit {
         Ok(End::Credentials) => Exit::Credentials,
         Ok(End::Unwritable | End::JournalGone) => Exit::Journal,
         Err(error) => {
-            complain(&error);
+            let as_whom = match &error {
+                Error::Journal(error) => beside::as_whom(error),
+                _ => None,
+            };
+            complain(format_args!("{error}{}", as_whom.unwrap_or_default()));
             exit(&error)
         }
     }
@@ -78,6 +82,7 @@ pub fn run(args: &Args) -> Exit {
 fn exit(error: &Error) -> Exit {
     match error {
         Error::Journal(error) if !error.may_pass() => Exit::Journal,
+        Error::Refused(_) => Exit::Journal,
         Error::Credentials(_) | Error::Setup(_) => Exit::Configuration,
         Error::Journal(_)
         | Error::JournalFailed(_)
@@ -101,10 +106,17 @@ async fn daemon(loaded: Loaded, log: telemetry::Handle, args: &Args) -> Result<E
             Err(error) => return Err(Error::Credentials(error)),
         }
     }
-    if args.new_journal {
-        begin_anew(&config.journal.path)?;
+    let journal = config.journal.path.clone();
+    let prepared = Prepared::new(loaded, provider).await?;
+    // What only root can read has been read, and nothing touched that belongs to somebody else.
+    if let Some(user) = identity::become_owner(&journal)? {
+        let place = user.place().display();
+        tracing::info!(%user, %place, "started as root, and goes on as the user whose this place is");
     }
-    let daemon = Daemon::open(loaded, provider).await?;
+    if args.new_journal {
+        begin_anew(&journal)?;
+    }
+    let daemon = prepared.open().await?;
     daemon.announce();
     let run = daemon.run(control.clone(), args.once);
     tokio::select! {

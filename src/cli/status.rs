@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Exit {
 
 fn show(args: &Args) -> Result<Exit, Stop> {
     let failed = |why: &dyn std::fmt::Display| Stop::because(Exit::Failure, why);
-    let config = beside::configuration(&args.config)?;
+    let config = beside::settings(&args.config)?;
     let file = args.config.path.display();
     let Some(address) = config.http.address() else {
         return Err(failed(&format_args!(

@@ -4,6 +4,7 @@
 
 mod once;
 mod outlets;
+mod prepared;
 mod reload;
 mod rescue;
 mod running;
@@ -28,8 +29,9 @@ use crate::poller::{self, Poller};
 use crate::pulse;
 use crate::vod::Client;
 use crate::vod::credentials::{Provider, ProviderError};
-use crate::{systemd, telemetry};
+use crate::{identity, systemd, telemetry};
 use outlets::{Outlets, Tools};
+pub use prepared::Prepared;
 use reload::Reload;
 use running::{Loop, Running};
 use upkeep::Upkeep;
@@ -58,6 +60,9 @@ pub enum Error {
     /// Something in the configuration does not work on this machine.
     #[error("{0}")]
     Setup(String),
+    /// The daemon is started as root and may not become the journal's owner.
+    #[error(transparent)]
+    Refused(#[from] identity::Refused),
     /// The address of `[http]` cannot be listened on.
     #[error("[http] listen: cannot listen on {address}: {source}")]
     Address {
@@ -122,14 +127,20 @@ impl Daemon {
     /// # Errors
     /// When something cannot be opened; nothing runs then.
     pub async fn open(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, Error> {
-        let Loaded { file, config, .. } = loaded;
-        let client = Client::new(&config.vod, provider).map_err(Error::Setup)?;
+        Prepared::new(loaded, provider).await?.open().await
+    }
+
+    async fn assemble(prepared: Prepared) -> Result<Self, Error> {
+        let Prepared { file, config, client, sinks, listener } = prepared;
         let apps = config.vod.apps();
         let clients: Vec<_> = apps.iter().map(|app| client.with_app(*app)).collect();
         // First, since its lock tells best that another daemon runs with this configuration.
         let (journal, closing) = Journal::open(&config.journal)?;
         let metrics = Metrics::new(journal.condition().commits());
-        let listener = bind(&config.http).await?;
+        let listener = match listener {
+            Some(listener) => Some(listener),
+            None => bind(&config.http).await?,
+        };
         let (settled, settled_queue) = mpsc::channel(QUEUE);
         let (leases, lease_queue) = mpsc::channel(QUEUE);
         let changed = watch::Sender::new(0);
@@ -141,8 +152,7 @@ impl Daemon {
             metrics: metrics.clone(),
         };
         let mut outlets = Outlets::new(tools, stop_deliveries.clone());
-        let opened = outlets.open(&config.sinks, client.app()).await;
-        outlets.replace(opened.map_err(|faults| Error::Setup(faults.join("\n")))?).await?;
+        outlets.replace(sinks).await?;
         warn_of_orphans(&journal).await?;
         tell_max_size(&metrics, &config.journal);
 

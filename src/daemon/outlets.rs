@@ -94,34 +94,31 @@ impl Outlets {
         settings: &[config::Sink],
         app: AppId,
     ) -> Result<Vec<Opened>, Vec<String>> {
-        let opening = settings.iter().map(async |settings| {
-            let opened = timeout(OPEN_TIME, self.open_one(settings, app)).await;
-            let opened = opened.unwrap_or_else(|_| {
-                Err(anyhow::anyhow!("does not open within {} s", OPEN_TIME.as_secs()))
-            });
-            opened.map_err(|error| format!("the sink {:?}: {error:#}", settings.name))
-        });
-        let (mut opened, mut faults) = (Vec::new(), Vec::new());
-        for result in join_all(opening).await {
-            match result {
-                Ok(one) => opened.push(one),
-                Err(fault) => faults.push(fault),
-            }
-        }
-        if faults.is_empty() { Ok(opened) } else { Err(faults) }
+        let opening = settings.iter().map(|one| in_time(&one.name, self.open_one(one, app)));
+        all_or_faults(join_all(opening).await)
+    }
+
+    /// Opens the sinks of a configuration where none is in use.
+    ///
+    /// # Errors
+    /// What cannot be opened, a line for each.
+    pub(super) async fn open_anew(
+        settings: &[config::Sink],
+        app: AppId,
+    ) -> Result<Vec<Opened>, Vec<String>> {
+        let opening = settings.iter().map(|one| in_time(&one.name, open_fresh(one, app)));
+        all_or_faults(join_all(opening).await)
     }
 
     async fn open_one(&self, settings: &config::Sink, app: AppId) -> anyhow::Result<Opened> {
-        let settings = settings.clone();
         if let Some(outlet) = self.named(&settings.name)
-            && outlet.settings.opens_as(&settings)
+            && outlet.settings.opens_as(settings)
         {
             outlet.sink.reopen().await?;
-            return Ok(Opened { settings, feed: outlet.feed.clone(), fresh: None });
+            let (settings, feed) = (settings.clone(), outlet.feed.clone());
+            return Ok(Opened { settings, feed, fresh: None });
         }
-        let sink = settings.plan.open(&settings.context(app)).await?;
-        let (feed, fed) = journal::feed();
-        Ok(Opened { settings, feed, fresh: Some((sink, fed)) })
+        open_fresh(settings, app).await
     }
 
     /// Asks the sinks that would be put in use whether this machine lets them work.
@@ -273,6 +270,33 @@ impl Outlets {
     fn named(&self, name: &str) -> Option<&Outlet> {
         self.all.iter().find(|outlet| outlet.settings.name == name)
     }
+}
+
+async fn in_time(
+    name: &str,
+    opening: impl Future<Output = anyhow::Result<Opened>>,
+) -> Result<Opened, String> {
+    let opened = timeout(OPEN_TIME, opening)
+        .await
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("does not open within {} s", OPEN_TIME.as_secs())));
+    opened.map_err(|error| format!("the sink {name:?}: {error:#}"))
+}
+
+fn all_or_faults(results: Vec<Result<Opened, String>>) -> Result<Vec<Opened>, Vec<String>> {
+    let (mut opened, mut faults) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(one) => opened.push(one),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(opened) } else { Err(faults) }
+}
+
+async fn open_fresh(settings: &config::Sink, app: AppId) -> anyhow::Result<Opened> {
+    let sink = settings.plan.open(&settings.context(app)).await?;
+    let (feed, fed) = journal::feed();
+    Ok(Opened { settings: settings.clone(), feed, fresh: Some((sink, fed)) })
 }
 
 /// What only one loop at a time may do. Whoever comes next waits until the one before has ended

@@ -18,7 +18,7 @@ use crate::journal::Journal;
 use crate::metrics::{ByOutcome, Metrics};
 use crate::vod::Client;
 use crate::vod::credentials::{self, Provider};
-use crate::{confirmer, http, journal, poller, pulse, systemd, telemetry, vod};
+use crate::{confirmer, http, identity, journal, poller, pulse, systemd, telemetry, vod};
 
 /// What goes by the configuration, and where it is read.
 #[derive(Debug)]
@@ -56,6 +56,13 @@ impl Reload {
             Err(faults) => {
                 for fault in faults {
                     tracing::error!(fault, "cannot reload; goes on as before");
+                }
+                if let Some(user) = identity::became() {
+                    tracing::warn!(
+                        %user,
+                        "was started as root and goes on as this user, who has to be able to read \
+                         the configuration and its secrets for a reload; a restart reads them as root"
+                    );
                 }
                 "failed"
             }

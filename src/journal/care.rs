@@ -96,22 +96,48 @@ pub fn check(path: &Path) -> Result<(Vec<String>, Vec<Fault>), CareError> {
     Ok((said, references(connection)?))
 }
 
-/// Copies the journal at `path` to the new file `to`, as it stands at one moment, beside a daemon
-/// that goes on writing. The copy appears whole and on disk, or not at all. `progress` is told
-/// how many of how many pages there are. Blocks. Returns the copy's size.
-///
-/// # Errors
-/// When there is a file of that name, or one of the two cannot be used.
-pub fn backup(
-    path: &Path,
-    to: &Path,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<ByteSize, CareError> {
-    let source = schema::open_read_only(path)?;
-    write_copy(&source, path, to, &mut progress)
+/// A journal as it stands at one moment, beside a daemon that goes on writing.
+#[derive(Debug)]
+pub struct Original {
+    connection: Connection,
+    path: PathBuf,
 }
 
-/// Copies what `source` has open, the journal at `path`, to the new file `to`, as [`backup`] does.
+impl Original {
+    /// Opens the journal at `path`, with all files that belong to it. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn open(path: &Path) -> Result<Self, CareError> {
+        let connection = schema::open_read_only(path)?;
+        begin(&connection).map_err(sqlite(path))?;
+        Ok(Self { connection, path: path.to_owned() })
+    }
+
+    /// Copies it to the new file `to`, which appears whole and on disk, or not at all. `progress` is
+    /// told how many of how many pages there are. Blocks. Returns the copy's size.
+    ///
+    /// # Errors
+    /// When there is a file of that name, or one of the two cannot be used.
+    pub fn copy(
+        &self,
+        to: &Path,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<ByteSize, CareError> {
+        write_copy(&self.connection, &self.path, to, &mut progress)
+    }
+}
+
+/// Begins a snapshot, if there is none. It opens the write-ahead log.
+pub(super) fn begin(source: &Connection) -> rusqlite::Result<()> {
+    if source.is_autocommit() {
+        source.execute_batch("BEGIN")?;
+    }
+    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+}
+
+/// Copies what `source` has open, the journal at `path`, to the new file `to`, as
+/// [`Original::copy`] does.
 pub(super) fn write_copy(
     source: &Connection,
     path: &Path,
@@ -160,8 +186,16 @@ pub(super) fn write_pages(
     progress: &mut dyn FnMut(u64, u64),
 ) -> rusqlite::Result<()> {
     // One snapshot for all steps: otherwise each commit of the daemon would start it anew.
-    let snapshot = source.unchecked_transaction()?;
-    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    begin(source)?;
+    let copied = write_all(source, to, progress);
+    copied.and(source.execute_batch("ROLLBACK"))
+}
+
+fn write_all(
+    source: &Connection,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut copy = Connection::open_with_flags(to, flags)?;
     // What fails is thrown away whole: nothing to roll back to.
@@ -178,13 +212,12 @@ pub(super) fn write_pages(
             _ => {}
         }
     }
-    drop(backup);
-    snapshot.finish()
+    Ok(())
 }
 
 /// Reads every page of a copy.
 fn verify(copy: &Path) -> Result<(), CareError> {
-    let connection = open_alone(copy).map_err(sqlite(copy))?;
+    let connection = open_alone(copy, OpenFlags::empty()).map_err(sqlite(copy))?;
     schema::check(&connection, copy)?;
     match said_by(&connection, "PRAGMA quick_check").map_err(sqlite(copy))?.first() {
         None => Ok(()),
@@ -193,13 +226,14 @@ fn verify(copy: &Path) -> Result<(), CareError> {
 }
 
 /// Opens a file that nobody writes and that has no write-ahead log, for reading: no files are left
-/// beside it.
-pub(super) fn open_alone(copy: &Path) -> rusqlite::Result<Connection> {
+/// beside it. `more` are further flags.
+pub(super) fn open_alone(copy: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     let bytes = copy.as_os_str().as_encoded_bytes();
     let name: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
+        | OpenFlags::SQLITE_OPEN_URI
+        | more;
     Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
 }
 

@@ -51,7 +51,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::event::Entry;
 
 pub use audit::{Fault, Findings, Sum, audit};
-pub use care::{CareError, backup, check, compact};
+pub use care::{CareError, Original, check, compact};
 pub use condition::Condition;
 pub use counters::Sums;
 pub use editor::{Editor, Requeued};
@@ -66,7 +66,7 @@ pub use owed::{End, History, Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use prune::PRUNE_PAUSE;
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
 pub use rescue::Rescue;
-pub use restore::{Restored, restore};
+pub use restore::{Replacement, Restored};
 pub use routes::Route;
 pub use schema::OpenError;
 pub use settings::Settings;

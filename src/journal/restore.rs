@@ -1,17 +1,16 @@
 //! A copy of a journal brought back into its place.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
 use super::Error;
 use super::care::{
-    CareError, new_file, open_alone, said_by, sqlite, sync_folder, take_lock, write_pages,
+    CareError, begin, new_file, open_alone, said_by, sqlite, sync_folder, take_lock, write_pages,
 };
 use super::lost;
 use super::presence::with_suffix;
@@ -29,44 +28,62 @@ pub struct Restored {
     pub aside: Vec<PathBuf>,
 }
 
-/// Puts a copy of `from` in the place of the journal at `path`: whole and on disk, or not at all.
-/// Files that are there move aside; `from` stays as it is. Blocks for as long as it takes to
-/// read and write it.
-///
-/// # Errors
-/// When a daemon has the journal; when `from` is not a journal that this version knows, or not
-/// whole; when the folder cannot be written. Unless files moved aside already, which it tells,
-/// all is as it was.
-pub fn restore(path: &Path, from: &Path) -> Result<Restored, CareError> {
-    let failed = |source| CareError::Restore { path: path.to_owned(), source };
-    let source = open(path, from)?;
-    if path.parent().is_some_and(|folder| !folder.exists()) {
-        return Err(failed(io::Error::other("its folder is not there; make it first")));
+/// What is to be restored, open.
+#[derive(Debug)]
+pub struct Replacement {
+    connection: Connection,
+    from: PathBuf,
+}
+
+impl Replacement {
+    /// Opens `from`, with all files that belong to it, to be put in the place of the journal at
+    /// `path`. Blocks.
+    ///
+    /// # Errors
+    /// When it is not a journal that this version knows, or the one that is in place.
+    pub fn open(path: &Path, from: &Path) -> Result<Self, CareError> {
+        let connection = open(path, from)?;
+        schema::version(&connection, from)?;
+        begin(&connection).map_err(sqlite(from))?;
+        Ok(Self { connection, from: from.to_owned() })
     }
-    // Before the lock, whose file would tell of a journal that was here.
-    schema::version(&source, from)?;
-    let _lock = take_lock(path)?;
-    let (file, folder) = new_file(path).map_err(failed)?;
-    write_pages(&source, file.path(), &mut |_, _| {}).map_err(sqlite(from))?;
-    let copy = open_alone(file.path()).map_err(sqlite(from))?;
-    schema::version(&copy, from)?;
-    if let Some(fault) = said_by(&copy, "PRAGMA integrity_check").map_err(sqlite(from))?.first() {
-        let why = format!("{} is damaged: {fault}", from.display());
-        return Err(Error::Sqlite(why.into()).into());
+
+    /// Puts a copy of it in the place of the journal at `path`: whole and on disk, or not at all.
+    /// Files that are there move aside; what was opened stays as it is. Blocks for as long as it takes
+    /// to read and write it.
+    ///
+    /// # Errors
+    /// When a daemon has the journal; when what was opened is not whole; when the folder cannot be
+    /// written. Unless files moved aside already, which it tells, all is as it was.
+    pub fn restore(&self, path: &Path) -> Result<Restored, CareError> {
+        let failed = |source| CareError::Restore { path: path.to_owned(), source };
+        let from = self.from.as_path();
+        if path.parent().is_some_and(|folder| !folder.exists()) {
+            return Err(failed(io::Error::other("its folder is not there; make it first")));
+        }
+        let _lock = take_lock(path)?;
+        let (file, folder) = new_file(path).map_err(failed)?;
+        write_pages(&self.connection, file.path(), &mut |_, _| {}).map_err(sqlite(from))?;
+        let copy = open_alone(file.path(), OpenFlags::empty()).map_err(sqlite(from))?;
+        schema::version(&copy, from)?;
+        if let Some(fault) = said_by(&copy, "PRAGMA integrity_check").map_err(sqlite(from))?.first()
+        {
+            let why = format!("{} is damaged: {fault}", from.display());
+            return Err(Error::Sqlite(why.into()).into());
+        }
+        let number = |sql| -> Result<u64, CareError> {
+            let number = copy.query_row(sql, [], |row| row.get::<_, i64>(0));
+            Ok(number.map_err(sqlite(from))?.cast_unsigned())
+        };
+        let events = number("SELECT count(*) FROM events")?;
+        let pending = number("SELECT count(*) FROM pending")?;
+        file.as_file().sync_all().map_err(failed)?;
+        // A log of another database would be written into this one.
+        let aside = lost::set_aside(path).map_err(failed)?;
+        file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+        sync_folder(folder).map_err(failed)?;
+        Ok(Restored { events, pending, aside })
     }
-    let number = |sql| -> Result<u64, CareError> {
-        let number = copy.query_row(sql, [], |row| row.get::<_, i64>(0));
-        Ok(number.map_err(sqlite(from))?.cast_unsigned())
-    };
-    let events = number("SELECT count(*) FROM events")?;
-    let pending = number("SELECT count(*) FROM pending")?;
-    give_to_owner(file.as_file(), folder).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    // A log of another database would be written into this one.
-    let aside = lost::set_aside(path).map_err(failed)?;
-    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder).map_err(failed)?;
-    Ok(Restored { events, pending, aside })
 }
 
 /// Opens what is to be restored, with its write-ahead log where it has one.
@@ -80,21 +97,16 @@ fn open(path: &Path, from: &Path) -> Result<Connection, CareError> {
     if path.metadata().is_ok_and(is_same) {
         return Err(failed(io::Error::other("it is the journal that is in place")));
     }
+    // Who may write beside it must not put a link in its place meanwhile.
+    let from = &from.canonicalize().map_err(failed)?;
     let has_log = with_suffix(from, "-wal").metadata().is_ok_and(|about| about.len() > 0);
     let opened = if has_log {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         Connection::open_with_flags(from, flags)
     } else {
-        open_alone(from)
+        open_alone(from, OpenFlags::SQLITE_OPEN_NOFOLLOW)
     };
     opened.map_err(sqlite(from))
-}
-
-/// The service writes as its folder's owner; made by root, it would keep that one off.
-fn give_to_owner(file: &File, folder: &Path) -> io::Result<()> {
-    if !geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = folder.metadata()?;
-    fchown(file, Some(owner.uid()), Some(owner.gid()))
 }

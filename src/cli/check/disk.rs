@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::Step;
 use crate::cli::Exit;
+use crate::identity::Refused;
 use crate::journal::Settings;
 
 /// The longest that the disk may take.
@@ -50,8 +51,11 @@ struct Disk {
 }
 
 /// Takes the step for the disk of this journal. What is written for it has no name, and is gone
-/// with the look.
-pub(super) async fn look(journal: &Settings) -> Step {
+/// with the look. Skipped if root was `refused` to be the journal's owner.
+pub(super) async fn look(journal: &Settings, refused: Option<&Refused>) -> Step {
+    if refused.is_some() {
+        return Step::skip(STEP, "see journal");
+    }
     let owned = journal.clone();
     match timeout(LONGEST, spawn_blocking(move || measure(&owned))).await {
         Ok(Ok(Ok(disk))) => judge(disk),

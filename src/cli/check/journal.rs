@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::Step;
 use crate::cli::Exit;
 use crate::cli::text::{counted, plain};
+use crate::identity::{self, Refused};
 use crate::journal::{self, Backlog, OpenError, Reader};
 
 /// The longest that the disk may take; SQLite waits up to 5 s for another's transaction.
@@ -22,8 +23,14 @@ const LONGEST: Duration = Duration::from_secs(15);
 
 const STEP: &str = "journal";
 
-/// Takes the step for the journal at `path` of a daemon with these sinks.
-pub(super) async fn look(path: &Path, sinks: &[&str]) -> Step {
+/// Takes the step for the journal at `path` of a daemon with these sinks; fails if root was `refused`
+/// to be its owner.
+pub(super) async fn look(path: &Path, sinks: &[&str], refused: Option<&Refused>) -> Step {
+    if let Some(refused) = refused {
+        let text = refused.to_string();
+        let (detail, advice) = text.split_once("; ").unwrap_or((&text, "run it as that user"));
+        return Step::fail(STEP, Exit::Journal, detail, advice);
+    }
     let owned = path.to_owned();
     let sinks: Vec<String> = sinks.iter().map(ToString::to_string).collect();
     match timeout(LONGEST, spawn_blocking(move || look_blocking(&owned, &sinks))).await {
@@ -80,11 +87,19 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
     for place in [path, folder] {
         if let Err(error) = access(place, AccessFlags::R_OK | AccessFlags::W_OK) {
             let error = io::Error::from(error);
-            return failed(
-                place,
-                format_args!("cannot be written: {error}"),
-                "check as root or as the service's user; mount the file system for writing",
-            );
+            let what = format_args!("cannot be written: {error}");
+            if let Some(user) = identity::became() {
+                let advice = format!(
+                    "the daemon would work there as {user}, whose the folder is: chown \
+                     --reference={} {} gives it over",
+                    folder.display(),
+                    place.display()
+                );
+                return failed(place, what, &advice);
+            }
+            let advice =
+                "check as root or as the service's user; mount the file system for writing";
+            return failed(place, what, advice);
         }
     }
     let found = match Reader::open(path) {

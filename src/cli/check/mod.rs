@@ -12,11 +12,13 @@ mod policy;
 mod report;
 mod sinks;
 
+use futures_util::future::join_all;
+
 pub use report::{Found, Outcome, Report, Step};
 
 use super::{ConfigArg, Exit, answer, complain, process};
 use crate::config::{Config, Loaded};
-use crate::vod;
+use crate::{identity, vod};
 
 /// Check configuration, network, credentials, queue, journal and sinks; no event is consumed.
 #[derive(Debug, clap::Args)]
@@ -92,17 +94,23 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> 
     let app = config.vod.apps().first().copied().unwrap_or_default();
     let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let looks = async {
+        // Like the daemon: what only root may read is read, and then root is the journal's owner.
+        let opening = config.sinks.iter().map(|sink| sinks::open(sink, app));
+        let (keys, opened) =
+            tokio::join!(cloud::keys(config, secrets_are_there), join_all(opening));
+        let refused = identity::become_owner(&config.journal.path).err();
+        let refused = refused.as_ref();
         let network_and_cloud = async {
             let mut steps = network::look(&config.vod).await;
-            let cloud = cloud::look(config, secrets_are_there, network::culprit(&steps)).await;
-            steps.extend(cloud);
+            steps.extend(cloud::look(config, keys, network::culprit(&steps)).await);
             steps
         };
+        let sinks = config.sinks.iter().zip(opened);
         let (mut steps, journal, disk, sinks) = tokio::join!(
             network_and_cloud,
-            journal::look(&config.journal.path, &names),
-            disk::look(&config.journal),
-            futures_util::future::join_all(config.sinks.iter().map(|sink| sinks::look(sink, app))),
+            journal::look(&config.journal.path, &names, refused),
+            disk::look(&config.journal, refused),
+            join_all(sinks.map(|(sink, opened)| sinks::look(sink, opened, refused))),
         );
         steps.extend([journal, disk]);
         steps.extend(sinks);

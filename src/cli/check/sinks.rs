@@ -1,25 +1,45 @@
 //! Whether each sink could take events: it is opened and probed, which leaves no trace in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::{Step, UNSEEN_CREDENTIALS};
 use crate::cli::Exit;
 use crate::config::Sink;
 use crate::event::AppId;
+use crate::identity::Refused;
 use crate::secret::SecretError;
+use crate::sinks;
 
 /// The longest that one may take, whatever its own timeout is.
 const LONGEST: Duration = Duration::from_secs(20);
 
 const STEP: &str = "sink";
 
-/// Takes the step for one sink.
-pub(super) async fn look(sink: &Sink, app: AppId) -> Step {
-    let probe = async { sink.plan.open(&sink.context(app)).await?.probe().await };
+/// A sink that was opened, if nothing took too long; or why not.
+pub(super) type Opened = Result<anyhow::Result<Arc<dyn sinks::Sink>>, Elapsed>;
+
+/// Opens one: it reads its secrets, and touches no target.
+pub(super) async fn open(sink: &Sink, app: AppId) -> Opened {
+    timeout(LONGEST, sink.plan.open(&sink.context(app))).await
+}
+
+/// Takes the step for one sink that was opened so; of none if root was `refused` to be the user that
+/// the daemon would write as.
+pub(super) async fn look(sink: &Sink, opened: Opened, refused: Option<&Refused>) -> Step {
+    if refused.is_some() {
+        return Step::skip(STEP, "see journal").named(&sink.name);
+    }
     let kind = sink.plan.kind();
-    let step = match timeout(LONGEST, probe).await {
+    let probed = match opened {
+        Ok(Ok(opened)) => timeout(LONGEST, opened.probe()).await,
+        Ok(Err(error)) => Ok(Err(error)),
+        Err(elapsed) => Err(elapsed),
+    };
+    let step = match probed {
         Ok(Ok(())) => Step::ok(STEP, format!("{kind}: would take events")),
         Ok(Err(error)) => {
             let detail = format!("{kind}: {error:#}");

@@ -2,15 +2,16 @@
 //! bar that shows how far it has come.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Stop;
 use super::target::{Chosen, Target};
+use crate::cli::Exit;
 use crate::cli::beside::reason;
 use crate::cli::text::counted;
-use crate::cli::{ConfigArg, Exit, beside};
 use crate::journal::{self, Editor, EventId, Reader, SinkId};
 
 /// Changes in one transaction at most, for each of a rate's tenth of a second.
@@ -44,7 +45,7 @@ pub(super) struct Manner {
 pub(super) fn apply<T: Default>(
     what: &str,
     manner: &Manner,
-    config: &ConfigArg,
+    journal: &Path,
     reader: &Reader,
     targets: &[Target],
     change: impl Fn(&mut Editor, SinkId, &[EventId], &mut T) -> journal::Result<()>,
@@ -61,7 +62,7 @@ pub(super) fn apply<T: Default>(
         let counts = targets.iter().zip(&done).map(|(target, (chosen, _))| (target, chosen.events));
         ask(what, counts.filter(|(_, events)| *events > 0))?;
     }
-    let mut editor = Editor::open(&beside::configuration(config)?.journal.path)?;
+    let mut editor = Editor::open(journal)?;
     let mut pace = Pace::new(manner.rate, total);
     for (target, (chosen, done)) in targets.iter().zip(&mut done) {
         *chosen = target.each(reader, pace.at_once, |events| {

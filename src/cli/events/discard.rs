@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::batches::{self, Manner};
 use super::choice::Choice;
 use super::target::Target;
-use super::{Stop, json_line, open};
+use super::{Stop, json_line};
+use crate::cli::beside::configuration;
 use crate::cli::text::counted;
 use crate::cli::{ConfigArg, Exit, answer};
 use crate::journal::{Editor, EventId, Filter, KnownSink, Reader, State};
@@ -46,19 +47,20 @@ struct AtSink<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
-    let reader = open(&args.config)?;
+    let journal = configuration(&args.config)?.journal.path;
+    let reader = Reader::open(&journal)?;
     let sinks = args.choice.sinks(&reader)?.map_or_else(|| reader.sinks(), Ok)?;
     let targets = if args.choice.keys.is_empty() {
         by_conditions(args, &reader, sinks)?
     } else {
         by_keys(args, &reader, sinks)?
     };
-    let Args { config, manner, .. } = args;
+    let manner = &args.manner;
     let discard = |editor: &mut Editor, sink, events: &[EventId], discarded: &mut u64| {
         *discarded += editor.discard(sink, events)?;
         Ok(())
     };
-    let done = batches::apply("Discard", manner, config, &reader, &targets, discard)?;
+    let done = batches::apply("Discard", manner, &journal, &reader, &targets, discard)?;
     let sinks = targets.iter().zip(done).map(|(target, (chosen, discarded))| AtSink {
         sink: &target.sink.name,
         chosen: chosen.events,

@@ -5,10 +5,11 @@ use serde::Serialize;
 use super::batches::{self, Manner};
 use super::choice::Choice;
 use super::target::Target;
-use super::{Stop, json_line, open};
+use super::{Stop, json_line};
 use crate::cli::beside::configuration;
 use crate::cli::text::counted;
 use crate::cli::{ConfigArg, Exit, answer};
+use crate::config::Config;
 use crate::journal::{Editor, EventId, Filter, KnownSink, Reader, Requeued, State};
 
 /// Deliver events again: dead letters, or any others to the sinks that are named.
@@ -43,14 +44,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
-    let reader = open(&args.config)?;
+    let config = configuration(&args.config)?;
+    let reader = Reader::open(&config.journal.path)?;
     let named = args.choice.sinks(&reader)?;
     let targets = if args.choice.keys.is_empty() {
-        by_conditions(args, &reader, named)?
+        by_conditions(args, &config, &reader, named)?
     } else {
         by_keys(args, &reader, named)?
     };
-    let Args { config, manner, .. } = args;
+    let manner = &args.manner;
     let requeue = |editor: &mut Editor, sink, events: &[EventId], done: &mut Requeued| {
         let Requeued { requeued, hastened, without_body, gone } =
             editor.requeue(sink, events, chrono::Utc::now())?;
@@ -60,7 +62,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         done.gone += gone;
         Ok(())
     };
-    let done = batches::apply("Redeliver", manner, config, &reader, &targets, requeue)?;
+    let done =
+        batches::apply("Redeliver", manner, &config.journal.path, &reader, &targets, requeue)?;
     let at_sinks: Vec<AtSink<'_>> = targets
         .iter()
         .zip(done)
@@ -111,6 +114,7 @@ fn by_keys(
 
 fn by_conditions(
     args: &Args,
+    config: &Config,
     reader: &Reader,
     named: Option<Vec<KnownSink>>,
 ) -> Result<Vec<Target>, Stop> {
@@ -123,7 +127,6 @@ fn by_conditions(
         }
         (state, _) => state,
     };
-    let config = configuration(&args.config)?;
     // What is or was there was wanted there.
     let is_there = !matches!(state, None | Some(State::Unrouted));
     let target = |sink: KnownSink| {

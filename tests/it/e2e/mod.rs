@@ -25,6 +25,7 @@ mod receiver;
 mod redelivery;
 mod reload;
 mod roads;
+mod root;
 mod rotation;
 mod secrets;
 mod service;

@@ -246,7 +246,10 @@ async fn beside_a_journal_at_work_it_always_adds_up_and_so_does_each_copy() {
                 // A copy is of one moment, too.
                 if round % 5 == 0 {
                     let copy = path.with_file_name(format!("copy-{round}.db"));
-                    sprited::journal::backup(&path, &copy, |_, _| {}).unwrap();
+                    sprited::journal::Original::open(&path)
+                        .unwrap()
+                        .copy(&copy, |_, _| {})
+                        .unwrap();
                     let found = sprited::journal::audit(&copy).unwrap().unwrap();
                     assert!(found.ok(), "{found:#?}");
                     let (damage, faults) = sprited::journal::check(&copy).unwrap();

@@ -49,7 +49,11 @@ async fn a_copy_takes_the_place_of_a_journal_that_is_kept() {
     let (path, copy) = (folder.path().join("j.db"), folder.path().join("copy.db"));
     let before = std::fs::read(&copy).unwrap();
     if nix::unistd::geteuid().is_root() {
-        std::os::unix::fs::chown(folder.path(), Some(4321), Some(4321)).unwrap();
+        // The copy stays root's.
+        for name in ["", "j.db", "j.db.lock"] {
+            let path = folder.path().join(name);
+            std::os::unix::fs::chown(path, Some(4321), Some(4321)).unwrap();
+        }
     }
     // Without a terminal nobody can be asked.
     let Ended { code, err, .. } = restore(folder.path(), "copy.db", &[]);

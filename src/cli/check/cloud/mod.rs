@@ -34,17 +34,25 @@ const EVENT_MODE: &str = "event-mode";
 const QUEUE: &str = "queue";
 const CLOCK: &str = "clock";
 
-/// Takes all the steps; without secrets that can be read there is nothing to sign with, and
-/// beyond a step `in_the_way` there is nobody to ask.
+/// What requests are signed with, or why there is nothing.
+pub(super) type Keys = Result<(Arc<dyn Provider>, Credentials), ProviderError>;
+
+/// Looks for what requests are signed with; `None` without secrets that can be read.
+pub(super) async fn keys(config: &Config, secrets_are_there: bool) -> Option<Keys> {
+    if secrets_are_there { Some(resolve(config).await) } else { None }
+}
+
+/// Takes all the steps; without keys there is nothing to sign with, and beyond a step `in_the_way`
+/// there is nobody to ask.
 pub(super) async fn look(
     config: &Config,
-    secrets_are_there: bool,
+    keys: Option<Keys>,
     in_the_way: Option<&str>,
 ) -> Vec<Step> {
-    if !secrets_are_there {
+    let Some(keys) = keys else {
         return skipped(&[CREDENTIALS, CLOUD, EVENT_MODE, QUEUE, CLOCK], "secrets");
-    }
-    let (provider, credentials) = match resolve(config).await {
+    };
+    let (provider, credentials) = match keys {
         Ok(resolved) => resolved,
         Err(problem) => {
             let mut steps = vec![unresolved::step(config, &problem).await];
@@ -96,7 +104,7 @@ fn skipped(steps: &[&str], because_of: &str) -> Vec<Step> {
     steps.iter().map(|step| Step::skip(*step, format!("see {because_of}"))).collect()
 }
 
-async fn resolve(config: &Config) -> Result<(Arc<dyn Provider>, Credentials), ProviderError> {
+async fn resolve(config: &Config) -> Keys {
     let provider = credentials::provider(config.credentials.as_ref())?;
     let credentials = timeout(LONGEST, provider.credentials()).await.unwrap_or_else(|_| {
         let reason = format!("no answer within {} s", LONGEST.as_secs());
