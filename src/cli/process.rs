@@ -1,12 +1,16 @@
 //! The process that commands which go on run in: its runtime and its signals.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::daemon::Control;
 use crate::sinks::exec;
+
+/// Signals to end that come within this time after the first are that same one.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Runs `work` to its end, and leaves blocking calls that hang, on a dead disk say, behind.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
@@ -38,8 +42,10 @@ impl Signals {
         })
     }
 
-    /// Has `control` do what the signals say. The second one that ends, ends at once.
+    /// Has `control` do what the signals say. The second one that ends, ends at once, unless it
+    /// comes so soon that it is the first: a terminal and a supervisor may both send it.
     pub(super) async fn obey(mut self, control: Control) -> std::convert::Infallible {
+        let mut first: Option<Instant> = None;
         loop {
             let kind = tokio::select! {
                 _ = self.terminate.recv() => SignalKind::terminate(),
@@ -49,8 +55,10 @@ impl Signals {
                     continue;
                 }
             };
-            if control.stop.is_cancelled() {
-                end_at_once(kind);
+            match first {
+                Some(first) if first.elapsed() >= SAME_SIGNAL => end_at_once(kind),
+                Some(_) => {}
+                None => first = Some(Instant::now()),
             }
             control.stop.cancel();
         }

@@ -14,7 +14,8 @@ use crate::{identity, telemetry};
 /// Pull events, deliver them and confirm them until told to stop.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Signals:
-  TERM, INT   stop: what is in hand is finished, at most 25 s; a second one ends at once
+  TERM, INT   stop: what is in hand is finished, at most 25 s; a second one, a second or more after
+              the first, ends at once
   HUP         take over the configuration as it is now, or say in the log what is wrong with it;
               open the sinks' files anew
 

@@ -115,7 +115,14 @@ pub(super) fn passages() -> Vec<Passage> {
             "deliveries under way get {15 s}",
             &[time("daemon/mod.rs", "DELIVERY_TIME").into()],
         ),
-        row(readme, "{25 s} at most. A second one", &[time("daemon/mod.rs", "STOP_TIME").into()]),
+        row(
+            readme,
+            "{25 s} at most. A second one, {a second} or more after the first",
+            &[
+                time("daemon/mod.rs", "STOP_TIME").into(),
+                time("cli/process.rs", "SAME_SIGNAL").into(),
+            ],
+        ),
         row(readme, "once {a minute} while it is down", &[remind.into()]),
         row(readme, "`--soak` ten minutes of faults and 1,000 kills", &[]),
         row(

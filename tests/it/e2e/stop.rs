@@ -117,11 +117,34 @@ async fn a_second_signal_ends_at_once() {
         site.add_sprites(1);
         let mut daemon = site.start();
         until(|| hook.asked() == 1).await;
+        let began = Instant::now();
         daemon.signal(Signal::SIGTERM);
         daemon.has_logged("stopping").await;
+        // From a second after the first on it is another.
+        tokio::time::sleep_until((began + Duration::from_millis(1050)).into()).await;
         daemon.signal(second);
         assert_eq!(daemon.ended_within(Duration::from_secs(2)).await, code);
         // Nothing is lost by it.
+        assert_eq!(site.journaled(Some(State::Pending)).len(), 1);
+    }))
+    .await;
+}
+
+/// A terminal and a supervisor, say, both send one.
+#[tokio::test]
+async fn signals_within_a_second_of_the_first_are_the_first() {
+    join_all([Signal::SIGTERM, Signal::SIGINT].map(async |second| {
+        let hook = Receiver::start(Answer::Hang).await;
+        let site = Site::new(&hook.sink("hook", "timeout = '3s'")).await;
+        site.add_sprites(1);
+        let mut daemon = site.start();
+        until(|| hook.asked() == 1).await;
+        daemon.signal(Signal::SIGTERM);
+        daemon.signal(second);
+        daemon.has_logged("stopping").await;
+        daemon.signal(second);
+        // The delivery has its time, and the stop is a clean one.
+        assert_eq!(daemon.ended_within(Duration::from_secs(10)).await, 0);
         assert_eq!(site.journaled(Some(State::Pending)).len(), 1);
     }))
     .await;
