@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod emulator;
 pub mod events;
+mod init;
 pub mod journal;
 pub mod man;
 mod panics;
@@ -135,7 +136,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
              in it: {error}"
         ));
     }
-    obey(arguments).into()
+    match init::run(&arguments) {
+        Some(code) => code.into(),
+        None => obey(arguments).into(),
+    }
 }
 
 /// Understands the arguments and does what they say.

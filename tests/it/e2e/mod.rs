@@ -12,6 +12,7 @@ mod daemon;
 mod durable;
 mod faults;
 mod gone;
+mod init;
 mod kill;
 mod large;
 mod metrics;
