@@ -24,6 +24,10 @@ use nix::unistd::{
 /// Links that are followed on one way, as the kernel has it.
 const MAX_LINKS: usize = 40;
 
+/// What to say of root that goes on as root, and writes where somebody else has a say.
+pub const ASTRAY: &str = "root writes in the folder of somebody else, who can lead it to any file by a \
+                          link: run sprited as that user, or have the journal in that folder, too";
+
 /// The one that this process has become for good.
 static BECAME: OnceLock<Owner> = OnceLock::new();
 

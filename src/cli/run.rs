@@ -6,10 +6,11 @@ use super::process::{self, Signals};
 use super::{ConfigArg, Exit, beside, complain};
 use crate::config::{Config, Loaded};
 use crate::daemon::{Control, End, Error, Prepared};
+use crate::identity::{self, Owner};
 use crate::journal::{self, OpenError};
 use crate::sinks::exec;
+use crate::telemetry;
 use crate::vod::credentials::{self, ProviderError};
-use crate::{identity, telemetry};
 
 /// Pull events, deliver them and confirm them until told to stop.
 #[derive(Debug, clap::Args)]
@@ -108,11 +109,22 @@ async fn daemon(loaded: Loaded, log: telemetry::Handle, args: &Args) -> Result<E
         }
     }
     let journal = config.journal.path.clone();
+    let outputs: Vec<_> = config
+        .sinks
+        .iter()
+        .filter_map(|sink| Some((sink.name.clone(), sink.file()?.to_owned())))
+        .collect();
     let prepared = Prepared::new(loaded, provider).await?;
     // What only root can read has been read, and nothing touched that belongs to somebody else.
     if let Some(user) = identity::become_owner(&journal)? {
         let place = user.place().display();
         tracing::info!(%user, %place, "started as root, and goes on as the user whose this place is");
+    }
+    for (sink, path) in outputs {
+        if let Some(user) = Owner::of(&path)? {
+            let place = user.place().display();
+            tracing::warn!(sink, %user, %place, "{}", identity::ASTRAY);
+        }
     }
     if args.new_journal {
         begin_anew(&journal)?;

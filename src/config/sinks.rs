@@ -53,6 +53,15 @@ impl Sink {
         }
     }
 
+    /// The file that it writes to, if it writes to one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.output {
+            Some(Output::File(path)) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether the sink that is opened by these settings would be the same, secrets aside: which
     /// events it gets is not its own affair.
     #[must_use]

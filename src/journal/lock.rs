@@ -41,10 +41,11 @@ pub(super) fn take(path: &Path) -> Result<Lock, OpenError> {
     }
 }
 
-/// Opens the lock file, or makes it. Whatever another user has put there is not followed anywhere.
+/// Opens the lock file, or makes it. Whatever another user has put there is not followed anywhere, nor
+/// waited for.
 fn open(lock: &Path, journal: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    options.append(true).mode(0o600).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
     let made = match options.clone().create_new(true).open(lock) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             return options.open(lock).map_err(|error| match error.raw_os_error() {

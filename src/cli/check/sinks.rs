@@ -10,7 +10,7 @@ use super::{Step, UNSEEN_CREDENTIALS};
 use crate::cli::Exit;
 use crate::config::Sink;
 use crate::event::AppId;
-use crate::identity::Refused;
+use crate::identity::{self, Owner, Refused};
 use crate::secret::SecretError;
 use crate::sinks;
 
@@ -40,7 +40,14 @@ pub(super) async fn look(sink: &Sink, opened: Opened, refused: Option<&Refused>)
         Err(elapsed) => Err(elapsed),
     };
     let step = match probed {
-        Ok(Ok(())) => Step::ok(STEP, format!("{kind}: would take events")),
+        Ok(Ok(())) => match sink.file().map(Owner::of) {
+            None | Some(Ok(None)) => Step::ok(STEP, format!("{kind}: would take events")),
+            Some(Ok(Some(user))) => {
+                let place = user.place().display();
+                Step::warn(STEP, format!("{kind}: {place} belongs to {user}"), identity::ASTRAY)
+            }
+            Some(Err(refused)) => Step::warn(STEP, format!("{kind}: {refused}"), identity::ASTRAY),
+        },
         Ok(Err(error)) => {
             let detail = format!("{kind}: {error:#}");
             if is_unseen_credential(&error) {

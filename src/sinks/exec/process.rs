@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::group::Group;
-use super::launcher::Token;
+use super::launcher::{SELF, Token};
 
 /// How much of a program's output is kept, in bytes: its end, which tells most.
 pub(super) const MAX_OUTPUT: usize = 64 * 1024;
@@ -51,7 +51,7 @@ pub(super) async fn run(
 ) -> io::Result<Run> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it has not started within timeout");
-    let mut group = timeout(limit, Group::spawn(command)).await.map_err(late)??;
+    let mut group = timeout(limit, Group::spawn(command)).await.map_err(late)?.map_err(itself)?;
     let (stdin, stdout, stderr) =
         (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
     let output = Mutex::new(Vec::new());
@@ -92,6 +92,16 @@ pub(super) async fn run(
         return Err(error);
     }
     Ok(Run { end, output })
+}
+
+/// What it means if no launcher starts, where it could be taken for the program's own fault.
+fn itself(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => io::Error::other(format!(
+            "sprited cannot start itself, by {SELF}: {error}; is /proc mounted?"
+        )),
+        _ => error,
+    }
 }
 
 /// Writes all the input and closes it. A program may leave it unread: its exit code says what

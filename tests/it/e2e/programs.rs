@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use sprited::journal::State;
 
+use super::daemon::{Daemon, PROGRAM};
 use super::secrets::exposed::Nobody;
 use super::{Site, file};
 use crate::support::until;
@@ -62,6 +64,23 @@ async fn a_program_that_takes_long_is_left_alone_for_as_long_as_the_daemon_lives
     site.drained().await;
     assert_eq!(line(&site, "done").as_deref(), Some("done"));
     assert!(!daemon.log().contains("signal 9"), "{}", daemon.log());
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_starts_from_a_daemon_whose_own_file_was_replaced() {
+    let site = Site::new(&shell("echo done > DIR/done")).await;
+    let program = site.path("sprited");
+    fs::copy(PROGRAM, &program).unwrap();
+    let mut command = Command::new(&program);
+    command.arg("run").env_clear().env("SPRITED_CONFIG", site.path("sprited.toml"));
+    let daemon = Daemon::spawn(command, site.folder.path());
+    daemon.has_logged("started").await;
+    fs::remove_file(&program).unwrap();
+    fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+    site.add_sprites(1);
+    site.drained().await;
+    assert_eq!(line(&site, "done").as_deref(), Some("done"));
     daemon.stop().await;
 }
 

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, chown, geteuid};
+use sprited::identity::Owner;
 
 use super::daemon::{Daemon, PROGRAM};
 use super::{Site, file};
@@ -275,7 +276,8 @@ async fn in_a_folder_for_all_it_is_the_file_that_tells() {
     assert_eq!(fs::metadata(&lock).unwrap().uid(), NOBODY);
     fs::remove_file(&lock).unwrap();
     symlink(home.treasure(), &lock).unwrap();
-    assert_eq!(home.sprited(&["journal", "compact"]).code, 74);
+    let Ended { code, err, .. } = home.sprited(&["journal", "compact"]);
+    assert!(code == 74 && err.contains("it is a link, and a lock file must be none"), "{err}");
     home.assert_untouched();
     // Nobody's link to a journal of root's.
     fs::remove_file(&journal).unwrap();
@@ -366,6 +368,49 @@ async fn what_is_not_the_folder_s_owner_s_is_refused_with_the_way_out() {
     assert!(code == 74 && err.contains(&way_out) && err.contains("nobody (65534)"), "{err}");
     let Ended { code, err, .. } = home.sprited(&["run", "--once"]);
     assert!(code == 74 && err.contains(&way_out), "{err}");
+}
+
+/// The nearest folder or link that is not root's tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_last_say_on_the_way_is_whom_root_becomes() {
+    let home = Home::of(NOBODY).await;
+    let owner = |path: &Path| Owner::of(path).unwrap().map(|owner| owner.to_string());
+    let (nobody, nameless) = (Some("nobody (65534)".to_owned()), Some("user 54321".to_owned()));
+    assert_eq!(owner(&home.journal()), nobody);
+    assert_eq!(owner(&home.path("none/of/them/journal.db")), nobody);
+    assert_eq!(owner(&home.site.path("journal.db")), None);
+    for (name, user) in [("roots", 0), ("another", NAMELESS)] {
+        fs::create_dir(home.path(name)).unwrap();
+        chown(&home.path(name), Some(Uid::from_raw(user)), Some(Gid::from_raw(user))).unwrap();
+    }
+    assert_eq!(owner(&home.path("roots/journal.db")), nobody);
+    assert_eq!(owner(&home.path("another/journal.db")), nameless);
+    // Root's own link says nothing, and where it leads all.
+    symlink(home.path("another"), home.site.path("link")).unwrap();
+    assert_eq!(owner(&home.site.path("link/journal.db")), nameless);
+    symlink("home/../home/another/j.db", home.site.path("j.db")).unwrap();
+    assert_eq!(owner(&home.site.path("j.db")), nameless);
+    symlink("loop", home.site.path("loop")).unwrap();
+    let refused = Owner::of(&home.site.path("loop/journal.db")).unwrap_err().to_string();
+    assert!(refused.contains("cannot tell whose") && refused.contains("sudo -u"), "{refused}");
+    // What nobody else can put there is no sign of anybody else.
+    let file = home.site.path("file");
+    fs::write(&file, "").unwrap();
+    chown(&file, Some(Uid::from_raw(NOBODY)), None).unwrap();
+    assert_eq!(owner(&file), None);
+    mode(home.site.folder.path(), 0o731);
+    assert_eq!(owner(&file), nobody);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_that_stays_root_and_writes_elsewhere_is_warned() {
+    let home = Home::of(NOBODY).await;
+    home.site.edit("home/journal.db", "journal.db");
+    let says = "root writes in the folder of somebody else, who can lead it to any file by a link";
+    let Ended { code, out, .. } = home.sprited(&["check"]);
+    assert!(code == 0 && out.contains(says) && out.contains("nobody (65534)"), "{out}");
+    let Ended { code, err, .. } = home.sprited(&["run", "--once"]);
+    assert!(code == 0 && err.contains(says), "{err}");
 }
 
 /// Before it becomes the user, root may listen where only root may.

@@ -101,6 +101,22 @@ async fn a_program_that_cannot_be_run_is_told_from_one_that_fails() {
     }
 }
 
+/// What the kernel has been asked for too late is seen by whose child it is.
+#[test]
+fn a_launcher_whose_daemon_has_ended_runs_nothing() {
+    let launch = |parent: u32| {
+        let parent = parent.to_string();
+        let words = ["--launch-program-of-exec-sink", &parent, "token", "/", "/bin/echo", "ran"];
+        crate::cli::ended(sprited().args(words))
+    };
+    let ran = launch(std::process::id());
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "ran\n", ""));
+    let refused = launch(1);
+    assert_eq!((refused.code, refused.out.as_str()), (75, ""));
+    let without = crate::cli::ended(sprited().arg("--launch-program-of-exec-sink"));
+    assert_eq!((without.code, without.out.as_str()), (75, ""));
+}
+
 #[tokio::test]
 async fn a_program_starts_as_if_nothing_stood_between() {
     let folder = tempfile::tempdir().unwrap();
