@@ -15,7 +15,9 @@ use crate::journal::{CareError, Fault, Original, Replacement, Restored, check, c
 
 /// Check, copy, bring back or compact the journal's file.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exits with 74 if the journal is damaged or cannot be used.
+#[command(
+    after_help = "Exits with 74 if the journal is damaged or cannot be used. As root it works there as the user that
+the journal's folder belongs to; what backup makes is root's, or its folder's owner's.
 
 With --json the answer has journal and, by check, ok, damage (what SQLite says of the pages) and
 faults, of each what, count, first; by backup, copy and size_bytes; by restore, copy, events, pending
@@ -26,7 +28,8 @@ Examples:
   sprited journal check --json
   sprited journal backup /backup/journal.db
   sprited journal restore /backup/journal.db
-  sprited journal compact                 while the daemon is stopped")]
+  sprited journal compact                 while the daemon is stopped"
+)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

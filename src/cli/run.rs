@@ -20,6 +20,9 @@ use crate::vod::credentials::{self, ProviderError};
   HUP         take over the configuration as it is now, or say in the log what is wrong with it;
               open the sinks' files anew
 
+Started as root it reads the configuration and its secrets, and goes on as the user that the journal's
+folder belongs to.
+
 Examples:
   sprited run --config ./sprited.toml
   sprited run --once                      from cron: drain the queue and exit

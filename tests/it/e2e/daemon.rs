@@ -94,6 +94,14 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Sends a signal again and again until it has ended: soon after the first it says nothing new.
+    pub(super) async fn insist(&mut self, signal: Signal) {
+        while self.runs() {
+            self.signal(signal);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Waits for its end; its exit code, or 128 and the signal's number if a signal ended it.
     pub(super) async fn ended_within(&mut self, limit: Duration) -> i32 {
         use std::os::unix::process::ExitStatusExt;

@@ -133,7 +133,11 @@ async fn root_works_there_as_the_folder_s_owner_with_what_only_root_can_read() {
                       env = { KEY = { file = 'DIR/key' } }\n";
         let home = Home::with(user, secret).await;
         home.site.add_sprites(2);
-        let daemon = home.site.start();
+        // With a group that is root's and not the user's.
+        let mut command = Command::new("setpriv");
+        command.args(["--groups", "4", PROGRAM, "run"]).env_clear();
+        command.env("SPRITED_CONFIG", home.site.path("sprited.toml"));
+        let daemon = Daemon::spawn(command, home.site.folder.path());
         home.site.drained().await;
         // The key is root's alone, for signing as for the sink.
         let said = fs::read_to_string(home.path("id")).unwrap();
@@ -232,6 +236,12 @@ async fn a_copy_that_is_a_link_is_read_as_whoever_made_it() {
         home.sprited(&["journal", "restore", link.to_str().unwrap(), "--yes"]);
     assert_ne!(code, 0, "{err}");
     assert!(err.contains("denied") || err.contains("unable to open"), "{err}");
+    // Nor by another name of the file.
+    fs::remove_file(&link).unwrap();
+    fs::hard_link(&secret, &link).unwrap();
+    let Ended { code, err, .. } =
+        home.sprited(&["journal", "restore", link.to_str().unwrap(), "--yes"]);
+    assert!(code != 0 && err.contains("unable to open"), "{err}");
     // What root has put there itself is no link.
     fs::remove_file(&link).unwrap();
     fs::copy(&secret, &link).unwrap();
@@ -240,6 +250,15 @@ async fn a_copy_that_is_a_link_is_read_as_whoever_made_it() {
         home.sprited(&["journal", "restore", link.to_str().unwrap(), "--yes"]);
     assert_eq!(code, 0, "{err}");
     assert_eq!(fs::metadata(home.journal()).unwrap().uid(), NOBODY);
+    // And a journal that is a link to another one is not read as root either.
+    home.plant(&secret, "journal.db");
+    for command in COMMANDS.iter().filter(|command| !command.contains(&"restore")) {
+        let mut run = sprited();
+        run.args(*command).env("SPRITED_CONFIG", home.site.path("sprited.toml"));
+        let Ended { code, out, err } = ended(run.current_dir(home.site.folder.path()));
+        assert_eq!(code, 74, "{command:?}: {out}{err}");
+    }
+    assert!(!home.site.path("copy.db").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
