@@ -171,9 +171,10 @@ impl<'a> Node<'a> {
         self.text().filter(|text| is_name(text))
     }
 
-    /// A text or number that can be an id.
+    /// A text or number that can be an id: one of nothing but zeros or blanks stands for none.
     pub(super) fn id(&self) -> Option<Cow<'a, str>> {
-        self.text_or_number().filter(|text| is_name(text))
+        let is_none = |text: &str| text.chars().all(|c| c == '0' || c.is_whitespace());
+        self.text_or_number().filter(|text| is_name(text) && !is_none(text))
     }
 
     /// A number, or a string that holds one, if it is a whole one within 64 bits.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use super::counters::Counter;
-use super::occurrences::{Occurrence, Taken};
+use super::occurrences::Occurrence;
+use super::receipts::{Answer, Taken};
 use super::runs::runs;
 use super::store::{Store, sinks_text};
 use super::{Appended, EventId, Fresh, Result, Route, SinkId};
@@ -23,14 +24,19 @@ pub(super) struct Stored {
 type Owed = BTreeMap<SinkId, Vec<EventId>>;
 
 impl Store {
-    /// Stores each event, unless it is known.
-    pub(super) fn append(&mut self, entries: &[Entry], routes: &[Route]) -> Result<Vec<Stored>> {
+    /// Stores each event of `answer`, unless it is known.
+    pub(super) fn append(
+        &mut self,
+        entries: &[Entry],
+        answer: &Answer,
+        routes: &[Route],
+    ) -> Result<Vec<Stored>> {
         let mut owed = Owed::new();
         let mut taken = self.under_their_handles(entries)?;
         let mut stored = Vec::with_capacity(entries.len());
         for entry in entries {
             stored.push(match entry.event.is_repeatable() {
-                true => self.append_repeatable(entry, &mut taken, routes, &mut owed)?,
+                true => self.append_repeatable(entry, answer, &mut taken, routes, &mut owed)?,
                 false => self.append_unique(&entry.event, routes, &mut owed)?,
             });
         }
@@ -55,15 +61,16 @@ impl Store {
     fn append_repeatable(
         &mut self,
         entry: &Entry,
+        answer: &Answer,
         taken: &mut Taken,
         routes: &[Route],
         owed: &mut Owed,
     ) -> Result<Stored> {
-        let may_be_repeat = match self.occurrence_of(entry, taken)? {
-            Occurrence::Known(id) => {
-                let appended = self.known(id, self.key_of(id)?, owed)?;
+        let may_be_repeat = match self.occurrence_of(entry, answer, taken)? {
+            Occurrence::Known { event, is_under_its_handle } => {
+                let appended = self.known(event, self.key_of(event)?, owed)?;
                 return Ok(Stored {
-                    appended: Appended { is_repeatable: true, ..appended },
+                    appended: Appended { is_repeatable: true, is_under_its_handle, ..appended },
                     fresh: None,
                 });
             }
@@ -86,7 +93,8 @@ impl Store {
         };
         let appended = &mut stored.appended;
         (appended.is_repeatable, appended.may_be_repeat) = (true, may_be_repeat);
-        self.add_occurrence(appended.id, content, handle, taken)?;
+        let id = appended.id;
+        self.add_occurrence(id, content, handle, answer, taken)?;
         Ok(stored)
     }
 
@@ -101,6 +109,7 @@ impl Store {
             fresh: false,
             pending: self.is_pending(id)?,
             is_repeatable: false,
+            is_under_its_handle: false,
             may_be_repeat: false,
         })
     }
@@ -160,6 +169,7 @@ impl Store {
             fresh: true,
             pending: !sinks.is_empty(),
             is_repeatable: false,
+            is_under_its_handle: false,
             may_be_repeat: false,
         };
         let fresh = Fresh { id, event: event.clone() };

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
+use super::receipts::Answer;
 use super::{
     Appended, Backlog, End, EventId, History, Noted, Part, Pending, Record, Recorded, Rescue,
     Result, Route, Sending, Settings, SinkId, Unsure,
@@ -22,7 +23,7 @@ pub(super) fn answer<T>(reply: Reply<T>, result: Result<T>) {
 pub(super) enum Job {
     Register { names: Vec<String>, reply: Reply<Vec<SinkId>> },
     SetRoutes { routes: Vec<Route>, reply: Reply<()> },
-    Append { entries: Vec<Entry>, now: DateTime<Utc>, reply: Reply<Vec<Appended>> },
+    Append { entries: Vec<Entry>, from: Answer, reply: Reply<Vec<Appended>> },
     Record { records: Records, reply: Reply<Recorded> },
     Sending { handles: Vec<Sending>, reply: Reply<Vec<Noted>> },
     NotTaken { events: Vec<EventId>, reply: Reply<()> },

@@ -24,13 +24,16 @@ DROP TABLE new_keys;
 
 /// A journal of version 4 told an equal event from another by the time since its confirmation, and
 /// knew of each content the newest. The handles of its events are not known: one that is open takes
-/// the next that comes.
+/// the next that comes. None is open that no sink has to take any more: an answer that a handle was
+/// refused took the note of the confirmation back, also where others had been taken.
 const RENAME_4: &str = "ALTER TABLE occurrences RENAME TO occurrences_4;";
 const MOVE_4: &str = "
 INSERT INTO occurrences
   SELECT id, ifnull((SELECT old.key FROM occurrences_4 AS old WHERE old.event = events.id), key),
          NULL,
-         NOT EXISTS (SELECT 1 FROM confirmations WHERE confirmations.event = events.id)
+         EXISTS (SELECT 1 FROM pending JOIN sinks ON sinks.id = pending.sink
+                 WHERE pending.event = events.id AND active)
+           AND NOT EXISTS (SELECT 1 FROM confirmations WHERE confirmations.event = events.id)
            AND NOT EXISTS (SELECT 1 FROM confirming WHERE confirming.event = events.id)
   FROM events WHERE task_id IS NULL AND NOT (type = 'NewFileUpload' AND file_id IS NOT NULL);
 DROP TABLE occurrences_4;

@@ -29,6 +29,7 @@ mod presence;
 mod promise;
 mod prune;
 mod reader;
+mod receipts;
 mod rescue;
 mod restore;
 mod routes;
@@ -65,6 +66,7 @@ pub use overview::{Overview, SinkOverview, States};
 pub use owed::{End, History, Outcome, Part, Pending, Record, Recorded, Unsure};
 pub use prune::PRUNE_PAUSE;
 pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
+pub use receipts::{Answer, Receipt, Taken};
 pub use rescue::Rescue;
 pub use restore::{Replacement, Restored};
 pub use routes::Route;
@@ -134,15 +136,20 @@ impl Journal {
         Ok((Self { jobs, condition, looks }, Closing { thread, _lock: lock }))
     }
 
-    /// Stores the entries of one answer, pulled at `now`: when this returns they are on disk. A
+    /// Stores entries `from` one answer, of which at least the time is known: when this returns they are on disk. A
     /// fresh event gets a pending row for each sink that wants it and goes into their feeds; a
     /// known one is counted as seen again. Of events that may repeat, each entry is an occurrence
     /// of its own.
     ///
     /// # Errors
     /// When they are not on disk.
-    pub async fn append(&self, entries: Vec<Entry>, now: DateTime<Utc>) -> Result<Vec<Appended>> {
-        self.ask(|reply| Job::Append { entries, now, reply }).await
+    pub async fn append(
+        &self,
+        entries: Vec<Entry>,
+        from: impl Into<Answer>,
+    ) -> Result<Vec<Appended>> {
+        let from = from.into();
+        self.ask(|reply| Job::Append { entries, from, reply }).await
     }
 
     /// Writes what became of events at `sink`, and its mark. The write shares the next commit;

@@ -6,7 +6,9 @@
 //! was sent, or each one that was sent has certainly not been taken. An equal event under another
 //! handle joins the oldest open occurrence that no other entry of the same answer has taken: it
 //! may be the same message, handed out again. The handle that counted before is forgotten; were it
-//! another message, it comes again, and is an occurrence of its own once this one is closed.
+//! another message, it comes again, and is an occurrence of its own once this one is closed, or when
+//! the time of its receipts tells them apart. An occurrence whose message is not in the queue any
+//! more (receipts.rs) is closed when an equal event comes: the new one would be confirmed in its place.
 //!
 //! Why no message is lost: a handle belongs to one message, an occurrence sends one handle until
 //! the answer is known, and it is stored and delivered before. So no more messages are confirmed
@@ -14,10 +16,9 @@
 //! costs is a repeat, where an answer was lost or a kill came between a confirmation and its
 //! record.
 
-use std::collections::{HashMap, HashSet};
-
 use rusqlite::{OptionalExtension, params};
 
+use super::receipts::{Answer, Message, Receipt, Taken};
 use super::store::Store;
 use super::{EventId, Result};
 use crate::event::{Entry, Key};
@@ -40,19 +41,10 @@ pub enum Noted {
     Superseded,
 }
 
-/// Occurrences that entries of an answer have taken.
-#[derive(Default)]
-pub(super) struct Taken {
-    /// Those that came under a handle of the answer.
-    known: HashSet<EventId>,
-    /// Of each content, the newest that was taken besides those: all older ones that are open were.
-    newest: HashMap<Key, EventId>,
-}
-
 /// What an entry is.
 pub(super) enum Occurrence {
-    /// One that is there.
-    Known(EventId),
+    /// One that is there; whether it has come under this handle before.
+    Known { event: EventId, is_under_its_handle: bool },
     /// A new one; whether the confirmation of the newest equal one may have been in vain: then it
     /// may be that one's message again.
     New { may_be_repeat: bool },
@@ -77,39 +69,74 @@ impl Store {
         Ok(found.optional()?)
     }
 
-    /// Which occurrence an entry is.
-    pub(super) fn occurrence_of(&self, entry: &Entry, taken: &mut Taken) -> Result<Occurrence> {
+    /// Which occurrence an entry of `answer` is.
+    pub(super) fn occurrence_of(
+        &mut self,
+        entry: &Entry,
+        answer: &Answer,
+        taken: &mut Taken,
+    ) -> Result<Occurrence> {
         if let Some(event) = self.under_its_handle(entry)? {
-            return Ok(Occurrence::Known(event));
+            self.receipts.note(event, answer.receipt);
+            return Ok(Occurrence::Known { event, is_under_its_handle: true });
         }
         let content = entry.event.key;
-        let Some(event) = self.open_occurrence(content, taken)? else {
-            let may_be_repeat = self.is_newest_unacknowledged(content)?;
+        // Without a handle it comes for ever, and is the same each time.
+        let receipt = answer.receipt.filter(|_| entry.handle.is_some());
+        let (found, gone) = self.open_occurrence(content, receipt, [taken, &answer.taken])?;
+        self.close(&gone)?;
+        let Some(event) = found else {
+            let may_be_repeat = !gone.is_empty() || self.is_newest_unacknowledged(content)?;
             return Ok(Occurrence::New { may_be_repeat });
         };
         taken.newest.insert(content, event);
         if let Some(handle) = &entry.handle {
+            self.receipts.note(event, answer.receipt);
             self.connection
                 .prepare_cached("UPDATE occurrences SET handle = ?2 WHERE event = ?1")?
                 .execute(params![event.0, content.under_handle(handle).as_bytes()])?;
         }
-        Ok(Occurrence::Known(event))
+        Ok(Occurrence::Known { event, is_under_its_handle: false })
     }
 
-    fn open_occurrence(&self, content: Key, taken: &Taken) -> Result<Option<EventId>> {
+    /// The oldest open occurrence of `content` whose message may be the one that came by `receipt`, and
+    /// older ones whose messages are gone.
+    fn open_occurrence(
+        &self,
+        content: Key,
+        receipt: Option<Receipt>,
+        taken: [&Taken; 2],
+    ) -> Result<(Option<EventId>, Vec<EventId>)> {
         let mut select = self.connection.prepare_cached(
             "SELECT event FROM occurrences WHERE content = ?1 AND is_open AND event > ?2
              ORDER BY event",
         )?;
-        let after = taken.newest.get(&content).copied().unwrap_or_default();
+        let newest = taken.iter().filter_map(|taken| taken.newest.get(&content));
+        let after = newest.max().copied().unwrap_or_default();
         let mut rows = select.query(params![content.as_bytes(), after.0])?;
+        let mut gone = Vec::new();
         while let Some(row) = rows.next()? {
             let event = EventId(row.get(0)?);
-            if !taken.known.contains(&event) {
-                return Ok(Some(event));
+            if taken.iter().any(|taken| taken.known.contains(&event)) {
+                continue;
+            }
+            match self.receipts.compare(event, self.is_pending(event)?, receipt) {
+                Message::MayBeSame => return Ok((Some(event), gone)),
+                Message::IsAnother => {}
+                Message::IsGone => gone.push(event),
             }
         }
-        Ok(None)
+        Ok((None, gone))
+    }
+
+    fn close(&self, events: &[EventId]) -> Result<()> {
+        let mut close = self
+            .connection
+            .prepare_cached("UPDATE occurrences SET is_open = 0 WHERE event = ?1")?;
+        for event in events {
+            close.execute([event.0])?;
+        }
+        Ok(())
     }
 
     /// Whether a confirmation of the newest occurrence was sent and no answer said that it was
@@ -129,9 +156,13 @@ impl Store {
         event: EventId,
         content: Key,
         handle: Option<&str>,
+        answer: &Answer,
         taken: &mut Taken,
     ) -> Result<()> {
         taken.newest.insert(content, event);
+        if handle.is_some() {
+            self.receipts.note(event, answer.receipt);
+        }
         let handle = handle.map(|handle| content.under_handle(handle));
         self.connection
             .prepare_cached(
@@ -170,12 +201,7 @@ impl Store {
                 open.push(*event);
             }
         }
-        let mut close = self
-            .connection
-            .prepare_cached("UPDATE occurrences SET is_open = 0 WHERE event = ?1")?;
-        for event in &open {
-            close.execute([event.0])?;
-        }
+        self.close(&open)?;
         Ok(Noted::Closed(open))
     }
 

@@ -68,8 +68,12 @@ mod tests {
             let (feed, _fed) = crate::journal::feed();
             let wanted = crate::event::Wanted::from(vec!["*".to_owned()]);
             let routes = [crate::journal::Route { sink, wanted, feed }];
-            let ids: Vec<_> =
-                store.append(&entries, &routes).unwrap().iter().map(|s| s.appended.id).collect();
+            let ids: Vec<_> = store
+                .append(&entries, &Utc::now().into(), &routes)
+                .unwrap()
+                .iter()
+                .map(|s| s.appended.id)
+                .collect();
             let records = |outcome: &Outcome| Records {
                 sink,
                 records: ids

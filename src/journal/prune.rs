@@ -120,6 +120,7 @@ impl Store {
                 .connection
                 .prepare_cached("DELETE FROM confirmations WHERE event = ?1")?
                 .execute([id])?;
+            self.receipts.forget(EventId(*id));
             self.connection
                 .prepare_cached("DELETE FROM occurrences WHERE event = ?1")?
                 .execute([id])?;

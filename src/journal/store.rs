@@ -10,10 +10,12 @@ use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
+use tokio::time::Instant;
 
 use super::body::{self, Compressor};
 use super::counters::{self, Counter, Deltas};
 use super::key_index::KeyIndex;
+use super::receipts::Receipts;
 use super::runs::runs;
 use super::schema::BUSY_TIMEOUT;
 use super::{EventId, Result, Settings, SinkId};
@@ -36,6 +38,7 @@ pub(super) struct Store {
     pub(super) deltas: Deltas,
     pub(super) key_index: KeyIndex,
     pub(super) compressor: Compressor,
+    pub(super) receipts: Receipts,
     data_version: i64,
     /// Whether the last append was refused for the journal's size.
     pub(super) was_full: bool,
@@ -64,6 +67,7 @@ impl Store {
             deltas: Deltas::default(),
             key_index,
             compressor: Compressor::default(),
+            receipts: Receipts::new(Instant::now()),
             was_full: false,
             changes: 0,
             requests: 0,
@@ -125,6 +129,7 @@ impl Store {
             renew.execute(run)?;
             self.deltas.add_rows(Counter::Confirmed, note.execute(run)?);
         }
+        events.iter().for_each(|event| self.receipts.forget(*event));
         Ok(())
     }
 

@@ -28,6 +28,8 @@ pub struct Appended {
     pub pending: bool,
     /// Whether an event that reads the same may be another one.
     pub is_repeatable: bool,
+    /// Whether it may repeat, and came under this handle before.
+    pub is_under_its_handle: bool,
     /// Whether it may have been stored before as another one: the confirmation of that one was
     /// sent, and no answer said that it was taken.
     pub may_be_repeat: bool,

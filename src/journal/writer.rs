@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::append::Stored;
 use super::job::{Job, Reply, answer};
 use super::promise::Promise;
+use super::receipts::Answer;
 use super::store::Store;
 use super::trouble::Trouble;
 use super::turns::Turns;
@@ -131,7 +132,7 @@ impl Writer {
 
     fn run_job(&mut self, job: Job) {
         match job {
-            Job::Append { entries, now, reply } => self.append(&entries, now, reply),
+            Job::Append { entries, from, reply } => self.append(&entries, &from, reply),
             Job::Record { records, reply } => {
                 let result = self.write(|store| store.record(&records));
                 answer(reply, self.promise(result, Promise::Records(records, self.store.requests)));
@@ -214,11 +215,11 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, entries: &[Entry], now: DateTime<Utc>, reply: Reply<Vec<Appended>>) {
+    fn append(&mut self, entries: &[Entry], from: &Answer, reply: Reply<Vec<Appended>>) {
         self.unmeasured += entries.iter().map(|entry| entry.event.body.len()).sum::<usize>();
         let is_measured = self.has_fresh() && self.unmeasured <= UNMEASURED;
-        let room = if is_measured { Ok(()) } else { self.make_room(now) };
-        match room.and_then(|()| self.insert(entries)) {
+        let room = if is_measured { Ok(()) } else { self.make_room(from.pulled) };
+        match room.and_then(|()| self.insert(entries, from)) {
             Ok(stored) => {
                 let (mut appended, mut fresh) = (Vec::with_capacity(stored.len()), Vec::new());
                 for event in stored {
@@ -234,9 +235,9 @@ impl Writer {
         }
     }
 
-    fn insert(&mut self, entries: &[Entry]) -> Result<Vec<Stored>> {
+    fn insert(&mut self, entries: &[Entry], from: &Answer) -> Result<Vec<Stored>> {
         let routes = std::mem::take(&mut self.routes);
-        let result = self.write(|store| store.append(entries, &routes));
+        let result = self.write(|store| store.append(entries, from, &routes));
         self.routes = routes;
         result
     }

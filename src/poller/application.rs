@@ -69,6 +69,8 @@ pub(super) struct Application {
     outage: Mutex<Outage>,
     large: Mutex<LargeAnswers>,
     circulation: Mutex<Circulation>,
+    /// When the last pull started that found the queue empty.
+    found_empty: Mutex<Option<Instant>>,
     metrics: Metrics,
 }
 
@@ -83,7 +85,8 @@ impl Application {
         let progress = watch::Sender::new(Progress::default());
         let (outage, large) = Default::default();
         let circulation = Mutex::new(Circulation::new(lease));
-        Self { client, name, progress, outage, large, circulation, metrics }
+        let found_empty = Mutex::default();
+        Self { client, name, progress, outage, large, circulation, found_empty, metrics }
     }
 
     pub(super) fn pulling(&self) -> Pulling {
@@ -94,7 +97,13 @@ impl Application {
     pub(super) fn note_empty(&self, started: Instant) {
         if !locked(&self.large).hides(started) {
             self.progress.send_modify(|progress| progress.empty += 1);
+            *locked(&self.found_empty) = Some(started);
         }
+    }
+
+    /// When the last pull started that found its queue empty, no other being in flight.
+    pub(super) fn found_empty(&self) -> Option<Instant> {
+        *locked(&self.found_empty)
     }
 
     /// An answer of `size` bytes was read.

@@ -68,8 +68,15 @@ mod tests {
             let text = format!(r#"{{"EventHandle":"{handle}","N":{id}}}"#);
             let entry = read(app, &text, false, Utc::now());
             let (key, id, is_repeatable) = (entry.event.key, EventId(id), handle == "b");
-            let appended =
-                Appended { id, key, fresh: true, pending, is_repeatable, may_be_repeat: false };
+            let appended = Appended {
+                id,
+                key,
+                fresh: true,
+                pending,
+                is_repeatable,
+                is_under_its_handle: false,
+                may_be_repeat: false,
+            };
             leases.add(vec![entry], &[appended]);
         }
         let leases = leases.into_leases();

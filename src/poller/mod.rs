@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, watch};
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, AppId, Entry, UNKNOWN_TYPE};
-use crate::journal::{Appended, Journal};
+use crate::journal::{Answer, Appended, Journal, Receipt, Taken};
 use crate::lease::Lease;
 use crate::metrics::{ByTypeAndOutcome, Metrics, set_known};
 use crate::outage::Outage;
@@ -181,6 +181,7 @@ impl Poller {
         let application = &self.applications[place];
         let client = &application.client;
         let pulled = if alone { client.pull_alone().await } else { client.pull().await };
+        let received = Instant::now();
         let offset = client.clock_difference().unwrap_or_default().num_seconds();
         self.metrics.clock_offset_seconds.set(offset);
         let expiry = client.credentials_expiry().map(|at| at.timestamp());
@@ -195,7 +196,7 @@ impl Poller {
                     _ => Outcome::Few,
                 };
                 let (size, entries) = (pulled.size(), pulled.len());
-                let repeats = self.store(application, pulled, stop).await;
+                let repeats = self.store(application, pulled, received, stop).await;
                 let most = self.pacing.borrow().max_circulating;
                 application.note_entries(entries, repeats, &self.journal, most).await;
                 // Only now: the next pull starts from here, however long that has taken.
@@ -217,9 +218,14 @@ impl Poller {
         &self,
         application: &Application,
         pulled: Pulled,
+        received: Instant,
         stop: &CancellationToken,
     ) -> usize {
         let now = Utc::now();
+        let (sent, lease) = (pulled.sent, self.pacing.borrow().lease);
+        let receipt = Receipt { sent, received, lease, empty: application.found_empty() };
+        let mut answer =
+            Answer { pulled: now, receipt: Some(receipt), taken: Arc::new(Taken::default()) };
         let app = application.client.app();
         let mut reader = event::Reader::default();
         let mut entries = pulled.entries();
@@ -231,11 +237,12 @@ impl Poller {
             if portion.is_empty() {
                 break;
             }
-            let stored = self.store_portion(application, &portion, now, stop).await;
+            let stored = self.store_portion(application, &portion, &answer, stop).await;
             // What is stored by then comes again, and is known.
             let Some(appended) = stored else { return repeats };
             self.note_entries(application.name, &portion, &appended, &pulled.request_id);
             repeats += appended.iter().filter(|of| !of.fresh && of.pending).count();
+            Arc::make_mut(&mut answer.taken).add(&portion, &appended);
             leases.add(portion, &appended);
         }
         let leases = leases.into_leases();
@@ -250,12 +257,12 @@ impl Poller {
         &self,
         application: &Application,
         entries: &[Entry],
-        now: DateTime<Utc>,
+        answer: &Answer,
         stop: &CancellationToken,
     ) -> Option<Vec<Appended>> {
         let mut failures = 0;
         let appended = loop {
-            let error = match self.journal.append(entries.to_vec(), now).await {
+            let error = match self.journal.append(entries.to_vec(), answer.clone()).await {
                 Ok(appended) => break Some(appended),
                 Err(error) => error,
             };

@@ -4,14 +4,18 @@
 //! moment. The journals are real.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use sprited::event::{self, AppId, Entry, Wanted};
 use sprited::journal::{
-    Closing, EventId, Journal, Noted, Outcome, Record, Route, Sending, Settings, SinkId, feed,
+    Answer, Appended, Closing, EventId, Journal, Noted, Outcome, Receipt, Record, Route, Sending,
+    Settings, SinkId, feed,
 };
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// What the cloud has to hand out.
 #[derive(Debug)]
@@ -448,4 +452,112 @@ async fn entries_without_a_handle_are_as_many_as_an_answer_holds() {
         assert!(append(count).await.iter().all(|appended| !appended.fresh));
     }
     assert_eq!(append(3).await.iter().filter(|appended| appended.fresh).count(), 1);
+}
+
+/// A journal, and the time of the answers that it stores.
+struct Timed {
+    daemon: Daemon,
+    start: Instant,
+    /// When a pull last found the queue empty, in seconds.
+    empty: Option<u64>,
+}
+
+impl Timed {
+    async fn new() -> Self {
+        Self { daemon: Daemon::new().await, start: Instant::now(), empty: None }
+    }
+
+    fn answer(&self, second: u64) -> Answer {
+        let at = |second| self.start + Duration::from_secs(second);
+        let (sent, lease) = (at(second), Duration::from_secs(30));
+        let receipt = Receipt { sent, received: sent, lease, empty: self.empty.map(at) };
+        Answer { pulled: now(), receipt: Some(receipt), taken: Arc::default() }
+    }
+
+    /// The one event comes under `handle` in this second.
+    async fn comes(&self, handle: &str, second: u64) -> Appended {
+        let text = format!(r#"{{"EventHandle":"{handle}","EventType":"FileDeleted"}}"#);
+        let entry = event::read(AppId(1), &text, false, now());
+        let appended = self.daemon.journal.append(vec![entry], self.answer(second)).await.unwrap();
+        appended.into_iter().next().unwrap()
+    }
+
+    async fn delivered(&self, events: &[&Appended]) {
+        let record = |of: &&Appended| Record { event: of.id, outcome: Outcome::Delivered };
+        let records = events.iter().map(record).collect();
+        self.daemon.journal.record(self.daemon.sink, records, None, now()).await.unwrap();
+    }
+}
+
+/// Two that are equal wait for a sink that is down until the cloud has forgotten both: both are
+/// there. Each is one event however often it comes.
+#[tokio::test]
+async fn of_two_that_come_within_a_lease_each_is_kept_though_neither_is_confirmed() {
+    for apart in [1, 2, 10, 14, 15, 16, 20, 29] {
+        let timed = Timed::new().await;
+        let mut kept = BTreeSet::new();
+        for lease in 0..5 {
+            for (message, delay) in [("a", 0), ("b", apart)] {
+                let handle = format!("{message}-{lease}");
+                kept.insert(timed.comes(&handle, 30 * lease + delay).await.id);
+            }
+        }
+        assert_eq!(kept.len(), 2, "{apart} s apart");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_again_after_its_lease_is_one_however_long_that_goes_on() {
+    let mut timed = Timed::new().await;
+    let first = timed.comes("0", 0).await;
+    for lease in 1..40 {
+        // Between two leases there is nothing in the queue.
+        timed.empty = Some(30 * lease - 5);
+        assert_eq!(timed.comes(&lease.to_string(), 30 * lease).await.id, first.id);
+    }
+}
+
+/// Its confirmation was refused each time, until the cloud forgot it; or another daemon confirmed
+/// it. The next one is another, long after.
+#[tokio::test]
+async fn what_left_the_queue_unconfirmed_swallows_no_later_event() {
+    let mut timed = Timed::new().await;
+    let first = timed.comes("a", 0).await;
+    timed.delivered(&[&first]).await;
+    // With other events before it in the queue it may come late.
+    assert_eq!(timed.comes("b", 1000).await.id, first.id);
+    timed.empty = Some(1000 + 61);
+    let second = timed.comes("c", 2000).await;
+    assert!(second.fresh && second.pending && second.may_be_repeat && second.id != first.id);
+    // One that a sink still has to take may be given to another daemon for a while.
+    timed.empty = Some(2000 + 600);
+    assert_eq!(timed.comes("d", 4000).await.id, second.id);
+    timed.empty = Some(4000 + 601);
+    assert!(timed.comes("e", 9000).await.fresh);
+}
+
+/// It is stored in portions, and some of them once more.
+#[tokio::test]
+async fn each_entry_of_an_answer_takes_one_of_its_own_whatever_portion_it_is_in() {
+    let timed = Timed::new().await;
+    let entries = |handles: std::ops::Range<u32>| -> Vec<Entry> {
+        let text = |n| format!(r#"{{"EventHandle":"{n}","EventType":"FileDeleted"}}"#);
+        handles.map(|n| event::read(AppId(1), &text(n), false, now())).collect()
+    };
+    let mut seen = BTreeSet::new();
+    for second in [0, 40] {
+        let mut answer = timed.answer(second);
+        for portion in 0..3 {
+            let first = u32::try_from(second).unwrap() + 4 * portion;
+            let portion = entries(first..first + 4);
+            let journal = &timed.daemon.journal;
+            let appended = journal.append(portion.clone(), answer.clone()).await.unwrap();
+            let again = journal.append(portion.clone(), answer.clone()).await.unwrap();
+            let ids = |of: &[Appended]| of.iter().map(|of| of.id).collect::<Vec<_>>();
+            assert_eq!(ids(&appended), ids(&again));
+            Arc::get_mut(&mut answer.taken).unwrap().add(&portion, &appended);
+            seen.extend(ids(&appended));
+        }
+    }
+    assert_eq!(seen.len(), 12);
 }

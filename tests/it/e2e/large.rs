@@ -35,6 +35,21 @@ impl Site {
     }
 }
 
+/// They are stored in several portions, and each entry is an event of its own.
+#[tokio::test]
+async fn equal_events_of_an_answer_are_as_many_as_there_are_however_large() {
+    let site = Site::new(&file("all", "*")).await;
+    let padding = "x".repeat(1200 * KIB);
+    let event = json!({ "EventType": "FileDeleted", "FileDeleteEvent": { "P": padding } });
+    site.cloud.control.add_copies(&event.to_string(), 6, Duration::ZERO).unwrap();
+    let daemon = site.start();
+    site.drained().await;
+    let superseded = daemon.metric("sprited_handles_total{outcome=\"superseded\"}").await;
+    assert!(superseded < 0.5, "{superseded} took the place of others");
+    daemon.stop().await;
+    site.assert_once("all.jsonl", 6);
+}
+
 #[tokio::test]
 async fn an_answer_larger_than_the_limit_is_read_alone() {
     let site = site().await;

@@ -112,6 +112,26 @@ async fn an_event_that_waits_for_its_sink_is_one_however_often_it_comes() {
     }
 }
 
+/// Two starts within seconds wait for a sink that is down for longer than the cloud keeps them.
+#[tokio::test]
+async fn two_equal_events_arrive_though_the_cloud_forgets_them_before_the_sink_is_up() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let cloud = Settings { retention: Duration::from_secs(6), ..settings() };
+    let site = Site::with(cloud, "", &hook.sink("hook", "events = ['*']")).await;
+    let control = &site.cloud.control;
+    let daemon = site.start();
+    control.add(STARTS).unwrap();
+    until(|| control.totals().handed_out == 1).await;
+    control.add(STARTS).unwrap();
+    until(|| control.totals().handed_out + control.totals().handed_out_again >= 5).await;
+    until(|| control.totals().waiting == 0).await;
+    hook.set(Answer::Take);
+    until(|| hook.count() == 2).await;
+    daemon.stop().await;
+    assert_eq!(site.confirmed(), 0);
+    hook.assert_once(2);
+}
+
 /// The cloud has taken an event back, and the daemon is killed before it knows. An equal event is
 /// another one all the same.
 #[tokio::test]

@@ -140,6 +140,27 @@ async fn the_journals_of_all_versions_open_add_up_and_drain() {
     assert!(seen >= 4);
 }
 
+/// Version 0.1.0 took the note of a confirmation back that had been taken in part. What such an event
+/// reads like is another one when it comes.
+#[tokio::test]
+async fn an_event_that_0_1_0_delivered_swallows_no_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    std::fs::copy(fixtures().join("0.1.0.db"), &path).unwrap();
+    let sqlite = rusqlite::Connection::open(&path).unwrap();
+    let is_cast = "event IN (SELECT id FROM events WHERE type = 'CastStart')";
+    for table in ["confirmations", "pending"] {
+        sqlite.execute(&format!("DELETE FROM {table} WHERE {is_cast}"), []).unwrap();
+    }
+    drop(sqlite);
+    let settings = Settings { path, ..Settings::default() };
+    let (journal, closing) = Journal::open(&settings).unwrap();
+    let again = journal.append(vec![read(CAST, Utc::now()).into()], Utc::now()).await.unwrap();
+    assert!(again[0].fresh && again[0].may_be_repeat, "{again:?}");
+    drop(journal);
+    closing.wait().await;
+}
+
 /// The sink of the fixture with this index, as a file.
 fn sink(index: usize) -> String {
     let (name, events) = SINKS[index];

@@ -31,6 +31,22 @@ fn sprite_of_2017(task: &str) -> ImageSprite {
 }
 
 #[test]
+fn an_id_of_zeros_or_blanks_is_none_and_tells_no_event_from_another() {
+    for id in ["0", r#""0""#, r#""000""#, r#"" ""#, r#""""#, "null"] {
+        let event = event(&format!(
+            r#"{{"EventType":"TranscodeComplete","TranscodeCompleteEvent":{{"TaskId":{id}}}}}"#
+        ));
+        assert!(event.task_id.is_none() && event.is_repeatable(), "{id}");
+    }
+    for id in ["10", r#""0-1""#, r#""0x0""#] {
+        let event = event(&format!(
+            r#"{{"EventType":"TranscodeComplete","TranscodeCompleteEvent":{{"TaskId":{id}}}}}"#
+        ));
+        assert!(event.task_id.is_some() && !event.is_repeatable(), "{id}");
+    }
+}
+
+#[test]
 fn unknown_members_and_missing_ones_do_not_matter() {
     // The documents' own spelling of two members, which the schema does not know, and only
     // eleven of the thirty-seven that it knows.

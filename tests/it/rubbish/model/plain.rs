@@ -116,6 +116,7 @@ impl Plain {
                 .find(|(id, kept)| kept.content == equal && kept.is_open && !taken.contains(id));
             self.under_handle(content).or(open.map(|(id, _)| *id))
         };
+        let is_under_its_handle = self.under_handle(content).is_some();
         if let Some(id) = known {
             taken.insert(id);
             self.counted.seen_again += 1;
@@ -131,6 +132,7 @@ impl Plain {
                 fresh: false,
                 pending,
                 is_repeatable,
+                is_under_its_handle,
                 may_be_repeat: false,
             };
         }
@@ -146,7 +148,15 @@ impl Plain {
         taken.insert(id);
         let is_repeatable = !content.has_task;
         let may_be_repeat = is_repeatable && may_be_repeat;
-        Appended { id: EventId(id), key, fresh: true, pending, is_repeatable, may_be_repeat }
+        Appended {
+            id: EventId(id),
+            key,
+            fresh: true,
+            pending,
+            is_repeatable,
+            is_under_its_handle: false,
+            may_be_repeat,
+        }
     }
 
     fn under_handle(&self, content: &Content) -> Option<i64> {
