@@ -1,18 +1,13 @@
-//! A call of ConfirmEvents, and what the journal knows of it before and after.
-
-use std::time::Duration;
+//! A call of ConfirmEvents, and what the journal has to know before it.
 
 use chrono::Utc;
 use tokio::time::Instant;
 
 use super::calls::Call;
+use super::notes::Note;
 use super::waiting::Ready;
 use crate::journal::{self, Journal, Noted, Sending};
-use crate::retry::Backoff;
 use crate::vod::{Client, Error};
-
-/// Between tries to write to the journal.
-const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 
 /// A call that is over.
 #[derive(Debug)]
@@ -24,7 +19,11 @@ pub(super) struct Asked {
     pub(super) call: Call,
     /// Handles that were taken out of it: others count for their events.
     pub(super) superseded: Vec<Ready>,
+    /// Handles that were taken out of it: the journal could not be told that they are sent.
+    pub(super) unnoted: Vec<Ready>,
     pub(super) ended: Ended,
+    /// What the journal is to be told now.
+    pub(super) note: Option<Note>,
 }
 
 /// How a call ended.
@@ -40,22 +39,24 @@ pub(super) enum Ended {
     Unsent,
 }
 
-/// Makes a call, and notes in the journal what the cloud took back.
+/// Makes a call. Where `may_note` is false, no handle is sent of which the journal would have to be
+/// told. Waits for the journal once, and never for what it cannot write.
 pub(super) async fn confirm(
     place: usize,
     client: Client,
     journal: Journal,
     sent: Instant,
-    mut call: Call,
+    call: Call,
+    may_note: bool,
 ) -> Asked {
-    let mut superseded = Vec::new();
-    let ended = match call.deadline() {
-        Some(deadline) => {
-            ask(&client, &journal, &mut call.handles, &mut superseded, deadline).await
-        }
-        None => Ended::Unsent,
-    };
-    Asked { place, sent, call, superseded, ended }
+    let deadline = call.deadline();
+    let (superseded, unnoted) = Default::default();
+    let mut asked =
+        Asked { place, sent, call, superseded, unnoted, ended: Ended::Unsent, note: None };
+    if let Some(deadline) = deadline {
+        ask(&client, &journal, &mut asked, may_note, deadline).await;
+    }
+    asked
 }
 
 /// Asks the cloud to take handles back, until the first deadline: it may have to wait for the
@@ -66,51 +67,62 @@ pub(super) async fn confirm(
 async fn ask(
     client: &Client,
     journal: &Journal,
-    handles: &mut Vec<Ready>,
-    superseded: &mut Vec<Ready>,
+    asked: &mut Asked,
+    may_note: bool,
     deadline: Instant,
-) -> Ended {
-    let noted = async {
-        // What is confirmed must be in a journal that the next start finds.
-        insist(|| journal.in_place()).await;
-        note(journal, handles, superseded).await
+) {
+    let noted = tokio::time::timeout_at(deadline, prepare(journal, asked, may_note)).await;
+    let Ok(closed) = noted else {
+        asked.ended = Ended::Lapsed;
+        return;
     };
-    let Ok(closed) = tokio::time::timeout_at(deadline, noted).await else { return Ended::Lapsed };
+    let handles = &asked.call.handles;
     if handles.is_empty() {
-        return Ended::Unsent;
+        return;
     }
     let texts: Vec<&str> = handles.iter().map(|ready| &*ready.handle.text).collect();
-    match tokio::time::timeout_at(deadline, client.confirm(&texts)).await {
+    asked.ended = match tokio::time::timeout_at(deadline, client.confirm(&texts)).await {
         Ok(Ok(())) => {
-            let events: Vec<_> = handles.iter().flat_map(|ready| ready.events.clone()).collect();
-            insist(|| journal.confirmed(events.clone(), Utc::now())).await;
+            let events = handles.iter().flat_map(|ready| ready.events.clone()).collect();
+            asked.note = Some(Note::Confirmed { events, at: Utc::now() });
             Ended::Taken
         }
         Ok(Err(error)) => {
             if error.had_no_effect() && !closed.is_empty() {
-                insist(|| journal.not_taken(closed.clone())).await;
+                asked.note = Some(Note::NotTaken(closed));
             }
             Ended::Failed(error)
         }
         Err(_) => Ended::Lapsed,
-    }
+    };
 }
 
-/// Notes that the handles are about to be sent, and takes out those that do not count any more.
-/// Returns the occurrences that were open until now.
-async fn note(
-    journal: &Journal,
-    handles: &mut Vec<Ready>,
-    superseded: &mut Vec<Ready>,
-) -> Vec<journal::EventId> {
-    let sending =
-        |ready: &Ready| Sending { handle: ready.handle.text.clone(), events: ready.events.clone() };
-    let repeatable = handles.iter().filter(|ready| ready.is_repeatable);
-    let sending: Vec<_> = repeatable.map(sending).collect();
+/// Leaves in the call what may be sent now. Returns the occurrences that were open until now.
+async fn prepare(journal: &Journal, asked: &mut Asked, may_note: bool) -> Vec<journal::EventId> {
+    // What is confirmed must be in a journal that the next start finds.
+    if let Err(error) = journal.in_place().await {
+        tracing::debug!(%error, "a confirm waits for the journal");
+        asked.unnoted = std::mem::take(&mut asked.call.handles);
+        return Vec::new();
+    }
+    let Asked { call, superseded, unnoted, .. } = asked;
+    let repeatable = call.handles.iter().filter(|ready| ready.is_repeatable);
+    let sending = repeatable
+        .map(|ready| Sending { handle: ready.handle.text.clone(), events: ready.events.clone() });
+    let sending: Vec<_> = sending.collect();
     if sending.is_empty() {
         return Vec::new();
     }
-    let noted = insist(|| journal.sending(sending.clone())).await;
+    let noted = if may_note { journal.sending(sending).await.map_err(Some) } else { Err(None) };
+    let noted = match noted {
+        Ok(noted) => noted,
+        Err(error) => {
+            let error = error.map(tracing::field::display);
+            tracing::debug!(error, "the note of what is to be confirmed waits for the journal");
+            unnoted.extend(call.handles.extract_if(.., |ready| ready.is_repeatable));
+            return Vec::new();
+        }
+    };
     let mut closed = Vec::new();
     let mut noted = noted.into_iter();
     let does_not_count = |ready: &mut Ready| match ready.is_repeatable.then(|| noted.next()) {
@@ -121,22 +133,6 @@ async fn note(
         Some(Some(Noted::Superseded) | None) => true,
         None => false,
     };
-    superseded.extend(handles.extract_if(.., does_not_count));
+    superseded.extend(call.handles.extract_if(.., does_not_count));
     closed
-}
-
-/// Writes a note to the journal, waiting while that cannot be written: without it, an equal event
-/// that happens anew would pass for a repeat.
-async fn insist<T, Noted: Future<Output = journal::Result<T>>>(note: impl Fn() -> Noted) -> T {
-    let mut failures = 0;
-    loop {
-        match note().await {
-            Ok(noted) => return noted,
-            Err(error) => {
-                failures += 1;
-                tracing::debug!(%error, "the note of what is confirmed waits for the journal");
-                tokio::time::sleep(JOURNAL.wait(failures)).await;
-            }
-        }
-    }
 }

@@ -10,6 +10,8 @@ use crate::vod::{Advice, Error};
 
 /// Between repeats of a call that failed.
 const REPEATS: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+/// Between tries to tell the journal.
+const NOTES: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) };
 /// Answers in a row with an error of any code after which a handle is taken to be at fault.
 const MAX_REFUSALS: u32 = 2;
 
@@ -26,6 +28,8 @@ pub(super) struct Call {
     was_lost: bool,
     /// When it failed for the first time.
     failed_at: Option<Instant>,
+    /// How often in a row the journal could not be told that it is sent.
+    unnoted: u32,
 }
 
 /// What follows from a call that failed.
@@ -68,6 +72,7 @@ impl Call {
             refusals: 0,
             was_lost: false,
             failed_at: None,
+            unnoted: 0,
         }
     }
 
@@ -83,8 +88,8 @@ impl Call {
 
     /// The same for other handles.
     fn with(&self, handles: Vec<Ready>) -> Self {
-        let Self { not_before, failures, refusals, was_lost, failed_at, .. } = *self;
-        Self { handles, not_before, failures, refusals, was_lost, failed_at }
+        let Self { not_before, failures, refusals, was_lost, failed_at, unnoted, .. } = *self;
+        Self { handles, not_before, failures, refusals, was_lost, failed_at, unnoted }
     }
 }
 
@@ -93,6 +98,24 @@ impl Calls {
     /// have been on its way.
     pub(super) fn lapsed(&mut self, call: Call) {
         self.calls.push(Call { was_lost: true, ..call });
+    }
+
+    /// Takes what of a call the journal could not be told of, if there is any.
+    pub(super) fn unnoted(&mut self, call: &Call, handles: Vec<Ready>, now: Instant) {
+        if handles.is_empty() {
+            return;
+        }
+        let mut call = call.with(handles);
+        call.unnoted = call.unnoted.saturating_add(1);
+        call.not_before = Some(now + NOTES.wait(call.unnoted));
+        self.calls.push(call);
+    }
+
+    /// The journal was written: what it could not be told of is tried again at once.
+    pub(super) fn wake_unnoted(&mut self) {
+        for call in self.calls.iter_mut().filter(|call| call.unnoted > 0) {
+            (call.not_before, call.unnoted) = (None, 1);
+        }
     }
 
     /// A call was taken.
@@ -104,9 +127,10 @@ impl Calls {
         self.calls.is_empty()
     }
 
-    /// Takes out the calls that failed whole: there is no time to wait for better ones.
+    /// Takes out the calls that failed whole, or were put off: there is no time to wait for better
+    /// ones.
     pub(super) fn take_repeats(&mut self) -> Vec<Call> {
-        self.calls.extract_if(.., |call| call.failures > 0).collect()
+        self.calls.extract_if(.., |call| call.failures > 0 || call.unnoted > 0).collect()
     }
 
     /// The next call whose wait is over.
@@ -123,6 +147,7 @@ impl Calls {
 
     /// Takes a call that failed.
     pub(super) fn failed(&mut self, mut call: Call, error: &Error, now: Instant) -> Followup {
+        call.unnoted = 0;
         call.refusals += u32::from(error.may_be_of_a_handle());
         if error.is_parameter_error() || call.refusals >= MAX_REFUSALS {
             return self.refused(call, error.is_parameter_error(), now);

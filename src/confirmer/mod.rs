@@ -9,6 +9,7 @@ mod application;
 mod ask;
 mod calls;
 mod max_unconfirmed;
+mod notes;
 mod settings;
 mod waiting;
 
@@ -31,6 +32,7 @@ use crate::vod::{Client, Error, MAX_HANDLES};
 use application::Application;
 use ask::{Asked, Ended, confirm};
 use calls::{Call, Followup};
+use notes::Notes;
 use waiting::{Added, Ready, Waiting};
 
 pub use max_unconfirmed::MaxUnconfirmed;
@@ -57,6 +59,7 @@ pub struct Confirmer {
     /// Calls in flight at most, of each application.
     max_concurrency: usize,
     waiting: Waiting,
+    notes: Notes,
     bucket: Bucket,
     metrics: Metrics,
     idle: watch::Sender<bool>,
@@ -102,6 +105,7 @@ impl Confirmer {
             after: settings.after,
             max_concurrency: max_concurrency as usize,
             waiting: Waiting::new(settings.max_unconfirmed.limit()),
+            notes: Notes::default(),
             bucket: Bucket::new(max_rate, Instant::now()),
             metrics,
             idle: watch::Sender::new(true),
@@ -129,7 +133,8 @@ impl Confirmer {
             self.expire(now);
             self.launch(&mut in_flight, now);
             let no_calls = self.applications.iter().all(|application| application.calls.is_empty());
-            let is_idle = in_flight.is_empty() && no_calls && self.waiting.ready() == 0;
+            let is_done = no_calls && self.waiting.ready() == 0 && self.notes.is_empty();
+            let is_idle = in_flight.is_empty() && is_done;
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
             let all_heard = !leases_open && !settled_open;
             if is_idle
@@ -145,6 +150,7 @@ impl Confirmer {
                 // Before all that a busy loop never runs out of.
                 () = pulse.answer() => {}
                 Ok(()) = self.pacing.changed() => self.take_pacing(),
+                () = self.notes.write(&self.journal), if !self.notes.is_empty() => self.note_written(),
                 Some(asked) = in_flight.next(), if !in_flight.is_empty() => self.asked(asked),
                 leases = self.news.leases.recv(), if leases_open => match leases {
                     Some(leases) => leases.into_iter().for_each(|lease| self.lease(lease)),
@@ -224,7 +230,8 @@ impl Confirmer {
             application.in_flight += 1;
             let client = application.client.clone();
             let journal = self.journal.clone();
-            in_flight.push(Box::pin(confirm(place, client, journal, now, call)));
+            let may_note = self.notes.are_in_order();
+            in_flight.push(Box::pin(confirm(place, client, journal, now, call, may_note)));
         }
     }
 
@@ -255,7 +262,7 @@ impl Confirmer {
     }
 
     fn may_launch(&self, in_flight: usize) -> bool {
-        !self.bucket.is_refused() || in_flight == 0
+        self.notes.has_room() && (!self.bucket.is_refused() || in_flight == 0)
     }
 
     /// When there is something to do though nobody says so.
@@ -290,9 +297,11 @@ impl Confirmer {
 
     fn asked(&mut self, asked: Asked) {
         let now = Instant::now();
-        let Asked { place, sent, call, superseded, ended } = asked;
+        let Asked { place, sent, call, superseded, unnoted, ended, note } = asked;
         self.applications[place].in_flight -= 1;
         self.give_up(&superseded, "superseded", now);
+        self.notes.take(note);
+        self.applications[place].calls.unnoted(&call, unnoted, now);
         match ended {
             Ended::Taken => self.taken(place, sent, &call, now),
             Ended::Failed(error) => self.failed(place, sent, call, &error, now),
@@ -301,6 +310,13 @@ impl Confirmer {
                 self.applications[place].calls.lapsed(call);
             }
             Ended::Unsent => {}
+        }
+    }
+
+    /// A note was written, or could not be.
+    fn note_written(&mut self) {
+        if self.notes.is_empty() {
+            self.applications.iter_mut().for_each(|of| of.calls.wake_unnoted());
         }
     }
 

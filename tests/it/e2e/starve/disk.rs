@@ -17,7 +17,7 @@ use super::{check, within};
 
 /// How a disk is made that can be filled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Disk {
+pub(super) enum Disk {
     /// A file system in memory that the daemon alone sees, mounted by `unshare` with these flags.
     Mounted(&'static [&'static str]),
     /// No file of the daemon's may grow: writes fail with another error than on a full disk.
@@ -25,12 +25,12 @@ enum Disk {
 }
 
 /// The folder under it.
-const FOLDER: &str = "disk";
+pub(super) const FOLDER: &str = "disk";
 
 impl Disk {
     /// What this machine can do: the limit always, a mount where it is allowed.
     #[allow(clippy::print_stdout, reason = "tells what was tested")]
-    fn all() -> Vec<Self> {
+    pub(super) fn all() -> Vec<Self> {
         let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
         let can = |flags: &&&[&str]| {
             let folder = tempfile::tempdir().unwrap();
@@ -45,7 +45,7 @@ impl Disk {
         all
     }
 
-    fn start(self, site: &Site) -> Daemon {
+    pub(super) fn start(self, site: &Site) -> Daemon {
         let mut command = match self {
             Self::Mounted(flags) => {
                 let mut command = Command::new("unshare");
@@ -64,20 +64,27 @@ impl Disk {
     }
 
     /// Leaves no room in the file `name` of the disk.
-    fn fill(self, site: &Site, daemon: &Daemon, name: &str) {
+    pub(super) fn fill(self, site: &Site, daemon: &Daemon, name: &str) {
+        self.fill_but(site, daemon, name, 0);
+    }
+
+    /// Leaves so many bytes of room, and no more.
+    pub(super) fn fill_but(self, site: &Site, daemon: &Daemon, name: &str, room: usize) {
         match self {
             Self::Mounted(_) => {
                 let filler = File::create(self.path(site, daemon, "filler")).unwrap();
                 while (&filler).write_all(&[b'x'; 4096]).is_ok() {}
+                let full = filler.metadata().unwrap().len();
+                filler.set_len(full.saturating_sub(room as u64)).unwrap();
             }
             Self::Limited => {
                 let size = self.path(site, daemon, name).metadata().unwrap().len();
-                limit(daemon, &format!("--fsize={size}:"));
+                limit(daemon, &format!("--fsize={}:", size + room as u64));
             }
         }
     }
 
-    fn free(self, site: &Site, daemon: &Daemon) {
+    pub(super) fn free(self, site: &Site, daemon: &Daemon) {
         match self {
             Self::Mounted(_) => {
                 std::fs::remove_file(self.path(site, daemon, "filler")).unwrap();
@@ -99,7 +106,12 @@ impl Disk {
     }
 
     /// Runs a command of the program where the daemon's disk can be seen.
-    fn run(self, site: &Site, daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(super) fn run(
+        self,
+        site: &Site,
+        daemon: &Daemon,
+        arguments: &[&str],
+    ) -> (Option<i32>, String) {
         let mut command = match self {
             Self::Mounted(flags) => {
                 let mut command = Command::new("nsenter");
@@ -125,9 +137,9 @@ pub(in crate::e2e) fn limit(daemon: &Daemon, limit: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-const FULL: &str = "the journal cannot be written; tries until it can";
-const FREE: &str = "the journal can be written again";
-const REFUSED: &str = "the journal does not take events; pulling stops until it does";
+pub(super) const FULL: &str = "the journal cannot be written; tries until it can";
+pub(super) const FREE: &str = "the journal can be written again";
+pub(super) const REFUSED: &str = "the journal does not take events; pulling stops until it does";
 const DOWN: &str = "the sink is down; its events wait in the journal";
 
 async fn under_the_journal(disk: Disk) {

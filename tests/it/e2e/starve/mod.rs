@@ -4,6 +4,7 @@
 mod descriptors;
 mod disk;
 mod journal;
+mod places;
 mod sinks;
 
 pub(super) use disk::limit;

@@ -1,0 +1,123 @@
+//! What the journal is still to be told of calls that are over: in order, one write at a time, tried
+//! until it can be written. No call waits for it.
+//!
+//! An occurrence whose confirmation is not noted counts as sent all the same: the journal knew before
+//! the call. But a note that takes that back has to be written before the same occurrence is sent
+//! again, or it would be open though it may have been taken.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+
+use crate::journal::{self, EventId, Journal};
+use crate::retry::Backoff;
+
+/// Between tries to write to the journal.
+const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(1) };
+
+/// Calls that may be over and not noted: as long as there are so many, no further one is made.
+const MAX_NOTES: usize = 1024;
+
+/// Events that are written at once at most.
+const PORTION: usize = 1000;
+
+/// What became of a call, as far as the journal is to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// The cloud took back the handles of these events.
+    Confirmed {
+        /// The events.
+        events: Vec<EventId>,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// It certainly did not, and these occurrences were open before.
+    NotTaken(Vec<EventId>),
+}
+
+/// Notes that are not written yet.
+#[derive(Default)]
+pub(super) struct Notes {
+    waiting: VecDeque<Note>,
+    /// The first of them, on its way to the journal.
+    writing: Option<BoxFuture<'static, journal::Result<()>>>,
+    failures: u32,
+}
+
+impl std::fmt::Debug for Notes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notes").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+impl Notes {
+    /// Takes a note over, if there is one.
+    pub(super) fn take(&mut self, note: Option<Note>) {
+        let Some(note) = note else { return };
+        // What is on its way stays as it is.
+        let last = if self.writing.is_some() && self.waiting.len() == 1 {
+            None
+        } else {
+            self.waiting.back_mut()
+        };
+        match (last, note) {
+            (Some(Note::Confirmed { events, at }), Note::Confirmed { events: more, at: later })
+                if events.len() + more.len() <= PORTION =>
+            {
+                events.extend(more);
+                *at = later;
+            }
+            (_, note) => self.waiting.push_back(note),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether another call may be made.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_NOTES
+    }
+
+    /// Whether a call may be made under whose handles are events that may repeat: each note that an
+    /// occurrence is open again is written.
+    pub(super) fn are_in_order(&self) -> bool {
+        !self.waiting.iter().any(|note| matches!(note, Note::NotTaken(_)))
+    }
+
+    /// Writes the first one, or tries to; never ends where there is none. Cancel safe.
+    pub(super) async fn write(&mut self, journal: &Journal) {
+        let Some(first) = self.waiting.front() else { return std::future::pending().await };
+        let writing = self
+            .writing
+            .get_or_insert_with(|| write(journal.clone(), first.clone(), self.failures));
+        let written = writing.await;
+        self.writing = None;
+        match written {
+            Ok(()) => {
+                self.waiting.pop_front();
+                self.failures = 0;
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                tracing::debug!(%error, "the note of what is confirmed waits for the journal");
+            }
+        }
+    }
+}
+
+/// Writes a note, after a wait if the last tries failed.
+fn write(journal: Journal, note: Note, failures: u32) -> BoxFuture<'static, journal::Result<()>> {
+    Box::pin(async move {
+        if failures > 0 {
+            tokio::time::sleep(JOURNAL.wait(failures)).await;
+        }
+        match note {
+            Note::Confirmed { events, at } => journal.confirmed(events, at).await,
+            Note::NotTaken(events) => journal.not_taken(events).await,
+        }
+    })
+}
