@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Exit {
     };
     match ended {
         Ok(End::Clean) => Exit::Success,
-        Ok(End::Forced | End::SomethingStays | End::Unreachable) => Exit::Failure,
+        Ok(End::Forced | End::SomethingStays | End::Unreachable | End::SinkGone) => Exit::Failure,
         Ok(End::Credentials) => Exit::Credentials,
         Ok(End::Unwritable | End::JournalGone) => Exit::Journal,
         Err(error) => {

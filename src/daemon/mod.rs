@@ -91,6 +91,8 @@ pub enum End {
     Unwritable,
     /// By itself: the journal's files were deleted, moved or replaced.
     JournalGone,
+    /// By itself: the target of the only sink is gone for as long as the process lives.
+    SinkGone,
     /// The time for the stop was up; what was not done stays due.
     Forced,
 }
@@ -224,7 +226,8 @@ impl Daemon {
 
     /// Runs until it is told to stop, or with `once` until the queue is empty and nothing is
     /// pending. A stop takes 25 s at the most: pulls end within 5 s, deliveries within 15 s, and
-    /// what they delivered is confirmed. Where the journal's files are gone it stops by itself:
+    /// what they delivered is confirmed. It stops by itself where nothing can be delivered any more,
+    /// since the only sink is gone. Where the journal's files are gone it stops by itself:
     /// pulls and confirms end at once, and what is left of the time is the copy's, however long that
     /// takes.
     ///
@@ -281,6 +284,14 @@ impl Daemon {
                 // Before the loops that end by it.
                 () = gone.cancelled() => break End::JournalGone,
                 sink = running.ended() => reload.outlets.ended(&sink?),
+                sink = reload.outlets.all_gone() => {
+                    tracing::error!(
+                        sink,
+                        "the reader of standard output is gone, and there is no other sink; stops: \
+                         what is pending stays in the journal"
+                    );
+                    break End::SinkGone;
+                }
                 () = control.reload.notified() => {
                     let reloading = reload.run(&mut running, &pulses);
                     // Whoever stops it does not wait for a disk that hangs.

@@ -250,6 +250,18 @@ impl Outlets {
         }
     }
 
+    /// Waits until the target of the only sink in use is gone for good; for ever where there are
+    /// others, which go on. Tells the sink's name. Cancel safe.
+    pub(super) async fn all_gone(&self) -> String {
+        if let [outlet] = self.all.as_slice()
+            && let Some(gone) = outlet.sink.gone()
+        {
+            gone.cancelled().await;
+            return outlet.settings.name.clone();
+        }
+        std::future::pending().await
+    }
+
     /// The loop of a sink has ended: nothing is told any more of one that is not in use.
     pub(super) fn ended(&self, name: &str) {
         if self.named(name).is_none() {

@@ -1,7 +1,7 @@
 //! The journal's file as a file: whether it is whole, a copy of it, and its unused space.
 
 use std::ffi::c_int;
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use super::audit::references;
 use super::lock::{self, Lock};
 use super::schema::{self, OpenError};
 use super::{Error, Fault};
+use crate::folder;
 
 /// Pages copied in one step: 1 MiB.
 const PAGES: c_int = 256;
@@ -148,7 +149,7 @@ pub(super) fn write_copy(
     if to.symlink_metadata().is_ok() {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
-    let (file, folder) = new_file(to).map_err(failed)?;
+    let (file, beside) = new_file(to).map_err(failed)?;
     write_pages(source, file.path(), progress).map_err(sqlite(path))?;
     verify(file.path()).map_err(|error| match error {
         CareError::Sqlite { source, .. } => CareError::Sqlite { path: to.to_owned(), source },
@@ -157,7 +158,7 @@ pub(super) fn write_copy(
     file.as_file().sync_all().map_err(failed)?;
     let size = file.as_file().metadata().map_err(failed)?.len();
     file.persist_noclobber(to).map_err(|error| failed(error.error))?;
-    sync_folder(folder).map_err(failed)?;
+    folder::sync_or_tell(beside).map_err(failed)?;
     Ok(ByteSize::b(size))
 }
 
@@ -172,11 +173,6 @@ pub(super) fn new_file(to: &Path) -> io::Result<(NamedTempFile, &Path)> {
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
     Ok((file, folder))
-}
-
-/// Has the names in a folder on disk.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// Writes the pages of `source` to the empty file `to`.

@@ -12,13 +12,16 @@ use super::presence::with_suffix;
 use super::schema::OpenError;
 
 /// What follows the journal's name in that of a copy which the daemon made of it at its end.
-const RESCUED: &str = ".rescued-";
+pub(super) const RESCUED: &str = ".rescued-";
 /// The same of files that made way for a restored or a new journal.
-const REPLACED: &str = ".replaced-";
+pub(super) const REPLACED: &str = ".replaced-";
 /// A journal's own files. Its database first: without it the others are no journal to anybody.
 const FILES: [&str; 3] = ["", "-wal", "-shm"];
 /// Names that are tried within one second.
-const NAMES: u32 = 100;
+pub(super) const NAMES: u32 = 100;
+/// What follows both: when it was made.
+const STAMP: &str = "%Y%m%dT%H%M%SZ";
+pub(super) const STAMP_LEN: usize = "20260102T030405Z".len();
 
 /// What stands in the place of a journal.
 enum Place {
@@ -131,7 +134,7 @@ pub(super) fn set_log_aside(path: &Path, log: &Path) -> io::Result<PathBuf> {
 
 fn free_name(path: &Path, what: &str) -> PathBuf {
     let now: DateTime<Utc> = Utc::now();
-    let first = with_suffix(path, &format!("{what}{}", now.format("%Y%m%dT%H%M%SZ")));
+    let first = with_suffix(path, &format!("{what}{}", now.format(STAMP)));
     let is_free = |name: &PathBuf| {
         FILES.iter().all(|suffix| with_suffix(name, suffix).symlink_metadata().is_err())
     };

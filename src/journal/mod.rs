@@ -22,6 +22,7 @@ mod key_index;
 mod lock;
 mod lost;
 mod migrations;
+mod names;
 mod occurrences;
 mod overview;
 mod owed;
@@ -43,6 +44,7 @@ mod types;
 mod waiting;
 mod writer;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -50,6 +52,7 @@ use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::event::Entry;
+use crate::folder;
 
 pub use audit::{Fault, Findings, Sum, audit};
 pub use care::{CareError, Original, check, compact};
@@ -61,6 +64,7 @@ pub use filter::Filter;
 pub use full::Filling;
 use job::Job;
 pub use lost::{give_up, missing, rescued};
+pub use names::too_long;
 pub use occurrences::{Noted, Sending};
 pub use overview::{Overview, SinkOverview, States};
 pub use owed::{End, History, Outcome, Part, Pending, Record, Recorded, Unsure};
@@ -89,6 +93,18 @@ pub struct Journal {
     looks: Arc<Semaphore>,
 }
 
+/// What an operator should know of a folder in which the journal can be used all the same.
+fn tell_of_folder(path: &Path) {
+    if let Ok(Some(why)) = too_long(path) {
+        let journal = path.display();
+        tracing::warn!(%journal, why, "the path of the journal is too long; set a shorter one");
+    }
+    let Some(beside) = path.parent() else { return };
+    if let Err(error) = folder::sync_or_tell(beside) {
+        tracing::warn!(folder = %beside.display(), %error, "cannot sync the journal's folder");
+    }
+}
+
 /// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`] is gone.
 #[derive(Debug)]
 pub struct Closing {
@@ -114,12 +130,14 @@ impl Journal {
     /// When it is in use, foreign, newer or damaged: it is never replaced. When there is none
     /// although there was one.
     pub fn open(settings: &Settings) -> std::result::Result<(Self, Closing), OpenError> {
+        names::refuse(&settings.path)?;
         lost::refuse(&settings.path)?;
         let lock = lock::take(&settings.path)?;
         let connection = schema::open(&settings.path)?;
         let store = store::Store::new(connection, settings.clone())
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
+        tell_of_folder(&settings.path);
         let failed = |source| OpenError::File { path: settings.path.clone(), source };
         let condition = Condition::of(presence::Files::of(&settings.path).map_err(failed)?);
         // Of its own: its waits then wake nobody else.

@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::Error;
 use super::care::{
-    CareError, begin, new_file, open_alone, said_by, sqlite, sync_folder, take_lock, write_pages,
+    CareError, begin, new_file, open_alone, said_by, sqlite, take_lock, write_pages,
 };
 use super::lost;
 use super::presence::with_suffix;
 use super::schema::{self, OpenError};
+use crate::folder;
 
 /// What was restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,7 +63,7 @@ impl Replacement {
             return Err(failed(io::Error::other("its folder is not there; make it first")));
         }
         let _lock = take_lock(path)?;
-        let (file, folder) = new_file(path).map_err(failed)?;
+        let (file, beside) = new_file(path).map_err(failed)?;
         write_pages(&self.connection, file.path(), &mut |_, _| {}).map_err(sqlite(from))?;
         let copy = open_alone(file.path(), OpenFlags::empty()).map_err(sqlite(from))?;
         schema::version(&copy, from)?;
@@ -81,7 +82,7 @@ impl Replacement {
         // A log of another database would be written into this one.
         let aside = lost::set_aside(path).map_err(failed)?;
         file.persist_noclobber(path).map_err(|error| failed(error.error))?;
-        sync_folder(folder).map_err(failed)?;
+        folder::sync_or_tell(beside).map_err(failed)?;
         Ok(Restored { events, pending, aside })
     }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use crate::event::{AppId, Event, Format, Key};
 
@@ -66,6 +67,12 @@ pub trait Sink: Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// Cancelled when the target is gone for as long as this process lives: no delivery can succeed
+    /// any more. `None` of a sink whose target may always come back.
+    fn gone(&self) -> Option<CancellationToken> {
+        None
+    }
+
     /// Whether [`Sink::probe`] asks this machine alone: what it finds is then a mistake in the
     /// settings rather than an outage of the target.
     fn is_local(&self) -> bool {
@@ -78,6 +85,12 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// # Errors
     /// What is wrong and what to do about it.
     async fn probe(&self) -> anyhow::Result<()>;
+
+    /// What an operator should know of the target although it would take events: a sentence for
+    /// each. Asked after a good [`Sink::probe`].
+    async fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a sink holds of what it was asked for.

@@ -8,15 +8,18 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
 use crate::event::{Event, Format, Key};
@@ -42,16 +45,38 @@ impl Settings {
 /// # Errors
 /// When the process has none.
 pub async fn open(_: &Settings, context: &Context) -> anyhow::Result<Stdout> {
-    let file = io::stdout()
-        .as_fd()
-        .try_clone_to_owned()
-        .context("cannot open standard output; is it closed?")?;
-    Ok(Stdout { output: STANDARD.clone(), ..Stdout::on(File::from(file), context) })
+    let file = io::stdout().as_fd().try_clone_to_owned().context("cannot open standard output")?;
+    let file = File::from(file);
+    if is_null(&file) {
+        // What a process is started without is replaced so by its runtime.
+        let mode = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
+        anyhow::ensure!(
+            mode != OFlag::O_RDWR,
+            "standard output is closed: start sprited with a program or a file behind it, or, if \
+             its events are to be thrown away, with >/dev/null"
+        );
+        tracing::warn!(sink = context.name, "{THROWN_AWAY}");
+    }
+    let (output, gone) = STANDARD.clone();
+    Ok(Stdout { output, gone, ..Stdout::on(file, context) })
+}
+
+const THROWN_AWAY: &str =
+    "standard output is /dev/null: each event counts as delivered and is nowhere";
+
+fn is_null(file: &File) -> bool {
+    let null = std::fs::metadata("/dev/null").map(|about| about.rdev());
+    let about = file.metadata();
+    about.is_ok_and(|about| {
+        about.file_type().is_char_device() && null.is_ok_and(|null| null == about.rdev())
+    })
 }
 
 /// The standard output is the process's, whoever was its sink before: a write that stalls may
-/// outlive the sink that a reload replaced, and its events must neither be torn nor repeated.
-static STANDARD: LazyLock<Arc<Mutex<Output>>> = LazyLock::new(Arc::default);
+/// outlive the sink that a reload replaced, and its events must neither be torn nor repeated. A
+/// reader that is gone is gone for every sink.
+static STANDARD: LazyLock<(Arc<Mutex<Output>>, CancellationToken)> =
+    LazyLock::new(Default::default);
 
 /// The sink `stdout`.
 #[derive(Debug)]
@@ -60,6 +85,7 @@ pub struct Stdout {
     format: Format,
     timeout: Duration,
     output: Arc<Mutex<Output>>,
+    gone: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +102,36 @@ struct Output {
 #[derive(Debug)]
 struct Writing {
     keys: Vec<Key>,
-    task: JoinHandle<io::Result<()>>,
+    task: JoinHandle<Written>,
+}
+
+/// What became of the lines of a write.
+#[derive(Debug, Default)]
+struct Written {
+    /// How many are whole, from the first on.
+    lines: usize,
+    /// Whether the beginning of another one has left the process.
+    torn: bool,
+    error: Option<io::Error>,
+}
+
+/// Writes lines as far as that goes; `ends` are where each ends.
+fn write_lines(mut file: &File, lines: &[u8], ends: &[usize]) -> Written {
+    let mut written = 0;
+    let error = loop {
+        if written == lines.len() {
+            break None;
+        }
+        match file.write(&lines[written..]) {
+            Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Some(error),
+        }
+    };
+    let whole = ends.partition_point(|end| *end <= written);
+    let end = whole.checked_sub(1).map_or(0, |last| ends[last]);
+    Written { lines: whole, torn: written > end, error }
 }
 
 impl Stdout {
@@ -88,6 +143,7 @@ impl Stdout {
             format: context.format,
             timeout: context.timeout,
             output: Arc::default(),
+            gone: CancellationToken::new(),
         }
     }
 
@@ -95,15 +151,16 @@ impl Stdout {
         let keys = events.iter().map(|event| event.key).collect();
         let (file, format) = (Arc::clone(&self.file), self.format);
         let task = spawn_blocking(move || {
-            let mut lines = Vec::new();
+            let (mut lines, mut ends) = (Vec::new(), Vec::with_capacity(events.len()));
             if torn {
                 lines.push(b'\n');
             }
             for event in &events {
                 event.render(format, &mut lines);
                 lines.push(b'\n');
+                ends.push(lines.len());
             }
-            (&*file).write_all(&lines)
+            write_lines(&file, &lines, &ends)
         });
         Writing { keys, task }
     }
@@ -119,25 +176,31 @@ impl Stdout {
             )));
         };
         let keys = output.writing.take().map(|writing| writing.keys).unwrap_or_default();
-        match ended.map_err(io::Error::other).flatten() {
-            Ok(()) => {
-                output.torn = false;
-                if output.landed.len() > MAX_LANDED {
-                    output.landed.clear();
-                }
-                output.landed.extend(keys);
-                Ok(())
-            }
-            Err(error) => {
-                output.torn = true;
-                Err(Verdict::retry(match error.kind() {
-                    io::ErrorKind::BrokenPipe => {
-                        "standard output was closed by its reader".to_owned()
-                    }
-                    _ => format!("cannot write to standard output: {error}"),
-                }))
-            }
+        let Written { mut lines, torn, error } = ended.unwrap_or_else(|error| Written {
+            torn: true,
+            error: Some(io::Error::other(error)),
+            ..Written::default()
+        });
+        let is_gone = error.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        if is_gone {
+            self.gone.cancel();
+            // What a pipe had taken of it nobody reads.
+            lines = 0;
         }
+        // A write that brought nothing leaves what was torn before.
+        output.torn = torn || (lines == 0 && error.is_some() && output.torn);
+        if output.landed.len() > MAX_LANDED {
+            output.landed.clear();
+        }
+        output.landed.extend(keys.into_iter().take(lines));
+        let Some(error) = error else { return Ok(()) };
+        Err(Verdict::retry(if is_gone {
+            "standard output was closed by its reader, and this process gets no other: restart \
+             sprited with one"
+                .to_owned()
+        } else {
+            format!("cannot write to standard output: {error}")
+        }))
     }
 }
 
@@ -170,12 +233,20 @@ impl Sink for Stdout {
         Limits { max_batch: MAX_BATCH, max_in_flight: 1 }
     }
 
+    fn gone(&self) -> Option<CancellationToken> {
+        Some(self.gone.clone())
+    }
+
     fn is_local(&self) -> bool {
         true
     }
 
     async fn probe(&self) -> anyhow::Result<()> {
-        self.file.metadata().context("cannot look at standard output; is it closed?")?;
+        self.file.metadata().context("cannot look at standard output")?;
         Ok(())
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        if is_null(&self.file) { vec![THROWN_AWAY.to_owned()] } else { Vec::new() }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::Step;
 use crate::cli::Exit;
+use crate::folder::{self, Synced, UNSYNCED};
 use crate::identity::Refused;
 use crate::journal::Settings;
 
@@ -44,6 +45,7 @@ enum Elsewhere {
 #[derive(Clone, Copy, Debug)]
 struct Disk {
     elsewhere: Option<Elsewhere>,
+    synced: Synced,
     free: ByteSize,
     /// How much the journal may still grow.
     growth: ByteSize,
@@ -95,7 +97,7 @@ fn measure(Settings { path, max_size, .. }: &Settings) -> io::Result<Disk> {
     let free = ByteSize(space.blocks_available().saturating_mul(space.fragment_size()));
     let taken = [path.clone(), log_of(path)].iter().map(size).sum();
     let growth = ByteSize(max_size.as_u64().saturating_sub(taken));
-    Ok(Disk { elsewhere, free, growth, flush: flush(folder)? })
+    Ok(Disk { elsewhere, synced: folder::sync(folder)?, free, growth, flush: flush(folder)? })
 }
 
 fn elsewhere(kind: FsType) -> Option<Elsewhere> {
@@ -131,7 +133,7 @@ fn flush(folder: &Path) -> io::Result<Duration> {
     Ok(times[FLUSHES / 2])
 }
 
-fn judge(Disk { elsewhere, free, growth, flush }: Disk) -> Step {
+fn judge(Disk { elsewhere, synced, free, growth, flush }: Disk) -> Step {
     let flush_time = format!("{:.1} ms", flush.as_secs_f64() * 1000.0);
     let detail = format!("{free} free; a flush takes {flush_time}");
     if free < LEAST_ROOM {
@@ -152,6 +154,9 @@ fn judge(Disk { elsewhere, free, growth, flush }: Disk) -> Step {
                 .to_owned(),
         ),
         None => {}
+    }
+    if synced == Synced::Unsupported {
+        advice.push(UNSYNCED.to_owned());
     }
     if free < growth {
         advice.push(format!(
@@ -178,6 +183,7 @@ mod tests {
 
     const GOOD: Disk = Disk {
         elsewhere: None,
+        synced: Synced::Lasting,
         free: ByteSize::gib(20),
         growth: ByteSize::gib(16),
         flush: Duration::from_millis(2),
@@ -191,6 +197,8 @@ mod tests {
         assert_eq!(judge(Disk { free: ByteSize::mib(15), ..GOOD }).outcome, Outcome::Fail);
         let network = Disk { elsewhere: elsewhere(NFS_SUPER_MAGIC), ..GOOD };
         assert!(said(network).contains("another machine's"), "{}", said(network));
+        let unsynced = said(Disk { synced: Synced::Unsupported, ..GOOD });
+        assert!(unsynced.contains("cannot sync a folder"), "{unsynced}");
         let bad = Disk {
             elsewhere: elsewhere(TMPFS_MAGIC),
             free: ByteSize::gib(2),

@@ -49,6 +49,9 @@ fn failed(path: &Path, what: impl std::fmt::Display, advice: &str) -> Step {
 }
 
 fn look_blocking(path: &Path, sinks: &[String]) -> Step {
+    if let Ok(Some(why)) = journal::too_long(path) {
+        return failed(path, why, "set journal.path to a shorter one");
+    }
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => missing(path),
         Err(error) => failed(path, error, "name another by journal.path, or make way to this one"),

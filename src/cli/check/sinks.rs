@@ -34,13 +34,20 @@ pub(super) async fn look(sink: &Sink, opened: Opened, refused: Option<&Refused>)
         return Step::skip(STEP, "see journal").named(&sink.name);
     }
     let kind = sink.plan.kind();
+    let probe = async |target: Arc<dyn sinks::Sink>| {
+        target.probe().await?;
+        anyhow::Ok(target.warnings().await)
+    };
     let probed = match opened {
-        Ok(Ok(opened)) => timeout(LONGEST, opened.probe()).await,
+        Ok(Ok(opened)) => timeout(LONGEST, probe(opened)).await,
         Ok(Err(error)) => Ok(Err(error)),
         Err(elapsed) => Err(elapsed),
     };
     let step = match probed {
-        Ok(Ok(())) => match sink.file().map(Owner::of) {
+        Ok(Ok(warnings)) if !warnings.is_empty() => {
+            Step::warn(STEP, format!("{kind}: would take events"), warnings.join("; "))
+        }
+        Ok(Ok(_)) => match sink.file().map(Owner::of) {
             None | Some(Ok(None)) => Step::ok(STEP, format!("{kind}: would take events")),
             Some(Ok(Some(user))) => {
                 let place = user.place().display();

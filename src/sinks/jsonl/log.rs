@@ -1,16 +1,21 @@
-//! The file that is written to: opened, locked, appended to, repaired.
+//! The file that is written to: opened, locked, known again.
 
-use std::fs::{File, Metadata, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{
+    FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use nix::fcntl::OFlag;
 use nix::unistd::Group;
 
 use super::identity::Identity;
 use super::mark::Mark;
-use super::rotation::{folder_of, sync_folder};
+use super::rotation::folder_of;
+use super::tail::Tail;
+use crate::folder::{self, TooLong};
 use crate::sinks::Place;
 
 /// Why the file cannot be used. Names it and says what to do.
@@ -30,8 +35,8 @@ pub(super) enum LogError {
         path.display()
     )]
     Group { path: PathBuf, group: String, source: io::Error },
-    #[error("{} is not a regular file: name one, or a new one", .0.display())]
-    NotAFile(PathBuf),
+    #[error("{} is {what}, not a regular file: name one, or a new one", path.display())]
+    NotAFile { path: PathBuf, what: &'static str },
     #[error(
         "{} does not begin like a file of JSON lines and is left alone: name another, or move \
          it away",
@@ -45,6 +50,27 @@ pub(super) enum LogError {
     Shared(PathBuf, PathBuf),
     #[error("{} changed under its name again and again while it was opened", .0.display())]
     Restless(PathBuf),
+    #[error(
+        "the files that are rotated from {} would get {limit}: give it a shorter one, or leave out \
+         rotate_size and rotate_age",
+        path.display()
+    )]
+    TooLong { path: PathBuf, limit: TooLong },
+}
+
+impl LogError {
+    /// Of what lines cannot be put in and kept; `None` for a regular file.
+    pub(super) fn of_kind(path: &Path, about: &Metadata) -> Option<Self> {
+        let kind = about.file_type();
+        let what = match () {
+            () if kind.is_file() => return None,
+            () if kind.is_dir() => "a folder",
+            () if kind.is_fifo() => "a pipe",
+            () if kind.is_socket() => "a socket",
+            () => "a device",
+        };
+        Some(Self::NotAFile { path: path.to_owned(), what })
+    }
 }
 
 /// Names the file and what was being done to it.
@@ -80,25 +106,20 @@ impl Ownership {
     }
 }
 
-/// The open file. It is locked as long as this lives, and every line in it is whole, unless
-/// `torn_at` says otherwise.
+/// The open file. It is locked as long as this lives.
 #[derive(Debug)]
 pub(super) struct Log {
-    path: PathBuf,
-    file: File,
+    /// Its path in the configuration.
+    pub(super) path: PathBuf,
+    /// Where that led to when it was opened: what is done beside the file is done there.
+    place: PathBuf,
+    pub(super) file: File,
     /// Tells it from every other file that is there now.
     number: (u64, u64),
     /// Tells it from every other file that ever was there.
     identity: Identity,
-    /// Where a failed write began that could not be taken back yet.
-    torn_at: Option<u64>,
-}
-
-/// Whether more is to be written after what was put into the buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filled {
-    All,
-    Part,
+    /// Where the next line goes, and what could not be taken back yet.
+    pub(super) tail: Tail,
 }
 
 /// How much of the last line tells the end of a file from that of another, in bytes.
@@ -111,36 +132,56 @@ const ATTEMPTS: usize = 5;
 const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 
 impl Log {
-    /// Opens the file, or makes it, for this writer alone.
-    pub(super) fn open(path: &Path, ownership: &Ownership) -> Result<Self, LogError> {
+    /// Opens the file, or makes it, for this writer alone. Where it `was_open` before, whatever has
+    /// come to stand under its name is written on.
+    pub(super) fn open(
+        path: &Path,
+        ownership: &Ownership,
+        was_open: bool,
+    ) -> Result<Self, LogError> {
         for _ in 0..ATTEMPTS {
-            let (file, is_new) = match File::options().read(true).append(true).open(path) {
+            // Before it is opened, which to a device may mean something.
+            if let Ok(about) = fs::metadata(path)
+                && let Some(error) = LogError::of_kind(path, &about)
+            {
+                return Err(error);
+            }
+            let place = Place::of(path).path().to_owned();
+            let (file, is_new) = match open_file(&place) {
                 Ok(file) => (file, false),
-                Err(error) if error.kind() == ErrorKind::NotFound => match create(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => match create(&place) {
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                     created => (created.map_err(failed("create", path))?, true),
                 },
                 Err(error) => return Err(failed("open", path)(error)),
             };
             let about = file.metadata().map_err(failed("look at", path))?;
-            if !about.is_file() {
-                return Err(LogError::NotAFile(path.to_owned()));
+            if let Some(error) = LogError::of_kind(path, &about) {
+                return Err(error);
             }
             lock(&file, path)?;
             let (number, identity) = ((about.dev(), about.ino()), Identity::of(&about));
-            let log = Self { path: path.to_owned(), file, number, identity, torn_at: None };
+            let tail = Tail::default();
+            let path = path.to_owned();
+            let mut log = Self { path, place, file, number, identity, tail };
             if log.is_at_its_path()? {
                 log.finish_creation(is_new, ownership)?;
-                log.cut_partial_line()?;
+                log.cut_partial_line(was_open)?;
+                log.end_line()?;
                 return Ok(log);
             }
         }
         Err(LogError::Restless(path.to_owned()))
     }
 
-    /// Whether the file still has its name: another program may have rotated it.
+    /// Where it was when it was opened, all links followed.
+    pub(super) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Whether its path still leads to it: another program may have rotated it, or changed a link.
     pub(super) fn is_at_its_path(&self) -> Result<bool, LogError> {
-        match std::fs::metadata(&self.path) {
+        match fs::metadata(&self.path) {
             Ok(about) => Ok((about.dev(), about.ino()) == self.number),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed("look at", &self.path)(error)),
@@ -163,6 +204,13 @@ impl Log {
         about.created().or_else(|_| about.modified()).map_err(failed("look at", &self.path))
     }
 
+    /// The byte at `offset`, which is before its end.
+    pub(super) fn byte_at(&self, offset: u64) -> Result<u8, LogError> {
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, offset).map_err(failed("read", &self.path))?;
+        Ok(byte[0])
+    }
+
     /// The place at its end, by what stands before it.
     pub(super) fn end(&self) -> Result<Mark, LogError> {
         let length = self.len()?;
@@ -172,53 +220,10 @@ impl Log {
         Ok(Mark::new(self.identity, length, &tail))
     }
 
-    /// Appends what `fill` puts into `lines` each time it is called, until it tells that this was
-    /// all, and syncs it. All of it then stands there, or nothing. `lines` is empty before each
-    /// call; what is in it is of no meaning before and after.
-    pub(super) fn append(
-        &mut self,
-        lines: &mut Vec<u8>,
-        mut fill: impl FnMut(&mut Vec<u8>) -> Filled,
-    ) -> Result<Mark, LogError> {
-        self.repair()?;
-        let start = self.len()?;
-        let written = loop {
-            lines.clear();
-            let filled = fill(lines);
-            if let Err(error) = (&self.file).write_all(lines) {
-                break Err(error);
-            }
-            if filled == Filled::All {
-                break self.file.sync_data();
-            }
-        };
-        if let Err(error) = written {
-            self.torn_at = Some(start);
-            if let Err(error) = self.repair() {
-                tracing::warn!(%error, "a failed write cannot be taken back yet");
-            }
-            return Err(failed("write to", &self.path)(error));
-        }
-        Ok(Mark::new(self.identity, self.len()?, lines))
-    }
-
-    /// Takes back what a failed write left. Does nothing where none did.
-    pub(super) fn repair(&mut self) -> Result<(), LogError> {
-        if let Some(good) = self.torn_at {
-            if self.len()? > good {
-                self.file
-                    .set_len(good)
-                    .map_err(failed("take back a failed write to", &self.path))?;
-            }
-            self.torn_at = None;
-        }
-        Ok(())
-    }
-
     /// Makes everything in it and its name last.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         self.file.sync_all().map_err(failed("sync", &self.path))?;
-        sync_folder(folder_of(Place::of(&self.path).path()))
+        folder::sync_or_tell(folder_of(&self.place))
             .map_err(failed("sync the folder of", &self.path))
     }
 
@@ -233,16 +238,19 @@ impl Log {
         Ok(())
     }
 
-    /// Cuts off what stands after the last line end: the rest of a write that a crash ended.
-    fn cut_partial_line(&self) -> Result<(), LogError> {
+    /// Cuts off what stands after the last line end, if it is the rest of a line of events: a crash
+    /// ended its write. Anything else is another program's, and stays.
+    fn cut_partial_line(&self, was_open: bool) -> Result<(), LogError> {
         let read = failed("read", &self.path);
         let length = self.len()?;
         let good = match whole_lines(&self.file, length) {
             Ok(Some(good)) => good,
+            Ok(None) if was_open => return Ok(()),
             Ok(None) => return Err(LogError::Foreign(self.path.clone())),
             Err(error) => return Err(read(error)),
         };
-        if good < length {
+        let is_own = |first: u8| matches!(first, b'{' | 0);
+        if good < length && is_own(self.byte_at(good)?) {
             self.file.set_len(good).map_err(failed("cut a partial line off", &self.path))?;
             let (file, bytes) = (self.path.display(), length - good);
             tracing::warn!(%file, bytes, "cut off a partial last line");
@@ -253,26 +261,36 @@ impl Log {
 
 /// How many of the first `length` bytes are whole lines; `None` for a file of something else,
 /// of which no byte may be cut.
-fn whole_lines(file: &File, length: u64) -> io::Result<Option<u64>> {
-    let mut chunk = vec![0; 64 * 1024];
-    if length > 0 {
-        file.read_exact_at(&mut chunk[..1], 0)?;
-        // A crash of the machine can leave zeros where a line was being written.
-        if !matches!(chunk[0], b'{' | 0) {
-            return Ok(None);
-        }
+pub(super) fn whole_lines(file: &File, length: u64) -> io::Result<Option<u64>> {
+    let begins = |at: u64, with: &[u8]| -> io::Result<bool> {
+        let mut first = [0];
+        file.read_exact_at(&mut first, at)?;
+        Ok(with.contains(&first[0]))
+    };
+    let whole = line_start(file, length)?;
+    // A crash of the machine can leave zeros where a line was being written.
+    if length == 0 || begins(0, b"{\0")? {
+        return Ok(Some(whole));
     }
-    let mut end = length;
+    // Another program can have put something before the lines of a file that was empty.
+    let Some(end) = whole.checked_sub(1) else { return Ok(None) };
+    let has_lines = begins(line_start(file, end)?, b"{")?;
+    Ok(has_lines.then_some(whole))
+}
+
+/// Where the line begins that `end` is in, or after which it stands.
+fn line_start(file: &File, mut end: u64) -> io::Result<u64> {
+    let mut chunk = vec![0; 64 * 1024];
     while end > 0 {
         let start = end.saturating_sub(chunk.len() as u64);
         let part = &mut chunk[..usize::try_from(end - start).unwrap_or(usize::MAX)];
         file.read_exact_at(part, start)?;
         if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(Some(start + at as u64 + 1));
+            return Ok(start + at as u64 + 1);
         }
         end = start;
     }
-    Ok(Some(0))
+    Ok(0)
 }
 
 /// Locks the file, with a little patience: at a reload the sink that goes may still be at its
@@ -291,12 +309,16 @@ fn lock(file: &File, path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Makes the file, for its owner alone until it is finished: where `path` leads to, if that is a
-/// link to none.
-fn create(path: &Path) -> io::Result<File> {
+/// Opens the file at `place`, which is no link; what has become of it meanwhile is not waited for.
+pub(super) fn open_file(place: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    File::options().read(true).append(true).custom_flags(flags.bits()).open(place)
+}
+
+/// Makes the file, for its owner alone until it is finished.
+fn create(place: &Path) -> io::Result<File> {
     let mode = UNFINISHED | 0o600;
-    let place = Place::of(path);
-    File::options().read(true).append(true).create_new(true).mode(mode).open(place.path())
+    File::options().read(true).append(true).create_new(true).mode(mode).open(place)
 }
 
 fn is_unfinished(about: &Metadata) -> bool {
@@ -305,8 +327,6 @@ fn is_unfinished(about: &Metadata) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     const PLAIN: Ownership = Ownership { mode: 0o640, group: None };
@@ -322,17 +342,43 @@ mod tests {
             ("{}\n\0\0\0".to_owned(), "{}\n"),
             ("\0\0".to_owned(), ""),
             ("{}\n{}\n".to_owned(), "{}\n{}\n"),
+            ("{}\nof another program".to_owned(), "{}\nof another program\n"),
             (String::new(), ""),
         ] {
             fs::write(&path, before).unwrap();
-            Log::open(&path, &PLAIN).unwrap();
+            Log::open(&path, &PLAIN, false).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), after);
         }
+        let mixed = "of others\n{}\n";
+        fs::write(&path, mixed).unwrap();
+        Log::open(&path, &PLAIN, false).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), mixed);
         fs::write(&path, "a,b\n1,2").unwrap();
-        assert!(matches!(Log::open(&path, &PLAIN), Err(LogError::Foreign(_))));
+        assert!(matches!(Log::open(&path, &PLAIN, false), Err(LogError::Foreign(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "a,b\n1,2");
-        assert!(matches!(Log::open(folder.path(), &PLAIN), Err(LogError::Io { .. })));
-        assert!(matches!(Log::open(Path::new("/dev/null"), &PLAIN), Err(LogError::NotAFile(_))));
+        Log::open(&path, &PLAIN, true).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a,b\n1,2\n", "come since it was open");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_named_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        std::os::unix::fs::symlink("pipe", at("link")).unwrap();
+        for (path, what) in [
+            (folder.path().to_owned(), "a folder"),
+            (at("pipe"), "a pipe"),
+            (at("link"), "a pipe"),
+            (at("socket"), "a socket"),
+            (PathBuf::from("/dev/null"), "a device"),
+        ] {
+            let error = Log::open(&path, &PLAIN, false).unwrap_err().to_string();
+            assert!(error.contains(&format!("{} is {what}, not", path.display())), "{error}");
+        }
+        std::os::unix::fs::symlink("round", at("round")).unwrap();
+        assert!(Log::open(&at("round"), &PLAIN, false).is_err());
     }
 
     #[test]
@@ -342,62 +388,22 @@ mod tests {
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         drop(create(&path).unwrap());
         assert_ne!(mode() & UNFINISHED, 0);
-        Log::open(&path, &PLAIN).unwrap();
+        Log::open(&path, &PLAIN, false).unwrap();
         assert_eq!(mode(), 0o640);
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        Log::open(&path, &PLAIN).unwrap();
+        Log::open(&path, &PLAIN, false).unwrap();
         assert_eq!(mode(), 0o600);
-    }
-
-    #[test]
-    fn what_could_not_be_taken_back_at_once_is_before_the_next_write() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.jsonl");
-        let mut log = Log::open(&path, &PLAIN).unwrap();
-        let mut put = |line: &str, torn_at| {
-            log.torn_at = torn_at;
-            let fill = |lines: &mut Vec<u8>| {
-                lines.extend(line.bytes());
-                Filled::All
-            };
-            log.append(&mut Vec::new(), fill).unwrap();
-            log.torn_at
-        };
-        put("{\"a\":1}\n", None);
-        fs::File::options().append(true).open(&path).unwrap().write_all(b"{\"half").unwrap();
-        assert_eq!(put("{\"b\":2}\n", Some(8)), None);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":2}\n");
-        put("{}\n", Some(10_000));
-        assert_eq!(fs::metadata(&path).unwrap().len(), 19, "nothing grows by a repair");
-    }
-
-    #[test]
-    fn the_mark_of_a_batch_is_the_end_of_the_file_however_many_writes_it_took() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.jsonl");
-        let mut log = Log::open(&path, &PLAIN).unwrap();
-        let mut buffer = b"of the batch before".to_vec();
-        for writes in 1..4 {
-            let mut left = writes;
-            let mark = log.append(&mut buffer, |lines| {
-                left -= 1;
-                lines.extend(format!("{{\"of\":{writes}}}\n{{\"left\":{left}}}\n").bytes());
-                if left == 0 { Filled::All } else { Filled::Part }
-            });
-            assert_eq!(mark.unwrap(), log.end().unwrap());
-        }
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 12);
     }
 
     #[test]
     fn a_second_writer_is_refused_until_the_first_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let first = Log::open(&path, &PLAIN).unwrap();
-        let error = Log::open(&path, &PLAIN).unwrap_err();
+        let first = Log::open(&path, &PLAIN, false).unwrap();
+        let error = Log::open(&path, &PLAIN, false).unwrap_err();
         assert!(matches!(error, LogError::Locked(_)));
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
         drop(first);
-        Log::open(&path, &PLAIN).unwrap();
+        Log::open(&path, &PLAIN, false).unwrap();
     }
 }

@@ -11,9 +11,11 @@
 mod identity;
 mod log;
 mod mark;
+mod probe;
 mod recovery;
 mod rotation;
 mod settings;
+mod tail;
 mod upkeep;
 
 use std::collections::HashSet;
@@ -29,14 +31,16 @@ use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
 use self::identity::Identity;
-use self::log::{Filled, Log, LogError, Ownership, failed};
+use self::log::{Log, LogError, Ownership, failed};
 use self::mark::Mark;
 use self::recovery::{Extent, Reading};
-use self::rotation::{Names, sync_folder};
+use self::rotation::Names;
 pub use self::settings::{Compress, Mode, Settings};
+use self::tail::Filled;
 use self::upkeep::Upkeep;
 use super::{Batch, Context, Holding, Limits, Place, Sink, Verdict, Verdicts};
 use crate::event::Key;
+use crate::folder;
 
 const MAX_BATCH: usize = 512;
 
@@ -106,7 +110,7 @@ struct File {
 
 #[derive(Debug, Default)]
 struct State {
-    log: Option<Log>,
+    log: Opened,
     held: Held,
     /// The file that the last mark was made in.
     marked: Option<Identity>,
@@ -116,6 +120,14 @@ struct State {
     /// Where the lines of a batch are made. Kept, since batches come on whichever thread is free,
     /// and each would keep the memory for one.
     lines: Vec<u8>,
+}
+
+/// The file that is written to.
+#[derive(Debug, Default)]
+struct Opened {
+    log: Option<Log>,
+    /// Whether one was open before: the place is the sink's own.
+    once: bool,
 }
 
 /// What was found in the files at the start.
@@ -133,17 +145,23 @@ impl File {
         Names::new(&self.sink, &self.settings.path)
     }
 
+    /// The names beside the file that is open.
+    fn names_at(&self, place: &Path) -> Names {
+        Names::new(&self.sink, place)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file under its name, opened again if it is not the one that was open.
-    fn current<'a>(&self, log: &'a mut Option<Log>) -> Result<&'a mut Log, LogError> {
+    fn current<'a>(&self, opened: &'a mut Opened) -> Result<&'a mut Log, LogError> {
+        let Opened { log, once } = opened;
         if let Some(moved) = log
             && !moved.is_at_its_path()?
         {
             tracing::info!(sink = self.sink, "the file was moved away; opening it anew");
-            if let Err(error) = moved.repair() {
+            if let Err(error) = moved.finish() {
                 tracing::warn!(sink = self.sink, %error, "it ends with a partial line");
             }
             *log = None;
@@ -152,7 +170,14 @@ impl File {
             Some(log) => Ok(log),
             None => {
                 self.refuse_shared()?;
-                Ok(log.insert(Log::open(&self.settings.path, &self.ownership)?))
+                let opened = Log::open(&self.settings.path, &self.ownership, *once)?;
+                // The file itself works, so that the daemon runs.
+                if !std::mem::replace(once, true)
+                    && let Err(error) = self.refuse_long_names(&self.names_at(opened.place()))
+                {
+                    tracing::warn!(sink = self.sink, %error, "cannot rotate; writing on");
+                }
+                Ok(log.insert(opened))
             }
         }
     }
@@ -239,16 +264,19 @@ impl File {
         Ok(too_large || too_old)
     }
 
-    fn rotate(&self, open: &mut Option<Log>) -> Result<(), LogError> {
-        let Some(log) = open else { return Ok(()) };
-        let names = self.names();
+    fn rotate(&self, opened: &mut Opened) -> Result<(), LogError> {
+        let Some(log) = &mut opened.log else { return Ok(()) };
+        log.finish()?;
+        // Not where a link leads to by now.
+        let names = self.names_at(log.place());
+        self.refuse_long_names(&names)?;
         let path = names.path();
         let next = names.next(Utc::now(), log.identity());
         let next = next.map_err(failed("list the folder of", path))?;
         fs::rename(path, &next).map_err(failed("rename", path))?;
         // Opened anew at the next use; its lock goes with it.
-        *open = None;
-        sync_folder(names.folder()).map_err(failed("sync the folder of", path))?;
+        opened.log = None;
+        folder::sync_or_tell(names.folder()).map_err(failed("sync the folder of", path))?;
         self.upkeep.ask();
         Ok(())
     }
@@ -294,34 +322,6 @@ impl File {
     fn scan(&self, since: Option<&str>, found: impl FnMut(Key)) -> Result<Extent, LogError> {
         let others: Vec<_> = self.others.iter().map(|path| Names::new("", path)).collect();
         recovery::scan(&self.names(), &others, since, self.reading, found)
-    }
-
-    /// Looks at what is there and whether it could be written, without a lock and without
-    /// making the file, so that a daemon that runs is not disturbed.
-    fn probe(&self) -> anyhow::Result<()> {
-        let (names, path) = (self.names(), &self.settings.path);
-        let folder = names.folder();
-        match fs::metadata(path) {
-            Ok(about) if !about.is_file() => return Err(LogError::NotAFile(path.clone()).into()),
-            Ok(_) => {
-                fs::File::options()
-                    .read(true)
-                    .append(true)
-                    .open(path)
-                    .with_context(|| format!("cannot open {}", path.display()))?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("look at", path)(error).into()),
-        }
-        // For making the file, rotating it and compressing it.
-        let about = fs::metadata(folder).with_context(|| {
-            format!("cannot look at the folder {}; it has to exist", folder.display())
-        })?;
-        anyhow::ensure!(about.is_dir(), "{} is not a folder", folder.display());
-        // Without a name where the system can do that, and gone at once in any case.
-        let trial = tempfile::tempfile_in(folder)
-            .with_context(|| format!("may not make files in {}", folder.display()))?;
-        Ok(self.ownership.apply(&trial, path)?)
     }
 }
 
@@ -382,6 +382,10 @@ impl Sink for Jsonl {
 
     async fn probe(&self) -> anyhow::Result<()> {
         self.on_file(File::probe).await?
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        self.on_file(File::warnings).await.unwrap_or_default()
     }
 }
 

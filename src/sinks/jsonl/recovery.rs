@@ -20,8 +20,8 @@ use crate::sinks::Place;
 const ENVELOPE: &[u8] = br#"{"specversion":"1.0","id":""#;
 const KEY_LEN: usize = 32;
 
-/// The longest line that is read to find out its event in the format `callback`, in bytes. An
-/// event beyond it counts as not there and is repeated.
+/// The longest line that is read to find out its event, in bytes. An event beyond it counts as not
+/// there and is repeated.
 const MAX_LINE: usize = 16 * 1024 * 1024;
 
 /// How a line is written, and how its event is found out again.
@@ -48,27 +48,22 @@ impl Reading {
         lines.push(b'\n');
     }
 
-    /// How much of a line it takes, in bytes.
-    fn max_line(self) -> usize {
-        match self.format {
-            Format::CloudEvents => ENVELOPE.len() + KEY_LEN,
-            Format::Callback => MAX_LINE,
-        }
-    }
-
-    /// The key of the event on a line, of which no more than [`Self::max_line`] is given.
+    /// The key of the event on a line, of which no more than [`MAX_LINE`] is given. A part of a line
+    /// holds no event, however it begins: another program, or a write that failed, can leave one.
     fn key(self, line: &[u8]) -> Option<Key> {
+        let text = std::str::from_utf8(line).ok()?;
+        let whole = || serde_json::from_str::<&RawValue>(text).ok();
         match self.format {
             Format::CloudEvents => {
-                let key = line.strip_prefix(ENVELOPE)?.get(..KEY_LEN)?;
-                std::str::from_utf8(key).ok()?.parse().ok()
+                let key = text.as_bytes().strip_prefix(ENVELOPE)?.get(..KEY_LEN)?;
+                let key = std::str::from_utf8(key).ok()?.parse().ok()?;
+                whole().map(|_| key)
             }
             // The content alone names its event, together with the application: whatever it may
             // look like, it is no envelope.
             Format::Callback => {
-                let text = std::str::from_utf8(line).ok()?;
-                let content: &RawValue = serde_json::from_str(text).ok()?;
-                Some(key_in_blanks(text).unwrap_or_else(|| self.content_key(content.get())))
+                let content = whole()?.get();
+                Some(key_in_blanks(text).unwrap_or_else(|| self.content_key(content)))
             }
         }
     }
@@ -247,7 +242,7 @@ impl Lines {
         Ok(line.limit() == 0 && mark.follows(sum))
     }
 
-    /// Calls `found` for each whole line from here on. Keeps no more of a line than is needed.
+    /// Calls `found` for each whole line from here on. Keeps no more of a line than [`MAX_LINE`].
     fn each(&mut self, reading: Reading, found: &mut impl FnMut(Key)) -> io::Result<()> {
         let reader = self.reader();
         let mut line = Vec::new();
@@ -260,7 +255,7 @@ impl Lines {
             };
             let end = chunk.iter().position(|byte| *byte == b'\n');
             let part = &chunk[..end.unwrap_or(chunk.len())];
-            let room = reading.max_line().saturating_sub(line.len());
+            let room = MAX_LINE.saturating_sub(line.len());
             line.extend_from_slice(&part[..part.len().min(room)]);
             let used = end.map_or(chunk.len(), |end| end + 1);
             if end.is_some() {
@@ -279,13 +274,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_read_from_the_beginning_of_an_envelope() {
+    fn the_key_of_a_whole_envelope_is_read_from_its_beginning() {
         let reading = Reading { format: Format::CloudEvents, app: AppId(1) };
         let key = Key::from_bytes([0xab; 16]);
         let line = format!(r#"{{"specversion":"1.0","id":"{key}","x":"\n"}}"#);
-        assert_eq!(reading.key(&line.as_bytes()[..reading.max_line()]), Some(key));
+        assert_eq!(reading.key(line.as_bytes()), Some(key));
         for line in ["", "{}", r#"{"specversion":"1.0","id":"abc"}"#, "\u{fffd}"] {
             assert_eq!(reading.key(line.as_bytes()), None, "{line}");
+        }
+        // Any part of one, alone and with another behind it.
+        for end in 0..line.len() {
+            let part = &line[..end];
+            assert_eq!(reading.key(part.as_bytes()), None, "{part}");
+            if end > 0 {
+                assert_eq!(reading.key(format!("{part}{line}").as_bytes()), None, "{part}");
+            }
         }
     }
 

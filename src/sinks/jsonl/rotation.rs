@@ -8,6 +8,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use flate2::read::GzDecoder;
 
 use super::identity::Identity;
+use super::settings::Compress;
 use crate::sinks::Place;
 
 const STAMP: &str = "%Y%m%dT%H%M%S%.3fZ";
@@ -99,6 +100,15 @@ impl Names {
         Ok(self.folder().join(name))
     }
 
+    /// The bytes of the longest name that a rotated file gets, compressed or not.
+    pub(super) fn longest(&self, compress: Compress) -> usize {
+        let rotated = self.stem.len() + 1 + STAMP_LEN + 1 + TAG_LEN + self.extension.len();
+        match compress {
+            Compress::None => rotated,
+            Compress::Gzip => rotated + GZIP.len() + UNFINISHED.len(),
+        }
+    }
+
     /// Whether a rotated file could be called so.
     pub(super) fn rotate_to(&self, place: &Place) -> bool {
         let claims = |name: &std::ffi::OsStr| self.claim(name.to_str()?);
@@ -174,11 +184,6 @@ pub(super) fn gzip_names(rotated: &Path) -> (PathBuf, PathBuf) {
 
 pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
-}
-
-/// Makes the names in a folder last.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

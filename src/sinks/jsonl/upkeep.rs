@@ -12,8 +12,9 @@ use nix::unistd::Gid;
 use tokio::task::spawn_blocking;
 
 use super::identity::Identity;
-use super::rotation::{Names, Rotated, folder_of, gzip_identity, gzip_names, sync_folder};
+use super::rotation::{Names, Rotated, folder_of, gzip_identity, gzip_names};
 use super::settings::{Compress, Settings};
+use crate::folder;
 
 /// The care for the rotated files of one sink. Holds nothing of the file that is written to,
 /// so that its lock does not wait for a compression.
@@ -179,7 +180,7 @@ fn gzip(path: &Path, stop: &AtomicBool) -> io::Result<()> {
         return made.map(drop);
     }
     fs::rename(&unfinished, &whole)?;
-    sync_folder(folder_of(path))?;
+    folder::sync_or_tell(folder_of(path))?;
     fs::remove_file(path)
 }
 
@@ -197,18 +198,26 @@ fn compress(from: &Path, to: &Path, stop: &AtomicBool) -> io::Result<bool> {
     let file = Identity::of(&about).to_string();
     let mut encoder = GzBuilder::new().comment(file).write(target, Compression::default());
     let mut chunk = vec![0; 64 * 1024];
+    let (mut length, mut last) = (0, b'\n');
     loop {
         if stop.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        match source.read(&mut chunk)? {
-            0 => break,
-            read => encoder.write_all(&chunk[..read])?,
-        }
+        let read = source.read(&mut chunk)?;
+        let Some(end) = chunk[..read].last() else { break };
+        (length, last) = (length + read as u64, *end);
+        encoder.write_all(&chunk[..read])?;
+    }
+    // Of another program, which may have had it open as it was rotated.
+    if last != b'\n' {
+        encoder.write_all(b"\n")?;
     }
     let target = encoder.finish()?;
     target.set_modified(about.modified()?)?;
     target.sync_all()?;
+    if source.metadata()?.len() != length {
+        return Err(io::Error::other("another program writes to it; compressing it later"));
+    }
     Ok(true)
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use super::{Site, file};
 use crate::support::until;
@@ -34,4 +35,38 @@ fn is_open(pid: u32, path: &Path) -> bool {
             .any(|open| open == path),
         Err(_) => File::open(path).unwrap().try_lock().is_err(),
     }
+}
+
+/// A file of its own, and another program that writes to it all the same.
+#[tokio::test]
+async fn no_event_is_glued_to_what_another_program_left_of_a_line() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    let path = site.path("sprites.jsonl");
+    let append = |text: &str| {
+        use std::io::Write as _;
+        let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    let events = || {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        super::ids(&events.collect::<Vec<_>>()).len() as u64
+    };
+    for (event, text) in (1..).zip(["", "half", "{\"half\":\"", "whole\nhalf"]) {
+        if event > 1 {
+            append(text);
+        }
+        site.add_sprites(1);
+        super::until(async || site.confirmed() == event).await;
+        assert_eq!(events(), event, "after {text:?}");
+    }
+    // As it starts as well.
+    daemon.stop().await;
+    append("half");
+    let daemon = site.start();
+    site.add_sprites(1);
+    super::until(async || site.confirmed() == 5).await;
+    assert_eq!(events(), 5);
+    daemon.stop().await;
 }

@@ -93,6 +93,105 @@ async fn a_batch_larger_than_one_write_is_whole() {
     assert_eq!(found(&path, Some(&began), &sent).await, keys(&sent));
 }
 
+/// What stands on lines of its own: another program's lines are no events.
+fn keys_among(path: &Path) -> Vec<Key> {
+    let text = fs::read_to_string(path).unwrap();
+    let envelope = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
+    let key = |line: &str| envelope(line)?["id"].as_str()?.parse().ok();
+    text.split_inclusive('\n').filter_map(|line| key(line.strip_suffix('\n')?)).collect()
+}
+
+#[tokio::test]
+async fn an_event_stands_on_a_line_of_its_own_whatever_another_program_appends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let append = |text: &str| {
+        let mut printf = Command::new("sh");
+        printf.args(["-c", "printf %s \"$1\" >> \"$2\"", "sh", text]).arg(&path);
+        assert!(printf.status().unwrap().success());
+    };
+    let sent = events(&["a", "b", "c", "d", "e"]);
+    let sink = file(&path, "").await;
+    let began = begun(&*sink).await;
+    let torn = format!(r#"{{"specversion":"1.0","id":"{}","#, sent[4].key);
+    for (event, text) in sent.iter().zip(["x", r#"{"half":"#, "whole\nhalf", &torn]) {
+        append(text);
+        put(&*sink, std::slice::from_ref(event)).await;
+    }
+    assert_eq!(keys_among(&path), keys(&sent[..4]));
+    append(&torn);
+    drop(sink);
+    // As after a crash: the torn line of the last one holds no event.
+    assert_eq!(found(&path, Some(&began), &sent).await, keys(&sent[..4]));
+    let sink = file(&path, "").await;
+    put(&*sink, &sent[4..]).await;
+    assert_eq!(keys_among(&path), keys(&sent));
+}
+
+#[tokio::test]
+async fn an_event_stands_on_a_line_of_its_own_while_another_program_appends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let sent: Vec<_> = (0..300).map(|n| event(&format!("{n}"))).collect();
+    let sink = file(&path, "rotate_size = '20KiB'").await;
+    put(&*sink, &sent[..1]).await;
+    let mut other = Command::new("sh");
+    other.args(["-c", "while :; do printf half >> \"$1\"; done", "sh"]).arg(&path);
+    let mut other = other.spawn().unwrap();
+    for part in sent[1..].chunks(3) {
+        put(&*sink, part).await;
+    }
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let files = rotated(folder.path()).into_iter().chain([path]);
+    let written: std::collections::BTreeSet<Key> =
+        files.flat_map(|path| keys_among(&path)).collect();
+    assert_eq!(written, keys(&sent).into_iter().collect());
+}
+
+/// As logrotate does it with `copytruncate`.
+#[tokio::test]
+async fn a_file_that_is_copied_and_emptied_under_the_sink_is_written_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("a.jsonl"), folder.path().join("a.jsonl.1"));
+    let sent = events(&["a", "b", "c"]);
+    let sink = file(&path, "").await;
+    put(&*sink, &sent[..1]).await;
+    fs::copy(&path, &copy).unwrap();
+    fs::File::options().write(true).truncate(true).open(&path).unwrap();
+    let mark = put(&*sink, &sent[1..2]).await;
+    put(&*sink, &sent[2..]).await;
+    assert_eq!(keys_at(&path), keys(&sent[1..]));
+    drop(sink);
+    assert_eq!(found(&path, Some(&mark), &sent).await, keys(&sent[2..]));
+}
+
+#[tokio::test]
+async fn a_rotated_file_ends_with_a_whole_line() {
+    for (more, name) in [("", ".jsonl"), ("compress = 'gzip'", ".jsonl.gz")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let sink = file(&path, &format!("rotate_size = '1B'\n{more}")).await;
+        let sent = events(&["a", "b"]);
+        put(&*sink, &sent[..1]).await;
+        fs::File::options().append(true).open(&path).unwrap().write_all(b"half").unwrap();
+        put(&*sink, &sent[1..]).await;
+        let is_there =
+            || rotated(folder.path()).iter().any(|p| p.to_str().unwrap().ends_with(name));
+        until("it is rotated", is_there).await;
+        until("it is tended to", || rotated(folder.path()).len() == 1).await;
+        let rotated = &rotated(folder.path())[0];
+        let mut text = String::new();
+        let file = fs::File::open(rotated).unwrap();
+        if name.ends_with("gz") {
+            flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+        } else {
+            (&file).read_to_string(&mut text).unwrap();
+        }
+        assert!(text.ends_with("}\nhalf\n"), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_rotated_from_outside_is_opened_anew() {
     let folder = tempfile::tempdir().unwrap();

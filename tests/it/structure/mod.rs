@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// those that it may name: no two can depend on each other.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("identity", &[]),
+    ("folder", &[]),
     ("outage", &[]),
     ("pace", &[]),
     ("pulse", &[]),
@@ -21,10 +22,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("telemetry", &["shown"]),
     ("emulator", &["secret"]),
-    ("sinks", &["event", "secret", "shape", "shown"]),
+    ("sinks", &["event", "folder", "secret", "shape", "shown"]),
     ("vod", &["event", "secret", "shape", "shown"]),
     ("metrics", &["event"]),
-    ("journal", &["event", "metrics", "outage", "shape"]),
+    ("journal", &["event", "folder", "metrics", "outage", "shape"]),
     ("lease", &["event", "journal"]),
     (
         "poller",
@@ -92,6 +93,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "daemon",
             "emulator",
             "event",
+            "folder",
             "http",
             "identity",
             "journal",
