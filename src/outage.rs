@@ -56,9 +56,90 @@ impl Outage {
     }
 }
 
+/// Without a failure for this time, what failed is mended.
+const PROBATION: Duration = Duration::from_secs(10);
+
+/// An outage of something that works now and then while it lasts, as a disk that is nearly full: over
+/// when it has worked, and has not failed for [`PROBATION`].
+#[derive(Debug, Default)]
+pub struct Unsteady {
+    outage: Outage,
+    /// The last failure.
+    failed: Option<Instant>,
+    has_worked: bool,
+}
+
+impl Unsteady {
+    /// Another failure; `Some` if it is to be logged.
+    pub fn failed(&mut self, now: Instant) -> Option<Report> {
+        self.failed = Some(now);
+        self.has_worked = false;
+        self.outage.failed(now)
+    }
+
+    /// It worked.
+    pub fn worked(&mut self) {
+        self.has_worked = true;
+    }
+
+    /// When it is over if nothing fails until then. `None` if there is none, or nothing has worked
+    /// since the last failure.
+    #[must_use]
+    pub fn over_at(&self) -> Option<Instant> {
+        let failed = self.failed.filter(|_| self.has_worked)?;
+        Some(failed + PROBATION)
+    }
+
+    /// Ends it if it is over; `Some` if it ends now.
+    pub fn recovered(&mut self, now: Instant) -> Option<Report> {
+        self.over_at().filter(|at| *at <= now)?;
+        self.failed = None;
+        self.outage.recovered(now)
+    }
+
+    /// Whether it lasts.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        self.outage.lasts()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_works_now_and_then_is_one_outage_until_it_has_worked_for_a_while() {
+        let start = Instant::now();
+        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        let mut outage = Unsteady::default();
+        outage.worked();
+        assert_eq!(
+            (outage.lasts(), outage.over_at(), outage.recovered(at(0.0))),
+            (false, None, None)
+        );
+        // A failure every other second for a minute, and a success after each.
+        let mut logged = Vec::new();
+        for second in (0..=60).step_by(2) {
+            let second = f64::from(second);
+            assert_eq!(outage.recovered(at(second)), None, "{second}");
+            logged.extend(outage.failed(at(second)).map(|_| second));
+            assert_eq!(outage.over_at(), None);
+            outage.worked();
+            assert!(outage.lasts());
+        }
+        assert_eq!(logged, [0.0, 60.0]);
+        assert_eq!(outage.over_at(), Some(at(70.0)));
+        assert_eq!(outage.recovered(at(69.9)), None);
+        let report = outage.recovered(at(70.0)).unwrap();
+        assert_eq!((report.lasted.as_secs(), report.failures), (70, 31));
+        assert_eq!((outage.lasts(), outage.recovered(at(99.0))), (false, None));
+        // Nothing that only waits ends it.
+        assert!(outage.failed(at(100.0)).is_some());
+        assert_eq!(outage.recovered(at(500.0)), None);
+        outage.worked();
+        assert!(outage.recovered(at(500.0)).is_some());
+    }
 
     #[test]
     fn is_logged_as_it_begins_once_a_minute_and_when_it_ends() {

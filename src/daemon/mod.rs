@@ -89,7 +89,7 @@ pub enum End {
     Unreachable,
     /// With `once`: the journal does not take what was pulled.
     Unwritable,
-    /// By itself: the journal's files were deleted, moved or replaced.
+    /// By itself: the journal's files were deleted, moved or replaced, or another daemon has them.
     JournalGone,
     /// By itself: the target of the only sink is gone for as long as the process lives.
     SinkGone,

@@ -19,9 +19,17 @@ const WORD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs
 
 /// Looks a last time whether the journal's files are in place. If they are not, copies what is
 /// open, trying until it can or is told to `stop`, and tells so. The service manager waits
-/// meanwhile. Tells whether they were gone.
+/// meanwhile. What another daemon has is only told of. Tells whether it was one of both.
 pub(super) async fn rescue_if_gone(journal: &Journal, stop: &CancellationToken) -> bool {
     let looked = timeout_at(Instant::now() + LOOK, journal.in_place()).await;
+    if let Some(error @ Error::Taken(_)) = journal.condition().trouble() {
+        tracing::error!(
+            %error,
+            "the daemon ends; see to it that one alone is started on a journal, and that nothing \
+             removes its lock file"
+        );
+        return true;
+    }
     if !matches!(looked, Ok(Err(Error::Gone(_)))) && !journal.condition().is_gone() {
         return false;
     }

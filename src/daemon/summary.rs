@@ -100,8 +100,8 @@ impl Figures {
     }
 
     fn doing(&self) -> String {
-        if let Some(gone @ Error::Gone(_)) = &self.unwritable {
-            return format!("Ending: {gone}");
+        if let Some(end) = self.unwritable.as_ref().filter(|error| error.is_final()) {
+            return format!("Ending: {end}");
         }
         if self.is_draining {
             return "Stopping".to_owned();

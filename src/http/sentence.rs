@@ -22,8 +22,8 @@ pub(super) enum Mood {
 
 /// The sentence for this status.
 pub(super) fn of(status: &Status, health: &Health) -> (Mood, String) {
-    if let Some(gone @ Error::Gone(_)) = health.journal().trouble() {
-        let what = format!("Nothing is pulled or confirmed: {}.", foreign(&gone.to_string()));
+    if let Some(end) = health.journal().trouble().filter(Error::is_final) {
+        let what = format!("Nothing is pulled or confirmed: {}.", foreign(&end.to_string()));
         return (Mood::Bad, what);
     }
     if health.is_draining() {

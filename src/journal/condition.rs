@@ -17,17 +17,44 @@ const SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0
 /// Whether a journal takes events, and how fast. Clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    trouble: Arc<Mutex<Option<Error>>>,
+    troubles: Arc<Mutex<Troubles>>,
     writing_since: Arc<Mutex<Option<Instant>>>,
     commits: Times,
     files: Option<Arc<Files>>,
     gone: CancellationToken,
 }
 
+/// What is wrong, each as long as it lasts.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Nothing ends this.
+    end: Option<Error>,
+    /// Commits fail, or did until a moment ago.
+    unwritable: Option<Error>,
+    full: Option<Error>,
+    unseen: Option<Error>,
+}
+
+impl Troubles {
+    fn of(&mut self, error: &Error) -> &mut Option<Error> {
+        match error {
+            Error::Gone(_) | Error::Taken(_) => &mut self.end,
+            Error::Full { .. } => &mut self.full,
+            Error::Unseen(_) => &mut self.unseen,
+            Error::Sqlite(_) | Error::Closed => &mut self.unwritable,
+        }
+    }
+
+    fn first(&self) -> Option<&Error> {
+        let Self { end, unwritable, full, unseen } = self;
+        [end, unwritable, full, unseen].into_iter().find_map(Option::as_ref)
+    }
+}
+
 impl Default for Condition {
     fn default() -> Self {
         Self {
-            trouble: Arc::default(),
+            troubles: Arc::default(),
             writing_since: Arc::default(),
             commits: Times::new(SECONDS),
             files: None,
@@ -42,30 +69,37 @@ impl Condition {
         Self { files: Some(Arc::new(files)), ..Self::default() }
     }
 
-    /// Looks whether its files are in place; once they were not, they never are again. Two system
-    /// calls; blocks for as long as these take.
+    /// Looks whether its files are in place, and whether no other daemon has it; once that was not so
+    /// it never is again. Four system calls; blocks for as long as these take.
     ///
     /// # Errors
-    /// [`Error::Gone`] when they are not, [`Error::Unseen`] when the system does not tell.
+    /// [`Error::Gone`] or [`Error::Taken`] when it is not so, [`Error::Unseen`] when the system does
+    /// not tell.
     pub fn look(&self) -> Result<()> {
-        if let Some(gone @ Error::Gone(_)) = self.trouble() {
-            return Err(gone);
+        if let Some(end) = locked(&self.troubles).end.clone() {
+            return Err(end);
         }
         let seen = self.files.as_ref().map_or(Ok(()), |files| files.look());
         match &seen {
-            Ok(()) => self.mend(|trouble| matches!(trouble, Error::Unseen(_))),
+            Ok(()) => locked(&self.troubles).unseen = None,
             Err(error) => self.failed(error),
         }
         seen
     }
 
-    /// Whether its files were found to be gone.
+    /// Whether its files were found to be gone, or another daemon has it.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.gone.is_cancelled()
     }
 
-    /// Cancelled when its files are found to be gone.
+    /// Whether commits fail, or did until so short a time ago that they may again.
+    #[must_use]
+    pub fn is_unwritable(&self) -> bool {
+        locked(&self.troubles).unwritable.is_some()
+    }
+
+    /// Cancelled when its files are found to be gone, or another daemon has it.
     #[must_use]
     pub fn gone(&self) -> CancellationToken {
         self.gone.clone()
@@ -78,7 +112,7 @@ impl Condition {
     /// Why the journal takes no events; `None` while it does.
     #[must_use]
     pub fn trouble(&self) -> Option<Error> {
-        locked(&self.trouble).clone()
+        locked(&self.troubles).first().cloned()
     }
 
     /// How long the commit under way has taken up to now; `None` if there is none.
@@ -94,30 +128,32 @@ impl Condition {
     }
 
     pub(super) fn failed(&self, error: &Error) {
-        let mut trouble = locked(&self.trouble);
-        if matches!(*trouble, Some(Error::Gone(_))) {
+        let mut troubles = locked(&self.troubles);
+        if troubles.end.is_some() {
             return;
         }
-        *trouble = Some(error.clone());
-        drop(trouble);
-        if let Error::Gone(why) = error {
-            tracing::error!(%why, "the journal is gone; nothing more is pulled or confirmed");
-            self.gone.cancel();
+        *troubles.of(error) = Some(error.clone());
+        drop(troubles);
+        match error {
+            Error::Gone(why) => {
+                tracing::error!(%why, "the journal is gone; nothing more is pulled or confirmed");
+            }
+            Error::Taken(why) => {
+                tracing::error!(%why, "another sprited has the journal; nothing more is pulled or confirmed");
+            }
+            _ => return,
         }
+        self.gone.cancel();
     }
 
-    /// Something was committed: a journal that is full is full all the same.
-    pub(super) fn committed(&self) {
-        self.mend(|trouble| !matches!(trouble, Error::Full { .. } | Error::Gone(_)));
+    /// Commits are trusted again.
+    pub(super) fn writable(&self) {
+        locked(&self.troubles).unwritable = None;
     }
 
-    /// Events were taken.
+    /// Events were taken: it is not full.
     pub(super) fn appended(&self) {
-        self.mend(|trouble| !matches!(trouble, Error::Gone(_)));
-    }
-
-    fn mend(&self, is_over: impl Fn(&Error) -> bool) {
-        locked(&self.trouble).take_if(|trouble| is_over(trouble));
+        locked(&self.troubles).full = None;
     }
 
     /// A commit is under way, from its first write on.

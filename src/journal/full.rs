@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use rusqlite::OptionalExtension;
 
 use super::store::Store;
+use super::writer::Writer;
 use super::{Backlog, Error, Result};
 
 /// What keeps a full journal from giving up more.
@@ -29,6 +31,31 @@ impl fmt::Display for Filling {
 /// A journal that was full takes events again below this share of `max_size`, in percent: at the
 /// limit itself it would stop and go with each event that leaves it.
 const FULL_UNTIL: u64 = 95;
+/// Steps of pruning for one append when the journal is found full.
+const MAX_PRUNE_STEPS: usize = 10;
+
+impl Writer {
+    /// Refuses when the journal is full, and what is settled does not make room within a few
+    /// steps: whoever was refused comes again soon, and so do the next ones.
+    pub(super) fn make_room(&mut self, now: DateTime<Utc>) -> Result<()> {
+        if !self.store.is_full()? {
+            self.unmeasured = 0;
+            self.store.was_full = false;
+            return Ok(());
+        }
+        for _ in 0..MAX_PRUNE_STEPS {
+            if !self.write_now(|store| store.prune(now))? {
+                break;
+            }
+        }
+        if self.store.is_full()?
+            && let Err(error) = self.store.empty_log()
+        {
+            tracing::debug!(%error, "cannot empty the journal's write-ahead log");
+        }
+        self.store.check_size()
+    }
+}
 
 impl Store {
     /// Refuses when the journal is as large as it may be.

@@ -1,9 +1,16 @@
 //! The lock file that keeps a second daemon off a journal.
+//!
+//! A lock is as good as the file that others find under its name. So whoever takes it looks whether it
+//! has the file that stands there, and the daemon looks again and again: where its lock file was
+//! removed or replaced it takes the lock anew, or finds that another one has it. Each commit is looked
+//! at within its transaction, and whoever opens the journal waits for such a transaction with the
+//! lock in hand: so nothing is written after another has begun to read.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -11,16 +18,110 @@ use nix::unistd::geteuid;
 
 use super::presence::with_suffix;
 use super::schema::OpenError;
+use super::{Error, Result};
+
+/// The file may be replaced between opening and looking; not this often in a row.
+const ATTEMPTS: usize = 5;
 
 /// The lock, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(super) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Whether its file is the one that others find.
+    fn is_in_place(&self) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file is not enough: a child process that has not yet begun its program has it
         // open as well. If this fails, closing does it a moment later.
-        drop(self.0.unlock());
+        drop(self.file.unlock());
+    }
+}
+
+/// The lock of an open journal, taken anew where its file is gone. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Held(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// `None` once the journal is closed.
+    lock: Option<Lock>,
+    /// Whether it was told that the lock cannot be taken anew.
+    has_told: bool,
+}
+
+/// Gives the lock back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Guard(Held);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.state().lock = None;
+    }
+}
+
+impl Held {
+    pub(super) fn new(lock: Lock) -> Self {
+        Self(Arc::new(Mutex::new(State { lock: Some(lock), has_told: false })))
+    }
+
+    pub(super) fn guard(&self) -> Guard {
+        Guard(self.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether the lock of the journal at `path`, whose own files are in place, still keeps
+    /// others off; if not, takes it anew. Where that cannot be done nobody else can either, and the
+    /// next look tries again. Two system calls as long as all is well; blocks for these.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] when somebody else has it.
+    pub(super) fn look(&self, path: &Path) -> Result<()> {
+        let mut state = self.state();
+        let Some(lock) = &state.lock else { return Ok(()) };
+        if lock.is_in_place().unwrap_or(true) {
+            return Ok(());
+        }
+        let file = lock.path.display().to_string();
+        match take(path) {
+            Ok(anew) => {
+                *state = State { lock: Some(anew), has_told: false };
+                tracing::warn!(
+                    file,
+                    "the journal's lock file was removed or replaced; it is made and locked anew"
+                );
+                Ok(())
+            }
+            Err(OpenError::InUse { .. }) => Err(Error::Taken(
+                format!("the lock file {file} was removed or replaced under the daemon").into(),
+            )),
+            Err(error) => {
+                if !std::mem::replace(&mut state.has_told, true) {
+                    tracing::warn!(
+                        file,
+                        %error,
+                        "the journal's lock file was removed or replaced and cannot be made anew: \
+                         move away what stands in its place"
+                    );
+                }
+                Ok(())
+            }
+        }
     }
 }
 
@@ -30,15 +131,24 @@ pub(super) fn file(path: &Path) -> PathBuf {
 }
 
 /// Takes the lock of the journal at `path`.
-pub(super) fn take(path: &Path) -> Result<Lock, OpenError> {
+pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
     let lock = file(path);
     let failed = |source| OpenError::File { path: lock.clone(), source };
-    let file = open(&lock, path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned(), lock }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+    for _ in 0..ATTEMPTS {
+        let file = open(&lock, path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse { path: path.to_owned(), lock });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let taken = Lock { file, path: lock.clone() };
+        if taken.is_in_place().map_err(failed)? {
+            return Ok(taken);
+        }
     }
+    Err(failed(io::Error::other("it changed under its name again and again")))
 }
 
 /// Opens the lock file, or makes it. Whatever another user has put there is not followed anywhere, nor
@@ -64,4 +174,82 @@ fn open(lock: &Path, journal: &Path) -> io::Result<File> {
         fchown(&made, Some(journal.uid()), Some(journal.gid()))?;
     }
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn held() -> (tempfile::TempDir, PathBuf, PathBuf, Held) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.db");
+        let held = Held::new(take(&path).unwrap());
+        let lock = file(&path);
+        (folder, path, lock, held)
+    }
+
+    fn is_free(path: &Path) -> bool {
+        !matches!(take(path), Err(OpenError::InUse { .. }))
+    }
+
+    #[test]
+    fn a_lock_file_that_is_removed_or_replaced_is_made_anew() {
+        let (folder, path, lock, held) = held();
+        for replace in [false, true, false] {
+            fs::remove_file(&lock).unwrap();
+            if replace {
+                fs::write(&lock, "").unwrap();
+            }
+            assert_eq!(held.look(&path), Ok(()));
+            assert!(!is_free(&path), "nobody else gets it");
+            assert_eq!(held.look(&path), Ok(()));
+        }
+        // A copy of it, as of a folder that was restored.
+        let copy = folder.path().join("copy");
+        fs::copy(&lock, &copy).unwrap();
+        fs::rename(copy, &lock).unwrap();
+        assert_eq!(held.look(&path), Ok(()));
+        assert!(!is_free(&path));
+        drop(held.guard());
+        assert!(is_free(&path));
+        fs::remove_file(&lock).unwrap();
+        assert_eq!(held.look(&path), Ok(()));
+        assert!(!lock.exists(), "what is closed takes no lock");
+    }
+
+    #[test]
+    fn a_lock_that_another_has_taken_is_lost() {
+        let (_folder, path, lock, held) = held();
+        fs::remove_file(&lock).unwrap();
+        let other = take(&path).unwrap();
+        assert!(matches!(held.look(&path), Err(Error::Taken(_))));
+        drop(other);
+        assert_eq!(held.look(&path), Ok(()), "a command that is over");
+    }
+
+    #[test]
+    fn what_can_be_no_lock_file_keeps_everybody_off_and_is_left_alone() {
+        let (folder, path, lock, held) = held();
+        let target = folder.path().join("target");
+        let ways: [&dyn Fn(); 3] =
+            [&|| fs::create_dir(&lock).unwrap(), &|| symlink(&target, &lock).unwrap(), &|| {
+                nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap()
+            }];
+        for way in ways {
+            fs::remove_file(&lock).unwrap();
+            way();
+            assert_eq!(held.look(&path), Ok(()));
+            assert!(matches!(take(&path), Err(OpenError::File { .. })));
+            if lock.is_dir() {
+                fs::remove_dir(&lock).unwrap();
+                fs::write(&lock, "").unwrap();
+            }
+        }
+        assert!(!target.exists());
+        fs::remove_file(&lock).unwrap();
+        assert_eq!(held.look(&path), Ok(()));
+        assert!(!is_free(&path));
+    }
 }

@@ -109,7 +109,7 @@ fn tell_of_folder(path: &Path) {
 #[derive(Debug)]
 pub struct Closing {
     thread: std::thread::JoinHandle<()>,
-    _lock: lock::Lock,
+    _lock: lock::Guard,
 }
 
 impl Closing {
@@ -132,14 +132,15 @@ impl Journal {
     pub fn open(settings: &Settings) -> std::result::Result<(Self, Closing), OpenError> {
         names::refuse(&settings.path)?;
         lost::refuse(&settings.path)?;
-        let lock = lock::take(&settings.path)?;
+        let lock = lock::Held::new(lock::take(&settings.path)?);
+        let guard = lock.guard();
         let connection = schema::open(&settings.path)?;
         let store = store::Store::new(connection, settings.clone())
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         tell_of_folder(&settings.path);
         let failed = |source| OpenError::File { path: settings.path.clone(), source };
-        let condition = Condition::of(presence::Files::of(&settings.path).map_err(failed)?);
+        let condition = Condition::of(presence::Files::of(&settings.path, lock).map_err(failed)?);
         // Of its own: its waits then wake nobody else.
         let runtime =
             runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
@@ -151,7 +152,7 @@ impl Journal {
             })
             .map_err(failed)?;
         let looks = Arc::new(Semaphore::new(1));
-        Ok((Self { jobs, condition, looks }, Closing { thread, _lock: lock }))
+        Ok((Self { jobs, condition, looks }, Closing { thread, _lock: guard }))
     }
 
     /// Stores entries `from` one answer, of which at least the time is known: when this returns they are on disk. A
@@ -331,7 +332,8 @@ impl Journal {
     /// journal alone keeps may be confirmed without. Waits for no commit.
     ///
     /// # Errors
-    /// [`Error::Gone`] when they are not, [`Error::Unseen`] when that cannot be told now.
+    /// [`Error::Gone`] when they are not, [`Error::Taken`] when another daemon has them,
+    /// [`Error::Unseen`] when that cannot be told now.
     pub async fn in_place(&self) -> Result<()> {
         let one = self.looks.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let condition = self.condition.clone();

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::lock::Held;
 use super::{Error, Result};
 
 /// A file of a journal, as it was when it was opened.
@@ -28,6 +29,7 @@ struct File {
 pub(super) struct Files {
     journal: File,
     log: File,
+    lock: Held,
 }
 
 /// What stands in the place of a file.
@@ -77,26 +79,30 @@ impl File {
 }
 
 impl Files {
-    /// The files of the journal at `path`, which SQLite has open.
+    /// The files of the journal at `path`, which SQLite has open, and its lock.
     ///
     /// # Errors
     /// When one of them is not there already.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(path: &Path, lock: Held) -> io::Result<Self> {
         // SQLite keeps the log beside the file that a link leads to, and empties it now and then.
         let log = with_suffix(&path.canonicalize()?, "-wal");
         Ok(Self {
             journal: File::open("the journal", path.to_owned(), false)?,
             log: File::open("the journal's write-ahead log", log, true)?,
+            lock,
         })
     }
 
-    /// Looks whether both are in place: two system calls. Blocks for as long as these take.
+    /// Looks whether all are in place: four system calls. Blocks for as long as these take.
     ///
     /// # Errors
-    /// [`Error::Gone`] when one is not, [`Error::Unseen`] when the system does not tell.
+    /// [`Error::Gone`] when the journal or its log is not, [`Error::Taken`] when somebody else has
+    /// the lock, [`Error::Unseen`] when the system does not tell.
     pub(super) fn look(&self) -> Result<()> {
         self.journal.look()?;
-        self.log.look()
+        self.log.look()?;
+        // Last: where the journal is gone no lock file is made.
+        self.lock.look(&self.journal.path)
     }
 
     /// Whether a write-ahead log stands beside a database that it is not of: whoever opens that
@@ -134,7 +140,13 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use super::super::lock;
     use super::*;
+
+    fn of(path: &Path) -> io::Result<Files> {
+        let lock = lock::take(path).map_err(|error| io::Error::other(error.to_string()))?;
+        Files::of(path, Held::new(lock))
+    }
 
     /// Files of a journal at `journal`, both there, and their folder.
     fn files(journal: &str) -> (tempfile::TempDir, PathBuf) {
@@ -156,7 +168,7 @@ mod tests {
     #[test]
     fn another_file_of_the_same_content_is_another() {
         let (folder, path) = files("j.db");
-        let open = Files::of(&path).unwrap();
+        let open = of(&path).unwrap();
         assert_eq!(open.look(), Ok(()));
         for (file, what) in [(path.clone(), "the journal "), (with_suffix(&path, "-wal"), "log ")] {
             let kept = folder.path().join("kept");
@@ -176,7 +188,7 @@ mod tests {
         let (folder, path) = files("data/j.db");
         let link = folder.path().join("link.db");
         symlink(&path, &link).unwrap();
-        let open = Files::of(&link).unwrap();
+        let open = of(&link).unwrap();
         assert_eq!(open.look(), Ok(()));
         for target in [folder.path().join("none"), link.clone(), folder.path().to_owned()] {
             fs::remove_file(&link).unwrap();
@@ -188,7 +200,7 @@ mod tests {
     #[test]
     fn a_file_in_the_place_of_its_folder_is_no_journal() {
         let (folder, path) = files("data/j.db");
-        let open = Files::of(&path).unwrap();
+        let open = of(&path).unwrap();
         fs::rename(folder.path().join("data"), folder.path().join("moved")).unwrap();
         assert!(why(&open).contains("deleted or moved"));
         fs::write(folder.path().join("data"), "").unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 use tokio::time::Instant;
 
 use super::body::{self, Compressor};
@@ -54,10 +54,13 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(connection: Connection, settings: Settings) -> rusqlite::Result<Self> {
+        // Another daemon whose lock file was removed may be at its last commit: it is waited for, and
+        // whatever it begins after that it does not end.
+        let begin = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
         let next_id =
-            connection
-                .query_row("SELECT ifnull(max(id), 0) + 1 FROM events", [], |row| row.get(0))?;
-        let key_index = KeyIndex::open(&connection, EventId(next_id))?;
+            begin.query_row("SELECT ifnull(max(id), 0) + 1 FROM events", [], |row| row.get(0))?;
+        let key_index = KeyIndex::open(&begin, EventId(next_id))?;
+        begin.commit()?;
         bound_log(&connection, &settings)?;
         Ok(Self {
             data_version: data_version(&connection)?,

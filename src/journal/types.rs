@@ -54,12 +54,25 @@ pub enum Error {
     /// Its file or its write-ahead log was deleted, moved or replaced; nothing brings it back.
     #[error("{0}; sprited copies what it has open, and ends")]
     Gone(Arc<str>),
+    /// Another process has taken it over.
+    #[error(
+        "{0}, and another sprited has taken the journal; this one writes nothing more, and ends"
+    )]
+    Taken(Arc<str>),
     /// Whether its files are in place cannot be seen at the moment.
     #[error("cannot see whether it is in place: {0}")]
     Unseen(Arc<str>),
     /// The writer has ended.
     #[error("the journal is closed")]
     Closed,
+}
+
+impl Error {
+    /// Whether the daemon ends by it.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Gone(_) | Self::Taken(_))
+    }
 }
 
 impl From<rusqlite::Error> for Error {

@@ -37,6 +37,11 @@ impl Waiting {
         }
     }
 
+    /// Whether events are in it that were not there.
+    pub(super) fn brings_events(&self) -> bool {
+        !self.fresh().is_empty()
+    }
+
     /// Tells what became of the commit.
     pub(super) fn answer(self, committed: Result<()>) {
         match self {

@@ -31,11 +31,9 @@ const GATHER: Duration = Duration::from_millis(4);
 const RETRY: Duration = Duration::from_secs(1);
 /// Bytes of bodies appended to a transaction before the journal's size is looked at again.
 const UNMEASURED: usize = 1024 * 1024;
-/// Steps of pruning for one append when the journal is found full.
-const MAX_PRUNE_STEPS: usize = 10;
 
 pub(super) struct Writer {
-    store: Store,
+    pub(super) store: Store,
     queue: mpsc::Receiver<Job>,
     routes: Vec<Route>,
     /// Writes of the open transaction that were answered, or of one that failed to commit.
@@ -44,7 +42,7 @@ pub(super) struct Writer {
     waiting: Vec<Waiting>,
     in_transaction: bool,
     /// Bytes of bodies appended since the journal's size was looked at.
-    unmeasured: usize,
+    pub(super) unmeasured: usize,
     /// When the open transaction, or what a failed one has left, is to be committed.
     commit_at: Option<Instant>,
     /// When the last commit began whose answers had to wait for it.
@@ -75,13 +73,14 @@ impl Writer {
     /// Works until the last sender is gone, then commits what is left.
     pub(super) fn run(mut self, runtime: &Runtime) {
         loop {
+            self.trouble.review();
             // A failure is kept in mind and tried again.
             if self.commit_at.is_some_and(|at| at <= Instant::now()) {
                 drop(self.commit());
             }
-            let commit_at = self.commit_at;
+            let wake_at = self.commit_at.into_iter().chain(self.trouble.over_at()).min();
             let next = runtime.block_on(async {
-                match commit_at {
+                match wake_at {
                     Some(at) => tokio::time::timeout_at(at, self.queue.recv()).await,
                     None => Ok(self.queue.recv().await),
                 }
@@ -109,7 +108,7 @@ impl Writer {
         if let Some(job) = next {
             self.run_job(job);
         }
-        if self.needs_commit() || (self.trouble.lasts() && !self.waiting.is_empty()) {
+        if self.needs_commit() || (self.trouble.is_failing() && !self.waiting.is_empty()) {
             drop(self.commit());
         } else {
             self.answer_waiting();
@@ -228,6 +227,10 @@ impl Writer {
                 }
                 self.waiting.push(Waiting::Append { reply, appended, fresh });
             }
+            Err(error @ Error::Sqlite(_)) => {
+                self.trouble.unwritable(&error, true);
+                answer(reply, Err(error));
+            }
             Err(error) => {
                 self.condition.failed(&error);
                 answer(reply, Err(error));
@@ -240,27 +243,6 @@ impl Writer {
         let result = self.write(|store| store.append(entries, from, &routes));
         self.routes = routes;
         result
-    }
-
-    /// Refuses when the journal is full, and what is settled does not make room within a few
-    /// steps: whoever was refused comes again soon, and so do the next ones.
-    fn make_room(&mut self, now: DateTime<Utc>) -> Result<()> {
-        if !self.store.is_full()? {
-            self.unmeasured = 0;
-            self.store.was_full = false;
-            return Ok(());
-        }
-        for _ in 0..MAX_PRUNE_STEPS {
-            if !self.write_now(|store| store.prune(now))? {
-                break;
-            }
-        }
-        if self.store.is_full()?
-            && let Err(error) = self.store.empty_log()
-        {
-            tracing::debug!(%error, "cannot empty the journal's write-ahead log");
-        }
-        self.store.check_size()
     }
 
     fn has_fresh(&self) -> bool {
@@ -282,7 +264,10 @@ impl Writer {
     }
 
     /// Runs a write with a commit of its own, after those that wait.
-    fn write_now<T>(&mut self, write: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+    pub(super) fn write_now<T>(
+        &mut self,
+        write: impl FnOnce(&mut Store) -> Result<T>,
+    ) -> Result<T> {
         let value = self.write(write)?;
         self.commit()?;
         Ok(value)
@@ -309,6 +294,11 @@ impl Writer {
         self.store.begin().inspect_err(|_| self.condition.ends())?;
         self.in_transaction = true;
         self.turns.began(Instant::now());
+        // Whoever takes the journal over from here on waits for this transaction.
+        if let Err(error @ Error::Taken(_)) = self.condition.look() {
+            self.roll_back(error.clone());
+            return Err(error);
+        }
         for promise in &self.promises {
             if let Err(error) = promise.keep(&mut self.store) {
                 self.roll_back(error.clone());
@@ -323,7 +313,7 @@ impl Writer {
     fn promise<T>(&mut self, written: Result<T>, promise: Promise) -> Result<T> {
         let value = written?;
         self.promises.push(promise);
-        if self.trouble.lasts()
+        if self.trouble.is_failing()
             && let Err(error) = self.commit()
         {
             self.promises.pop();
@@ -335,14 +325,15 @@ impl Writer {
     /// Commits the open transaction, then answers those who wait for it.
     fn commit(&mut self) -> Result<()> {
         let start = Instant::now();
+        let with_events = self.waiting.iter().any(Waiting::brings_events);
         let committed =
             self.begin().and_then(|()| self.may_commit()).and_then(|()| self.store.commit());
         self.condition.note_commit(start.elapsed());
         match committed {
-            Ok(true) => self.trouble.written(),
+            Ok(true) => self.trouble.written(with_events),
             Ok(false) => {}
             Err(error) => {
-                self.trouble.unwritable(&error);
+                self.trouble.unwritable(&error, with_events);
                 self.roll_back(error.clone());
                 return Err(error);
             }
@@ -357,8 +348,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Nothing new goes into files that no start will find. What was promised does: these are
-    /// copied in the end.
+    /// Nothing goes into a journal that another daemon has, and nothing new into files that no start
+    /// will find. What was promised does: these are copied in the end.
     fn may_commit(&self) -> Result<()> {
         match self.condition.look() {
             Err(Error::Gone(_)) if !self.needs_commit() => Ok(()),

@@ -22,10 +22,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, AppId, Entry, UNKNOWN_TYPE};
-use crate::journal::{Answer, Appended, Journal, Receipt, Taken};
+use crate::journal::{Answer, Appended, Condition, Journal, Receipt, Taken};
 use crate::lease::Lease;
 use crate::metrics::{ByTypeAndOutcome, Metrics, set_known};
-use crate::outage::Outage;
+use crate::outage::Unsteady;
 use crate::pace::{Bounds, Next, Outcome, Pace};
 use crate::pulse::Pulse;
 use crate::retry::Backoff;
@@ -59,7 +59,8 @@ pub struct Poller {
     /// Answers that the journal did not take: as long as there are any, nothing more is pulled.
     unstored: AtomicUsize,
     /// Of the journal.
-    unwritable: Mutex<Outage>,
+    unwritable: Mutex<Unsteady>,
+    condition: Condition,
     mended: Arc<Notify>,
 }
 
@@ -82,6 +83,7 @@ impl Poller {
         };
         Self {
             applications: clients.into_iter().map(application).collect(),
+            condition: journal.condition(),
             journal,
             leases,
             pacing,
@@ -114,8 +116,11 @@ impl Poller {
         let mut pulls = FuturesUnordered::new();
         while !stop.is_cancelled() {
             self.tell(&pace);
+            self.review_unwritable();
             let now = Instant::now();
-            let next = if self.unstored.load(Ordering::Relaxed) > 0 {
+            // A journal that was not written a moment ago is tried with one answer at a time.
+            let is_tried = self.condition.is_unwritable() && !pulls.is_empty();
+            let next = if is_tried || self.unstored.load(Ordering::Relaxed) > 0 {
                 Next::AfterAnother
             } else {
                 pace.next(now)
@@ -283,7 +288,7 @@ impl Poller {
         }
         if failures > 0 && appended.is_some() {
             application.note_writable();
-            self.note_writable();
+            locked(&self.unwritable).worked();
         }
         appended
     }
@@ -341,6 +346,10 @@ impl Poller {
     }
 
     fn note_unwritable(&self, error: &crate::journal::Error) {
+        // That is told of by the journal, and the loop ends.
+        if error.is_final() {
+            return;
+        }
         if let Some(report) = locked(&self.unwritable).failed(Instant::now()) {
             tracing::error!(
                 %error,
@@ -350,7 +359,8 @@ impl Poller {
         }
     }
 
-    fn note_writable(&self) {
+    /// Tells when the journal has taken events for a while.
+    fn review_unwritable(&self) {
         if let Some(report) = locked(&self.unwritable).recovered(Instant::now()) {
             tracing::info!(
                 lasted_seconds = report.lasted.as_secs(),

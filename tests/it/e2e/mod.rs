@@ -16,6 +16,7 @@ mod gone;
 mod init;
 mod kill;
 mod large;
+mod locks;
 mod metrics;
 mod neighbours;
 mod occurrences;

@@ -4,6 +4,7 @@
 mod descriptors;
 mod disk;
 mod journal;
+mod nearly;
 mod places;
 mod sinks;
 

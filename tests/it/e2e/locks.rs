@@ -1,0 +1,175 @@
+//! The lock file of a journal is removed or replaced under the daemon.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::daemon::Daemon;
+use super::receiver::{Answer, Receiver};
+use super::{Site, until};
+
+const ANEW: &str = "the journal's lock file was removed or replaced; it is made and locked anew";
+const NOT_ANEW: &str = "the journal's lock file was removed or replaced and cannot be made anew: move \
+                        away what stands in its place";
+const TAKEN: &str = "another sprited has the journal; nothing more is pulled or confirmed";
+
+/// How long a daemon may take to notice and to end, on a machine that is busy.
+const NOTICED: Duration = Duration::from_secs(20);
+
+async fn site(hook: &Receiver) -> Site {
+    Site::new(&hook.sink("hook", "events = ['*']")).await
+}
+
+fn lock(site: &Site) -> PathBuf {
+    site.path("journal.db.lock")
+}
+
+async fn refused(site: &Site) {
+    let ended = site.run(&["run"]).await;
+    assert_eq!(ended.code, 74, "{}", ended.log);
+}
+
+#[tokio::test]
+async fn a_daemon_alone_makes_it_anew_and_goes_on() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 4] = [
+        ("removed", |lock| fs::remove_file(lock).unwrap()),
+        ("renamed", |lock| fs::rename(lock, lock.with_extension("old")).unwrap()),
+        ("replaced by a file", |lock| {
+            fs::remove_file(lock).unwrap();
+            fs::write(lock, "another").unwrap();
+        }),
+        ("replaced by a copy", |lock| {
+            let copy = lock.with_extension("copy");
+            fs::copy(lock, &copy).unwrap();
+            fs::rename(copy, lock).unwrap();
+        }),
+    ];
+    for (what, harm) in harms {
+        let hook = Receiver::start(Answer::Take).await;
+        let site = site(&hook).await;
+        let daemon = site.start();
+        site.add_sprites(1);
+        until(async || site.confirmed() == 1).await;
+        harm(&lock(&site));
+        daemon.has_logged(ANEW).await;
+        assert!(lock(&site).is_file(), "{what}");
+        refused(&site).await;
+        site.add_sprites(2);
+        until(async || site.confirmed() == 3).await;
+        assert_eq!(daemon.logged(ANEW).len(), 1, "{what}");
+        assert_eq!(daemon.get("/readyz").await.0, 200, "{what}");
+        daemon.stop().await;
+        hook.assert_once(3);
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_no_lock_file_keeps_a_second_daemon_off_and_the_first_at_work() {
+    type Harm = fn(&Path);
+    let harms: [Harm; 3] = [
+        |lock| fs::create_dir(lock).unwrap(),
+        |lock| symlink(lock.with_extension("elsewhere"), lock).unwrap(),
+        |lock| nix::unistd::mkfifo(lock, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+    ];
+    for harm in harms {
+        let hook = Receiver::start(Answer::Take).await;
+        let site = site(&hook).await;
+        let daemon = site.start();
+        daemon.has_logged("started").await;
+        let lock = lock(&site);
+        fs::remove_file(&lock).unwrap();
+        harm(&lock);
+        until(async || !daemon.logged(NOT_ANEW).is_empty() || !daemon.logged(ANEW).is_empty())
+            .await;
+        if !daemon.logged(ANEW).is_empty() {
+            // It was looked at between the two.
+            daemon.stop().await;
+            continue;
+        }
+        site.add_sprites(2);
+        until(async || site.confirmed() == 2).await;
+        refused(&site).await;
+        assert!(!lock.with_extension("elsewhere").exists(), "no link is followed");
+        assert_eq!(daemon.logged(NOT_ANEW).len(), 1);
+        fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock)).unwrap();
+        daemon.has_logged(ANEW).await;
+        refused(&site).await;
+        daemon.stop().await;
+        hook.assert_once(2);
+    }
+}
+
+/// The first one stands still meanwhile, so that the second finds no lock.
+#[tokio::test]
+async fn of_two_daemons_the_one_that_was_passed_by_ends_with_74_and_writes_nothing_more() {
+    let hook = Receiver::start(Answer::Take).await;
+    let site = site(&hook).await;
+    let mut first = site.start();
+    site.add_sprites(3);
+    // Nothing is left to be written: it would stand still within a transaction.
+    let noted = || site.journaled(None).iter().filter(|event| event.confirmed.is_some()).count();
+    until(async || site.confirmed() == 3 && noted() == 3).await;
+    first.pause();
+    fs::remove_file(lock(&site)).unwrap();
+    let second = site.start();
+    second.has_logged("started").await;
+    site.add_sprites(5);
+    until(async || site.confirmed() == 8).await;
+    first.signal(Signal::SIGCONT);
+    assert_eq!(first.ended_within(NOTICED).await, 74, "{}", first.log());
+    assert_eq!(first.logged(TAKEN).len(), 1, "{}", first.log());
+    let said = first.log();
+    assert!(said.contains("one alone is started on a journal"), "{said}");
+    assert!(!said.contains("rescued"), "there is nothing to rescue: {said}");
+    site.add_sprites(2);
+    until(async || site.confirmed() == 10).await;
+    second.stop().await;
+    hook.assert_once(10);
+}
+
+/// In the middle of the work, whichever of the two ends.
+#[tokio::test]
+async fn two_daemons_at_work_on_a_journal_lose_nothing_and_break_no_constraint() {
+    for _ in 0..3 {
+        let hook = Receiver::start(Answer::Take).await;
+        let site = site(&hook).await;
+        let mut first = site.start();
+        first.has_logged("started").await;
+        let mut added = 0;
+        let mut add = || {
+            let event =
+                |n: usize| json!({ "EventType": "Some", "SomeEvent": { "TaskId": n.to_string() } });
+            let events: Vec<_> = (added..added + 20).map(event).collect();
+            added += events.len();
+            site.cloud.control.add(&serde_json::Value::from(events).to_string()).unwrap();
+            added
+        };
+        add();
+        until(async || site.confirmed() > 0).await;
+        fs::remove_file(lock(&site)).unwrap();
+        let mut second = site.start();
+        // Until one of them has ended.
+        let ended = async |first: &mut Daemon, second: &mut Daemon| !first.runs() || !second.runs();
+        let since = std::time::Instant::now();
+        while !ended(&mut first, &mut second).await {
+            assert!(since.elapsed() < NOTICED, "both are at work on it");
+            add();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let count = add() as u64;
+        let (mut gone, stays) = if first.runs() { (second, first) } else { (first, second) };
+        assert_eq!(gone.ended_within(NOTICED).await, 74, "{}", gone.log());
+        until(async || site.cloud.control.totals().waiting == 0).await;
+        for daemon in [&gone, &stays] {
+            assert!(!daemon.log().contains("UNIQUE"), "{}", daemon.log());
+        }
+        stays.stop().await;
+        assert_eq!(site.confirmed(), count);
+        assert_eq!(hook.counts().len() as u64, count, "each event came");
+    }
+}
