@@ -272,6 +272,16 @@ pub(super) fn passages() -> Vec<Passage> {
         row(trouble, "It has failed for {an hour},", &[named.into()]),
         row(trouble, "told of once {a day}", &[named_again.into()]),
         row(trouble, "the cloud keeps events for {four days}", &[keys.into()]),
+        row(
+            trouble,
+            "when nothing has failed for {10 s}; until",
+            &[time("outage.rs", "PROBATION").into()],
+        ),
+        row(
+            "CHANGELOG.md",
+            "until nothing has failed for {10 s}.",
+            &[time("outage.rs", "PROBATION").into()],
+        ),
         row(trouble, "the [keys of {four days}]", &[keys.into()]),
         row(
             scaling,

@@ -64,11 +64,12 @@ fn the_table_of_exit_codes_is_the_programs() {
 }
 
 /// Which message stands before which exit code.
-const ENDS: [(&str, Exit); 4] = [
+const ENDS: [(&str, Exit); 5] = [
     ("unknown key", Exit::Configuration),
     ("cannot be read and was left alone", Exit::Journal),
     ("fill the file that LoadCredential=", Exit::Configuration),
     ("tells that there was one", Exit::Journal),
+    ("standard output is closed", Exit::Configuration),
 ];
 
 #[test]
