@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{EventId, Fed, Journal, Pending, Record, Recorded, SinkId};
+use crate::journal::{self, EventId, Fed, Journal, Pending, Record, Recorded, SinkId};
 use crate::metrics::Metrics;
 use crate::outage::Outage;
 use crate::pulse::Pulse;
@@ -104,7 +104,8 @@ struct Delivered {
 /// A batch after its verdicts were written.
 struct Written {
     events: Vec<EventId>,
-    recorded: Recorded,
+    /// `None` where another daemon has the journal: they are its affair now.
+    recorded: Option<Recorded>,
 }
 
 type Deliveries = FuturesUnordered<BoxFuture<'static, Delivered>>;
@@ -296,8 +297,8 @@ impl Delivery {
 
     /// The verdicts are written: what no sink has to take any more can be confirmed.
     async fn written(&mut self, written: Written) {
+        let Some(recorded) = written.recorded else { return };
         self.intake.release(&written.events);
-        let recorded = written.recorded;
         self.pending = recorded.pending;
         if self.pending == 0 && self.intake.held() == 0 {
             self.note_unowed();
@@ -342,18 +343,19 @@ impl Delivery {
     }
 }
 
-/// Writes records, waiting while the journal cannot be written.
+/// Writes records, waiting while the journal cannot be written; `None` where it never will be.
 async fn write(
     journal: &Journal,
     sink: SinkId,
     name: &str,
     records: Vec<Record>,
     mark: Option<String>,
-) -> Recorded {
+) -> Option<Recorded> {
     let mut failures = 0;
     loop {
         match journal.record(sink, records.clone(), mark.clone(), Utc::now()).await {
-            Ok(recorded) => return recorded,
+            Ok(recorded) => return Some(recorded),
+            Err(journal::Error::Taken(_)) => return None,
             Err(error) => {
                 failures += 1;
                 tracing::debug!(sink = name, %error, "verdicts wait for the journal");

@@ -25,7 +25,7 @@ use crate::event::{self, AppId, Entry, UNKNOWN_TYPE};
 use crate::journal::{Answer, Appended, Condition, Journal, Receipt, Taken};
 use crate::lease::Lease;
 use crate::metrics::{ByTypeAndOutcome, Metrics, set_known};
-use crate::outage::Unsteady;
+use crate::outage::Outage;
 use crate::pace::{Bounds, Next, Outcome, Pace};
 use crate::pulse::Pulse;
 use crate::retry::Backoff;
@@ -59,7 +59,7 @@ pub struct Poller {
     /// Answers that the journal did not take: as long as there are any, nothing more is pulled.
     unstored: AtomicUsize,
     /// Of the journal.
-    unwritable: Mutex<Unsteady>,
+    unwritable: Mutex<Outage>,
     condition: Condition,
     mended: Arc<Notify>,
 }
@@ -288,7 +288,7 @@ impl Poller {
         }
         if failures > 0 && appended.is_some() {
             application.note_writable();
-            locked(&self.unwritable).worked();
+            self.review_unwritable();
         }
         appended
     }
@@ -359,8 +359,11 @@ impl Poller {
         }
     }
 
-    /// Tells when the journal has taken events for a while.
+    /// Tells when the journal takes events again: all that was pulled, and as it says itself.
     fn review_unwritable(&self) {
+        if self.unstored.load(Ordering::Relaxed) > 0 || self.condition.is_unwritable() {
+            return;
+        }
         if let Some(report) = locked(&self.unwritable).recovered(Instant::now()) {
             tracing::info!(
                 lasted_seconds = report.lasted.as_secs(),

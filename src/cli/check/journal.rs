@@ -52,6 +52,11 @@ fn look_blocking(path: &Path, sinks: &[String]) -> Step {
     if let Ok(Some(why)) = journal::too_long(path) {
         return failed(path, why, "set journal.path to a shorter one");
     }
+    let lock = beside(path, ".lock");
+    if lock.symlink_metadata().is_ok_and(|about| !about.is_file()) {
+        let what = "is no regular file, and no daemon can lock it";
+        return failed(&lock, what, "move it away; no link is followed there");
+    }
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => missing(path),
         Err(error) => failed(path, error, "name another by journal.path, or make way to this one"),
@@ -87,7 +92,9 @@ fn missing(path: &Path) -> Step {
 fn existing(path: &Path, sinks: &[String]) -> Step {
     let folder = path.parent().unwrap_or(Path::new("/"));
     // The folder, too: the write-ahead log stands there.
-    for place in [path, folder] {
+    let beside = ["-wal", "-shm", ".lock"].map(|suffix| beside(path, suffix));
+    let found = beside.iter().filter(|file| file.symlink_metadata().is_ok());
+    for place in [path, folder].into_iter().chain(found.map(PathBuf::as_path)) {
         if let Err(error) = access(place, AccessFlags::R_OK | AccessFlags::W_OK) {
             let error = io::Error::from(error);
             let what = format_args!("cannot be written: {error}");
@@ -174,13 +181,15 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
 fn strangers(journal: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Vec<String> {
     let wanted = journal.parent().and_then(&owner).filter(|owner| *owner != 0);
     let Some(wanted) = wanted else { return Vec::new() };
-    let files = ["", "-wal", "-shm", ".lock"].map(|suffix| {
-        let mut file = journal.as_os_str().to_owned();
-        file.push(suffix);
-        PathBuf::from(file)
-    });
+    let files = ["", "-wal", "-shm", ".lock"].map(|suffix| beside(journal, suffix));
     let is_strange = |file: &&PathBuf| owner(file).is_some_and(|owner| owner != wanted);
     files.iter().filter(is_strange).map(|file| file.display().to_string()).collect()
+}
+
+fn beside(journal: &Path, suffix: &str) -> PathBuf {
+    let mut file = journal.as_os_str().to_owned();
+    file.push(suffix);
+    PathBuf::from(file)
 }
 
 fn owner(path: &Path) -> Option<u32> {
@@ -193,9 +202,7 @@ fn orphan(Backlog { sink, pending, dead }: &Backlog) -> String {
 
 /// Whether somebody holds its lock file, as far as the kernel tells.
 fn is_in_use(journal: &Path) -> bool {
-    let mut lock = journal.as_os_str().to_owned();
-    lock.push(".lock");
-    match (fs::metadata(lock), fs::read_to_string("/proc/locks")) {
+    match (fs::metadata(beside(journal, ".lock")), fs::read_to_string("/proc/locks")) {
         (Ok(lock), Ok(locks)) => locks.lines().any(|line| locks_whole(line, &lock)),
         _ => false,
     }

@@ -94,13 +94,16 @@ async fn what_can_be_no_lock_file_keeps_a_second_daemon_off_and_the_first_at_wor
         site.add_sprites(2);
         until(async || site.confirmed() == 2).await;
         refused(&site).await;
+        let check = site.run(&["check", "--json"]).await;
+        let said = fs::read_to_string(site.path("stdout")).unwrap();
+        assert!(check.code != 0 && said.contains("no daemon can lock it"), "{said}");
         assert!(!lock.with_extension("elsewhere").exists(), "no link is followed");
         assert_eq!(daemon.logged(NOT_ANEW).len(), 1);
         fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock)).unwrap();
         daemon.has_logged(ANEW).await;
         refused(&site).await;
         daemon.stop().await;
-        hook.assert_once(2);
+        assert_eq!(site.confirmed(), 2);
     }
 }
 
@@ -130,6 +133,26 @@ async fn of_two_daemons_the_one_that_was_passed_by_ends_with_74_and_writes_nothi
     until(async || site.confirmed() == 10).await;
     second.stop().await;
     hook.assert_once(10);
+}
+
+/// Its verdicts can be written nowhere, and it waits for none of that.
+#[tokio::test]
+async fn a_daemon_that_was_passed_by_with_deliveries_in_hand_ends_as_they_end() {
+    let hook = Receiver::start(Answer::TakeAfter(Duration::from_secs(4))).await;
+    let site = site(&hook).await;
+    let mut first = site.start();
+    site.add_sprites(3);
+    until(async || hook.count() == 3).await;
+    first.pause();
+    fs::remove_file(lock(&site)).unwrap();
+    hook.set(Answer::Take);
+    let second = site.start();
+    second.has_logged("started").await;
+    first.signal(Signal::SIGCONT);
+    assert_eq!(first.ended_within(Duration::from_secs(12)).await, 74, "{}", first.log());
+    until(async || site.confirmed() == 3).await;
+    second.stop().await;
+    assert_eq!(hook.counts().len(), 3);
 }
 
 /// In the middle of the work, whichever of the two ends.
