@@ -121,3 +121,60 @@ fn write(journal: Journal, note: Note, failures: u32) -> BoxFuture<'static, jour
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Closing, Settings};
+
+    fn journal() -> (tempfile::TempDir, Journal, Closing) {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+        let (journal, closing) = Journal::open(&settings).unwrap();
+        (folder, journal, closing)
+    }
+
+    fn confirmed(events: std::ops::Range<i64>) -> Option<Note> {
+        Some(Note::Confirmed { events: events.map(EventId).collect(), at: DateTime::UNIX_EPOCH })
+    }
+
+    fn not_taken(event: i64) -> Option<Note> {
+        Some(Note::NotTaken(vec![EventId(event)]))
+    }
+
+    #[tokio::test]
+    async fn they_are_written_in_order_and_those_of_one_sort_together() {
+        let (_folder, journal, _closing) = journal();
+        let mut notes = Notes::default();
+        notes.take(None);
+        assert!(notes.is_empty() && notes.are_in_order());
+        for note in [confirmed(0..16), confirmed(16..32), not_taken(7), confirmed(32..33)] {
+            notes.take(note);
+        }
+        assert_eq!(notes.waiting.len(), 3);
+        let mut in_order = Vec::new();
+        while !notes.is_empty() {
+            in_order.push(notes.are_in_order());
+            notes.write(&journal).await;
+        }
+        assert_eq!(in_order, [false, false, true], "until the note of an open one is written");
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_stays_as_it_is_and_comes_again_if_it_fails() {
+        let (_folder, journal, _closing) = journal();
+        let mut notes = Notes::default();
+        notes.take(confirmed(0..1));
+        // Begun, and dropped in the middle.
+        assert!(futures_util::poll!(Box::pin(notes.write(&journal))).is_pending());
+        notes.take(confirmed(1..2));
+        assert_eq!(notes.waiting.len(), 2);
+        notes.write(&journal).await;
+        assert_eq!(notes.waiting, [confirmed(1..2).unwrap()]);
+        for more in 1..2000 {
+            notes.take(not_taken(more));
+            assert_eq!(notes.has_room(), notes.waiting.len() < MAX_NOTES);
+        }
+        assert!(!notes.has_room());
+    }
+}
