@@ -39,22 +39,20 @@ pub(super) enum Ended {
     Unsent,
 }
 
-/// Makes a call. Where `may_note` is false, no handle is sent of which the journal would have to be
-/// told. Waits for the journal once, and never for what it cannot write.
+/// Makes a call. Waits for the journal once, and never for what it cannot write.
 pub(super) async fn confirm(
     place: usize,
     client: Client,
     journal: Journal,
     sent: Instant,
     call: Call,
-    may_note: bool,
 ) -> Asked {
     let deadline = call.deadline();
     let (superseded, unnoted) = Default::default();
     let mut asked =
         Asked { place, sent, call, superseded, unnoted, ended: Ended::Unsent, note: None };
     if let Some(deadline) = deadline {
-        ask(&client, &journal, &mut asked, may_note, deadline).await;
+        ask(&client, &journal, &mut asked, deadline).await;
     }
     asked
 }
@@ -64,14 +62,8 @@ pub(super) async fn confirm(
 /// journal knows first: it has the last word on which handle counts, and a kill may come between
 /// the call and the record of its success. What certainly was not taken is open again, unless an
 /// earlier call had left that open.
-async fn ask(
-    client: &Client,
-    journal: &Journal,
-    asked: &mut Asked,
-    may_note: bool,
-    deadline: Instant,
-) {
-    let noted = tokio::time::timeout_at(deadline, prepare(journal, asked, may_note)).await;
+async fn ask(client: &Client, journal: &Journal, asked: &mut Asked, deadline: Instant) {
+    let noted = tokio::time::timeout_at(deadline, prepare(journal, asked)).await;
     let Ok(closed) = noted else {
         asked.ended = Ended::Lapsed;
         return;
@@ -98,7 +90,7 @@ async fn ask(
 }
 
 /// Leaves in the call what may be sent now. Returns the occurrences that were open until now.
-async fn prepare(journal: &Journal, asked: &mut Asked, may_note: bool) -> Vec<journal::EventId> {
+async fn prepare(journal: &Journal, asked: &mut Asked) -> Vec<journal::EventId> {
     // What is confirmed must be in a journal that the next start finds.
     if let Err(error) = journal.in_place().await {
         tracing::debug!(%error, "a confirm waits for the journal");
@@ -113,12 +105,10 @@ async fn prepare(journal: &Journal, asked: &mut Asked, may_note: bool) -> Vec<jo
     if sending.is_empty() {
         return Vec::new();
     }
-    let noted = if may_note { journal.sending(sending).await.map_err(Some) } else { Err(None) };
-    let noted = match noted {
+    let noted = match journal.sending(sending).await {
         Ok(noted) => noted,
         Err(error) => {
-            let error = error.map(tracing::field::display);
-            tracing::debug!(error, "the note of what is to be confirmed waits for the journal");
+            tracing::debug!(%error, "the note of what is to be confirmed waits for the journal");
             unnoted.extend(call.handles.extract_if(.., |ready| ready.is_repeatable));
             return Vec::new();
         }

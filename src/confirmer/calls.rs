@@ -10,8 +10,6 @@ use crate::vod::{Advice, Error};
 
 /// Between repeats of a call that failed.
 const REPEATS: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
-/// Between tries to tell the journal.
-const NOTES: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) };
 /// Answers in a row with an error of any code after which a handle is taken to be at fault.
 const MAX_REFUSALS: u32 = 2;
 
@@ -28,8 +26,8 @@ pub(super) struct Call {
     was_lost: bool,
     /// When it failed for the first time.
     failed_at: Option<Instant>,
-    /// How often in a row the journal could not be told that it is sent.
-    unnoted: u32,
+    /// Whether it waits until the journal can be told of it.
+    is_put_off: bool,
 }
 
 /// What follows from a call that failed.
@@ -72,13 +70,23 @@ impl Call {
             refusals: 0,
             was_lost: false,
             failed_at: None,
-            unnoted: 0,
+            is_put_off: false,
         }
     }
 
     /// Takes out the handles past their deadline.
     pub(super) fn take_lapsed(&mut self, now: Instant) -> Vec<Ready> {
         self.handles.extract_if(.., |ready| ready.deadline <= now).collect()
+    }
+
+    /// Takes out the handles of which the journal has to be told before they are sent.
+    pub(super) fn take_repeatable(&mut self) -> Vec<Ready> {
+        self.handles.extract_if(.., |ready| ready.is_repeatable).collect()
+    }
+
+    /// Whether there are any.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.handles.iter().any(|ready| ready.is_repeatable)
     }
 
     /// The first deadline.
@@ -88,8 +96,8 @@ impl Call {
 
     /// The same for other handles.
     fn with(&self, handles: Vec<Ready>) -> Self {
-        let Self { not_before, failures, refusals, was_lost, failed_at, unnoted, .. } = *self;
-        Self { handles, not_before, failures, refusals, was_lost, failed_at, unnoted }
+        let Self { not_before, failures, refusals, was_lost, failed_at, is_put_off, .. } = *self;
+        Self { handles, not_before, failures, refusals, was_lost, failed_at, is_put_off }
     }
 }
 
@@ -100,21 +108,19 @@ impl Calls {
         self.calls.push(Call { was_lost: true, ..call });
     }
 
-    /// Takes what of a call the journal could not be told of, if there is any.
-    pub(super) fn unnoted(&mut self, call: &Call, handles: Vec<Ready>, now: Instant) {
-        if handles.is_empty() {
-            return;
+    /// Takes these handles of a call, if there are any, of which the journal has to be told first:
+    /// until then, or until the next try.
+    pub(super) fn put_off(&mut self, call: &Call, handles: Vec<Ready>, until: Instant) {
+        if !handles.is_empty() {
+            let call = call.with(handles);
+            self.calls.push(Call { not_before: Some(until), is_put_off: true, ..call });
         }
-        let mut call = call.with(handles);
-        call.unnoted = call.unnoted.saturating_add(1);
-        call.not_before = Some(now + NOTES.wait(call.unnoted));
-        self.calls.push(call);
     }
 
     /// The journal was written: what it could not be told of is tried again at once.
-    pub(super) fn wake_unnoted(&mut self) {
-        for call in self.calls.iter_mut().filter(|call| call.unnoted > 0) {
-            (call.not_before, call.unnoted) = (None, 1);
+    pub(super) fn wake(&mut self) {
+        for call in self.calls.iter_mut().filter(|call| call.is_put_off) {
+            call.not_before = None;
         }
     }
 
@@ -130,7 +136,7 @@ impl Calls {
     /// Takes out the calls that failed whole, or were put off: there is no time to wait for better
     /// ones.
     pub(super) fn take_repeats(&mut self) -> Vec<Call> {
-        self.calls.extract_if(.., |call| call.failures > 0 || call.unnoted > 0).collect()
+        self.calls.extract_if(.., |call| call.failures > 0 || call.is_put_off).collect()
     }
 
     /// The next call whose wait is over.
@@ -147,7 +153,7 @@ impl Calls {
 
     /// Takes a call that failed.
     pub(super) fn failed(&mut self, mut call: Call, error: &Error, now: Instant) -> Followup {
-        call.unnoted = 0;
+        call.is_put_off = false;
         call.refusals += u32::from(error.may_be_of_a_handle());
         if error.is_parameter_error() || call.refusals >= MAX_REFUSALS {
             return self.refused(call, error.is_parameter_error(), now);

@@ -9,6 +9,7 @@ mod application;
 mod ask;
 mod calls;
 mod max_unconfirmed;
+mod news;
 mod notes;
 mod settings;
 mod waiting;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,19 +33,18 @@ use crate::vod::{Client, Error, MAX_HANDLES};
 use application::Application;
 use ask::{Asked, Ended, confirm};
 use calls::{Call, Followup};
+use news::settled;
 use notes::Notes;
 use waiting::{Added, Ready, Waiting};
 
 pub use max_unconfirmed::MaxUnconfirmed;
+pub use news::News;
 pub use settings::{After, Pacing, Settings};
 
 /// How long a handle waits for company in its call.
 const LINGER: Duration = Duration::from_millis(4);
 /// After being told to slow down; limits are told by the second.
 const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
-
-/// Events that the journal is asked for at once, so that appends come between.
-const LOOK: usize = 1000;
 
 /// The loop that confirms.
 #[derive(Debug)]
@@ -63,18 +63,6 @@ pub struct Confirmer {
     bucket: Bucket,
     metrics: Metrics,
     idle: watch::Sender<bool>,
-}
-
-/// What a confirmer is told.
-#[derive(Debug)]
-pub struct News {
-    /// Handles, by the poller: those of an answer at once.
-    pub leases: mpsc::Receiver<Vec<Lease>>,
-    /// Events that no sink has to take any more, by the deliveries.
-    pub settled: mpsc::Receiver<Vec<EventId>>,
-    /// Changes when events may have been settled without a delivery: somebody else discarded them,
-    /// or their sink is gone. A lease on its way meanwhile is missed: its event comes once more.
-    pub changed: watch::Receiver<u64>,
 }
 
 impl Confirmer {
@@ -150,7 +138,11 @@ impl Confirmer {
                 // Before all that a busy loop never runs out of.
                 () = pulse.answer() => {}
                 Ok(()) = self.pacing.changed() => self.take_pacing(),
-                () = self.notes.write(&self.journal), if !self.notes.is_empty() => self.note_written(),
+                () = self.notes.write(&self.journal), if !self.notes.is_empty() => {
+                    if self.notes.is_empty() {
+                        self.wake_untold();
+                    }
+                }
                 Some(asked) = in_flight.next(), if !in_flight.is_empty() => self.asked(asked),
                 leases = self.news.leases.recv(), if leases_open => match leases {
                     Some(leases) => leases.into_iter().for_each(|lease| self.lease(lease)),
@@ -222,6 +214,12 @@ impl Confirmer {
             let Some((place, mut call)) = self.next_call(now) else { return };
             let lapsed = call.take_lapsed(now);
             self.give_up(&lapsed, "let_go", now);
+            if call.is_repeatable()
+                && let Err(until) = self.notes.may_tell(now)
+            {
+                let untold = call.take_repeatable();
+                self.applications[place].calls.put_off(&call, untold, until);
+            }
             if call.handles.is_empty() {
                 continue;
             }
@@ -230,8 +228,7 @@ impl Confirmer {
             application.in_flight += 1;
             let client = application.client.clone();
             let journal = self.journal.clone();
-            let may_note = self.notes.are_in_order();
-            in_flight.push(Box::pin(confirm(place, client, journal, now, call, may_note)));
+            in_flight.push(Box::pin(confirm(place, client, journal, now, call)));
         }
     }
 
@@ -301,7 +298,12 @@ impl Confirmer {
         self.applications[place].in_flight -= 1;
         self.give_up(&superseded, "superseded", now);
         self.notes.take(note);
-        self.applications[place].calls.unnoted(&call, unnoted, now);
+        if !unnoted.is_empty() {
+            let until = self.notes.untold(now);
+            self.applications[place].calls.put_off(&call, unnoted, until);
+        } else if call.is_repeatable() && self.notes.told() {
+            self.wake_untold();
+        }
         match ended {
             Ended::Taken => self.taken(place, sent, &call, now),
             Ended::Failed(error) => self.failed(place, sent, call, &error, now),
@@ -313,11 +315,9 @@ impl Confirmer {
         }
     }
 
-    /// A note was written, or could not be.
-    fn note_written(&mut self) {
-        if self.notes.is_empty() {
-            self.applications.iter_mut().for_each(|of| of.calls.wake_unnoted());
-        }
+    /// The journal can be told again.
+    fn wake_untold(&mut self) {
+        self.applications.iter_mut().for_each(|of| of.calls.wake());
     }
 
     fn taken(&mut self, place: usize, sent: Instant, call: &Call, now: Instant) {
@@ -380,18 +380,4 @@ impl Confirmer {
     fn count_handles(&self, outcome: &'static str, by: usize) {
         self.metrics.handles.get_or_create(&ByOutcome { outcome }).inc_by(by as u64);
     }
-}
-
-/// Those of `events` that no sink has to take any more, though no delivery told so: they were
-/// discarded, or their sink is gone. As far as the journal can be read; what is not found out
-/// comes again.
-async fn settled(journal: Journal, events: Vec<EventId>) -> Vec<EventId> {
-    let mut settled = Vec::new();
-    for part in events.chunks(LOOK) {
-        match journal.settled(part.to_vec()).await {
-            Ok(part) => settled.extend(part),
-            Err(error) => tracing::debug!(%error, "cannot see what others settled"),
-        }
-    }
-    settled
 }

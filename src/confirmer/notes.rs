@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::journal::{self, EventId, Journal};
 use crate::retry::Backoff;
@@ -44,6 +45,10 @@ pub(super) struct Notes {
     /// The first of them, on its way to the journal.
     writing: Option<BoxFuture<'static, journal::Result<()>>>,
     failures: u32,
+    /// Calls in a row that it could not be told of before they were sent.
+    untold: u32,
+    /// The next try of that; `None` while it can be.
+    next_try: Option<Instant>,
 }
 
 impl std::fmt::Debug for Notes {
@@ -82,10 +87,39 @@ impl Notes {
         self.waiting.len() < MAX_NOTES
     }
 
-    /// Whether a call may be made under whose handles are events that may repeat: each note that an
-    /// occurrence is open again is written.
-    pub(super) fn are_in_order(&self) -> bool {
+    /// Whether each note that an occurrence is open again is written.
+    fn are_in_order(&self) -> bool {
         !self.waiting.iter().any(|note| matches!(note, Note::NotTaken(_)))
+    }
+
+    /// Whether a call may be made now that the journal has to be told of first; if not, when to ask
+    /// again. While it could not be told, one such call is a try.
+    pub(super) fn may_tell(&mut self, now: Instant) -> Result<(), Instant> {
+        if !self.are_in_order() {
+            return Err(now + JOURNAL.base);
+        }
+        match self.next_try {
+            Some(at) if at > now => Err(at),
+            Some(_) => {
+                self.next_try = Some(now + JOURNAL.wait(self.untold));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The journal could not be told of a call; when there is another try.
+    pub(super) fn untold(&mut self, now: Instant) -> Instant {
+        self.untold = self.untold.saturating_add(1);
+        let next_try = now + JOURNAL.wait(self.untold);
+        self.next_try = Some(next_try);
+        next_try
+    }
+
+    /// It was. Tells whether it could not be before.
+    pub(super) fn told(&mut self) -> bool {
+        self.untold = 0;
+        self.next_try.take().is_some()
     }
 
     /// Writes the first one, or tries to; never ends where there is none. Cancel safe.
@@ -176,5 +210,24 @@ mod tests {
             assert_eq!(notes.has_room(), notes.waiting.len() < MAX_NOTES);
         }
         assert!(!notes.has_room());
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_told_is_tried_with_one_call_now_and_then() {
+        let (mut notes, now) = (Notes::default(), Instant::now());
+        assert!((0..100).all(|_| notes.may_tell(now).is_ok()));
+        let mut at = notes.untold(now);
+        for _ in 0..10 {
+            assert!(at > now && at <= now + Duration::from_secs(60));
+            assert_eq!(notes.may_tell(at - Duration::from_millis(1)), Err(at));
+            assert_eq!(notes.may_tell(at), Ok(()));
+            let next = notes.may_tell(at).unwrap_err();
+            assert!(next > at && next <= at + JOURNAL.max, "no second one beside it");
+            at = notes.untold(at);
+        }
+        assert!(notes.told() && !notes.told());
+        assert!((0..100).all(|_| notes.may_tell(now).is_ok()));
+        notes.take(not_taken(1));
+        assert!(notes.may_tell(now).unwrap_err() > now);
     }
 }
