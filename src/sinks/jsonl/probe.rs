@@ -110,9 +110,11 @@ impl File {
         let path = &self.settings.path;
         let may_not = || format!("may not make files in {}", folder.display());
         let write = |mut file: &fs::File| {
-            file.write_all(&PAGE)
-                .and_then(|()| file.sync_all())
-                .map_err(failed("write beside", path))
+            // The file itself may be another's, who is not to be disturbed.
+            let locked = file.try_lock().map_err(io::Error::from);
+            locked.map_err(failed("lock a file beside", path))?;
+            let written = file.write_all(&PAGE).and_then(|()| file.sync_all());
+            written.map_err(failed("write to a file beside", path))
         };
         if !self.settings.rotates() {
             let trial = tempfile::tempfile_in(folder).with_context(may_not)?;

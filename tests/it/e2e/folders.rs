@@ -89,6 +89,27 @@ async fn a_folder_that_cannot_be_synced_is_used_and_told_of_once() {
     }
 }
 
+/// Each of what the use of a file asks the system for, refused.
+#[tokio::test]
+async fn what_would_keep_a_sink_down_is_found_by_check() {
+    for (call, error, said) in [
+        ("flock", "EOPNOTSUPP", "cannot lock a file beside"),
+        ("fsync", "EIO", "cannot write to a file beside"),
+        ("rename", "EPERM", "cannot rename a file beside"),
+        ("fchmod", "EPERM", "cannot set the mode of"),
+    ] {
+        let (site, folder) = site("rotate_size = '1MiB'\n").await;
+        let mut strace = Command::new("strace");
+        strace.args(["-D", "-f", "-q", "-o"]).arg(site.path("trace"));
+        strace.args(["-e", &format!("inject={call}:error={error}"), PROGRAM, "check", "--json"]);
+        strace.env_clear().env("SPRITED_CONFIG", site.path("sprited.toml"));
+        let (_, steps) = checked(&mut strace);
+        let (outcome, found) = outcome(&steps, "sink");
+        assert!(outcome == "fail" && found.contains(said), "{call}: {found}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{call} leaves something");
+    }
+}
+
 #[tokio::test]
 async fn a_folder_whose_disk_fails_takes_the_sink_down() {
     let (site, folder) = site("").await;

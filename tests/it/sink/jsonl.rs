@@ -561,8 +561,24 @@ async fn a_damaged_archive_stops_nothing() {
 async fn a_probe_finds_what_is_wrong_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jsonl");
-    file(&path, "").await.probe().await.unwrap();
-    assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+    for more in ["", "rotate_size = '1B'"] {
+        file(&path, more).await.probe().await.unwrap();
+        assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+    }
+    for (text, is_good) in
+        [("", true), ("{}\n", true), ("of others\n{}\n", true), ("a,b\n1,2\n", false)]
+    {
+        fs::write(&path, text).unwrap();
+        let probed = file(&path, "rotate_size = '1B'").await.probe().await;
+        assert_eq!(probed.is_ok(), is_good, "{text:?}: {probed:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(files(folder.path()), [path.clone()]);
+    }
+    fs::remove_file(&path).unwrap();
+    let long = folder.path().join(format!("{}.jsonl", "n".repeat(220)));
+    file(&long, "").await.probe().await.unwrap();
+    let error = file(&long, "rotate_size = '1B'").await.probe().await.unwrap_err();
+    assert!(error.to_string().contains("takes 255"), "{error}");
     let lost = folder.path().join("none/a.jsonl");
     let error = file(&lost, "").await.probe().await.unwrap_err();
     assert!(error.to_string().contains("it has to exist"), "{error}");
