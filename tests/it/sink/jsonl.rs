@@ -572,7 +572,7 @@ async fn a_probe_finds_what_is_wrong_and_leaves_nothing() {
         let probed = file(&path, "rotate_size = '1B'").await.probe().await;
         assert_eq!(probed.is_ok(), is_good, "{text:?}: {probed:?}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
-        assert_eq!(files(folder.path()), [path.clone()]);
+        assert_eq!(files(folder.path()), std::slice::from_ref(&path));
     }
     fs::remove_file(&path).unwrap();
     let long = folder.path().join(format!("{}.jsonl", "n".repeat(220)));
