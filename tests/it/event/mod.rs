@@ -8,6 +8,7 @@ mod hostile;
 mod key;
 mod oddities;
 mod samples;
+mod seen;
 mod sprites;
 mod wanted;
 
@@ -16,7 +17,7 @@ use serde_json::value::RawValue;
 use sprited::event::{AppId, Entry, Event, Key, Stored, read};
 
 /// The event samples of `tests/data`, all with a handle.
-const SAMPLES: [&str; 9] = [
+const SAMPLES: [&str; 11] = [
     "create_image_sprite_complete.doc_member_names.json",
     "create_image_sprite_complete.failure.json",
     "create_image_sprite_complete.success.json",
@@ -26,6 +27,8 @@ const SAMPLES: [&str; 9] = [
     "procedure_state_changed.sprite_processing.json",
     "procedure_state_changed.sprite_success.json",
     "procedure_state_changed.two_sprites_mixed.json",
+    "procedure_state_changed.zero_times.json",
+    "wechat_mini_program_publish_complete.short_member_name.json",
 ];
 const UNKNOWN_SAMPLE: &str = "unknown_future_event.json";
 const LEGACY_SAMPLE: &str = "legacy_v2.create_image_sprite_complete.push_body.json";

@@ -95,6 +95,20 @@ fn handle_type_and_ids_of_each_sample() {
             "1500012345-Procedure-0b7d5e93c1f64a28a9d6e4730fb2c851t0",
             2
         ]),
+        json!([
+            "4903117725508816241",
+            "ProcedureStateChanged",
+            "3701925900000000071",
+            "1500012345-procedurev2-4c1e80d7b2f94a3e9d5a6f07c81b23e5t0",
+            1
+        ]),
+        json!([
+            "4903117725508816242",
+            "WechatMiniProgramPublishComplete",
+            "3701925900000000072",
+            "1500012345-WechatMiniProgramPublish-2f6b1c9d0e7a4853a1c4b7d2e90f3685t0",
+            0
+        ]),
     ];
     for (name, expected) in SAMPLES.into_iter().zip(expected) {
         assert_eq!(facts(name), expected, "{name}");

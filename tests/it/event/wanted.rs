@@ -24,6 +24,7 @@ fn image_sprite_is_each_finished_sprite_of_both_roads() {
         "create_image_sprite_complete.success.json",
         "procedure_state_changed.sprite_success.json",
         "procedure_state_changed.two_sprites_mixed.json",
+        "procedure_state_changed.zero_times.json",
     ];
     assert_eq!(matched(&["image-sprite"]), expected);
     let default = Wanted::default();
@@ -50,7 +51,7 @@ fn names_match_the_type_exactly() {
     assert_eq!(matched(&["HologramRenderComplete"]), [UNKNOWN_SAMPLE]);
     assert_eq!(matched(&["Unknown"]), [LEGACY_SAMPLE]);
     assert_eq!(matched(&["filedeleted", "File*", ""]), [""; 0]);
-    assert_eq!(matched(&["ProcedureStateChanged", "image-sprite"]).len(), 7);
+    assert_eq!(matched(&["ProcedureStateChanged", "image-sprite"]).len(), 8);
 }
 
 #[test]
