@@ -1,5 +1,6 @@
 //! The files for systemd, judged by systemd's own tools.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -134,4 +135,63 @@ fn the_unit_lets_sinks_work() {
     for hindrance in ["PrivateUsers", "NoExecPaths", "PrivateNetwork", "TasksMax"] {
         assert!(setting(hindrance).is_empty(), "{hindrance}");
     }
+}
+
+/// Runs the package's script on a file of this mode, as its owner and group; what its mode is then,
+/// and whether it was given to the service's group.
+fn configured(mode: u32, argument: &str, is_link: bool, is_overridden: bool) -> (u32, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, given) = (folder.path().join("sprited.toml"), folder.path().join("given"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    let named = if is_link {
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        link
+    } else {
+        file.clone()
+    };
+    let script = include_str!("../../packaging/scripts/postinst");
+    let own = said(&tool("stat", &["--format=%U:%G", file.to_str().unwrap()]));
+    for part in ["/etc/sprited/sprited.toml", "root:root", "chgrp sprited ", "#DEBHELPER#"] {
+        assert!(script.contains(part), "{part}");
+    }
+    let script = script
+        .replace("/etc/sprited/sprited.toml", named.to_str().unwrap())
+        .replace("root:root", own.trim());
+    // In the place of what would change this system.
+    let stub = |name: &str, does: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{does}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    stub("dpkg-statoverride", if is_overridden { "exit 0" } else { "exit 1" });
+    stub("systemd-sysusers", "test \"$1\" = sprited.conf");
+    stub("chgrp", &format!("test \"$1\" = sprited && touch '{}'", given.display()));
+    let script = format!("PATH='{}':$PATH\n{script}", folder.path().display());
+    let output = tool("sh", &["-c", &script, "postinst", argument]);
+    assert!(output.status.success(), "{}", said(&output));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
+    (mode, given.exists())
+}
+
+/// It may hold a secret. packaging/check installs the package itself.
+#[test]
+fn the_package_s_configuration_is_for_root_and_the_service_alone() {
+    let manifest = include_str!("../../Cargo.toml");
+    assert!(manifest.contains("\"etc/sprited/sprited.toml\", \"640\"]"));
+    for mode in [0o644, 0o640] {
+        assert_eq!(configured(mode, "configure", false, false), (0o640, true), "{mode:o}");
+        assert_eq!(configured(mode, "configure", true, false), (mode, false), "{mode:o}, a link");
+        assert_eq!(configured(mode, "configure", false, true), (mode, false), "{mode:o}, chosen");
+        assert_eq!(configured(mode, "abort-upgrade", false, false), (mode, false), "{mode:o}");
+    }
+    for chosen in [0o600, 0o660, 0o664, 0o604, 0o444] {
+        assert_eq!(configured(chosen, "configure", false, false), (chosen, false), "{chosen:o}");
+    }
+    // By hand it is the same, and the group is there by then.
+    let readme = include_str!("../../README.md");
+    let at = |line: &str| readme.find(line).unwrap_or_else(|| panic!("{line} is not in README.md"));
+    let install = "sudo install -m 640 -g sprited config.example.toml /etc/sprited/sprited.toml\n";
+    assert!(at("sudo systemd-sysusers\n") < at(install));
 }
