@@ -20,13 +20,14 @@
 //! - [`http`], [`metrics`], [`telemetry`] and [`systemd`] show what goes on.
 //! - [`emulator`] is a strict stand-in of the cloud's event API, for tests and the demo.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
-//! - [`secret`] keeps secrets, [`folder`] has the names in a folder on disk; [`retry`], [`outage`],
-//!   [`pulse`], [`shown`] and [`shape`] are small and pure: how long to wait, when to log, whether a
-//!   loop is stuck, how foreign text is shown, how values with a unit are written.
+//! - [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`loopback`] says what is
+//!   this machine; [`retry`], [`outage`], [`pulse`], [`shown`] and [`shape`] are small and pure: how long
+//!   to wait, when to log, whether a loop is stuck, how foreign text is shown, how values with a unit
+//!   are written.
 //!
-//! What holds between them, and is tested: `event`, `folder`, `identity`, `pace`, `retry`, `secret`,
-//! `shape` and `shown` know nothing of the crate; `sinks` know `event`, `folder`, `secret`, `shape` and
-//! `shown`; `vod` knows neither journal nor sinks; `poller`,
+//! What holds between them, and is tested: `event`, `folder`, `identity`, `loopback`, `pace`, `retry`,
+//! `secret`, `shape` and `shown` know nothing of the crate; `sinks` know `event`, `folder`, `loopback`,
+//! `secret`, `shape` and `shown`; `vod` knows neither journal nor sinks; `poller`,
 //! `delivery` and `confirmer` meet only through the journal and their queues.
 
 pub mod cli;
@@ -41,6 +42,7 @@ pub mod http;
 pub mod identity;
 pub mod journal;
 pub mod lease;
+pub mod loopback;
 pub mod metrics;
 pub mod outage;
 pub mod pace;

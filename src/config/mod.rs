@@ -24,6 +24,7 @@ pub use problem::{Faults, Located, Place, Problem};
 pub use schema::schema;
 pub use sinks::{Output, Sink};
 
+use crate::loopback::is_loopback;
 use crate::secret::{SecretError, SecretRef};
 use crate::telemetry;
 use crate::vod::credentials;
@@ -220,7 +221,7 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
     }
     let (table, http) = reader.section::<http::Settings>(root, "http");
     if let Some(http::Listen::At(address)) = http.as_ref().map(|http| http.listen)
-        && !address.ip().is_loopback()
+        && !is_loopback(address.ip())
     {
         let message = format!(
             "[http] listen: {address} can be reached from other machines, and what it serves \

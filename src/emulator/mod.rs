@@ -38,6 +38,8 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::loopback::is_loopback;
+
 pub use authorization::Account;
 pub use control::{AddError, Control, FaultError};
 pub use faults::{Empty, Fault, Kind, Malformed};
@@ -144,7 +146,7 @@ impl Emulator {
     /// a setting is out of its range.
     pub async fn bind(settings: Settings, address: SocketAddr) -> Result<Self, BindError> {
         settings.check().map_err(BindError::Setting)?;
-        if !address.ip().is_loopback() && !settings.allow_remote {
+        if !is_loopback(address.ip()) && !settings.allow_remote {
             return Err(BindError::NotLoopback(address));
         }
         let failed = |source| BindError::Listen { address, source };

@@ -6,13 +6,15 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::loopback;
+
 /// Refuses requests by a name that is not this machine's own.
 ///
 /// A page from elsewhere can have its own name lead to a loopback address and then read what is
 /// served there as if it were its own; the browser still says which name it asked for.
 pub(super) async fn refuse_other_hosts(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST);
-    if host.is_none_or(is_loopback) {
+    if host.is_none_or(is_this_machine) {
         return next.run(request).await;
     }
     let why = "This is served on a loopback address only: ask for it by that address, or as \
@@ -20,11 +22,9 @@ pub(super) async fn refuse_other_hosts(request: Request, next: Next) -> Response
     (StatusCode::MISDIRECTED_REQUEST, why).into_response()
 }
 
-fn is_loopback(host: &HeaderValue) -> bool {
+fn is_this_machine(host: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    loopback::is_this_machine(authority.host())
 }
 
 /// Nothing is loaded from elsewhere, nothing is run, nothing is kept.
@@ -55,12 +55,19 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_pass() {
-        for host in ["localhost", "LocalHost:9770", "127.0.0.1:9770", "127.1.2.3", "[::1]:9770"] {
-            assert!(is_loopback(&HeaderValue::from_static(host)), "{host}");
+        for host in [
+            "localhost",
+            "LocalHost:9770",
+            "127.0.0.1:9770",
+            "127.1.2.3",
+            "[::1]:9770",
+            "a.localhost",
+        ] {
+            assert!(is_this_machine(&HeaderValue::from_static(host)), "{host}");
         }
         for host in ["", "example.com", "localhost.example.com", "192.0.2.1", "127.0.0.1.nip.io"] {
-            assert!(!is_loopback(&HeaderValue::from_static(host)), "{host}");
+            assert!(!is_this_machine(&HeaderValue::from_static(host)), "{host}");
         }
-        assert!(!is_loopback(&HeaderValue::from_bytes(b"\xff").unwrap()));
+        assert!(!is_this_machine(&HeaderValue::from_bytes(b"\xff").unwrap()));
     }
 }

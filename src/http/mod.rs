@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::shown;
+use crate::loopback::is_loopback;
 use history::History;
 use snapshot::Snapshots;
 use status::Status;
@@ -74,7 +75,7 @@ pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationTo
         .route("/readyz", get(ready))
         .with_state(shared.clone())
         .layer(middleware::map_response(guard::harden));
-    let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let is_loopback = listener.local_addr().is_ok_and(|at| is_loopback(at.ip()));
     let router = if is_loopback {
         router.layer(middleware::from_fn(guard::refuse_other_hosts))
     } else {

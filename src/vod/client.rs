@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::credentials::{Credentials, Provider, ProviderError};
 use super::error::{Advice, Error};
 use super::exchange::{self, Call, Exchange, Failed, Proof};
+use super::http::excerpt;
 use super::pulled::Pulled;
 use super::{Action, EventConfig, EventMode, Settings};
 use crate::event::AppId;
@@ -23,6 +24,9 @@ pub const MAX_HANDLES: usize = 16;
 const TOO_LARGE: &str = "vod.max_answer_size limits it";
 const TOO_LARGE_ALONE: &str = "that is four times vod.max_answer_size: raise it, as far as the \
                                memory allows, to get the events of such an answer";
+
+/// The longest word of a configuration that is kept, in characters.
+const MAX_WORD: usize = 32;
 
 const TOKEN_FAILURE: &str = "AuthFailure.TokenFailure";
 
@@ -112,8 +116,8 @@ fn pulled(answer: Answer) -> Result<Pulled, Error> {
 
 impl Client {
     /// A client for the first application that `settings` name, which signs with what `provider`
-    /// has. Connects to nothing yet. The proxies named in the environment (`HTTPS_PROXY`,
-    /// `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) are used, for loopback too.
+    /// has. Connects to nothing yet. The proxy named in the environment (`HTTPS_PROXY`, `ALL_PROXY`,
+    /// `NO_PROXY`) is used, but not on the way to this machine.
     ///
     /// # Errors
     /// When the settings have a fault or TLS cannot be set up, in words for the operator.
@@ -252,16 +256,18 @@ impl Client {
     /// See [`Error::advice`]; it needs a permission of its own.
     pub async fn event_config(&self) -> Result<EventConfig, Error> {
         let fields: ConfigFields = self.describe(Action::DescribeEventConfig).await?;
+        // What is none of the documented words is shown to people.
+        let word = |word: Option<String>| word.map(|word| excerpt(&word, MAX_WORD));
         Ok(EventConfig {
             mode: match fields.mode.as_deref() {
                 Some("PUSH") => EventMode::Push,
                 Some("PULL") => EventMode::Pull,
-                other => EventMode::Other(other.unwrap_or_default().to_owned()),
+                other => EventMode::Other(excerpt(other.unwrap_or_default(), MAX_WORD)),
             },
             notification_url: fields.notification_url.filter(|url| !url.is_empty()),
-            upload_media_complete: fields.upload_media_complete_event_switch,
-            delete_media_complete: fields.delete_media_complete_event_switch,
-            persistence_complete: fields.persistence_complete_event_switch,
+            upload_media_complete: word(fields.upload_media_complete_event_switch),
+            delete_media_complete: word(fields.delete_media_complete_event_switch),
+            persistence_complete: word(fields.persistence_complete_event_switch),
         })
     }
 

@@ -1,8 +1,8 @@
 //! Where calls go: a URL that can be signed for and trusted with what is sent.
 
-use std::net::IpAddr;
-
 use reqwest::Url;
+
+use crate::loopback;
 
 /// A service of the cloud, or its stand-in on this machine.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Endpoint {
         }
         match url.scheme() {
             "https" => {}
-            "http" if is_loopback(host) => {}
+            "http" if loopback::is_this_machine(host) => {}
             "http" => return Err(wrong("plain http is for loopback only; expected https")),
             _ => return Err(wrong("expected an https URL")),
         }
@@ -40,9 +40,9 @@ impl Endpoint {
         };
         Ok(Self { url, host })
     }
-}
 
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    /// Whether it is on this machine.
+    pub(super) fn is_this_machine(&self) -> bool {
+        self.url.host_str().is_some_and(loopback::is_this_machine)
+    }
 }

@@ -13,6 +13,7 @@ use super::error::{Advice, Error};
 use super::http::{self, BodyError, excerpt};
 use super::sign::{self, Signed};
 use super::{Action, Service};
+use crate::loopback;
 use crate::secret::Secret;
 
 const CONTENT_TYPE: &str = "application/json";
@@ -92,10 +93,12 @@ impl Exchange {
         let mut builder = http::builder(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_keepalive(TCP_KEEPALIVE);
+        if endpoint.is_this_machine() {
+            builder = loopback::direct(builder);
+        }
         if endpoint.url.scheme() == "http" {
-            // Loopback needs no certificates, of which a machine may have none, and no proxy, which
-            // would be told in clear what is meant for this machine.
-            builder = builder.tls_certs_only([]).no_proxy();
+            // It needs no certificates, of which a machine may have none.
+            builder = builder.tls_certs_only([]);
         }
         let http = builder
             .build()

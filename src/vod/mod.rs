@@ -27,7 +27,7 @@ pub use client::{Client, MAX_HANDLES};
 pub use error::{Advice, Error};
 pub use pulled::{Entries, Pulled};
 pub use settings::Settings;
-pub use way::{Proxy, Tls, TlsFault, Way};
+pub use way::{Proxy, ProxyKind, Tls, TlsFault, Way};
 
 /// What can be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

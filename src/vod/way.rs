@@ -13,6 +13,7 @@ use rustls::CertificateError as Certificate;
 use super::endpoint::Endpoint;
 use super::http::{self, describe};
 use super::{Settings, credentials};
+use crate::loopback;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,13 +27,14 @@ const FOR_NONE: [&str; 2] = ["NO_PROXY", "no_proxy"];
 #[derive(Debug)]
 pub struct Way {
     endpoint: Url,
+    is_this_machine: bool,
     proxy: Proxy,
 }
 
 /// What the environment says about a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proxy {
-    /// The endpoint is this machine: no proxy is told what is meant for it.
+    /// The endpoint is this machine: no proxy is told what is meant for it, whatever a variable says.
     Loopback,
     /// No variable names one.
     None,
@@ -50,17 +52,45 @@ pub enum Proxy {
     },
     /// All requests go through this one.
     Used {
-        /// Its URL, without user and password.
+        /// Its URL, without user and password, and with the port.
         url: String,
         /// The host in it.
         host: String,
-        /// The port in it, or that of its scheme.
+        /// The port that is connected to.
         port: u16,
+        /// Whether `variable` names the port.
+        has_port: bool,
+        /// How it is spoken to.
+        kind: ProxyKind,
         /// Whether it is told a user and password.
         has_password: bool,
         /// What names it.
         variable: &'static str,
     },
+}
+
+/// How a proxy is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyKind {
+    /// By HTTP, over TLS or not; it is told the name of the endpoint.
+    Http,
+    /// By SOCKS: `socks4a` and `socks5h` tell it the name, `socks4` and `socks5` an address that
+    /// was asked for here.
+    Socks {
+        /// Whether the name of the endpoint is asked for here.
+        asks_here: bool,
+    },
+}
+
+impl ProxyKind {
+    fn of(scheme: &str) -> Option<Self> {
+        match scheme {
+            "http" | "https" => Some(Self::Http),
+            "socks4" | "socks5" => Some(Self::Socks { asks_here: true }),
+            "socks4a" | "socks5h" => Some(Self::Socks { asks_here: false }),
+            _ => None,
+        }
+    }
 }
 
 /// What became of a handshake.
@@ -107,19 +137,28 @@ impl Way {
         credentials::sts_endpoint(settings).map(Self::to)
     }
 
-    fn to(Endpoint { url: endpoint, .. }: Endpoint) -> Self {
+    fn to(endpoint: Endpoint) -> Self {
         let first = |names: [&'static str; 2]| {
             let set = names.into_iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
             set.unwrap_or((names[0], String::new()))
         };
         // Where this is set, it is a web server's request that speaks, and no proxy is used.
         let is_cgi = std::env::var_os("REQUEST_METHOD").is_some();
-        let proxy = match endpoint.scheme() {
-            "http" => Proxy::Loopback,
+        let is_this_machine = endpoint.is_this_machine();
+        let variables = [first(FOR_HTTPS), first(FOR_ALL)];
+        let proxy = match proxy(&endpoint.url, variables, &first(FOR_NONE)) {
+            _ if endpoint.url.scheme() == "http" => Proxy::Loopback,
+            Proxy::Used { .. } | Proxy::Ignored { .. } if is_this_machine => Proxy::Loopback,
             _ if is_cgi => Proxy::None,
-            _ => proxy(&endpoint, [first(FOR_HTTPS), first(FOR_ALL)], &first(FOR_NONE)),
+            found => found,
         };
-        Self { endpoint, proxy }
+        Self { endpoint: endpoint.url, is_this_machine, proxy }
+    }
+
+    /// Whether the endpoint is on this machine.
+    #[must_use]
+    pub fn is_this_machine(&self) -> bool {
+        self.is_this_machine
     }
 
     /// The URL at its end.
@@ -134,15 +173,18 @@ impl Way {
         &self.proxy
     }
 
-    /// The host and port that are connected to: the proxy's, if there is one.
+    /// The hosts and ports whose addresses are asked for here: the proxy's, if there is one, and the
+    /// endpoint's, unless the proxy asks for it.
     #[must_use]
-    pub fn first_hop(&self) -> (&str, u16) {
+    pub fn asked_for(&self) -> Vec<(&str, u16)> {
+        let host = bare(self.endpoint.host_str().unwrap_or_default());
+        let endpoint = (host, self.endpoint.port_or_known_default().unwrap_or(443));
         match &self.proxy {
-            Proxy::Used { host, port, .. } => (host, *port),
-            _ => {
-                let host = self.endpoint.host_str().unwrap_or_default();
-                (bare(host), self.endpoint.port_or_known_default().unwrap_or(443))
+            Proxy::Used { host, port, kind: ProxyKind::Socks { asks_here: true }, .. } => {
+                vec![(host, *port), endpoint]
             }
+            Proxy::Used { host, port, .. } => vec![(host, *port)],
+            _ => vec![endpoint],
         }
     }
 
@@ -152,7 +194,11 @@ impl Way {
         if self.endpoint.scheme() == "http" {
             return Tls::Unused;
         }
-        let client = match http::builder(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build() {
+        let mut client = http::builder(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
+        if self.is_this_machine {
+            client = loopback::direct(client);
+        }
+        let client = match client.build() {
             Ok(client) => client,
             Err(error) => return Tls::Failed(TlsFault::NoAuthorities, describe(error)),
         };
@@ -187,18 +233,22 @@ fn proxy(
         let (Some(scheme), Some(host)) = (used.uri().scheme_str(), used.uri().host()) else {
             continue;
         };
-        if !matches!(scheme, "http" | "https") {
+        let Some(kind) = ProxyKind::of(scheme) else {
             return Proxy::Ignored { variable };
-        }
+        };
         if chosen(Matcher::builder().https(value).no(no.as_str())).is_none() {
             return Proxy::Excepted { by, variable };
         }
-        let port = used.uri().port_u16();
+        let named = used.uri().port_u16();
+        // The client connects to 80 where a URL of SOCKS names no port.
+        let port = named.unwrap_or(if scheme == "https" { 443 } else { 80 });
         return Proxy::Used {
-            url: used.uri().to_string().trim_end_matches('/').to_owned(),
+            url: format!("{scheme}://{host}:{port}"),
             host: bare(host).to_owned(),
-            port: port.unwrap_or(if scheme == "http" { 80 } else { 443 }),
-            has_password: used.basic_auth().is_some(),
+            port,
+            has_port: named.is_some(),
+            kind,
+            has_password: used.basic_auth().is_some() || used.raw_auth().is_some(),
             variable,
         };
     }
@@ -249,18 +299,41 @@ mod tests {
             url: url.to_owned(),
             host: host.to_owned(),
             port,
+            has_port: !matches!(port, 80 | 443),
+            kind: ProxyKind::of(url.split(':').next().unwrap()).unwrap(),
             has_password,
             variable,
         };
         assert_eq!(chosen("", "", "*"), Proxy::None);
         let by_https = used("http://proxy:3128", "proxy", 3128, false, "HTTPS_PROXY");
         assert_eq!(chosen("proxy:3128", "http://other", ""), by_https);
-        let by_all = used("https://[::1]", "::1", 443, true, "all_proxy");
+        let by_all = used("https://[::1]:443", "::1", 443, true, "all_proxy");
         assert_eq!(chosen("", "https://user:hunter2@[::1]", "example.com"), by_all);
         let excepted = Proxy::Excepted { by: "NO_PROXY", variable: "HTTPS_PROXY" };
         assert_eq!(chosen("http://proxy", "", "tencentcloudapi.com"), excepted);
         let ignored = Proxy::Ignored { variable: "HTTPS_PROXY" };
         assert_eq!(chosen("ftp://proxy", "", ""), ignored);
-        assert_eq!(chosen("socks5://proxy", "", ""), ignored);
+        for scheme in ["socks4", "socks4a", "socks5", "socks5h"] {
+            let url = format!("{scheme}://proxy:1080");
+            let by_all = used(&url, "proxy", 1080, true, "all_proxy");
+            assert_eq!(chosen("", &url.replace("//", "//user:hunter2@"), ""), by_all);
+        }
+        let without_port = used("socks5h://proxy:80", "proxy", 80, false, "HTTPS_PROXY");
+        assert_eq!(chosen("socks5h://proxy", "", ""), without_port);
+    }
+
+    #[test]
+    fn names_are_asked_for_where_they_are_needed() {
+        let asked_for = |proxy| {
+            let endpoint = Url::parse("https://vod.tencentcloudapi.com").unwrap();
+            let way = Way { endpoint, is_this_machine: false, proxy };
+            way.asked_for().iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>()
+        };
+        let (proxy, endpoint) = ("proxy:1080".to_owned(), "vod.tencentcloudapi.com:443".to_owned());
+        assert_eq!(asked_for(chosen("socks5://proxy:1080", "", "")), [&*proxy, &*endpoint]);
+        for url in ["socks5h://proxy:1080", "socks4a://proxy:1080", "proxy:1080"] {
+            assert_eq!(asked_for(chosen(url, "", "")), [&*proxy]);
+        }
+        assert_eq!(asked_for(chosen("", "", "")), [&*endpoint]);
     }
 }

@@ -18,19 +18,26 @@ use crate::cli::{Ended, ended, sprited};
 use crate::emulator::settings;
 use crate::local_server::{LocalServer, Reply};
 
-const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+/// Certificates and their keys.
+pub(crate) const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
 
-/// Speaks TLS as `localhost` in front of a server that does not.
-struct Tls {
-    port: u16,
+/// Speaks TLS in front of a server that does not.
+pub(crate) struct Tls {
+    pub(crate) port: u16,
     task: JoinHandle<()>,
 }
 
 impl Tls {
+    /// As `localhost`.
     async fn before(server: SocketAddr) -> Self {
+        Self::named("localhost", server).await
+    }
+
+    /// With the certificate of this name.
+    pub(crate) async fn named(name: &str, server: SocketAddr) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let certificate = CertificateDer::from_pem_file(format!("{TLS}/localhost.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_file(format!("{TLS}/localhost.key")).unwrap();
+        let certificate = CertificateDer::from_pem_file(format!("{TLS}/{name}.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(format!("{TLS}/{name}.key")).unwrap();
         let config = rustls::ServerConfig::builder().with_no_client_auth();
         let config = config.with_single_cert(vec![certificate], key).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -73,10 +80,11 @@ impl Bench {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_broken() {
     let (mut bench, _tls) = Bench::over_tls("localhost", "ca.pem").await;
-    bench.set.extend([
-        ("HTTPS_PROXY", "http://127.0.0.1:9".to_owned()),
-        ("NO_PROXY", "localhost".to_owned()),
-    ]);
+    bench.set.push(("HTTPS_PROXY", "http://127.0.0.1:9".to_owned()));
+    // No proxy is told what is meant for this machine, be it excepted or not.
+    let (code, told) = bench.told();
+    assert!(code == 0 && told.contains("proxy          none: the endpoint is this machine\n"));
+    bench.set.push(("NO_PROXY", "localhost".to_owned()));
     let (code, told) = bench.told();
     assert_eq!(code, 0);
     insta::assert_snapshot!(told, @r#"
@@ -338,14 +346,14 @@ async fn a_proxy_that_lets_nobody_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_means_nothing() {
     let mut bench = Bench::new().await;
-    bench.endpoint = "https://127.0.0.1:1".into();
-    bench.set = vec![("ALL_PROXY", "socks5://user:hunter2@proxy:1080".into())];
+    bench.endpoint = "https://192.0.2.1".into();
+    bench.set = vec![("ALL_PROXY", "ftp://user:hunter2@proxy:1080".into())];
     let (_, told) = bench.told();
     assert!(!told.contains("hunter2"));
     let told: Vec<_> = told.lines().skip(3).take(2).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    warn  proxy          ALL_PROXY names none that can be used, and has no effect
-                         → write it as ALL_PROXY=http://HOST:PORT, or take it away
+    warn  proxy          ALL_PROXY names none that can be used: requests go without a proxy
+                         → write it as ALL_PROXY=http://HOST:PORT, or with https, socks5, socks5h, socks4 or socks4a in the place of http; or take it away
     "#);
 }
 

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use super::{CLOUD, Outcome, Step};
 use crate::cli::Exit;
 use crate::cli::text::plain;
-use crate::vod::{Proxy, Settings, Tls, TlsFault, Way};
+use crate::loopback;
+use crate::vod::{Proxy, ProxyKind, Settings, Tls, TlsFault, Way};
 
 /// The longest that a name server may take.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -56,12 +57,24 @@ fn proxy(proxy: &Proxy) -> Step {
         }
         Proxy::Ignored { variable } => Step::warn(
             PROXY,
-            format!("{variable} names none that can be used, and has no effect"),
-            format!("write it as {variable}=http://HOST:PORT, or take it away"),
+            format!("{variable} names none that can be used: requests go without a proxy"),
+            format!(
+                "write it as {variable}=http://HOST:PORT, or with https, socks5, socks5h, socks4 or \
+                 socks4a in the place of http; or take it away"
+            ),
         ),
-        Proxy::Used { url, has_password, variable, .. } => {
+        Proxy::Used { url, kind, has_port, has_password, variable, .. } => {
             let password = if *has_password { ", with a user and a password" } else { "" };
-            let detail = format!("{} by {variable}{password}", plain(url));
+            let mut detail = format!("{} by {variable}{password}", plain(url));
+            if let ProxyKind::Socks { asks_here } = kind {
+                let who = if *asks_here { "this machine asks" } else { "the proxy asks" };
+                detail.push_str(&format!("; {who} for the addresses of names"));
+                if !has_port {
+                    let advice = format!("write the port, such as {}", url.replace(":80", ":1080"));
+                    let detail = format!("{detail}; no port is named, and 80 is used");
+                    return Step::warn(PROXY, detail, advice);
+                }
+            }
             if std::env::var_os("INVOCATION_ID").is_some() {
                 return Step::ok(PROXY, detail);
             }
@@ -73,14 +86,25 @@ fn proxy(proxy: &Proxy) -> Step {
 }
 
 async fn dns(way: &Way, setting: &str) -> Step {
-    let (host, port) = way.first_hop();
+    let mut details = Vec::new();
+    for (host, port) in way.asked_for() {
+        let whose = match way.proxy() {
+            Proxy::Used { host: proxy, variable, .. } if proxy == host => variable,
+            _ => setting,
+        };
+        let step = ask_for(way, (host, port), whose).await;
+        if step.outcome != Outcome::Ok {
+            return step;
+        }
+        details.push(step.detail);
+    }
+    Step::ok(DNS, details.join("; "))
+}
+
+async fn ask_for(way: &Way, (host, port): (&str, u16), whose: &str) -> Step {
     if host.parse::<IpAddr>().is_ok() {
         return Step::ok(DNS, format!("{host} is an address"));
     }
-    let whose = match way.proxy() {
-        Proxy::Used { variable, .. } => variable,
-        _ => setting,
-    };
     let failed = |what: String| {
         Step::fail(
             DNS,
@@ -89,7 +113,13 @@ async fn dns(way: &Way, setting: &str) -> Step {
             format!("check {whose}, and what this machine asks for names: resolvectl status"),
         )
     };
-    match timeout(LONGEST, lookup_host((host, port))).await {
+    let look = async {
+        if way.is_this_machine() {
+            return Ok(loopback::addresses(host).await);
+        }
+        lookup_host((host, port)).await.map(Iterator::collect)
+    };
+    match timeout(LONGEST, look).await {
         Err(_) => failed(format!("no answer within {} s", LONGEST.as_secs())),
         Ok(Err(error)) => failed(error.to_string()),
         Ok(Ok(addresses)) => match found(addresses) {
@@ -99,8 +129,8 @@ async fn dns(way: &Way, setting: &str) -> Step {
     }
 }
 
-fn found(addresses: impl Iterator<Item = SocketAddr>) -> Option<String> {
-    let mut found: Vec<IpAddr> = addresses.map(|address| address.ip()).collect();
+fn found(addresses: Vec<SocketAddr>) -> Option<String> {
+    let mut found: Vec<IpAddr> = addresses.iter().map(|address| address.ip()).collect();
     found.sort_unstable();
     found.dedup();
     let first = found.first()?;

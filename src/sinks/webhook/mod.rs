@@ -26,6 +26,7 @@ use self::status::Meaning;
 use super::excerpt::{End, excerpt};
 use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
 use crate::event::Event;
+use crate::loopback;
 use crate::secret::Secret;
 
 /// The longest that making a connection may take; the sink's timeout if that is shorter.
@@ -60,7 +61,11 @@ pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Webh
 fn client(settings: &Settings, context: &Context) -> anyhow::Result<Client> {
     // Refused when the process has one already, and that one is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Client::builder()
+    let mut client = Client::builder();
+    if settings.url.is_this_machine() {
+        client = loopback::direct(client);
+    }
+    client
         .user_agent(concat!("sprited/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .referer(false)

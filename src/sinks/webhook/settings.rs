@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use super::signature::SigningKey;
+use crate::loopback;
 use crate::secret::{Secret, SecretRef};
 use crate::sinks::Context;
 
@@ -100,12 +101,14 @@ impl Target {
         self.0.origin().ascii_serialization()
     }
 
+    /// Whether it is on this machine.
+    pub(super) fn is_this_machine(&self) -> bool {
+        self.0.host_str().is_some_and(loopback::is_this_machine)
+    }
+
     /// Whether what is sent can be read on the way.
     fn is_in_the_open(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let loopback = host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        self.0.scheme() == "http" && !loopback
+        self.0.scheme() == "http" && !self.is_this_machine()
     }
 
     /// Its parts that must not show up in an error, should a receiver echo them: as they are

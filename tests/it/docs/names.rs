@@ -91,6 +91,8 @@ const OF_OTHERS: &[&str] = &[
     "PULL",
     "Mode",
     "http://proxy.example.com:3128",
+    "HTTP_PROXY",
+    "socks4",
     "https://vod.intl.tencentcloudapi.com",
     // Placeholders.
     "/var/lib/sprited/damaged",

@@ -26,6 +26,7 @@ mod output;
 mod pages;
 mod programs;
 mod receiver;
+mod proxies;
 mod redelivery;
 mod reload;
 mod roads;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("identity", &[]),
     ("folder", &[]),
+    ("loopback", &[]),
     ("outage", &[]),
     ("pace", &[]),
     ("pulse", &[]),
@@ -21,9 +22,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("systemd", &[]),
     ("event", &[]),
     ("telemetry", &["shown"]),
-    ("emulator", &["secret"]),
-    ("sinks", &["event", "folder", "secret", "shape", "shown"]),
-    ("vod", &["event", "secret", "shape", "shown"]),
+    ("emulator", &["loopback", "secret"]),
+    ("sinks", &["event", "folder", "loopback", "secret", "shape", "shown"]),
+    ("vod", &["event", "loopback", "secret", "shape", "shown"]),
     ("metrics", &["event"]),
     ("journal", &["event", "folder", "metrics", "outage", "shape"]),
     ("lease", &["event", "journal"]),
@@ -42,7 +43,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "vod",
         ],
     ),
-    ("http", &["event", "journal", "metrics", "outage", "poller", "shape", "shown", "vod"]),
+    (
+        "http",
+        &["event", "journal", "loopback", "metrics", "outage", "poller", "shape", "shown", "vod"],
+    ),
     (
         "config",
         &[
@@ -51,6 +55,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "event",
             "http",
             "journal",
+            "loopback",
             "poller",
             "secret",
             "shape",
@@ -97,6 +102,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "http",
             "identity",
             "journal",
+            "loopback",
             "secret",
             "shape",
             "shown",

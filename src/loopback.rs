@@ -1,0 +1,130 @@
+//! What is this machine, by one rule for the whole program: plain http is trusted with secrets only
+//! on the way there, and no proxy is told what is meant for it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::ClientBuilder;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// Whether an address can be reached from this machine alone: `127.0.0.0/8` and `::1`, also where
+/// they are written as `::ffff:127.0.0.1`.
+#[must_use]
+pub fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// Whether what is sent to `host` stays on this machine: a loopback address, `0.0.0.0` or `::`,
+/// which lead there, `localhost`, or a name that ends in `.localhost`. `host` is as a URL or a Host
+/// header has it, without the port: an address of IPv6 may stand in brackets. `Url` has written
+/// numbers of other forms, such as `127.1` and `0x7f000001`, as addresses.
+#[must_use]
+pub fn is_this_machine(host: &str) -> bool {
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return is_loopback(address) || address.to_canonical().is_unspecified();
+    }
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Has a client reach this machine only: through no proxy, whatever the environment says, and by
+/// loopback addresses, whatever a name server says of `.localhost`.
+pub fn direct(client: ClientBuilder) -> ClientBuilder {
+    client.no_proxy().dns_resolver(Arc::new(ThisMachine))
+}
+
+/// The loopback addresses of a name for which [`is_this_machine`] holds: those that the system knows,
+/// else both. Has the port 0.
+pub async fn addresses(name: &str) -> Vec<SocketAddr> {
+    let known = tokio::net::lookup_host((name, 0)).await;
+    let mut here: Vec<_> =
+        known.into_iter().flatten().filter(|address| is_loopback(address.ip())).collect();
+    if here.is_empty() {
+        here.push((Ipv4Addr::LOCALHOST, 0).into());
+        here.push((Ipv6Addr::LOCALHOST, 0).into());
+    }
+    here
+}
+
+struct ThisMachine;
+
+impl Resolve for ThisMachine {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses: Addrs = Box::new(addresses(name.as_str()).await.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Url;
+
+    use super::*;
+
+    #[test]
+    fn every_way_to_write_this_machine_is_known() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "hook.localhost",
+            "a.b.localhost.",
+            "127.0.0.1",
+            "127.1",
+            "127.255.255.254",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.0.0.1.",
+            "%31%32%37.0.0.1",
+            "0.0.0.0",
+            "0",
+            "[::1]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "[::]",
+        ] {
+            let url = Url::parse(&format!("http://user@{host}:8080/path")).unwrap();
+            assert!(is_this_machine(url.host_str().unwrap()), "{host}");
+        }
+        for host in [
+            "example.com",
+            "localhost.example.com",
+            "notlocalhost",
+            "localhost-",
+            "127.0.0.1.example.com",
+            "128.0.0.1",
+            "169.254.0.23",
+            "10.0.0.1",
+            "[fe80::1]",
+            "[::2]",
+            "[::ffff:128.0.0.1]",
+            "metadata.tencentyun.com",
+        ] {
+            let url = Url::parse(&format!("http://{host}/")).unwrap();
+            assert!(!is_this_machine(url.host_str().unwrap()), "{host}");
+        }
+        assert!(is_this_machine("::1") && !is_this_machine("") && !is_this_machine("["));
+    }
+
+    #[test]
+    fn all_addresses_of_the_machine_are_none_that_only_it_reaches() {
+        let is = |address: &str| is_loopback(address.parse().unwrap());
+        assert!(is("127.0.0.1") && is("::1") && is("::ffff:127.0.0.1"));
+        assert!(!is("0.0.0.0") && !is("::") && !is("::ffff:0.0.0.0") && !is("192.0.2.1"));
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_has_loopback_addresses() {
+        for name in ["localhost", "hook.localhost", "no-such-name.localhost"] {
+            let found = addresses(name).await;
+            assert!(!found.is_empty(), "{name}");
+            assert!(found.iter().all(|address| is_loopback(address.ip())), "{name}: {found:?}");
+        }
+    }
+}
