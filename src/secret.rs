@@ -71,6 +71,17 @@ pub enum SecretRef {
     Place(Place),
 }
 
+/// What is to be said of the text of a secret in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The key that names the secret, in its table.
+    pub key: &'static str,
+    /// What is to be said, beginning with the key. Never holds the value.
+    pub message: String,
+    /// Whether the secret cannot be used.
+    pub is_fault: bool,
+}
+
 /// Where the value of a secret stands.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -130,6 +141,14 @@ pub enum SecretError {
     EmptyCredential(String),
 }
 
+impl SecretError {
+    /// Whether a value was found, and nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty(_) | Self::EmptyCredential(_))
+    }
+}
+
 impl SecretRef {
     /// Reads the value, anew at every call, so that a changed file is seen. Blocks on the file
     /// system for at most one small file.
@@ -157,6 +176,20 @@ impl SecretRef {
             });
         }
         Ok(value)
+    }
+
+    /// The value, if looking takes nothing from whoever reads it later: of a pipe, or of any other
+    /// file that is not a plain one, nothing would be left. `None` where it is so, and where there
+    /// is no file.
+    #[must_use]
+    pub fn glance(&self) -> Option<Result<Secret, SecretError>> {
+        let file = match self {
+            Self::Place(Place::File(path)) => Some(path.clone()),
+            Self::Place(Place::Credential(name)) => Some(credential_path(name).ok()?),
+            Self::Literal(_) | Self::Place(Place::Env(_)) => None,
+        };
+        let is_plain = |path: PathBuf| path.metadata().is_ok_and(|file| file.is_file());
+        file.is_none_or(is_plain).then(|| self.resolve())
     }
 
     /// Whether the value can change while the configuration stays the same.

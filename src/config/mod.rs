@@ -99,8 +99,8 @@ impl Loaded {
 }
 
 impl Config {
-    /// Reads and checks the file, and looks at the modes of the files that it names. Blocks on the
-    /// file system. Opens nothing else: whether secrets can be read is for
+    /// Reads and checks the file, and looks at the modes of the files that it names, and at the
+    /// secrets that can be read. Blocks on the file system. Whether all secrets can be read is for
     /// [`Config::check_secrets`].
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl Config {
     }
 
     /// Checks the text of a configuration; `file` is only its name in messages. Blocks on the file
-    /// system, to see whether sinks share a file.
+    /// system, to see whether sinks share a file, and what the secrets look like that can be read.
     ///
     /// # Errors
     /// Everything that is wrong with the text, at once; of a text that is no TOML, the first
@@ -198,6 +198,7 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
         let (table, credentials) = reader.section::<credentials::Settings>(root, "credentials");
         if let Some(credentials) = &credentials {
             reader.check(&table, credentials.check());
+            reader.remark(&table, credentials.remarks());
         }
         credentials.map(Some)
     } else {

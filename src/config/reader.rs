@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue, Deserializer, Error};
 
 use super::keys;
 use super::problem::{Place, Problem};
+use crate::secret::Remark;
 use crate::shown;
 
 /// The text of a configuration and what was found wrong with it so far.
@@ -82,6 +83,18 @@ impl<'t> Reader<'t> {
             let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
             let key = message.split(ends).next().unwrap_or_default();
             self.fault(table.offset(key), format!("{} {message}", table.title));
+        }
+    }
+
+    /// Takes in what is to be said of the secrets of a table.
+    pub(super) fn remark(&mut self, table: &Table<'_>, remarks: Vec<Remark>) {
+        for Remark { key, message, is_fault } in remarks {
+            let (at, message) = (table.offset(key), format!("{} {message}", table.title));
+            if is_fault {
+                self.fault(at, message);
+            } else {
+                self.warn(at, message);
+            }
         }
     }
 

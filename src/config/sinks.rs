@@ -195,6 +195,7 @@ fn entry_of<'t>(
     });
     if let Some(sink) = &sink {
         reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));
+        reader.remark(&own_table, sink.plan.remarks());
         if let Some((key, warning)) = sink.plan.warning() {
             let message = format!("{} {key}: {warning}", own_table.title);
             reader.warn(own_table.offset(key), message);

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::keys::keys_of;
 use super::{Context, Sink, exec, jsonl, stdout, webhook};
+use crate::secret::Remark;
 
 /// A kind of sink: what the `type` of a `[[sinks]]` entry names.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +100,17 @@ impl Plan {
         match self {
             Self::Webhook(settings) => settings.warning(),
             _ => None,
+        }
+    }
+
+    /// What is to be said of its secrets, as far as they can be looked at from here. Blocks on the
+    /// files they stand in.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<Remark> {
+        match self {
+            Self::Webhook(settings) => settings.remarks(),
+            Self::Exec(settings) => settings.remarks(),
+            _ => Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ mod excerpt;
 mod keys;
 mod kind;
 mod place;
+mod remarks;
 
 use std::fmt;
 use std::path::PathBuf;

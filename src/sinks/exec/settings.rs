@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::secret::SecretRef;
-use crate::sinks::Context;
+use crate::secret::{Remark, SecretRef};
+use crate::sinks::{Context, remarks};
 
 /// Settings of the sink `exec`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -96,6 +96,12 @@ impl Settings {
             problems.push(format!("pass_env: {name} is the daemon's own and is never passed on"));
         }
         problems
+    }
+
+    /// What is to be said of the secrets, as far as they can be looked at from here. Blocks on the
+    /// files they stand in.
+    pub(crate) fn remarks(&self) -> Vec<Remark> {
+        remarks::of_values("env", &self.env)
     }
 
     /// The daemon's variables that are passed on, whatever the list says of its own ones.

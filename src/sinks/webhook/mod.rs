@@ -3,6 +3,7 @@
 //! Owns the client, the signatures and the table of what a receiver's status means. Only 2xx is
 //! delivered; a redirect is not followed. No URL, header or secret ever stands in an error.
 
+mod advice;
 mod settings;
 mod signature;
 mod status;

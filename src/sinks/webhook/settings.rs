@@ -11,10 +11,11 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
+use super::advice;
 use super::signature::SigningKey;
 use crate::loopback;
-use crate::secret::{Secret, SecretRef};
-use crate::sinks::Context;
+use crate::secret::{Remark, Secret, SecretRef};
+use crate::sinks::{Context, remarks};
 
 /// Settings of the sink `webhook`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -23,7 +24,8 @@ pub struct Settings {
     /// Where to post, http or https. Redirects are not followed.
     #[schemars(with = "String", url)]
     pub url: Target,
-    /// The secret that signs: `whsec_` and Base64, or any other text. Unsigned without.
+    /// The secret that signs: `whsec_` and Base64, or any other text, whose own bytes are the key then.
+    /// Unsigned without.
     #[serde(default)]
     pub secret: Option<SecretRef>,
     /// A second secret that signs as well, while receivers change from it to `secret`.
@@ -79,6 +81,30 @@ impl Settings {
             format!("{origin} is plain http: events can be read and changed on the way")
         };
         self.url.is_in_the_open().then(|| ("url", warning()))
+    }
+
+    /// What is to be said of the secrets, as far as they can be looked at from here. Blocks on the
+    /// files they stand in.
+    pub(crate) fn remarks(&self) -> Vec<Remark> {
+        let mut found = Vec::new();
+        let keys = [("secret", &self.secret), ("previous_secret", &self.previous_secret)];
+        for (key, secret) in keys {
+            let Some(glance) = secret.as_ref().and_then(SecretRef::glance) else { continue };
+            let remark =
+                |message| Remark { key, message: format!("{key}: {message}"), is_fault: false };
+            let fault = |message| Remark { is_fault: true, ..remark(message) };
+            match glance.map(|secret| (SigningKey::new(&secret), secret)) {
+                Err(error) if error.is_empty() => found.push(fault(error.to_string())),
+                // Elsewhere it may be readable; whoever opens the sink says why it is not.
+                Err(_) => {}
+                Ok((Err(error), _)) => found.push(fault(error.to_string())),
+                Ok((Ok(_), secret)) => {
+                    found.extend(advice::of(&secret).into_iter().map(remark));
+                }
+            }
+        }
+        found.extend(remarks::of_values("headers", &self.headers));
+        found
     }
 
     pub(super) fn has_external_secrets(&self) -> bool {

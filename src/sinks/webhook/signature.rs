@@ -6,14 +6,30 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::secret::Secret;
+use crate::shown::{is_unseen, unseen_in};
 
 /// What marks a secret that is written in Base64.
-const PREFIX: &str = "whsec_";
+pub(super) const PREFIX: &str = "whsec_";
 
-/// A secret after [`PREFIX`] is not Base64.
+/// Bytes of a key that Standard Webhooks asks for at least.
+pub(super) const MIN_KEY: usize = 24;
+
+/// Why a secret makes no key. Does not show it.
 #[derive(Debug, thiserror::Error)]
-#[error("a webhook secret that begins with {PREFIX} must go on in Base64")]
-pub(super) struct BadSecret;
+pub(super) enum BadSecret {
+    /// What follows [`PREFIX`] is not Base64.
+    #[error(
+        "a webhook secret that begins with {PREFIX} must go on in Base64, of A-Z, a-z, 0-9, + and /, \
+         filled up with = to a multiple of 4{0}"
+    )]
+    NotBase64(String),
+    /// There is nothing that others would have to know.
+    #[error(
+        "a webhook secret without a key: it is blank, or nothing follows {PREFIX}, and anybody could \
+         sign like that; make one by `openssl rand -base64 32` and write it after {PREFIX}"
+    )]
+    NoKey,
+}
 
 /// A key to sign with, made from a secret.
 #[derive(Clone)]
@@ -30,11 +46,23 @@ impl SigningKey {
     pub(super) fn new(secret: &Secret) -> Result<Self, BadSecret> {
         let text = secret.expose();
         let bytes = match text.strip_prefix(PREFIX) {
-            Some(encoded) => STANDARD.decode(encoded).map_err(|_| BadSecret)?,
+            Some(encoded) => Self::decode(encoded)?,
+            None if text.chars().all(|c| c.is_whitespace() || is_unseen(c)) => Vec::new(),
             None => text.as_bytes().to_vec(),
         };
+        if bytes.is_empty() {
+            return Err(BadSecret::NoKey);
+        }
         let mac = Hmac::new_from_slice(&bytes).expect("HMAC takes a key of any length");
         Ok(Self(mac))
+    }
+
+    /// The bytes of what follows [`PREFIX`].
+    pub(super) fn decode(encoded: &str) -> Result<Vec<u8>, BadSecret> {
+        STANDARD.decode(encoded).map_err(|_| {
+            let unseen = unseen_in(encoded).map(|what| format!("; it {what}"));
+            BadSecret::NotBase64(unseen.unwrap_or_default())
+        })
     }
 
     /// The signature of a message: `v1,` and Base64.
@@ -93,5 +121,26 @@ mod tests {
     fn a_bad_secret_is_refused_without_being_shown() {
         let error = SigningKey::new(&"whsec_not base64!".into()).unwrap_err();
         assert!(!error.to_string().contains("not base64!"));
+        for (encoded, says) in [
+            ("b2xk\n", "; it ends in a line end"),
+            (" b2xk", "; it begins with white space"),
+            ("b2xk\u{200b}", "; it holds a character that cannot be seen"),
+            ("b2w", "multiple of 4"),
+            ("b2-_", "+ and /"),
+        ] {
+            let error = SigningKey::new(&format!("whsec_{encoded}").as_str().into()).unwrap_err();
+            assert!(error.to_string().contains(says), "{encoded:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_anybody_knows_is_no_key() {
+        for secret in ["", "whsec_", " ", "\t\n", "\u{feff}", "\u{a0}\u{200b}"] {
+            let error = SigningKey::new(&secret.into()).unwrap_err();
+            assert!(matches!(error, BadSecret::NoKey), "{secret:?}: {error}");
+        }
+        for secret in ["whsec_AA==", "0", " x"] {
+            assert!(SigningKey::new(&secret.into()).is_ok(), "{secret:?}");
+        }
     }
 }

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::sts;
-use crate::secret::SecretRef;
+use crate::secret::{Remark, SecretRef};
+use crate::shown::unseen_in;
 use crate::vod::endpoint::Endpoint;
 
 /// What a session is called in the cloud's audit log if nothing else is said.
@@ -89,6 +90,30 @@ impl Settings {
         problems
     }
 
+    /// What is to be said of the secrets, as far as they can be looked at from here: none of it is a
+    /// fault, since the service alone knows its keys. Blocks on the files they stand in.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<Remark> {
+        let secrets = [
+            ("secret_id", Some(&self.secret_id)),
+            ("secret_key", Some(&self.secret_key)),
+            ("token", self.token.as_ref()),
+        ];
+        let mut remarks = Vec::new();
+        for (key, secret) in secrets {
+            let Some(Ok(secret)) = secret.and_then(SecretRef::glance) else { continue };
+            let text = secret.expose();
+            let unseen = unseen_in(text).map(|what| format!("it {what}, which no key has"));
+            let said = unseen.or_else(|| mistaken(key, text).map(str::to_owned));
+            remarks.extend(said.map(|said| Remark {
+                key,
+                message: format!("{key}: {said}"),
+                is_fault: false,
+            }));
+        }
+        remarks
+    }
+
     /// The role and where to assume it, if there is one.
     pub(super) fn role(&self) -> Result<Option<(Role, Endpoint)>, String> {
         let problems = self.check();
@@ -112,6 +137,30 @@ impl Settings {
     }
 }
 
+/// What a text under `key` looks like, where that is clearly something else.
+fn mistaken(key: &str, text: &str) -> Option<&'static str> {
+    const QUOTES: [char; 3] = ['"', '\'', '`'];
+    // Those of the domestic and of the international site.
+    let is_id = text.len() > 20 && ["AKID", "IKID"].iter().any(|begin| text.starts_with(begin));
+    let is_key = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if text.len() > 1 && text.starts_with(QUOTES) && text.ends_with(QUOTES) {
+        return Some("it stands in quotes, which no key has");
+    }
+    if text.starts_with("whsec_") {
+        return Some("it looks like the secret of a webhook");
+    }
+    match key {
+        "secret_id" if is_key && !is_id => {
+            Some("it looks like a secret_key; was it taken for the secret_id?")
+        }
+        "secret_key" if is_id => {
+            Some("it looks like a secret_id; was it taken for the secret_key?")
+        }
+        "token" if is_id => Some("it looks like a secret_id; was it taken for the token?"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +177,35 @@ mod tests {
         assert!(parse(KEY).unwrap().check().is_empty());
         assert!(parse(&format!("{KEY}tokn = \"c\"")).is_err());
         assert!(parse("secret_id = \"a\"").is_err());
+    }
+
+    #[test]
+    fn what_is_clearly_something_else_is_told_without_the_value() {
+        const ID: &str = "AKIDz8krbsJ5yKBZQpn74WFkmLPx3aaaaaaa";
+        const SECRET: &str = "Gu5t9xGARNpq86cd98joQYCN3abcdefg";
+        let said = |id: &str, key: &str, token: &str| {
+            let literal = |text: &str| SecretRef::Literal(text.into());
+            let mut settings = parse(KEY).unwrap();
+            (settings.secret_id, settings.secret_key) = (literal(id), literal(key));
+            settings.token = Some(literal(token));
+            let remarks = settings.remarks();
+            assert!(remarks.iter().all(|remark| !remark.is_fault));
+            let said: Vec<_> = remarks.into_iter().map(|remark| remark.message).collect();
+            let said = said.join("; ");
+            assert!(!said.contains("z8krbs") && !said.contains("Gu5t9x"), "{said}");
+            said
+        };
+        assert_eq!(said(ID, SECRET, "a-token"), "");
+        assert_eq!(said("AKIDEMULATOR", "emulator-secret-key", "t"), "");
+        let swapped = said(SECRET, ID, ID);
+        assert!(swapped.contains("secret_id: it looks like a secret_key"), "{swapped}");
+        assert!(swapped.contains("secret_key: it looks like a secret_id"), "{swapped}");
+        assert!(swapped.contains("token: it looks like a secret_id"), "{swapped}");
+        let odd = said(&format!("{ID}\u{200b}"), &format!("{SECRET}\n"), "\"quoted\"");
+        assert!(odd.contains("secret_id: it holds a character that cannot be seen"), "{odd}");
+        assert!(odd.contains("secret_key: it ends in a line end"), "{odd}");
+        assert!(odd.contains("token: it stands in quotes"), "{odd}");
+        assert!(said(ID, "whsec_abc", "t").contains("secret of a webhook"));
     }
 
     #[test]

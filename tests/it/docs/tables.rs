@@ -64,12 +64,13 @@ fn the_table_of_exit_codes_is_the_programs() {
 }
 
 /// Which message stands before which exit code.
-const ENDS: [(&str, Exit); 5] = [
+const ENDS: [(&str, Exit); 6] = [
     ("unknown key", Exit::Configuration),
     ("cannot be read and was left alone", Exit::Journal),
     ("fill the file that LoadCredential=", Exit::Configuration),
     ("tells that there was one", Exit::Journal),
     ("standard output is closed", Exit::Configuration),
+    ("a webhook secret without a key", Exit::Configuration),
 ];
 
 #[test]
@@ -88,13 +89,17 @@ fn the_exit_codes_of_messages_are_the_programs_and_the_units() {
         seen.insert(*message);
     }
     assert_eq!(seen.len(), ENDS.len());
-    // What the table of messages says of the two that need no journal is so.
+    // What the table of messages says of those that need no journal is so.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sprited.toml");
     let sink = "[[sinks]]\nname = 'a'\ntype = 'stdout'\n";
     let credential = "[credentials]\nsecret_id = 'a'\nsecret_key = { credential = 'secret_key' }\n";
     std::fs::write(folder.path().join("secret_key"), "").unwrap();
-    for (config, (message, exit)) in [("[pol]\n", ENDS[0]), (credential, ENDS[2])] {
+    let keyless =
+        "[[sinks]]\nname = 'b'\ntype = 'webhook'\nurl = 'https://x/'\nsecret = 'whsec_'\n";
+    for (config, (message, exit)) in
+        [("[pol]\n", ENDS[0]), (credential, ENDS[2]), (keyless, ENDS[4])]
+    {
         let journal = format!("[journal]\npath = {:?}\n", folder.path().join("j.db"));
         std::fs::write(&path, format!("{config}{journal}{sink}")).unwrap();
         let mut command = sprited();

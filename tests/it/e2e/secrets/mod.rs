@@ -4,6 +4,7 @@ pub(super) mod exposed;
 mod faulty;
 mod needles;
 mod panics;
+mod signing;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
