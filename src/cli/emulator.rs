@@ -45,6 +45,11 @@ Kinds of faults: reset, hang, hold (until a POST to /_emulator/release), {"delay
   shared-handle, {"malformed":"null|number|string|invalid-utf8|no-handle|null-handle|number-handle"}
 Set its clock ten minutes back:
   curl -X PUT -d '{"offset_seconds":-600}' http://127.0.0.1:9771/_emulator/clock
+Have DescribeEventConfig say that events are posted, and uploads reported; or not let it be asked:
+  curl -X PUT -d '{"mode":"PUSH","upload":true,"delete":false,"persistence":false}' \
+       http://127.0.0.1:9771/_emulator/event-config
+  curl -d '{"kind":{"error":"UnauthorizedOperation"},"action":"DescribeEventConfig","rate":1}' \
+       http://127.0.0.1:9771/_emulator/faults
 
 Point sprited at it:
   [credentials]
@@ -132,6 +137,11 @@ pub struct Args {
     /// The error code of a ConfirmEvents with a handle that is not good
     #[arg(long, value_name = "CODE", default_value = "InvalidParameterValue")]
     refusal_code: String,
+
+    /// The error code of a request that names no application, or none that there is; with
+    /// ResourceNotFound it looks to a pull like an empty queue
+    #[arg(long, value_name = "CODE", default_value = "InvalidParameterValue.SubAppId")]
+    unknown_app_code: String,
 
     /// Sprite tasks to make each second, such as 0.5
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
@@ -240,6 +250,7 @@ impl Args {
             jitter: self.jitter,
             batch: self.batch,
             refusal_code: self.refusal_code.clone(),
+            unknown_app_code: self.unknown_app_code.clone(),
             empty: match self.empty {
                 Form::Error => Empty::Error,
                 Form::Null => Empty::Null,

@@ -6,6 +6,7 @@ mod once;
 mod outlets;
 mod prepared;
 mod reload;
+mod reporting;
 mod rescue;
 mod running;
 mod summary;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Loaded};
 use crate::confirmer::{self, Confirmer, News};
 use crate::delivery::Stop;
+use crate::event::Wanted;
 use crate::http::{self, Health};
 use crate::journal::{self, Backlog, Journal, OpenError};
 use crate::metrics::Metrics;
@@ -160,6 +162,7 @@ impl Daemon {
 
         let (pulling, confirming) =
             (watch::Sender::new(pulling(&config)), watch::Sender::new(confirming(&config)));
+        let wanted = watch::Sender::new(wanted(&config));
         let poller = Poller::new(
             clients.clone(),
             pulling.subscribe(),
@@ -185,6 +188,7 @@ impl Daemon {
             metrics,
             pulling,
             confirming,
+            wanted,
             outlets,
             changed: changed.clone(),
             mended: poller.mended(),
@@ -268,6 +272,7 @@ impl Daemon {
             changed: self.changed,
             pulses: pulses.clone(),
             health: health.clone(),
+            wanted: reload.wanted.subscribe(),
         };
         running.spawn(Loop::Upkeep, upkeep.run(stop_rest.clone()));
         // Whoever stops it does not wait for a manager that is busy.
@@ -381,6 +386,10 @@ fn confirming(config: &Config) -> confirmer::Pacing {
         max_requests_per_second: config.poll.max_requests_per_second,
         max_concurrency: config.poll.max_concurrency,
     }
+}
+
+fn wanted(config: &Config) -> Vec<Wanted> {
+    config.sinks.iter().map(|sink| sink.events.clone()).collect()
 }
 
 async fn bind(settings: &http::Settings) -> Result<Option<TcpListener>, Error> {

@@ -12,8 +12,9 @@ use tokio::task::spawn_blocking;
 
 use super::outlets::{Changes, Opened, Outlets};
 use super::running::Running;
-use super::{confirming, pulling, tell_max_size, warn_of_orphans};
+use super::{confirming, pulling, tell_max_size, wanted, warn_of_orphans};
 use crate::config::{Config, Loaded, Located};
+use crate::event::Wanted;
 use crate::journal::Journal;
 use crate::metrics::{ByOutcome, Metrics};
 use crate::vod::Client;
@@ -31,6 +32,8 @@ pub(super) struct Reload {
     pub(super) metrics: Metrics,
     pub(super) pulling: watch::Sender<poller::Pacing>,
     pub(super) confirming: watch::Sender<confirmer::Pacing>,
+    /// The events that each sink wants.
+    pub(super) wanted: watch::Sender<Vec<Wanted>>,
     pub(super) outlets: Outlets,
     /// Changes when events may have been settled without a delivery.
     pub(super) changed: watch::Sender<u64>,
@@ -93,6 +96,7 @@ impl Reload {
         let config = loaded.config;
         self.pulling.send_if_modified(|pacing| replace(pacing, pulling(&config)));
         self.confirming.send_if_modified(|pacing| replace(pacing, confirming(&config)));
+        self.wanted.send_replace(wanted(&config));
         tell_max_size(&self.metrics, &config.journal);
         if let Err(error) = self.journal.set_limits(config.journal.clone()).await {
             tracing::debug!(%error, "nobody keeps the journal any more");

@@ -1,5 +1,5 @@
 //! What has to be done now and then: pruning, noticing what other processes wrote, feeding the
-//! watchdog, telling the service manager.
+//! watchdog, telling the service manager, asking the cloud what waits there and how it reports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::reporting::Reporting;
 use super::summary::Summary;
+use crate::event::Wanted;
 use crate::http::Health;
 use crate::journal::{Journal, PRUNE_PAUSE};
 use crate::metrics::{ByApp, Metrics};
@@ -34,13 +36,16 @@ pub(super) struct Upkeep {
     pub(super) changed: watch::Sender<u64>,
     pub(super) pulses: pulse::Watch,
     pub(super) health: Arc<Health>,
+    /// The events that each sink wants.
+    pub(super) wanted: watch::Receiver<Vec<Wanted>>,
 }
 
 impl Upkeep {
     /// Does all that until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let summary = self.summary();
+        let (summary, reporting) = (self.summary(), self.reporting());
         tokio::join!(
+            stop.run_until_cancelled(reporting.run()),
             stop.run_until_cancelled(self.look_outside()),
             stop.run_until_cancelled(self.look_at_backlog()),
             stop.run_until_cancelled(self.prune()),
@@ -54,6 +59,15 @@ impl Upkeep {
             journal: self.journal.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
+        }
+    }
+
+    fn reporting(&self) -> Reporting<'_> {
+        Reporting {
+            clients: &self.clients,
+            wanted: self.wanted.clone(),
+            metrics: &self.metrics,
+            health: &self.health,
         }
     }
 

@@ -10,7 +10,7 @@ use super::content::Under;
 use super::queue::{BATCH, HandOut};
 use super::refusal::Refusal;
 use super::shared::{Pulled, Shared};
-use super::{Action, Empty, Kind, Malformed, sts};
+use super::{Action, Empty, EventConfig, Kind, Malformed, sts};
 
 /// The success of an action.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) async fn perform(
             let count = shared.visible(app);
             Ok(Outcome::ok(format!("\"CountOfEventsToPull\":{count},")))
         }
-        _ => Ok(Outcome::ok(event_config(shared))),
+        _ => Ok(Outcome::ok(event_config(&shared.state().event_config(app)))),
     }
 }
 
@@ -99,7 +99,7 @@ impl Parameters {
         // The real code, for a missing and for a wrong one, is not known.
         let app = shared.settings.app(sub_app_id).ok_or_else(|| {
             Refusal::new(
-                "InvalidParameterValue.SubAppId",
+                shared.settings.unknown_app_code.clone(),
                 "the SubAppId is not one of this emulator",
             )
         })?;
@@ -216,8 +216,7 @@ fn confirm(shared: &Shared, app: u64, handles: Option<Vec<String>>) -> Result<Ou
     }
 }
 
-fn event_config(shared: &Shared) -> String {
-    let config = &shared.settings.event_config;
+fn event_config(config: &EventConfig) -> String {
     let switch = |on| if on { "ON" } else { "OFF" };
     format!(
         "\"Mode\":\"{}\",\"NotificationUrl\":{},\"UploadMediaCompleteEventSwitch\":\"{}\",\

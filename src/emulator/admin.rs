@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::shared::Shared;
-use super::{Control, Fault, Order, api, sprites};
+use super::{Control, EventConfig, Fault, Order, api, sprites};
 
 /// The largest body of a request to these pages, in bytes.
 const MAX_BODY: usize = 256 * 1024 * 1024;
@@ -32,6 +32,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_emulator/faults", post(set_faults).delete(clear_faults))
         .route("/_emulator/release", post(release))
         .route("/_emulator/clock", put(set_clock))
+        .route("/_emulator/event-config", put(set_event_config))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Control::new(Arc::clone(&shared)));
     Router::new()
@@ -122,6 +123,20 @@ struct ClockOrder {
 async fn set_clock(State(control): State<Control>, body: Bytes) -> Page {
     let order: ClockOrder = read(&body)?;
     control.set_clock_offset(TimeDelta::seconds(order.offset_seconds.into()));
+    Ok(json_page("{}".to_owned()))
+}
+
+/// Of the application in the query, or the first one; what is left out is off.
+async fn set_event_config(State(control): State<Control>, uri: Uri, body: Bytes) -> Page {
+    let mut app = None;
+    for (name, value) in query(&uri) {
+        match name {
+            "app" => app = Some(value.parse().map_err(|_| bad("app must be a SubAppId"))?),
+            _ => return Err(bad("the query may have app")),
+        }
+    }
+    let config: EventConfig = read(&body)?;
+    control.set_event_config(app, config).map_err(bad)?;
     Ok(json_page("{}".to_owned()))
 }
 

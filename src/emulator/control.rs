@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::content::Content;
 use super::queue::Full;
 use super::shared::Shared;
-use super::{Account, Fault, Made, Order, Role, Snapshot, Totals};
+use super::{Account, EventConfig, Fault, Made, Order, Role, Snapshot, Totals};
 
 /// The most events one call adds.
 const MAX_ADDED: usize = 1_000_000;
@@ -187,6 +187,17 @@ impl Control {
     pub fn set_clock_offset(&self, offset: TimeDelta) {
         let furthest = TimeDelta::days(3650);
         self.shared.clock.set_offset(offset.clamp(-furthest, furthest));
+    }
+
+    /// From now on, DescribeEventConfig tells this of the application, or of the first one. What
+    /// PullEvents does stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such application.
+    pub fn set_event_config(&self, app: Option<u64>, config: EventConfig) -> Result<(), AddError> {
+        let app = self.app(app)?;
+        self.shared.state().set_event_config(app, config);
+        Ok(())
     }
 
     /// From now on, this is the role that can be assumed. Keys that were handed out stay good.

@@ -51,9 +51,13 @@ pub struct Settings {
     /// documented: `InvalidParameterValue` unless told otherwise, and `FailedOperation` and
     /// `InternalError` are the others that its documents name for the action.
     pub refusal_code: String,
+    /// The error code of a request that names no application, or none that there is. The service's
+    /// is not documented: `InvalidParameterValue.SubAppId` unless told otherwise. With
+    /// `ResourceNotFound` a pull cannot tell it from an empty queue.
+    pub unknown_app_code: String,
     /// Where it is kinder than the service.
     pub lenient: Lenient,
-    /// What DescribeEventConfig tells.
+    /// What DescribeEventConfig tells of each application at first.
     pub event_config: EventConfig,
     /// Sprite tasks made by themselves, each second; at most 10,000.
     pub sprites_per_second: f64,
@@ -91,6 +95,7 @@ impl Default for Settings {
             batch: BATCH,
             empty: Empty::Error,
             refusal_code: "InvalidParameterValue".to_owned(),
+            unknown_app_code: "InvalidParameterValue.SubAppId".to_owned(),
             lenient: Lenient::default(),
             event_config: EventConfig::default(),
             sprites_per_second: 0.0,
@@ -226,7 +231,8 @@ pub struct Lenient {
 
 /// What DescribeEventConfig tells. It does not change what PullEvents does: what the service does
 /// in the mode [`Mode::Push`] is not known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EventConfig {
     /// How events are reported.
     pub mode: Mode,

@@ -26,7 +26,7 @@ use super::quota::Quota;
 use super::settings::Role;
 use super::sprites::{Made, Order, Sprites};
 use super::sts::Keys;
-use super::{Account, Action, Kind, LeaseFrom, Settings};
+use super::{Account, Action, EventConfig, Kind, LeaseFrom, Settings};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -68,6 +68,8 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) quota: Quota,
     pub(super) ledger: Ledger,
+    /// What DescribeEventConfig tells of an application, and of those that are not in it.
+    event_configs: (BTreeMap<u64, EventConfig>, EventConfig),
     /// One for each application.
     queues: BTreeMap<u64, Queue>,
     /// The number of the event that was added last, of all queues.
@@ -128,6 +130,7 @@ impl Shared {
             faults: Faults::new(seed),
             quota: Quota::new(settings.rate_limit, settings.bursts, clock.now()),
             ledger: Ledger::new(settings.max_records),
+            event_configs: (BTreeMap::new(), settings.event_config.clone()),
             queues,
             last: 0,
             capacity: settings.max_events,
@@ -308,6 +311,16 @@ impl Shared {
 }
 
 impl State {
+    /// What DescribeEventConfig tells of this application.
+    pub(super) fn event_config(&self, app: u64) -> EventConfig {
+        let (of_one, of_others) = &self.event_configs;
+        of_one.get(&app).unwrap_or(of_others).clone()
+    }
+
+    pub(super) fn set_event_config(&mut self, app: u64, config: EventConfig) {
+        self.event_configs.0.insert(app, config);
+    }
+
     /// What a request has to be signed with that names this SecretId.
     pub(super) fn key(&self, secret_id: &str) -> Option<Key> {
         if secret_id == self.account.secret_id {

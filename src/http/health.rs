@@ -1,5 +1,6 @@
 //! Whether the daemon is alive and ready, from what its loops tell.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Health {
     journal: Condition,
     pacing: watch::Receiver<Pacing>,
     stuck: RwLock<Vec<String>>,
+    /// What keeps the events of applications away, by the cloud's own word.
+    reporting_faults: RwLock<BTreeMap<AppId, String>>,
     is_draining: std::sync::atomic::AtomicBool,
 }
 
@@ -75,7 +78,8 @@ impl Health {
     /// this.
     #[must_use]
     pub fn new(pulling: Vec<Pulling>, journal: Condition, pacing: watch::Receiver<Pacing>) -> Self {
-        Self { pulling, journal, pacing, stuck: RwLock::default(), is_draining: false.into() }
+        let (stuck, reporting_faults) = Default::default();
+        Self { pulling, journal, pacing, stuck, reporting_faults, is_draining: false.into() }
     }
 
     /// How its journal does.
@@ -93,6 +97,22 @@ impl Health {
     /// Tells which loops did not come round.
     pub fn set_stuck(&self, stuck: Vec<String>) {
         *self.stuck.write().unwrap_or_else(PoisonError::into_inner) = stuck;
+    }
+
+    /// What keeps the events of an application away, by the cloud's own word.
+    #[must_use]
+    pub fn reporting_fault(&self, app: AppId) -> Option<String> {
+        let faults = self.reporting_faults.read().unwrap_or_else(PoisonError::into_inner);
+        faults.get(&app).cloned()
+    }
+
+    /// Tells what keeps the events of an application away; `None` if nothing is known.
+    pub fn set_reporting_fault(&self, app: AppId, fault: Option<String>) {
+        let mut faults = self.reporting_faults.write().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Some(fault) => drop(faults.insert(app, fault)),
+            None => drop(faults.remove(&app)),
+        }
     }
 
     /// The daemon stops.
@@ -193,6 +213,21 @@ impl Health {
         Check::new("cloud", lasting.is_empty(), detail)
     }
 
+    /// What the cloud says of its reporting: never a reason not to be ready, since this daemon does
+    /// its work.
+    fn reporting(&self) -> Check {
+        let faults = self.pulling.iter().filter_map(|of| {
+            let fault = foreign(&self.reporting_fault(of.app)?);
+            Some(match self.pulling.len() {
+                1 => fault,
+                _ => format!("application {}: {fault}", of.app),
+            })
+        });
+        let faults: Vec<_> = faults.collect();
+        let detail = if faults.is_empty() { "ok".to_owned() } else { faults.join("; ") };
+        Check { degraded: !faults.is_empty(), ..Check::new("event_config", true, detail) }
+    }
+
     /// Whether the daemon does its work at `now`; `overview` is of its journal, if that can be
     /// read, `down` are the sinks that are.
     #[must_use]
@@ -208,6 +243,7 @@ impl Health {
         let checks = vec![
             self.last_good_pull(),
             self.cloud(),
+            self.reporting(),
             Check::new(
                 "journal",
                 journal.is_none(),

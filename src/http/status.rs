@@ -80,6 +80,8 @@ pub(super) struct Application {
     pub(super) last_good_pull_seconds: Option<f64>,
     /// Why the last pull failed, in one word.
     pub(super) trouble: Option<&'static str>,
+    /// What keeps its events away, by the cloud's own word.
+    pub(super) event_config: Option<String>,
 }
 
 /// Where they are kept.
@@ -245,6 +247,7 @@ fn applications(shared: &Shared, now: DateTime<Utc>) -> Vec<Application> {
                 .filter(|at| *at > 0)
                 .map(|at| (now.timestamp() - at).max(0) as f64),
             trouble: troubles.iter().find(|(of, _)| *of == app).map(|(_, advice)| advice.name()),
+            event_config: health.reporting_fault(app).as_deref().map(foreign),
         }
     };
     health.apps().into_iter().map(one).collect()

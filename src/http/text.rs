@@ -94,7 +94,8 @@ fn applications(status: &Status, to: &mut String) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(to, "\n  {:20}  {:>10}  LAST GOOD PULL", "APPLICATION", "WAITING")?;
-    for Application { app, backlog, last_good_pull_seconds, trouble } in &status.cloud.applications
+    for Application { app, backlog, last_good_pull_seconds, trouble, .. } in
+        &status.cloud.applications
     {
         let waiting = backlog.map_or("-".to_owned(), |count| number(count.max(0).unsigned_abs()));
         let pull = last_good_pull_seconds.map_or("never".to_owned(), ago);

@@ -70,6 +70,8 @@ pub struct Metrics {
     pub possible_repeats: Counter,
     /// Events that the cloud holds, by its own count of up to three minutes ago.
     pub cloud_backlog: Family<ByApp, Gauge>,
+    /// 1 while the cloud keeps events to be pulled and reports those that sinks name, else 0.
+    pub events_reported: Family<ByApp, Gauge>,
     /// Failed appends to the journal.
     pub append_failures: Counter,
     /// 1 while the journal takes events, 0 while it does not.
@@ -138,6 +140,7 @@ impl Metrics {
             events_without_handle: Counter::default(),
             possible_repeats: Counter::default(),
             cloud_backlog: Family::default(),
+            events_reported: Family::default(),
             append_failures: Counter::default(),
             journal_writable: Gauge::default(),
             journal_events: Family::default(),
@@ -234,6 +237,8 @@ impl Metrics {
         let help = "Events that wait in the cloud, by its own count of up to three minutes ago; \
                     absent where the credentials may not ask for it";
         to.gauge("sprited_cloud_backlog_events", help, &self.cloud_backlog);
+        let help = "1 while the cloud keeps events to be pulled and reports those that sinks name, 0 while its configuration says otherwise; absent where that is not known";
+        to.gauge("sprited_events_reported", help, &self.events_reported);
 
         let help = "Appends to the journal that failed; pulling stops until one succeeds";
         to.counter("sprited_append_failures_total", help, &self.append_failures);

@@ -11,6 +11,7 @@ mod clock;
 pub mod credentials;
 mod endpoint;
 mod error;
+mod event_config;
 mod exchange;
 mod http;
 mod pulled;
@@ -25,6 +26,7 @@ pub use applications::Applications;
 pub use client::read_pull;
 pub use client::{Client, MAX_HANDLES};
 pub use error::{Advice, Error};
+pub use event_config::{EventConfig, EventMode, application_advice};
 pub use pulled::{Entries, Pulled};
 pub use settings::Settings;
 pub use way::{Proxy, ProxyKind, Tls, TlsFault, Way};
@@ -98,30 +100,4 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// How the application's events are reported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventConfig {
-    /// Whether they can be pulled at all.
-    pub mode: EventMode,
-    /// Where they are posted in mode push.
-    pub notification_url: Option<String>,
-    /// Whether finished uploads are reported (`ON`, `OFF`).
-    pub upload_media_complete: Option<String>,
-    /// Whether deleted media are reported (`ON`, `OFF`).
-    pub delete_media_complete: Option<String>,
-    /// Whether finished persistence is reported (`ON`, `OFF`).
-    pub persistence_complete: Option<String>,
-}
-
-/// How events leave the cloud.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EventMode {
-    /// Posted to a URL: nothing waits in the queue.
-    Push,
-    /// Kept in the queue until confirmed: what this program needs.
-    Pull,
-    /// A mode this program does not know, or an empty string for none.
-    Other(String),
 }

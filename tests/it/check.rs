@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     pub(crate) key: String,
     /// Further lines of `[credentials]`.
     pub(crate) role: String,
-    /// What `sub_app_id` says.
+    /// What `sub_app_id` says; without any there is none.
     pub(crate) apps: String,
     pub(crate) journal: PathBuf,
     lines: PathBuf,
@@ -68,9 +68,10 @@ impl Bench {
         let Self { folder, endpoint, key, role, apps, journal, lines, more, set, through, .. } =
             self;
         let text = |path: &Path| toml::Value::from(path.to_str().unwrap());
+        let apps = if apps.is_empty() { String::new() } else { format!("sub_app_id = {apps}\n") };
         let config = format!(
             "[credentials]\nsecret_id = {ID:?}\nsecret_key = {key:?}\n{role}\
-             [vod]\nendpoint = {endpoint:?}\nsub_app_id = {apps}\n[journal]\npath = {}\n\
+             [vod]\nendpoint = {endpoint:?}\n{apps}[journal]\npath = {}\n\
              max_size = \"32MiB\"\n[[sinks]]\nname = \"sprites\"\ntype = \"jsonl\"\npath = {}\n{more}",
             text(journal),
             text(lines)
@@ -291,6 +292,69 @@ async fn events_that_are_pushed_are_a_warning() {
     assert_eq!((code, outcomes), (0, all_but(&["event-mode warn"])));
     assert!(said.contains("PUSH: ") && said.contains("reliable callback in the console"), "{said}");
     assert!(said.contains("ModifyEventConfig --SubAppId 1500012345 --Mode PULL"), "{said}");
+}
+
+/// What leaving a switch out of the command means is not documented.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_advised_has_every_switch_as_it_is() {
+    let mut bench = Bench::new().await;
+    let switch = |on| if on { "ON" } else { "OFF" };
+    for combination in 0..16_u32 {
+        let is = |bit: u32| combination >> bit & 1 == 1;
+        let mode = if is(3) { Mode::Push } else { Mode::Pull };
+        let (upload, delete, persistence) = (is(0), is(1), is(2));
+        let url = String::new();
+        let config = EventConfig { mode, notification_url: url, upload, delete, persistence };
+        bench.server.control.set_event_config(None, config).unwrap();
+        for wanted in ["", "NewFileUpload", "FileDeleted", "PersistenceComplete"] {
+            bench.more = match wanted {
+                "" => String::new(),
+                event => format!("events = [\"image-sprite\", \"{event}\"]\n"),
+            };
+            let (_, _, said) = bench.outcomes();
+            let command = said.split("tccli vod ModifyEventConfig ").nth(1).unwrap_or_default();
+            let wants = |event| wanted == event;
+            let lacks = (wants("NewFileUpload") && !upload)
+                || (wants("FileDeleted") && !delete)
+                || (wants("PersistenceComplete") && !persistence);
+            assert_eq!(!command.is_empty(), is(3) || lacks, "{combination} {wanted}: {said}");
+            let expected = format!(
+                "--SubAppId 1500012345 --Mode PULL --UploadMediaCompleteEventSwitch {} \
+                 --DeleteMediaCompleteEventSwitch {} --PersistenceCompleteEventSwitch {}",
+                switch(upload || wants("NewFileUpload")),
+                switch(delete || wants("FileDeleted")),
+                switch(persistence || wants("PersistenceComplete"))
+            );
+            assert!(command.is_empty() || command.trim() == expected, "{command}");
+        }
+    }
+}
+
+/// Plain ResourceNotFound is what an empty queue says, too: the other calls tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_looks_like_an_empty_queue_is_told() {
+    for unknown_app_code in ["ResourceNotFound", "InvalidParameterValue.SubAppId"] {
+        let unknown_app_code = unknown_app_code.to_owned();
+        let mut bench = Bench::with(Settings { unknown_app_code, ..settings() }).await;
+        for (apps, advice) in [
+            ("1500099999", "→ check "),
+            ("", "name the application in [vod] sub_app_id: none is named, and accounts"),
+        ] {
+            bench.apps = apps.to_owned();
+            // All answers alike, or one of the two calls may not be made.
+            for refused in
+                [None, Some(Action::DescribeEventConfig), Some(Action::DescribeEventsState)]
+            {
+                if let Some(action) = refused {
+                    let kind = Kind::Error("UnauthorizedOperation".to_owned());
+                    bench.server.control.fault(Fault::next(1, kind).on(action)).unwrap();
+                }
+                let (code, _, said) = bench.outcomes();
+                assert_eq!(code, 78, "{apps} {refused:?}: {said}");
+                assert!(said.contains(advice) && said.contains("sub_app_id"), "{said}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -391,7 +391,7 @@ async fn a_policy_that_allows_too_little_and_a_switch_that_is_off() {
     let switched: Vec<_> = told.lines().filter(|line| !line.starts_with("ok ")).collect();
     insta::assert_snapshot!(switched.join("\n"), @r#"
     warn  event-mode     PULL: events wait until they are confirmed; NewFileUpload OFF, FileDeleted OFF, PersistenceComplete OFF
-                         → "sprites" wants NewFileUpload, "sprites" wants FileDeleted: switch it on in the console, in the application's callback settings; or by the API: tccli vod ModifyEventConfig --SubAppId 1500012345 --Mode PULL --UploadMediaCompleteEventSwitch ON --DeleteMediaCompleteEventSwitch ON
+                         → "sprites" wants NewFileUpload, "sprites" wants FileDeleted: switch NewFileUpload, FileDeleted on in the console, in the application's callback settings; or by the API: tccli vod ModifyEventConfig --SubAppId 1500012345 --Mode PULL --UploadMediaCompleteEventSwitch ON --DeleteMediaCompleteEventSwitch ON --PersistenceCompleteEventSwitch OFF
     "#);
 
     bench.more.clear();

@@ -162,7 +162,7 @@ pub(super) fn applications(status: &Status) -> Markup {
 }
 
 fn application_card(application: &Application) -> Markup {
-    let Application { app, backlog, last_good_pull_seconds, trouble } = application;
+    let Application { app, backlog, last_good_pull_seconds, trouble, .. } = application;
     let waiting = backlog.map_or("–".to_owned(), |count| number(count.max(0).unsigned_abs()));
     html! {
         article class={ "card " (if trouble.is_some() { "down" } else { "up" }) } {

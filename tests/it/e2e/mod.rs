@@ -30,6 +30,7 @@ mod proxies;
 mod redelivery;
 mod reload;
 mod roads;
+mod reporting;
 mod root;
 mod rotation;
 mod secrets;

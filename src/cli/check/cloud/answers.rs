@@ -8,7 +8,7 @@ use crate::cli::Exit;
 use crate::cli::text::counted;
 use crate::config::Sink;
 use crate::event::AppId;
-use crate::vod::{Advice, Error, EventConfig, EventMode};
+use crate::vod::{Advice, Error, EventConfig, application_advice};
 
 /// Why a call brought nothing.
 #[derive(Debug)]
@@ -32,18 +32,12 @@ impl Failure {
         }
     }
 
-    /// The service knows the key and the application, and does not let this be done.
     fn is_missing_permission(&self) -> bool {
-        let Self::Error(error) = self else { return false };
-        error.code().is_some_and(|code| {
-            code == "AuthFailure.UnauthorizedOperation"
-                || code == "UnauthorizedOperation"
-                || code.starts_with("UnauthorizedOperation.")
-        })
+        matches!(self, Self::Error(error) if error.is_missing_permission())
     }
 
-    fn names_wrong_application(&self) -> bool {
-        matches!(self, Self::Error(error) if error.code() == Some("InvalidParameterValue.SubAppId"))
+    fn is_of_the_application(&self) -> bool {
+        matches!(self, Self::Error(error) if error.is_of_the_application())
     }
 
     fn hint(&self) -> Option<&'static str> {
@@ -79,14 +73,23 @@ impl Answers {
         self.mode.as_ref().err().into_iter().chain(self.queue.as_ref().err())
     }
 
-    /// Whether the service took key and application in one call at least.
+    /// Whether the service took key and application in one call at least, and in none said that
+    /// there is no such application: a pull would find an empty queue there.
     fn is_known(&self) -> bool {
-        self.failures().count() < 2 || self.failures().any(Failure::is_missing_permission)
+        (self.failures().count() < 2 || self.failures().any(Failure::is_missing_permission))
+            && !self.failures().any(Failure::is_of_the_application)
     }
 
     pub(super) fn cloud(&self, endpoint: &str) -> Step {
         if self.is_known() {
             return Step::ok(CLOUD, format!("{endpoint} answers for {}", application(self.app)));
+        }
+        let of_the_application = self.failures().find(|failure| failure.is_of_the_application());
+        if let Some(failure) = of_the_application {
+            let detail = format!("{endpoint}: {}", failure.detail());
+            let known = failure.hint().filter(|_| self.app != AppId::default());
+            let advice = known.map_or_else(|| application_advice(self.app), str::to_owned);
+            return Step::fail(CLOUD, Exit::Configuration, detail, advice);
         }
         let Some(failure) = self.failures().next() else {
             return Step::ok(CLOUD, format!("{endpoint} answers"));
@@ -102,9 +105,6 @@ impl Answers {
                 format!("{endpoint}: {}", failure.detail()),
                 "others use up what the account may ask for; try again later",
             ),
-            _ if failure.names_wrong_application() => {
-                fail(Exit::Configuration, "check [vod] sub_app_id")
-            }
             Advice::Clock => fail(Exit::Failure, "set this machine's clock, by NTP for instance"),
             Advice::Refused | Advice::InvalidParameters => {
                 fail(Exit::Failure, "check [vod] endpoint and sub_app_id")
@@ -135,23 +135,22 @@ impl Answers {
                 );
             }
         };
-        let wrong = |found: &str| {
-            Step::warn(
-                EVENT_MODE,
-                format!("{found}: nothing waits to be pulled"),
-                format!(
-                    "choose reliable callback in the console, in the application's callback \
-                     settings; or by the API: {}",
-                    modify(self.app)
-                ),
-            )
-        };
-        match &config.mode {
-            EventMode::Pull => switches(config, self.app, sinks),
-            EventMode::Push => wrong("PUSH: events are posted to a URL"),
-            EventMode::Other(mode) if mode.is_empty() => wrong("no mode is set"),
-            EventMode::Other(mode) => wrong(mode),
+        let names = |event: &str| sinks.iter().find(|sink| sink.events.names(event));
+        let wanted = |event: &str| names(event).is_some();
+        if let Some(found) = config.not_pulled() {
+            return Step::warn(EVENT_MODE, found, config.remedy(self.app, wanted));
         }
+        let detail = format!("PULL: events wait until they are confirmed; {}", config.positions());
+        let lacking = config
+            .switched_off(wanted)
+            .into_iter()
+            .filter_map(|event| names(event).map(|sink| format!("{:?} wants {event}", sink.name)));
+        let lacking: Vec<_> = lacking.collect();
+        if lacking.is_empty() {
+            return Step::ok(EVENT_MODE, detail);
+        }
+        let advice = format!("{}: {}", lacking.join(", "), config.remedy(self.app, wanted));
+        Step::warn(EVENT_MODE, detail, advice)
     }
 
     pub(super) fn queue(&self) -> Step {
@@ -199,42 +198,6 @@ pub(super) fn credentials(all: &[Answers], source: String) -> Step {
         }
         None => Step::ok(CREDENTIALS, format!("{source}: found, not tried out")),
     }
-}
-
-/// The command that sets the mode, and takes more.
-fn modify(app: AppId) -> String {
-    let app = if app == AppId(0) { String::new() } else { format!(" --SubAppId {app}") };
-    format!("tccli vod ModifyEventConfig{app} --Mode PULL")
-}
-
-/// Whether what sinks name is reported: three types have to be switched on; the console alone
-/// tells of the others.
-fn switches(config: &EventConfig, app: AppId, sinks: &[Sink]) -> Step {
-    let switches = [
-        ("NewFileUpload", "UploadMediaCompleteEventSwitch", &config.upload_media_complete),
-        ("FileDeleted", "DeleteMediaCompleteEventSwitch", &config.delete_media_complete),
-        ("PersistenceComplete", "PersistenceCompleteEventSwitch", &config.persistence_complete),
-    ];
-    let state = |switch: &Option<String>| switch.clone().unwrap_or_else(|| "OFF".to_owned());
-    let told = switches.map(|(event, _, switch)| format!("{event} {}", state(switch))).join(", ");
-    let detail = format!("PULL: events wait until they are confirmed; {told}");
-    let (mut lacking, mut command) = (Vec::new(), modify(app));
-    for (event, parameter, switch) in switches {
-        let wants = |sink: &&Sink| sink.events.names(event);
-        if let Some(sink) = sinks.iter().find(wants).filter(|_| state(switch) != "ON") {
-            lacking.push(format!("{:?} wants {event}", sink.name));
-            command.push_str(&format!(" --{parameter} ON"));
-        }
-    }
-    if lacking.is_empty() {
-        return Step::ok(EVENT_MODE, detail);
-    }
-    let advice = format!(
-        "{}: switch it on in the console, in the application's callback settings; or by the API: \
-         {command}",
-        lacking.join(", ")
-    );
-    Step::warn(EVENT_MODE, detail, advice)
 }
 
 fn application(app: AppId) -> String {
