@@ -143,7 +143,7 @@ impl Daemon {
         let metrics = Metrics::new(journal.condition().commits());
         let listener = match listener {
             Some(listener) => Some(listener),
-            None => bind(&config.http).await?,
+            None => bind(&config.http)?,
         };
         let (settled, settled_queue) = mpsc::channel(QUEUE);
         let (leases, lease_queue) = mpsc::channel(QUEUE);
@@ -392,8 +392,7 @@ fn wanted(config: &Config) -> Vec<Wanted> {
     config.sinks.iter().map(|sink| sink.events.clone()).collect()
 }
 
-async fn bind(settings: &http::Settings) -> Result<Option<TcpListener>, Error> {
+fn bind(settings: &http::Settings) -> Result<Option<TcpListener>, Error> {
     let Some(address) = settings.address() else { return Ok(None) };
-    let listener = TcpListener::bind(address).await;
-    listener.map(Some).map_err(|source| Error::Address { address, source })
+    http::listen(address).map(Some).map_err(|source| Error::Address { address, source })
 }

@@ -39,7 +39,7 @@ impl Prepared {
         let sinks = sinks.map_err(|faults| Error::Setup(faults.join("\n")))?;
         let is_roots = |port: u16| geteuid().is_root() && port != 0 && port < FIRST_FREE_PORT;
         let port = config.http.address().map(|address| address.port());
-        let listener = if port.is_some_and(is_roots) { bind(&config.http).await? } else { None };
+        let listener = if port.is_some_and(is_roots) { bind(&config.http)? } else { None };
         Ok(Self { file, config, client, sinks, listener })
     }
 

@@ -1,26 +1,34 @@
 //! The connections: how many, how long, how large a request may be.
 
-use std::pin::Pin;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::places::{Place, Places};
+use super::wire::Wire;
 use crate::outage::Outage;
 
-/// The most connections at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 32;
+/// Connections that wait to be accepted at most, as far as the system allows.
+const QUEUE: u32 = 1024;
 /// The time for a request's head, and for the next request to begin.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// The whole time of a connection.
+/// After this a connection ends with the answer that is under way.
 const WHOLE_TIME: Duration = Duration::from_secs(60);
 /// The largest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
@@ -29,31 +37,43 @@ const GRACE: Duration = Duration::from_millis(300);
 /// The wait after a connection could not be accepted, for want of descriptors say.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 
+/// What is asked to see whether the daemon lives and works: answered in a few bytes, whatever else is
+/// asked for.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Listens on an address, with a queue in which those wait for whom places are made.
+///
+/// # Errors
+/// When the address is not one of this machine, or taken.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
+}
+
 /// Serves `router` until `stop`.
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Places::default());
     let mut connections = JoinSet::new();
     let mut outage = Outage::default();
     loop {
-        let accept = async {
-            let permit = room.clone().acquire_owned().await;
-            (permit, listener.accept().await)
-        };
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => report(ended),
-            (permit, accepted) = accept => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     if let Some(report) = outage.recovered(Instant::now()) {
                         let lasted_seconds = report.lasted.as_secs();
                         tracing::info!(lasted_seconds, "connections are accepted again");
                     }
-                    let serving = connection(stream, router.clone(), stop.clone());
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(permit);
-                    });
+                    // Only now, so that nobody has to go for one who does not come.
+                    let Some(place) = stop.run_until_cancelled(places.take()).await else { break };
+                    connections.spawn(connection(stream, router.clone(), place, stop.clone()));
                 }
                 Err(error) => {
                     if let Some(report) = outage.failed(Instant::now()) {
@@ -79,23 +99,61 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
-    let mut serving = http1::Builder::new()
+async fn connection(stream: TcpStream, router: Router, place: Place, stop: CancellationToken) {
+    let place = Arc::new(place);
+    let wire = TokioIo::new(Wire { stream, place: place.clone() });
+    let service = service_fn(|request| answer(router.clone(), request, place.clone()));
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let served = async {
+        .serve_connection(wire, service);
+    let mut serving = pin!(serving);
+    let mut end = pin!(stop.run_until_cancelled(sleep(WHOLE_TIME)));
+    let mut is_ending = false;
+    loop {
         tokio::select! {
-            served = &mut serving => return served,
-            () = stop.cancelled() => {}
+            biased;
+            served = serving.as_mut() => {
+                if let Err(error) = served {
+                    tracing::debug!(%error, "a connection to the pages failed");
+                }
+                return;
+            }
+            () = place.is_late() => {
+                tracing::debug!("an answer was not taken in its time; its connection is closed");
+                return;
+            }
+            () = place.is_sent_away() => return,
+            _ = &mut end, if !is_ending => {
+                is_ending = true;
+                serving.as_mut().graceful_shutdown();
+            }
         }
-        Pin::new(&mut serving).graceful_shutdown();
-        serving.await
-    };
-    if let Ok(Err(error)) = tokio::time::timeout(WHOLE_TIME, served).await {
-        tracing::debug!(%error, "a connection to the pages failed");
     }
+}
+
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    place: Arc<Place>,
+) -> Result<Response, Infallible> {
+    let is_page = !PROBES.contains(&request.uri().path());
+    let mut response = if place.begins(is_page) {
+        // Who asks for much, one behind the other, does not get it all in one turn.
+        tokio::task::yield_now().await;
+        TowerToHyperService::new(router).call(request).await?
+    } else {
+        let why = "Too many pages are under way; try again.\n";
+        let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
+        (StatusCode::SERVICE_UNAVAILABLE, headers, why).into_response()
+    };
+    // What else is asked for over this connection can wait.
+    if place.is_wanted() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    place.made();
+    Ok(response)
 }
 
 fn report(ended: Result<(), JoinError>) {

@@ -6,11 +6,13 @@ mod guard;
 mod health;
 mod history;
 mod page;
+mod places;
 mod sentence;
 mod settings;
 mod snapshot;
 mod status;
 mod text;
+mod wire;
 mod words;
 
 use std::path::PathBuf;
@@ -27,13 +29,14 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::loopback::is_loopback;
 use crate::metrics::Metrics;
 use crate::shown;
-use crate::loopback::is_loopback;
 use history::History;
 use snapshot::Snapshots;
 use status::Status;
 
+pub use connections::listen;
 pub use health::{Check, Health, Readiness};
 pub use settings::{Listen, Settings};
 
