@@ -254,6 +254,24 @@ mod tests {
         assert!(matches!(endless.key.resolve(), Err(SecretError::Content { .. })));
     }
 
+    /// It would take from the pipe what the sink is to read, or wait for somebody to write.
+    #[test]
+    fn a_glance_takes_nothing_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let glance = |name: &str| {
+            let path = folder.path().join(name);
+            SecretRef::Place(Place::File(path)).glance().map(|found| found.is_ok())
+        };
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::write(folder.path().join("file"), "text\n").unwrap();
+        std::fs::write(folder.path().join("empty"), "\n").unwrap();
+        assert_eq!(
+            ["pipe", "missing", "", "file", "empty"].map(glance),
+            [None, None, None, Some(true), Some(false)]
+        );
+    }
+
     /// A process's variables are fixed while it runs: the test starts itself in a process where
     /// they are set.
     #[test]

@@ -192,3 +192,94 @@ impl Drop for Place {
         self.places.changed.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// All places, taken by connections that have been looked at one second after the other.
+    async fn full() -> (Arc<Places>, Vec<Place>) {
+        let places = Arc::new(Places::default());
+        let mut all = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            let place = places.take().await;
+            place.waits();
+            all.push(place);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        (places, all)
+    }
+
+    /// The numbers of those that are sent away.
+    fn sent_away(all: &[Place]) -> Vec<usize> {
+        let is_sent = |place: &Place| place.is_sent_away().now_or_never().is_some();
+        (0..all.len()).filter(|number| is_sent(&all[*number])).collect()
+    }
+
+    fn answers(place: &Place, is_page: bool) {
+        assert!(place.begins(is_page));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_one_that_has_waited_longest_goes_for_the_next() {
+        let (places, all) = full().await;
+        assert!(sent_away(&all).is_empty(), "nobody goes before somebody comes");
+        // One answers, one has answered just now, one is being answered with a page.
+        answers(&all[0], false);
+        answers(&all[1], false);
+        all[1].made();
+        answers(&all[2], true);
+        all[2].made();
+        let _next = places.take().await;
+        assert_eq!(sent_away(&all), [3]);
+        let _another = places.take().await;
+        assert_eq!(sent_away(&all), [4]);
+        // A page is out when all of it is written.
+        all[2].written();
+        tokio::time::advance(Duration::from_secs(1000)).await;
+        answers(&all[1], false);
+        for number in 5..MAX_CONNECTIONS {
+            answers(&all[number], false);
+        }
+        let _third = places.take().await;
+        assert_eq!(sent_away(&all), [2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_one_has_a_moment_and_one_that_answers_all_its_time() {
+        let (places, all) = full().await;
+        all.iter().for_each(|place| answers(place, false));
+        assert!(places.take().now_or_never().is_none());
+        assert!(all[7].is_wanted());
+        // Whoever answers ends, and a new one comes in its place, which nobody has looked at yet.
+        let mut all = all;
+        drop(all.remove(0));
+        let new = places.take().await;
+        assert!(places.take().now_or_never().is_none());
+        new.waits();
+        assert!(places.take().now_or_never().is_none());
+        let start = Instant::now();
+        let _next = places.take().await;
+        assert_eq!((start.elapsed(), sent_away(&[new])), (MOMENT, vec![0]));
+        assert!(sent_away(&all).is_empty() && !all[7].is_wanted());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_are_few_and_have_their_time() {
+        let (_places, all) = full().await;
+        let start = Instant::now();
+        for place in &all[..MAX_PAGES] {
+            answers(place, true);
+            place.made();
+        }
+        assert!(!all[MAX_PAGES].begins(true));
+        answers(&all[MAX_PAGES], false);
+        all[0].written();
+        answers(&all[MAX_PAGES + 1], true);
+        assert!(all[0].is_late().now_or_never().is_none());
+        all[1].is_late().await;
+        assert_eq!(start.elapsed(), ANSWER_TIME);
+    }
+}
