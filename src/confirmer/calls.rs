@@ -13,6 +13,12 @@ const REPEATS: Backoff = Backoff { base: Duration::from_millis(200), max: Durati
 /// Answers in a row with an error of any code after which a handle is taken to be at fault.
 const MAX_REFUSALS: u32 = 2;
 
+/// Answers in a row that are lost, others being taken meanwhile, after which a call is split: a handle
+/// may be what breaks them.
+const MAX_LOST: u32 = 2;
+/// The same where nobody knows whether the service works. Such a call is split once.
+const MAX_LOST_ALONE: u32 = 4;
+
 /// Handles to confirm in one call.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -24,6 +30,10 @@ pub(super) struct Call {
     refusals: u32,
     /// Whether an answer was lost: the cloud may have taken what it then refuses.
     was_lost: bool,
+    /// Answers in a row that were lost since the call was last split.
+    lost: u32,
+    /// Whether it was split without knowing that the service works.
+    is_trial: bool,
     /// When it failed for the first time.
     failed_at: Option<Instant>,
     /// Whether it waits until the journal can be told of it.
@@ -69,6 +79,8 @@ impl Call {
             failures: 0,
             refusals: 0,
             was_lost: false,
+            lost: 0,
+            is_trial: false,
             failed_at: None,
             is_put_off: false,
         }
@@ -96,8 +108,19 @@ impl Call {
 
     /// The same for other handles.
     fn with(&self, handles: Vec<Ready>) -> Self {
-        let Self { not_before, failures, refusals, was_lost, failed_at, is_put_off, .. } = *self;
-        Self { handles, not_before, failures, refusals, was_lost, failed_at, is_put_off }
+        let Self { not_before, failures, refusals, was_lost, lost, .. } = *self;
+        let Self { is_trial, failed_at, is_put_off, .. } = *self;
+        Self {
+            handles,
+            not_before,
+            failures,
+            refusals,
+            was_lost,
+            lost,
+            is_trial,
+            failed_at,
+            is_put_off,
+        }
     }
 }
 
@@ -162,12 +185,35 @@ impl Calls {
         call.failures = if works { 1 } else { call.failures + 1 };
         call.failed_at.get_or_insert(now);
         call.was_lost |= error.was_lost();
+        call.lost = if error.was_lost() { call.lost + 1 } else { 0 };
+        let is_split = call.handles.len() > 1
+            && if works {
+                call.lost >= MAX_LOST
+            } else {
+                call.lost >= MAX_LOST_ALONE && !call.is_trial
+            };
+        if is_split {
+            self.split_lost(call, works, now);
+            return Followup::Narrowed;
+        }
         let is_throttled = error.advice() == Advice::Throttled;
         // One that was throttled is the first to go when the rate allows.
-        call.not_before = (!is_throttled).then(|| now + REPEATS.wait(call.failures));
+        let failures = call.failures.max(call.lost);
+        call.not_before = (!is_throttled).then(|| now + REPEATS.wait(failures));
         self.calls.push(call);
         let is_of_a_handle = works && error.may_be_of_a_handle();
         Followup::Repeated { is_throttled, is_of_a_handle }
+    }
+
+    /// Tries the halves of a call on their own whose answers are lost again and again.
+    fn split_lost(&mut self, mut call: Call, works: bool, now: Instant) {
+        let half = call.handles.split_off(call.handles.len() / 2);
+        let first = std::mem::take(&mut call.handles);
+        for handles in [first, half] {
+            let part = call.with(handles);
+            let not_before = Some(now + REPEATS.wait(part.failures));
+            self.calls.push(Call { not_before, lost: 0, is_trial: !works, ..part });
+        }
     }
 
     /// Whether another call was taken since this one failed for the first time.
@@ -275,6 +321,53 @@ mod tests {
                 assert!(took <= Duration::from_millis(longest), "{took:?} for {code}");
             }
         }
+    }
+
+    /// An answer is lost whenever the bad handle is in the call, as behind a proxy that stumbles over it.
+    #[test]
+    fn a_handle_that_breaks_each_answer_costs_its_neighbours_a_few_seconds() {
+        for others_are_taken in [true, false] {
+            let (mut calls, start) = (Calls::default(), Instant::now());
+            let (mut now, mut made, mut taken) = (start, 0, 0);
+            let mut next = Some(call(16, start));
+            while now < start + Duration::from_secs(20) {
+                if others_are_taken {
+                    calls.taken(now);
+                }
+                let Some(call) = next.take().or_else(|| calls.take_due(now)) else {
+                    now += Duration::from_millis(10);
+                    continue;
+                };
+                made += 1;
+                if call.handles.iter().any(|ready| &*ready.handle.text == "5") {
+                    let followup = calls.failed(call, &lost(), now);
+                    assert!(matches!(followup, Followup::Narrowed | Followup::Repeated { .. }));
+                } else {
+                    taken += call.handles.len();
+                    calls.taken(now);
+                }
+            }
+            assert_eq!(taken, 15);
+            assert!(made <= 60, "{made} calls");
+        }
+    }
+
+    /// Nor is a service that cannot be reached asked for each handle on its own.
+    #[test]
+    fn a_service_that_loses_each_answer_is_asked_for_halves_at_the_most() {
+        let (mut calls, start) = (Calls::default(), Instant::now());
+        let (mut now, mut made) = (start, 0);
+        let mut next = Some(call(16, start));
+        while now < start + Duration::from_secs(25) {
+            let Some(call) = next.take().or_else(|| calls.take_due(now)) else {
+                now += Duration::from_millis(10);
+                continue;
+            };
+            made += 1;
+            assert!(call.handles.len() >= 8);
+            calls.failed(call, &lost(), now);
+        }
+        assert!(made <= 20, "{made} calls");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Signals are not handled here: whoever runs the daemon tells it what to do by [`Control`].
 
+mod left;
 mod once;
 mod outlets;
 mod prepared;
@@ -25,13 +26,14 @@ use crate::confirmer::{self, Confirmer, News};
 use crate::delivery::Stop;
 use crate::event::Wanted;
 use crate::http::{self, Health};
-use crate::journal::{self, Backlog, Journal, OpenError};
+use crate::journal::{self, Journal, OpenError};
 use crate::metrics::Metrics;
 use crate::poller::{self, Poller};
 use crate::pulse;
 use crate::vod::Client;
 use crate::vod::credentials::{Provider, ProviderError};
 use crate::{identity, systemd, telemetry};
+use left::{warn_of_orphans, warn_of_rescued};
 use outlets::{Outlets, Tools};
 pub use prepared::Prepared;
 use reload::Reload;
@@ -40,6 +42,8 @@ use upkeep::Upkeep;
 
 /// Parcels of leases, and of news that events are settled, on their way to the confirmer at most.
 const QUEUE: usize = 256;
+/// How long the conversion of an earlier version's journal may take.
+const CONVERSION: Duration = Duration::from_secs(3600);
 /// How long deliveries may go on after the stop.
 const DELIVERY_TIME: Duration = Duration::from_secs(15);
 /// The whole time of a stop.
@@ -139,7 +143,11 @@ impl Daemon {
         let apps = config.vod.apps();
         let clients: Vec<_> = apps.iter().map(|app| client.with_app(*app)).collect();
         // First, since its lock tells best that another daemon runs with this configuration.
+        if journal::is_older(&config.journal.path) {
+            systemd::goes_on(CONVERSION).await;
+        }
         let (journal, closing) = Journal::open(&config.journal)?;
+        warn_of_rescued(&config.journal.path);
         let metrics = Metrics::new(journal.condition().commits());
         let listener = match listener {
             Some(listener) => Some(listener),
@@ -352,19 +360,6 @@ fn until(
     async move {
         gone.run_until_cancelled(work).await;
     }
-}
-
-async fn warn_of_orphans(journal: &Journal) -> journal::Result<()> {
-    for Backlog { sink, pending, dead } in journal.orphans().await? {
-        tracing::warn!(
-            sink,
-            pending,
-            dead,
-            "the journal keeps events for a sink that is not in the configuration; name one so \
-             to have them delivered, or discard them"
-        );
-    }
-    Ok(())
 }
 
 fn tell_max_size(metrics: &Metrics, journal: &journal::Settings) {

@@ -7,7 +7,7 @@
 //! lock in hand: so nothing is written after another has begun to read.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ use super::presence::with_suffix;
 use super::schema::OpenError;
 use super::{Error, Result};
 
+/// What stands in the lock file of a journal that has its tables.
+const SIGN: &[u8] = b"There is a journal beside this file.\n";
 /// The file may be replaced between opening and looking; not this often in a row.
 const ATTEMPTS: usize = 5;
 
@@ -40,6 +42,27 @@ impl Lock {
             Err(error) => Err(error),
         }
     }
+}
+
+impl Lock {
+    /// Has the file tell that there is a journal. Where it cannot be written, a journal that is emptied
+    /// later passes for one that was never begun.
+    fn sign(&self) {
+        let is_signed = self.file.metadata().is_ok_and(|about| about.len() > 0);
+        if !is_signed && let Err(error) = (&self.file).write_all(SIGN) {
+            tracing::debug!(%error, "cannot write the journal's lock file");
+        }
+    }
+
+    /// Has it tell no more.
+    pub(super) fn unsign(&self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+}
+
+/// Whether the lock file of the journal at `path` tells that there was one with tables.
+pub(super) fn is_signed(path: &Path) -> bool {
+    fs::symlink_metadata(file(path)).is_ok_and(|about| about.is_file() && about.len() > 0)
 }
 
 impl Drop for Lock {
@@ -73,7 +96,9 @@ impl Drop for Guard {
 }
 
 impl Held {
+    /// The lock of a journal that has its tables: from here on the lock file tells of it.
     pub(super) fn new(lock: Lock) -> Self {
+        lock.sign();
         Self(Arc::new(Mutex::new(State { lock: Some(lock), has_told: false })))
     }
 
@@ -100,6 +125,7 @@ impl Held {
         let file = lock.path.display().to_string();
         match take(path) {
             Ok(anew) => {
+                anew.sign();
                 *state = State { lock: Some(anew), has_told: false };
                 tracing::warn!(
                     file,

@@ -39,14 +39,17 @@ pub fn missing(path: &Path) -> Option<OpenError> {
     let log = with_suffix(path, "-wal");
     let has_log = fs::metadata(&log).is_ok_and(|about| about.len() > 0);
     let has_log = has_log.then_some(log);
+    let lock = || lock::file(path);
     let sign = match place(path) {
         Place::Journal => None,
-        // SQLite would delete the log.
-        Place::Blank => has_log,
-        Place::Nothing => rescued(path).pop().or(has_log).or_else(|| {
-            let lock = lock::file(path);
-            lock.exists().then_some(lock)
-        }),
+        // SQLite would delete the log. A lock file without content is that of a first start which was
+        // cut off, or that of one which was told to begin anew.
+        Place::Blank => {
+            has_log.or_else(|| lock::is_signed(path).then(|| rescued(path).pop().unwrap_or(lock())))
+        }
+        Place::Nothing => {
+            rescued(path).pop().or(has_log).or_else(|| Some(lock()).filter(|lock| lock.exists()))
+        }
     };
     sign.map(|sign| {
         let rescued = rescued(path).pop();
@@ -77,12 +80,13 @@ pub(super) fn refuse(path: &Path) -> Result<(), OpenError> {
 /// # Errors
 /// When a daemon has the journal, or its folder cannot be written.
 pub fn give_up(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
-    let _lock = lock::take(path)?;
+    let lock = lock::take(path)?;
     if let Place::Journal = place(path) {
         return Ok(Vec::new());
     }
     let moved =
         set_aside(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    lock.unsign().map_err(|source| OpenError::File { path: lock::file(path), source })?;
     begin(path)?;
     Ok(moved)
 }

@@ -74,7 +74,7 @@ pub use receipts::{Answer, Receipt, Taken};
 pub use rescue::Rescue;
 pub use restore::{Replacement, Restored};
 pub use routes::Route;
-pub use schema::OpenError;
+pub use schema::{OpenError, is_older};
 pub use settings::Settings;
 pub use store::LOG_LENGTH;
 pub use types::{Appended, Error, EventId, Result, SinkId};
@@ -124,7 +124,8 @@ impl Closing {
 
 impl Journal {
     /// Opens the journal, or makes one where there is none.
-    /// Blocks for a few file operations; takes no longer for a large journal than for an empty one.
+    /// Blocks for a few file operations; takes no longer for a large journal than for an empty one,
+    /// unless [`is_older`].
     ///
     /// # Errors
     /// When it is in use, foreign, newer or damaged: it is never replaced. When there is none
@@ -132,9 +133,10 @@ impl Journal {
     pub fn open(settings: &Settings) -> std::result::Result<(Self, Closing), OpenError> {
         names::refuse(&settings.path)?;
         lost::refuse(&settings.path)?;
-        let lock = lock::Held::new(lock::take(&settings.path)?);
-        let guard = lock.guard();
+        let lock = lock::take(&settings.path)?;
         let connection = schema::open(&settings.path)?;
+        let lock = lock::Held::new(lock);
+        let guard = lock.guard();
         let store = store::Store::new(connection, settings.clone())
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);

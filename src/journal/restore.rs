@@ -14,7 +14,7 @@ use super::care::{
 };
 use super::lost;
 use super::presence::with_suffix;
-use super::schema::{self, OpenError};
+use super::schema::{self, OpenError, VERSION};
 use crate::folder;
 
 /// What was restored.
@@ -65,6 +65,7 @@ impl Replacement {
         let _lock = take_lock(path)?;
         let (file, beside) = new_file(path).map_err(failed)?;
         write_pages(&self.connection, file.path(), &mut |_, _| {}).map_err(sqlite(from))?;
+        close_occurrences(file.path()).map_err(sqlite(from))?;
         let copy = open_alone(file.path(), OpenFlags::empty()).map_err(sqlite(from))?;
         schema::version(&copy, from)?;
         if let Some(fault) = said_by(&copy, "PRAGMA integrity_check").map_err(sqlite(from))?.first()
@@ -85,6 +86,20 @@ impl Replacement {
         folder::sync_or_tell(beside).map_err(failed)?;
         Ok(Restored { events, pending, aside })
     }
+}
+
+/// What was confirmed since the copy was made is not known. An event that reads like one of before is
+/// another one, at the cost of a repeat.
+fn close_occurrences(copy: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(copy, flags)?;
+    // One of an earlier version is converted at the start.
+    if connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0))? == VERSION {
+        connection.pragma_update(None, "locking_mode", "exclusive")?;
+        connection.execute("UPDATE occurrences SET is_open = 0 WHERE is_open", [])?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    }
+    connection.close().map_err(|(_, error)| error)
 }
 
 /// Opens what is to be restored, with its write-ahead log where it has one.

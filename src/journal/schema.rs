@@ -1,6 +1,7 @@
 //! The journal's file: its tables, and opening it without ever starting empty over something.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -314,6 +315,25 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
     Ok(number("PRAGMA application_id")? == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0)
+}
+
+/// Whether the file at `path` is a journal of an earlier version, as far as its first page tells. To
+/// open it then takes seconds for each million events. Blocks for a read.
+#[must_use]
+pub fn is_older(path: &Path) -> bool {
+    let mut header = [0; 72];
+    if !path.metadata().is_ok_and(|about| about.is_file()) {
+        return false;
+    }
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    let number = |at: usize| {
+        let bytes = header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(i32::from_be_bytes)
+    };
+    // SQLite's header: the user version and the application id.
+    read.is_ok()
+        && number(68) == Some(APPLICATION_ID)
+        && number(60).is_some_and(|version| (1..VERSION).contains(&version))
 }
 
 /// Refuses what is no journal of this version.

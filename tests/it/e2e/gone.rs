@@ -426,8 +426,10 @@ async fn a_log_or_a_lock_tells_of_a_journal_and_a_first_start_that_was_cut_off_d
     let lock = beside(&journal(&site), ".lock");
     refused(&lock).await;
     assert!(!journal(&site).exists());
-    // What a first start leaves that is cut off before it has made the tables.
     std::fs::write(journal(&site), "").unwrap();
+    refused(&lock).await;
+    // What a first start leaves that is cut off before it has made the tables.
+    std::fs::write(&lock, "").unwrap();
     let daemon = site.start();
     daemon.has_logged("started").await;
     daemon.stop().await;

@@ -3,7 +3,9 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use serde_json::{Value, json};
+use sprited::event::{self, AppId};
 use sprited::journal::{Outcome, Reader, audit};
 
 use super::Bench;
@@ -74,6 +76,30 @@ async fn a_copy_takes_the_place_of_a_journal_that_is_kept() {
     assert_eq!(received(&kept[0]), 4);
     let bench = Bench::within(folder, &["a"]).await;
     assert_eq!(bench.journal.pending().await.unwrap(), 2);
+    bench.close().await;
+}
+
+/// What happened since the copy was made is not known: an event that reads like one that was pending then
+/// is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_copy_has_open_swallows_no_event_that_happens_after_it_is_restored() {
+    let bench = Bench::within(tempfile::tempdir().unwrap(), &["b"]).await;
+    let happens = async |bench: &Bench, handle: &str| {
+        let text = format!(r#"{{"EventHandle":"{handle}","EventType":"FileDeleted"}}"#);
+        let entry = event::read(AppId(1), &text, false, Utc::now());
+        bench.journal.append(vec![entry], Utc::now()).await.unwrap().remove(0)
+    };
+    let first = happens(&bench, "a").await;
+    assert!(!happens(&bench, "b").await.fresh, "it is pending, and may be the same");
+    let copy = bench.folder.path().join("copy.db");
+    bench.said(&["journal", "backup", copy.to_str().unwrap()]);
+    let folder = bench.close().await;
+    let Ended { code, err, .. } = restore(folder.path(), "copy.db", &["--yes"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let bench = Bench::within(folder, &["b"]).await;
+    let second = happens(&bench, "c").await;
+    assert!(second.fresh && second.may_be_repeat && second.key != first.key, "{second:?}");
+    assert!(!happens(&bench, "b").await.fresh, "a handle that was seen is the same event's");
     bench.close().await;
 }
 
