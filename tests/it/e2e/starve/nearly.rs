@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use sprited::emulator::{Action, Fault, Kind};
+
 use super::super::receiver::{Answer, Receiver};
 use super::super::{Site, file};
 use super::disk::{Disk, FOLDER, FREE, FULL, REFUSED};
@@ -46,6 +48,11 @@ async fn with_room_now_and_then(disk: Disk) {
 
     disk.free(&site, &daemon);
     let freed = Instant::now();
+    confirmed += 1;
+    within(60, async || site.confirmed() == confirmed).await;
+    if disk == Disk::Limited {
+        confirmed += one_answer_at_a_time(&site).await;
+    }
     within(60, async || site.cloud.control.totals().waiting == 0).await;
     within(60, async || daemon.get("/readyz").await.0 == 200).await;
     assert!(freed.elapsed() > Duration::from_secs(4), "{:?}", freed.elapsed());
@@ -55,7 +62,23 @@ async fn with_room_now_and_then(disk: Disk) {
     let (code, said) = disk.run(&site, &daemon, &["audit"]);
     assert_eq!(code, Some(0), "{said}");
     daemon.stop().await;
-    site.assert_once("sprites.jsonl", usize::try_from(confirmed).unwrap() + 1);
+    site.assert_once("sprites.jsonl", usize::try_from(confirmed).unwrap());
+}
+
+/// Pulls from a journal that may fail again come one after the other, however much there is; tells
+/// how many events there were.
+async fn one_answer_at_a_time(site: &Site) -> u64 {
+    const DELAY: Duration = Duration::from_millis(200);
+    let control = &site.cloud.control;
+    let late = Fault::rate(1.0, Kind::Delay(DELAY)).on(Action::PullEvents);
+    control.fault(late).unwrap();
+    site.add_sprites(320);
+    let pulls = || control.totals().calls["PullEvents"].values().sum::<u64>();
+    let (start, before) = (Instant::now(), pulls());
+    within(60, async || pulls() >= before + 12).await;
+    assert!(start.elapsed() >= DELAY * 10, "12 pulls in {:?}", start.elapsed());
+    control.clear_faults();
+    320
 }
 
 #[tokio::test]
