@@ -657,3 +657,32 @@ async fn a_child_that_is_being_started_holds_no_closed_journal() {
     });
     opened.unwrap();
 }
+
+/// Its lock file may have been removed under it: what it is about to commit is waited for.
+#[tokio::test]
+async fn whoever_opens_it_begins_after_what_another_daemon_has_under_way() {
+    let bench = Bench::new(&["a"]).await;
+    bench.append(&[numbered(1)]).await;
+    let folder = bench.close().await;
+    let path = folder.path().join("j.db");
+    let mut other = rusqlite::Connection::open(&path).unwrap();
+    let commit = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    commit
+        .execute(
+            "INSERT INTO events (id, key, app, type, first_pulled, replaced, sinks)
+             SELECT id + 1, randomblob(16), app, type, first_pulled, replaced, '' FROM events",
+            [],
+        )
+        .unwrap();
+    let settings = Settings { path, ..Settings::default() };
+    let (opened, opens) = std::sync::mpsc::channel();
+    std::thread::spawn(move || opened.send(Journal::open(&settings).map_err(|e| e.to_string())));
+    assert!(opens.recv_timeout(Duration::from_millis(300)).is_err(), "it does not wait");
+    commit.commit().unwrap();
+    let (journal, closing) = opens.recv().unwrap().unwrap();
+    let entry = Entry::from(numbered(2));
+    let appended = journal.append(vec![entry], Utc::now()).await.unwrap();
+    assert_eq!(appended[0].id, EventId(3));
+    drop(journal);
+    closing.wait().await;
+}

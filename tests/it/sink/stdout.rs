@@ -62,3 +62,20 @@ async fn a_reader_that_stalls_holds_up_the_sink_alone_and_gets_nothing_twice() {
     drop(sink);
     assert_eq!(keys_in(&reading.join().unwrap()), [large.key, small.key]);
 }
+
+/// What a pipe has taken of them goes with its reader.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn lines_that_a_reader_has_not_read_when_it_leaves_are_not_delivered() {
+    let (mut reader, writer) = pipe();
+    let sink = Stdout::on(writer, &context("out"));
+    // The first ones fit into a pipe, all of them do not.
+    let texts: Vec<_> = (0..20).map(|n| format!("{n}{}", "x".repeat(10_000))).collect();
+    let sent: Vec<_> = texts.iter().map(|text| event(text)).collect();
+    let leaving = std::thread::spawn(move || reader.read_exact(&mut [0]).unwrap());
+    let (verdicts, _) = deliver(&sink, &sent).await;
+    leaving.join().unwrap();
+    for verdict in &verdicts {
+        assert!(retry_error(verdict).contains("closed by its reader"), "{verdict:?}");
+    }
+    assert!(sink.gone().unwrap().is_cancelled());
+}
