@@ -69,8 +69,8 @@ const ENDS: [(&str, Exit); 6] = [
     ("cannot be read and was left alone", Exit::Journal),
     ("fill the file that LoadCredential=", Exit::Configuration),
     ("tells that there was one", Exit::Journal),
-    ("standard output is closed", Exit::Configuration),
     ("a webhook secret without a key", Exit::Configuration),
+    ("standard output is closed", Exit::Configuration),
 ];
 
 #[test]
