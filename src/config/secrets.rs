@@ -25,7 +25,8 @@ impl Secrets {
         secrets
     }
 
-    /// A string is a secret if its key says so, or if it is a header or a variable of a sink.
+    /// A string is a secret if its key says so, if it is a header or a variable of a sink, or a URL with
+    /// a password in it.
     fn note(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
         let key = key.to_lowercase();
         let named = ["secret", "token", "password", "authorization"];
@@ -33,6 +34,7 @@ impl Secrets {
             DeValue::String(_) => {
                 self.has_literals |=
                     key != "secret_id" && named.iter().any(|word| key.contains(word));
+                self.has_literals |= key == "url" && has_password(value.get_ref());
             }
             DeValue::Table(table) => {
                 if let Some(path) = file(table) {
@@ -49,6 +51,12 @@ impl Secrets {
             _ => {}
         }
     }
+}
+
+/// Whether a URL has a user or a password in it.
+fn has_password(url: &DeValue<'_>) -> bool {
+    let host = |url: &str| Some(url.split_once("://")?.1.split(['/', '?', '#']).next()?.to_owned());
+    url.as_str().and_then(host).is_some_and(|host| host.contains('@'))
 }
 
 /// The path of a table that is `{ file = "/path" }` and no more: only secrets are written so.
@@ -73,6 +81,8 @@ mod tests {
         );
         assert_eq!(of("[credentials]\nsecret_key = 'a'"), (true, vec![]));
         assert_eq!(of("[[sinks]]\nheaders = { a = 'b' }"), (true, vec![]));
+        assert_eq!(of("[[sinks]]\nurl = 'https://me:hunter2@x/'"), (true, vec![]));
+        assert_eq!(of("[[sinks]]\nurl = 'https://x/@me'"), (false, vec![]));
         assert_eq!(of("[[sinks]]\nenv = { A = { env = 'B' } }"), (false, vec![]));
         assert_eq!(of("[[sinks]]\nenv = { A = { file = '/k' } }"), (false, vec![22]));
         assert_eq!(of("secret_key = { file = '/k' }\nsecret_key = {"), (false, vec![]));

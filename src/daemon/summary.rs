@@ -40,6 +40,8 @@ struct Figures {
     has_pulled: bool,
     pending: Option<u64>,
     down: Vec<String>,
+    /// Whether the cloud keeps events away, by its own word.
+    keeps_away: bool,
 }
 
 impl Summary {
@@ -74,6 +76,7 @@ impl Summary {
             has_pulled: health.has_pulled(),
             pending: pending.ok().and_then(Result::ok),
             down: self.metrics.sinks_down(),
+            keeps_away: health.apps().into_iter().any(|app| health.reporting_fault(app).is_some()),
         }
     }
 
@@ -90,6 +93,9 @@ impl Figures {
     fn line(&self) -> String {
         let mut parts = vec![self.doing()];
         parts.extend(self.pending.map(|pending| format!("{pending} pending")));
+        if self.keeps_away {
+            parts.push("the cloud keeps events away".to_owned());
+        }
         if !self.stuck.is_empty() {
             parts.push(format!("stuck: {}", self.stuck.join(", ")));
         }
@@ -133,6 +139,8 @@ mod tests {
         let at_work = || Figures { has_pulled: true, pending: Some(12), ..Figures::default() };
         assert_eq!(Figures::default().line(), "Starting");
         assert_eq!(at_work().line(), "Pulling; 12 pending");
+        let kept = Figures { keeps_away: true, ..at_work() };
+        assert_eq!(kept.line(), "Pulling; 12 pending; the cloud keeps events away");
         let down = vec!["hook".to_owned(), "sprites".to_owned()];
         assert_eq!(
             Figures { down, ..at_work() }.line(),

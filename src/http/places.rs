@@ -240,9 +240,7 @@ mod tests {
         all[2].written();
         tokio::time::advance(Duration::from_secs(1000)).await;
         answers(&all[1], false);
-        for number in 5..MAX_CONNECTIONS {
-            answers(&all[number], false);
-        }
+        all[5..].iter().for_each(|place| answers(place, false));
         let _third = places.take().await;
         assert_eq!(sent_away(&all), [2]);
     }

@@ -313,6 +313,7 @@ async fn a_command_that_is_advised_has_every_switch_as_it_is() {
             };
             let (_, _, said) = bench.outcomes();
             let command = said.split("tccli vod ModifyEventConfig ").nth(1).unwrap_or_default();
+            let command = command.lines().next().unwrap_or_default();
             let wants = |event| wanted == event;
             let lacks = (wants("NewFileUpload") && !upload)
                 || (wants("FileDeleted") && !delete)
@@ -325,7 +326,7 @@ async fn a_command_that_is_advised_has_every_switch_as_it_is() {
                 switch(delete || wants("FileDeleted")),
                 switch(persistence || wants("PersistenceComplete"))
             );
-            assert!(command.is_empty() || command.trim() == expected, "{command}");
+            assert!(command.is_empty() || command == expected, "{command}");
         }
     }
 }
@@ -385,6 +386,12 @@ async fn what_the_service_does_not_let_be_asked_is_a_warning() {
     let (code, outcomes, said) = bench.outcomes();
     assert_eq!((code, outcomes), (0, all_but(&["queue warn"])));
     assert!(said.contains("international site"), "{said}");
+
+    // What is known of the error is told, though the step is no reason to fail.
+    refuse(Action::DescribeEventsState, "FailedOperation.InvalidVodUser");
+    let (code, outcomes, said) = bench.outcomes();
+    assert_eq!((code, outcomes), (0, all_but(&["queue warn"])));
+    assert!(said.contains("InvalidVodUser") && said.contains("VOD is active"), "{said}");
 
     refuse(Action::DescribeEventConfig, "UnauthorizedOperation");
     refuse(Action::DescribeEventsState, "UnauthorizedOperation.CamNoAuth");

@@ -96,7 +96,7 @@ impl Socks {
         let address = cloud.trim_start_matches("http://").parse().unwrap();
         let tls = Tls::named("far", address).await;
         let mut proxy = Command::new("python3")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/socks.py"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/socks_server.py"))
             .arg(tls.port.to_string())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -36,6 +36,11 @@ impl Failure {
         matches!(self, Self::Error(error) if error.is_missing_permission())
     }
 
+    /// Not every site of the cloud has every action.
+    fn is_unknown_action(&self) -> bool {
+        matches!(self, Self::Error(error) if error.code() == Some("InvalidAction"))
+    }
+
     fn is_of_the_application(&self) -> bool {
         matches!(self, Self::Error(error) if error.is_of_the_application())
     }
@@ -176,7 +181,7 @@ impl Answers {
             return Step::skip(step, format!("see {culprit}"));
         }
         let advice = match failure.hint() {
-            Some(hint) if failure.is_missing_permission() => format!("{hint}; {otherwise}"),
+            Some(hint) if !failure.is_unknown_action() => format!("{hint}; {otherwise}"),
             _ => otherwise.to_owned(),
         };
         Step::warn(step, failure.detail(), advice)
