@@ -6,6 +6,7 @@ mod names;
 mod passages;
 mod quantities;
 pub(crate) mod tables;
+mod trust;
 
 use std::collections::BTreeSet;
 use std::fs;
