@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
 use super::sinks::{Output, Read, plain};
-use crate::journal;
+use crate::journal::{self, COPIES};
 use crate::sinks::Place;
 
 /// What the journal has beside its path.
@@ -66,6 +66,15 @@ impl Writer {
     }
 }
 
+/// Whether what is at `place` would be taken for a copy of `journal` that a daemon made.
+fn is_copy(journal: &Path, place: &Place) -> bool {
+    let (Some(name), Some(own)) = (journal.file_name(), place.name()) else { return false };
+    let rest = own.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+    let is_named =
+        rest.is_some_and(|rest| COPIES.iter().any(|kind| rest.starts_with(kind.as_bytes())));
+    is_named && Place::of(journal).is_beside(place)
+}
+
 /// Two writers of one file, or of standard output, would write into each other's lines. Blocks on
 /// the file system: a file can have many names.
 pub(super) fn refuse_shared(
@@ -73,17 +82,25 @@ pub(super) fn refuse_shared(
     journal: Option<&journal::Settings>,
     sinks: &[Read],
 ) {
-    let beside = |journal: &journal::Settings, ending| {
-        let mut path = journal.path.clone().into_os_string();
+    // Where its path is a link, SQLite has its files where that leads.
+    let both = |it: &journal::Settings| [it.path.clone(), Place::of(&it.path).path().to_owned()];
+    let journals: Vec<PathBuf> = journal.into_iter().flat_map(both).collect();
+    let beside = |journal: &Path, ending| {
+        let mut path = journal.as_os_str().to_owned();
         path.push(ending);
         Writer::new("the journal", Output::File(plain(Path::new(&path))), false)
     };
-    let files = journal.into_iter().flat_map(|it| JOURNAL_FILES.map(|ending| beside(it, ending)));
+    let files = journals.iter().flat_map(|it| JOURNAL_FILES.map(|ending| beside(it, ending)));
     let mut writers: Vec<_> = files.collect();
     for read in sinks {
         let Some((output, at)) = &read.output else { continue };
         let rotates = read.sink.as_ref().is_some_and(|sink| sink.plan.rotates());
         let writer = Writer::new("another sink", output.clone(), rotates);
+        if let Some(journal) = journals.iter().find(|it| is_copy(it, &writer.place)) {
+            let (path, copy) = (&writer.path, journal.display());
+            let why = format!("path: {path:?} is called like a copy of the journal {copy}");
+            reader.fault(*at, format!("[[sinks]] {why}; give it another name"));
+        }
         if let Some(why) = writers.iter().find_map(|earlier| earlier.refuses(&writer)) {
             reader.fault(*at, format!("[[sinks]] {why}"));
         }

@@ -15,6 +15,8 @@ use super::schema::OpenError;
 pub(super) const RESCUED: &str = ".rescued-";
 /// The same of files that made way for a restored or a new journal.
 pub(super) const REPLACED: &str = ".replaced-";
+/// What follows a journal's name in those of all copies that a daemon or a command leaves beside it.
+pub const COPIES: [&str; 2] = [RESCUED, REPLACED];
 /// A journal's own files. Its database first: without it the others are no journal to anybody.
 const FILES: [&str; 3] = ["", "-wal", "-shm"];
 /// Names that are tried within one second.

@@ -63,7 +63,7 @@ pub use feed::{Fed, Feed, Fresh, feed};
 pub use filter::Filter;
 pub use full::Filling;
 use job::Job;
-pub use lost::{give_up, missing, rescued};
+pub use lost::{COPIES, give_up, missing, rescued};
 pub use names::too_long;
 pub use occurrences::{Noted, Sending};
 pub use overview::{Overview, SinkOverview, States};

@@ -272,6 +272,8 @@ fn one_file_has_one_writer_however_it_is_called() {
         ("d/new.jsonl", "e/soft.jsonl", "is the same file as"),
         ("none.jsonl", "d/../none.jsonl", "is the same file as"),
         ("d/a.jsonl", "wal.jsonl", "which is written by the journal already"),
+        ("d/a.jsonl", "journal.db.rescued-20260102T030405Z", "called like a copy of the journal"),
+        ("d/a.jsonl", "d/../journal.db.replaced-1", "called like a copy of the journal"),
         ("d/r.jsonl", "d/r-20260102T030405.678Z.jsonl", "called like"),
         ("d/r.jsonl", "e/r-20260102T030405.678Z-0123abcd.jsonl", "called like"),
         ("soft.jsonl", "d/a-20260102T030405.678Z.jsonl.gz", "called like"),
