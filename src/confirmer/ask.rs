@@ -92,7 +92,7 @@ async fn ask(client: &Client, journal: &Journal, asked: &mut Asked, deadline: In
 /// Leaves in the call what may be sent now. Returns the occurrences that were open until now.
 async fn prepare(journal: &Journal, asked: &mut Asked) -> Vec<journal::EventId> {
     // What is confirmed must be in a journal that the next start finds.
-    if let Err(error) = journal.in_place().await {
+    if let Err(error) = journal.was_in_place().await {
         tracing::debug!(%error, "a confirm waits for the journal");
         asked.unnoted = std::mem::take(&mut asked.call.handles);
         return Vec::new();

@@ -33,6 +33,8 @@ struct Troubles {
     unwritable: Option<Error>,
     full: Option<Error>,
     unseen: Option<Error>,
+    /// When its files were last seen in place.
+    seen_at: Option<Instant>,
 }
 
 impl Troubles {
@@ -46,7 +48,7 @@ impl Troubles {
     }
 
     fn first(&self) -> Option<&Error> {
-        let Self { end, unwritable, full, unseen } = self;
+        let Self { end, unwritable, full, unseen, .. } = self;
         [end, unwritable, full, unseen].into_iter().find_map(Option::as_ref)
     }
 }
@@ -79,12 +81,23 @@ impl Condition {
         if let Some(end) = locked(&self.troubles).end.clone() {
             return Err(end);
         }
+        let begun = Instant::now();
         let seen = self.files.as_ref().map_or(Ok(()), |files| files.look());
         match &seen {
-            Ok(()) => locked(&self.troubles).unseen = None,
+            Ok(()) => {
+                let mut troubles = locked(&self.troubles);
+                (troubles.unseen, troubles.seen_at) = (None, Some(begun));
+            }
             Err(error) => self.failed(error),
         }
         seen
+    }
+
+    /// Whether its files were in place at the last look, and that was less than `ago` ago.
+    pub(super) fn was_in_place(&self, ago: Duration) -> bool {
+        let troubles = locked(&self.troubles);
+        let is_well = troubles.end.is_none() && troubles.unseen.is_none();
+        is_well && troubles.seen_at.is_some_and(|at| at.elapsed() < ago)
     }
 
     /// Whether its files were found to be gone, or another daemon has it.

@@ -46,6 +46,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::runtime;
@@ -82,6 +83,8 @@ use writer::Writer;
 
 /// Jobs that may wait for the writer.
 const QUEUE: usize = 256;
+/// How long a confirmation may be on its way: what happens to the files meanwhile nobody sees.
+const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
 /// The journal as the daemon has it: the only one that writes while it lives. Cheap to clone.
 /// Its futures may be dropped; what they asked for happens all the same, or not at all.
@@ -330,8 +333,17 @@ impl Journal {
         self.ask(|reply| Job::Prune { now, reply }).await
     }
 
-    /// Looks whether the journal's files are those that the next start will find. Nothing that the
-    /// journal alone keeps may be confirmed without. Waits for no commit.
+    /// Whether the journal's files are those that the next start will find, by a look that may be as old
+    /// as a confirmation takes to arrive: mostly that of the last commit. Nothing that the journal alone
+    /// keeps may be confirmed without.
+    ///
+    /// # Errors
+    /// As [`Self::in_place`].
+    pub async fn was_in_place(&self) -> Result<()> {
+        if self.condition.was_in_place(ON_ITS_WAY) { Ok(()) } else { self.in_place().await }
+    }
+
+    /// Looks whether the journal's files are those that the next start will find. Waits for no commit.
     ///
     /// # Errors
     /// [`Error::Gone`] when they are not, [`Error::Taken`] when another daemon has them,
