@@ -1,5 +1,6 @@
 //! Answers that are larger than they should be, or hold more: all of it is read, in little memory.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -156,19 +157,21 @@ fn peak(daemon: &Daemon) -> u64 {
 async fn memory_for(entries: &str) -> u64 {
     let answer = format!(r#"{{"Response":{{"EventSet":[{entries}],"RequestId":"r"}}}}"#);
     let go = tokio_util::sync::CancellationToken::new();
-    let replies = vec![
-        Reply::When(go.clone(), Box::new(Reply::json(&answer))),
-        Reply::error("ResourceNotFound"),
-    ];
-    let server = LocalServer::replying(replies).await;
+    let first = Reply::When(go.clone(), Box::new(Reply::json(&answer)));
+    let is_pull = |request: &Request| request.header("x-tc-action") == Some("PullEvents");
+    let pulled = AtomicUsize::new(0);
+    let server = LocalServer::start(move |request, _| {
+        match is_pull(request) && pulled.fetch_add(1, Ordering::SeqCst) == 0 {
+            true => first.clone(),
+            false => Reply::error("ResourceNotFound"),
+        }
+    })
+    .await;
     let site = Site::new(&file("sprites", "image-sprite")).await;
     site.edit(&site.cloud.url, &server.url());
     site.edit("level = 'debug'", "level = 'info'");
     let daemon = site.start();
-    let pulls = || {
-        let is_pull = |request: &Request| request.header("x-tc-action") == Some("PullEvents");
-        server.seen().iter().filter(|request| is_pull(request)).count()
-    };
+    let pulls = || server.seen().iter().filter(|request| is_pull(request)).count();
     support::until(|| pulls() == 1).await;
     let before = peak(&daemon);
     go.cancel();
