@@ -215,6 +215,7 @@ struct Way {
 
 impl Way {
     fn to(path: &Path) -> io::Result<Self> {
+        let known = Known::read();
         let (mut owner, mut is_led) = (None, false);
         let mut at = PathBuf::from("/");
         let mut is_open = false;
@@ -231,7 +232,7 @@ impl Way {
                 Err(error) if is_absent(&error) => break,
                 Err(error) => return Err(error),
             };
-            let is_others = about.uid() != 0;
+            let is_others = about.uid() != 0 && known.has(about.uid());
             if about.is_symlink() {
                 links += 1;
                 if links > MAX_LINKS {
@@ -260,6 +261,27 @@ impl Way {
     }
 }
 
+/// The users that there are in this process's user namespace. A file of any other seems to be of one
+/// that nobody can become: of the machine's root, mostly, who needs no link to harm this one.
+struct Known(Vec<(u32, u32)>);
+
+impl Known {
+    fn read() -> Self {
+        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let range = |line: &str| {
+            let mut numbers = line.split_whitespace().map(str::parse);
+            Some((numbers.next()?.ok()?, numbers.nth(1)?.ok()?))
+        };
+        Self(map.lines().filter_map(range).collect())
+    }
+
+    /// All are where that cannot be told.
+    fn has(&self, user: u32) -> bool {
+        let is_in = |(first, count): &(u32, u32)| user >= *first && user - first < *count;
+        self.0.is_empty() || self.0.iter().any(is_in)
+    }
+}
+
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -271,4 +293,20 @@ fn names(path: &Path) -> impl Iterator<Item = OsString> {
         Component::ParentDir => Some("..".into()),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_knows_the_users_that_are_mapped() {
+        let known = Known(vec![(0, 1), (1000, 2)]);
+        for (user, is_known) in [(0, true), (1, false), (1001, true), (1002, false), (65534, false)]
+        {
+            assert_eq!(known.has(user), is_known, "{user}");
+        }
+        assert!(Known(Vec::new()).has(65534));
+        assert!(Known::read().has(geteuid().as_raw()));
+    }
 }

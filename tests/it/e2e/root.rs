@@ -345,6 +345,22 @@ async fn a_backup_goes_where_only_root_can_write_and_into_a_third_one_s_folder()
     assert!(!home.site.path("nothing").exists());
 }
 
+/// As in a container of somebody who is not root: the folders above are of nobody that it knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_root_of_a_namespace_alone_has_nobody_to_become() {
+    let home = Home::of(NOBODY).await;
+    home.deliver().await;
+    let program = home.site.path("sprited");
+    fs::hard_link(PROGRAM, &program).or_else(|_| fs::copy(PROGRAM, &program).map(drop)).unwrap();
+    mode(&home.site.path("sprited.toml"), 0o644);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.args(["unshare", "--map-root-user"]).arg(program).args(["journal", "compact"]);
+    command.env("SPRITED_CONFIG", home.site.path("sprited.toml"));
+    let Ended { code, out, err } = ended(command.current_dir("/"));
+    assert_eq!(code, 0, "{out}{err}");
+}
+
 /// As in a container without any capability.
 #[tokio::test(flavor = "multi_thread")]
 async fn root_that_may_not_change_its_user_refuses_and_says_what_to_do() {
