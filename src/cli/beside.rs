@@ -141,7 +141,8 @@ pub(super) fn as_whom(error: &OpenError) -> Option<String> {
     may_be_refused.then(|| {
         format!(
             "; started as root, sprited works there as {user}, whose {place} is: what that user \
-             cannot use was made by another, and chown --reference={place} gives it over"
+             cannot use was made by another, root perhaps; look at what is in there, and give over what \
+             is sprited's, files of sinks too: chown --reference={place} -h {place}/*"
         )
     })
 }

@@ -12,7 +12,7 @@ use crate::vod::{Advice, Client, Error, EventConfig};
 
 /// Between two looks; up to a tenth longer, so that many daemons do not ask at once.
 const PERIOD: Duration = Duration::from_secs(3600);
-/// The same after a failure that passes by itself.
+/// The same after a failure that passes by itself, and while a setting waits to be mended.
 const SOON: Duration = Duration::from_secs(300);
 
 /// Asks.
@@ -62,7 +62,7 @@ impl Reporting<'_> {
             // One after the other: no pull waits for it, and none is to be throttled for it.
             for (client, told) in self.clients.iter().zip(&mut told) {
                 let found = look(client, &wanted).await;
-                if matches!(found, Found::Failed(_)) {
+                if matches!(found, Found::Failed(_) | Found::Bad(_)) {
                     pause = SOON;
                 }
                 self.tell(client, found, told);

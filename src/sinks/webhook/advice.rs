@@ -84,6 +84,12 @@ fn misnamed(text: &str) -> Option<String> {
     if begin.starts_with("akid") && text.len() > 20 {
         return Some("it looks like the secret_id of a key of the cloud".to_owned());
     }
+    if text.find(PREFIX).is_some_and(|at| at > 0) {
+        return Some(format!(
+            "{PREFIX} stands in it and not at its beginning, so that all of it is taken for the key as \
+             it stands: if Base64 follows there, begin with {PREFIX}"
+        ));
+    }
     let meant = PREFIX.trim_end_matches('_');
     let is_near = letters == meant || name.is_some_and(|name| osa_distance(name, meant) == 1);
     is_near.then(|| {
@@ -184,6 +190,14 @@ mod tests {
             assert!(said.contains("asymmetric"), "{begin:?}: {said}");
         }
         assert!(said("AKIDz8krbsJ5yKBZQpn74WFkmLPx3aaaa").contains("secret_id"));
+    }
+
+    /// As some services hand their keys out, with a version before it.
+    #[test]
+    fn a_prefix_that_is_not_at_the_beginning_is_told() {
+        for text in [format!("v1,whsec_{KEY}"), format!("key=whsec_{KEY}")] {
+            assert!(said(&text).contains("stands in it and not at its beginning"), "{text}");
+        }
     }
 
     #[test]
