@@ -94,9 +94,12 @@ async fn while_it_is_full_nothing_is_pulled_from_any_application() {
     let daemon = site.start();
     let pulls = || site.cloud.control.totals().calls["PullEvents"].values().sum::<u64>();
     site.add_large(0, 640, 32 * KIB);
-    // What was under way has ended by the third failure.
     let failures = async || daemon.metric("sprited_append_failures_total").await;
     within(60, async || failures().await > 2.5).await;
+    // Pulls that were under way at the first failure end; each answer is tried again after a pause.
+    let failed = failures().await;
+    within(30, async || failures().await > failed + 2.5).await;
+    within(30, async || site.cloud.control.pulls_waiting() == 0).await;
     let (failed, before) = (failures().await, pulls());
     within(30, async || failures().await > failed + 2.5).await;
     assert_eq!(pulls(), before, "it pulls on");
