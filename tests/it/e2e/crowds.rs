@@ -76,18 +76,26 @@ impl Talk {
     }
 }
 
-/// Whether the daemon has something to send to this client that the system does not take.
-fn is_stalled(from: SocketAddr, to: SocketAddr) -> bool {
+/// What the system has from the daemon for this client and does not get rid of, in bytes.
+fn queued(from: SocketAddr, to: SocketAddr) -> usize {
     let written = |address: SocketAddr| format!("0100007F:{:04X}", address.port());
     let ends = format!(" {} {} 01 ", written(from), written(to));
-    let queued = || {
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        let line = table.lines().find(|line| line.contains(&ends))?;
-        Some(line.split(&ends).nth(1)?.split(':').next()?.to_owned())
-    };
-    let before = queued();
-    std::thread::sleep(Duration::from_millis(200));
-    before.is_some_and(|before| before != "00000000" && queued().as_ref() == Some(&before))
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let queued = table.lines().find_map(|line| line.split_once(&ends)?.1.split(':').next());
+    queued.map_or(0, |queued| usize::from_str_radix(queued, 16).unwrap())
+}
+
+/// Waits until it has been the same for a while: the daemon cannot write to it any more.
+async fn has_stalled(from: SocketAddr, to: SocketAddr) {
+    let last = std::cell::Cell::new((0, Instant::now()));
+    until(|| {
+        let queued = queued(from, to);
+        if queued != last.get().0 {
+            last.set((queued, Instant::now()));
+        }
+        queued > 0 && last.get().1.elapsed() > Duration::from_millis(200)
+    })
+    .await;
 }
 
 /// What a client does with its connection.
@@ -218,7 +226,7 @@ async fn an_answer_that_is_read_slowly_is_not_cut_and_one_that_is_not_read_is() 
     drop(timeout(Duration::from_millis(300), stalled.say(&get("/").repeat(2000))).await);
     let begun = Instant::now();
     // Until then it is one of those that could be sent away.
-    until(|| is_stalled(address, stalled.stream.local_addr().unwrap())).await;
+    has_stalled(address, stalled.stream.local_addr().unwrap()).await;
     // Many others come meanwhile.
     let mut others = JoinSet::new();
     let (told, _hears) = tokio::sync::mpsc::channel(1);
