@@ -10,13 +10,15 @@ pub mod launcher;
 mod process;
 mod settings;
 
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
@@ -138,6 +140,9 @@ impl Exec {
 
     fn cannot_start(&self, error: &io::Error) -> String {
         let advice = match error.kind() {
+            _ if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
+                " (is it a script that does not begin with #! and its interpreter?)"
+            }
             io::ErrorKind::NotFound => " (does it, the interpreter it names and directory exist?)",
             io::ErrorKind::PermissionDenied => " (may this user execute it?)",
             _ => "",
@@ -184,7 +189,12 @@ impl Sink for Exec {
     /// event is none.
     async fn probe(&self) -> anyhow::Result<()> {
         let settings = Arc::clone(&self.settings);
+        let launcher = self.context.launcher.clone();
         spawn_blocking(move || {
+            access(&launcher, AccessFlags::X_OK).with_context(|| {
+                let launcher = launcher.display();
+                format!("no program can be started without {launcher}: is /proc mounted?")
+            })?;
             let program = Path::new(settings.command.first().map_or("", String::as_str));
             let about = std::fs::metadata(program)
                 .with_context(|| format!("cannot look at {}", program.display()))?;
@@ -198,5 +208,25 @@ impl Sink for Exec {
             Ok(())
         })
         .await?
+    }
+
+    /// Some systems have handlers for files of other kinds.
+    async fn warnings(&self) -> Vec<String> {
+        let program = PathBuf::from(self.program());
+        let begins = spawn_blocking(move || {
+            let mut begin = Vec::new();
+            File::open(program)?.take(4).read_to_end(&mut begin)?;
+            io::Result::Ok(begin)
+        });
+        // One that may be executed and not read is none of our business.
+        let Ok(Ok(begin)) = begins.await else { return Vec::new() };
+        if begin.starts_with(b"#!") || begin == b"\x7fELF" {
+            return Vec::new();
+        }
+        vec![format!(
+            "{} is neither a program nor a script that begins with #! and its interpreter, and few \
+             systems can run it",
+            self.program()
+        )]
     }
 }

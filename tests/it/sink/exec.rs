@@ -64,6 +64,23 @@ async fn the_exit_code_decides() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_program_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, is_told) in [("", true), ("echo hi\n", true), ("#!/bin/sh\nexit 0\n", false)] {
+        let path = folder.path().join("program");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let sink = open("exec", &format!("command = [{path:?}]")).await;
+        sink.probe().await.unwrap();
+        let warnings = sink.warnings().await;
+        assert_eq!(warnings.len(), usize::from(is_told), "{text:?}: {warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains(path.to_str().unwrap())));
+    }
+    let sink = open("exec", "command = ['/bin/true']").await;
+    assert_eq!(sink.warnings().await, [] as [String; 0]);
+}
+
+#[tokio::test]
 async fn a_program_that_cannot_be_run_is_told_from_one_that_fails() {
     let folder = tempfile::tempdir().unwrap();
     let script = |name: &str, text: &str, mode: u32| {
@@ -83,7 +100,11 @@ async fn a_program_that_cannot_be_run_is_told_from_one_that_fails() {
             "",
             "os error 13) (may this user execute it?)",
         ),
-        (script("nothing", "", 0o755), "", "os error 8)"),
+        (
+            script("nothing", "", 0o755),
+            "",
+            "os error 8) (is it a script that does not begin with #! and its interpreter?)",
+        ),
     ] {
         let settings = format!("command = [{program:?}]\notherwise = 'reject'\n{more}");
         let verdict = offer(&*open("exec", &settings).await, &sent).await;
