@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::local_server::{LocalServer, Reply, Request};
 
@@ -22,6 +23,8 @@ pub(super) enum Answer {
     TakeUnless(&'static str),
     /// Refuses what holds this text for good, with status 422, and takes the rest.
     RejectIf(&'static str),
+    /// Takes it, and says so once it is [released](Receiver::release).
+    TakeWhenReleased,
     /// Never answers.
     Hang,
 }
@@ -33,6 +36,7 @@ pub(super) struct Receiver {
     taken: Arc<Mutex<Vec<Request>>>,
     /// When each of them came.
     times: Arc<Mutex<Vec<DateTime<Utc>>>>,
+    released: CancellationToken,
 }
 
 impl Receiver {
@@ -41,6 +45,8 @@ impl Receiver {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let times = Arc::new(Mutex::new(Vec::new()));
         let (current, take, clock) = (answer.clone(), taken.clone(), times.clone());
+        let released = CancellationToken::new();
+        let release = released.clone();
         let server = LocalServer::start(move |request, _| {
             let empty = |status| Reply::new(status, &[], b"");
             let later = |wait| Reply::After(wait, Box::new(empty(204)));
@@ -50,7 +56,9 @@ impl Receiver {
                 Answer::TakeUnless(_) | Answer::RejectIf(_) => Answer::Take,
                 answer => answer,
             };
-            if matches!(answer, Answer::Take | Answer::TakeAfter(_)) {
+            let takes =
+                matches!(answer, Answer::Take | Answer::TakeAfter(_) | Answer::TakeWhenReleased);
+            if takes {
                 clock.lock().unwrap().push(Utc::now());
                 take.lock().unwrap().push(request.clone());
             }
@@ -58,17 +66,23 @@ impl Receiver {
                 Answer::TakeUnless(_) | Answer::RejectIf(_) => unreachable!("decided above"),
                 Answer::Take => empty(204),
                 Answer::TakeAfter(wait) => later(wait),
+                Answer::TakeWhenReleased => Reply::When(release.clone(), Box::new(empty(204))),
                 Answer::Refuse(status) => empty(status),
                 Answer::Hang => later(Duration::from_secs(3600)),
             }
         })
         .await;
-        Self { server, answer, taken, times }
+        Self { server, answer, taken, times, released }
     }
 
     /// From now on requests get this answer.
     pub(super) fn set(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
+    }
+
+    /// Answers what was taken and waits for that, and from now on at once.
+    pub(super) fn release(&self) {
+        self.released.cancel();
     }
 
     /// The sink that sends here, with further lines of its table.
