@@ -22,15 +22,15 @@ use super::process::block_on;
 use super::{Exit, complain};
 use crate::sinks::exec::launcher;
 
-/// The signals that are passed on. What the program does not handle ends it, as it would if it had
-/// another id.
-const PASSED_ON: [signal::Signal; 6] = [
+/// The signals that are passed on. SIGQUIT asks a process to end, and ends the daemon as it would if it
+/// had another id. SIGUSR1 and SIGUSR2 are not among them, which would end it as well: they ask for
+/// other things, such as files opened anew, and the system keeps from a first process what it does not
+/// handle. Who sends one by habit must not end the container.
+const PASSED_ON: [signal::Signal; 4] = [
     signal::Signal::SIGHUP,
     signal::Signal::SIGINT,
     signal::Signal::SIGQUIT,
     signal::Signal::SIGTERM,
-    signal::Signal::SIGUSR1,
-    signal::Signal::SIGUSR2,
 ];
 
 /// Does the work of an init, if this process has the id 1: runs the program with these arguments, its

@@ -124,22 +124,39 @@ async fn signals_reach_the_daemon_and_its_end_is_the_container_s() {
     assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!(container.ended().await, 143);
 
-    join_all([(Signal::SIGKILL, 137), (Signal::SIGQUIT, 131), (Signal::SIGUSR1, 138)].map(
-        async |(signal, code)| {
-            let site = Site::new(&file("sprites", "image-sprite")).await;
-            let mut container = Container::start(&site, &["run"], &[]);
-            container.has_logged("started").await;
-            if signal == Signal::SIGKILL {
-                kill(container.daemon(), signal).unwrap();
-            } else {
-                container.signal(signal);
-            }
-            assert_eq!(container.ended().await, code);
-        },
-    ))
+    join_all([(Signal::SIGKILL, 137), (Signal::SIGQUIT, 131)].map(async |(signal, code)| {
+        let site = Site::new(&file("sprites", "image-sprite")).await;
+        let mut container = Container::start(&site, &["run"], &[]);
+        container.has_logged("started").await;
+        if signal == Signal::SIGKILL {
+            kill(container.daemon(), signal).unwrap();
+        } else {
+            container.signal(signal);
+        }
+        assert_eq!(container.ended().await, code);
+    }))
     .await;
     site.edit("[journal]", "[nonsense]");
     assert_eq!(Container::start(&site, &["run"], &[]).ended().await, 78);
+}
+
+/// Whoever rotates logs sends them by habit.
+#[tokio::test]
+async fn signals_that_mean_nothing_to_the_daemon_do_not_end_the_container() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let mut container = Container::start(&site, &["run"], &[]);
+    container.has_logged("started").await;
+    for (number, signal) in [Signal::SIGUSR1, Signal::SIGUSR2].into_iter().enumerate() {
+        container.signal(signal);
+        // What comes after it is obeyed.
+        container.signal(Signal::SIGHUP);
+        let message = "reloaded; nothing has changed";
+        until(|| container.outside.logged(message).len() > number).await;
+    }
+    site.add_sprites(1);
+    site.drained().await;
+    container.signal(Signal::SIGTERM);
+    assert_eq!(container.ended().await, 0, "{}", container.outside.log());
 }
 
 #[tokio::test]
