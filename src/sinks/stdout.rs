@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,12 +49,15 @@ pub async fn open(_: &Settings, context: &Context) -> anyhow::Result<Stdout> {
     let file = io::stdout().as_fd().try_clone_to_owned().context("cannot open standard output")?;
     let file = File::from(file);
     if is_null(&file) {
-        // What a process is started without is replaced so by its runtime.
+        // What a process is started without is replaced so by its runtime, before any of this program
+        // is run: nothing tells that from one that was opened so by whoever started it, as some
+        // libraries and daemonizers do. Events that go nowhere unasked are the worse fault.
         let mode = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
         anyhow::ensure!(
             mode != OFlag::O_RDWR,
-            "standard output is closed: start sprited with a program or a file behind it, or, if \
-             its events are to be thrown away, with >/dev/null"
+            "standard output is closed, or /dev/null opened for reading and writing, which looks the \
+             same: start sprited with a program or a file behind it, or, if its events are to be \
+             thrown away, with >/dev/null, opened for writing alone"
         );
         tracing::warn!(sink = context.name, "{THROWN_AWAY}");
     }
@@ -70,6 +74,15 @@ fn is_null(file: &File) -> bool {
     about.is_ok_and(|about| {
         about.file_type().is_char_device() && null.is_ok_and(|null| null == about.rdev())
     })
+}
+
+/// Whether a write failed so since nobody is there to read: the other end of a pipe is closed, or the
+/// terminal is gone, be it its window, its program or its line. That is a device whose writes fail
+/// with EIO from then on, and which no longer says that it is a terminal; a file's EIO may pass.
+fn is_left(file: &File, error: &io::Error) -> bool {
+    let is_device = || file.metadata().is_ok_and(|about| about.file_type().is_char_device());
+    error.kind() == io::ErrorKind::BrokenPipe
+        || (error.raw_os_error() == Some(Errno::EIO as i32) && is_device())
 }
 
 /// The standard output is the process's, whoever was its sink before: a write that stalls may
@@ -181,7 +194,7 @@ impl Stdout {
             error: Some(io::Error::other(error)),
             ..Written::default()
         });
-        let is_gone = error.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        let is_gone = error.as_ref().is_some_and(|error| is_left(&self.file, error));
         if is_gone {
             self.gone.cancel();
             // What a pipe had taken of it nobody reads.
@@ -248,5 +261,21 @@ impl Sink for Stdout {
 
     async fn warnings(&self) -> Vec<String> {
         if is_null(&self.file) { vec![THROWN_AWAY.to_owned()] } else { Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_disk_is_no_reader_that_has_left() {
+        let says = |file: &File, errno: Errno| is_left(file, &errno.into());
+        let (file, device) = (tempfile::tempfile().unwrap(), File::open("/dev/null").unwrap());
+        for errno in [Errno::EIO, Errno::ENOSPC] {
+            assert!(!says(&file, errno), "{errno}");
+        }
+        assert!(says(&file, Errno::EPIPE) && says(&device, Errno::EIO));
+        assert!(!says(&device, Errno::ENOSPC));
     }
 }

@@ -1,9 +1,12 @@
 //! Standard output as a sink of the program: its reader leaves, it is closed, its disk is full.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use sprited::journal::State;
 
 use super::daemon::{Daemon, PROGRAM};
@@ -66,6 +69,27 @@ async fn a_daemon_whose_only_reader_leaves_ends_in_good_order_with_1() {
     site.assert_once("lines.jsonl", 3);
 }
 
+/// To whom a terminal is gone, each write fails with EIO.
+#[tokio::test]
+async fn a_terminal_that_is_gone_is_a_reader_that_has_left() {
+    let site = Site::new(STDOUT).await;
+    // No child of any test may have it open as well.
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+    grantpt(&master).and_then(|()| unlockpt(&master)).unwrap();
+    let terminal = ptsname_r(&master).unwrap();
+    let mut daemon = start(&site, &format!(">{terminal}"), &["run"]);
+    daemon.has_logged("started").await;
+    site.add_sprites(2);
+    let reader = BufReader::new(std::fs::File::from(OwnedFd::from(master)));
+    let reader = tokio::task::spawn_blocking(move || read(reader, 2)).await.unwrap();
+    until(async || site.confirmed() == 2).await;
+    drop(reader);
+    site.add_sprites(3);
+    assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 1, "{}", daemon.log());
+    assert_eq!(daemon.logged(GONE).len(), 1, "{}", daemon.log());
+    assert_eq!((site.confirmed(), site.journaled(Some(State::Pending)).len()), (2, 3));
+}
+
 #[tokio::test]
 async fn a_run_that_is_to_happen_once_ends_with_1_as_its_only_reader_leaves() {
     let site = Site::new(STDOUT).await;
@@ -109,6 +133,10 @@ async fn events_are_not_confirmed_into_a_closed_output() {
     }
     let mut check = start(&site, ">&-", &["check"]);
     assert_ne!(check.ended_within(Duration::from_secs(20)).await, 0);
+    // As some libraries give it to their children: it looks as if it were closed.
+    let mut daemon = start(&site, "1<>/dev/null", &["run"]);
+    assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 78, "{}", daemon.log());
+    assert!(daemon.log().contains("opened for reading and writing"), "{}", daemon.log());
     assert_eq!(site.confirmed(), 0);
     // Thrown away on purpose.
     let daemon = start(&site, ">/dev/null", &["run"]);
