@@ -5,8 +5,8 @@ use std::path::Path;
 use super::process::{self, Signals};
 use super::{ConfigArg, Exit, beside, complain};
 use crate::config::{Config, Loaded};
-use crate::daemon::{Control, End, Error, Prepared};
-use crate::identity::{self, Owner};
+use crate::daemon::{Control, End, Error, Prepared, warn_astray};
+use crate::identity;
 use crate::journal::{self, OpenError};
 use crate::sinks::exec;
 use crate::telemetry;
@@ -112,23 +112,14 @@ async fn daemon(loaded: Loaded, log: telemetry::Handle, args: &Args) -> Result<E
         }
     }
     let journal = config.journal.path.clone();
-    let outputs: Vec<_> = config
-        .sinks
-        .iter()
-        .filter_map(|sink| Some((sink.name.clone(), sink.file()?.to_owned())))
-        .collect();
+    let sinks = config.sinks.clone();
     let prepared = Prepared::new(loaded, provider).await?;
     // What only root can read has been read, and nothing touched that belongs to somebody else.
     if let Some(user) = identity::become_owner(&journal)? {
         let place = user.place().display();
         tracing::info!(%user, %place, "started as root, and goes on as the user whose this place is");
     }
-    for (sink, path) in outputs {
-        if let Some(user) = Owner::of(&path)? {
-            let place = user.place().display();
-            tracing::warn!(sink, %user, %place, "{}", identity::ASTRAY);
-        }
-    }
+    warn_astray(&sinks)?;
     if args.new_journal {
         begin_anew(&journal)?;
     }

@@ -2,6 +2,7 @@
 //!
 //! Signals are not handled here: whoever runs the daemon tells it what to do by [`Control`].
 
+mod astray;
 mod left;
 mod once;
 mod outlets;
@@ -33,6 +34,7 @@ use crate::pulse;
 use crate::vod::Client;
 use crate::vod::credentials::{Provider, ProviderError};
 use crate::{identity, systemd, telemetry};
+pub use astray::warn_astray;
 use left::{warn_of_orphans, warn_of_rescued};
 use outlets::{Outlets, Tools};
 pub use prepared::Prepared;

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::outlets::{Changes, Opened, Outlets};
 use super::running::Running;
-use super::{confirming, pulling, tell_max_size, wanted, warn_of_orphans};
+use super::{confirming, pulling, tell_max_size, wanted, warn_astray, warn_of_orphans};
 use crate::config::{Config, Loaded, Located};
 use crate::event::Wanted;
 use crate::journal::Journal;
@@ -81,6 +81,10 @@ impl Reload {
     ) -> Result<(), Vec<String>> {
         let Next { loaded, provider, are_other_credentials, sinks } = self.prepare().await?;
         loaded.warn();
+        let sinks_now = loaded.config.sinks.clone();
+        let looked = spawn_blocking(move || warn_astray(&sinks_now)).await;
+        let looked = looked.map_err(|error| vec![error.to_string()])?;
+        looked.map_err(|refused| vec![refused.to_string()])?;
         let replaced = self.outlets.replace(sinks).await;
         let Changes { added, removed, changed } =
             replaced.map_err(|error| vec![error.to_string()])?;

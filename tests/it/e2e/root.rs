@@ -446,6 +446,17 @@ async fn root_that_stays_root_and_writes_elsewhere_is_warned() {
     assert!(code == 0 && out.contains(says) && out.contains("nobody (65534)"), "{out}");
     let Ended { code, err, .. } = home.sprited(&["run", "--once"]);
     assert!(code == 0 && err.contains(says), "{err}");
+    // And of a sink that a reload brings.
+    home.site.set_sinks(&file("sprites", "image-sprite"));
+    let daemon = home.site.start();
+    daemon.has_logged("started").await;
+    assert!(!daemon.log().contains(says), "{}", daemon.log());
+    home.site.set_sinks(&file("home/sprites", "image-sprite").replace("'home/sprites'", "'other'"));
+    daemon.reloaded().await;
+    let warned = daemon.log();
+    let warned = warned.lines().find(|line| line.contains(says)).expect(&warned);
+    assert!(warned.contains("\"sink\":\"other\"") && warned.contains("nobody (65534)"), "{warned}");
+    daemon.stop().await;
 }
 
 /// Before it becomes the user, root may listen where only root may.
