@@ -35,6 +35,12 @@ pub(super) enum LogError {
         path.display()
     )]
     Group { path: PathBuf, group: String, source: io::Error },
+    #[error(
+        "cannot read the folder {}, which takes new names to the disk and shows the files that were \
+         rotated: give the service's user read permission for it as well, by chmod u+r or g+r",
+        .0.display()
+    )]
+    Unreadable(PathBuf),
     #[error("{} is {what}, not a regular file: name one, or a new one", path.display())]
     NotAFile { path: PathBuf, what: &'static str },
     #[error(
@@ -77,6 +83,18 @@ impl LogError {
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LogError {
     let path = path.to_owned();
     move |source| LogError::Io { what, path, source }
+}
+
+/// The same of the file's folder, which had to be listed or synced: either needs it to be read.
+pub(super) fn failed_in_folder(
+    what: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> LogError {
+    let path = path.to_owned();
+    move |source| match source.kind() {
+        ErrorKind::PermissionDenied => LogError::Unreadable(folder_of(&path).to_owned()),
+        _ => LogError::Io { what, path, source },
+    }
 }
 
 /// What a new file gets.
@@ -224,7 +242,7 @@ impl Log {
     pub(super) fn sync(&self) -> Result<(), LogError> {
         self.file.sync_all().map_err(failed("sync", &self.path))?;
         folder::sync_or_tell(folder_of(&self.place))
-            .map_err(failed("sync the folder of", &self.path))
+            .map_err(failed_in_folder("sync the folder of", &self.path))
     }
 
     /// Gives a file that was made here, now or before a crash, what it is to have.

@@ -31,7 +31,7 @@ use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
 use self::identity::Identity;
-use self::log::{Log, LogError, Ownership, failed};
+use self::log::{Log, LogError, Ownership, failed, failed_in_folder};
 use self::mark::Mark;
 use self::recovery::{Extent, Reading};
 use self::rotation::Names;
@@ -272,11 +272,12 @@ impl File {
         self.refuse_long_names(&names)?;
         let path = names.path();
         let next = names.next(Utc::now(), log.identity());
-        let next = next.map_err(failed("list the folder of", path))?;
+        let next = next.map_err(failed_in_folder("list the folder of", path))?;
         fs::rename(path, &next).map_err(failed("rename", path))?;
         // Opened anew at the next use; its lock goes with it.
         opened.log = None;
-        folder::sync_or_tell(names.folder()).map_err(failed("sync the folder of", path))?;
+        folder::sync_or_tell(names.folder())
+            .map_err(failed_in_folder("sync the folder of", path))?;
         self.upkeep.ask();
         Ok(())
     }

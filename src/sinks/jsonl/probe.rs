@@ -14,7 +14,7 @@ use nix::unistd::geteuid;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::File;
-use super::log::{LogError, failed, open_file, whole_lines};
+use super::log::{LogError, failed, failed_in_folder, open_file, whole_lines};
 use super::rotation::Names;
 use crate::folder::{self, Synced, UNSYNCED};
 
@@ -44,7 +44,7 @@ impl File {
         anyhow::ensure!(about.is_dir(), "{} is not a folder", folder.display());
         self.refuse_long_names(&names)?;
         self.try_out(folder)?;
-        folder::sync(folder).map_err(failed("sync the folder of", path))?;
+        folder::sync(folder).map_err(failed_in_folder("sync the folder of", path))?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::identity::Identity;
-use super::log::{LogError, failed};
+use super::log::{LogError, failed, failed_in_folder};
 use super::mark::Mark;
 use super::rotation::{Names, gzip_identity};
 use crate::event::{self, AppId, Event, Format, Key};
@@ -153,12 +153,12 @@ fn marked(
     if is_it(names.path()) {
         return Ok(Some((names.path().to_owned(), false)));
     }
-    let list = failed("list the folder of", names.path());
+    let list = failed_in_folder("list the folder of", names.path());
     let entries = fs::read_dir(names.folder()).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     if let Some(entry) = entries.map_err(list)?.iter().find(|entry| is_it(&entry.path())) {
         return Ok(Some((entry.path(), false)));
     }
-    let list = failed("list the folder of", names.path());
+    let list = failed_in_folder("list the folder of", names.path());
     let (rotated, _) = names.rotated().map_err(list)?;
     let is_of_it = |path: &Path| gzip_identity(path).is_some_and(|own| own.may_be(file));
     let compressed = rotated.into_iter().find(|one| one.gzip && is_of_it(&one.path));

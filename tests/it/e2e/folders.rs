@@ -1,6 +1,7 @@
 //! What a file system cannot do with a folder, and what an operator is told of it.
 
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -224,5 +225,40 @@ async fn a_path_that_is_no_file_is_told_of_and_nothing_is_lost() {
     std::fs::remove_file(&path).unwrap();
     super::until(async || site.confirmed() == 1).await;
     assert_eq!(site.lines("sprites.jsonl").len(), 1);
+    daemon.stop().await;
+}
+
+/// As 0730 is for the service's group: it may make files there, and does not see them.
+#[tokio::test]
+async fn a_folder_that_may_not_be_read_is_named_with_what_to_do() {
+    let site = Site::new(&file("share/sprites", "*").replace("'share/sprites'", "'sprites'")).await;
+    let folder = site.path("share");
+    std::fs::create_dir(&folder).unwrap();
+    let mode = |mode| std::fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+    mode(0o300);
+    let bound = |arguments: &[&str]| {
+        let mut command = if nix::unistd::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set=-dac_override,-dac_read_search", PROGRAM]);
+            command
+        } else {
+            Command::new(PROGRAM)
+        };
+        command.args(arguments).env_clear().env("SPRITED_CONFIG", site.path("sprited.toml"));
+        command
+    };
+    let says = format!("cannot read the folder {}", folder.display());
+    let (code, steps) = checked(&mut bound(&["check", "--json"]));
+    let (outcome, said) = outcome(&steps, "sink");
+    assert!(code != 0 && outcome == "fail", "{said}");
+    assert!(said.contains(&says) && said.contains("by chmod u+r or g+r"), "{said}");
+    let daemon = Daemon::spawn(bound(&["run"]), site.folder.path());
+    site.add_sprites(1);
+    daemon.has_logged("the sink is down; its events wait in the journal").await;
+    let down = &daemon.logged("the sink is down; its events wait in the journal")[0];
+    assert!(down["error"].as_str().unwrap().contains(&says), "{down}");
+    mode(0o700);
+    until(|| site.confirmed() == 1).await;
+    assert_eq!(site.lines("share/sprites.jsonl").len(), 1);
     daemon.stop().await;
 }
