@@ -138,7 +138,7 @@ async fn of_two_daemons_the_one_that_was_passed_by_ends_with_74_and_writes_nothi
 /// Its verdicts can be written nowhere, and it waits for none of that.
 #[tokio::test]
 async fn a_daemon_that_was_passed_by_with_deliveries_in_hand_ends_as_they_end() {
-    let hook = Receiver::start(Answer::TakeAfter(Duration::from_secs(4))).await;
+    let hook = Receiver::start(Answer::TakeWhenReleased).await;
     let site = site(&hook).await;
     let mut first = site.start();
     site.add_sprites(3);
@@ -149,7 +149,8 @@ async fn a_daemon_that_was_passed_by_with_deliveries_in_hand_ends_as_they_end() 
     let second = site.start();
     second.has_logged("started").await;
     first.signal(Signal::SIGCONT);
-    assert_eq!(first.ended_within(Duration::from_secs(12)).await, 74, "{}", first.log());
+    hook.release();
+    assert_eq!(first.ended_within(NOTICED).await, 74, "{}", first.log());
     until(async || site.confirmed() == 3).await;
     second.stop().await;
     assert_eq!(hook.counts().len(), 3);

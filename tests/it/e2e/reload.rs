@@ -238,14 +238,14 @@ async fn what_is_wrong_or_cannot_change_leaves_all_as_it_was_and_says_why() {
 async fn a_changed_sink_waits_for_what_is_under_way_and_others_for_nobody() {
     let (slow, other) = (Receiver::start(Answer::Hang).await, Receiver::start(Answer::Take).await);
     let good = Receiver::start(Answer::TakeAfter(Duration::from_millis(1500))).await;
-    let more = "timeout = '4s'\nmax_in_flight = 20";
+    let more = "timeout = '15s'\nmax_in_flight = 20";
     let kept = [good.sink("good", more), file("file", "*")].concat();
     let site = Site::patient(&[kept.clone(), slow.sink("hook", more)].concat()).await;
     let daemon = site.start();
     site.add_sprites(3);
     // These will time out, those will be taken in the end.
     until(|| slow.asked() == 3 && good.asked() == 3).await;
-    slow.set(Answer::TakeAfter(Duration::from_secs(3)));
+    slow.set(Answer::TakeWhenReleased);
     site.add_sprites(4);
     until(|| slow.asked() == 7 && good.asked() == 7).await;
     site.set_sinks(&[kept, other.sink("hook", more)].concat());
@@ -254,6 +254,7 @@ async fn a_changed_sink_waits_for_what_is_under_way_and_others_for_nobody() {
     until(|| site.lines("file.jsonl").len() == 9 && good.asked() == 9).await;
     assert_eq!(other.asked(), 0, "it waits for what is under way");
     daemon.has_logged("waits until what is under way at the sink as it was has ended").await;
+    slow.release();
     site.drained().await;
     slow.assert_once(4);
     other.assert_once(5);
@@ -391,7 +392,7 @@ async fn the_pace_of_pulling_and_the_rule_of_confirming_follow_at_once() {
 
 #[tokio::test]
 async fn a_run_that_happens_once_ends_by_the_sinks_it_has_at_the_end() {
-    let hook = Receiver::start(Answer::TakeAfter(Duration::from_millis(1500))).await;
+    let hook = Receiver::start(Answer::TakeWhenReleased).await;
     let sinks = hook.sink("hook", "");
     let site = Site::new(&sinks).await;
     site.add_sprites(3);
@@ -401,6 +402,7 @@ async fn a_run_that_happens_once_ends_by_the_sinks_it_has_at_the_end() {
     daemon.signal(Signal::SIGHUP);
     daemon.has_logged("reloaded").await;
     site.add_sprites(3);
+    hook.release();
     assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 0);
     hook.assert_once(6);
     site.assert_once("sprites.jsonl", 3);
