@@ -65,7 +65,10 @@ fn detail<'r>(readiness: &'r Value, name: &str) -> &'r str {
 
 #[tokio::test]
 async fn events_arrive_from_each_and_are_confirmed_where_they_came_from() {
-    let site = site(&[FIRST, SECOND], &[FIRST, SECOND], settings(), &file("all", "*")).await;
+    let lease = Duration::from_secs(60);
+    let cloud = Settings { lease, ..settings() };
+    let site = site(&[FIRST, SECOND], &[FIRST, SECOND], cloud, &file("all", "*")).await;
+    site.set_lease(lease);
     let body = r#"{"EventType":"FileDeleted","FileDeleteEvent":{"FileIdSet":["17"]}}"#;
     for app in [FIRST, SECOND] {
         site.cloud.control.add_to(Some(app), body, 1, Duration::ZERO).unwrap();

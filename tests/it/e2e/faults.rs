@@ -246,6 +246,9 @@ async fn every_way_to_say_that_there_is_nothing() {
         site.add_sprites(EVENTS);
         site.drained().await;
         assert_eq!(daemon.get("/readyz").await.0, 200);
+        // What there was to say of the events has been said two pulls later.
+        let pulls = empty_pulls();
+        until(|| empty_pulls() >= pulls + 2).await;
         // Nothing is said of an empty queue, at any level; the first line is that of the start.
         let lines = daemon.log().lines().count();
         let pulls = empty_pulls();

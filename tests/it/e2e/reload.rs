@@ -72,7 +72,7 @@ impl Site {
     }
 
     /// A site on which a handle is good for longer than any test waits.
-    async fn patient(sinks: &str) -> Self {
+    pub(super) async fn patient(sinks: &str) -> Self {
         let lease = Duration::from_secs(60);
         let site = Self::with(Settings { lease, ..settings() }, "", sinks).await;
         site.set_lease(lease);

@@ -48,7 +48,8 @@ fn assert_tells(envelope: &Value, made: &Made) {
 #[tokio::test]
 async fn sprites_of_both_roads_reach_file_and_webhook_and_the_rest_is_unrouted() {
     let hook = Receiver::start(Answer::Take).await;
-    let site = Site::new(&[file("sprites", "image-sprite"), hook.sink("hook", "")].concat()).await;
+    let sinks = [file("sprites", "image-sprite"), hook.sink("hook", "")].concat();
+    let site = Site::patient(&sinks).await;
     let daemon = site.start();
     let order = Order { count: 20, fail_every: 10, ..Order::default() };
     let made = site.cloud.control.add_sprites(&order).unwrap();

@@ -144,7 +144,7 @@ const DOWN: &str = "the sink is down; its events wait in the journal";
 
 async fn under_the_journal(disk: Disk) {
     // It has what it holds by then, and says so when that cannot be written down any more.
-    let hook = Receiver::start(Answer::TakeAfter(Duration::from_secs(8))).await;
+    let hook = Receiver::start(Answer::TakeWhenReleased).await;
     let sinks = [hook.sink("hook", "timeout = '30s'"), file("sprites", "image-sprite")];
     let site = Site::new(&sinks.concat()).await;
     let control = &site.cloud.control;
@@ -170,6 +170,7 @@ async fn under_the_journal(disk: Disk) {
     within(60, async || failures().await > 2.5).await;
     let pulls = control.totals().calls["PullEvents"].clone();
     let failed = failures().await;
+    hook.release();
     let delivered = "sprited_deliveries_total{sink=\"hook\",outcome=\"delivered\"}";
     within(30, async || daemon.metric(delivered).await > 7.5 && failures().await > failed + 2.5)
         .await;
