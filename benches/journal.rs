@@ -11,7 +11,8 @@ use chrono::Utc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sprited::event::{self, AppId, Event, Wanted};
 use sprited::journal::{
-    Appended, Closing, EventId, Fed, Journal, Outcome, Record, Route, Settings, SinkId, feed,
+    Appended, Closing, DeliveryOutcome, DeliveryRecord, EventId, FeedReceiver, Journal,
+    JournalSettings, Route, SinkId, feed,
 };
 use tokio::runtime::Runtime;
 
@@ -28,7 +29,7 @@ struct Filled {
     journal: Journal,
     sink: SinkId,
     next: usize,
-    _fed: Fed,
+    _fed: FeedReceiver,
     _folder: tempfile::TempDir,
     closing: Closing,
 }
@@ -36,7 +37,10 @@ struct Filled {
 impl Filled {
     async fn with(rows: usize) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let settings = Settings { path: folder.path().join("journal.db"), ..Settings::default() };
+        let settings = JournalSettings {
+            path: folder.path().join("journal.db"),
+            ..JournalSettings::default()
+        };
         let (journal, closing) = Journal::open(&settings).expect("a new journal");
         let sink = journal.register(vec!["sink".to_owned()]).await.expect("a sink")[0];
         let (feed, fed) = feed();
@@ -79,7 +83,8 @@ impl Filled {
 
     async fn deliver(&self, appended: Vec<Appended>) {
         let ids: Vec<EventId> = appended.iter().map(|appended| appended.id).collect();
-        let record = |id: &EventId| Record { event: *id, outcome: Outcome::Delivered };
+        let record =
+            |id: &EventId| DeliveryRecord { event: *id, outcome: DeliveryOutcome::Delivered };
         let records = ids.iter().map(record).collect();
         self.journal.record(self.sink, records, None, Utc::now()).await.expect("room");
         self.journal.confirmed(ids, Utc::now()).await.expect("room");

@@ -27,7 +27,9 @@ use anyhow::Context;
 use chrono::Utc;
 use rusqlite::{Connection, params};
 use sprited::event::{self, AppId, Event, Wanted};
-use sprited::journal::{Appended, Journal, Outcome, Record, Route, Settings, SinkId, feed};
+use sprited::journal::{
+    Appended, DeliveryOutcome, DeliveryRecord, Journal, JournalSettings, Route, SinkId, feed,
+};
 
 const EVENTS: usize = 20_000;
 /// Interleaved, so that a slow moment of the disk hits all designs.
@@ -293,7 +295,7 @@ struct RealCost {
 }
 
 async fn real(folder: &Path, rounds: &[&[Arc<Event>]]) -> anyhow::Result<Vec<RealCost>> {
-    let settings = Settings { path: folder.join("real.db"), ..Settings::default() };
+    let settings = JournalSettings { path: folder.join("real.db"), ..JournalSettings::default() };
     let (journal, closing) = Journal::open(&settings)?;
     let sinks = journal.register((0..SINKS).map(|sink| format!("sink-{sink}")).collect()).await?;
     let (mut routes, mut fed) = (Vec::new(), Vec::new());
@@ -326,8 +328,10 @@ async fn real_round(
         let appended =
             journal.append(batch.iter().cloned().map(Into::into).collect(), Utc::now()).await?;
         append += began.elapsed();
-        let delivered =
-            |Appended { id, .. }: &Appended| Record { event: *id, outcome: Outcome::Delivered };
+        let delivered = |Appended { id, .. }: &Appended| DeliveryRecord {
+            event: *id,
+            outcome: DeliveryOutcome::Delivered,
+        };
         for sink in sinks {
             let records = appended.iter().map(delivered).collect();
             let began = Instant::now();

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use chrono::Utc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use sprited::event::{self, AppId, Format};
+use sprited::event::{self, AppId, EventFormat};
 use sprited::vod::credentials::Credentials;
 use sprited::vod::sign;
 
@@ -32,7 +32,7 @@ fn signing(c: &mut Criterion) {
     let confirm = serde_json::json!({ "EventHandles": handles, "SubAppId": APP.0 }).to_string();
     let mut group = c.benchmark_group("sign");
     for (name, body) in [("pull", r#"{"SubAppId":1500012345}"#), ("confirm", &confirm)] {
-        let request = sign::Request {
+        let request = sign::RequestToSign {
             service: "vod",
             headers: &[("Content-Type", "application/json"), ("Host", "vod.tencentcloudapi.com")],
             body: body.as_bytes(),
@@ -51,7 +51,7 @@ fn reading(c: &mut Criterion) {
         let entry = entry(sample);
         group.throughput(Throughput::Bytes(entry.len() as u64));
         let now = Utc::now();
-        let mut reader = event::Reader::default();
+        let mut reader = event::EntryReader::default();
         group.bench_function(name, |b| {
             b.iter(|| reader.read(APP, black_box(&entry), false, now));
         });
@@ -64,12 +64,12 @@ fn rendering(c: &mut Criterion) {
     for (name, sample) in SAMPLES {
         let event = event::read(APP, &entry(sample), false, Utc::now()).event;
         let mut line = Vec::new();
-        event.render(Format::CloudEvents, &mut line);
+        event.render(EventFormat::CloudEvents, &mut line);
         group.throughput(Throughput::Bytes(line.len() as u64));
         group.bench_function(name, |b| {
             b.iter(|| {
                 line.clear();
-                black_box(&event).render(Format::CloudEvents, &mut line);
+                black_box(&event).render(EventFormat::CloudEvents, &mut line);
             });
         });
     }

@@ -53,7 +53,7 @@ pub struct Owner {
 
 /// Why root does not go on.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum IdentityError {
     /// It cannot be told whose a place is.
     #[error(
         "cannot tell whose {} is, and root does not work in a folder of somebody else: {source}; \
@@ -103,9 +103,9 @@ pub fn became() -> Option<&'static Owner> {
 /// # Errors
 /// When root may not, or could not be kept from becoming root again. Nothing may be touched at
 /// `path` then.
-pub fn become_owner(path: &Path) -> Result<Option<&'static Owner>, Refused> {
+pub fn become_owner(path: &Path) -> Result<Option<&'static Owner>, IdentityError> {
     let Some(owner) = Owner::of(path)? else { return Ok(None) };
-    owner.assume().map_err(|source| Refused::Kept { owner: owner.clone(), source })?;
+    owner.assume().map_err(|source| IdentityError::Kept { owner: owner.clone(), source })?;
     Ok(Some(BECAME.get_or_init(|| owner)))
 }
 
@@ -118,12 +118,15 @@ impl Owner {
     ///
     /// # Errors
     /// When that cannot be told.
-    pub fn of(path: &Path) -> Result<Option<Self>, Refused> {
+    pub fn of(path: &Path) -> Result<Option<Self>, IdentityError> {
         if !geteuid().is_root() {
             return Ok(None);
         }
-        let unknown = |source| Refused::Unknown { path: path.to_owned(), source };
-        Ok(Way::to(path).map_err(unknown)?.owner.map(|(place, about)| Self::from(place, &about)))
+        let unknown = |source| IdentityError::Unknown { path: path.to_owned(), source };
+        Ok(PathChecker::to(path)
+            .map_err(unknown)?
+            .owner
+            .map(|(place, about)| Self::from(place, &about)))
     }
 
     /// As whom to open the file at `path` for reading: like [`Owner::of`], but root itself where that is
@@ -132,12 +135,12 @@ impl Owner {
     ///
     /// # Errors
     /// When that cannot be told.
-    pub fn of_file(path: &Path) -> Result<Option<Self>, Refused> {
+    pub fn of_file(path: &Path) -> Result<Option<Self>, IdentityError> {
         let Some(owner) = Self::of(path)? else { return Ok(None) };
-        let unknown = |source| Refused::Unknown { path: path.to_owned(), source };
+        let unknown = |source| IdentityError::Unknown { path: path.to_owned(), source };
         let is_roots = |about: Metadata| about.is_file() && about.uid() == 0 && about.nlink() == 1;
         let is_roots = path.symlink_metadata().is_ok_and(is_roots);
-        let is_led = Way::to(path).map_err(unknown)?.is_led;
+        let is_led = PathChecker::to(path).map_err(unknown)?.is_led;
         Ok((is_led || !is_roots).then_some(owner))
     }
 
@@ -184,8 +187,8 @@ impl Owner {
     ///
     /// # Errors
     /// When it may not become this user, and the work was not done; or root again after it.
-    pub fn during<T>(&self, work: impl FnOnce() -> T) -> Result<T, Refused> {
-        let kept = |source| Refused::Kept { owner: self.clone(), source };
+    pub fn during<T>(&self, work: impl FnOnce() -> T) -> Result<T, IdentityError> {
+        let kept = |source| IdentityError::Kept { owner: self.clone(), source };
         let groups = getgroups().map_err(|errno| kept(errno.into()))?;
         let group = getegid();
         let change = || -> Result<(), Errno> {
@@ -206,14 +209,14 @@ impl Owner {
 }
 
 /// What stands on the way to a place, link by link.
-struct Way {
+struct PathChecker {
     /// The last on it that is not root's.
     owner: Option<(PathBuf, Metadata)>,
     /// Whether a link of somebody else was followed.
     is_led: bool,
 }
 
-impl Way {
+impl PathChecker {
     fn to(path: &Path) -> io::Result<Self> {
         let known = Known::read();
         let (mut owner, mut is_led) = (None, false);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::event::AppId;
 use crate::journal::EventId;
 
-/// A handle as the poller hands it to the confirmer: all its events are on disk.
+/// A handle as the puller hands it to the confirmer: all its events are on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The application that it is of: only there it means something.

@@ -3,13 +3,13 @@
 //!
 //! The code map, in the order in which an event meets the modules:
 //!
-//! - [`poller`] pulls at the [`pace`] that the cloud allows, by
+//! - [`puller`] pulls at the [`limits`] that the cloud allows, by
 //! - [`vod`], the signed client of the cloud's event API.
 //! - [`event`] says what was pulled: the body, its key, the image sprites in it.
 //! - [`journal`] has it on disk before anything else happens, and offers it to the sinks.
 //! - [`delivery`], one loop per sink, brings it there, again and again if need be, through
 //! - [`sinks`], where events go.
-//! - [`lease`] is what the poller hands to the confirmer: a handle, and how long it is good.
+//! - [`lease`] is what the puller hands to the confirmer: a handle, and how long it is good.
 //! - [`confirmer`] gives the handle back once its events are safe.
 //!
 //! Around that:
@@ -17,17 +17,17 @@
 //! - [`daemon`] wires it all: the only place that opens, spawns and stops.
 //! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
 //! - [`cli`] has one file per command.
-//! - [`http`], [`metrics`], [`telemetry`] and [`systemd`] show what goes on.
+//! - [`http`], [`metrics`], [`logging`] and [`systemd`] show what goes on.
 //! - [`emulator`] is a strict stand-in of the cloud's event API, for tests and the demo.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
 //! - [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`loopback`] says what is
-//!   this machine; [`retry`], [`outage`], [`pulse`], [`shown`] and [`shape`] are small and pure: how long
+//!   this machine; [`retry`], [`outage`], [`liveness`], [`sanitize`] and [`units`] are small and pure: how long
 //!   to wait, when to log, whether a loop is stuck, how foreign text is shown, how values with a unit
 //!   are written.
 //!
-//! What holds between them, and is tested: `event`, `folder`, `identity`, `loopback`, `pace`, `retry`,
-//! `secret`, `shape` and `shown` know nothing of the crate; `sinks` know `event`, `folder`, `loopback`,
-//! `secret`, `shape` and `shown`; `vod` knows neither journal nor sinks; `poller`,
+//! What holds between them, and is tested: `event`, `folder`, `identity`, `loopback`, `limits`, `retry`,
+//! `secret`, `units` and `sanitize` know nothing of the crate; `sinks` know `event`, `folder`, `loopback`,
+//! `secret`, `units` and `sanitize`; `vod` knows neither journal nor sinks; `puller`,
 //! `delivery` and `confirmer` meet only through the journal and their queues.
 
 pub mod cli;
@@ -42,17 +42,17 @@ pub mod http;
 pub mod identity;
 pub mod journal;
 pub mod lease;
+pub mod limits;
+pub mod liveness;
+pub mod logging;
 pub mod loopback;
 pub mod metrics;
 pub mod outage;
-pub mod pace;
-pub mod poller;
-pub mod pulse;
+pub mod puller;
 pub mod retry;
+pub mod sanitize;
 pub mod secret;
-pub mod shape;
-pub mod shown;
 pub mod sinks;
 pub mod systemd;
-pub mod telemetry;
+pub mod units;
 pub mod vod;

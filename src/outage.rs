@@ -21,7 +21,7 @@ struct Lasting {
 
 /// What a log line of an outage tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct OutageReport {
     /// How long it has lasted.
     pub lasted: Duration,
     /// Failures in it.
@@ -30,23 +30,23 @@ pub struct Report {
 
 impl Outage {
     /// Another failure; `Some` if it is to be logged.
-    pub fn failed(&mut self, now: Instant) -> Option<Report> {
+    pub fn failed(&mut self, now: Instant) -> Option<OutageReport> {
         let Some(lasting) = &mut self.0 else {
             self.0 = Some(Lasting { since: now, logged: now, failures: 1 });
-            return Some(Report { lasted: Duration::ZERO, failures: 1 });
+            return Some(OutageReport { lasted: Duration::ZERO, failures: 1 });
         };
         lasting.failures += 1;
         if now.duration_since(lasting.logged) < REMIND {
             return None;
         }
         lasting.logged = now;
-        Some(Report { lasted: now.duration_since(lasting.since), failures: lasting.failures })
+        Some(OutageReport { lasted: now.duration_since(lasting.since), failures: lasting.failures })
     }
 
     /// A success; `Some` if it ends an outage.
-    pub fn recovered(&mut self, now: Instant) -> Option<Report> {
+    pub fn recovered(&mut self, now: Instant) -> Option<OutageReport> {
         let lasting = self.0.take()?;
-        Some(Report { lasted: now.duration_since(lasting.since), failures: lasting.failures })
+        Some(OutageReport { lasted: now.duration_since(lasting.since), failures: lasting.failures })
     }
 
     /// Whether it lasts.
@@ -62,16 +62,16 @@ const PROBATION: Duration = Duration::from_secs(10);
 /// An outage of something that works now and then while it lasts, as a disk that is nearly full: over
 /// when it has worked, and has not failed for [`PROBATION`].
 #[derive(Debug, Default)]
-pub struct Unsteady {
+pub struct IntermittentOutage {
     outage: Outage,
     /// The last failure.
     failed: Option<Instant>,
     has_worked: bool,
 }
 
-impl Unsteady {
+impl IntermittentOutage {
     /// Another failure; `Some` if it is to be logged.
-    pub fn failed(&mut self, now: Instant) -> Option<Report> {
+    pub fn failed(&mut self, now: Instant) -> Option<OutageReport> {
         self.failed = Some(now);
         self.has_worked = false;
         self.outage.failed(now)
@@ -91,7 +91,7 @@ impl Unsteady {
     }
 
     /// Ends it if it is over; `Some` if it ends now.
-    pub fn recovered(&mut self, now: Instant) -> Option<Report> {
+    pub fn recovered(&mut self, now: Instant) -> Option<OutageReport> {
         self.over_at().filter(|at| *at <= now)?;
         self.failed = None;
         self.outage.recovered(now)
@@ -112,7 +112,7 @@ mod tests {
     fn what_works_now_and_then_is_one_outage_until_it_has_worked_for_a_while() {
         let start = Instant::now();
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
-        let mut outage = Unsteady::default();
+        let mut outage = IntermittentOutage::default();
         outage.worked();
         assert_eq!(
             (outage.lasts(), outage.over_at(), outage.recovered(at(0.0))),

@@ -68,12 +68,12 @@ pub enum SecretRef {
         Secret,
     ),
     /// The value stands elsewhere.
-    Place(Place),
+    Place(SecretSource),
 }
 
 /// What is to be said of the text of a secret in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
+pub struct SecretWarning {
     /// The key that names the secret, in its table.
     pub key: &'static str,
     /// What is to be said, beginning with the key. Never holds the value.
@@ -85,7 +85,7 @@ pub struct Remark {
 /// Where the value of a secret stands.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum SecretSource {
     /// In a file; one line end at its close is not part of the value.
     File(PathBuf),
     /// In an environment variable.
@@ -158,20 +158,22 @@ impl SecretRef {
     pub fn resolve(&self) -> Result<Secret, SecretError> {
         let (value, place) = match self {
             Self::Literal(secret) => (secret.clone(), "in the configuration".to_owned()),
-            Self::Place(Place::File(path)) => {
+            Self::Place(SecretSource::File(path)) => {
                 (read_file(path)?, format!("file {}", path.display()))
             }
-            Self::Place(Place::Env(name)) => {
+            Self::Place(SecretSource::Env(name)) => {
                 let value = std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?;
                 (Secret::from(value), format!("variable {name}"))
             }
-            Self::Place(Place::Credential(name)) => {
+            Self::Place(SecretSource::Credential(name)) => {
                 (read_file(&credential_path(name)?)?, format!("credential {name}"))
             }
         };
         if value.expose().is_empty() {
             return Err(match self {
-                Self::Place(Place::Credential(name)) => SecretError::EmptyCredential(name.clone()),
+                Self::Place(SecretSource::Credential(name)) => {
+                    SecretError::EmptyCredential(name.clone())
+                }
                 _ => SecretError::Empty(place),
             });
         }
@@ -184,9 +186,9 @@ impl SecretRef {
     #[must_use]
     pub fn glance(&self) -> Option<Result<Secret, SecretError>> {
         let file = match self {
-            Self::Place(Place::File(path)) => Some(path.clone()),
-            Self::Place(Place::Credential(name)) => Some(credential_path(name).ok()?),
-            Self::Literal(_) | Self::Place(Place::Env(_)) => None,
+            Self::Place(SecretSource::File(path)) => Some(path.clone()),
+            Self::Place(SecretSource::Credential(name)) => Some(credential_path(name).ok()?),
+            Self::Literal(_) | Self::Place(SecretSource::Env(_)) => None,
         };
         let is_plain = |path: PathBuf| path.metadata().is_ok_and(|file| file.is_file());
         file.is_none_or(is_plain).then(|| self.resolve())
@@ -260,7 +262,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let glance = |name: &str| {
             let path = folder.path().join(name);
-            SecretRef::Place(Place::File(path)).glance().map(|found| found.is_ok())
+            SecretRef::Place(SecretSource::File(path)).glance().map(|found| found.is_ok())
         };
         let pipe = folder.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::json;
-use sprited::pace::Bucket;
+use sprited::limits::RateLimiter;
 use sprited::vod::credentials::Credentials;
 use sprited::vod::sign;
 use tokio::time::Instant;
@@ -25,8 +25,8 @@ struct Floor {
     credentials: Credentials,
     /// What a durable floor writes to, with a sync for each answer.
     file: Option<File>,
-    pulls: Mutex<Bucket>,
-    confirms: Mutex<Bucket>,
+    pulls: Mutex<RateLimiter>,
+    confirms: Mutex<RateLimiter>,
 }
 
 /// Runs until it is ended.
@@ -42,8 +42,8 @@ pub(crate) fn run(url: &str, workers: usize, rate: f64, file: Option<&str>) -> a
             credentials: Credentials::new("AKIDEMULATOR", "emulator-secret-key".into(), None, None)
                 .map_err(|error| anyhow::anyhow!("{error}"))?,
             file,
-            pulls: Mutex::new(Bucket::new(rate, now)),
-            confirms: Mutex::new(Bucket::new(rate, now)),
+            pulls: Mutex::new(RateLimiter::new(rate, now)),
+            confirms: Mutex::new(RateLimiter::new(rate, now)),
         });
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..workers {
@@ -88,7 +88,7 @@ impl Floor {
     async fn call(&self, action: &str, body: serde_json::Value) -> anyhow::Result<Vec<u8>> {
         let body = body.to_string().into_bytes();
         let headers = [("Content-Type", "application/json"), ("Host", self.host.as_str())];
-        let request = sign::Request { service: "vod", headers: &headers, body: &body };
+        let request = sign::RequestToSign { service: "vod", headers: &headers, body: &body };
         let signed = sign::sign(&request, &self.credentials, Utc::now());
         let mut post = self.http.post(&self.url).header("Content-Type", "application/json");
         post = post.header("X-TC-Action", action).header("X-TC-Version", "2018-07-17");
@@ -100,7 +100,7 @@ impl Floor {
 }
 
 /// Waits for a place in the rate.
-async fn turn(bucket: &Mutex<Bucket>) {
+async fn turn(bucket: &Mutex<RateLimiter>) {
     loop {
         let at = {
             let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);

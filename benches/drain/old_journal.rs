@@ -9,7 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nix::time::{ClockId, clock_gettime};
 use sprited::event::{self, AppId, Event, Wanted};
 use sprited::journal::{
-    Appended, Closing, Fed, Journal, Outcome, PRUNE_PAUSE, Record, Route, Settings, SinkId, feed,
+    Appended, Closing, DeliveryOutcome, DeliveryRecord, FeedReceiver, Journal, JournalSettings,
+    PRUNE_PAUSE, Route, SinkId, feed,
 };
 
 /// As many as one pull brings.
@@ -21,12 +22,13 @@ pub(crate) struct Opened {
     pub(crate) journal: Journal,
     closing: Closing,
     sink: SinkId,
-    _fed: Fed,
+    _fed: FeedReceiver,
 }
 
 impl Opened {
     pub(crate) async fn at(folder: &Path) -> anyhow::Result<Self> {
-        let settings = Settings { path: folder.join("journal.db"), ..Settings::default() };
+        let settings =
+            JournalSettings { path: folder.join("journal.db"), ..JournalSettings::default() };
         let (journal, closing) = Journal::open(&settings)?;
         let sink = journal.register(vec!["sink".to_owned()]).await?[0];
         let (feed, fed) = feed();
@@ -72,7 +74,7 @@ impl Opened {
 
     async fn deliver(&self, appended: Vec<Appended>) -> anyhow::Result<()> {
         let ids: Vec<_> = appended.iter().map(|appended| appended.id).collect();
-        let delivered = |id: &_| Record { event: *id, outcome: Outcome::Delivered };
+        let delivered = |id: &_| DeliveryRecord { event: *id, outcome: DeliveryOutcome::Delivered };
         let records = ids.iter().map(delivered).collect();
         self.journal.record(self.sink, records, None, Utc::now()).await?;
         Ok(self.journal.confirmed(ids, Utc::now()).await?)

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use sprited::shown::is_unseen;
-use sprited::vod::{Error, read_pull};
+use sprited::sanitize::is_invisible;
+use sprited::vod::{VodError, read_pull};
 
 use super::event::check_entry;
 
@@ -25,7 +25,7 @@ pub fn check(bytes: &[u8]) {
         Ok(pulled) => pulled,
         Err(error) => return check_error(&error),
     };
-    assert!(!pulled.request_id.contains(is_unseen));
+    assert!(!pulled.request_id.contains(is_invisible));
     let expected = entries(&text);
     let entries: Vec<(&str, bool)> = pulled.entries().collect();
     let texts: Vec<&str> = entries.iter().map(|(entry, _)| *entry).collect();
@@ -59,8 +59,8 @@ fn entries(text: &str) -> Vec<&str> {
     }
 }
 
-fn check_error(error: &Error) {
+fn check_error(error: &VodError) {
     let text = error.to_string();
-    assert!(!text.contains(is_unseen), "{text:?}");
+    assert!(!text.contains(is_invisible), "{text:?}");
     assert!(text.chars().count() <= MAX_TEXT, "{} characters", text.chars().count());
 }

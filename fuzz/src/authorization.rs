@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use sprited::emulator::{Local, Settings};
 use sprited::vod::credentials::Credentials;
-use sprited::vod::sign::{self, Request};
+use sprited::vod::sign::{self, RequestToSign};
 
 use super::request::{CONTENT_TYPE, HOST, NOW, ask, emulator, request, stop_clock};
 
@@ -57,7 +57,7 @@ fn fields(header: &[u8]) -> Option<Vec<&str>> {
 /// What the client's own signing makes of it.
 fn signed(names: &[&str], body: &[u8]) -> String {
     let headers: Vec<(&str, &str)> = names.iter().map(|name| (*name, header(name))).collect();
-    let request = Request { service: "vod", headers: &headers, body };
+    let request = RequestToSign { service: "vod", headers: &headers, body };
     let time = DateTime::from_timestamp(NOW, 0).expect("it is a time");
     let credentials = Credentials::new("AKIDEMULATOR", "emulator-secret-key".into(), None, None)
         .expect("they can be sent");

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use sprited::event::{AppId, Entry, Event, Format, Key, Stored, read};
+use sprited::event::{AppId, Entry, Event, EventFormat, Key, StoredEvent, read};
 
 use super::json::{self, Value};
 
@@ -45,7 +45,7 @@ fn key(text: &str) -> Key {
 fn stored_again(event: &Event) -> Event {
     let Event { key, app, event_type, file_id, task_id, body, first_pulled, replaced, .. } =
         event.clone();
-    Event::from_stored(Stored {
+    Event::from_stored(StoredEvent {
         key,
         app,
         event_type,
@@ -74,7 +74,7 @@ fn check_names(event: &Event) {
 
 fn check_cloud_event(event: &Event) {
     let mut out = Vec::new();
-    event.render(Format::CloudEvents, &mut out);
+    event.render(EventFormat::CloudEvents, &mut out);
     let text = String::from_utf8(out).expect("it is text");
     assert!(!text.contains(|c: char| c < ' '), "one line: {text:?}");
     let _: &RawValue = serde_json::from_str(&text).expect("it is JSON");

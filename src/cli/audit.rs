@@ -5,10 +5,10 @@ use std::fmt::Write;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::beside::{self, Stop};
+use super::open_journal::{self, CliError};
 use super::text::plain;
 use super::{ConfigArg, Exit, answer};
-use crate::journal::{Findings, audit};
+use crate::journal::{AuditReport, audit};
 
 /// Recount the journal: nothing lost, nothing silent.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ each what, count, first.
 Example:
   sprited audit --json"
 )]
-pub struct Args {
+pub struct AuditArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Answer in JSON.
@@ -35,19 +35,19 @@ pub struct Args {
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
-    beside::end(look(args))
+pub fn run(args: &AuditArgs) -> Exit {
+    open_journal::end(look(args))
 }
 
 #[derive(Serialize)]
 struct Answer<'a> {
     ok: bool,
     #[serde(flatten)]
-    findings: &'a Findings,
+    findings: &'a AuditReport,
 }
 
-fn look(args: &Args) -> Result<Exit, Stop> {
-    let path = beside::configuration(&args.config)?.journal.path;
+fn look(args: &AuditArgs) -> Result<Exit, CliError> {
+    let path = open_journal::configuration(&args.config)?.journal.path;
     let findings = audit(&path)??;
     let ok = findings.ok();
     let text = if args.json {
@@ -59,7 +59,7 @@ fn look(args: &Args) -> Result<Exit, Stop> {
     Ok(answer(text.as_bytes(), if ok { Exit::Success } else { Exit::Failure }))
 }
 
-fn text(findings: &Findings) -> String {
+fn text(findings: &AuditReport) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["SUM", "SINK", "COUNTED", "RECOUNTED", "OK"]);

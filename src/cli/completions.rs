@@ -11,14 +11,14 @@ use super::{Cli, Exit, answer};
   sprited completions bash > /usr/share/bash-completion/completions/sprited
   sprited completions zsh > /usr/share/zsh/site-functions/_sprited
   sprited completions fish > /usr/share/fish/vendor_completions.d/sprited.fish")]
-pub struct Args {
+pub struct CompletionsArgs {
     /// The shell.
     shell: Shell,
 }
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "sprited", &mut script);
     answer(&script, Exit::Success)

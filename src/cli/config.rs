@@ -5,7 +5,7 @@ use crate::config;
 
 /// What a configuration may hold.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ConfigArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -31,7 +31,7 @@ struct Schema {}
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &ConfigArgs) -> Exit {
     let Command::Schema(Schema {}) = args.command;
     match serde_json::to_vec_pretty(&config::schema()) {
         Ok(mut text) => {

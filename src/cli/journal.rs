@@ -7,11 +7,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::beside::{self, Stop};
+use super::open_journal::{self, CliError};
 use super::text::{counted, plain};
 use super::{ConfigArg, Exit, answer};
 use crate::identity::{self, Owner};
-use crate::journal::{CareError, Fault, Original, Replacement, Restored, check, compact};
+use crate::journal::{
+    MaintenanceError, Replacement, Restored, SourceJournal, Violation, check, compact,
+};
 
 /// Check, copy, bring back or compact the journal's file.
 #[derive(Debug, clap::Args)]
@@ -30,7 +32,7 @@ Examples:
   sprited journal restore /backup/journal.db
   sprited journal compact                 while the daemon is stopped"
 )]
-pub struct Args {
+pub struct JournalArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -74,8 +76,8 @@ struct Common {
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
-    beside::end(match &args.command {
+pub fn run(args: &JournalArgs) -> Exit {
+    open_journal::end(match &args.command {
         Command::Check(common) => run_check(common),
         Command::Backup { common, to } => run_backup(common, to),
         Command::Restore { common, from, yes } => run_restore(common, from, *yes),
@@ -84,7 +86,7 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// Works as this user, or as the one that it is.
-fn during<T>(whose: Option<&Owner>, work: impl FnOnce() -> T) -> Result<T, Stop> {
+fn during<T>(whose: Option<&Owner>, work: impl FnOnce() -> T) -> Result<T, CliError> {
     Ok(match whose {
         Some(owner) => owner.during(work)?,
         None => work(),
@@ -103,7 +105,7 @@ struct Answer<'a, T> {
 struct Checked {
     ok: bool,
     damage: Vec<String>,
-    faults: Vec<Fault>,
+    faults: Vec<Violation>,
 }
 
 #[derive(Serialize)]
@@ -126,8 +128,8 @@ struct Compacted {
 }
 
 impl Common {
-    fn journal(&self) -> Result<PathBuf, Stop> {
-        Ok(beside::configuration(&self.config)?.journal.path)
+    fn journal(&self) -> Result<PathBuf, CliError> {
+        Ok(open_journal::configuration(&self.config)?.journal.path)
     }
 
     /// Answers with `done`, in words or in JSON.
@@ -137,7 +139,7 @@ impl Common {
         done: T,
         words: impl FnOnce(&T) -> String,
         exit: Exit,
-    ) -> Result<Exit, Stop> {
+    ) -> Result<Exit, CliError> {
         let text = if self.json {
             serde_json::to_string(&Answer { journal, done }).map_err(std::io::Error::from)?
         } else {
@@ -147,22 +149,22 @@ impl Common {
     }
 }
 
-impl From<CareError> for Stop {
-    fn from(error: CareError) -> Self {
+impl From<MaintenanceError> for CliError {
+    fn from(error: MaintenanceError) -> Self {
         match error {
-            CareError::Open(error) => error.into(),
-            CareError::Read(error) => error.into(),
-            CareError::Copy { .. } | CareError::Restore { .. } => {
+            MaintenanceError::Open(error) => error.into(),
+            MaintenanceError::Read(error) => error.into(),
+            MaintenanceError::Copy { .. } | MaintenanceError::Restore { .. } => {
                 Self::because(Exit::Failure, error)
             }
-            CareError::InUse { .. } | CareError::Sqlite { .. } => {
+            MaintenanceError::InUse { .. } | MaintenanceError::Sqlite { .. } => {
                 Self::because(Exit::Journal, error)
             }
         }
     }
 }
 
-fn run_check(common: &Common) -> Result<Exit, Stop> {
+fn run_check(common: &Common) -> Result<Exit, CliError> {
     let path = common.journal()?;
     let spinner = spinner("reading every page");
     let (damage, faults) = check(&path)?;
@@ -186,14 +188,14 @@ fn told(path: &Path, Checked { ok, damage, faults }: &Checked) -> String {
     )
 }
 
-fn run_backup(common: &Common, to: &Path) -> Result<Exit, Stop> {
-    let path = beside::settings(&common.config)?.journal.path;
+fn run_backup(common: &Common, to: &Path) -> Result<Exit, CliError> {
+    let path = open_journal::settings(&common.config)?.journal.path;
     let style = ProgressStyle::with_template("{wide_bar} {percent} % {eta}")
         .expect("the template is well-formed");
     let bar = ProgressBar::new(0).with_style(style);
     // The copy may be meant for a folder that only root can write, or for somebody else's.
     let (whose, to_whom) = (Owner::of(&path)?, Owner::of(to)?);
-    let original = during(whose.as_ref(), || Original::open(&path))??;
+    let original = during(whose.as_ref(), || SourceJournal::open(&path))??;
     let copied = during(to_whom.as_ref(), || {
         original.copy(to, |done, all| {
             bar.set_length(all);
@@ -208,8 +210,8 @@ fn run_backup(common: &Common, to: &Path) -> Result<Exit, Stop> {
     common.answer(&path, copied, words, Exit::Success)
 }
 
-fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, Stop> {
-    let path = beside::settings(&common.config)?.journal.path;
+fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, CliError> {
+    let path = open_journal::settings(&common.config)?.journal.path;
     if path.symlink_metadata().is_ok() && !yes {
         ask(&path, from)?;
     }
@@ -239,13 +241,13 @@ fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, Stop> {
 }
 
 /// Asks whether a journal may make way.
-fn ask(path: &Path, from: &Path) -> Result<(), Stop> {
+fn ask(path: &Path, from: &Path) -> Result<(), CliError> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         let why = format!(
             "{} is there and would make way; with --yes it moves aside, nothing is deleted",
             path.display()
         );
-        return Err(Stop::because(Exit::Usage, why));
+        return Err(CliError::because(Exit::Usage, why));
     }
     let mut stderr = io::stderr().lock();
     write!(
@@ -260,10 +262,10 @@ fn ask(path: &Path, from: &Path) -> Result<(), Stop> {
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }
-    Err(Stop::because(Exit::Failure, "nothing was changed"))
+    Err(CliError::because(Exit::Failure, "nothing was changed"))
 }
 
-fn run_compact(common: &Common) -> Result<Exit, Stop> {
+fn run_compact(common: &Common) -> Result<Exit, CliError> {
     let path = common.journal()?;
     let spinner = spinner("rewriting it");
     let (before, after) = compact(&path)?;

@@ -18,7 +18,7 @@ const CONFIGURATION: &str = include_str!("../../config.example.toml");
 #[command(after_help = "Examples:
   sprited man | man -l -
   sprited man /usr/local/share/man")]
-pub struct Args {
+pub struct ManArgs {
     /// The folder; a page for each command is written to man1 in it, one for the configuration
     /// to man5.
     folder: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Args {
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &ManArgs) -> Exit {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let done = match &args.folder {

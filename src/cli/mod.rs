@@ -5,7 +5,6 @@
 //! failure.
 
 pub mod audit;
-mod beside;
 pub mod check;
 pub mod completions;
 pub mod config;
@@ -15,6 +14,7 @@ pub mod events;
 mod init;
 pub mod journal;
 pub mod man;
+mod open_journal;
 mod panics;
 mod process;
 pub mod run;
@@ -29,9 +29,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::DEFAULT_PATH;
-use crate::daemon::Control;
+use crate::daemon::DaemonSignals;
 use crate::sinks::exec::launcher;
-use crate::{identity, telemetry};
+use crate::{identity, logging};
 
 /// Delivers Tencent Cloud VOD events from the reliable-callback queue to where they are wanted,
 /// and confirms them.
@@ -57,18 +57,18 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
-    Check(check::Args),
-    Status(status::Args),
+    Run(run::RunArgs),
+    Check(check::CheckArgs),
+    Status(status::StatusArgs),
     Demo(demo::Args),
     Emulator(emulator::Args),
-    Events(events::Args),
-    Tail(events::tail::Args),
-    Audit(audit::Args),
-    Journal(journal::Args),
-    Config(config::Args),
-    Completions(completions::Args),
-    Man(man::Args),
+    Events(events::EventsArgs),
+    Tail(events::tail::TailArgs),
+    Audit(audit::AuditArgs),
+    Journal(journal::JournalArgs),
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Which configuration a command works with.
@@ -172,12 +172,12 @@ fn obey(arguments: Vec<OsString>) -> Exit {
 }
 
 fn emulate(args: emulator::Args) -> Exit {
-    if let Err(error) = telemetry::start(&telemetry::Settings::default()) {
+    if let Err(error) = logging::start(&logging::LogSettings::default()) {
         complain(error);
         return Exit::Failure;
     }
     let run = async {
-        let (signals, control) = (process::Signals::new()?, Control::default());
+        let (signals, control) = (process::Signals::new()?, DaemonSignals::default());
         tokio::select! {
             ended = emulator::run(args, control.stop.clone()) => ended,
             never = signals.obey(control) => match never {},

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::daemon::Control;
+use crate::daemon::DaemonSignals;
 use crate::sinks::exec;
 
 /// Signals to end that come within this time after the first are that same one.
@@ -44,7 +44,7 @@ impl Signals {
 
     /// Has `control` do what the signals say. The second one that ends, ends at once, unless it
     /// comes so soon that it is the first: a terminal and a supervisor may both send it.
-    pub(super) async fn obey(mut self, control: Control) -> std::convert::Infallible {
+    pub(super) async fn obey(mut self, control: DaemonSignals) -> std::convert::Infallible {
         let mut first: Option<Instant> = None;
         loop {
             let kind = tokio::select! {

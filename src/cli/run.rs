@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::process::{self, Signals};
-use super::{ConfigArg, Exit, beside, complain};
+use super::{ConfigArg, Exit, complain, open_journal};
 use crate::config::{Config, Loaded};
-use crate::daemon::{Control, End, Error, Prepared, warn_astray};
+use crate::daemon::{DaemonError, DaemonSignals, ExitReason, Prepared, warn_astray};
 use crate::identity;
 use crate::journal::{self, OpenError};
+use crate::logging;
 use crate::sinks::exec;
-use crate::telemetry;
 use crate::vod::credentials::{self, ProviderError};
 
 /// Pull events, deliver them and confirm them until told to stop.
@@ -27,7 +27,7 @@ Examples:
   sprited run --config ./sprited.toml
   sprited run --once                      from cron: drain the queue and exit
   sprited run --new-journal               once, where a start says that the journal is missing")]
-pub struct Args {
+pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Stop once the queue is empty and nothing is pending; 1 if something stays.
@@ -41,7 +41,7 @@ pub struct Args {
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &RunArgs) -> Exit {
     let loaded = match Config::load(&args.config.path) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Exit {
             return Exit::Configuration;
         }
     };
-    let log = match telemetry::start(&loaded.config.log) {
+    let log = match logging::start(&loaded.config.log) {
         Ok(log) => log,
         Err(error) => {
             complain(error);
@@ -68,13 +68,18 @@ pub fn run(args: &Args) -> Exit {
         }
     };
     match ended {
-        Ok(End::Clean) => Exit::Success,
-        Ok(End::Forced | End::SomethingStays | End::Unreachable | End::SinkGone) => Exit::Failure,
-        Ok(End::Credentials) => Exit::Credentials,
-        Ok(End::Unwritable | End::JournalGone) => Exit::Journal,
+        Ok(ExitReason::Clean) => Exit::Success,
+        Ok(
+            ExitReason::Forced
+            | ExitReason::SomethingStays
+            | ExitReason::Unreachable
+            | ExitReason::SinkGone,
+        ) => Exit::Failure,
+        Ok(ExitReason::Credentials) => Exit::Credentials,
+        Ok(ExitReason::Unwritable | ExitReason::JournalGone) => Exit::Journal,
         Err(error) => {
             let as_whom = match &error {
-                Error::Journal(error) => beside::as_whom(error),
+                DaemonError::Journal(error) => open_journal::as_whom(error),
                 _ => None,
             };
             complain(format_args!("{error}{}", as_whom.unwrap_or_default()));
@@ -84,31 +89,36 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// What may pass by itself ends with a code after which a service manager starts anew.
-fn exit(error: &Error) -> Exit {
+fn exit(error: &DaemonError) -> Exit {
     match error {
-        Error::Journal(error) if !error.may_pass() => Exit::Journal,
-        Error::Refused(_) => Exit::Journal,
-        Error::Credentials(_) | Error::Setup(_) => Exit::Configuration,
-        Error::Journal(_)
-        | Error::JournalFailed(_)
-        | Error::Address { .. }
-        | Error::LoopEnded(_) => Exit::Failure,
+        DaemonError::Journal(error) if !error.may_pass() => Exit::Journal,
+        DaemonError::Refused(_) => Exit::Journal,
+        DaemonError::Credentials(_) | DaemonError::Setup(_) => Exit::Configuration,
+        DaemonError::Journal(_)
+        | DaemonError::JournalFailed(_)
+        | DaemonError::Address { .. }
+        | DaemonError::LoopEnded(_) => Exit::Failure,
     }
 }
 
-async fn daemon(loaded: Loaded, log: telemetry::Handle, args: &Args) -> Result<End, Error> {
+async fn daemon(
+    loaded: Loaded,
+    log: logging::LogHandle,
+    args: &RunArgs,
+) -> Result<ExitReason, DaemonError> {
     let config = &loaded.config;
-    let control = Control { log: Some(log), ..Control::default() };
+    let control = DaemonSignals { log: Some(log), ..DaemonSignals::default() };
     // Before anything is opened: from here on no signal ends the process half-way.
-    let signals = Signals::new().map_err(|error| Error::Setup(format!("signals: {error}")))?;
+    let signals =
+        Signals::new().map_err(|error| DaemonError::Setup(format!("signals: {error}")))?;
     let provider =
-        credentials::provider(config.credentials.as_ref()).map_err(Error::Credentials)?;
+        credentials::provider(config.credentials.as_ref()).map_err(DaemonError::Credentials)?;
     if config.credentials.is_some() {
         // Those of the file are there or are a mistake; others may still come, and so may those of
         // a role: the loops ask for them again and tell why they have none.
         match provider.credentials().await {
             Ok(_) | Err(ProviderError::Withheld { .. }) => {}
-            Err(error) => return Err(Error::Credentials(error)),
+            Err(error) => return Err(DaemonError::Credentials(error)),
         }
     }
     let journal = config.journal.path.clone();

@@ -5,10 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::beside::{self, Stop};
+use super::open_journal::{self, CliError};
 use super::process::{self, Signals};
 use super::{ConfigArg, Exit, complain};
-use crate::daemon::Control;
+use crate::daemon::DaemonSignals;
 use crate::journal;
 
 /// Between two looks.
@@ -29,7 +29,7 @@ Examples:
   sprited status --watch
   sprited status --json"
 )]
-pub struct Args {
+pub struct StatusArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Look again every two seconds until interrupted, also while no daemon answers.
@@ -42,13 +42,13 @@ pub struct Args {
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
-    beside::end(show(args))
+pub fn run(args: &StatusArgs) -> Exit {
+    open_journal::end(show(args))
 }
 
-fn show(args: &Args) -> Result<Exit, Stop> {
-    let failed = |why: &dyn std::fmt::Display| Stop::because(Exit::Failure, why);
-    let config = beside::settings(&args.config)?;
+fn show(args: &StatusArgs) -> Result<Exit, CliError> {
+    let failed = |why: &dyn std::fmt::Display| CliError::because(Exit::Failure, why);
+    let config = open_journal::settings(&args.config)?;
     let file = args.config.path.display();
     let Some(address) = config.http.address() else {
         return Err(failed(&format_args!(
@@ -72,7 +72,7 @@ fn show(args: &Args) -> Result<Exit, Stop> {
     let looking = async {
         if args.watch {
             // Taken over before the first look, so that none is broken off half-way.
-            let (signals, control) = (Signals::new()?, Control::default());
+            let (signals, control) = (Signals::new()?, DaemonSignals::default());
             let stop = control.stop.clone();
             return tokio::select! {
                 ended = watch(&client, &url, clear, absent) => ended,
@@ -96,7 +96,7 @@ async fn watch(
     url: &str,
     clear: bool,
     absent: impl Fn(&str) -> String,
-) -> Result<Exit, Stop> {
+) -> Result<Exit, CliError> {
     let mut is_told = false;
     loop {
         match look(client, url).await {

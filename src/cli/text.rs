@@ -1,6 +1,6 @@
 //! Words for people, and text from outside on its way to a terminal.
 
-use crate::shown;
+use crate::sanitize;
 
 /// How deep a container may be and still stand on lines of its own: a body that is nothing but
 /// brackets would otherwise grow with the square of its length.
@@ -14,7 +14,7 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
 /// The text on one line, as `\u{1b}` what a terminal would obey or hide.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    shown::escape(text, |_| false, &mut plain);
+    sanitize::escape(text, |_| false, &mut plain);
     plain
 }
 
@@ -22,7 +22,7 @@ pub(super) fn plain(text: &str) -> String {
 /// as it is. Line ends stay.
 pub(super) fn plain_json(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
-    shown::escape_json(json, &mut plain);
+    sanitize::escape_json(json, &mut plain);
     plain
 }
 

@@ -4,11 +4,11 @@
 //! Owns the file's outline, the `[[sinks]]` entries' common keys and what has to hold between
 //! tables. Only `daemon` and `cli` know it; no module takes the whole of it.
 
-mod exposed;
+mod document;
 mod keys;
+mod mistake;
 mod outputs;
-mod problem;
-mod reader;
+mod permissions;
 mod schema;
 mod secrets;
 mod sinks;
@@ -20,17 +20,17 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
-pub use problem::{Faults, Located, Place, Problem};
+pub use mistake::{ConfigErrors, Located, Location, Mistake};
 pub use schema::schema;
-pub use sinks::{Output, Sink};
+pub use sinks::{ConfiguredOutput, SinkConfig};
 
+use crate::logging;
 use crate::loopback::is_loopback;
 use crate::secret::{SecretError, SecretRef};
-use crate::telemetry;
 use crate::vod::credentials;
-use crate::{confirmer, http, journal, poller, vod};
-use exposed::{Holds, exposures};
-use reader::{Reader, Table};
+use crate::{confirmer, http, journal, puller, vod};
+use document::{Document, Table};
+use permissions::{Holds, exposures};
 use secrets::Secrets;
 
 /// Where the configuration is looked for if nothing else is said.
@@ -44,21 +44,21 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub struct Config {
     /// `[credentials]`; without it they are looked for in the environment, the profile file, the
     /// web identity of a TKE pod and the instance role.
-    pub credentials: Option<credentials::Settings>,
+    pub credentials: Option<credentials::CredentialsSettings>,
     /// `[vod]`
-    pub vod: vod::Settings,
+    pub vod: vod::VodSettings,
     /// `[poll]`
-    pub poll: poller::Settings,
+    pub poll: puller::PollSettings,
     /// `[confirm]`
-    pub confirm: confirmer::Settings,
+    pub confirm: confirmer::ConfirmSettings,
     /// `[journal]`
-    pub journal: journal::Settings,
+    pub journal: journal::JournalSettings,
     /// `[http]`
-    pub http: http::Settings,
+    pub http: http::HttpSettings,
     /// `[log]`
-    pub log: telemetry::Settings,
+    pub log: logging::LogSettings,
     /// `[[sinks]]`, at least one.
-    pub sinks: Vec<Sink>,
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// A configuration that can be used.
@@ -69,7 +69,7 @@ pub struct Loaded {
     /// The settings.
     pub config: Config,
     /// What should be looked at, though it stops nothing.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<Mistake>,
 }
 
 impl Loaded {
@@ -82,16 +82,16 @@ impl Loaded {
     }
 
     /// What others could do with the file itself, with the secrets it names and with the journal.
-    fn exposures(&self, text: &str) -> Vec<Problem> {
+    fn exposures(&self, text: &str) -> Vec<Mistake> {
         let secrets = Secrets::of(text);
         let own = if secrets.has_literals { Holds::Secret } else { Holds::Settings };
         let all = |path: &Path, holds, place| {
             let found = exposures(path, holds).into_iter();
-            found.map(move |message| Problem { place, message }).collect::<Vec<_>>()
+            found.map(move |message| Mistake { place, message }).collect::<Vec<_>>()
         };
         let mut found = all(&self.file, own, None);
         for (at, path) in &secrets.files {
-            found.extend(all(path, Holds::Secret, Some(Place::of(text, *at))));
+            found.extend(all(path, Holds::Secret, Some(Location::of(text, *at))));
         }
         found.extend(all(&self.config.journal.path, Holds::Events, None));
         found
@@ -105,10 +105,10 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong with the file, at once.
-    pub fn load(path: &Path) -> Result<Loaded, Faults> {
-        let unreadable = |message: String| Faults {
+    pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
+        let unreadable = |message: String| ConfigErrors {
             file: path.to_owned(),
-            faults: vec![Problem { place: None, message }],
+            faults: vec![Mistake { place: None, message }],
             warnings: Vec::new(),
         };
         let mut bytes = Vec::new();
@@ -137,8 +137,8 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the text, at once; of a text that is no TOML, the first
     /// place where it is none.
-    pub fn parse(text: &str, file: &Path) -> Result<Loaded, Faults> {
-        let mut reader = Reader::new(text, outline());
+    pub fn parse(text: &str, file: &Path) -> Result<Loaded, ConfigErrors> {
+        let mut reader = Document::new(text, outline());
         let config = match DeTable::parse(text) {
             Ok(root) => compose(&mut reader, root),
             Err(error) => {
@@ -148,13 +148,13 @@ impl Config {
                 None
             }
         };
-        let Reader { mut faults, mut warnings, .. } = reader;
+        let Document { mut faults, mut warnings, .. } = reader;
         faults.sort_by_key(|problem| problem.place);
         warnings.sort_by_key(|problem| problem.place);
         let file = file.to_owned();
         match config {
             Some(config) if faults.is_empty() => Ok(Loaded { file, config, warnings }),
-            _ => Err(Faults { file, faults, warnings }),
+            _ => Err(ConfigErrors { file, faults, warnings }),
         }
     }
 
@@ -176,18 +176,18 @@ impl Config {
 #[must_use]
 pub fn outline() -> Vec<(&'static str, &'static [&'static str])> {
     vec![
-        ("credentials", keys::of::<credentials::Settings>()),
-        ("vod", keys::of::<vod::Settings>()),
-        ("poll", keys::of::<poller::Settings>()),
-        ("confirm", keys::of::<confirmer::Settings>()),
-        ("journal", keys::of::<journal::Settings>()),
-        ("http", keys::of::<http::Settings>()),
-        ("log", keys::of::<telemetry::Settings>()),
+        ("credentials", keys::of::<credentials::CredentialsSettings>()),
+        ("vod", keys::of::<vod::VodSettings>()),
+        ("poll", keys::of::<puller::PollSettings>()),
+        ("confirm", keys::of::<confirmer::ConfirmSettings>()),
+        ("journal", keys::of::<journal::JournalSettings>()),
+        ("http", keys::of::<http::HttpSettings>()),
+        ("log", keys::of::<logging::LogSettings>()),
         ("sinks", keys::of::<sinks::Common>()),
     ]
 }
 
-fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Config> {
+fn compose<'t>(reader: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Option<Config> {
     let span = root.span();
     let mut top = Table::new("the file", span, root.into_inner());
     let known: Vec<&str> = outline().into_iter().map(|(name, _)| name).collect();
@@ -195,7 +195,8 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
     let root = &mut top.entries;
 
     let credentials = if root.contains_key("credentials") {
-        let (table, credentials) = reader.section::<credentials::Settings>(root, "credentials");
+        let (table, credentials) =
+            reader.section::<credentials::CredentialsSettings>(root, "credentials");
         if let Some(credentials) = &credentials {
             reader.check(&table, credentials.check());
             reader.remark(&table, credentials.remarks());
@@ -204,23 +205,23 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
     } else {
         Some(None)
     };
-    let (table, vod) = reader.section::<vod::Settings>(root, "vod");
+    let (table, vod) = reader.section::<vod::VodSettings>(root, "vod");
     if let Some(vod) = &vod {
         reader.check(&table, vod.check());
     }
-    let (table, poll) = reader.section::<poller::Settings>(root, "poll");
+    let (table, poll) = reader.section::<puller::PollSettings>(root, "poll");
     if let Some(poll) = &poll {
         reader.check(&table, poll.check());
     }
-    let (table, confirm) = reader.section::<confirmer::Settings>(root, "confirm");
+    let (table, confirm) = reader.section::<confirmer::ConfirmSettings>(root, "confirm");
     if let Some(confirm) = &confirm {
         reader.check(&table, confirm.check());
     }
-    let (journal_table, journal) = reader.section::<journal::Settings>(root, "journal");
+    let (journal_table, journal) = reader.section::<journal::JournalSettings>(root, "journal");
     if let Some(journal) = &journal {
         reader.check(&journal_table, journal.check());
     }
-    let (table, http) = reader.section::<http::Settings>(root, "http");
+    let (table, http) = reader.section::<http::HttpSettings>(root, "http");
     if let Some(http::Listen::At(address)) = http.as_ref().map(|http| http.listen)
         && !is_loopback(address.ip())
     {
@@ -230,7 +231,7 @@ fn compose<'t>(reader: &mut Reader<'t>, root: Spanned<DeTable<'t>>) -> Option<Co
         );
         reader.warn(table.offset("listen"), message);
     }
-    let (table, log) = reader.section::<telemetry::Settings>(root, "log");
+    let (table, log) = reader.section::<logging::LogSettings>(root, "log");
     if let Some(log) = &log {
         reader.check(&table, log.check());
     }

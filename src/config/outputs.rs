@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reader::Reader;
-use super::sinks::{Output, Read, plain};
+use super::document::Document;
+use super::sinks::{ConfiguredOutput, Read, plain};
 use crate::journal::{self, COPIES};
-use crate::sinks::Place;
+use crate::sinks::OutputPath;
 
 /// What the journal has beside its path.
 const JOURNAL_FILES: [&str; 4] = ["", "-wal", "-shm", ".lock"];
@@ -14,21 +14,21 @@ const JOURNAL_FILES: [&str; 4] = ["", "-wal", "-shm", ".lock"];
 struct Writer {
     /// In words for the operator.
     name: &'static str,
-    output: Output,
+    output: ConfiguredOutput,
     path: PathBuf,
-    place: Place,
+    place: OutputPath,
     /// Whether it makes further files beside it.
     rotates: bool,
 }
 
 impl Writer {
-    fn new(name: &'static str, output: Output, rotates: bool) -> Self {
+    fn new(name: &'static str, output: ConfiguredOutput, rotates: bool) -> Self {
         let path = match &output {
-            Output::File(path) => path.clone(),
+            ConfiguredOutput::File(path) => path.clone(),
             // Where lines can be kept, as in a file that the standard output was redirected to.
-            Output::Standard => PathBuf::from("/dev/stdout"),
+            ConfiguredOutput::Standard => PathBuf::from("/dev/stdout"),
         };
-        Self { name, output, place: Place::of(&path), path, rotates }
+        Self { name, output, place: OutputPath::of(&path), path, rotates }
     }
 
     /// What is wrong with `other`, which is written to as well.
@@ -36,8 +36,8 @@ impl Writer {
         let Self { name, path, .. } = self;
         if self.output == other.output || self.place.is(&other.place) {
             let what = match &other.output {
-                Output::Standard => "type: standard output".to_owned(),
-                Output::File(path) => format!("path: {path:?}"),
+                ConfiguredOutput::Standard => "type: standard output".to_owned(),
+                ConfiguredOutput::File(path) => format!("path: {path:?}"),
             };
             let same = match self.path == other.path {
                 true => String::new(),
@@ -67,28 +67,30 @@ impl Writer {
 }
 
 /// Whether what is at `place` would be taken for a copy of `journal` that a daemon made.
-fn is_copy(journal: &Path, place: &Place) -> bool {
+fn is_copy(journal: &Path, place: &OutputPath) -> bool {
     let (Some(name), Some(own)) = (journal.file_name(), place.name()) else { return false };
     let rest = own.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
     let is_named =
         rest.is_some_and(|rest| COPIES.iter().any(|kind| rest.starts_with(kind.as_bytes())));
-    is_named && Place::of(journal).is_beside(place)
+    is_named && OutputPath::of(journal).is_beside(place)
 }
 
 /// Two writers of one file, or of standard output, would write into each other's lines. Blocks on
 /// the file system: a file can have many names.
 pub(super) fn refuse_shared(
-    reader: &mut Reader<'_>,
-    journal: Option<&journal::Settings>,
+    reader: &mut Document<'_>,
+    journal: Option<&journal::JournalSettings>,
     sinks: &[Read],
 ) {
     // Where its path is a link, SQLite has its files where that leads.
-    let both = |it: &journal::Settings| [it.path.clone(), Place::of(&it.path).path().to_owned()];
+    let both = |it: &journal::JournalSettings| {
+        [it.path.clone(), OutputPath::of(&it.path).path().to_owned()]
+    };
     let journals: Vec<PathBuf> = journal.into_iter().flat_map(both).collect();
     let beside = |journal: &Path, ending| {
         let mut path = journal.as_os_str().to_owned();
         path.push(ending);
-        Writer::new("the journal", Output::File(plain(Path::new(&path))), false)
+        Writer::new("the journal", ConfiguredOutput::File(plain(Path::new(&path))), false)
     };
     let files = journals.iter().flat_map(|it| JOURNAL_FILES.map(|ending| beside(it, ending)));
     let mut writers: Vec<_> = files.collect();

@@ -9,9 +9,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::sinks::Common;
-use crate::sinks::{KINDS, Kind};
+use crate::sinks::{KINDS, SinkKind};
 use crate::vod::credentials;
-use crate::{confirmer, http, journal, poller, telemetry, vod};
+use crate::{confirmer, http, journal, logging, puller, vod};
 
 /// The schema, of the draft 2020-12: accepts what the configuration may hold and no unknown key.
 #[must_use]
@@ -25,13 +25,13 @@ pub fn schema() -> Value {
         "title": "The configuration of sprited",
         "type": "object",
         "properties": {
-            "credentials": table::<credentials::Settings>(generator),
-            "vod": table::<vod::Settings>(generator),
-            "poll": table::<poller::Settings>(generator),
-            "confirm": table::<confirmer::Settings>(generator),
-            "journal": table::<journal::Settings>(generator),
-            "http": table::<http::Settings>(generator),
-            "log": table::<telemetry::Settings>(generator),
+            "credentials": table::<credentials::CredentialsSettings>(generator),
+            "vod": table::<vod::VodSettings>(generator),
+            "poll": table::<puller::PollSettings>(generator),
+            "confirm": table::<confirmer::ConfirmSettings>(generator),
+            "journal": table::<journal::JournalSettings>(generator),
+            "http": table::<http::HttpSettings>(generator),
+            "log": table::<logging::LogSettings>(generator),
             "sinks": {
                 "description": "Where events go.",
                 "type": "array",
@@ -51,7 +51,7 @@ fn table<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 }
 
 /// An entry of that kind: the keys that every sink has, and its own.
-fn sink(generator: &mut SchemaGenerator, kind: &Kind) -> Value {
+fn sink(generator: &mut SchemaGenerator, kind: &SinkKind) -> Value {
     let own = (kind.schema)(generator).to_value();
     let mut entry = table::<Common>(generator);
     for part in ["properties", "required"] {

@@ -8,22 +8,22 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
+use super::document::{Document, Table};
 use super::keys;
-use super::reader::{Reader, Table};
 use crate::delivery::MaxRejects;
-use crate::event::{AppId, Format, Wanted, known_types};
+use crate::event::{AppId, EventFormat, Wanted, known_types};
 use crate::sinks::exec::launcher;
-use crate::sinks::{Context, KINDS, Kind, Plan};
+use crate::sinks::{KINDS, Plan, SinkContext, SinkKind};
 
 /// One `[[sinks]]` entry.
 #[derive(Clone, Debug)]
-pub struct Sink {
+pub struct SinkConfig {
     /// Its name: 1 to 64 of `a`–`z`, `0`–`9`, `_` and `-`, unlike every other sink's.
     pub name: String,
     /// The events it gets.
     pub events: Wanted,
     /// How they are written for it.
-    pub format: Format,
+    pub format: EventFormat,
     /// How long an event is tried, counting only time in which the sink took other events,
     /// before it becomes a dead letter.
     pub give_up_after: Duration,
@@ -34,16 +34,16 @@ pub struct Sink {
     /// What its kind made of the other keys.
     pub plan: Plan,
     /// What it writes lines to.
-    pub output: Option<Output>,
+    pub output: Option<ConfiguredOutput>,
     /// The files that other sinks write lines to.
     pub others: Vec<PathBuf>,
 }
 
-impl Sink {
+impl SinkConfig {
     /// What the sink is opened with.
     #[must_use]
-    pub fn context(&self, app: AppId) -> Context {
-        Context {
+    pub fn context(&self, app: AppId) -> SinkContext {
+        SinkContext {
             name: self.name.clone(),
             app,
             format: self.format,
@@ -57,7 +57,7 @@ impl Sink {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match &self.output {
-            Some(Output::File(path)) => Some(path),
+            Some(ConfiguredOutput::File(path)) => Some(path),
             _ => None,
         }
     }
@@ -88,11 +88,11 @@ pub(super) struct Common {
     events: Wanted,
     /// How they are written for it.
     #[serde(default)]
-    format: Format,
+    format: EventFormat,
     /// How long an event is tried, counting only time in which the sink took other events,
     /// before it becomes a dead letter.
     #[serde(default = "three_days", with = "humantime_serde")]
-    #[schemars(with = "crate::shape::Duration")]
+    #[schemars(with = "crate::units::Duration")]
     give_up_after: Duration,
     /// How many different events it rejects in a row, and takes none between them, before it counts
     /// as down and rejections make dead letters no more; or `"off"`.
@@ -100,7 +100,7 @@ pub(super) struct Common {
     max_rejects: MaxRejects,
     /// The longest one delivery may take, for sinks that can hang.
     #[serde(default = "ten_seconds", with = "humantime_serde")]
-    #[schemars(with = "crate::shape::Duration")]
+    #[schemars(with = "crate::units::Duration")]
     timeout: Duration,
 }
 
@@ -114,14 +114,14 @@ fn ten_seconds() -> Duration {
 
 /// A sink and what it writes lines to, with the place that names it.
 pub(super) struct Read {
-    pub(super) sink: Option<Sink>,
+    pub(super) sink: Option<SinkConfig>,
     /// Where its output is named.
-    pub(super) output: Option<(Output, usize)>,
+    pub(super) output: Option<(ConfiguredOutput, usize)>,
 }
 
 /// What takes the lines of one writer alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Output {
+pub enum ConfiguredOutput {
     /// A file.
     File(PathBuf),
     /// The standard output of the process.
@@ -129,7 +129,7 @@ pub enum Output {
 }
 
 /// Reads every `[[sinks]]` entry out of `root`.
-pub(super) fn read<'t>(reader: &mut Reader<'t>, root: &mut DeTable<'t>) -> Vec<Read> {
+pub(super) fn read<'t>(reader: &mut Document<'t>, root: &mut DeTable<'t>) -> Vec<Read> {
     const HOW: &str = "a sink is written under [[sinks]], with name = \"…\" and type = \"…\"";
     let Some(value) = root.remove("sinks") else {
         reader.fault(0, format!("there is no sink, so that every event would be lost; {HOW}"));
@@ -161,7 +161,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, root: &mut DeTable<'t>) -> Vec<R
 }
 
 fn entry_of<'t>(
-    reader: &mut Reader<'t>,
+    reader: &mut Document<'t>,
     names: &mut HashMap<String, usize>,
     mut table: Table<'t>,
 ) -> Read {
@@ -180,8 +180,12 @@ fn entry_of<'t>(
     let common = reader.read(&common_table, Common::deserialize);
     let plan = kind.and_then(|kind| reader.read(&own_table, kind.parse));
     let output = match (&plan, own_table.text("path")) {
-        (Some(Plan::Stdout(_)), _) => Some((Output::Standard, common_table.offset("type"))),
-        (_, Some(path)) => Some((Output::File(plain(Path::new(path))), own_table.offset("path"))),
+        (Some(Plan::Stdout(_)), _) => {
+            Some((ConfiguredOutput::Standard, common_table.offset("type")))
+        }
+        (_, Some(path)) => {
+            Some((ConfiguredOutput::File(plain(Path::new(path))), own_table.offset("path")))
+        }
         _ => None,
     };
     if let Some(common) = &common {
@@ -191,7 +195,17 @@ fn entry_of<'t>(
         let Common { name, events, format, give_up_after, max_rejects, timeout, .. } = common;
         let output = output.clone().map(|(output, _)| output);
         let others = Vec::new();
-        Sink { name, events, format, give_up_after, max_rejects, timeout, plan, output, others }
+        SinkConfig {
+            name,
+            events,
+            format,
+            give_up_after,
+            max_rejects,
+            timeout,
+            plan,
+            output,
+            others,
+        }
     });
     if let Some(sink) = &sink {
         reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));
@@ -205,10 +219,10 @@ fn entry_of<'t>(
 }
 
 /// The sinks, each with the files of the others; `None` if one could not be read.
-pub(super) fn acquainted(read: Vec<Read>) -> Option<Vec<Sink>> {
+pub(super) fn acquainted(read: Vec<Read>) -> Option<Vec<SinkConfig>> {
     let mut sinks: Vec<_> = read.into_iter().map(|read| read.sink).collect::<Option<_>>()?;
-    let file = |sink: &Sink| match &sink.output {
-        Some(Output::File(path)) => Some((sink.name.clone(), path.clone())),
+    let file = |sink: &SinkConfig| match &sink.output {
+        Some(ConfiguredOutput::File(path)) => Some((sink.name.clone(), path.clone())),
         _ => None,
     };
     let files: Vec<_> = sinks.iter().filter_map(file).collect();
@@ -220,7 +234,7 @@ pub(super) fn acquainted(read: Vec<Read>) -> Option<Vec<Sink>> {
 }
 
 fn check_name(
-    reader: &mut Reader<'_>,
+    reader: &mut Document<'_>,
     names: &mut HashMap<String, usize>,
     table: &Table<'_>,
     name: &str,
@@ -237,10 +251,10 @@ fn check_name(
     }
 }
 
-fn kind_of(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<&'static Kind> {
+fn kind_of(reader: &mut Document<'_>, table: &Table<'_>) -> Option<&'static SinkKind> {
     // A type that is missing or no text is reported with the keys that every sink has.
     let written = table.text("type")?;
-    let kind = Kind::named(written);
+    let kind = SinkKind::named(written);
     if kind.is_none() {
         let names = KINDS.iter().map(|kind| kind.name);
         let advice = match keys::nearest(written, names.clone()) {
@@ -253,7 +267,7 @@ fn kind_of(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<&'static Kind> 
     kind
 }
 
-fn check_common(reader: &mut Reader<'_>, table: &Table<'_>, common: &Common) {
+fn check_common(reader: &mut Document<'_>, table: &Table<'_>, common: &Common) {
     let mut found = Vec::new();
     if common.events.is_empty() {
         found.push(
@@ -273,7 +287,7 @@ fn check_common(reader: &mut Reader<'_>, table: &Table<'_>, common: &Common) {
 
 /// A name that is misspelt would quietly match nothing. One that is like no other may be newer than
 /// this program; only EventTypes begin with a capital letter.
-fn warn_of_unlikely_events(reader: &mut Reader<'_>, table: &Table<'_>) {
+fn warn_of_unlikely_events(reader: &mut Document<'_>, table: &Table<'_>) {
     let Some(DeValue::Array(names)) = table.entries.get("events").map(|value| value.get_ref())
     else {
         return;

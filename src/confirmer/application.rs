@@ -2,33 +2,33 @@
 
 use tokio::time::Instant;
 
-use super::calls::Calls;
+use super::batches::CallQueue;
 use crate::event::AppId;
 use crate::outage::Outage;
-use crate::vod::{Client, Error, MAX_HANDLES};
+use crate::vod::{Client, MAX_HANDLES, VodError};
 
 /// Of the loop's lines in the log.
 const TARGET: &str = "sprited::confirmer";
 
 #[derive(Debug)]
-pub(super) struct Application {
+pub(super) struct ConfirmedApplication {
     pub(super) client: Client,
     /// What log lines call it; nothing where it is the only one.
     name: Option<AppId>,
     /// Calls to be made again.
-    pub(super) calls: Calls,
+    pub(super) calls: CallQueue,
     pub(super) in_flight: usize,
     outage: Outage,
     /// Handles that were refused since one was confirmed.
     refused: usize,
 }
 
-impl Application {
+impl ConfirmedApplication {
     pub(super) fn new(client: Client, name: Option<AppId>) -> Self {
         Self {
             client,
             name,
-            calls: Calls::default(),
+            calls: CallQueue::default(),
             in_flight: 0,
             outage: Outage::default(),
             refused: 0,
@@ -36,7 +36,7 @@ impl Application {
     }
 
     /// A handle may be stale; when so many are, and none is good, it is not the handles.
-    pub(super) fn note_refused(&mut self, error: &Error, now: Instant) {
+    pub(super) fn note_refused(&mut self, error: &VodError, now: Instant) {
         self.refused += 1;
         if self.refused >= MAX_HANDLES {
             self.note_failed(error, now);
@@ -62,7 +62,7 @@ impl Application {
         }
     }
 
-    pub(super) fn note_failed(&mut self, error: &Error, now: Instant) {
+    pub(super) fn note_failed(&mut self, error: &VodError, now: Instant) {
         if let Some(report) = self.outage.failed(now) {
             tracing::warn!(
                 target: TARGET,

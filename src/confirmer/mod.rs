@@ -1,18 +1,18 @@
 //! Confirms the handles of events that are safe: one loop for all applications, so that they share
 //! the rate and the news of what is settled.
 //!
-//! Leases come from the poller, the news that events are settled from the deliveries; it knows
+//! Leases come from the puller, the news that events are settled from the deliveries; it knows
 //! neither. Nothing is sent for a handle past its deadline: the cloud hands the event out again,
 //! and the journal knows it.
 
 mod application;
-mod ask;
-mod calls;
+mod batches;
+mod inbox;
+mod leases;
 mod max_unconfirmed;
-mod news;
-mod notes;
+mod records;
+mod request;
 mod settings;
-mod waiting;
 
 use std::time::Duration;
 
@@ -25,21 +25,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::journal::{EventId, Journal};
 use crate::lease::Lease;
+use crate::limits::RateLimiter;
+use crate::liveness::Heartbeat;
 use crate::metrics::{ByOutcome, Metrics};
-use crate::pace::Bucket;
-use crate::pulse::Pulse;
 use crate::retry::Backoff;
-use crate::vod::{Client, Error, MAX_HANDLES};
-use application::Application;
-use ask::{Asked, Ended, confirm};
-use calls::{Call, Followup};
-use news::settled;
-use notes::Notes;
-use waiting::{Added, Ready, Waiting};
+use crate::vod::{Client, MAX_HANDLES, VodError};
+use application::ConfirmedApplication;
+use batches::{ConfirmCall, Followup};
+use inbox::settled;
+use leases::{Added, OpenLeases, ReadyHandle};
+use records::RecordQueue;
+use request::{CallEnd, FinishedCall, confirm};
 
+pub use inbox::Inbox;
 pub use max_unconfirmed::MaxUnconfirmed;
-pub use news::News;
-pub use settings::{After, Pacing, Settings};
+pub use settings::{ConfirmAfter, ConfirmPacing, ConfirmSettings};
 
 /// How long a handle waits for company in its call.
 const LINGER: Duration = Duration::from_millis(4);
@@ -49,18 +49,18 @@ const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Durat
 /// The loop that confirms.
 #[derive(Debug)]
 pub struct Confirmer {
-    applications: Vec<Application>,
+    applications: Vec<ConfirmedApplication>,
     /// The application whose turn it is, if it has a call to make.
     turn: usize,
     journal: Journal,
-    news: News,
-    pacing: watch::Receiver<Pacing>,
-    after: After,
+    news: Inbox,
+    pacing: watch::Receiver<ConfirmPacing>,
+    after: ConfirmAfter,
     /// Calls in flight at most, of each application.
     max_concurrency: usize,
-    waiting: Waiting,
-    notes: Notes,
-    bucket: Bucket,
+    waiting: OpenLeases,
+    notes: RecordQueue,
+    bucket: RateLimiter,
     metrics: Metrics,
     idle: watch::Sender<bool>,
 }
@@ -71,18 +71,18 @@ impl Confirmer {
     #[must_use]
     pub fn new(
         clients: Vec<Client>,
-        mut pacing: watch::Receiver<Pacing>,
+        mut pacing: watch::Receiver<ConfirmPacing>,
         journal: Journal,
-        news: News,
+        news: Inbox,
         metrics: Metrics,
     ) -> Self {
-        let Pacing { settings, max_requests_per_second, max_concurrency } =
+        let ConfirmPacing { settings, max_requests_per_second, max_concurrency } =
             pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
         let is_one = clients.len() == 1;
         let application = |client: Client| {
             let name = (!is_one).then_some(client.app());
-            Application::new(client, name)
+            ConfirmedApplication::new(client, name)
         };
         Self {
             applications: clients.into_iter().map(application).collect(),
@@ -92,9 +92,9 @@ impl Confirmer {
             news,
             after: settings.after,
             max_concurrency: max_concurrency as usize,
-            waiting: Waiting::new(settings.max_unconfirmed.limit()),
-            notes: Notes::default(),
-            bucket: Bucket::new(max_rate, Instant::now()),
+            waiting: OpenLeases::new(settings.max_unconfirmed.limit()),
+            notes: RecordQueue::default(),
+            bucket: RateLimiter::new(max_rate, Instant::now()),
             metrics,
             idle: watch::Sender::new(true),
         }
@@ -109,8 +109,9 @@ impl Confirmer {
     /// Confirms until `finish`, answering `pulse` on the way, then what can be confirmed without
     /// waiting for anybody. Dropping the future drops calls in flight; their events come again,
     /// if they do.
-    pub async fn run(mut self, mut pulse: Pulse, finish: CancellationToken) {
-        let mut in_flight: FuturesUnordered<BoxFuture<'static, Asked>> = FuturesUnordered::new();
+    pub async fn run(mut self, mut pulse: Heartbeat, finish: CancellationToken) {
+        let mut in_flight: FuturesUnordered<BoxFuture<'static, FinishedCall>> =
+            FuturesUnordered::new();
         let mut looks: FuturesUnordered<BoxFuture<'static, Vec<EventId>>> = FuturesUnordered::new();
         let (mut leases_open, mut settled_open) = (true, true);
         loop {
@@ -136,7 +137,7 @@ impl Confirmer {
             tokio::select! {
                 biased;
                 // Before all that a busy loop never runs out of.
-                () = pulse.answer() => {}
+                () = pulse.beat() => {}
                 Ok(()) = self.pacing.changed() => self.take_pacing(),
                 () = self.notes.write(&self.journal), if !self.notes.is_empty() => {
                     if self.notes.is_empty() {
@@ -167,26 +168,26 @@ impl Confirmer {
 
     /// What was refused its rate stays slow; what waits though nothing has to wait any more goes.
     fn take_pacing(&mut self) {
-        let Pacing { settings, max_requests_per_second, max_concurrency } =
+        let ConfirmPacing { settings, max_requests_per_second, max_concurrency } =
             self.pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
         self.bucket.set_max(max_rate);
         self.max_concurrency = max_concurrency as usize;
         self.after = settings.after;
         self.waiting.set_max_unconfirmed(settings.max_unconfirmed.limit());
-        if self.after == After::Journal {
+        if self.after == ConfirmAfter::Journal {
             let handles = self.waiting.release_all(Instant::now());
-            self.metrics.confirmed_unsettled.inc_by(handles as u64);
+            self.metrics.confirmed_early.inc_by(handles as u64);
         }
     }
 
     fn lease(&mut self, mut lease: Lease) {
-        if self.after == After::Journal && !lease.pending.is_empty() {
+        if self.after == ConfirmAfter::Journal && !lease.pending.is_empty() {
             lease.pending.clear();
-            self.metrics.confirmed_unsettled.inc();
+            self.metrics.confirmed_early.inc();
         }
         if self.waiting.add(lease, Instant::now()) == Added::Unsettled {
-            self.metrics.confirmed_unsettled.inc();
+            self.metrics.confirmed_early.inc();
             tracing::debug!(
                 "confirms an event on the journal's word: too many are pending past their lease"
             );
@@ -194,11 +195,11 @@ impl Confirmer {
     }
 
     fn expire(&mut self, now: Instant) {
-        let let_go = self.waiting.expire(now);
-        if let_go > 0 {
-            self.count_handles("let_go", let_go);
+        let expired = self.waiting.expire(now);
+        if expired > 0 {
+            self.count_handles("expired", expired);
             tracing::debug!(
-                handles = let_go,
+                handles = expired,
                 "let go handles whose events are still pending; the cloud hands them out again"
             );
         }
@@ -207,13 +208,13 @@ impl Confirmer {
     /// Starts the calls that are due, as fast as the rate allows.
     fn launch(
         &mut self,
-        in_flight: &mut FuturesUnordered<BoxFuture<'static, Asked>>,
+        in_flight: &mut FuturesUnordered<BoxFuture<'static, FinishedCall>>,
         now: Instant,
     ) {
         while self.may_launch(in_flight.len()) && self.bucket.ready_at() <= now {
             let Some((place, mut call)) = self.next_call(now) else { return };
-            let lapsed = call.take_lapsed(now);
-            self.give_up(&lapsed, "let_go", now);
+            let lapsed = call.take_expired(now);
+            self.give_up(&lapsed, "expired", now);
             if call.is_repeatable()
                 && let Err(until) = self.notes.may_tell(now)
             {
@@ -233,7 +234,7 @@ impl Confirmer {
     }
 
     /// The next call that is due, of the applications in turn.
-    fn next_call(&mut self, now: Instant) -> Option<(usize, Call)> {
+    fn next_call(&mut self, now: Instant) -> Option<(usize, ConfirmCall)> {
         let places = self.applications.len();
         for place in (self.turn..places).chain(0..self.turn) {
             let application = &mut self.applications[place];
@@ -248,7 +249,7 @@ impl Confirmer {
             });
             let call = again.or_else(|| {
                 let handles = self.waiting.take_ready(app, MAX_HANDLES, LINGER, now);
-                (!handles.is_empty()).then(|| Call::new(handles))
+                (!handles.is_empty()).then(|| ConfirmCall::new(handles))
             });
             if let Some(call) = call {
                 self.turn = (place + 1) % places;
@@ -267,7 +268,7 @@ impl Confirmer {
         let with_room = self.applications.iter().filter(|application| {
             self.may_launch(in_flight) && application.in_flight < self.max_concurrency
         });
-        let due = with_room.flat_map(|Application { client, calls, .. }| {
+        let due = with_room.flat_map(|ConfirmedApplication { client, calls, .. }| {
             [calls.next_due(), self.waiting.ready_at(client.app(), MAX_HANDLES, LINGER)]
         });
         let launch = due.flatten().min().map(|at| at.max(self.bucket.ready_at()));
@@ -278,13 +279,13 @@ impl Confirmer {
     fn drop_repeats(&mut self, now: Instant) {
         for place in 0..self.applications.len() {
             for call in self.applications[place].calls.take_repeats() {
-                self.give_up(&call.handles, "let_go", now);
+                self.give_up(&call.handles, "expired", now);
             }
         }
     }
 
     /// Nothing more is sent for these handles, unless they have come again since.
-    fn give_up(&mut self, handles: &[Ready], outcome: &'static str, now: Instant) {
+    fn give_up(&mut self, handles: &[ReadyHandle], outcome: &'static str, now: Instant) {
         if handles.is_empty() {
             return;
         }
@@ -292,9 +293,9 @@ impl Confirmer {
         handles.iter().for_each(|ready| self.waiting.called(ready, false, now));
     }
 
-    fn asked(&mut self, asked: Asked) {
+    fn asked(&mut self, asked: FinishedCall) {
         let now = Instant::now();
-        let Asked { place, sent, call, superseded, unnoted, ended, note } = asked;
+        let FinishedCall { place, sent, call, superseded, unnoted, ended, note } = asked;
         self.applications[place].in_flight -= 1;
         self.give_up(&superseded, "superseded", now);
         self.notes.take(note);
@@ -305,13 +306,13 @@ impl Confirmer {
             self.wake_untold();
         }
         match ended {
-            Ended::Taken => self.taken(place, sent, &call, now),
-            Ended::Failed(error) => self.failed(place, sent, call, &error, now),
-            Ended::Lapsed => {
+            CallEnd::Taken => self.taken(place, sent, &call, now),
+            CallEnd::Failed(error) => self.failed(place, sent, call, &error, now),
+            CallEnd::Lapsed => {
                 self.count_call("failed");
-                self.applications[place].calls.lapsed(call);
+                self.applications[place].calls.expired(call);
             }
-            Ended::Unsent => {}
+            CallEnd::Unsent => {}
         }
     }
 
@@ -320,7 +321,7 @@ impl Confirmer {
         self.applications.iter_mut().for_each(|of| of.calls.wake());
     }
 
-    fn taken(&mut self, place: usize, sent: Instant, call: &Call, now: Instant) {
+    fn taken(&mut self, place: usize, sent: Instant, call: &ConfirmCall, now: Instant) {
         self.count_call("ok");
         self.bucket.accepted(sent);
         self.count_handles("confirmed", call.handles.len());
@@ -333,7 +334,14 @@ impl Confirmer {
         self.applications[place].note_good(now);
     }
 
-    fn failed(&mut self, place: usize, sent: Instant, call: Call, error: &Error, now: Instant) {
+    fn failed(
+        &mut self,
+        place: usize,
+        sent: Instant,
+        call: ConfirmCall,
+        error: &VodError,
+        now: Instant,
+    ) {
         match self.applications[place].calls.failed(call, error, now) {
             Followup::Narrowed => {
                 self.bucket.accepted(sent);

@@ -10,23 +10,23 @@ use super::max_unconfirmed::MaxUnconfirmed;
 /// The `[confirm]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub struct ConfirmSettings {
     /// What has to be true before a handle is confirmed.
-    pub after: After,
+    pub after: ConfirmAfter,
     /// Events that may be pending past their lease before the oldest are confirmed on the
     /// journal's word; or `"never"`.
     pub max_unconfirmed: MaxUnconfirmed,
     /// How long a handle stays good, counted from the sending of its pull.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "crate::shape::Duration")]
+    #[schemars(with = "crate::units::Duration")]
     pub lease: Duration,
 }
 
 /// What the confirmer goes by; can change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pacing {
+pub struct ConfirmPacing {
     /// The `[confirm]` table.
-    pub settings: Settings,
+    pub settings: ConfirmSettings,
     /// Calls of ConfirmEvents a second at most.
     pub max_requests_per_second: u32,
     /// Calls in flight at most, of each application.
@@ -36,24 +36,24 @@ pub struct Pacing {
 /// What has to be true before a handle is confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum After {
+pub enum ConfirmAfter {
     /// No sink has an event of it pending.
     Delivery,
     /// Its events are on disk.
     Journal,
 }
 
-impl Default for Settings {
+impl Default for ConfirmSettings {
     fn default() -> Self {
         Self {
-            after: After::Delivery,
+            after: ConfirmAfter::Delivery,
             max_unconfirmed: MaxUnconfirmed::At(2000),
             lease: Duration::from_secs(30),
         }
     }
 }
 
-impl Settings {
+impl ConfirmSettings {
     /// Every fault of the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
@@ -72,16 +72,16 @@ impl Settings {
     #[must_use]
     pub fn lost_with_the_machine(&self) -> String {
         match (self.after, self.max_unconfirmed) {
-            (After::Journal, _) => {
+            (ConfirmAfter::Journal, _) => {
                 "after = \"journal\": a machine lost with its disk loses what its \
                                     sinks have not taken"
                     .to_owned()
             }
-            (After::Delivery, MaxUnconfirmed::At(most)) => format!(
+            (ConfirmAfter::Delivery, MaxUnconfirmed::At(most)) => format!(
                 "a machine lost with its disk loses what is pending above max_unconfirmed = {most}; \
                  \"never\" leaves it in the cloud"
             ),
-            (After::Delivery, MaxUnconfirmed::Never) => {
+            (ConfirmAfter::Delivery, MaxUnconfirmed::Never) => {
                 "a machine lost with its disk loses its dead letters and unrouted events, and \
                  nothing that a sink has to take"
                     .to_owned()
@@ -104,7 +104,7 @@ mod tests {
     fn a_handle_is_used_for_less_than_its_lease() {
         for (lease, good_for) in [(30_000, 28_000), (3_000, 2_700), (3_600_000, 3_598_000)] {
             let lease = Duration::from_millis(lease);
-            let settings = Settings { lease, ..Settings::default() };
+            let settings = ConfirmSettings { lease, ..ConfirmSettings::default() };
             assert_eq!(settings.good_for(), Duration::from_millis(good_for));
         }
     }

@@ -1,13 +1,13 @@
 //! Root that stays root, and writes where somebody else has a say.
 
 use crate::config;
-use crate::identity::{self, Owner, Refused};
+use crate::identity::{self, Owner, IdentityError};
 
 /// Warns of each sink whose file is in such a place. Blocks on the file system.
 ///
 /// # Errors
 /// When it cannot be told of one.
-pub fn warn_astray(sinks: &[config::Sink]) -> Result<(), Refused> {
+pub fn warn_astray(sinks: &[config::SinkConfig]) -> Result<(), IdentityError> {
     for sink in sinks {
         if let Some(user) = sink.file().map(Owner::of).transpose()?.flatten() {
             let place = user.place().display();

@@ -3,16 +3,16 @@
 //! Signals are not handled here: whoever runs the daemon tells it what to do by [`Control`].
 
 mod astray;
-mod left;
-mod once;
-mod outlets;
+mod drain;
+mod leftovers;
+mod maintenance;
 mod prepared;
 mod reload;
 mod reporting;
 mod rescue;
-mod running;
+mod sink_set;
 mod summary;
-mod upkeep;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,24 +23,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Loaded};
-use crate::confirmer::{self, Confirmer, News};
-use crate::delivery::Stop;
+use crate::confirmer::{self, Confirmer, Inbox};
+use crate::delivery::DeliveryStop;
 use crate::event::Wanted;
-use crate::http::{self, Health};
+use crate::http::{self, DaemonHealth};
 use crate::journal::{self, Journal, OpenError};
+use crate::liveness;
 use crate::metrics::Metrics;
-use crate::poller::{self, Poller};
-use crate::pulse;
+use crate::puller::{self, Puller};
 use crate::vod::Client;
 use crate::vod::credentials::{Provider, ProviderError};
-use crate::{identity, systemd, telemetry};
+use crate::{identity, logging, systemd};
 pub use astray::warn_astray;
-use left::{warn_of_orphans, warn_of_rescued};
-use outlets::{Outlets, Tools};
+use leftovers::{warn_of_orphans, warn_of_rescued};
+use maintenance::Maintenance;
 pub use prepared::Prepared;
 use reload::Reload;
-use running::{Loop, Running};
-use upkeep::Upkeep;
+use sink_set::{Dependencies, SinkSet};
+use tasks::{TaskName, Tasks};
 
 /// Parcels of leases, and of news that events are settled, on their way to the confirmer at most.
 const QUEUE: usize = 256;
@@ -55,13 +55,13 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum DaemonError {
     /// The journal was not opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
     /// The journal was opened and does not work.
     #[error("{0}")]
-    JournalFailed(#[from] journal::Error),
+    JournalFailed(#[from] journal::JournalError),
     /// The credentials in the configuration cannot be used.
     #[error("[credentials]: {0}")]
     Credentials(ProviderError),
@@ -70,7 +70,7 @@ pub enum Error {
     Setup(String),
     /// The daemon is started as root and may not become the journal's owner.
     #[error(transparent)]
-    Refused(#[from] identity::Refused),
+    Refused(#[from] identity::IdentityError),
     /// The address of `[http]` cannot be listened on.
     #[error("[http] listen: cannot listen on {address}: {source}")]
     Address {
@@ -86,7 +86,7 @@ pub enum Error {
 
 /// How a daemon ended that was told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ExitReason {
     /// All is done.
     Clean,
     /// With `once`: something stays pending.
@@ -107,13 +107,13 @@ pub enum End {
 
 /// Tells a running daemon what to do.
 #[derive(Clone, Debug, Default)]
-pub struct Control {
+pub struct DaemonSignals {
     /// Ends it.
     pub stop: CancellationToken,
     /// Has it read its configuration again, each time it is notified.
     pub reload: Arc<Notify>,
     /// The log whose level the configuration has; `None` where there is none.
-    pub log: Option<telemetry::Handle>,
+    pub log: Option<logging::LogHandle>,
 }
 
 /// A daemon: all is open and bound, nothing runs yet.
@@ -124,10 +124,10 @@ pub struct Daemon {
     journal: Journal,
     closing: journal::Closing,
     listener: Option<TcpListener>,
-    poller: Poller,
+    puller: Puller,
     confirmer: Confirmer,
     changed: watch::Sender<u64>,
-    stop_deliveries: Stop,
+    stop_deliveries: DeliveryStop,
     reload: Reload,
 }
 
@@ -136,11 +136,11 @@ impl Daemon {
     ///
     /// # Errors
     /// When something cannot be opened; nothing runs then.
-    pub async fn open(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, Error> {
+    pub async fn open(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, DaemonError> {
         Prepared::new(loaded, provider).await?.open().await
     }
 
-    async fn assemble(prepared: Prepared) -> Result<Self, Error> {
+    async fn assemble(prepared: Prepared) -> Result<Self, DaemonError> {
         let Prepared { file, config, client, sinks, listener } = prepared;
         let apps = config.vod.apps();
         let clients: Vec<_> = apps.iter().map(|app| client.with_app(*app)).collect();
@@ -150,7 +150,7 @@ impl Daemon {
         }
         let (journal, closing) = Journal::open(&config.journal)?;
         warn_of_rescued(&config.journal.path);
-        let metrics = Metrics::new(journal.condition().commits());
+        let metrics = Metrics::new(journal.health().commits());
         let listener = match listener {
             Some(listener) => Some(listener),
             None => bind(&config.http)?,
@@ -158,14 +158,14 @@ impl Daemon {
         let (settled, settled_queue) = mpsc::channel(QUEUE);
         let (leases, lease_queue) = mpsc::channel(QUEUE);
         let changed = watch::Sender::new(0);
-        let stop_deliveries = Stop::default();
-        let tools = Tools {
+        let stop_deliveries = DeliveryStop::default();
+        let tools = Dependencies {
             journal: journal.clone(),
             settled,
             changed: changed.clone(),
             metrics: metrics.clone(),
         };
-        let mut outlets = Outlets::new(tools, stop_deliveries.clone());
+        let mut outlets = SinkSet::new(tools, stop_deliveries.clone());
         outlets.replace(sinks).await?;
         warn_of_orphans(&journal).await?;
         tell_max_size(&metrics, &config.journal);
@@ -173,7 +173,7 @@ impl Daemon {
         let (pulling, confirming) =
             (watch::Sender::new(pulling(&config)), watch::Sender::new(confirming(&config)));
         let wanted = watch::Sender::new(wanted(&config));
-        let poller = Poller::new(
+        let puller = Puller::new(
             clients.clone(),
             pulling.subscribe(),
             journal.clone(),
@@ -181,7 +181,7 @@ impl Daemon {
             metrics.clone(),
         );
         let news =
-            News { leases: lease_queue, settled: settled_queue, changed: changed.subscribe() };
+            Inbox { leases: lease_queue, settled: settled_queue, changed: changed.subscribe() };
         let confirmer = Confirmer::new(
             clients.clone(),
             confirming.subscribe(),
@@ -201,14 +201,14 @@ impl Daemon {
             wanted,
             outlets,
             changed: changed.clone(),
-            mended: poller.mended(),
+            mended: puller.mended(),
         };
         Ok(Self {
             clients,
             journal,
             closing,
             listener,
-            poller,
+            puller,
             confirmer,
             changed,
             stop_deliveries,
@@ -247,35 +247,38 @@ impl Daemon {
     ///
     /// # Errors
     /// When a loop ends by itself.
-    pub async fn run(self, control: Control, once: bool) -> Result<End, Error> {
-        let Self { journal, closing, listener, poller, confirmer, stop_deliveries, .. } = self;
+    pub async fn run(self, control: DaemonSignals, once: bool) -> Result<ExitReason, DaemonError> {
+        let Self { journal, closing, listener, puller, confirmer, stop_deliveries, .. } = self;
         let mut reload = Reload { log: control.log.clone(), ..self.reload };
         // Not children of the one token: each is cancelled when its turn in the stop has come.
         let (stop_pulling, finish_confirming) =
             (CancellationToken::new(), CancellationToken::new());
         let stop_rest = CancellationToken::new();
-        let pulses = pulse::Watch::default();
-        let mut running = Running::default();
-        let pulling = poller.pulling();
-        let health =
-            Arc::new(Health::new(pulling.clone(), journal.condition(), reload.pulling.subscribe()));
+        let pulses = liveness::LivenessMonitor::default();
+        let mut running = Tasks::default();
+        let pulling = puller.pulling();
+        let health = Arc::new(DaemonHealth::new(
+            pulling.clone(),
+            journal.health(),
+            reload.pulling.subscribe(),
+        ));
 
         let confirmer_idle = confirmer.idle();
         reload.outlets.launch(&mut running, &pulses);
-        let gone = journal.condition().gone();
-        let confirming = confirmer.run(pulses.add("confirmer"), finish_confirming.clone());
-        running.spawn(Loop::Confirmer, until(&gone, confirming));
-        let polling = poller.run(pulses.add("poller"), stop_pulling.clone());
-        running.spawn(Loop::Poller, until(&gone, polling));
+        let gone = journal.health().gone();
+        let confirming = confirmer.run(pulses.register("confirmer"), finish_confirming.clone());
+        running.spawn(TaskName::Confirmer, until(&gone, confirming));
+        let polling = puller.run(pulses.register("puller"), stop_pulling.clone());
+        running.spawn(TaskName::Puller, until(&gone, polling));
         if let Some(listener) = listener {
             let sources = http::Sources {
                 metrics: reload.metrics.clone(),
                 health: health.clone(),
                 journal: reload.config.journal.path.clone(),
             };
-            running.spawn(Loop::Http, http::serve(listener, sources, stop_rest.clone()));
+            running.spawn(TaskName::Http, http::serve(listener, sources, stop_rest.clone()));
         }
-        let upkeep = Upkeep {
+        let upkeep = Maintenance {
             journal: journal.clone(),
             clients: self.clients,
             metrics: reload.metrics.clone(),
@@ -284,7 +287,7 @@ impl Daemon {
             health: health.clone(),
             wanted: reload.wanted.subscribe(),
         };
-        running.spawn(Loop::Upkeep, upkeep.run(stop_rest.clone()));
+        running.spawn(TaskName::Upkeep, upkeep.run(stop_rest.clone()));
         // Whoever stops it does not wait for a manager that is busy.
         control.stop.run_until_cancelled(systemd::ready()).await;
 
@@ -294,10 +297,10 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = control.stop.cancelled() => {
-                    break if once { End::SomethingStays } else { End::Clean };
+                    break if once { ExitReason::SomethingStays } else { ExitReason::Clean };
                 }
                 // Before the loops that end by it.
-                () = gone.cancelled() => break End::JournalGone,
+                () = gone.cancelled() => break ExitReason::JournalGone,
                 sink = running.ended() => reload.outlets.ended(&sink?),
                 sink = reload.outlets.all_gone() => {
                     tracing::error!(
@@ -305,14 +308,14 @@ impl Daemon {
                         "the reader of standard output is gone, and there is no other sink; stops: \
                          what is pending stays in the journal"
                     );
-                    break End::SinkGone;
+                    break ExitReason::SinkGone;
                 }
                 () = control.reload.notified() => {
                     let reloading = reload.run(&mut running, &pulses);
                     // Whoever stops it does not wait for a disk that hangs.
                     control.stop.run_until_cancelled(reloading).await;
                 }
-                end = once::until_done(&journal, pulling.clone(), idles), if once => break end,
+                end = drain::until_done(&journal, pulling.clone(), idles), if once => break end,
             }
         };
         drop(reload);
@@ -324,13 +327,16 @@ impl Daemon {
         stop_deliveries.finish.cancel();
         let deliveries_end = Instant::now() + DELIVERY_TIME;
         systemd::stopping().await;
-        let delivers = |task: &Loop| matches!(task, Loop::Delivery { .. } | Loop::Poller);
+        let delivers =
+            |task: &TaskName| matches!(task, TaskName::Delivery { .. } | TaskName::Puller);
         if !running.wait_for(delivers, deliveries_end).await {
             stop_deliveries.abandon.cancel();
         }
         running.wait_for(delivers, deadline - CLOSE_TIME * 4).await;
         finish_confirming.cancel();
-        running.wait_for(|task| matches!(task, Loop::Confirmer), deadline - CLOSE_TIME * 2).await;
+        running
+            .wait_for(|task| matches!(task, TaskName::Confirmer), deadline - CLOSE_TIME * 2)
+            .await;
         let is_gone = rescue::rescue_if_gone(&journal, &control.stop).await;
         if is_gone {
             deadline = Instant::now() + CLOSE_TIME * 4;
@@ -346,8 +352,8 @@ impl Daemon {
             tracing::info!("stopped");
         }
         Ok(match end {
-            _ if is_gone => End::JournalGone,
-            _ if !(all_ended && closed) => End::Forced,
+            _ if is_gone => ExitReason::JournalGone,
+            _ if !(all_ended && closed) => ExitReason::Forced,
             end => end,
         })
     }
@@ -364,12 +370,12 @@ fn until(
     }
 }
 
-fn tell_max_size(metrics: &Metrics, journal: &journal::Settings) {
+fn tell_max_size(metrics: &Metrics, journal: &journal::JournalSettings) {
     metrics.journal_max_size.set(i64::try_from(journal.max_size.as_u64()).unwrap_or(i64::MAX));
 }
 
-fn pulling(config: &Config) -> poller::Pacing {
-    poller::Pacing {
+fn pulling(config: &Config) -> puller::PollPacing {
+    puller::PollPacing {
         settings: config.poll.clone(),
         good_for: config.confirm.good_for(),
         lease: config.confirm.lease,
@@ -377,8 +383,8 @@ fn pulling(config: &Config) -> poller::Pacing {
     }
 }
 
-fn confirming(config: &Config) -> confirmer::Pacing {
-    confirmer::Pacing {
+fn confirming(config: &Config) -> confirmer::ConfirmPacing {
+    confirmer::ConfirmPacing {
         settings: config.confirm.clone(),
         max_requests_per_second: config.poll.max_requests_per_second,
         max_concurrency: config.poll.max_concurrency,
@@ -389,7 +395,7 @@ fn wanted(config: &Config) -> Vec<Wanted> {
     config.sinks.iter().map(|sink| sink.events.clone()).collect()
 }
 
-fn bind(settings: &http::Settings) -> Result<Option<TcpListener>, Error> {
+fn bind(settings: &http::HttpSettings) -> Result<Option<TcpListener>, DaemonError> {
     let Some(address) = settings.address() else { return Ok(None) };
-    http::listen(address).map(Some).map_err(|source| Error::Address { address, source })
+    http::listen(address).map(Some).map_err(|source| DaemonError::Address { address, source })
 }

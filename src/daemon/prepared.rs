@@ -7,8 +7,8 @@ use std::sync::Arc;
 use nix::unistd::geteuid;
 use tokio::net::TcpListener;
 
-use super::outlets::{Opened, Outlets};
-use super::{Daemon, Error, bind};
+use super::sink_set::{OpenedSink, SinkSet};
+use super::{Daemon, DaemonError, bind};
 use crate::config::{Config, Loaded};
 use crate::vod::Client;
 use crate::vod::credentials::Provider;
@@ -22,7 +22,7 @@ pub struct Prepared {
     pub(super) file: PathBuf,
     pub(super) config: Config,
     pub(super) client: Client,
-    pub(super) sinks: Vec<Opened>,
+    pub(super) sinks: Vec<OpenedSink>,
     pub(super) listener: Option<TcpListener>,
 }
 
@@ -32,11 +32,11 @@ impl Prepared {
     ///
     /// # Errors
     /// When a secret cannot be read, or the address is taken.
-    pub async fn new(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, Error> {
+    pub async fn new(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, DaemonError> {
         let Loaded { file, config, .. } = loaded;
-        let client = Client::new(&config.vod, provider).map_err(Error::Setup)?;
-        let sinks = Outlets::open_anew(&config.sinks, client.app()).await;
-        let sinks = sinks.map_err(|faults| Error::Setup(faults.join("\n")))?;
+        let client = Client::new(&config.vod, provider).map_err(DaemonError::Setup)?;
+        let sinks = SinkSet::open_anew(&config.sinks, client.app()).await;
+        let sinks = sinks.map_err(|faults| DaemonError::Setup(faults.join("\n")))?;
         let is_roots = |port: u16| geteuid().is_root() && port != 0 && port < FIRST_FREE_PORT;
         let port = config.http.address().map(|address| address.port());
         let listener = if port.is_some_and(is_roots) { bind(&config.http)? } else { None };
@@ -47,7 +47,7 @@ impl Prepared {
     ///
     /// # Errors
     /// When something cannot be opened; nothing runs then.
-    pub async fn open(self) -> Result<Daemon, Error> {
+    pub async fn open(self) -> Result<Daemon, DaemonError> {
         Daemon::assemble(self).await
     }
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 
-use super::outlets::{Changes, Opened, Outlets};
-use super::running::Running;
+use super::sink_set::{OpenedSink, SinkChanges, SinkSet};
+use super::tasks::Tasks;
 use super::{confirming, pulling, tell_max_size, wanted, warn_astray, warn_of_orphans};
 use crate::config::{Config, Loaded, Located};
 use crate::event::Wanted;
@@ -19,22 +19,22 @@ use crate::journal::Journal;
 use crate::metrics::{ByOutcome, Metrics};
 use crate::vod::Client;
 use crate::vod::credentials::{self, Provider};
-use crate::{confirmer, http, identity, journal, poller, pulse, systemd, telemetry, vod};
+use crate::{confirmer, http, identity, journal, liveness, logging, puller, systemd, vod};
 
 /// What goes by the configuration, and where it is read.
 #[derive(Debug)]
 pub(super) struct Reload {
     pub(super) file: PathBuf,
     pub(super) config: Config,
-    pub(super) log: Option<telemetry::Handle>,
+    pub(super) log: Option<logging::LogHandle>,
     pub(super) client: Client,
     pub(super) journal: Journal,
     pub(super) metrics: Metrics,
-    pub(super) pulling: watch::Sender<poller::Pacing>,
-    pub(super) confirming: watch::Sender<confirmer::Pacing>,
+    pub(super) pulling: watch::Sender<puller::PollPacing>,
+    pub(super) confirming: watch::Sender<confirmer::ConfirmPacing>,
     /// The events that each sink wants.
     pub(super) wanted: watch::Sender<Vec<Wanted>>,
-    pub(super) outlets: Outlets,
+    pub(super) outlets: SinkSet,
     /// Changes when events may have been settled without a delivery.
     pub(super) changed: watch::Sender<u64>,
     /// To be notified when credentials may have been mended.
@@ -46,13 +46,13 @@ struct Next {
     loaded: Loaded,
     provider: Arc<dyn Provider>,
     are_other_credentials: bool,
-    sinks: Vec<Opened>,
+    sinks: Vec<OpenedSink>,
 }
 
 impl Reload {
     /// Reads the configuration and takes it over, or says why not and leaves all as it was.
     /// Dropped half-way it may leave sinks in use whose loops do not run: for a stop only.
-    pub(super) async fn run(&mut self, running: &mut Running, pulses: &pulse::Watch) {
+    pub(super) async fn run(&mut self, running: &mut Tasks, pulses: &liveness::LivenessMonitor) {
         systemd::reloading().await;
         let outcome = match self.take_over(running, pulses).await {
             Ok(()) => "ok",
@@ -76,8 +76,8 @@ impl Reload {
 
     async fn take_over(
         &mut self,
-        running: &mut Running,
-        pulses: &pulse::Watch,
+        running: &mut Tasks,
+        pulses: &liveness::LivenessMonitor,
     ) -> Result<(), Vec<String>> {
         let Next { loaded, provider, are_other_credentials, sinks } = self.prepare().await?;
         loaded.warn();
@@ -86,7 +86,7 @@ impl Reload {
         let looked = looked.map_err(|error| vec![error.to_string()])?;
         looked.map_err(|refused| vec![refused.to_string()])?;
         let replaced = self.outlets.replace(sinks).await;
-        let Changes { added, removed, changed } =
+        let SinkChanges { added, removed, changed } =
             replaced.map_err(|error| vec![error.to_string()])?;
         self.outlets.launch(running, pulses);
         if !removed.is_empty() {
@@ -182,7 +182,7 @@ impl Reload {
     /// The provider, and whether it has other credentials than are in use.
     async fn provider(
         &self,
-        settings: Option<credentials::Settings>,
+        settings: Option<credentials::CredentialsSettings>,
     ) -> Result<(Arc<dyn Provider>, bool), String> {
         // The keys of the same role are good whatever STS would say now, and the role's own key
         // is read again when STS refuses it.
@@ -201,9 +201,9 @@ impl Reload {
         Ok((provider, are_other))
     }
 
-    async fn open(&self, config: &Config) -> Result<Vec<Opened>, Vec<String>> {
+    async fn open(&self, config: &Config) -> Result<Vec<OpenedSink>, Vec<String>> {
         let opened = self.outlets.open(&config.sinks, self.client.app()).await?;
-        Outlets::probe(&opened).await?;
+        SinkSet::probe(&opened).await?;
         Ok(opened)
     }
 }
@@ -212,10 +212,10 @@ impl Reload {
 fn fixed(before: &Config, after: &Config) -> Vec<String> {
     // Taken apart, so that no key is forgotten.
     let Config { vod, http, journal, log, .. } = before;
-    let vod::Settings { endpoint, sub_app_id, max_answer_size } = vod;
-    let http::Settings { listen } = http;
-    let journal::Settings { path, retention: _, max_size: _ } = journal;
-    let telemetry::Settings { level: _, format } = log;
+    let vod::VodSettings { endpoint, sub_app_id, max_answer_size } = vod;
+    let http::HttpSettings { listen } = http;
+    let journal::JournalSettings { path, retention: _, max_size: _ } = journal;
+    let logging::LogSettings { level: _, format } = log;
     let keys = [
         ("[vod] endpoint", *endpoint != after.vod.endpoint),
         ("[vod] sub_app_id", *sub_app_id != after.vod.sub_app_id),

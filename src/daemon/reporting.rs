@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::event::Wanted;
-use crate::http::Health;
+use crate::http::DaemonHealth;
 use crate::metrics::{ByApp, Metrics};
-use crate::vod::{Advice, Client, Error, EventConfig};
+use crate::vod::{Advice, Client, EventConfig, VodError};
 
 /// Between two looks; up to a tenth longer, so that many daemons do not ask at once.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -17,13 +17,13 @@ const SOON: Duration = Duration::from_secs(300);
 
 /// Asks.
 #[derive(Debug)]
-pub(super) struct Reporting<'d> {
+pub(super) struct ReportingCheck<'d> {
     /// One for each application.
     pub(super) clients: &'d [Client],
     /// The events that each sink wants. Changes with each reload, which is a reason to look.
     pub(super) wanted: watch::Receiver<Vec<Wanted>>,
     pub(super) metrics: &'d Metrics,
-    pub(super) health: &'d Health,
+    pub(super) health: &'d DaemonHealth,
 }
 
 /// What keeps an application's events away, and what to do.
@@ -47,12 +47,12 @@ enum Found {
     /// They are not.
     Bad(Fault),
     /// It may not be asked for.
-    Refused(Error),
+    Refused(VodError),
     /// It could not be asked for.
-    Failed(Error),
+    Failed(VodError),
 }
 
-impl Reporting<'_> {
+impl ReportingCheck<'_> {
     /// Looks at once, and then every hour. Never returns; cancel safe.
     pub(super) async fn run(mut self) {
         let mut told = vec![Told::default(); self.clients.len()];
@@ -150,6 +150,6 @@ fn judge(config: &EventConfig, client: &Client, wanted: &[Wanted]) -> Found {
     Found::Bad(Fault { what, remedy: config.remedy(client.app(), is_wanted) })
 }
 
-fn unknown_application(client: &Client, error: &Error) -> Fault {
+fn unknown_application(client: &Client, error: &VodError) -> Fault {
     Fault { what: error.to_string(), remedy: client.application_advice() }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Error, Journal, Rescue};
+use crate::journal::{Journal, JournalError, Rescue};
 use crate::systemd;
 
 /// How long the disk may take to tell whether the files are in place.
@@ -22,7 +22,7 @@ const WORD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs
 /// meanwhile. What another daemon has is only told of. Tells whether it was one of both.
 pub(super) async fn rescue_if_gone(journal: &Journal, stop: &CancellationToken) -> bool {
     let looked = timeout_at(Instant::now() + LOOK, journal.in_place()).await;
-    if let Some(error @ Error::Taken(_)) = journal.condition().trouble() {
+    if let Some(error @ JournalError::Taken(_)) = journal.health().error() {
         tracing::error!(
             %error,
             "the daemon ends; see to it that one alone is started on a journal, and that nothing \
@@ -30,7 +30,7 @@ pub(super) async fn rescue_if_gone(journal: &Journal, stop: &CancellationToken) 
         );
         return true;
     }
-    if !matches!(looked, Ok(Err(Error::Gone(_)))) && !journal.condition().is_gone() {
+    if !matches!(looked, Ok(Err(JournalError::Gone(_)))) && !journal.health().is_gone() {
         return false;
     }
     let mut words = interval(WORD.0);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::http::Health;
-use crate::journal::{Error, Journal};
+use crate::http::DaemonHealth;
+use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::systemd;
 use crate::vod::Advice;
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Summary {
     pub(super) journal: Journal,
     pub(super) metrics: Metrics,
-    pub(super) health: Arc<Health>,
+    pub(super) health: Arc<DaemonHealth>,
 }
 
 /// What is told.
@@ -34,7 +34,7 @@ pub(super) struct Summary {
 struct Figures {
     is_draining: bool,
     stuck: Vec<String>,
-    unwritable: Option<Error>,
+    unwritable: Option<JournalError>,
     /// From where nothing is pulled, as a sentence goes on, and why.
     trouble: Option<(String, Advice)>,
     has_pulled: bool,
@@ -66,7 +66,7 @@ impl Summary {
 
     async fn figures(&self) -> Figures {
         let health = &self.health;
-        let unwritable = health.journal().trouble();
+        let unwritable = health.journal().error();
         let pending = timeout(PATIENCE, self.journal.pending()).await;
         Figures {
             is_draining: health.is_draining(),
@@ -153,10 +153,10 @@ mod tests {
             Figures { trouble, ..at_work() }.line(),
             "Not pulling from application 7: the cloud cannot be reached; 12 pending"
         );
-        let stuck = vec!["poller".to_owned()];
-        assert_eq!(Figures { stuck, ..at_work() }.line(), "Pulling; 12 pending; stuck: poller");
+        let stuck = vec!["puller".to_owned()];
+        assert_eq!(Figures { stuck, ..at_work() }.line(), "Pulling; 12 pending; stuck: puller");
         assert_eq!(Figures { is_draining: true, ..at_work() }.line(), "Stopping; 12 pending");
-        let unwritable = Some(Error::Gone("/j was deleted or moved".into()));
+        let unwritable = Some(JournalError::Gone("/j was deleted or moved".into()));
         assert_eq!(
             Figures { unwritable, is_draining: true, ..at_work() }.line(),
             "Ending: /j was deleted or moved; sprited copies what it has open, and ends; 12 pending"

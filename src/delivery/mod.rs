@@ -2,17 +2,17 @@
 //!
 //! Owns concurrency, retries and time. Fresh events come from the sink's feed, or from the
 //! journal after a start and whenever the feed overflowed; failed ones come from the journal
-//! when they are due. Knows sinks and the journal, neither the poller nor the confirmer.
+//! when they are due. Knows sinks and the journal, neither the puller nor the confirmer.
 
-mod health;
-mod intake;
+mod breaker;
+mod concurrency;
+mod counters;
+mod dead_letters;
 mod max_rejects;
+mod queue;
 mod recovery;
-mod storm;
-mod tally;
 mod uptime;
 mod verdicts;
-mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,18 +25,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{self, EventId, Fed, Journal, Pending, Record, Recorded, SinkId};
+use crate::journal::{
+    self, DeliveryRecord, EventId, FeedReceiver, Journal, PendingEvent, Recorded, SinkId,
+};
+use crate::liveness::Heartbeat;
 use crate::metrics::Metrics;
 use crate::outage::Outage;
-use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::sinks::{Batch, Sink, Verdict};
-use health::Health;
-use intake::Intake;
-use storm::Storm;
-use tally::Tally;
+use breaker::Breaker;
+use concurrency::ConcurrencyWindow;
+use counters::DeliveryCounters;
+use dead_letters::DeadLetterBurst;
+use queue::DeliveryQueue;
 use uptime::Uptime;
-use window::Window;
 
 pub use max_rejects::MaxRejects;
 
@@ -51,7 +53,7 @@ const MAX_RECORDING: usize = 8;
 
 /// A sink as its delivery loop has it.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct DeliveryTarget {
     /// Its name in the configuration.
     pub name: String,
     /// Its number in the journal.
@@ -67,7 +69,7 @@ pub struct Target {
 
 /// What ends a delivery loop.
 #[derive(Clone, Debug, Default)]
-pub struct Stop {
+pub struct DeliveryStop {
     /// No delivery starts any more; those under way are waited for.
     pub finish: CancellationToken,
     /// Those under way are dropped.
@@ -77,26 +79,26 @@ pub struct Stop {
 /// The delivery loop of one sink.
 #[derive(Debug)]
 pub struct Delivery {
-    target: Target,
+    target: DeliveryTarget,
     journal: Journal,
     settled: mpsc::Sender<Vec<EventId>>,
     changed: watch::Receiver<u64>,
     idle: watch::Sender<bool>,
     metrics: Metrics,
-    tally: Tally,
-    intake: Intake,
-    health: Health,
-    window: Window,
+    tally: DeliveryCounters,
+    intake: DeliveryQueue,
+    health: Breaker,
+    window: ConcurrencyWindow,
     outage: Outage,
     uptime: Uptime,
-    storm: Storm,
+    storm: DeadLetterBurst,
     pending: u64,
 }
 
 /// A batch after its delivery.
 struct Delivered {
     began: Instant,
-    events: Vec<Pending>,
+    events: Vec<PendingEvent>,
     verdicts: Vec<Verdict>,
     mark: Option<String>,
 }
@@ -116,17 +118,17 @@ impl Delivery {
     /// take any more. `changed` changes when somebody else wrote to the journal.
     #[must_use]
     pub fn new(
-        target: Target,
-        fed: Fed,
+        target: DeliveryTarget,
+        fed: FeedReceiver,
         journal: Journal,
         settled: mpsc::Sender<Vec<EventId>>,
         changed: watch::Receiver<u64>,
         metrics: Metrics,
     ) -> Self {
         let limits = target.sink.limits();
-        let intake = Intake::new(target.id, fed, journal.clone(), limits);
-        let tally = Tally::new(&metrics, &target.name);
-        let health = Health::new(target.max_rejects, PROBES);
+        let intake = DeliveryQueue::new(target.id, fed, journal.clone(), limits);
+        let tally = DeliveryCounters::new(&metrics, &target.name);
+        let health = Breaker::new(target.max_rejects, PROBES);
         Self {
             target,
             journal,
@@ -137,10 +139,10 @@ impl Delivery {
             tally,
             intake,
             health,
-            window: Window::new(limits.max_in_flight),
+            window: ConcurrencyWindow::new(limits.max_in_flight),
             outage: Outage::default(),
             uptime: Uptime::default(),
-            storm: Storm::default(),
+            storm: DeadLetterBurst::default(),
             pending: 0,
         }
     }
@@ -160,11 +162,11 @@ impl Delivery {
 
     /// Runs, answering `pulse` on the way, until it is told to finish and has, or to abandon what is left. Events that were not
     /// delivered stay due in the journal.
-    pub async fn run(mut self, mut pulse: Pulse, stop: Stop) {
+    pub async fn run(mut self, mut pulse: Heartbeat, stop: DeliveryStop) {
         self.note_up(true);
         let recovered = tokio::select! {
             recovered = self.recover(&stop) => recovered,
-            never = pulse.answer_all() => match never {},
+            never = pulse.beat_forever() => match never {},
         };
         if !recovered {
             return;
@@ -177,7 +179,7 @@ impl Delivery {
             let refilled = tokio::select! {
                 refilled = self.intake.refill(probe, is_braked) => refilled,
                 // A disk that hangs is waited for; a restart would meet the same one.
-                never = pulse.answer_all() => match never {},
+                never = pulse.beat_forever() => match never {},
             };
             let pause = match refilled {
                 Ok(()) => {
@@ -202,14 +204,14 @@ impl Delivery {
                 biased;
                 () = stop.finish.cancelled() => break,
                 // Before all that a busy loop never runs out of.
-                () = pulse.answer() => {}
+                () = pulse.beat() => {}
                 Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
                     writes.push(self.judged(delivered, deliveries.len() + 1));
                 }
                 () = self.intake.arrived(), if pause.is_none() => {}
                 Ok(()) = self.changed.changed() => {
-                    self.intake.doubt();
+                    self.intake.mark_stale();
                     // For how much is owed now.
                     writes.push(self.write(Vec::new(), Vec::new(), None));
                 }
@@ -220,7 +222,7 @@ impl Delivery {
     }
 
     /// Starts as many deliveries as the sink takes at once: while it is down, a single event.
-    fn launch(&mut self, deliveries: &mut Deliveries, writes: &Writes, stop: &Stop) {
+    fn launch(&mut self, deliveries: &mut Deliveries, writes: &Writes, stop: &DeliveryStop) {
         let limits = self.target.sink.limits();
         let probe = self.health.next_probe();
         let (max_batch, max_in_flight) = match probe {
@@ -237,7 +239,7 @@ impl Delivery {
                 break;
             }
             let duration = self.tally.durations.clone();
-            let Target { name, id, sink, .. } = self.target.clone();
+            let DeliveryTarget { name, id, sink, .. } = self.target.clone();
             let journal = self.journal.clone();
             deliveries.push(Box::pin(async move {
                 let batch =
@@ -284,7 +286,7 @@ impl Delivery {
     fn write(
         &self,
         events: Vec<EventId>,
-        records: Vec<Record>,
+        records: Vec<DeliveryRecord>,
         mark: Option<String>,
     ) -> BoxFuture<'static, Written> {
         let (journal, sink, name) =
@@ -300,7 +302,7 @@ impl Delivery {
         let Some(recorded) = written.recorded else { return };
         self.intake.release(&written.events);
         self.pending = recorded.pending;
-        if self.pending == 0 && self.intake.held() == 0 {
+        if self.pending == 0 && self.intake.in_flight() == 0 {
             self.note_unowed();
         }
         if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
@@ -313,13 +315,13 @@ impl Delivery {
         mut self,
         mut deliveries: Deliveries,
         mut writes: Writes,
-        mut pulse: Pulse,
-        stop: &Stop,
+        mut pulse: Heartbeat,
+        stop: &DeliveryStop,
     ) {
         while !(deliveries.is_empty() && writes.is_empty()) {
             tokio::select! {
                 biased;
-                () = pulse.answer() => {}
+                () = pulse.beat() => {}
                 Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
                     writes.push(self.judged(delivered, deliveries.len() + 1));
@@ -338,7 +340,7 @@ impl Delivery {
     }
 
     fn note_held(&self) {
-        let held = i64::try_from(self.intake.held()).unwrap_or(i64::MAX);
+        let held = i64::try_from(self.intake.in_flight()).unwrap_or(i64::MAX);
         self.tally.held.set(held);
     }
 }
@@ -348,14 +350,14 @@ async fn write(
     journal: &Journal,
     sink: SinkId,
     name: &str,
-    records: Vec<Record>,
+    records: Vec<DeliveryRecord>,
     mark: Option<String>,
 ) -> Option<Recorded> {
     let mut failures = 0;
     loop {
         match journal.record(sink, records.clone(), mark.clone(), Utc::now()).await {
             Ok(recorded) => return Some(recorded),
-            Err(journal::Error::Taken(_)) => return None,
+            Err(journal::JournalError::Taken(_)) => return None,
             Err(error) => {
                 failures += 1;
                 tracing::debug!(sink = name, %error, "verdicts wait for the journal");
@@ -368,7 +370,7 @@ async fn write(
 /// Records a mark, waiting while the journal cannot be written.
 async fn set_mark(journal: &Journal, sink: SinkId, name: &str, mark: String) {
     let mut failures = 0;
-    while let Err(error) = journal.set_mark(sink, mark.clone()).await {
+    while let Err(error) = journal.set_checkpoint(sink, mark.clone()).await {
         failures += 1;
         tracing::debug!(sink = name, %error, "a mark waits for the journal");
         tokio::time::sleep(JOURNAL.wait(failures)).await;

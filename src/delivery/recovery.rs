@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use chrono::Utc;
 use tokio::time::Instant;
 
-use super::{Delivery, PROBES, Stop};
-use crate::journal::{self, EventId, Record, Unsure};
-use crate::sinks::Holding;
+use super::{Delivery, DeliveryStop, PROBES};
+use crate::journal::{self, DeliveryRecord, EventId, UnacknowledgedEvent};
+use crate::sinks::HeldEvents;
 
 /// Keys of pending events that a sink is asked for at once when it recovers.
 const RECOVER_STEP: usize = 4096;
 
 impl Delivery {
     /// Asks the sink which of the pending events it holds already; tells whether to go on.
-    pub(super) async fn recover(&mut self, stop: &Stop) -> bool {
+    pub(super) async fn recover(&mut self, stop: &DeliveryStop) -> bool {
         let mut failures = 0;
         loop {
             let Some(result) = stop.finish.run_until_cancelled(self.try_recover()).await else {
@@ -36,19 +36,23 @@ impl Delivery {
 
     async fn try_recover(&mut self) -> anyhow::Result<()> {
         let (sink, id) = (self.target.sink.clone(), self.target.id);
-        let since = self.journal.mark(id).await?;
+        let since = self.journal.checkpoint(id).await?;
         let mut after = EventId::default();
         let mark = loop {
-            let pending = self.journal.unsure(id, after, RECOVER_STEP).await?;
+            let pending = self.journal.unacknowledged(id, after, RECOVER_STEP).await?;
             let keys: Vec<_> = pending.iter().map(|unsure| unsure.key).collect();
-            let Holding { keys, is_since, mark } = sink.recover(since.as_deref(), &keys).await?;
+            let HeldEvents { keys, is_since, mark } = sink.recover(since.as_deref(), &keys).await?;
             let held: HashSet<_> = keys.into_iter().collect();
-            let counts =
-                |unsure: &&Unsure| held.contains(&unsure.key) && (is_since || !unsure.is_anew);
+            let counts = |unsure: &&UnacknowledgedEvent| {
+                held.contains(&unsure.key) && (is_since || !unsure.is_anew)
+            };
             let records: Vec<_> = pending
                 .iter()
                 .filter(counts)
-                .map(|held| Record { event: held.id, outcome: journal::Outcome::Delivered })
+                .map(|held| DeliveryRecord {
+                    event: held.id,
+                    outcome: journal::DeliveryOutcome::Delivered,
+                })
                 .collect();
             if !records.is_empty() {
                 tracing::info!(
@@ -67,7 +71,7 @@ impl Delivery {
         };
         // On disk before anything is delivered: a crash may come right after that.
         if let Some(mark) = mark {
-            self.journal.set_mark(id, mark).await?;
+            self.journal.set_checkpoint(id, mark).await?;
         }
         self.pending = self.journal.record(id, Vec::new(), None, Utc::now()).await?.pending;
         // After what it was found to hold, which it has taken.

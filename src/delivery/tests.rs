@@ -4,16 +4,16 @@ use chrono::{DateTime, TimeDelta};
 use tempfile::TempDir;
 
 use super::*;
-use crate::event::{AppId, Format, Wanted, read};
-use crate::journal::{Closing, Outcome, Route, Settings, feed};
-use crate::sinks::{Context, Kind};
+use crate::event::{AppId, EventFormat, Wanted, read};
+use crate::journal::{Closing, DeliveryOutcome, JournalSettings, Route, feed};
+use crate::sinks::{SinkContext, SinkKind};
 
 /// A sink's delivery loop, which the test turns.
 struct Scene {
     _folder: TempDir,
     _closing: Closing,
     delivery: Delivery,
-    events: Vec<Pending>,
+    events: Vec<PendingEvent>,
     now: DateTime<Utc>,
 }
 
@@ -37,7 +37,8 @@ impl Scene {
     async fn untried(events: usize, give_up_after: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        let (journal, closing) = Journal::open(&Settings { path, ..Settings::default() }).unwrap();
+        let (journal, closing) =
+            Journal::open(&JournalSettings { path, ..JournalSettings::default() }).unwrap();
         let id = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
         let (feed, fed) = feed();
         let wanted = Wanted::from(vec!["*".to_owned()]);
@@ -47,23 +48,24 @@ impl Scene {
         journal.append((0..events).map(|n| event(n).into()).collect(), now).await.unwrap();
         let events = journal.untried(id, EventId(0), events).await.unwrap().events;
 
-        let context = Context {
+        let context = SinkContext {
             name: "sink".to_owned(),
             app: AppId(1),
-            format: Format::default(),
+            format: EventFormat::default(),
             timeout: Duration::from_secs(1),
             others: Vec::new(),
             launcher: std::path::PathBuf::new(),
         };
         let table = toml::de::Deserializer::parse("").unwrap();
-        let plan = (Kind::named("stdout").unwrap().parse)(table).unwrap();
+        let plan = (SinkKind::named("stdout").unwrap().parse)(table).unwrap();
         let sink = plan.open(&context).await.unwrap();
         let max_rejects = MaxRejects::default();
-        let target = Target { name: "sink".to_owned(), id, sink, give_up_after, max_rejects };
+        let target =
+            DeliveryTarget { name: "sink".to_owned(), id, sink, give_up_after, max_rejects };
         let (settled, changed) = (mpsc::channel(100).0, watch::channel(0).1);
-        let metrics = Metrics::new(journal.condition().commits());
+        let metrics = Metrics::new(journal.health().commits());
         let mut delivery = Delivery::new(target, fed, journal, settled, changed, metrics);
-        assert!(delivery.recover(&Stop::default()).await);
+        assert!(delivery.recover(&DeliveryStop::default()).await);
         Self { _folder: folder, _closing: closing, delivery, events, now }
     }
 
@@ -77,7 +79,12 @@ impl Scene {
     }
 
     /// The sink answers for an event that had failed as it says, so many minutes from the start.
-    fn outcome(&mut self, pending: &Pending, verdict: Verdict, minute: i64) -> Outcome {
+    fn outcome(
+        &mut self,
+        pending: &PendingEvent,
+        verdict: Verdict,
+        minute: i64,
+    ) -> DeliveryOutcome {
         let now = self.at(minute);
         let verdict = self.delivery.weighed(pending.id, verdict);
         self.delivery.note(pending, &verdict, now);
@@ -89,10 +96,10 @@ impl Scene {
     }
 
     /// An event that failed last in this minute.
-    fn failed(&self, index: usize, minute: i64) -> Pending {
+    fn failed(&self, index: usize, minute: i64) -> PendingEvent {
         let at = Some(self.at(minute));
         let event = self.events[index].clone();
-        Pending { attempts: 1, first_failed: at, last_failed: at, ..event }
+        PendingEvent { attempts: 1, first_failed: at, last_failed: at, ..event }
     }
 
     async fn rejected(&self) -> usize {
@@ -106,13 +113,13 @@ impl Scene {
     }
 }
 
-fn wait(outcome: Outcome, now: DateTime<Utc>) -> Duration {
-    let Outcome::Retry { due, .. } = outcome else { panic!("{outcome:?}") };
+fn wait(outcome: DeliveryOutcome, now: DateTime<Utc>) -> Duration {
+    let DeliveryOutcome::Retry { due, .. } = outcome else { panic!("{outcome:?}") };
     (due - now).to_std().unwrap()
 }
 
-fn charged(outcome: Outcome) -> u64 {
-    let Outcome::Retry { charged, .. } = outcome else { panic!("{outcome:?}") };
+fn charged(outcome: DeliveryOutcome) -> u64 {
+    let DeliveryOutcome::Retry { charged, .. } = outcome else { panic!("{outcome:?}") };
     charged.as_secs() / 60
 }
 
@@ -120,7 +127,7 @@ fn charged(outcome: Outcome) -> u64 {
 async fn the_pauses_of_an_event_grow_with_its_attempts() {
     let mut scene = Scene::new(2).await;
     for (attempts, most) in [(0, 1), (1, 2), (2, 4), (6, 64), (9, 512), (10, 600), (1000, 600)] {
-        let pending = Pending { attempts, ..scene.events[1].clone() };
+        let pending = PendingEvent { attempts, ..scene.events[1].clone() };
         let wait = wait(scene.outcome(&pending, refused(None), 0), scene.now).as_secs_f64();
         assert!(wait <= most as f64 && wait >= most as f64 / 2.0, "{attempts}: {wait}");
     }
@@ -151,10 +158,10 @@ async fn only_time_counts_in_which_the_sink_takes_others() {
     let failed = scene.failed(1, 5);
     assert_eq!(charged(scene.outcome(&failed, refused(None), 23)), 3);
     // None since it failed in minute 23.
-    let failed = Pending { charged: Duration::from_secs(180), ..scene.failed(1, 23) };
+    let failed = PendingEvent { charged: Duration::from_secs(180), ..scene.failed(1, 23) };
     assert_eq!(charged(scene.outcome(&failed, refused(None), 26)), 3);
     scene.outcome(&good, Verdict::Delivered, 27);
-    let failed = Pending { charged: Duration::from_secs(180), ..scene.failed(1, 26) };
+    let failed = PendingEvent { charged: Duration::from_secs(180), ..scene.failed(1, 26) };
     assert_eq!(charged(scene.outcome(&failed, refused(None), 29)), 6);
     // An outage from minute 30 to minute 300.
     for event in 2..7 {
@@ -162,26 +169,26 @@ async fn only_time_counts_in_which_the_sink_takes_others() {
         assert_eq!(charged(scene.outcome(&event, refused(None), 30)), 0);
     }
     assert!(scene.delivery.health.next_probe().is_some());
-    let failed = Pending { charged: Duration::from_secs(360), ..scene.failed(1, 29) };
+    let failed = PendingEvent { charged: Duration::from_secs(360), ..scene.failed(1, 29) };
     assert_eq!(charged(scene.outcome(&failed, refused(None), 290)), 6);
     scene.outcome(&good, Verdict::Delivered, 300);
-    let failed = Pending { charged: Duration::from_secs(360), ..scene.failed(1, 290) };
+    let failed = PendingEvent { charged: Duration::from_secs(360), ..scene.failed(1, 290) };
     assert_eq!(charged(scene.outcome(&failed, refused(None), 303)), 9);
     // Ten minutes in all.
-    let failed = Pending { charged: Duration::from_secs(540), ..scene.failed(1, 303) };
+    let failed = PendingEvent { charged: Duration::from_secs(540), ..scene.failed(1, 303) };
     scene.outcome(&good, Verdict::Delivered, 304);
-    assert!(matches!(scene.outcome(&failed, refused(None), 305), Outcome::Dead { .. }));
+    assert!(matches!(scene.outcome(&failed, refused(None), 305), DeliveryOutcome::Dead { .. }));
 }
 
 /// Its time may be up already by a `give_up_after` that a reload has made shorter.
 #[tokio::test]
 async fn an_event_whose_time_is_up_is_given_up_only_when_it_fails_alone() {
     let mut scene = Scene::new(3).await;
-    let late = Pending { charged: Duration::from_secs(3600), ..scene.failed(1, 5) };
+    let late = PendingEvent { charged: Duration::from_secs(3600), ..scene.failed(1, 5) };
     assert_eq!(charged(scene.outcome(&late, refused(None), 6)), 60);
     let good = scene.events[2].clone();
     scene.outcome(&good, Verdict::Delivered, 6);
-    assert!(matches!(scene.outcome(&late, refused(None), 7), Outcome::Dead { .. }));
+    assert!(matches!(scene.outcome(&late, refused(None), 7), DeliveryOutcome::Dead { .. }));
 }
 
 #[tokio::test]
@@ -253,10 +260,11 @@ async fn nothing_dies_while_the_brake_is_on() {
     for n in 1..21 {
         let event = scene.events[n].clone();
         let outcome = scene.outcome(&event, rejected(), 2);
-        assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
+        assert!(matches!(outcome, DeliveryOutcome::Rejected { .. }), "{outcome:?}");
     }
     // Its time was up nearly, by the time in which the sink took others.
-    let late = Pending { charged: Duration::from_secs(599), attempts: 8, ..scene.failed(30, 0) };
+    let late =
+        PendingEvent { charged: Duration::from_secs(599), attempts: 8, ..scene.failed(30, 0) };
     for verdict in [rejected(), refused(None)] {
         let outcome = scene.outcome(&late, verdict, 50);
         assert_eq!(charged(outcome.clone()), 9);
@@ -270,7 +278,7 @@ async fn one_that_failed_alone_puts_the_brake_on_as_any_other() {
     scene.outcome(&scene.events[0].clone(), Verdict::Delivered, 1);
     for n in 1..21 {
         let failed = scene.failed(n, 0);
-        assert!(matches!(scene.outcome(&failed, rejected(), 2), Outcome::Rejected { .. }));
+        assert!(matches!(scene.outcome(&failed, rejected(), 2), DeliveryOutcome::Rejected { .. }));
     }
     assert!(scene.delivery.health.next_probe().is_some() && scene.delivery.outage.lasts());
 }
@@ -279,7 +287,7 @@ async fn one_that_failed_alone_puts_the_brake_on_as_any_other() {
 async fn switched_off_each_rejection_is_a_dead_letter_and_nothing_is_kept_of_it() {
     let mut scene = Scene::untried(60, Duration::from_secs(600)).await;
     scene.delivery.target.max_rejects = MaxRejects::Off;
-    scene.delivery.health = Health::new(MaxRejects::Off, PROBES);
+    scene.delivery.health = Breaker::new(MaxRejects::Off, PROBES);
     scene.answer(0..60, |_| rejected()).await;
     assert_eq!((scene.rejected().await, scene.delivery.pending), (0, 0));
     assert!(!scene.delivery.outage.lasts());

@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use super::storm::{Report, Told};
+use super::dead_letters::{BurstReport, DeadLetterLog};
 use super::{Delivery, MaxRejects, RETRIES};
-use crate::journal::{EventId, Outcome, Pending, Record};
+use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, PendingEvent};
 use crate::sinks::Verdict;
 
 /// An event that has failed for so long while its sink was up is told of,
@@ -27,17 +27,17 @@ impl Delivery {
     /// What to write for a verdict that was weighed and noted.
     pub(super) fn decide(
         &mut self,
-        pending: &Pending,
+        pending: &PendingEvent,
         verdict: Verdict,
         now: DateTime<Utc>,
-    ) -> Record {
+    ) -> DeliveryRecord {
         let outcome = match verdict {
-            Verdict::Delivered => Outcome::Delivered,
+            Verdict::Delivered => DeliveryOutcome::Delivered,
             Verdict::Reject(error) => {
                 self.give_up(pending, &error);
                 match self.target.max_rejects {
-                    MaxRejects::Off => Outcome::Dead { error },
-                    MaxRejects::At(_) => Outcome::Rejected { error },
+                    MaxRejects::Off => DeliveryOutcome::Dead { error },
+                    MaxRejects::At(_) => DeliveryOutcome::Rejected { error },
                 }
             }
             Verdict::Retry { error, after } => {
@@ -48,19 +48,19 @@ impl Delivery {
                 let charged = pending.charged + counts.unwrap_or_default();
                 if counts.is_some() && charged >= self.target.give_up_after {
                     self.give_up(pending, &error);
-                    Outcome::Dead { error }
+                    DeliveryOutcome::Dead { error }
                 } else {
                     let wait = RETRIES.wait_or(pending.attempts + 1, after);
                     let due = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
-                    Outcome::Retry { due, charged, error }
+                    DeliveryOutcome::Retry { due, charged, error }
                 }
             }
         };
-        Record { event: pending.id, outcome }
+        DeliveryRecord { event: pending.id, outcome }
     }
 
     /// On a quiet sink an event may fail for ever: nothing else shows whether it is the sink.
-    fn tell(&self, pending: &Pending, error: &str) {
+    fn tell(&self, pending: &PendingEvent, error: &str) {
         let (sink, event) = (&self.target.name, pending.event.key);
         tracing::warn!(
             %sink,
@@ -77,10 +77,10 @@ impl Delivery {
         );
     }
 
-    fn give_up(&mut self, pending: &Pending, error: &str) {
+    fn give_up(&mut self, pending: &PendingEvent, error: &str) {
         self.tally.dead.inc();
         match self.storm.dead(Instant::now()) {
-            Told::Named => tracing::warn!(
+            DeadLetterLog::Named => tracing::warn!(
                 sink = %self.target.name,
                 event = %pending.event.key,
                 event_type = %pending.event.event_type,
@@ -88,18 +88,18 @@ impl Delivery {
                 error,
                 "gave up an event; it is a dead letter of this sink"
             ),
-            Told::Begins => tracing::warn!(
+            DeadLetterLog::Begins => tracing::warn!(
                 sink = %self.target.name,
                 error,
                 "many events become dead letters of this sink; from here on they are counted once \
                  a minute"
             ),
-            Told::Counted => {}
+            DeadLetterLog::Counted => {}
         }
     }
 
     /// Counts a verdict that was weighed and learns from it how the sink does.
-    pub(super) fn note(&mut self, pending: &Pending, verdict: &Verdict, now: DateTime<Utc>) {
+    pub(super) fn note(&mut self, pending: &PendingEvent, verdict: &Verdict, now: DateTime<Utc>) {
         match verdict {
             Verdict::Delivered => {
                 self.tally.delivered.inc();
@@ -143,12 +143,12 @@ impl Delivery {
 
     fn note_delivery_failed(
         &mut self,
-        pending: &Pending,
+        pending: &PendingEvent,
         error: &str,
         asked: Option<Duration>,
         now: DateTime<Utc>,
     ) {
-        let waiting = self.pending.max(self.intake.held() as u64);
+        let waiting = self.pending.max(self.intake.in_flight() as u64);
         // Many that fail alone would take the sink down, come due by its recovery, and take it down
         // again.
         let fails_alone = self.uptime.proves(pending.last_failed, now).is_some();
@@ -229,8 +229,8 @@ impl Delivery {
         self.tell_of_storm(report);
     }
 
-    fn tell_of_storm(&self, report: Option<Report>) {
-        let Some(Report { lasted, dead, is_over }) = report else { return };
+    fn tell_of_storm(&self, report: Option<BurstReport>) {
+        let Some(BurstReport { lasted, dead, is_over }) = report else { return };
         let (sink, lasted_seconds) = (&self.target.name, lasted.as_secs());
         if is_over {
             tracing::info!(%sink, dead, lasted_seconds, "no more events become dead letters");
@@ -252,7 +252,7 @@ impl Delivery {
 
 /// Whether the failure at `now` is the first after one of the moments at which it is told of: so
 /// nothing has to be remembered of what was told.
-fn is_to_be_told(pending: &Pending, now: DateTime<Utc>) -> bool {
+fn is_to_be_told(pending: &PendingEvent, now: DateTime<Utc>) -> bool {
     let (Some(first), Some(last)) = (pending.first_failed, pending.last_failed) else {
         return false;
     };
@@ -269,13 +269,14 @@ mod tests {
 
     use super::*;
     use crate::event::{AppId, read};
-    use crate::journal::{EventId, Fresh};
+    use crate::journal::{EventId, NewEvent};
 
     #[test]
     fn an_event_that_fails_is_told_of_after_an_hour_and_once_a_day() {
         let first = Utc::now();
         let event = read(AppId(1), "{}", false, first).event;
-        let mut pending = Pending::untried(Fresh { id: EventId(1), event: Arc::clone(&event) });
+        let mut pending =
+            PendingEvent::untried(NewEvent { id: EventId(1), event: Arc::clone(&event) });
         let mut told = Vec::new();
         for minute in (0..4 * 24 * 60).step_by(7) {
             let now = first + TimeDelta::minutes(minute);

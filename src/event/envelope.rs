@@ -8,7 +8,7 @@ use super::{AppId, Event};
 /// How events are written for a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum EventFormat {
     /// CloudEvents 1.0 in JSON, with the typed image sprites beside the event.
     #[default]
     CloudEvents,
@@ -16,7 +16,7 @@ pub enum Format {
     Callback,
 }
 
-impl Format {
+impl EventFormat {
     /// The media type of what [`Event::render`] writes.
     #[must_use]
     pub fn content_type(self) -> &'static str {
@@ -46,10 +46,10 @@ struct Attributes<'a> {
 impl Event {
     /// Appends the event to `out` in `format`: one line of JSON without a line end, the same
     /// bytes at every call.
-    pub fn render(&self, format: Format, out: &mut Vec<u8>) {
+    pub fn render(&self, format: EventFormat, out: &mut Vec<u8>) {
         match format {
-            Format::CloudEvents => self.render_cloud_event(out),
-            Format::Callback => out.extend_from_slice(self.body.as_bytes()),
+            EventFormat::CloudEvents => self.render_cloud_event(out),
+            EventFormat::Callback => out.extend_from_slice(self.body.as_bytes()),
         }
     }
 

@@ -12,7 +12,7 @@ pub(super) const MAX_NAME: usize = 256;
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum JsonKind {
     Null,
     /// `true`, `false` or a number.
     Literal,
@@ -25,8 +25,8 @@ pub(super) enum Kind {
 
 /// A value's place in the text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) kind: Kind,
+pub(super) struct Span {
+    pub(super) kind: JsonKind,
     /// Whether a string has to be decoded: it holds escapes, and no lone surrogate.
     pub(super) escaped: bool,
     /// Of a string what is within its quotes.
@@ -40,7 +40,7 @@ pub(super) struct Place {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parsed<'a> {
     pub(super) text: &'a str,
-    pub(super) places: &'a [Place],
+    pub(super) places: &'a [Span],
     /// Whether every string was decoded, every depth read, and every member.
     pub(super) exact: bool,
     /// Whether members or elements were passed over, as there are too many.
@@ -61,7 +61,7 @@ impl<'a> Parsed<'a> {
 pub(super) struct Node<'a> {
     pub(super) text: &'a str,
     /// Its own, then those of what is in it.
-    pub(super) places: &'a [Place],
+    pub(super) places: &'a [Span],
 }
 
 /// A member of an object.
@@ -72,8 +72,8 @@ pub(super) struct Member<'a> {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn kind(&self) -> Kind {
-        self.places.first().map_or(Kind::Null, |place| place.kind)
+    pub(super) fn kind(&self) -> JsonKind {
+        self.places.first().map_or(JsonKind::Null, |place| place.kind)
     }
 
     /// The value as it is written; of a string what is within its quotes.
@@ -85,7 +85,7 @@ impl<'a> Node<'a> {
     /// Where the value stands in the text from which it was read, a string with its quotes.
     pub(super) fn span(&self) -> Range<usize> {
         let Some(place) = self.places.first() else { return 0..0 };
-        let quote = usize::from(place.kind == Kind::String);
+        let quote = usize::from(place.kind == JsonKind::String);
         place.start.saturating_sub(quote)..place.end + quote
     }
 
@@ -112,7 +112,7 @@ impl<'a> Node<'a> {
         // Of all that is done with an event this is done most often: no iterator, whose items
         // would be moved about.
         let mut found = None;
-        let mut rest = self.within(Kind::Object);
+        let mut rest = self.within(JsonKind::Object);
         while let [_, value, ..] = rest {
             let nodes = 1 + value.nodes;
             if (Node { text: self.text, places: rest }).is(name) {
@@ -127,7 +127,7 @@ impl<'a> Node<'a> {
     /// anything else.
     pub(super) fn members(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
         let text = self.text;
-        let mut rest = self.within(Kind::Object);
+        let mut rest = self.within(JsonKind::Object);
         std::iter::from_fn(move || {
             let [_, value, ..] = rest else { return None };
             let (member, others) = rest.split_at_checked(1 + value.nodes)?;
@@ -140,7 +140,7 @@ impl<'a> Node<'a> {
     /// The elements of an array; none for anything else.
     pub(super) fn elements(&self) -> impl Iterator<Item = Node<'a>> + use<'a> {
         let text = self.text;
-        let mut rest = self.within(Kind::Array);
+        let mut rest = self.within(JsonKind::Array);
         std::iter::from_fn(move || {
             let (places, others) = rest.split_at_checked(rest.first()?.nodes)?;
             rest = others;
@@ -148,7 +148,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    fn within(&self, kind: Kind) -> &'a [Place] {
+    fn within(&self, kind: JsonKind) -> &'a [Span] {
         match self.places {
             [place, rest @ ..] if place.kind == kind => rest,
             _ => &[],
@@ -157,12 +157,12 @@ impl<'a> Node<'a> {
 
     /// The text of a string that is not empty.
     pub(super) fn text(&self) -> Option<Cow<'a, str>> {
-        (self.kind() == Kind::String).then(|| self.decoded()).filter(|text| !text.is_empty())
+        (self.kind() == JsonKind::String).then(|| self.decoded()).filter(|text| !text.is_empty())
     }
 
     /// The text of a string that is not empty, or a number as written.
     pub(super) fn text_or_number(&self) -> Option<Cow<'a, str>> {
-        let is_number = self.kind() == Kind::Literal && !self.written().starts_with(['t', 'f']);
+        let is_number = self.kind() == JsonKind::Literal && !self.written().starts_with(['t', 'f']);
         if is_number { Some(Cow::Borrowed(self.written())) } else { self.text() }
     }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use super::AppId;
-use super::json::{Kind, Node};
+use super::json::{JsonKind, Node};
 
 /// Tells one event from another: a hash of its content. Written as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,15 +82,15 @@ fn canonicalize<'a>(
     out: &mut Vec<u8>,
 ) {
     match node.kind() {
-        Kind::Null => out.push(b'n'),
-        Kind::Literal => tagged(b'l', node.written(), out),
-        Kind::String => tagged(b's', &node.decoded(), out),
-        Kind::Opaque => tagged(b'o', node.written(), out),
-        Kind::Array => {
+        JsonKind::Null => out.push(b'n'),
+        JsonKind::Literal => tagged(b'l', node.written(), out),
+        JsonKind::String => tagged(b's', &node.decoded(), out),
+        JsonKind::Opaque => tagged(b'o', node.written(), out),
+        JsonKind::Array => {
             count(b'[', node.elements().count(), out);
             node.elements().for_each(|element| canonicalize(element, None, members, out));
         }
-        Kind::Object => {
+        JsonKind::Object => {
             let own = members.len();
             add_sorted(node, without, members);
             count(b'{', members.len() - own, out);
@@ -121,7 +121,7 @@ fn add_sorted<'a>(object: Node<'a>, without: Option<&str>, members: &mut Members
     // beside another in what the cloud writes, and most can be told to be by their length.
     let mut lengths = 0_u64;
     let length_of = |name: &str| 1 << (name.len() % 64);
-    for member in object.members().filter(|member| member.value.kind() != Kind::Null) {
+    for member in object.members().filter(|member| member.value.kind() != JsonKind::Null) {
         let name = member.name.decoded();
         if without != Some(&name) {
             lengths |= length_of(&name);
@@ -134,7 +134,7 @@ fn add_sorted<'a>(object: Node<'a>, without: Option<&str>, members: &mut Members
         lengths & length_of(name) != 0
             && values.binary_search_by(|(other, _)| other.cmp(name)).is_ok()
     };
-    let nulls = object.members().filter(|member| member.value.kind() == Kind::Null);
+    let nulls = object.members().filter(|member| member.value.kind() == JsonKind::Null);
     let nulls = nulls.map(|null| (null.name.decoded(), null.value));
     let beside: Members<'a> = nulls.filter(|(name, _)| is_beside(name)).collect();
     if !beside.is_empty() {

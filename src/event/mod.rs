@@ -18,9 +18,9 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use envelope::Format;
+pub use envelope::EventFormat;
 pub use key::{Key, KeyError};
-pub use read::{Entry, Reader, read};
+pub use read::{Entry, EntryReader, read};
 pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
 pub use types::{known_type, known_types};
 
@@ -69,8 +69,8 @@ pub struct Event {
 impl Event {
     /// An event as it was stored; its sprites are read from `body` again.
     #[must_use]
-    pub fn from_stored(stored: Stored) -> Self {
-        let Stored { key, app, event_type, file_id, task_id, body, first_pulled, replaced } =
+    pub fn from_stored(stored: StoredEvent) -> Self {
+        let StoredEvent { key, app, event_type, file_id, task_id, body, first_pulled, replaced } =
             stored;
         let sprites = read::sprites_of_body(&body);
         Self { key, app, event_type, file_id, task_id, sprites, body, first_pulled, replaced }
@@ -94,7 +94,7 @@ impl Event {
 /// What has to be stored of an event to have it again. The members are those of [`Event`].
 #[allow(missing_docs, reason = "each is documented at Event")]
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredEvent {
     pub key: Key,
     pub app: AppId,
     pub event_type: String,

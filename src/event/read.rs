@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::json::{Kind, Member, Node, Parsed, Place};
+use super::json::{JsonKind, Member, Node, Parsed, Span};
 use super::scan;
 use super::sprite::{Origin, sprites_of};
 use super::{AppId, Event, Key, UNKNOWN_TYPE};
@@ -33,15 +33,15 @@ impl From<Arc<Event>> for Entry {
 
 /// Reads one entry after another in the same memory.
 #[derive(Debug, Default)]
-pub struct Reader {
-    places: Vec<Place>,
+pub struct EntryReader {
+    places: Vec<Span>,
     canonical: Vec<u8>,
 }
 
 /// Bytes of a list that are kept for the next entry. A usual one needs a tenth of them.
 const KEPT: usize = 64 * 1024;
 
-impl Reader {
+impl EntryReader {
     /// Reads an entry, well-formed JSON of any kind, pulled from `app` at `pulled`; `replaced`
     /// tells that bytes in it were not UTF-8. Cannot fail: what is not understood is kept.
     pub fn read(
@@ -81,7 +81,7 @@ impl Reader {
     /// What one huge entry took is not kept.
     fn forget(&mut self) {
         self.places.clear();
-        self.places.shrink_to(KEPT / size_of::<Place>());
+        self.places.shrink_to(KEPT / size_of::<Span>());
         self.canonical.clear();
         self.canonical.shrink_to(KEPT);
     }
@@ -90,7 +90,7 @@ impl Reader {
 /// Reads one entry, as [`Reader::read`] does.
 #[must_use]
 pub fn read(app: AppId, entry: &str, replaced: bool, pulled: DateTime<Utc>) -> Entry {
-    Reader::default().read(app, entry, replaced, pulled)
+    EntryReader::default().read(app, entry, replaced, pulled)
 }
 
 /// The image sprites of an event by its body, as [`read`] found them.
@@ -102,7 +102,7 @@ pub(super) fn sprites_of_body(body: &str) -> Vec<super::ImageSprite> {
 /// the last one, as everywhere where members repeat.
 fn origin_of(root: Node<'_>) -> Origin<'_> {
     let payloads = root.members().map(|member| member.value);
-    let payloads = payloads.filter(|value| value.kind() == Kind::Object);
+    let payloads = payloads.filter(|value| value.kind() == JsonKind::Object);
     payloads.map(Origin::of).filter(|origin| !origin.is_empty()).last().unwrap_or_default()
 }
 
@@ -115,7 +115,7 @@ fn without_handle(parsed: &Parsed<'_>, entry: &str) -> (String, Option<String>) 
         true => body.push_str(part),
         false => scan::compact(part, body),
     };
-    if root.kind() != Kind::Object {
+    if root.kind() != JsonKind::Object {
         add(entry, &mut body);
         return (body, None);
     }
@@ -143,5 +143,5 @@ fn without_handle(parsed: &Parsed<'_>, entry: &str) -> (String, Option<String>) 
 }
 
 fn is_handle(member: &Member<'_>) -> bool {
-    member.value.kind() == Kind::String && member.name.is(HANDLE)
+    member.value.kind() == JsonKind::String && member.name.is(HANDLE)
 }

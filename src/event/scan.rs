@@ -5,7 +5,7 @@
 
 use memchr::memchr2;
 
-use super::json::{Kind, Node, Parsed, Place};
+use super::json::{JsonKind, Node, Parsed, Span};
 
 /// Values nested deeper than this are kept as raw text.
 const MAX_DEPTH: usize = 128;
@@ -17,7 +17,7 @@ const MAX_NODES: usize = 500_000;
 
 /// Reads a value that is well-formed, with `places` to hold its nodes. Were it not, the outcome
 /// would be a wrong node, never a panic or a loop.
-pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Place>) -> Parsed<'a> {
+pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Span>) -> Parsed<'a> {
     parse_asking(text, places, &[])
 }
 
@@ -25,7 +25,7 @@ pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Place>) -> Parsed<'a>
 /// however many others are passed over.
 pub(super) fn parse_asking<'a>(
     text: &'a str,
-    places: &'a mut Vec<Place>,
+    places: &'a mut Vec<Span>,
     asked: &[&str],
 ) -> Parsed<'a> {
     places.clear();
@@ -40,7 +40,7 @@ pub(super) fn parse_asking<'a>(
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    places: &'a mut Vec<Place>,
+    places: &'a mut Vec<Span>,
     asked: &'a [&'a str],
     exact: bool,
     is_cut: bool,
@@ -48,7 +48,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(text: &'a str, places: &'a mut Vec<Place>, asked: &'a [&'a str]) -> Self {
+    fn new(text: &'a str, places: &'a mut Vec<Span>, asked: &'a [&'a str]) -> Self {
         Self { text, at: 0, places, asked, exact: true, is_cut: false, is_compact: true }
     }
 
@@ -74,19 +74,19 @@ impl<'a> Reader<'a> {
         let (start, first) = (self.at, self.places.len());
         let kind = match self.peek() {
             Some(b'"') => return self.string(),
-            Some(b'{' | b'[') if depth == MAX_DEPTH => Kind::Opaque,
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::Array,
-            Some(b'n') | None => Kind::Null,
-            Some(_) => Kind::Literal,
+            Some(b'{' | b'[') if depth == MAX_DEPTH => JsonKind::Opaque,
+            Some(b'{') => JsonKind::Object,
+            Some(b'[') => JsonKind::Array,
+            Some(b'n') | None => JsonKind::Null,
+            Some(_) => JsonKind::Literal,
         };
-        self.places.push(Place { kind, escaped: false, start, end: start, nodes: 1 });
+        self.places.push(Span { kind, escaped: false, start, end: start, nodes: 1 });
         match kind {
-            Kind::Object => self.object(depth + 1),
-            Kind::Array => self.array(depth + 1),
-            Kind::Opaque => self.opaque(),
+            JsonKind::Object => self.object(depth + 1),
+            JsonKind::Array => self.array(depth + 1),
+            JsonKind::Opaque => self.opaque(),
             // Most values are, and nothing else begins so.
-            Kind::Null => self.at += "null".len(),
+            JsonKind::Null => self.at += "null".len(),
             _ => self.literal(),
         }
         let nodes = self.places.len() - first;
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
             (self.exact, escaped) = (false, false);
         }
         let (start, end) = (start + 1, self.at.saturating_sub(1).max(start + 1));
-        self.places.push(Place { kind: Kind::String, escaped, start, end, nodes: 1 });
+        self.places.push(Span { kind: JsonKind::String, escaped, start, end, nodes: 1 });
     }
 
     /// Goes past a string; tells whether it holds escapes.
@@ -250,11 +250,11 @@ mod tests {
     /// What serde_json reads, for comparison.
     fn value(node: Node<'_>) -> serde_json::Value {
         match node.kind() {
-            Kind::Null => serde_json::Value::Null,
-            Kind::Literal | Kind::Opaque => serde_json::from_str(node.written()).unwrap(),
-            Kind::String => serde_json::Value::String(node.decoded().into_owned()),
-            Kind::Array => node.elements().map(value).collect(),
-            Kind::Object => {
+            JsonKind::Null => serde_json::Value::Null,
+            JsonKind::Literal | JsonKind::Opaque => serde_json::from_str(node.written()).unwrap(),
+            JsonKind::String => serde_json::Value::String(node.decoded().into_owned()),
+            JsonKind::Array => node.elements().map(value).collect(),
+            JsonKind::Object => {
                 node.members().map(|m| (m.name.decoded().into_owned(), value(m.value))).collect()
             }
         }
@@ -272,7 +272,7 @@ mod tests {
         let spans: Vec<_> = root.members().map(|member| &text[member.span()]).collect();
         assert_eq!(spans[..4], [r#""a" : 1.00"#, r#""a":1e400"#, r#""b":[ ]"#, r#""c":{ }"#]);
         let a = root.get("a").unwrap();
-        assert_eq!((a.kind(), a.written()), (Kind::Literal, "1e400"));
+        assert_eq!((a.kind(), a.written()), (JsonKind::Literal, "1e400"));
         let d = root.get("d").unwrap();
         assert_eq!(d.integer(), None);
         assert_eq!(d.text_or_number().unwrap(), "18446744073709551617");

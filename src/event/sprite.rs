@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::Key;
-use super::json::{Kind, Node};
+use super::json::{JsonKind, Node};
 
 /// The EventType of image sprites made through the API of 2017.
 pub(super) const CREATE_COMPLETE: &str = "CreateImageSpriteComplete";
@@ -168,7 +168,7 @@ fn texts(array: Option<Node<'_>>) -> Vec<String> {
 }
 
 fn object<'a>(node: Node<'a>, name: &str) -> Option<Node<'a>> {
-    node.get(name).filter(|value| value.kind() == Kind::Object)
+    node.get(name).filter(|value| value.kind() == JsonKind::Object)
 }
 
 fn text<'a>(node: Node<'a>, name: &str) -> Option<Cow<'a, str>> {

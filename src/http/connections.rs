@@ -20,7 +20,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::places::{Place, Places};
+use super::connection_slots::{ConnectionSlot, ConnectionSlots};
 use super::wire::Wire;
 use crate::outage::Outage;
 
@@ -57,7 +57,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves `router` until `stop`.
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let places = Arc::new(Places::default());
+    let places = Arc::new(ConnectionSlots::default());
     let mut connections = JoinSet::new();
     let mut outage = Outage::default();
     loop {
@@ -99,7 +99,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, place: Place, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    place: ConnectionSlot,
+    stop: CancellationToken,
+) {
     let place = Arc::new(place);
     let wire = TokioIo::new(Wire { stream, place: place.clone() });
     let service = service_fn(|request| answer(router.clone(), request, place.clone()));
@@ -136,7 +141,7 @@ async fn connection(stream: TcpStream, router: Router, place: Place, stop: Cance
 async fn answer(
     router: Router,
     request: Request<Incoming>,
-    place: Arc<Place>,
+    place: Arc<ConnectionSlot>,
 ) -> Result<Response, Infallible> {
     let is_page = !PROBES.contains(&request.uri().path());
     let mut response = if place.begins(is_page) {

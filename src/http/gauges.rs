@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::journal::{Overview, SinkOverview, State, States};
+use crate::journal::{EventState, Overview, SinkOverview, StateCounts};
 use crate::metrics::{BySink, BySinkAndState, ByState, Metrics, set_known};
 
 /// Sets the metrics that are read off the journal; without it none of them is told.
@@ -15,7 +15,7 @@ pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<U
     let unconfirmed = journal.map(|journal| seconds(journal.oldest_unconfirmed, now));
     set_known(&metrics.oldest_unconfirmed_seconds, unconfirmed);
     let Some(journal) = journal else { return };
-    let unrouted = (State::Unrouted, journal.unrouted);
+    let unrouted = (EventState::Unrouted, journal.unrouted);
     for (state, count) in by_state(&journal.events).into_iter().chain([unrouted]) {
         let labels = ByState { state: state.as_str() };
         metrics.journal_events.get_or_create(&labels).set(int(count));
@@ -31,9 +31,9 @@ pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<U
     }
 }
 
-fn by_state(events: &States) -> [(State, u64); 3] {
-    let States { pending, delivered, dead } = *events;
-    [(State::Pending, pending), (State::Delivered, delivered), (State::Dead, dead)]
+fn by_state(events: &StateCounts) -> [(EventState, u64); 3] {
+    let StateCounts { pending, delivered, dead } = *events;
+    [(EventState::Pending, pending), (EventState::Delivered, delivered), (EventState::Dead, dead)]
 }
 
 fn int(count: u64) -> i64 {

@@ -10,10 +10,10 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::words::{foreign, time};
+use super::format::{foreign, time};
 use crate::event::AppId;
-use crate::journal::{Condition, Overview};
-use crate::poller::{Pacing, Pulling};
+use crate::journal::{JournalHealth, Overview};
+use crate::puller::{ApplicationProgress, PollPacing};
 use crate::vod::Advice;
 
 /// The last good pull may be this old where pulls come at short intervals.
@@ -29,11 +29,11 @@ const LATE: Duration = Duration::from_secs(60);
 
 /// The health of a daemon.
 #[derive(Debug)]
-pub struct Health {
+pub struct DaemonHealth {
     /// From each application, one at least.
-    pulling: Vec<Pulling>,
-    journal: Condition,
-    pacing: watch::Receiver<Pacing>,
+    pulling: Vec<ApplicationProgress>,
+    journal: JournalHealth,
+    pacing: watch::Receiver<PollPacing>,
     stuck: RwLock<Vec<String>>,
     /// What keeps the events of applications away, by the cloud's own word.
     reporting_faults: RwLock<BTreeMap<AppId, String>>,
@@ -48,12 +48,12 @@ pub struct Readiness {
     /// Whether a check says that something does not work as it should, and yet the daemon does.
     pub degraded: bool,
     /// What was looked at.
-    pub checks: Vec<Check>,
+    pub checks: Vec<HealthCheck>,
 }
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-pub struct Check {
+pub struct HealthCheck {
     /// Its name.
     pub name: &'static str,
     /// Whether it is good: if not, the daemon is not ready.
@@ -66,25 +66,29 @@ pub struct Check {
     pub detail: String,
 }
 
-impl Check {
+impl HealthCheck {
     /// One that is good or not.
     fn new(name: &'static str, ok: bool, detail: String) -> Self {
         Self { name, ok, degraded: false, seconds: None, detail }
     }
 }
 
-impl Health {
+impl DaemonHealth {
     /// The health of a daemon that pulls like this, by this pacing, into a journal that does like
     /// this.
     #[must_use]
-    pub fn new(pulling: Vec<Pulling>, journal: Condition, pacing: watch::Receiver<Pacing>) -> Self {
+    pub fn new(
+        pulling: Vec<ApplicationProgress>,
+        journal: JournalHealth,
+        pacing: watch::Receiver<PollPacing>,
+    ) -> Self {
         let (stuck, reporting_faults) = Default::default();
         Self { pulling, journal, pacing, stuck, reporting_faults, is_draining: false.into() }
     }
 
     /// How its journal does.
     #[must_use]
-    pub fn journal(&self) -> &Condition {
+    pub fn journal(&self) -> &JournalHealth {
         &self.journal
     }
 
@@ -129,7 +133,7 @@ impl Health {
     /// The applications from which the last pull failed, and what to do about it.
     #[must_use]
     pub fn troubles(&self) -> Vec<(AppId, Advice)> {
-        let trouble = |of: &Pulling| Some((of.app, of.progress.borrow().trouble?));
+        let trouble = |of: &ApplicationProgress| Some((of.app, of.progress.borrow().trouble?));
         self.pulling.iter().filter_map(trouble).collect()
     }
 
@@ -158,14 +162,14 @@ impl Health {
 
     /// The age of the last good pull from each application, in the order of the configuration.
     fn ages(&self) -> Vec<(AppId, Option<Duration>)> {
-        let age = |of: &Pulling| {
+        let age = |of: &ApplicationProgress| {
             let last_good = of.progress.borrow().last_good;
             (of.app, last_good.map(|at| Instant::now().duration_since(at)))
         };
         self.pulling.iter().map(age).collect()
     }
 
-    fn last_good_pull(&self) -> Check {
+    fn last_good_pull(&self) -> HealthCheck {
         let max_age = MAX_PULL_AGE.max(self.pacing.borrow().settings.interval + PULL_TIME);
         let is_good = |age: &Option<Duration>| age.is_some_and(|age| age <= max_age);
         let ages = self.ages();
@@ -188,13 +192,13 @@ impl Health {
         };
         let oldest: Option<Vec<Duration>> = ages.iter().map(|(_, age)| *age).collect();
         let oldest = oldest.and_then(|ages| ages.into_iter().max());
-        Check {
+        HealthCheck {
             seconds: oldest.map(|age| age.as_secs_f64()),
-            ..Check::new("last_good_pull", ok, detail)
+            ..HealthCheck::new("last_good_pull", ok, detail)
         }
     }
 
-    fn cloud(&self) -> Check {
+    fn cloud(&self) -> HealthCheck {
         let lasting: Vec<_> = self
             .troubles()
             .into_iter()
@@ -210,12 +214,12 @@ impl Health {
             [] => "ok".to_owned(),
             _ => format!("refuses our requests ({}); the log says why", lasting.join(", ")),
         };
-        Check::new("cloud", lasting.is_empty(), detail)
+        HealthCheck::new("cloud", lasting.is_empty(), detail)
     }
 
     /// What the cloud says of its reporting: never a reason not to be ready, since this daemon does
     /// its work.
-    fn reporting(&self) -> Check {
+    fn reporting(&self) -> HealthCheck {
         let faults = self.pulling.iter().filter_map(|of| {
             let fault = foreign(&self.reporting_fault(of.app)?);
             Some(match self.pulling.len() {
@@ -225,7 +229,10 @@ impl Health {
         });
         let faults: Vec<_> = faults.collect();
         let detail = if faults.is_empty() { "ok".to_owned() } else { faults.join("; ") };
-        Check { degraded: !faults.is_empty(), ..Check::new("event_config", true, detail) }
+        HealthCheck {
+            degraded: !faults.is_empty(),
+            ..HealthCheck::new("event_config", true, detail)
+        }
     }
 
     /// Whether the daemon does its work at `now`; `overview` is of its journal, if that can be
@@ -238,13 +245,13 @@ impl Health {
         now: DateTime<Utc>,
     ) -> Readiness {
         let is_draining = self.is_draining();
-        let journal = self.journal.trouble();
+        let journal = self.journal.error();
         let stuck = self.stuck();
         let checks = vec![
             self.last_good_pull(),
             self.cloud(),
             self.reporting(),
-            Check::new(
+            HealthCheck::new(
                 "journal",
                 journal.is_none(),
                 journal.map_or("ok".to_owned(), |error| error.to_string()),
@@ -252,12 +259,12 @@ impl Health {
             commit(self.journal.committing()),
             deliveries(overview, now),
             sinks(down),
-            Check::new(
+            HealthCheck::new(
                 "loops",
                 stuck.is_empty(),
                 if stuck.is_empty() { "ok".to_owned() } else { stuck.join(", ") },
             ),
-            Check::new(
+            HealthCheck::new(
                 "draining",
                 !is_draining,
                 if is_draining { "the daemon stops" } else { "no" }.to_owned(),
@@ -272,82 +279,82 @@ impl Health {
 }
 
 /// The commit under way.
-fn commit(age: Option<Duration>) -> Check {
+fn commit(age: Option<Duration>) -> HealthCheck {
     let detail = age.map_or("none under way".to_owned(), |age| {
         let (age, most) = (age.as_secs_f64(), MAX_COMMIT.as_secs());
         format!("under way for {age:.1} s, at most {most} s")
     });
-    Check {
+    HealthCheck {
         degraded: age.is_some_and(|age| age > SLOW_COMMIT),
         seconds: age.map(|age| age.as_secs_f64()),
-        ..Check::new("commit", age.is_none_or(|age| age <= MAX_COMMIT), detail)
+        ..HealthCheck::new("commit", age.is_none_or(|age| age <= MAX_COMMIT), detail)
     }
 }
 
 /// What is to be delivered: never a reason not to be ready, since that is the sinks' affair.
-fn deliveries(overview: Option<&Overview>, now: DateTime<Utc>) -> Check {
+fn deliveries(overview: Option<&Overview>, now: DateTime<Utc>) -> HealthCheck {
     let Some(overview) = overview else {
         let detail = "the journal cannot be read beside its writer".to_owned();
-        return Check { degraded: true, ..Check::new("deliveries", true, detail) };
+        return HealthCheck { degraded: true, ..HealthCheck::new("deliveries", true, detail) };
     };
     let due = overview.sinks.iter().filter(|sink| sink.sink.active);
     let oldest = due.filter_map(|sink| Some((sink.oldest_due?, &sink.sink.name))).min();
     let Some((since, sink)) = oldest else {
-        return Check::new("deliveries", true, "none due".to_owned());
+        return HealthCheck::new("deliveries", true, "none due".to_owned());
     };
     let age = (now - since).to_std().unwrap_or_default();
     let detail = format!("the oldest is due for {} at {}", time(age.as_secs_f64()), foreign(sink));
-    Check {
+    HealthCheck {
         degraded: age > LATE,
         seconds: Some(age.as_secs_f64()),
-        ..Check::new("deliveries", true, detail)
+        ..HealthCheck::new("deliveries", true, detail)
     }
 }
 
 /// Their events wait in the journal: no reason not to be ready.
-fn sinks(down: &[String]) -> Check {
+fn sinks(down: &[String]) -> HealthCheck {
     let names: Vec<_> = down.iter().map(|sink| foreign(sink)).collect();
     let detail = match names.as_slice() {
         [] => "none is down".to_owned(),
         [name] => format!("{name} is down"),
         _ => format!("{} are down", names.join(", ")),
     };
-    Check { degraded: !down.is_empty(), ..Check::new("sinks", true, detail) }
+    HealthCheck { degraded: !down.is_empty(), ..HealthCheck::new("sinks", true, detail) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{KnownSink, SinkId, SinkOverview, States};
-    use crate::poller::Progress;
+    use crate::journal::{KnownSink, SinkId, SinkOverview, StateCounts};
+    use crate::puller::PullProgress;
 
     /// A daemon whose last pulls from the applications 7, 8 and so on ended just now, and what
     /// tells how they go.
     fn daemon(
         applications: u64,
         interval: Duration,
-    ) -> (Health, Condition, Vec<watch::Sender<Progress>>) {
+    ) -> (DaemonHealth, JournalHealth, Vec<watch::Sender<PullProgress>>) {
         let last_good = Some(Instant::now());
-        let good = Progress { last_good, ..Progress::default() };
+        let good = PullProgress { last_good, ..PullProgress::default() };
         let (told, pulling) = (7..7 + applications)
             .map(|app| {
                 let (tell, progress) = watch::channel(good);
-                (tell, Pulling { app: AppId(app), progress })
+                (tell, ApplicationProgress { app: AppId(app), progress })
             })
             .unzip();
-        let settings = crate::poller::Settings { interval, ..Default::default() };
-        let (_, pacing) = watch::channel(Pacing {
+        let settings = crate::puller::PollSettings { interval, ..Default::default() };
+        let (_, pacing) = watch::channel(PollPacing {
             settings,
             good_for: Duration::from_secs(28),
             lease: Duration::from_secs(30),
             max_circulating: None,
         });
-        let journal = Condition::default();
-        (Health::new(pulling, journal.clone(), pacing), journal, told)
+        let journal = JournalHealth::default();
+        (DaemonHealth::new(pulling, journal.clone(), pacing), journal, told)
     }
 
     /// Whether it is ready and degraded so many seconds later, and the check of this name.
-    async fn after(health: &Health, wait: f64, name: &str) -> (bool, bool, Check) {
+    async fn after(health: &DaemonHealth, wait: f64, name: &str) -> (bool, bool, HealthCheck) {
         tokio::time::advance(Duration::from_secs_f64(wait)).await;
         let overview = Overview::default();
         let Readiness { ready, degraded, checks } =
@@ -444,9 +451,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_is_stuck_and_a_stop_are_no_readiness() {
         let (health, _journal, _told) = daemon(1, Duration::from_secs(1));
-        health.set_stuck(vec!["poller".to_owned(), "sink a".to_owned()]);
+        health.set_stuck(vec!["puller".to_owned(), "sink a".to_owned()]);
         let (ready, _, check) = after(&health, 0.0, "loops").await;
-        assert_eq!((ready, check.detail.as_str()), (false, "poller, sink a"));
+        assert_eq!((ready, check.detail.as_str()), (false, "puller, sink a"));
         health.set_stuck(Vec::new());
         assert!(after(&health, 0.0, "loops").await.0);
         health.drain();
@@ -470,7 +477,7 @@ mod tests {
         let now = Utc::now();
         let sink = |id, name: &str, active, age: Option<i64>| SinkOverview {
             sink: KnownSink { id: SinkId(id), name: name.to_owned(), active },
-            events: States::default(),
+            events: StateCounts::default(),
             oldest_pending: None,
             oldest_due: age.map(|age| now - chrono::TimeDelta::seconds(age)),
         };

@@ -26,7 +26,7 @@ pub(super) struct Totals {
 
 /// Half a minute of the last hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Point {
+pub(super) struct HistoryPoint {
     /// Events stored in a second.
     pub(super) received_per_second: f64,
     /// Deliveries in a second.
@@ -37,9 +37,9 @@ pub(super) struct Point {
 
 /// Samples, the oldest first; nothing where the journal could not be read.
 #[derive(Debug, Default)]
-pub(super) struct History(Mutex<VecDeque<Option<Totals>>>);
+pub(super) struct ActivityHistory(Mutex<VecDeque<Option<Totals>>>);
 
-impl History {
+impl ActivityHistory {
     /// Takes the next sample.
     pub(super) fn push(&self, totals: Option<Totals>) {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,13 +51,15 @@ impl History {
 
     /// The points of a chart over the last hour, the newest last; none for the time before the
     /// start.
-    pub(super) fn points(&self) -> Vec<Option<Point>> {
+    pub(super) fn points(&self) -> Vec<Option<HistoryPoint>> {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut newest_first = samples.iter().rev().step_by(POINT);
         let mut later = newest_first.next().copied().flatten();
         let mut points = Vec::with_capacity(KEPT / POINT);
         for earlier in newest_first {
-            points.push(later.zip(*earlier).map(|(later, earlier)| Point::between(earlier, later)));
+            points.push(
+                later.zip(*earlier).map(|(later, earlier)| HistoryPoint::between(earlier, later)),
+            );
             later = *earlier;
         }
         points.resize(KEPT / POINT, None);
@@ -66,7 +68,7 @@ impl History {
     }
 }
 
-impl Point {
+impl HistoryPoint {
     fn between(earlier: Totals, later: Totals) -> Self {
         let seconds = STEP.as_secs_f64() * POINT as f64;
         let delivered = later.delivered.saturating_sub(earlier.delivered);
@@ -89,21 +91,24 @@ mod tests {
 
     #[test]
     fn a_chart_is_an_hour_wide_from_the_first_sample_on() {
-        let history = History::default();
+        let history = ActivityHistory::default();
         assert_eq!(history.points(), [None; 120]);
         for sample in 0..=6 {
             history.push(totals(sample * 10));
         }
         let points = history.points();
         assert_eq!(points.iter().flatten().count(), 2);
-        let point =
-            Point { received_per_second: 1.0, delivered_per_second: 2.0, lag_seconds: Some(0.5) };
+        let point = HistoryPoint {
+            received_per_second: 1.0,
+            delivered_per_second: 2.0,
+            lag_seconds: Some(0.5),
+        };
         assert_eq!(points[119], Some(point));
     }
 
     #[test]
     fn what_is_older_than_an_hour_goes_and_gaps_stay_gaps() {
-        let history = History::default();
+        let history = ActivityHistory::default();
         for sample in 0..10_000 {
             history.push(if sample == 9_994 { None } else { totals(5) });
         }

@@ -1,19 +1,19 @@
 //! What the daemon tells over HTTP: metrics, whether it is alive and ready, and what it does now.
 
+mod connection_slots;
 mod connections;
+mod format;
 mod gauges;
-mod guard;
+mod headline;
 mod health;
 mod history;
+mod host_check;
 mod page;
-mod places;
-mod sentence;
 mod settings;
 mod snapshot;
 mod status;
 mod text;
 mod wire;
-mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,14 +31,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::loopback::is_loopback;
 use crate::metrics::Metrics;
-use crate::shown;
-use history::History;
+use crate::sanitize;
+use history::ActivityHistory;
 use snapshot::Snapshots;
 use status::Status;
 
 pub use connections::listen;
-pub use health::{Check, Health, Readiness};
-pub use settings::{Listen, Settings};
+pub use health::{DaemonHealth, HealthCheck, Readiness};
+pub use settings::{HttpSettings, Listen};
 
 /// How long `/readyz` waits for a look at the journal.
 const LOOK: Duration = Duration::from_millis(500);
@@ -49,7 +49,7 @@ pub struct Sources {
     /// What is counted.
     pub metrics: Metrics,
     /// Whether it does its work.
-    pub health: Arc<Health>,
+    pub health: Arc<DaemonHealth>,
     /// Its journal's file, read beside the writer.
     pub journal: PathBuf,
 }
@@ -59,7 +59,7 @@ pub struct Sources {
 struct Shared {
     sources: Sources,
     snapshots: Arc<Snapshots>,
-    history: Arc<History>,
+    history: Arc<ActivityHistory>,
 }
 
 /// Answers requests until `stop`; answers under way then get a moment.
@@ -77,10 +77,10 @@ pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationTo
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .with_state(shared.clone())
-        .layer(middleware::map_response(guard::harden));
+        .layer(middleware::map_response(host_check::harden));
     let is_loopback = listener.local_addr().is_ok_and(|at| is_loopback(at.ip()));
     let router = if is_loopback {
-        router.layer(middleware::from_fn(guard::refuse_other_hosts))
+        router.layer(middleware::from_fn(host_check::refuse_other_hosts))
     } else {
         router
     };
@@ -124,7 +124,7 @@ async fn status_json(State(shared): State<Shared>) -> Response {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let mut body = String::with_capacity(json.len() + 1);
-    shown::escape_json(&json, &mut body);
+    sanitize::escape_json(&json, &mut body);
     body.push('\n');
     typed("application/json", body).into_response()
 }
@@ -132,7 +132,7 @@ async fn status_json(State(shared): State<Shared>) -> Response {
 async fn metrics_page(State(shared): State<Shared>) -> Response {
     let snapshot = shared.snapshots.latest().await;
     let Sources { metrics, health, .. } = shared.sources;
-    metrics.journal_writable.set(i64::from(health.journal().trouble().is_none()));
+    metrics.journal_writable.set(i64::from(health.journal().error().is_none()));
     let seen = snapshot.journal.as_ref().ok();
     gauges::set(&metrics, seen.map(|seen| &seen.overview), Utc::now());
     // It looks at the process's figures.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// The `[http]` table of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub struct HttpSettings {
     /// Where metrics and health are served.
     pub listen: Listen,
 }
@@ -45,7 +45,7 @@ impl TryFrom<String> for Listen {
     }
 }
 
-impl Settings {
+impl HttpSettings {
     /// The address to listen on, if any.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {

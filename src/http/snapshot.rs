@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{
-    self, Condition, Error, EventId, Filter, Found, Overview, Reader, SinkOverview, SinkState,
-    State,
+    self, EventId, EventRow, EventState, Filter, JournalError, JournalHealth, JournalReader,
+    Overview, SinkOverview, SinkState,
 };
 
 /// How long what was read is good for.
@@ -33,41 +33,41 @@ const DEAD: usize = 5;
 #[derive(Debug)]
 pub(super) struct Snapshot {
     /// The journal, or why it cannot be read.
-    pub(super) journal: Result<Seen, String>,
+    pub(super) journal: Result<JournalView, String>,
     good_until: Instant,
 }
 
 /// The journal at that moment.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct JournalView {
     pub(super) overview: Overview,
     /// The newest events.
-    pub(super) latest: Vec<Found>,
+    pub(super) latest: Vec<EventRow>,
     /// The newest dead letters, each with its state at its sink.
-    pub(super) dead: Vec<(Found, SinkState)>,
+    pub(super) dead: Vec<(EventRow, SinkState)>,
 }
 
 /// Where to ask for it.
 #[derive(Debug)]
 pub(super) struct Snapshots {
     path: PathBuf,
-    condition: Condition,
+    condition: JournalHealth,
     latest: watch::Sender<Option<Arc<Snapshot>>>,
     wanted: Notify,
 }
 
 /// What the reader keeps from one look to the next.
 #[derive(Debug)]
-struct Eye {
+struct SnapshotPoller {
     path: PathBuf,
-    condition: Condition,
-    reader: Option<Reader>,
+    condition: JournalHealth,
+    reader: Option<JournalReader>,
     confirmed_before: EventId,
 }
 
 impl Snapshots {
     /// Of the journal at `path`, which need not be there yet, that does like this.
-    pub(super) fn new(path: PathBuf, condition: Condition) -> Self {
+    pub(super) fn new(path: PathBuf, condition: JournalHealth) -> Self {
         Self { path, condition, latest: watch::Sender::new(None), wanted: Notify::new() }
     }
 
@@ -91,7 +91,7 @@ impl Snapshots {
 
     /// Looks whenever it is asked to, until `stop`.
     pub(super) async fn run(&self, stop: CancellationToken) {
-        let new = || Eye::new(self.path.clone(), self.condition.clone());
+        let new = || SnapshotPoller::new(self.path.clone(), self.condition.clone());
         let mut eye = new();
         while stop.run_until_cancelled(self.wanted.notified()).await.is_some() {
             if self.latest.borrow().as_ref().is_some_and(|latest| latest.is_good()) {
@@ -121,8 +121,8 @@ impl Snapshot {
     }
 }
 
-impl Eye {
-    fn new(path: PathBuf, condition: Condition) -> Self {
+impl SnapshotPoller {
+    fn new(path: PathBuf, condition: JournalHealth) -> Self {
         Self { path, condition, reader: None, confirmed_before: EventId::default() }
     }
 
@@ -134,16 +134,16 @@ impl Eye {
         Snapshot { journal, good_until: now + GOOD_FOR.max((now - start) * SHARE) }
     }
 
-    fn read(&mut self) -> Result<Seen, String> {
+    fn read(&mut self) -> Result<JournalView, String> {
         // Another file at that path would be read with the index of the one that is open.
         self.condition.look().map_err(|error| error.to_string())?;
         let reader = match self.reader.take() {
             Some(reader) => reader,
-            None => Reader::open(&self.path).map_err(|error| error.to_string())?,
+            None => JournalReader::open(&self.path).map_err(|error| error.to_string())?,
         };
         // After a failure it is opened anew.
         let seen = see(&reader, self.confirmed_before).map_err(|error| match error {
-            Error::Sqlite(reason) => reason.to_string(),
+            JournalError::Sqlite(reason) => reason.to_string(),
             other => other.to_string(),
         })?;
         self.reader = Some(reader);
@@ -152,19 +152,22 @@ impl Eye {
     }
 }
 
-fn see(reader: &Reader, confirmed_before: EventId) -> journal::Result<Seen> {
+fn see(reader: &JournalReader, confirmed_before: EventId) -> journal::Result<JournalView> {
     let overview = reader.overview(Utc::now(), confirmed_before)?;
     let latest = reader.list(&Filter::default(), LATEST)?;
     let dead = dead(reader, &overview)?;
-    Ok(Seen { overview, latest, dead })
+    Ok(JournalView { overview, latest, dead })
 }
 
 /// The newest dead letters of all sinks: an event may still be pending at another one.
-fn dead(reader: &Reader, overview: &Overview) -> journal::Result<Vec<(Found, SinkState)>> {
+fn dead(
+    reader: &JournalReader,
+    overview: &Overview,
+) -> journal::Result<Vec<(EventRow, SinkState)>> {
     let mut dead = Vec::new();
     for SinkOverview { sink, .. } in overview.sinks.iter().filter(|sink| sink.events.dead > 0) {
         let name = Some(sink.name.clone());
-        let filter = Filter { state: Some(State::Dead), sink: name, ..Filter::default() };
+        let filter = Filter { state: Some(EventState::Dead), sink: name, ..Filter::default() };
         for found in reader.list(&filter, DEAD)? {
             let at_sinks = reader.sinks_of(found.id)?;
             let at_sink = at_sinks.into_iter().find(|at| at.sink == sink.name);

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 
-use super::history::{Point, Totals};
-use super::sentence::{self, Mood};
-use super::snapshot::Seen;
-use super::words::{foreign, number};
+use super::format::{foreign, number};
+use super::headline::{self, Mood};
+use super::history::{HistoryPoint, Totals};
+use super::snapshot::JournalView;
 use super::{Readiness, Shared, Sources};
 use crate::event::{AppId, Event, ImageSprite, SpriteStatus};
-use crate::journal::{Found, SinkOverview, SinkState, State, States};
+use crate::journal::{EventRow, EventState, SinkOverview, SinkState, StateCounts};
 use crate::metrics::{ByApp, ByOutcome, BySink, Metrics, Unlabelled};
 
 /// Sprites of one event that are shown.
@@ -26,22 +26,22 @@ pub(super) struct Status {
     pub(super) mood: Mood,
     #[serde(flatten)]
     pub(super) readiness: Readiness,
-    pub(super) cloud: Cloud,
+    pub(super) cloud: CloudStatus,
     /// What the journal says; absent if it cannot be read.
-    pub(super) journal: Option<Journal>,
+    pub(super) journal: Option<JournalStatus>,
     /// Why it cannot.
     pub(super) journal_error: Option<String>,
-    pub(super) sinks: Vec<Sink>,
-    pub(super) handles: Handles,
+    pub(super) sinks: Vec<SinkStatus>,
+    pub(super) handles: HandleCounts,
     /// Half minutes of the last hour, the newest last; null before the start.
-    pub(super) last_hour: Vec<Option<Point>>,
-    pub(super) latest: Vec<Line>,
+    pub(super) last_hour: Vec<Option<HistoryPoint>>,
+    pub(super) latest: Vec<EventLine>,
     pub(super) dead: Vec<DeadLetter>,
 }
 
 /// Where events come from.
 #[derive(Debug, Serialize)]
-pub(super) struct Cloud {
+pub(super) struct CloudStatus {
     /// Events that wait there, by its own count.
     pub(super) backlog: Option<i64>,
     /// From the application where it is longest ago.
@@ -53,10 +53,10 @@ pub(super) struct Cloud {
     pub(super) circulating: u64,
     pub(super) credentials_expire_seconds: Option<i64>,
     /// In the order of the configuration; what stands above is of all of them together.
-    pub(super) applications: Vec<Application>,
+    pub(super) applications: Vec<ApplicationStatus>,
 }
 
-impl Cloud {
+impl CloudStatus {
     /// What comes again and again, if anything does, and how many requests may be made for it:
     /// `3,200 events circulate, 6.7 of 100 requests/s`.
     pub(super) fn circulation(&self) -> Option<String> {
@@ -73,7 +73,7 @@ impl Cloud {
 
 /// An application that is pulled from.
 #[derive(Debug, Serialize)]
-pub(super) struct Application {
+pub(super) struct ApplicationStatus {
     /// Its number in the configuration; 0 for the primary one.
     pub(super) app: u64,
     pub(super) backlog: Option<i64>,
@@ -86,10 +86,10 @@ pub(super) struct Application {
 
 /// Where they are kept.
 #[derive(Debug, Serialize)]
-pub(super) struct Journal {
+pub(super) struct JournalStatus {
     /// Events stored in its life, each once.
     pub(super) received: u64,
-    pub(super) seen_again: u64,
+    pub(super) duplicates: u64,
     pub(super) confirmed: u64,
     pub(super) pending: u64,
     pub(super) delivered: u64,
@@ -104,7 +104,7 @@ pub(super) struct Journal {
 
 /// Where they go.
 #[derive(Debug, Serialize)]
-pub(super) struct Sink {
+pub(super) struct SinkStatus {
     pub(super) name: String,
     /// `up`, `down`, or `removed` if the configuration no longer has it.
     pub(super) state: &'static str,
@@ -120,34 +120,34 @@ pub(super) struct Sink {
 
 /// Handles since the start, by what became of them.
 #[derive(Debug, Serialize)]
-pub(super) struct Handles {
+pub(super) struct HandleCounts {
     pub(super) confirmed: u64,
-    pub(super) let_go: u64,
+    pub(super) expired: u64,
     pub(super) refused: u64,
-    pub(super) unsettled: u64,
+    pub(super) confirmed_early: u64,
     /// What was left of a handle's time at its confirmation, on average.
     pub(super) margin_seconds: Option<f64>,
 }
 
 /// An event.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
+pub(super) struct EventLine {
     pub(super) key: String,
     #[serde(rename = "type")]
     pub(super) event_type: String,
     /// The application that it was pulled from.
     pub(super) app: u64,
     pub(super) file_id: Option<String>,
-    pub(super) state: State,
+    pub(super) state: EventState,
     pub(super) first_pulled: DateTime<Utc>,
-    pub(super) sprites: Vec<Sprite>,
+    pub(super) sprites: Vec<SpriteSummary>,
     /// Further sprites that are not shown.
     pub(super) more_sprites: usize,
 }
 
 /// An image sprite of an event.
 #[derive(Debug, Serialize)]
-pub(super) struct Sprite {
+pub(super) struct SpriteSummary {
     pub(super) status: SpriteStatus,
     pub(super) tile_count: Option<i64>,
     pub(super) tile_width: Option<i64>,
@@ -195,7 +195,7 @@ impl Status {
             latest: seen.map(|seen| seen.latest.iter().map(line).collect()).unwrap_or_default(),
             dead: seen.map(|seen| seen.dead.iter().map(dead).collect()).unwrap_or_default(),
         };
-        (status.mood, status.sentence) = sentence::of(&status, &shared.sources.health);
+        (status.mood, status.sentence) = headline::of(&status, &shared.sources.health);
         status
     }
 
@@ -205,7 +205,7 @@ impl Status {
     }
 
     /// What `last_hour` is made of.
-    pub(super) fn totals(metrics: &Metrics, seen: &Seen) -> Totals {
+    pub(super) fn totals(metrics: &Metrics, seen: &JournalView) -> Totals {
         let lags = seen.overview.sinks.iter().filter_map(|sink| {
             let lags = metrics.delivery_lag_seconds.get(&by(&sink.sink.name))?;
             Some((lags.count(), lags.sum()))
@@ -216,13 +216,13 @@ impl Status {
     }
 }
 
-fn cloud(shared: &Shared, now: DateTime<Utc>) -> Cloud {
+fn cloud(shared: &Shared, now: DateTime<Utc>) -> CloudStatus {
     let metrics = &shared.sources.metrics;
     let expiry = known(metrics.credentials_expiry.get(&Unlabelled {}).as_deref());
     let applications = applications(shared, now);
     let backlogs: Vec<i64> = applications.iter().filter_map(|of| of.backlog).collect();
     let ages: Option<Vec<f64>> = applications.iter().map(|of| of.last_good_pull_seconds).collect();
-    Cloud {
+    CloudStatus {
         backlog: (!backlogs.is_empty()).then(|| backlogs.iter().sum()),
         last_good_pull_seconds: ages.and_then(|ages| ages.into_iter().reduce(f64::max)),
         pull_concurrency: metrics.pull_concurrency.get(),
@@ -234,13 +234,13 @@ fn cloud(shared: &Shared, now: DateTime<Utc>) -> Cloud {
     }
 }
 
-fn applications(shared: &Shared, now: DateTime<Utc>) -> Vec<Application> {
+fn applications(shared: &Shared, now: DateTime<Utc>) -> Vec<ApplicationStatus> {
     let Sources { metrics, health, .. } = &shared.sources;
     let troubles = health.troubles();
     let one = |app: AppId| {
         let labels = ByApp::of(app);
-        let last_good_pull = known(metrics.last_good_pull.get(&labels).as_deref());
-        Application {
+        let last_good_pull = known(metrics.last_successful_pull.get(&labels).as_deref());
+        ApplicationStatus {
             app: app.0,
             backlog: known(metrics.cloud_backlog.get(&labels).as_deref()),
             last_good_pull_seconds: last_good_pull
@@ -257,12 +257,12 @@ fn known(gauge: Option<&Gauge>) -> Option<i64> {
     gauge.map(|gauge| gauge.get())
 }
 
-fn journal(shared: &Shared, seen: &Seen, now: DateTime<Utc>) -> Journal {
+fn journal(shared: &Shared, seen: &JournalView, now: DateTime<Utc>) -> JournalStatus {
     let overview = &seen.overview;
-    let States { pending, delivered, dead } = overview.events;
-    Journal {
+    let StateCounts { pending, delivered, dead } = overview.events;
+    JournalStatus {
         received: overview.received,
-        seen_again: overview.seen_again,
+        duplicates: overview.duplicates,
         confirmed: overview.confirmed,
         pending,
         delivered,
@@ -275,7 +275,7 @@ fn journal(shared: &Shared, seen: &Seen, now: DateTime<Utc>) -> Journal {
     }
 }
 
-fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<Sink> {
+fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<SinkStatus> {
     let is_shown =
         |sink: &&SinkOverview| sink.sink.active || sink.events.pending > 0 || sink.events.dead > 0;
     let one = |overview: &SinkOverview| {
@@ -283,7 +283,7 @@ fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<S
         let is_up = metrics.sink_up.get(&by(&sink.name)).is_none_or(|up| up.get() > 0);
         let failure = metrics.sink_failures.of(&sink.name);
         let lags = metrics.delivery_lag_seconds.get(&by(&sink.name));
-        Sink {
+        SinkStatus {
             name: foreign(&sink.name),
             state: match (sink.active, is_up) {
                 (false, _) => "removed",
@@ -302,20 +302,20 @@ fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<S
     sinks.iter().filter(is_shown).map(one).collect()
 }
 
-fn handles(metrics: &Metrics) -> Handles {
+fn handles(metrics: &Metrics) -> HandleCounts {
     let of = |outcome| metrics.handles.get(&ByOutcome { outcome }).map_or(0, |count| count.get());
-    Handles {
+    HandleCounts {
         confirmed: of("confirmed"),
-        let_go: of("let_go"),
+        expired: of("expired"),
         refused: of("refused"),
-        unsettled: metrics.confirmed_unsettled.get(),
+        confirmed_early: metrics.confirmed_early.get(),
         margin_seconds: metrics.confirm_margin_seconds.average(),
     }
 }
 
-fn line(found: &Found) -> Line {
+fn line(found: &EventRow) -> EventLine {
     let Event { key, app, event_type, file_id, sprites, first_pulled, .. } = &found.event;
-    Line {
+    EventLine {
         key: key.to_string(),
         event_type: foreign(event_type),
         app: app.0,
@@ -327,12 +327,12 @@ fn line(found: &Found) -> Line {
     }
 }
 
-fn sprite(sprite: &ImageSprite) -> Sprite {
+fn sprite(sprite: &ImageSprite) -> SpriteSummary {
     // As it stands, or not at all.
     let is_on_the_web = |url: &&String| {
         (url.starts_with("http://") || url.starts_with("https://")) && foreign(url) == **url
     };
-    Sprite {
+    SpriteSummary {
         status: sprite.status,
         tile_count: sprite.tile_count,
         tile_width: sprite.tile_width,
@@ -346,7 +346,7 @@ fn sprite(sprite: &ImageSprite) -> Sprite {
     }
 }
 
-fn dead((found, at_sink): &(Found, SinkState)) -> DeadLetter {
+fn dead((found, at_sink): &(EventRow, SinkState)) -> DeadLetter {
     DeadLetter {
         key: found.event.key.to_string(),
         event_type: foreign(&found.event.event_type),

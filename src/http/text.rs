@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use bytesize::ByteSize;
 
-use super::sentence::Mood;
-use super::status::{Application, Sprite, Status};
-use super::words::{ago, counted, number, rate, time};
+use super::format::{ago, counted, number, rate, time};
+use super::headline::Mood;
+use super::status::{ApplicationStatus, SpriteSummary, Status};
 use crate::event::SpriteStatus;
 
 /// Events in the list.
@@ -81,9 +81,9 @@ fn way(status: &Status, to: &mut String) -> std::fmt::Result {
             ByteSize::b(journal.max_size_bytes),
         )?;
         let left = handles.margin_seconds.map(|left| format!(", with {} to spare", time(left)));
-        let let_go = counted(handles.let_go, "handle");
+        let expired = counted(handles.expired, "handle");
         let (confirmed, left) = (number(journal.confirmed), left.unwrap_or_default());
-        writeln!(to, "  confirmed  {confirmed} events{left}; {let_go} let go")?;
+        writeln!(to, "  confirmed  {confirmed} events{left}; {expired} expired")?;
     }
     Ok(())
 }
@@ -94,7 +94,7 @@ fn applications(status: &Status, to: &mut String) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(to, "\n  {:20}  {:>10}  LAST GOOD PULL", "APPLICATION", "WAITING")?;
-    for Application { app, backlog, last_good_pull_seconds, trouble, .. } in
+    for ApplicationStatus { app, backlog, last_good_pull_seconds, trouble, .. } in
         &status.cloud.applications
     {
         let waiting = backlog.map_or("-".to_owned(), |count| number(count.max(0).unsigned_abs()));
@@ -155,7 +155,7 @@ fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn sprite(sprite: &Sprite) -> String {
+fn sprite(sprite: &SpriteSummary) -> String {
     match (sprite.status, sprite.tile_count) {
         (SpriteStatus::Success, Some(count)) => format!("{count} tiles"),
         (SpriteStatus::Success, None) => "tiles".to_owned(),

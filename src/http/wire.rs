@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::places::Place;
+use super::connection_slots::ConnectionSlot;
 
 pub(super) struct Wire {
     pub(super) stream: TcpStream,
-    pub(super) place: Arc<Place>,
+    pub(super) place: Arc<ConnectionSlot>,
 }
 
 impl AsyncRead for Wire {

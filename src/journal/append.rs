@@ -6,18 +6,18 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use super::counters::Counter;
+use super::id_ranges::runs;
 use super::occurrences::Occurrence;
-use super::receipts::{Answer, Taken};
-use super::runs::runs;
+use super::receipts::{PullReceipt, Taken};
 use super::store::{Store, sinks_text};
-use super::{Appended, EventId, Fresh, Result, Route, SinkId};
+use super::{Appended, EventId, NewEvent, Result, Route, SinkId};
 use crate::event::{Entry, Event, Key};
 
 /// What became of an event that was to be stored.
-pub(super) struct Stored {
+pub(super) struct StoredEntry {
     pub(super) appended: Appended,
     /// A fresh event, and the sinks that want it.
-    pub(super) fresh: Option<(Fresh, Vec<SinkId>)>,
+    pub(super) fresh: Option<(NewEvent, Vec<SinkId>)>,
 }
 
 /// Fresh events that are not yet in `pending`.
@@ -28,9 +28,9 @@ impl Store {
     pub(super) fn append(
         &mut self,
         entries: &[Entry],
-        answer: &Answer,
+        answer: &PullReceipt,
         routes: &[Route],
-    ) -> Result<Vec<Stored>> {
+    ) -> Result<Vec<StoredEntry>> {
         let mut owed = Owed::new();
         let mut taken = self.under_their_handles(entries)?;
         let mut stored = Vec::with_capacity(entries.len());
@@ -49,27 +49,27 @@ impl Store {
         event: &Arc<Event>,
         routes: &[Route],
         owed: &mut Owed,
-    ) -> Result<Stored> {
+    ) -> Result<StoredEntry> {
         if let Some(stored) = self.insert(event, routes, owed)? {
             return Ok(stored);
         }
         let found = self.key_index.find(&self.connection, event.key)?;
         let id = found.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        Ok(Stored { appended: self.known(id, event.key, owed)?, fresh: None })
+        Ok(StoredEntry { appended: self.known(id, event.key, owed)?, fresh: None })
     }
 
     fn append_repeatable(
         &mut self,
         entry: &Entry,
-        answer: &Answer,
+        answer: &PullReceipt,
         taken: &mut Taken,
         routes: &[Route],
         owed: &mut Owed,
-    ) -> Result<Stored> {
+    ) -> Result<StoredEntry> {
         let may_be_repeat = match self.occurrence_of(entry, answer, taken)? {
             Occurrence::Known { event, is_under_its_handle } => {
                 let appended = self.known(event, self.key_of(event)?, owed)?;
-                return Ok(Stored {
+                return Ok(StoredEntry {
                     appended: Appended { is_repeatable: true, is_under_its_handle, ..appended },
                     fresh: None,
                 });
@@ -92,7 +92,7 @@ impl Store {
             key = under(key);
         };
         let appended = &mut stored.appended;
-        (appended.is_repeatable, appended.may_be_repeat) = (true, may_be_repeat);
+        (appended.is_repeatable, appended.may_be_duplicate) = (true, may_be_repeat);
         let id = appended.id;
         self.add_occurrence(id, content, handle, answer, taken)?;
         Ok(stored)
@@ -100,17 +100,17 @@ impl Store {
 
     /// An event that is there already.
     fn known(&mut self, id: EventId, key: Key, owed: &mut Owed) -> Result<Appended> {
-        self.count(Counter::SeenAgain, 1);
+        self.count(Counter::Duplicates, 1);
         // It may be one of these events.
         self.owe(owed)?;
         Ok(Appended {
             id,
             key,
-            fresh: false,
+            is_new: false,
             pending: self.is_pending(id)?,
             is_repeatable: false,
             is_under_its_handle: false,
-            may_be_repeat: false,
+            may_be_duplicate: false,
         })
     }
 
@@ -125,7 +125,7 @@ impl Store {
         event: &Arc<Event>,
         routes: &[Route],
         owed: &mut Owed,
-    ) -> Result<Option<Stored>> {
+    ) -> Result<Option<StoredEntry>> {
         let sinks: Vec<SinkId> = routes
             .iter()
             .filter(|route| route.wanted.matches(event))
@@ -166,14 +166,14 @@ impl Store {
         let appended = Appended {
             id,
             key: event.key,
-            fresh: true,
+            is_new: true,
             pending: !sinks.is_empty(),
             is_repeatable: false,
             is_under_its_handle: false,
-            may_be_repeat: false,
+            may_be_duplicate: false,
         };
-        let fresh = Fresh { id, event: event.clone() };
-        Ok(Some(Stored { appended, fresh: Some((fresh, sinks)) }))
+        let fresh = NewEvent { id, event: event.clone() };
+        Ok(Some(StoredEntry { appended, fresh: Some((fresh, sinks)) }))
     }
 
     /// Inserts the pending rows of events, and forgets that they were to be.

@@ -15,7 +15,7 @@ pub(super) enum Counter {
     /// Events stored: those there, and those pruned.
     Received,
     /// Times that a known event came. Without rows.
-    SeenAgain,
+    Duplicates,
     /// Events for no sink: those there, and those pruned.
     Unrouted,
     /// Events taken back by the cloud: those there, and those pruned.
@@ -43,7 +43,7 @@ impl Counter {
     pub(super) fn row(self) -> (&'static str, i64) {
         match self {
             Self::Received => ("received", 0),
-            Self::SeenAgain => ("seen_again", 0),
+            Self::Duplicates => ("seen_again", 0),
             Self::Unrouted => ("unrouted", 0),
             Self::Confirmed => ("confirmed", 0),
             Self::Requests => ("requests", 0),
@@ -106,11 +106,11 @@ pub(super) fn requests(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Sums over the journal's life, and what its rows say now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
+pub struct JournalTotals {
     /// Events stored, each once.
     pub received: u64,
     /// Times that a known event came again.
-    pub seen_again: u64,
+    pub duplicates: u64,
     /// Events for no sink.
     pub unrouted: u64,
     /// Events taken back by the cloud.

@@ -8,11 +8,12 @@ use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Rows, params};
 
 use super::counters::Counter;
-use super::job::{DueRows, Records};
-use super::runs::runs;
+use super::id_ranges::runs;
+use super::job::{DueRows, SinkRecords};
 use super::store::{Store, event_row};
 use super::{
-    End, EventId, History, Outcome, Part, Pending, Record, Recorded, Result, SinkId, Unsure,
+    DeliveryOutcome, DeliveryRecord, EventId, PendingEvent, PendingPage, QueueEnd, Recorded,
+    Result, SinkHistory, SinkId, UnacknowledgedEvent,
 };
 use crate::event::Key;
 
@@ -52,9 +53,10 @@ impl Store {
         Ok(events.iter().copied().filter(|event| !pending.contains(event)).collect())
     }
 
-    pub(super) fn record(&mut self, records: &Records) -> Result<Recorded> {
+    pub(super) fn record(&mut self, records: &SinkRecords) -> Result<Recorded> {
         let sink = records.sink;
-        let is_delivered = |record: &Record| matches!(record.outcome, Outcome::Delivered);
+        let is_delivered =
+            |record: &DeliveryRecord| matches!(record.outcome, DeliveryOutcome::Delivered);
         for part in records.records.chunk_by(|a, b| is_delivered(a) == is_delivered(b)) {
             if part.iter().all(is_delivered) {
                 for (first, last) in runs(part.iter().map(|record| record.event)) {
@@ -70,25 +72,26 @@ impl Store {
                 }
             }
         }
-        let is_retried = |record: &&Record| matches!(record.outcome, Outcome::Retry { .. });
+        let is_retried =
+            |record: &&DeliveryRecord| matches!(record.outcome, DeliveryOutcome::Retry { .. });
         let through = records.records.iter().filter(|record| !is_retried(record));
         let through: Vec<_> = through.map(|record| record.event).collect();
         let settled = self.settled(&through)?;
         if let Some(mark) = &records.mark {
-            self.set_mark(sink, mark)?;
+            self.set_checkpoint(sink, mark)?;
         }
         Ok(Recorded { settled, pending: self.count_owed(sink)? })
     }
 
     /// The records without those whose event was asked for by hand after the request `requests`.
     /// These are due.
-    pub(super) fn drop_undone(&self, records: &Records, requests: i64) -> Result<Records> {
+    pub(super) fn drop_undone(&self, records: &SinkRecords, requests: i64) -> Result<SinkRecords> {
         let mut asked = self.connection.prepare_cached(
             "UPDATE pending SET due = min(ifnull(due, ?4), ?4)
              WHERE sink = ?1 AND event = ?2 AND request > ?3",
         )?;
         let (sink, now) = (records.sink, records.now.timestamp_millis());
-        let mut kept = Records { records: Vec::new(), ..records.clone() };
+        let mut kept = SinkRecords { records: Vec::new(), ..records.clone() };
         for record in &records.records {
             if asked.execute([sink.0, record.event.0, requests, now])? == 0 {
                 kept.records.push(record.clone());
@@ -98,11 +101,11 @@ impl Store {
     }
 
     /// Writes the verdict on an event that was not delivered.
-    fn record_failed(&mut self, records: &Records, record: &Record) -> Result<()> {
+    fn record_failed(&mut self, records: &SinkRecords, record: &DeliveryRecord) -> Result<()> {
         let (sink, event, now) = (records.sink, record.event, records.now.timestamp_millis());
         match &record.outcome {
-            Outcome::Delivered => {}
-            Outcome::Retry { due, charged, error } => {
+            DeliveryOutcome::Delivered => {}
+            DeliveryOutcome::Retry { due, charged, error } => {
                 self.connection
                     .prepare_cached(
                         "UPDATE pending SET due = ?3, attempts = attempts + 1, charged = ?4,
@@ -119,7 +122,7 @@ impl Store {
                         error
                     ])?;
             }
-            Outcome::Dead { error } | Outcome::Rejected { error } => {
+            DeliveryOutcome::Dead { error } | DeliveryOutcome::Rejected { error } => {
                 self.connection
                     .prepare_cached(
                         "INSERT OR REPLACE INTO dead
@@ -133,7 +136,7 @@ impl Store {
                 self.count(Counter::Dead(sink), removed);
             }
         }
-        if matches!(record.outcome, Outcome::Rejected { .. }) {
+        if matches!(record.outcome, DeliveryOutcome::Rejected { .. }) {
             self.connection
                 .prepare_cached("INSERT OR IGNORE INTO rejected (sink, event) VALUES (?1, ?2)")?
                 .execute([sink.0, event.0])?;
@@ -149,7 +152,12 @@ impl Store {
         Ok(delete.execute([sink.0, first.0, last.0])?)
     }
 
-    pub(super) fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Part> {
+    pub(super) fn untried(
+        &self,
+        sink: SinkId,
+        after: EventId,
+        limit: usize,
+    ) -> Result<PendingPage> {
         let sql = select_pending(
             "pending.due IS NULL AND pending.event > ?2 ORDER BY pending.event LIMIT ?3",
         );
@@ -179,19 +187,24 @@ impl Store {
         Ok((part, next.and_then(DateTime::from_timestamp_millis)))
     }
 
-    fn due_if(&self, when: &str, sink: SinkId, bound: i64, limit: usize) -> Result<Part> {
+    fn due_if(&self, when: &str, sink: SinkId, bound: i64, limit: usize) -> Result<PendingPage> {
         let sql = select_pending(&format!("{when} ORDER BY pending.due LIMIT ?3"));
         let mut select = self.connection.prepare_cached(&sql)?;
         read_part(select.query(params![sink.0, bound, to_sql(limit)])?, limit)
     }
 
-    pub(super) fn probe(&self, sink: SinkId, after: EventId, end: End) -> Result<Option<Pending>> {
-        if end == End::LeastTried
+    pub(super) fn probe(
+        &self,
+        sink: SinkId,
+        after: EventId,
+        end: QueueEnd,
+    ) -> Result<Option<PendingEvent>> {
+        if end == QueueEnd::LeastTried
             && let Some(least_tried) = self.least_tried(sink)?
         {
             return Ok(Some(least_tried));
         }
-        let order = if end == End::Newest { "DESC" } else { "ASC" };
+        let order = if end == QueueEnd::Newest { "DESC" } else { "ASC" };
         let sql = select_pending(&format!(
             "pending.due IS NULL AND pending.event > ?2 ORDER BY pending.event {order} LIMIT 1"
         ));
@@ -200,7 +213,7 @@ impl Store {
         if untried.is_some() { Ok(untried) } else { self.least_tried(sink) }
     }
 
-    fn least_tried(&self, sink: SinkId) -> Result<Option<Pending>> {
+    fn least_tried(&self, sink: SinkId) -> Result<Option<PendingEvent>> {
         let mut select = self.connection.prepare_cached(&select_pending(LEAST_TRIED))?;
         Ok(select.query_row([sink.0], pending_row).optional()?)
     }
@@ -212,7 +225,12 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn unsure(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Vec<Unsure>> {
+    pub(super) fn unacknowledged(
+        &self,
+        sink: SinkId,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<UnacknowledgedEvent>> {
         let mut select = self.connection.prepare_cached(
             "SELECT event, key, due IS NOT NULL AND attempts = 0
              FROM pending JOIN events ON events.id = event
@@ -220,12 +238,12 @@ impl Store {
         )?;
         let rows = select.query_map([sink.0, after.0, to_sql(limit)], |row| {
             let (id, key) = (EventId(row.get(0)?), Key::from_bytes(row.get(1)?));
-            Ok(Unsure { id, key, is_anew: row.get(2)? })
+            Ok(UnacknowledgedEvent { id, key, is_anew: row.get(2)? })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    pub(super) fn owed(&self, sink: SinkId, events: Vec<EventId>) -> Result<Vec<EventId>> {
+    pub(super) fn outstanding(&self, sink: SinkId, events: Vec<EventId>) -> Result<Vec<EventId>> {
         let mut select = self
             .connection
             .prepare_cached("SELECT 1 FROM pending WHERE sink = ?1 AND event = ?2")?;
@@ -238,22 +256,22 @@ impl Store {
         Ok(owed)
     }
 
-    pub(super) fn mark(&self, sink: SinkId) -> Result<Option<String>> {
+    pub(super) fn checkpoint(&self, sink: SinkId) -> Result<Option<String>> {
         let mut select = self.connection.prepare_cached("SELECT mark FROM sinks WHERE id = ?1")?;
         Ok(select.query_row([sink.0], |row| row.get(0)).optional()?.flatten())
     }
 
-    pub(super) fn history(&self, sink: SinkId) -> Result<History> {
+    pub(super) fn history(&self, sink: SinkId) -> Result<SinkHistory> {
         let mut select =
             self.connection.prepare_cached("SELECT event FROM rejected WHERE sink = ?1")?;
         let rejected = select.query_map([sink.0], |row| row.get(0).map(EventId))?;
-        Ok(History {
+        Ok(SinkHistory {
             has_taken: self.total(Counter::Delivered(sink))? > 0,
             rejected: rejected.collect::<rusqlite::Result<_>>()?,
         })
     }
 
-    pub(super) fn set_mark(&self, sink: SinkId, mark: &str) -> Result<()> {
+    pub(super) fn set_checkpoint(&self, sink: SinkId, mark: &str) -> Result<()> {
         let mut update =
             self.connection.prepare_cached("UPDATE sinks SET mark = ?2 WHERE id = ?1")?;
         update.execute(params![sink.0, mark])?;
@@ -290,8 +308,8 @@ impl Store {
 }
 
 /// Reads rows until there are `limit`, or until their bodies have a size.
-fn read_part(mut rows: Rows<'_>, limit: usize) -> Result<Part> {
-    let mut part = Part { events: Vec::new(), is_all: true };
+fn read_part(mut rows: Rows<'_>, limit: usize) -> Result<PendingPage> {
+    let mut part = PendingPage { events: Vec::new(), is_all: true };
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let pending = pending_row(row)?;
@@ -319,11 +337,11 @@ fn select_pending(which: &str) -> String {
     )
 }
 
-fn pending_row(row: &Row<'_>) -> rusqlite::Result<Pending> {
+fn pending_row(row: &Row<'_>) -> rusqlite::Result<PendingEvent> {
     let time = |column| -> rusqlite::Result<Option<DateTime<Utc>>> {
         Ok(row.get::<_, Option<i64>>(column)?.and_then(DateTime::from_timestamp_millis))
     };
-    Ok(Pending {
+    Ok(PendingEvent {
         id: EventId(row.get(0)?),
         attempts: row.get(1)?,
         charged: Duration::from_millis(row.get::<_, i64>(2)?.cast_unsigned()),
@@ -342,7 +360,7 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
-    use crate::journal::{Settings, schema};
+    use crate::journal::{JournalSettings, schema};
 
     fn store(folder: &tempfile::TempDir, failed: i64) -> Store {
         let path = folder.path().join(format!("{failed}.db"));
@@ -358,7 +376,7 @@ mod tests {
                    FROM pending;"
             ))
             .unwrap();
-        Store::new(connection, Settings { path, ..Settings::default() }).unwrap()
+        Store::new(connection, JournalSettings { path, ..JournalSettings::default() }).unwrap()
     }
 
     /// What SQLite does for it, in steps of its own machine.

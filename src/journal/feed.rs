@@ -22,14 +22,14 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// An event that was just stored.
 #[derive(Clone, Debug)]
-pub struct Fresh {
+pub struct NewEvent {
     /// Its number in the journal: grows with every event.
     pub id: EventId,
     /// The event.
     pub event: Arc<Event>,
 }
 
-impl Fresh {
+impl NewEvent {
     fn size(&self) -> usize {
         self.event.body.len()
     }
@@ -37,17 +37,17 @@ impl Fresh {
 
 /// The journal's end of a feed.
 #[derive(Clone, Debug)]
-pub struct Feed {
-    queue: mpsc::Sender<Vec<Fresh>>,
+pub struct FeedSender {
+    queue: mpsc::Sender<Vec<NewEvent>>,
     shared: Arc<Shared>,
 }
 
 /// The delivery loop's end of a feed.
 #[derive(Debug)]
-pub struct Fed {
-    queue: mpsc::Receiver<Vec<Fresh>>,
+pub struct FeedReceiver {
+    queue: mpsc::Receiver<Vec<NewEvent>>,
     /// What is left of the events that were offered last.
-    rest: vec::IntoIter<Fresh>,
+    rest: vec::IntoIter<NewEvent>,
     shared: Arc<Shared>,
 }
 
@@ -61,18 +61,19 @@ struct Shared {
 
 /// A new feed. It starts behind: what the journal held before comes first.
 #[must_use]
-pub fn feed() -> (Feed, Fed) {
+pub fn feed() -> (FeedSender, FeedReceiver) {
     let (sender, receiver) = mpsc::channel(MAX_EVENTS);
     let shared = Arc::new(Shared { behind: AtomicBool::new(true), ..Shared::default() });
     shared.overflowed.notify_one();
-    let fed = Fed { queue: receiver, rest: Vec::new().into_iter(), shared: shared.clone() };
-    (Feed { queue: sender, shared }, fed)
+    let fed =
+        FeedReceiver { queue: receiver, rest: Vec::new().into_iter(), shared: shared.clone() };
+    (FeedSender { queue: sender, shared }, fed)
 }
 
-impl Feed {
+impl FeedSender {
     /// Offers the events of a commit, of which those that fit are taken; if any does not, the sink
     /// is behind from here on. One at a time offers: the journal's writer.
-    pub(super) fn offer(&self, fresh: impl Iterator<Item = Fresh>) {
+    pub(super) fn publish(&self, fresh: impl Iterator<Item = NewEvent>) {
         let shared = &*self.shared;
         if shared.behind.load(Ordering::Acquire) {
             return;
@@ -102,9 +103,9 @@ impl Feed {
     }
 }
 
-impl Fed {
+impl FeedReceiver {
     /// The next event, `None` when there is none at the moment.
-    pub fn try_next(&mut self) -> Option<Fresh> {
+    pub fn try_next(&mut self) -> Option<NewEvent> {
         if self.rest.as_slice().is_empty() {
             self.rest = self.queue.try_recv().ok()?.into_iter();
         }
@@ -112,7 +113,7 @@ impl Fed {
     }
 
     /// Waits for the next event, or for the sink to fall behind (`None`). Cancel safe.
-    pub async fn next(&mut self) -> Option<Fresh> {
+    pub async fn next(&mut self) -> Option<NewEvent> {
         if self.rest.as_slice().is_empty() {
             tokio::select! {
                 biased;
@@ -123,7 +124,7 @@ impl Fed {
         self.take()
     }
 
-    fn take(&mut self) -> Option<Fresh> {
+    fn take(&mut self) -> Option<NewEvent> {
         let fresh = self.rest.next()?;
         self.shared.events.fetch_sub(1, Ordering::AcqRel);
         self.shared.bytes.fetch_sub(fresh.size(), Ordering::AcqRel);
@@ -132,7 +133,7 @@ impl Fed {
 
     /// Whether events were left out of the queue. What is in it comes before them.
     #[must_use]
-    pub fn is_behind(&self) -> bool {
+    pub fn is_lagging(&self) -> bool {
         self.shared.behind.load(Ordering::Acquire)
     }
 
@@ -150,12 +151,12 @@ mod tests {
     use super::*;
     use crate::event::{self, AppId};
 
-    fn fresh(id: i64, size: usize) -> Fresh {
+    fn fresh(id: i64, size: usize) -> NewEvent {
         let event = event::read(AppId(1), &"x".repeat(size), false, Utc::now()).event;
-        Fresh { id: EventId(id), event }
+        NewEvent { id: EventId(id), event }
     }
 
-    fn rest(fed: &mut Fed) -> usize {
+    fn rest(fed: &mut FeedReceiver) -> usize {
         std::iter::from_fn(|| fed.try_next()).count()
     }
 
@@ -165,11 +166,11 @@ mod tests {
         let many: Vec<_> = (0..2000).map(|id| fresh(id, 10)).collect();
         for _ in 0..3 {
             fed.catch_up();
-            feed.offer(many.iter().take(1000).cloned());
-            assert!(!fed.is_behind());
-            feed.offer(many.iter().skip(1000).cloned());
-            assert!(fed.is_behind());
-            feed.offer(many.iter().cloned());
+            feed.publish(many.iter().take(1000).cloned());
+            assert!(!fed.is_lagging());
+            feed.publish(many.iter().skip(1000).cloned());
+            assert!(fed.is_lagging());
+            feed.publish(many.iter().cloned());
             assert_eq!(rest(&mut fed), MAX_EVENTS);
         }
     }
@@ -185,8 +186,8 @@ mod tests {
             (vec![1, MAX_BYTES], 1),
         ] {
             fed.catch_up();
-            feed.offer(sizes.iter().map(|size| fresh(1, *size)));
-            assert_eq!((rest(&mut fed), fed.is_behind()), (fits, fits < sizes.len()), "{sizes:?}");
+            feed.publish(sizes.iter().map(|size| fresh(1, *size)));
+            assert_eq!((rest(&mut fed), fed.is_lagging()), (fits, fits < sizes.len()), "{sizes:?}");
         }
     }
 
@@ -196,8 +197,8 @@ mod tests {
         assert!(fed.next().await.is_none(), "it starts behind");
         fed.catch_up();
         let (first, ()) = tokio::join!(fed.next(), async {
-            feed.offer((1..=16).map(|id| fresh(id, 10)));
-            feed.offer((0..MAX_EVENTS as i64).map(|id| fresh(17 + id, 10)));
+            feed.publish((1..=16).map(|id| fresh(id, 10)));
+            feed.publish((0..MAX_EVENTS as i64).map(|id| fresh(17 + id, 10)));
         });
         assert_eq!(first.map(|fresh| fresh.id), Some(EventId(1)));
         assert_eq!(rest(&mut fed), MAX_EVENTS - 1);

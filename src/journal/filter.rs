@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 
-use super::{EventId, State};
+use super::{EventId, EventState};
 use crate::event::AppId;
 
 /// Which events to list: all that every given condition holds for.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// In this state; with `sink`, in this state there.
-    pub state: Option<State>,
+    pub state: Option<EventState>,
     /// For the sink of this name, whatever became of it there.
     pub sink: Option<String>,
     /// Pulled from this application.
@@ -71,24 +71,24 @@ impl Filter {
         let over_all = self.state.filter(|_| self.sink.is_none());
         let of = |table: &str| format!("{table} AS x CROSS JOIN events ON events.id = x.event");
         let (from, number) = match (at_sink, over_all) {
-            (Some(State::Pending), _) => (of("pending"), "x.event"),
-            (Some(State::Dead), _) => (of("dead"), "x.event"),
-            (_, Some(State::Pending)) => (of(&order.walk("pending")), "x.event"),
-            (_, Some(State::Dead)) => (of(&order.walk("dead")), "x.event"),
+            (Some(EventState::Pending), _) => (of("pending"), "x.event"),
+            (Some(EventState::Dead), _) => (of("dead"), "x.event"),
+            (_, Some(EventState::Pending)) => (of(&order.walk("pending")), "x.event"),
+            (_, Some(EventState::Dead)) => (of(&order.walk("dead")), "x.event"),
             _ => ("events".to_owned(), "events.id"),
         };
         let order_by = match (over_all, order) {
-            (Some(State::Pending | State::Dead), _) => String::new(),
+            (Some(EventState::Pending | EventState::Dead), _) => String::new(),
             (_, Order::NewestFirst) => format!("ORDER BY {number} DESC"),
             (_, Order::OldestFirst) => format!("ORDER BY {number}"),
         };
         let of_sink = match at_sink {
             None => IS_FOR.to_owned(),
-            Some(State::Pending | State::Dead) => {
+            Some(EventState::Pending | EventState::Dead) => {
                 "x.sink = (SELECT id FROM sinks WHERE name = ?)".to_owned()
             }
-            Some(State::Delivered) => format!("{IS_FOR} AND {HAS_IT}"),
-            Some(State::Unrouted) => "? IS NULL".to_owned(),
+            Some(EventState::Delivered) => format!("{IS_FOR} AND {HAS_IT}"),
+            Some(EventState::Unrouted) => "? IS NULL".to_owned(),
         };
         let lacks = format!("NOT ({IS_FOR} AND {HAS_IT})");
         let given = [

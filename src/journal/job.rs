@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
-use super::receipts::Answer;
+use super::receipts::PullReceipt;
 use super::{
-    Appended, Backlog, End, EventId, History, Noted, Part, Pending, Record, Recorded, Rescue,
-    Result, Route, Sending, Settings, SinkId, Unsure,
+    Appended, Backlog, ConfirmPermission, DeliveryRecord, EventId, HandleConfirmation,
+    JournalSettings, PendingEvent, PendingPage, QueueEnd, Recorded, Rescue, Result, Route,
+    SinkHistory, SinkId, UnacknowledgedEvent,
 };
 use crate::event::Entry;
 
@@ -23,37 +24,37 @@ pub(super) fn answer<T>(reply: Reply<T>, result: Result<T>) {
 pub(super) enum Job {
     Register { names: Vec<String>, reply: Reply<Vec<SinkId>> },
     SetRoutes { routes: Vec<Route>, reply: Reply<()> },
-    Append { entries: Vec<Entry>, from: Answer, reply: Reply<Vec<Appended>> },
-    Record { records: Records, reply: Reply<Recorded> },
-    Sending { handles: Vec<Sending>, reply: Reply<Vec<Noted>> },
+    Append { entries: Vec<Entry>, from: PullReceipt, reply: Reply<Vec<Appended>> },
+    Record { records: SinkRecords, reply: Reply<Recorded> },
+    Sending { handles: Vec<HandleConfirmation>, reply: Reply<Vec<ConfirmPermission>> },
     NotTaken { events: Vec<EventId>, reply: Reply<()> },
     Confirmed { events: Vec<EventId>, now: DateTime<Utc>, reply: Reply<()> },
-    Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<Part> },
+    Untried { sink: SinkId, after: EventId, limit: usize, reply: Reply<PendingPage> },
     Due { sink: SinkId, now: DateTime<Utc>, limit: usize, reply: Reply<DueRows> },
-    Probe { sink: SinkId, after: EventId, end: End, reply: Reply<Option<Pending>> },
+    Probe { sink: SinkId, after: EventId, end: QueueEnd, reply: Reply<Option<PendingEvent>> },
     DueNow { sink: SinkId, now: DateTime<Utc>, reply: Reply<()> },
-    Unsure { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<Unsure>> },
+    Unsure { sink: SinkId, after: EventId, limit: usize, reply: Reply<Vec<UnacknowledgedEvent>> },
     Owed { sink: SinkId, events: Vec<EventId>, reply: Reply<Vec<EventId>> },
     Settled { events: Vec<EventId>, reply: Reply<Vec<EventId>> },
     Mark { sink: SinkId, reply: Reply<Option<String>> },
-    History { sink: SinkId, reply: Reply<History> },
+    History { sink: SinkId, reply: Reply<SinkHistory> },
     SetMark { sink: SinkId, mark: String, reply: Reply<()> },
     Orphans { reply: Reply<Vec<Backlog>> },
     CountPending { reply: Reply<u64> },
     Prune { now: DateTime<Utc>, reply: Reply<bool> },
-    SetLimits { settings: Settings, reply: Reply<()> },
+    SetLimits { settings: JournalSettings, reply: Reply<()> },
     ChangedOutside { reply: Reply<bool> },
     Rescue { reply: Reply<Rescue> },
 }
 
 /// Events that are due, and when the next one is.
-pub(super) type DueRows = (Part, Option<DateTime<Utc>>);
+pub(super) type DueRows = (PendingPage, Option<DateTime<Utc>>);
 
 /// Verdicts of one sink.
 #[derive(Clone, Debug)]
-pub(super) struct Records {
+pub(super) struct SinkRecords {
     pub(super) sink: SinkId,
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<DeliveryRecord>,
     pub(super) mark: Option<String>,
     pub(super) now: DateTime<Utc>,
 }

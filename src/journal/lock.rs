@@ -16,9 +16,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-use super::presence::with_suffix;
+use super::files::with_suffix;
 use super::schema::OpenError;
-use super::{Error, Result};
+use super::{JournalError, Result};
 
 /// What stands in the lock file of a journal that has its tables.
 const SIGN: &[u8] = b"There is a journal beside this file.\n";
@@ -75,7 +75,7 @@ impl Drop for Lock {
 
 /// The lock of an open journal, taken anew where its file is gone. Clones are the same.
 #[derive(Clone, Debug)]
-pub(super) struct Held(Arc<Mutex<State>>);
+pub(super) struct HeldLock(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -87,7 +87,7 @@ struct State {
 
 /// Gives the lock back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Guard(Held);
+pub(super) struct Guard(HeldLock);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -95,7 +95,7 @@ impl Drop for Guard {
     }
 }
 
-impl Held {
+impl HeldLock {
     /// The lock of a journal that has its tables: from here on the lock file tells of it.
     pub(super) fn new(lock: Lock) -> Self {
         lock.sign();
@@ -133,7 +133,7 @@ impl Held {
                 );
                 Ok(())
             }
-            Err(OpenError::InUse { .. }) => Err(Error::Taken(
+            Err(OpenError::InUse { .. }) => Err(JournalError::Taken(
                 format!("the lock file {file} was removed or replaced under the daemon").into(),
             )),
             Err(error) => {
@@ -208,10 +208,10 @@ mod tests {
 
     use super::*;
 
-    fn held() -> (tempfile::TempDir, PathBuf, PathBuf, Held) {
+    fn held() -> (tempfile::TempDir, PathBuf, PathBuf, HeldLock) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j.db");
-        let held = Held::new(take(&path).unwrap());
+        let held = HeldLock::new(take(&path).unwrap());
         let lock = file(&path);
         (folder, path, lock, held)
     }
@@ -250,7 +250,7 @@ mod tests {
         let (_folder, path, lock, held) = held();
         fs::remove_file(&lock).unwrap();
         let other = take(&path).unwrap();
-        assert!(matches!(held.look(&path), Err(Error::Taken(_))));
+        assert!(matches!(held.look(&path), Err(JournalError::Taken(_))));
         drop(other);
         assert_eq!(held.look(&path), Ok(()), "a command that is over");
     }

@@ -6,45 +6,45 @@
 //! they share the next commit that somebody waits for, or come a moment later. Other processes read
 //! beside it.
 
+mod admin;
 mod append;
 mod audit;
 mod body;
-mod care;
-mod condition;
+mod capacity;
+mod closing;
 mod counters;
+mod deferred;
 mod deliveries;
-mod editor;
+mod fairness;
 mod feed;
+mod files;
 mod filter;
-mod full;
+mod health;
+mod id_ranges;
 mod job;
 mod key_index;
 mod lock;
-mod lost;
+mod maintenance;
 mod migrations;
-mod names;
+mod missing;
 mod occurrences;
+mod outage;
+mod outstanding;
 mod overview;
-mod owed;
-mod presence;
-mod promise;
+mod path_rules;
 mod prune;
 mod reader;
 mod receipts;
+mod replies;
 mod rescue;
 mod restore;
 mod routes;
-mod runs;
 mod schema;
 mod settings;
 mod store;
-mod trouble;
-mod turns;
 mod types;
-mod waiting;
 mod writer;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,32 +53,35 @@ use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::event::Entry;
-use crate::folder;
 
-pub use audit::{Fault, Findings, Sum, audit};
-pub use care::{CareError, Original, check, compact};
-pub use condition::Condition;
-pub use counters::Sums;
-pub use editor::{Editor, Requeued};
-pub use feed::{Fed, Feed, Fresh, feed};
+pub use admin::{JournalAdmin, Requeued};
+pub use audit::{AuditReport, CounterCheck, Violation, audit};
+pub use capacity::Unprunable;
+pub use closing::Closing;
+pub use counters::JournalTotals;
+pub use feed::{FeedReceiver, FeedSender, NewEvent, feed};
 pub use filter::Filter;
-pub use full::Filling;
+pub use health::JournalHealth;
 use job::Job;
-pub use lost::{COPIES, give_up, missing, rescued};
-pub use names::too_long;
-pub use occurrences::{Noted, Sending};
-pub use overview::{Overview, SinkOverview, States};
-pub use owed::{End, History, Outcome, Part, Pending, Record, Recorded, Unsure};
+pub use maintenance::{MaintenanceError, SourceJournal, check, compact};
+pub use missing::{COPIES, give_up, missing, rescued};
+pub use occurrences::{ConfirmPermission, HandleConfirmation};
+pub use outstanding::{
+    DeliveryOutcome, DeliveryRecord, PendingEvent, PendingPage, QueueEnd, Recorded, SinkHistory,
+    UnacknowledgedEvent,
+};
+pub use overview::{Overview, SinkOverview, StateCounts};
+pub use path_rules::too_long;
 pub use prune::PRUNE_PAUSE;
-pub use reader::{Backlog, Found, KnownSink, Reader, SinkState, State};
-pub use receipts::{Answer, Receipt, Taken};
+pub use reader::{Backlog, EventRow, EventState, JournalReader, KnownSink, SinkState};
+pub use receipts::{PullReceipt, Receipt, Taken};
 pub use rescue::Rescue;
 pub use restore::{Replacement, Restored};
 pub use routes::Route;
 pub use schema::{OpenError, is_older};
-pub use settings::Settings;
+pub use settings::JournalSettings;
 pub use store::LOG_LENGTH;
-pub use types::{Appended, Error, EventId, Result, SinkId};
+pub use types::{Appended, EventId, JournalError, Result, SinkId};
 use writer::Writer;
 
 /// Jobs that may wait for the writer.
@@ -91,38 +94,9 @@ const ON_ITS_WAY: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
-    condition: Condition,
+    condition: JournalHealth,
     /// One look at the files at a time: on a disk that hangs, one thread waits.
     looks: Arc<Semaphore>,
-}
-
-/// What an operator should know of a folder in which the journal can be used all the same.
-fn tell_of_folder(path: &Path) {
-    if let Ok(Some(why)) = too_long(path) {
-        let journal = path.display();
-        tracing::warn!(%journal, why, "the path of the journal is too long; set a shorter one");
-    }
-    let Some(beside) = path.parent() else { return };
-    if let Err(error) = folder::sync_or_tell(beside) {
-        tracing::warn!(folder = %beside.display(), %error, "cannot sync the journal's folder");
-    }
-}
-
-/// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`] is gone.
-#[derive(Debug)]
-pub struct Closing {
-    thread: std::thread::JoinHandle<()>,
-    _lock: lock::Guard,
-}
-
-impl Closing {
-    /// Waits for the last commit. Every [`Journal`] must have been dropped, else it never ends.
-    pub async fn wait(self) {
-        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the journal's writer ended by a panic");
-        }
-    }
 }
 
 impl Journal {
@@ -133,19 +107,19 @@ impl Journal {
     /// # Errors
     /// When it is in use, foreign, newer or damaged: it is never replaced. When there is none
     /// although there was one.
-    pub fn open(settings: &Settings) -> std::result::Result<(Self, Closing), OpenError> {
-        names::refuse(&settings.path)?;
-        lost::refuse(&settings.path)?;
+    pub fn open(settings: &JournalSettings) -> std::result::Result<(Self, Closing), OpenError> {
+        path_rules::refuse(&settings.path)?;
+        missing::refuse(&settings.path)?;
         let lock = lock::take(&settings.path)?;
         let connection = schema::open(&settings.path)?;
-        let lock = lock::Held::new(lock);
+        let lock = lock::HeldLock::new(lock);
         let guard = lock.guard();
         let store = store::Store::new(connection, settings.clone())
             .map_err(|source| OpenError::of_sqlite(&settings.path, source))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tell_of_folder(&settings.path);
+        path_rules::warn_of_folder(&settings.path);
         let failed = |source| OpenError::File { path: settings.path.clone(), source };
-        let condition = Condition::of(presence::Files::of(&settings.path, lock).map_err(failed)?);
+        let condition = JournalHealth::of(files::Files::of(&settings.path, lock).map_err(failed)?);
         // Of its own: its waits then wake nobody else.
         let runtime =
             runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
@@ -170,7 +144,7 @@ impl Journal {
     pub async fn append(
         &self,
         entries: Vec<Entry>,
-        from: impl Into<Answer>,
+        from: impl Into<PullReceipt>,
     ) -> Result<Vec<Appended>> {
         let from = from.into();
         self.ask(|reply| Job::Append { entries, from, reply }).await
@@ -184,12 +158,15 @@ impl Journal {
     pub async fn record(
         &self,
         sink: SinkId,
-        records: Vec<Record>,
+        records: Vec<DeliveryRecord>,
         mark: Option<String>,
         now: DateTime<Utc>,
     ) -> Result<Recorded> {
-        self.ask(|reply| Job::Record { records: job::Records { sink, records, mark, now }, reply })
-            .await
+        self.ask(|reply| Job::Record {
+            records: job::SinkRecords { sink, records, mark, now },
+            reply,
+        })
+        .await
     }
 
     /// Writes that confirmations of these handles are about to be sent, under which there are events
@@ -198,7 +175,10 @@ impl Journal {
     ///
     /// # Errors
     /// When it could not be written; no handle may be confirmed then.
-    pub async fn sending(&self, handles: Vec<Sending>) -> Result<Vec<Noted>> {
+    pub async fn sending(
+        &self,
+        handles: Vec<HandleConfirmation>,
+    ) -> Result<Vec<ConfirmPermission>> {
         self.ask(|reply| Job::Sending { handles, reply }).await
     }
 
@@ -222,7 +202,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Part> {
+    pub async fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<PendingPage> {
         self.ask(|reply| Job::Untried { sink, after, limit, reply }).await
     }
 
@@ -236,7 +216,7 @@ impl Journal {
         sink: SinkId,
         now: DateTime<Utc>,
         limit: usize,
-    ) -> Result<(Part, Option<DateTime<Utc>>)> {
+    ) -> Result<(PendingPage, Option<DateTime<Utc>>)> {
         self.ask(|reply| Job::Due { sink, now, limit, reply }).await
     }
 
@@ -246,7 +226,12 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn probe(&self, sink: SinkId, after: EventId, end: End) -> Result<Option<Pending>> {
+    pub async fn probe(
+        &self,
+        sink: SinkId,
+        after: EventId,
+        end: QueueEnd,
+    ) -> Result<Option<PendingEvent>> {
         self.ask(|reply| Job::Probe { sink, after, end, reply }).await
     }
 
@@ -262,7 +247,12 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn unsure(&self, sink: SinkId, after: EventId, limit: usize) -> Result<Vec<Unsure>> {
+    pub async fn unacknowledged(
+        &self,
+        sink: SinkId,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<UnacknowledgedEvent>> {
         self.ask(|reply| Job::Unsure { sink, after, limit, reply }).await
     }
 
@@ -270,7 +260,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn owed(&self, sink: SinkId, events: Vec<EventId>) -> Result<Vec<EventId>> {
+    pub async fn outstanding(&self, sink: SinkId, events: Vec<EventId>) -> Result<Vec<EventId>> {
         self.ask(|reply| Job::Owed { sink, events, reply }).await
     }
 
@@ -286,7 +276,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn mark(&self, sink: SinkId) -> Result<Option<String>> {
+    pub async fn checkpoint(&self, sink: SinkId) -> Result<Option<String>> {
         self.ask(|reply| Job::Mark { sink, reply }).await
     }
 
@@ -294,7 +284,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn history(&self, sink: SinkId) -> Result<History> {
+    pub async fn history(&self, sink: SinkId) -> Result<SinkHistory> {
         self.ask(|reply| Job::History { sink, reply }).await
     }
 
@@ -303,7 +293,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it could not be written.
-    pub async fn set_mark(&self, sink: SinkId, mark: String) -> Result<()> {
+    pub async fn set_checkpoint(&self, sink: SinkId, mark: String) -> Result<()> {
         self.ask(|reply| Job::SetMark { sink, mark, reply }).await
     }
 
@@ -349,13 +339,13 @@ impl Journal {
     /// [`Error::Gone`] when they are not, [`Error::Taken`] when another daemon has them,
     /// [`Error::Unseen`] when that cannot be told now.
     pub async fn in_place(&self) -> Result<()> {
-        let one = self.looks.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
+        let one = self.looks.clone().acquire_owned().await.map_err(|_| JournalError::Closed)?;
         let condition = self.condition.clone();
         let look = move || {
             let _one = one;
             condition.look()
         };
-        tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::Closed))
+        tokio::task::spawn_blocking(look).await.unwrap_or(Err(JournalError::Closed))
     }
 
     /// Copies the journal, whose files are gone, to a new file beside its place. Everything else
@@ -379,19 +369,19 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal is closed.
-    pub async fn set_limits(&self, settings: Settings) -> Result<()> {
+    pub async fn set_limits(&self, settings: JournalSettings) -> Result<()> {
         self.ask(|reply| Job::SetLimits { settings, reply }).await
     }
 
     /// How it does, for whoever watches: keeps the journal no longer open.
     #[must_use]
-    pub fn condition(&self) -> Condition {
+    pub fn health(&self) -> JournalHealth {
         self.condition.clone()
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(job(reply)).await.map_err(|_| Error::Closed)?;
-        answer.await.unwrap_or(Err(Error::Closed))
+        self.jobs.send(job(reply)).await.map_err(|_| JournalError::Closed)?;
+        answer.await.unwrap_or(Err(JournalError::Closed))
     }
 }

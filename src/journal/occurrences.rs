@@ -18,14 +18,14 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::receipts::{Answer, Message, Receipt, Taken};
+use super::receipts::{Message, PullReceipt, Receipt, Taken};
 use super::store::Store;
 use super::{EventId, Result};
 use crate::event::{Entry, Key};
 
 /// A handle that is about to be confirmed, as far as occurrences are under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sending {
+pub struct HandleConfirmation {
     /// The handle.
     pub handle: std::sync::Arc<str>,
     /// The events under it.
@@ -34,7 +34,7 @@ pub struct Sending {
 
 /// Whether a handle may be confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Noted {
+pub enum ConfirmPermission {
     /// It may; these occurrences were open before.
     Closed(Vec<EventId>),
     /// It may not: another handle counts for an occurrence under it.
@@ -73,7 +73,7 @@ impl Store {
     pub(super) fn occurrence_of(
         &mut self,
         entry: &Entry,
-        answer: &Answer,
+        answer: &PullReceipt,
         taken: &mut Taken,
     ) -> Result<Occurrence> {
         if let Some(event) = self.under_its_handle(entry)? {
@@ -156,7 +156,7 @@ impl Store {
         event: EventId,
         content: Key,
         handle: Option<&str>,
-        answer: &Answer,
+        answer: &PullReceipt,
         taken: &mut Taken,
     ) -> Result<()> {
         taken.newest.insert(content, event);
@@ -177,11 +177,14 @@ impl Store {
     }
 
     /// Closes the occurrences under each handle, or tells that the handle does not count.
-    pub(super) fn close_occurrences(&mut self, sending: &[Sending]) -> Result<Vec<Noted>> {
+    pub(super) fn close_occurrences(
+        &mut self,
+        sending: &[HandleConfirmation],
+    ) -> Result<Vec<ConfirmPermission>> {
         sending.iter().map(|sending| self.close_those_under(sending)).collect()
     }
 
-    fn close_those_under(&self, sending: &Sending) -> Result<Noted> {
+    fn close_those_under(&self, sending: &HandleConfirmation) -> Result<ConfirmPermission> {
         let mut select = self
             .connection
             .prepare_cached("SELECT content, handle, is_open FROM occurrences WHERE event = ?1")?;
@@ -195,14 +198,14 @@ impl Store {
             // Of an event that can be told from all others there is none.
             let Some((this, counts, is_open)) = row.optional()? else { continue };
             if counts != Some(this) {
-                return Ok(Noted::Superseded);
+                return Ok(ConfirmPermission::Superseded);
             }
             if is_open {
                 open.push(*event);
             }
         }
         self.close(&open)?;
-        Ok(Noted::Closed(open))
+        Ok(ConfirmPermission::Closed(open))
     }
 
     /// Their confirmation has certainly not been taken.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::Counter;
 use super::settings::MIN_RETENTION;
-use super::{EventId, KnownSink, Reader, Result, SinkId, store};
+use super::{EventId, JournalReader, KnownSink, Result, SinkId, store};
 
 /// The journal at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,11 +20,11 @@ pub struct Overview {
     /// Events stored in the life of the journal, each once.
     pub received: u64,
     /// Times that a known event came again.
-    pub seen_again: u64,
+    pub duplicates: u64,
     /// Events that the cloud took back.
     pub confirmed: u64,
     /// Events by their state over all sinks.
-    pub events: States,
+    pub events: StateCounts,
     /// Events for no sink.
     pub unrouted: u64,
     /// Every sink that the journal has heard of, by name.
@@ -40,7 +40,7 @@ pub struct Overview {
 
 /// How many events are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct States {
+pub struct StateCounts {
     /// A sink still has to take them.
     pub pending: u64,
     /// They were taken.
@@ -55,7 +55,7 @@ pub struct SinkOverview {
     /// The sink.
     pub sink: KnownSink,
     /// Its events, by their state there.
-    pub events: States,
+    pub events: StateCounts,
     /// When the oldest of those pending was first pulled.
     pub oldest_pending: Option<DateTime<Utc>>,
     /// Since when the first of those that are to be delivered now has been: never tried since its
@@ -63,7 +63,7 @@ pub struct SinkOverview {
     pub oldest_due: Option<DateTime<Utc>>,
 }
 
-impl Reader {
+impl JournalReader {
     /// The journal at one moment; `confirmed_before` is what the last overview of it said.
     ///
     /// # Errors
@@ -88,9 +88,9 @@ impl Reader {
             oldest_unconfirmed(&moment, now, confirmed_before)?;
         Ok(Overview {
             received: counters.difference(Counter::Received, &[]),
-            seen_again: counters.difference(Counter::SeenAgain, &[]),
+            duplicates: counters.difference(Counter::Duplicates, &[]),
             confirmed: counters.difference(Counter::Confirmed, &[]),
-            events: States { pending, delivered, dead },
+            events: StateCounts { pending, delivered, dead },
             unrouted,
             sinks,
             oldest_unconfirmed,
@@ -121,10 +121,10 @@ impl Counters {
     }
 
     /// By the law that the counters keep; see `counters`.
-    fn states(&self, sink: SinkId) -> States {
+    fn states(&self, sink: SinkId) -> StateCounts {
         use Counter::{Dead, Delivered, Discarded, PrunedOf, Routed};
         let settled = [Delivered(sink), Dead(sink), Discarded(sink)];
-        States {
+        StateCounts {
             pending: self.difference(Routed(sink), &settled),
             delivered: self.difference(Delivered(sink), &[PrunedOf(sink)]),
             dead: self.difference(Dead(sink), &[]),

@@ -10,13 +10,13 @@ use super::filter::{Order, Query};
 use super::key_index;
 use super::schema::{self, OpenError};
 use super::store::event_row;
-use super::{EventId, Filter, Result, SinkId, Sums};
+use super::{EventId, Filter, JournalTotals, Result, SinkId};
 use crate::event::{Event, Key};
 
 /// What state an event is in: these words and no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum EventState {
     /// A sink still has to take it.
     Pending,
     /// Every sink that wanted it has it.
@@ -27,7 +27,7 @@ pub enum State {
     Unrouted,
 }
 
-impl State {
+impl EventState {
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -81,13 +81,13 @@ impl Backlog {
 
 /// An event as it stands in the journal.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct EventRow {
     /// Its number.
     pub id: EventId,
     /// The event; its body is `{}` if it was pruned for space.
     pub event: Event,
     /// Its state over all sinks.
-    pub state: State,
+    pub state: EventState,
     /// When the cloud took its handle back, as far as known.
     pub confirmed: Option<DateTime<Utc>>,
     /// Whether its body was pruned for space.
@@ -102,7 +102,7 @@ pub struct SinkState {
     /// Whether it stood in the configuration at the daemon's last start or reload.
     pub active: bool,
     /// Its state there.
-    pub state: State,
+    pub state: EventState,
     /// Failed deliveries.
     pub attempts: u32,
     /// When it is due again.
@@ -132,9 +132,9 @@ const IS_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.i
 
 /// A journal opened for reading.
 #[derive(Debug)]
-pub struct Reader(pub(super) Connection);
+pub struct JournalReader(pub(super) Connection);
 
-impl Reader {
+impl JournalReader {
     /// The most keys that [`Reader::keys`] finds.
     pub const MAX_KEYS: usize = 10;
 
@@ -150,7 +150,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>> {
+    pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<EventRow>> {
         self.select(&columns(), filter, Order::NewestFirst, limit, found_row)
     }
 
@@ -158,7 +158,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn list_oldest(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>> {
+    pub fn list_oldest(&self, filter: &Filter, limit: usize) -> Result<Vec<EventRow>> {
         self.select(&columns(), filter, Order::OldestFirst, limit, found_row)
     }
 
@@ -203,7 +203,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn find(&self, key: Key) -> Result<Option<Found>> {
+    pub fn find(&self, key: Key) -> Result<Option<EventRow>> {
         let Some(event) = key_index::find(&self.0, key)? else { return Ok(None) };
         let sql = format!("SELECT {} FROM events WHERE events.id = ?1", columns());
         Ok(self.0.query_row(&sql, [event.0], found_row).optional()?)
@@ -294,18 +294,18 @@ impl Reader {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn sums(&self) -> Result<Sums> {
+    pub fn sums(&self) -> Result<JournalTotals> {
         let mut select = self.0.prepare_cached(
             "SELECT name, sum(value) FROM counters GROUP BY name
              UNION ALL SELECT 'pending', count(*) FROM pending",
         )?;
-        let mut sums = Sums::default();
+        let mut sums = JournalTotals::default();
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             let (name, value) = (row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned());
             match name.as_str() {
                 "received" => sums.received = value,
-                "seen_again" => sums.seen_again = value,
+                "seen_again" => sums.duplicates = value,
                 "unrouted" => sums.unrouted = value,
                 "confirmed" => sums.confirmed = value,
                 "routed" => sums.routed = value,
@@ -325,8 +325,8 @@ fn columns() -> String {
     format!("{FOUND}, {IS_PRUNED}, {STATE}")
 }
 
-fn found_row(row: &Row<'_>) -> rusqlite::Result<Found> {
-    Ok(Found {
+fn found_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    Ok(EventRow {
         id: EventId(row.get(0)?),
         event: event_row(row, 1)?,
         confirmed: time(row, 9)?,
@@ -340,12 +340,12 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>>
     Ok(millis.and_then(DateTime::from_timestamp_millis))
 }
 
-fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<EventState> {
     let word: String = row.get(column)?;
     Ok(match word.as_str() {
-        "pending" => State::Pending,
-        "dead" => State::Dead,
-        "unrouted" => State::Unrouted,
-        _ => State::Delivered,
+        "pending" => EventState::Pending,
+        "dead" => EventState::Dead,
+        "unrouted" => EventState::Unrouted,
+        _ => EventState::Delivered,
     })
 }

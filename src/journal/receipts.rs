@@ -27,7 +27,7 @@ const DELIVERED_LEASES: u32 = 2;
 
 /// The answer that entries came in.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct PullReceipt {
     /// When it was pulled, by the clock.
     pub pulled: DateTime<Utc>,
     /// When it was handed out; where that is not known, an equal event may always be the same.
@@ -36,7 +36,7 @@ pub struct Answer {
     pub taken: Arc<Taken>,
 }
 
-impl From<DateTime<Utc>> for Answer {
+impl From<DateTime<Utc>> for PullReceipt {
     fn from(pulled: DateTime<Utc>) -> Self {
         Self { pulled, receipt: None, taken: Arc::default() }
     }

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 
 use super::Result;
-use super::care::{CareError, write_copy};
-use super::lost;
-use super::presence::Files;
+use super::files::Files;
+use super::maintenance::{MaintenanceError, write_copy};
+use super::missing;
 use super::store::Store;
 
 /// What became of a journal whose files are gone.
 #[derive(Debug)]
 pub struct Rescue {
     /// The copy and its size, or why there is none.
-    pub copy: std::result::Result<(PathBuf, ByteSize), CareError>,
+    pub copy: std::result::Result<(PathBuf, ByteSize), MaintenanceError>,
     /// Whether its folder is gone as well, so that none can be made.
     pub is_folder_gone: bool,
     /// Whether what is open is damaged itself.
@@ -40,10 +40,10 @@ impl Store {
             |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())),
         )?;
         let path = &self.settings.path;
-        let to = lost::rescued_name(path);
+        let to = missing::rescued_name(path);
         let copy = write_copy(&self.connection, path, &to, &mut |_, _| {});
         let is_folder_gone = path.parent().is_some_and(|folder| !folder.exists());
-        let is_damaged = copy.as_ref().is_err_and(CareError::is_damage);
+        let is_damaged = copy.as_ref().is_err_and(MaintenanceError::is_damage);
         if !is_damaged {
             self.settle(files);
         }
@@ -59,7 +59,7 @@ impl Store {
             tracing::warn!(%error, "cannot empty the write-ahead log of the journal that is gone");
         }
         let Some(files) = files.filter(|files| files.are_mixed()) else { return };
-        match lost::set_log_aside(&self.settings.path, files.log()) {
+        match missing::set_log_aside(&self.settings.path, files.log()) {
             Ok(aside) => tracing::warn!(
                 to = %aside.display(),
                 "moved away a write-ahead log that is not of the journal beside it"

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
-use super::Error;
-use super::care::{
-    CareError, begin, new_file, open_alone, said_by, sqlite, take_lock, write_pages,
+use super::JournalError;
+use super::files::with_suffix;
+use super::maintenance::{
+    MaintenanceError, begin, new_file, open_alone, said_by, sqlite, take_lock, write_pages,
 };
-use super::lost;
-use super::presence::with_suffix;
+use super::missing;
 use super::schema::{self, OpenError, VERSION};
 use crate::folder;
 
@@ -42,7 +42,7 @@ impl Replacement {
     ///
     /// # Errors
     /// When it is not a journal that this version knows, or the one that is in place.
-    pub fn open(path: &Path, from: &Path) -> Result<Self, CareError> {
+    pub fn open(path: &Path, from: &Path) -> Result<Self, MaintenanceError> {
         let connection = open(path, from)?;
         schema::version(&connection, from)?;
         begin(&connection).map_err(sqlite(from))?;
@@ -56,8 +56,8 @@ impl Replacement {
     /// # Errors
     /// When a daemon has the journal; when what was opened is not whole; when the folder cannot be
     /// written. Unless files moved aside already, which it tells, all is as it was.
-    pub fn restore(&self, path: &Path) -> Result<Restored, CareError> {
-        let failed = |source| CareError::Restore { path: path.to_owned(), source };
+    pub fn restore(&self, path: &Path) -> Result<Restored, MaintenanceError> {
+        let failed = |source| MaintenanceError::Restore { path: path.to_owned(), source };
         let from = self.from.as_path();
         if path.parent().is_some_and(|folder| !folder.exists()) {
             return Err(failed(io::Error::other("its folder is not there; make it first")));
@@ -71,9 +71,9 @@ impl Replacement {
         if let Some(fault) = said_by(&copy, "PRAGMA integrity_check").map_err(sqlite(from))?.first()
         {
             let why = format!("{} is damaged: {fault}", from.display());
-            return Err(Error::Sqlite(why.into()).into());
+            return Err(JournalError::Sqlite(why.into()).into());
         }
-        let number = |sql| -> Result<u64, CareError> {
+        let number = |sql| -> Result<u64, MaintenanceError> {
             let number = copy.query_row(sql, [], |row| row.get::<_, i64>(0));
             Ok(number.map_err(sqlite(from))?.cast_unsigned())
         };
@@ -81,7 +81,7 @@ impl Replacement {
         let pending = number("SELECT count(*) FROM pending")?;
         file.as_file().sync_all().map_err(failed)?;
         // A log of another database would be written into this one.
-        let aside = lost::set_aside(path).map_err(failed)?;
+        let aside = missing::set_aside(path).map_err(failed)?;
         file.persist_noclobber(path).map_err(|error| failed(error.error))?;
         folder::sync_or_tell(beside).map_err(failed)?;
         Ok(Restored { events, pending, aside })
@@ -103,8 +103,8 @@ fn close_occurrences(copy: &Path) -> rusqlite::Result<()> {
 }
 
 /// Opens what is to be restored, with its write-ahead log where it has one.
-fn open(path: &Path, from: &Path) -> Result<Connection, CareError> {
-    let failed = |source| CareError::Restore { path: from.to_owned(), source };
+fn open(path: &Path, from: &Path) -> Result<Connection, MaintenanceError> {
+    let failed = |source| MaintenanceError::Restore { path: from.to_owned(), source };
     let about = from.metadata().map_err(failed)?;
     if about.len() == 0 {
         return Err(OpenError::Foreign { path: from.to_owned() }.into());

@@ -1,7 +1,7 @@
 //! Which sinks there are, and where fresh events go: can change from one append to the next.
 
 use super::job::Job;
-use super::{Feed, Journal, Result, SinkId};
+use super::{FeedSender, Journal, Result, SinkId};
 use crate::event::Wanted;
 
 /// A sink as the journal sees it: what it wants and how fresh events reach it.
@@ -12,7 +12,7 @@ pub struct Route {
     /// The events it wants.
     pub wanted: Wanted,
     /// Its feed.
-    pub feed: Feed,
+    pub feed: FeedSender,
 }
 
 impl Journal {

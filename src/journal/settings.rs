@@ -15,20 +15,20 @@ pub(super) const MIN_RETENTION: Duration = Duration::from_secs(4 * DAY);
 /// The `[journal]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub struct JournalSettings {
     /// The database; its write-ahead log and lock stand beside it.
     pub path: PathBuf,
     /// How long delivered and unrouted events are kept: at least 4 days, the time in which a
     /// repeat may still come.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "crate::shape::Duration")]
+    #[schemars(with = "crate::units::Duration")]
     pub retention: Duration,
     /// The most that database and write-ahead log may take together; at least 16 MiB.
-    #[schemars(with = "crate::shape::Size")]
+    #[schemars(with = "crate::units::Size")]
     pub max_size: ByteSize,
 }
 
-impl Default for Settings {
+impl Default for JournalSettings {
     fn default() -> Self {
         Self {
             path: PathBuf::from("/var/lib/sprited/journal.db"),
@@ -38,7 +38,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl JournalSettings {
     /// Every fault of the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {

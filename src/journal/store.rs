@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::body::{self, Compressor};
 use super::counters::{self, Counter, Deltas};
+use super::id_ranges::runs;
 use super::key_index::KeyIndex;
 use super::receipts::Receipts;
-use super::runs::runs;
 use super::schema::BUSY_TIMEOUT;
-use super::{EventId, Result, Settings, SinkId};
+use super::{EventId, JournalSettings, Result, SinkId};
 use crate::event::{self, AppId, Event, Key};
 
 /// The write-ahead log is cut to this part of `max_size` whenever it begins anew.
@@ -33,7 +33,7 @@ const PAGE_BYTES: u64 = 4096;
 
 pub(super) struct Store {
     pub(super) connection: Connection,
-    pub(super) settings: Settings,
+    pub(super) settings: JournalSettings,
     pub(super) next_id: i64,
     pub(super) deltas: Deltas,
     pub(super) key_index: KeyIndex,
@@ -53,7 +53,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(connection: Connection, settings: Settings) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: Connection, settings: JournalSettings) -> rusqlite::Result<Self> {
         // Another daemon whose lock file was removed may be at its last commit: it is waited for, and
         // whatever it begins after that it does not end.
         let begin = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
@@ -79,10 +79,11 @@ impl Store {
         })
     }
 
-    pub(super) fn set_limits(&mut self, settings: Settings) -> rusqlite::Result<()> {
+    pub(super) fn set_limits(&mut self, settings: JournalSettings) -> rusqlite::Result<()> {
         bound_log(&self.connection, &settings)?;
         // The file stays where it is.
-        self.settings = Settings { path: std::mem::take(&mut self.settings.path), ..settings };
+        self.settings =
+            JournalSettings { path: std::mem::take(&mut self.settings.path), ..settings };
         Ok(())
     }
 
@@ -195,7 +196,7 @@ pub(super) fn size(connection: &Connection, path: &Path) -> Result<ByteSize> {
     Ok(ByteSize::b(used * number("PRAGMA page_size")? + log))
 }
 
-fn bound_log(connection: &Connection, settings: &Settings) -> rusqlite::Result<()> {
+fn bound_log(connection: &Connection, settings: &JournalSettings) -> rusqlite::Result<()> {
     // What a long read has made of the log is no use to a journal that may not be as large.
     let log_size = (settings.max_size.as_u64() / LOG_SHARE).min(MAX_LOG_SIZE);
     connection.pragma_update(None, "journal_size_limit", log_size.cast_signed())?;
@@ -233,7 +234,7 @@ pub(super) fn sinks_text(sinks: &[SinkId]) -> String {
 /// first_pulled, replaced.
 pub(super) fn event_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Event> {
     let first_pulled: i64 = row.get(first + 6)?;
-    Ok(Event::from_stored(event::Stored {
+    Ok(Event::from_stored(event::StoredEvent {
         key: Key::from_bytes(row.get(first)?),
         app: AppId(row.get::<_, i64>(first + 1)?.cast_unsigned()),
         event_type: row.get(first + 2)?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 
-use super::full::Filling;
+use super::capacity::Unprunable;
 use crate::event::Key;
 
 /// The number of an event in a journal: grows with every event that is stored.
@@ -23,7 +23,7 @@ pub struct Appended {
     /// The event's key: that of the occurrence, where it may repeat.
     pub key: Key,
     /// Whether it was seen for the first time.
-    pub fresh: bool,
+    pub is_new: bool,
     /// Whether a sink still has to take it.
     pub pending: bool,
     /// Whether an event that reads the same may be another one.
@@ -32,12 +32,12 @@ pub struct Appended {
     pub is_under_its_handle: bool,
     /// Whether it may have been stored before as another one: the confirmation of that one was
     /// sent, and no answer said that it was taken.
-    pub may_be_repeat: bool,
+    pub may_be_duplicate: bool,
 }
 
 /// Why the journal did not do what it was asked. Nothing of it happened.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Error {
+pub enum JournalError {
     /// SQLite could not write or read.
     #[error("the journal cannot be written: {0}")]
     Sqlite(Arc<str>),
@@ -49,7 +49,7 @@ pub enum Error {
         /// The setting.
         max_size: ByteSize,
         /// What of it cannot go.
-        filling: Filling,
+        filling: Unprunable,
     },
     /// Its file or its write-ahead log was deleted, moved or replaced; nothing brings it back.
     #[error("{0}; sprited copies what it has open, and ends")]
@@ -67,7 +67,7 @@ pub enum Error {
     Closed,
 }
 
-impl Error {
+impl JournalError {
     /// Whether the daemon ends by it.
     #[must_use]
     pub fn is_final(&self) -> bool {
@@ -75,11 +75,11 @@ impl Error {
     }
 }
 
-impl From<rusqlite::Error> for Error {
+impl From<rusqlite::Error> for JournalError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error.to_string().into())
     }
 }
 
 /// A result of the journal.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, JournalError>;

@@ -6,15 +6,15 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::append::Stored;
+use super::append::StoredEntry;
+use super::deferred::DeferredWrite;
+use super::fairness::WriteFairness;
 use super::job::{Job, Reply, answer};
-use super::promise::Promise;
-use super::receipts::Answer;
+use super::outage::CommitOutage;
+use super::receipts::PullReceipt;
+use super::replies::PendingReply;
 use super::store::Store;
-use super::trouble::Trouble;
-use super::turns::Turns;
-use super::waiting::Waiting;
-use super::{Appended, Backlog, Condition, Error, Result, Route, SinkId};
+use super::{Appended, Backlog, JournalError, JournalHealth, Result, Route, SinkId};
 use crate::event::Entry;
 
 /// Jobs that are run, and one more, before those are answered that need no commit, or all are
@@ -36,9 +36,9 @@ pub(super) struct Writer {
     queue: mpsc::Receiver<Job>,
     routes: Vec<Route>,
     /// Writes of the open transaction that were answered, or of one that failed to commit.
-    promises: Vec<Promise>,
+    promises: Vec<DeferredWrite>,
     /// Who waits for the open transaction.
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingReply>,
     in_transaction: bool,
     /// Bytes of bodies appended since the journal's size was looked at.
     pub(super) unmeasured: usize,
@@ -46,15 +46,15 @@ pub(super) struct Writer {
     commit_at: Option<Instant>,
     /// When the last commit began whose answers had to wait for it.
     gather_from: Option<Instant>,
-    turns: Turns,
-    condition: Condition,
-    trouble: Trouble,
+    turns: WriteFairness,
+    condition: JournalHealth,
+    trouble: CommitOutage,
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, queue: mpsc::Receiver<Job>, condition: Condition) -> Self {
+    pub(super) fn new(store: Store, queue: mpsc::Receiver<Job>, condition: JournalHealth) -> Self {
         Self {
-            trouble: Trouble::new(condition.clone()),
+            trouble: CommitOutage::new(condition.clone()),
             condition,
             store,
             queue,
@@ -65,7 +65,7 @@ impl Writer {
             unmeasured: 0,
             commit_at: None,
             gather_from: None,
-            turns: Turns::new(Instant::now()),
+            turns: WriteFairness::new(Instant::now()),
         }
     }
 
@@ -133,23 +133,26 @@ impl Writer {
             Job::Append { entries, from, reply } => self.append(&entries, &from, reply),
             Job::Record { records, reply } => {
                 let result = self.write(|store| store.record(&records));
-                answer(reply, self.promise(result, Promise::Records(records, self.store.requests)));
+                answer(
+                    reply,
+                    self.promise(result, DeferredWrite::Records(records, self.store.requests)),
+                );
             }
             Job::Sending { handles, reply } => {
                 match self.write(|store| store.close_occurrences(&handles)) {
-                    Ok(noted) => self.waiting.push(Waiting::Sending { reply, noted }),
+                    Ok(noted) => self.waiting.push(PendingReply::Sending { reply, noted }),
                     Err(error) => answer(reply, Err(error)),
                 }
             }
             Job::NotTaken { events, reply } => {
                 match self.write(|store| store.open_occurrences(&events)) {
-                    Ok(()) => self.waiting.push(Waiting::NotTaken { reply }),
+                    Ok(()) => self.waiting.push(PendingReply::NotTaken { reply }),
                     Err(error) => answer(reply, Err(error)),
                 }
             }
             Job::Confirmed { events, now, reply } => {
                 let result = self.write(|store| store.confirmed(&events, now));
-                answer(reply, self.promise(result, Promise::Confirmed(events, now)));
+                answer(reply, self.promise(result, DeferredWrite::Confirmed(events, now)));
             }
             Job::SetRoutes { routes, reply } => {
                 let sinks: Vec<SinkId> = routes.iter().map(|route| route.sink).collect();
@@ -164,7 +167,7 @@ impl Writer {
                 answer(reply, self.write_now(|store| store.register(&names)));
             }
             Job::SetMark { sink, mark, reply } => {
-                answer(reply, self.write_now(|store| store.set_mark(sink, &mark)));
+                answer(reply, self.write_now(|store| store.set_checkpoint(sink, &mark)));
             }
             Job::DueNow { sink, now, reply } => {
                 answer(reply, self.write_now(|store| store.due_now(sink, now)));
@@ -182,15 +185,15 @@ impl Writer {
                 answer(reply, self.read(|store| store.probe(sink, after, end)));
             }
             Job::Unsure { sink, after, limit, reply } => {
-                answer(reply, self.read(|store| store.unsure(sink, after, limit)));
+                answer(reply, self.read(|store| store.unacknowledged(sink, after, limit)));
             }
             Job::Owed { sink, events, reply } => {
-                answer(reply, self.read(|store| store.owed(sink, events)));
+                answer(reply, self.read(|store| store.outstanding(sink, events)));
             }
             Job::Settled { events, reply } => {
                 answer(reply, self.read(|store| store.settled(&events)));
             }
-            Job::Mark { sink, reply } => answer(reply, self.read(|store| store.mark(sink))),
+            Job::Mark { sink, reply } => answer(reply, self.read(|store| store.checkpoint(sink))),
             Job::History { sink, reply } => answer(reply, self.read(|store| store.history(sink))),
             Job::Orphans { reply } => {
                 let orphans = |store: &mut Store| Backlog::read(&store.connection, "NOT active");
@@ -198,7 +201,7 @@ impl Writer {
             }
             Job::CountPending { reply } => answer(reply, self.read(|store| store.pending())),
             Job::SetLimits { settings, reply } => {
-                answer(reply, self.store.set_limits(settings).map_err(Error::from));
+                answer(reply, self.store.set_limits(settings).map_err(JournalError::from));
             }
             Job::ChangedOutside { reply } => {
                 // Where nothing is written, files that are gone are noticed here.
@@ -213,7 +216,7 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, entries: &[Entry], from: &Answer, reply: Reply<Vec<Appended>>) {
+    fn append(&mut self, entries: &[Entry], from: &PullReceipt, reply: Reply<Vec<Appended>>) {
         self.unmeasured += entries.iter().map(|entry| entry.event.body.len()).sum::<usize>();
         let is_measured = self.has_fresh() && self.unmeasured <= UNMEASURED;
         let room = if is_measured { Ok(()) } else { self.make_room(from.pulled) };
@@ -224,9 +227,9 @@ impl Writer {
                     appended.push(event.appended);
                     fresh.extend(event.fresh);
                 }
-                self.waiting.push(Waiting::Append { reply, appended, fresh });
+                self.waiting.push(PendingReply::Append { reply, appended, fresh });
             }
-            Err(error @ Error::Sqlite(_)) => {
+            Err(error @ JournalError::Sqlite(_)) => {
                 self.trouble.unwritable(&error, true);
                 answer(reply, Err(error));
             }
@@ -237,7 +240,7 @@ impl Writer {
         }
     }
 
-    fn insert(&mut self, entries: &[Entry], from: &Answer) -> Result<Vec<Stored>> {
+    fn insert(&mut self, entries: &[Entry], from: &PullReceipt) -> Result<Vec<StoredEntry>> {
         let routes = std::mem::take(&mut self.routes);
         let result = self.write(|store| store.append(entries, from, &routes));
         self.routes = routes;
@@ -249,7 +252,7 @@ impl Writer {
     }
 
     fn needs_commit(&self) -> bool {
-        self.waiting.iter().any(Waiting::needs_commit)
+        self.waiting.iter().any(PendingReply::needs_commit)
     }
 
     /// Runs a write in the open transaction, or opens one. A failed write takes back all of the
@@ -294,7 +297,7 @@ impl Writer {
         self.in_transaction = true;
         self.turns.began(Instant::now());
         // Whoever takes the journal over from here on waits for this transaction.
-        if let Err(error @ Error::Taken(_)) = self.condition.look() {
+        if let Err(error @ JournalError::Taken(_)) = self.condition.look() {
             self.roll_back(error.clone());
             return Err(error);
         }
@@ -309,7 +312,7 @@ impl Writer {
 
     /// Takes a write over that is answered before its commit. Once a commit has failed none is
     /// any more, until one succeeds: what could not be kept is not promised.
-    fn promise<T>(&mut self, written: Result<T>, promise: Promise) -> Result<T> {
+    fn promise<T>(&mut self, written: Result<T>, promise: DeferredWrite) -> Result<T> {
         let value = written?;
         self.promises.push(promise);
         if self.trouble.is_failing()
@@ -324,7 +327,7 @@ impl Writer {
     /// Commits the open transaction, then answers those who wait for it.
     fn commit(&mut self) -> Result<()> {
         let start = Instant::now();
-        let with_events = self.waiting.iter().any(Waiting::brings_events);
+        let with_events = self.waiting.iter().any(PendingReply::brings_events);
         let committed =
             self.begin().and_then(|()| self.may_commit()).and_then(|()| self.store.commit());
         self.condition.note_commit(start.elapsed());
@@ -351,20 +354,20 @@ impl Writer {
     /// will find. What was promised does: these are copied in the end.
     fn may_commit(&self) -> Result<()> {
         match self.condition.look() {
-            Err(Error::Gone(_)) if !self.needs_commit() => Ok(()),
+            Err(JournalError::Gone(_)) if !self.needs_commit() => Ok(()),
             looked => looked,
         }
     }
 
     fn answer_waiting(&mut self) {
-        if self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Append { .. })) {
+        if self.waiting.iter().any(|waiting| matches!(waiting, PendingReply::Append { .. })) {
             self.condition.appended();
         }
         // Before the answers, so that a sink may have the events while they are answered.
         for Route { sink, feed, .. } in &self.routes {
-            let fresh = self.waiting.iter().flat_map(Waiting::fresh);
+            let fresh = self.waiting.iter().flat_map(PendingReply::fresh);
             let wanted = fresh.filter(|(_, sinks)| sinks.contains(sink));
-            feed.offer(wanted.map(|(fresh, _)| fresh.clone()));
+            feed.publish(wanted.map(|(fresh, _)| fresh.clone()));
         }
         for waiting in self.waiting.drain(..) {
             waiting.answer(Ok(()));
@@ -379,7 +382,7 @@ impl Writer {
         self.condition.ends();
     }
 
-    fn roll_back(&mut self, error: Error) {
+    fn roll_back(&mut self, error: JournalError) {
         self.store.roll_back();
         self.ended();
         self.commit_at = (!self.promises.is_empty()).then(|| Instant::now() + RETRY);

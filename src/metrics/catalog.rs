@@ -10,7 +10,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 /// What one metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct MetricEntry {
     /// Its name as it is exported.
     pub name: &'static str,
     /// `counter`, `gauge` or `histogram`.
@@ -19,7 +19,7 @@ pub struct Entry {
     pub help: &'static str,
 }
 
-impl Entry {
+impl MetricEntry {
     /// Its name for the library, which adds the ending to each counter.
     fn stem(&self) -> &'static str {
         self.name.strip_suffix("_total").unwrap_or(self.name)
@@ -29,7 +29,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     registry: Registry,
-    entries: Vec<Entry>,
+    entries: Vec<MetricEntry>,
 }
 
 impl Catalog {
@@ -40,7 +40,7 @@ impl Catalog {
         help: &'static str,
         counter: &(impl Metric + Clone),
     ) {
-        self.add(Entry { name, kind: "counter", help }, counter);
+        self.add(MetricEntry { name, kind: "counter", help }, counter);
     }
 
     pub(super) fn gauge(
@@ -49,7 +49,7 @@ impl Catalog {
         help: &'static str,
         gauge: &(impl Metric + Clone),
     ) {
-        self.add(Entry { name, kind: "gauge", help }, gauge);
+        self.add(MetricEntry { name, kind: "gauge", help }, gauge);
     }
 
     pub(super) fn histogram(
@@ -58,15 +58,15 @@ impl Catalog {
         help: &'static str,
         histogram: &(impl Metric + Clone),
     ) {
-        self.add(Entry { name, kind: "histogram", help }, histogram);
+        self.add(MetricEntry { name, kind: "histogram", help }, histogram);
     }
 
-    fn add(&mut self, entry: Entry, metric: &(impl Metric + Clone)) {
+    fn add(&mut self, entry: MetricEntry, metric: &(impl Metric + Clone)) {
         self.registry.register(entry.stem(), entry.help, metric.clone());
         self.entries.push(entry);
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[MetricEntry] {
         &self.entries
     }
 
@@ -81,8 +81,9 @@ impl Catalog {
         for line in open.lines() {
             if let Some(described) = line.strip_prefix("# HELP ") {
                 // In the order of registration, but for those that have no series yet.
-                let is_it = |entry: &&Entry| described.starts_with(&format!("{} ", entry.stem()));
-                if let Some(Entry { name, kind, help }) = entries.by_ref().find(is_it) {
+                let is_it =
+                    |entry: &&MetricEntry| described.starts_with(&format!("{} ", entry.stem()));
+                if let Some(MetricEntry { name, kind, help }) = entries.by_ref().find(is_it) {
                     write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")
                         .expect("a string takes all that is written");
                 }

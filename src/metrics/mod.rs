@@ -17,8 +17,8 @@ use prometheus_client::metrics::gauge::{Atomic, Gauge};
 use catalog::Catalog;
 use process::Process;
 
-pub use catalog::Entry;
-pub use failures::{Failure, Failures};
+pub use catalog::MetricEntry;
+pub use failures::{SinkFailure, SinkFailures};
 pub use labels::{
     ByApp, ByBuild, ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState, ByTypeAndOutcome,
     Unlabelled,
@@ -29,10 +29,10 @@ pub use times::Times;
 pub type FloatGauge = Gauge<f64, AtomicU64>;
 
 /// A gauge of one value, or of none while it is not known.
-pub type Known<G> = Family<Unlabelled, G>;
+pub type OptionalGauge<G> = Family<Unlabelled, G>;
 
 /// Sets such a gauge.
-pub fn set_known<N, A>(gauge: &Known<Gauge<N, A>>, value: Option<N>)
+pub fn set_known<N, A>(gauge: &OptionalGauge<Gauge<N, A>>, value: Option<N>)
 where
     A: Atomic<N>,
     Gauge<N, A>: Default,
@@ -61,13 +61,13 @@ pub struct Metrics {
     /// Events that came again within the last lease though a sink still has to take them.
     pub circulating_events: Gauge,
     /// When a pull last succeeded, an empty one included, in seconds since 1970; 0 before.
-    pub last_good_pull: Family<ByApp, Gauge>,
-    /// Events received, by type and outcome: `fresh`, `seen_again`.
+    pub last_successful_pull: Family<ByApp, Gauge>,
+    /// Events received, by type and outcome: `new`, `duplicate`.
     pub events: Family<ByTypeAndOutcome, Counter>,
     /// Events received that cannot be confirmed.
     pub events_without_handle: Counter,
     /// Events stored as new though the confirmation of an equal one may not have been taken.
-    pub possible_repeats: Counter,
+    pub possible_duplicates: Counter,
     /// Events that the cloud holds, by its own count of up to three minutes ago.
     pub cloud_backlog: Family<ByApp, Gauge>,
     /// 1 while the cloud keeps events to be pulled and reports those that sinks name, else 0.
@@ -79,11 +79,11 @@ pub struct Metrics {
     /// Events in the journal, by state over all sinks.
     pub journal_events: Family<ByState, Gauge>,
     /// Bytes in use in database and write-ahead log.
-    pub journal_size: Known<Gauge>,
+    pub journal_size: OptionalGauge<Gauge>,
     /// The most they may be.
     pub journal_max_size: Gauge,
     /// Age of the oldest event that the cloud did not take back, of those it still keeps.
-    pub oldest_unconfirmed_seconds: Known<FloatGauge>,
+    pub oldest_unconfirmed_seconds: OptionalGauge<FloatGauge>,
     /// Events in the journal, by sink and state there.
     pub sink_events: Family<BySinkAndState, Gauge>,
     /// Age of the oldest event that is pending for the sink; 0 if there is none.
@@ -91,9 +91,9 @@ pub struct Metrics {
     /// 1 while the sink is up, 0 while it is down.
     pub sink_up: Family<BySink, Gauge>,
     /// What failed last at each sink, in words; not exported.
-    pub sink_failures: Failures,
+    pub sink_failures: SinkFailures,
     /// Events in memory for the sink.
-    pub sink_held: Family<BySink, Gauge>,
+    pub sink_in_flight: Family<BySink, Gauge>,
     /// Verdicts of sinks: `delivered`, `retry`, `dead`, `recovered`.
     pub deliveries: Family<BySinkAndOutcome, Counter>,
     /// The time of a sink's `deliver`.
@@ -104,14 +104,14 @@ pub struct Metrics {
     pub confirms: Family<ByOutcome, Counter>,
     /// What was left of a handle's time when it was confirmed.
     pub confirm_margin_seconds: Times,
-    /// Handles by what became of them: `confirmed`, `let_go`, `refused`.
+    /// Handles by what became of them: `confirmed`, `expired`, `refused`.
     pub handles: Family<ByOutcome, Counter>,
     /// Handles confirmed on the journal's word, though their events were pending.
-    pub confirmed_unsettled: Counter,
+    pub confirmed_early: Counter,
     /// How far the cloud's clock is ahead of this machine's, by its last answer.
     pub clock_offset_seconds: Gauge,
     /// When the credentials in use expire, in seconds since 1970.
-    pub credentials_expiry: Known<Gauge>,
+    pub credentials_expiry: OptionalGauge<Gauge>,
     /// Reloads by outcome: `ok`, `failed`.
     pub reloads: Family<ByOutcome, Counter>,
 }
@@ -135,10 +135,10 @@ impl Metrics {
             pull_rate: Gauge::default(),
             pull_max_rate: Gauge::default(),
             circulating_events: Gauge::default(),
-            last_good_pull: Family::default(),
+            last_successful_pull: Family::default(),
             events: Family::default(),
             events_without_handle: Counter::default(),
-            possible_repeats: Counter::default(),
+            possible_duplicates: Counter::default(),
             cloud_backlog: Family::default(),
             events_reported: Family::default(),
             append_failures: Counter::default(),
@@ -150,15 +150,15 @@ impl Metrics {
             sink_events: Family::default(),
             sink_oldest_pending_seconds: Family::default(),
             sink_up: Family::default(),
-            sink_failures: Failures::default(),
-            sink_held: Family::default(),
+            sink_failures: SinkFailures::default(),
+            sink_in_flight: Family::default(),
             deliveries: Family::default(),
             delivery_seconds: Family::new_with_constructor(|| Times::new(DELIVERY)),
             delivery_lag_seconds: Family::new_with_constructor(|| Times::new(LAG)),
             confirms: Family::default(),
             confirm_margin_seconds: Times::new(MARGIN),
             handles: Family::default(),
-            confirmed_unsettled: Counter::default(),
+            confirmed_early: Counter::default(),
             clock_offset_seconds: Gauge::default(),
             credentials_expiry: Family::default(),
             reloads: Family::default(),
@@ -180,7 +180,7 @@ impl Metrics {
         };
         begin(&self.pulls, &["events", "empty", "throttled", "failed"]);
         begin(&self.confirms, &["ok", "refused", "failed"]);
-        begin(&self.handles, &["confirmed", "let_go", "refused", "superseded"]);
+        begin(&self.handles, &["confirmed", "expired", "refused", "superseded"]);
         begin(&self.reloads, &["ok", "failed"]);
     }
 
@@ -199,7 +199,7 @@ impl Metrics {
     pub fn forget_sink(&self, name: &str) {
         let sink = BySink { sink: name.to_owned() };
         self.sink_up.remove(&sink);
-        self.sink_held.remove(&sink);
+        self.sink_in_flight.remove(&sink);
         self.delivery_seconds.remove(&sink);
         self.delivery_lag_seconds.remove(&sink);
         for outcome in ["delivered", "retry", "dead", "recovered"] {
@@ -227,13 +227,17 @@ impl Metrics {
         to.gauge("sprited_circulating_events", help, &self.circulating_events);
         let help =
             "When a pull last succeeded, an empty one included, since 1970; 0 before the first";
-        to.gauge("sprited_last_good_pull_timestamp_seconds", help, &self.last_good_pull);
+        to.gauge(
+            "sprited_last_successful_pull_timestamp_seconds",
+            help,
+            &self.last_successful_pull,
+        );
         let help = "Events received; types that are not known count as other";
         to.counter("sprited_events_total", help, &self.events);
         let help = "Events received that have no handle and cannot be confirmed";
         to.counter("sprited_events_without_handle_total", help, &self.events_without_handle);
         let help = "Events stored as new that may have been stored before: no answer said that an equal one's confirmation was taken";
-        to.counter("sprited_possible_repeats_total", help, &self.possible_repeats);
+        to.counter("sprited_possible_duplicates_total", help, &self.possible_duplicates);
         let help = "Events that wait in the cloud, by its own count of up to three minutes ago; \
                     absent where the credentials may not ask for it";
         to.gauge("sprited_cloud_backlog_events", help, &self.cloud_backlog);
@@ -264,7 +268,7 @@ impl Metrics {
         to.gauge("sprited_sink_up", "1 while the sink is up, 0 while it is down", &self.sink_up);
         let help = "Events in memory for the sink: they wait, are under way, or their verdict is \
                     being written";
-        to.gauge("sprited_sink_held_events", help, &self.sink_held);
+        to.gauge("sprited_sink_in_flight_events", help, &self.sink_in_flight);
         to.counter("sprited_deliveries_total", "Verdicts of sinks", &self.deliveries);
         let help = "Time of a delivery to a sink, whatever came of it";
         to.histogram("sprited_delivery_duration_seconds", help, &self.delivery_seconds);
@@ -276,7 +280,7 @@ impl Metrics {
         to.histogram("sprited_confirm_margin_seconds", help, &self.confirm_margin_seconds);
         to.counter("sprited_handles_total", "Handles by what became of them", &self.handles);
         let help = "Handles confirmed on the journal's word, their events being pending";
-        to.counter("sprited_confirmed_unsettled_total", help, &self.confirmed_unsettled);
+        to.counter("sprited_confirmed_early_total", help, &self.confirmed_early);
 
         let help = "How far the cloud's clock is ahead of this machine's, by its last answer";
         to.gauge("sprited_clock_offset_seconds", help, &self.clock_offset_seconds);
@@ -287,7 +291,7 @@ impl Metrics {
 
     /// All that there is, in the order of [`Metrics::encode`].
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[MetricEntry] {
         self.catalog.entries()
     }
 

@@ -1,29 +1,29 @@
 //! What a target said, made fit for an error message.
 
+use crate::sanitize;
 use crate::secret::Secret;
-use crate::shown;
 
 /// The most characters of foreign text that go into an error message.
 pub(super) const EXCERPT_CHARS: usize = 200;
 
 /// Which end of the text tells most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum KeptEnd {
     First,
     Last,
 }
 
 /// At most [`EXCERPT_CHARS`] of `bytes` on one line: what a terminal obeys or hides escaped, the values of
 /// `hidden` masked, cut at the other end. Empty where there is no text.
-pub(super) fn excerpt(bytes: &[u8], end: End, hidden: &[Secret]) -> String {
+pub(super) fn excerpt(bytes: &[u8], end: KeptEnd, hidden: &[Secret]) -> String {
     let text = printable(bytes, hidden);
     let surplus = text.chars().count().saturating_sub(EXCERPT_CHARS);
     if surplus == 0 {
         return text;
     }
     match end {
-        End::First => text.chars().take(EXCERPT_CHARS).chain("…".chars()).collect(),
-        End::Last => "…".chars().chain(text.chars().skip(surplus)).collect(),
+        KeptEnd::First => text.chars().take(EXCERPT_CHARS).chain("…".chars()).collect(),
+        KeptEnd::Last => "…".chars().chain(text.chars().skip(surplus)).collect(),
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) fn printable(bytes: &[u8], hidden: &[Secret]) -> String {
         text = text.replace(secret.expose(), "[secret]");
     }
     let mut line = String::with_capacity(text.len());
-    shown::escape(&text, |_| false, &mut line);
+    sanitize::escape(&text, |_| false, &mut line);
     line
 }
 
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped_and_secrets_masked() {
         let said = b"  no \x1b[31m\nkey hunter2\xff\xe2\x80\xa8 ";
-        let text = excerpt(said, End::First, &["hunter2".into(), "".into()]);
+        let text = excerpt(said, KeptEnd::First, &["hunter2".into(), "".into()]);
         assert_eq!(text, "no \\u{1b}[31m\\nkey [secret]\u{fffd}");
     }
 
@@ -62,9 +62,9 @@ mod tests {
     #[test]
     fn only_one_end_of_long_text_is_kept() {
         let said = format!("a{}z", "é".repeat(1000));
-        let first = excerpt(said.as_bytes(), End::First, &[]);
+        let first = excerpt(said.as_bytes(), KeptEnd::First, &[]);
         assert!(first.starts_with('a') && first.ends_with('…'));
         assert_eq!(first.chars().count(), EXCERPT_CHARS + 1);
-        assert!(excerpt(said.as_bytes(), End::Last, &[]).ends_with('z'));
+        assert!(excerpt(said.as_bytes(), KeptEnd::Last, &[]).ends_with('z'));
     }
 }

@@ -9,12 +9,12 @@ use schemars::{Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::keys::keys_of;
-use super::{Context, Sink, exec, jsonl, stdout, webhook};
-use crate::secret::Remark;
+use super::{Sink, SinkContext, exec, jsonl, stdout, webhook};
+use crate::secret::SecretWarning;
 
 /// A kind of sink: what the `type` of a `[[sinks]]` entry names.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
+pub struct SinkKind {
     /// The name `type` has for it.
     pub name: &'static str,
     /// What it does, in one line for the operator.
@@ -29,7 +29,7 @@ pub struct Kind {
     pub parse: fn(toml::de::Deserializer<'_>) -> Result<Plan, toml::de::Error>,
 }
 
-impl Kind {
+impl SinkKind {
     /// The kind of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
@@ -38,21 +38,21 @@ impl Kind {
 }
 
 macro_rules! kinds {
-    ($($name:literal $variant:ident($module:ident) $about:literal;)+) => {
+    ($($name:literal $variant:ident($module:ident::$settings:ident) $about:literal;)+) => {
         /// Every kind of sink.
-        pub const KINDS: &[Kind] = &[$(Kind {
+        pub const KINDS: &[SinkKind] = &[$(SinkKind {
             name: $name,
             about: $about,
-            keys: keys_of::<$module::Settings>,
-            schema: SchemaGenerator::subschema_for::<$module::Settings>,
-            parse: |table| $module::Settings::deserialize(table).map(Plan::$variant),
+            keys: keys_of::<$module::$settings>,
+            schema: SchemaGenerator::subschema_for::<$module::$settings>,
+            parse: |table| $module::$settings::deserialize(table).map(Plan::$variant),
         }),+];
 
         /// The settings of one sink, read and ready to be opened. Two that are equal open the
         /// same sink, unless a secret they refer to has changed in its place.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Plan {
-            $(#[doc = $about] $variant($module::Settings),)+
+            $(#[doc = $about] $variant($module::$settings),)+
         }
 
         impl Plan {
@@ -67,7 +67,7 @@ macro_rules! kinds {
             /// What is wrong with the settings, as far as it shows without touching the target:
             /// one line for each fault, none if all is well.
             #[must_use]
-            pub fn check(&self, context: &Context) -> Vec<String> {
+            pub fn check(&self, context: &SinkContext) -> Vec<String> {
                 match self {
                     $(Self::$variant(settings) => settings.check(context),)+
                 }
@@ -77,7 +77,7 @@ macro_rules! kinds {
             ///
             /// # Errors
             /// When a secret cannot be read or the system lacks something the settings name.
-            pub async fn open(&self, context: &Context) -> anyhow::Result<Arc<dyn Sink>> {
+            pub async fn open(&self, context: &SinkContext) -> anyhow::Result<Arc<dyn Sink>> {
                 Ok(match self {
                     $(Self::$variant(settings) => Arc::new($module::open(settings, context).await?),)+
                 })
@@ -87,10 +87,10 @@ macro_rules! kinds {
 }
 
 kinds! {
-    "stdout" Stdout(stdout) "One line per event on standard output.";
-    "jsonl" Jsonl(jsonl) "One line per event in a file that is synced, rotated and never repeats an event.";
-    "webhook" Webhook(webhook) "A signed HTTP POST per event (Standard Webhooks).";
-    "exec" Exec(exec) "A program run per event, with the event on its standard input.";
+    "stdout" Stdout(stdout::StdoutSettings) "One line per event on standard output.";
+    "jsonl" Jsonl(jsonl::JsonlSettings) "One line per event in a file that is synced, rotated and never repeats an event.";
+    "webhook" Webhook(webhook::WebhookSettings) "A signed HTTP POST per event (Standard Webhooks).";
+    "exec" Exec(exec::ExecSettings) "A program run per event, with the event on its standard input.";
 }
 
 impl Plan {
@@ -106,7 +106,7 @@ impl Plan {
     /// What is to be said of its secrets, as far as they can be looked at from here. Blocks on the
     /// files they stand in.
     #[must_use]
-    pub fn remarks(&self) -> Vec<Remark> {
+    pub fn remarks(&self) -> Vec<SecretWarning> {
         match self {
             Self::Webhook(settings) => settings.remarks(),
             Self::Exec(settings) => settings.remarks(),
@@ -129,15 +129,15 @@ mod tests {
     fn every_kind_names_its_keys_and_refuses_others() {
         for kind in KINDS {
             assert!(!kind.about.contains('\n') && kind.about.ends_with('.'), "{}", kind.name);
-            assert_eq!(Kind::named(kind.name).unwrap().name, kind.name);
+            assert_eq!(SinkKind::named(kind.name).unwrap().name, kind.name);
             let text = "no_such_key = 1";
             let table = toml::de::Deserializer::parse(text).unwrap();
             let error = (kind.parse)(table).unwrap_err();
             assert!(error.message().contains("no_such_key"), "{}: {error}", kind.name);
             assert_eq!(error.span(), Some(0..11), "{}", kind.name);
         }
-        assert!((Kind::named("jsonl").unwrap().keys)().contains(&"rotate_size"));
-        assert!((Kind::named("webhook").unwrap().keys)().contains(&"previous_secret"));
-        assert!(Kind::named("nowhere").is_none());
+        assert!((SinkKind::named("jsonl").unwrap().keys)().contains(&"rotate_size"));
+        assert!((SinkKind::named("webhook").unwrap().keys)().contains(&"previous_secret"));
+        assert!(SinkKind::named("nowhere").is_none());
     }
 }

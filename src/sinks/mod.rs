@@ -12,8 +12,8 @@ pub mod webhook;
 mod excerpt;
 mod keys;
 mod kind;
-mod place;
-mod remarks;
+mod output_path;
+mod warnings;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,11 +23,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{AppId, Event, Format, Key};
+use crate::event::{AppId, Event, EventFormat, Key};
 
 pub use keys::keys_of;
-pub use kind::{KINDS, Kind, Plan};
-pub use place::Place;
+pub use kind::{KINDS, Plan, SinkKind};
+pub use output_path::OutputPath;
 
 /// Where events go. May be called concurrently up to `limits().max_in_flight`; the delivery
 /// loop owns concurrency, retries and time. A sink says what happened, it decides nothing.
@@ -47,7 +47,7 @@ pub trait Sink: Send + Sync + fmt::Debug {
     async fn deliver(&self, batch: &Batch) -> Verdicts;
 
     /// How much it takes at once. Constant for the life of the sink.
-    fn limits(&self) -> Limits;
+    fn limits(&self) -> BatchLimits;
 
     /// At start, before the first `deliver`: which of these pending events does the target
     /// already hold? Called several times, each with a part of what is pending, the last time
@@ -55,9 +55,9 @@ pub trait Sink: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When the target cannot be read; nothing is delivered to it until it can.
-    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<Holding> {
+    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<HeldEvents> {
         let (_, _) = (since, pending);
-        Ok(Holding::default())
+        Ok(HeldEvents::default())
     }
 
     /// Opens its target again, on SIGHUP.
@@ -96,7 +96,7 @@ pub trait Sink: Send + Sync + fmt::Debug {
 
 /// What a sink holds of what it was asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Holding {
+pub struct HeldEvents {
     /// The keys of the events that it holds.
     pub keys: Vec<Key>,
     /// Whether it came by them after the mark that it was asked with. Otherwise some may be of
@@ -108,7 +108,7 @@ pub struct Holding {
 
 /// How much a sink takes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct BatchLimits {
     /// Events in one call of `deliver`; at least 1.
     pub max_batch: usize,
     /// Calls of `deliver` at once; at least 1.
@@ -195,14 +195,14 @@ impl Verdicts {
 
 /// What every sink is opened with, beside its own settings.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub struct SinkContext {
     /// The sink's name in the configuration.
     pub name: String,
     /// The first application whose events it gets: a line in the format `callback` names its event
     /// only together with that, or else says which it is.
     pub app: AppId,
     /// How events are written for it.
-    pub format: Format,
+    pub format: EventFormat,
     /// The longest one delivery may take, for sinks that can hang.
     pub timeout: Duration,
     /// The files that other sinks write to.

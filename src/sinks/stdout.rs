@@ -22,8 +22,8 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
-use crate::event::{Event, Format, Key};
+use super::{Batch, BatchLimits, Sink, SinkContext, Verdict, Verdicts};
+use crate::event::{Event, EventFormat, Key};
 
 const MAX_BATCH: usize = 64;
 
@@ -33,10 +33,10 @@ const MAX_LANDED: usize = 64 * MAX_BATCH;
 /// Settings of the sink `stdout`: it has none of its own.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {}
+pub struct StdoutSettings {}
 
-impl Settings {
-    pub(super) fn check(&self, _: &Context) -> Vec<String> {
+impl StdoutSettings {
+    pub(super) fn check(&self, _: &SinkContext) -> Vec<String> {
         Vec::new()
     }
 }
@@ -45,7 +45,7 @@ impl Settings {
 ///
 /// # Errors
 /// When the process has none.
-pub async fn open(_: &Settings, context: &Context) -> anyhow::Result<Stdout> {
+pub async fn open(_: &StdoutSettings, context: &SinkContext) -> anyhow::Result<Stdout> {
     let file = io::stdout().as_fd().try_clone_to_owned().context("cannot open standard output")?;
     let file = File::from(file);
     if is_null(&file) {
@@ -95,7 +95,7 @@ static STANDARD: LazyLock<(Arc<Mutex<Output>>, CancellationToken)> =
 #[derive(Debug)]
 pub struct Stdout {
     file: Arc<File>,
-    format: Format,
+    format: EventFormat,
     timeout: Duration,
     output: Arc<Mutex<Output>>,
     gone: CancellationToken,
@@ -150,7 +150,7 @@ fn write_lines(mut file: &File, lines: &[u8], ends: &[usize]) -> Written {
 impl Stdout {
     /// The sink on an open file, pipe or terminal.
     #[must_use]
-    pub fn on(file: File, context: &Context) -> Self {
+    pub fn on(file: File, context: &SinkContext) -> Self {
         Self {
             file: Arc::new(file),
             format: context.format,
@@ -242,8 +242,8 @@ impl Sink for Stdout {
         })
     }
 
-    fn limits(&self) -> Limits {
-        Limits { max_batch: MAX_BATCH, max_in_flight: 1 }
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { max_batch: MAX_BATCH, max_in_flight: 1 }
     }
 
     fn gone(&self) -> Option<CancellationToken> {

@@ -79,7 +79,7 @@ impl Iterator for Replaced<'_> {
 }
 
 /// What an answer's text says.
-pub(super) enum Envelope<'a> {
+pub(super) enum AnswerEnvelope<'a> {
     /// The call was done: its EventSet, empty if it has none, and the RequestId.
     Done { event_set: EventSet<'a>, request_id: Option<String> },
     /// The call was refused.
@@ -132,7 +132,7 @@ pub(super) struct NoArray;
 /// entry does, and there may be millions: only the first have one, and the others are looked for
 /// again as they are needed.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct EntryPositions {
     pub(super) first: Vec<Range<usize>>,
     /// The others, with all that stands between them.
     pub(super) others: Range<usize>,
@@ -145,10 +145,10 @@ const KEPT: usize = 64;
 
 impl EventSet<'_> {
     /// Where the entries stand in `text`, from which they were read.
-    pub(super) fn places(self, text: &Text) -> Result<Places, NoArray> {
+    pub(super) fn places(self, text: &Text) -> Result<EntryPositions, NoArray> {
         let Found { first, others, count } = self.0?;
         let place = |entry: &RawValue| text.range(entry.get());
-        Ok(Places {
+        Ok(EntryPositions {
             first: first.into_iter().map(place).collect(),
             others: others.map_or(0..0, |(first, last)| place(first).start..place(last).end),
             count,
@@ -224,7 +224,7 @@ struct Refusal {
     message: Option<String>,
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> AnswerEnvelope<'a> {
     /// # Errors
     /// What is wrong with `text`, when it is none of the three.
     pub(super) fn read(text: &'a str) -> Result<Self, String> {
@@ -259,7 +259,7 @@ fn string(value: Option<&RawValue>) -> Option<String> {
 }
 
 /// The answer to a call that was done.
-pub(super) struct Answer {
+pub(super) struct CallAnswer {
     pub(super) sent: Instant,
     pub(super) request_id: Option<String>,
     pub(super) status: u16,
@@ -267,10 +267,10 @@ pub(super) struct Answer {
     pub(super) date: Option<String>,
     /// The text and where the entries of its EventSet stand; none for an empty queue told as an
     /// error.
-    pub(super) content: Option<(Text, Result<Places, NoArray>)>,
+    pub(super) content: Option<(Text, Result<EntryPositions, NoArray>)>,
 }
 
-impl Answer {
+impl CallAnswer {
     /// The Response decoded.
     pub(super) fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
         let text = self.content.as_ref().map_or(r#"{"Response":{}}"#, |(text, _)| text.as_str());

@@ -7,14 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::answer::{Answer, Text};
+use super::answer::{CallAnswer, Text};
 use super::clock::Clock;
 use super::credentials::{Credentials, Provider, ProviderError};
-use super::error::{Advice, Error};
-use super::exchange::{self, Call, Exchange, Failed, Proof};
+use super::error::{Advice, VodError};
+use super::exchange::{self, Exchange, FailedCall, OutgoingCall, Proof};
 use super::http::excerpt;
 use super::pulled::Pulled;
-use super::{Action, EventConfig, EventMode, Settings};
+use super::{Action, EventConfig, EventMode, VodSettings};
 use crate::event::AppId;
 
 /// The most handles that one ConfirmEvents takes.
@@ -96,21 +96,21 @@ struct ConfigFields {
 /// # Errors
 /// As for [`Client::pull`].
 #[doc(hidden)]
-pub fn read_pull(status: u16, body: Vec<u8>) -> Result<Pulled, Error> {
+pub fn read_pull(status: u16, body: Vec<u8>) -> Result<Pulled, VodError> {
     let as_it_is = |text: &str| text.to_owned();
     let text = Text::new(body);
     exchange::open(Action::PullEvents, Instant::now(), status, text, &as_it_is).and_then(pulled)
 }
 
 /// The error, with `note` if the answer was too large.
-fn too_large(error: Error, note: &str) -> Error {
+fn too_large(error: VodError, note: &str) -> VodError {
     if error.is_too_large() { error.with_note(note.to_owned()) } else { error }
 }
 
-fn pulled(answer: Answer) -> Result<Pulled, Error> {
+fn pulled(answer: CallAnswer) -> Result<Pulled, VodError> {
     let (status, request_id) = (answer.status, answer.request_id.clone());
     Pulled::read(answer).map_err(|problem| {
-        Error::unexpected(Action::PullEvents, &problem, status, request_id.as_deref())
+        VodError::unexpected(Action::PullEvents, &problem, status, request_id.as_deref())
     })
 }
 
@@ -121,7 +121,7 @@ impl Client {
     ///
     /// # Errors
     /// When the settings have a fault or TLS cannot be set up, in words for the operator.
-    pub fn new(settings: &Settings, provider: Arc<dyn Provider>) -> Result<Self, String> {
+    pub fn new(settings: &VodSettings, provider: Arc<dyn Provider>) -> Result<Self, String> {
         let problems = settings.check();
         if !problems.is_empty() {
             return Err(problems.join("; "));
@@ -203,7 +203,7 @@ impl Client {
     /// See [`Error::advice`]. Events may have been handed out to a call that failed; they come
     /// again after 30 s. [`Error::is_too_large`] tells that it failed since they are more than
     /// `max_answer_size`: see [`Self::pull_alone`].
-    pub async fn pull(&self) -> Result<Pulled, Error> {
+    pub async fn pull(&self) -> Result<Pulled, VodError> {
         pulled(self.call(Action::PullEvents, None).await?)
     }
 
@@ -212,7 +212,7 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Self::pull`].
-    pub async fn pull_alone(&self) -> Result<Pulled, Error> {
+    pub async fn pull_alone(&self) -> Result<Pulled, VodError> {
         let called = self.call_for(Action::PullEvents, None, self.shared.max_answer_alone).await;
         pulled(called.map_err(|error| too_large(error, TOO_LARGE_ALONE))?)
     }
@@ -228,9 +228,9 @@ impl Client {
     /// # Errors
     /// See [`Error::advice`]. The service tells nothing of the single handle: after a parameter
     /// error any of them may have been confirmed or not.
-    pub async fn confirm(&self, handles: &[&str]) -> Result<(), Error> {
+    pub async fn confirm(&self, handles: &[&str]) -> Result<(), VodError> {
         if handles.is_empty() || handles.len() > MAX_HANDLES {
-            return Err(Error::new(
+            return Err(VodError::new(
                 Action::ConfirmEvents,
                 Advice::Refused,
                 format!("{} handles given; a call takes 1 to {MAX_HANDLES}", handles.len()),
@@ -244,7 +244,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error::advice`]; not every site of the cloud knows this action.
-    pub async fn events_state(&self) -> Result<u64, Error> {
+    pub async fn events_state(&self) -> Result<u64, VodError> {
         let StateFields { count_of_events_to_pull } =
             self.describe(Action::DescribeEventsState).await?;
         Ok(count_of_events_to_pull)
@@ -254,7 +254,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error::advice`]; it needs a permission of its own.
-    pub async fn event_config(&self) -> Result<EventConfig, Error> {
+    pub async fn event_config(&self) -> Result<EventConfig, VodError> {
         let fields: ConfigFields = self.describe(Action::DescribeEventConfig).await?;
         // What is none of the documented words is shown to people.
         let word = |word: Option<String>| word.map(|word| excerpt(&word, MAX_WORD));
@@ -271,14 +271,17 @@ impl Client {
         })
     }
 
-    async fn describe<T: serde::de::DeserializeOwned>(&self, action: Action) -> Result<T, Error> {
+    async fn describe<T: serde::de::DeserializeOwned>(
+        &self,
+        action: Action,
+    ) -> Result<T, VodError> {
         let answer = self.call(action, None).await?;
         answer.decode().map_err(|problem| {
-            Error::unexpected(action, &problem, answer.status, answer.request_id.as_deref())
+            VodError::unexpected(action, &problem, answer.status, answer.request_id.as_deref())
         })
     }
 
-    async fn call(&self, action: Action, handles: Option<&[&str]>) -> Result<Answer, Error> {
+    async fn call(&self, action: Action, handles: Option<&[&str]>) -> Result<CallAnswer, VodError> {
         let called = self.call_for(action, handles, self.shared.max_answer).await;
         called.map_err(|error| too_large(error, TOO_LARGE))
     }
@@ -288,13 +291,13 @@ impl Client {
         action: Action,
         handles: Option<&[&str]>,
         max_answer: usize,
-    ) -> Result<Answer, Error> {
+    ) -> Result<CallAnswer, VodError> {
         let sub_app_id = Some(self.app.0).filter(|id| *id != 0);
         let body = serde_json::to_vec(&Parameters { event_handles: handles, sub_app_id })
             .expect("strings and a number always make JSON");
         let provider = self.provider();
         let mut credentials =
-            provider.credentials().await.map_err(|problem| Error::unsigned(action, &problem))?;
+            provider.credentials().await.map_err(|problem| VodError::unsigned(action, &problem))?;
         let (mut corrected, mut refreshed) = (false, false);
         loop {
             *self.shared.expiry.write().unwrap_or_else(PoisonError::into_inner) =
@@ -302,8 +305,9 @@ impl Client {
             let offset = self.shared.clock.offset();
             let time = Clock::at(Utc::now(), offset);
             let proof = Proof::Key(&credentials);
-            let call = Call { action, region: None, body: body.clone(), proof, time, max_answer };
-            let Failed { error, date } = match self.shared.exchange.send(call).await {
+            let call =
+                OutgoingCall { action, region: None, body: body.clone(), proof, time, max_answer };
+            let FailedCall { error, date } = match self.shared.exchange.send(call).await {
                 Ok(answer) => {
                     self.shared.clock.see(answer.date.as_deref(), Utc::now());
                     return Ok(answer);

@@ -175,7 +175,7 @@ const WRONG_ID: &str = "check that secret_id exists and is enabled";
 
 /// A call that failed. Holds no secret and no signature: `Display` can go to the log as it is.
 #[derive(Clone)]
-pub struct Error(Box<Details>);
+pub struct VodError(Box<Details>);
 
 #[derive(Clone, Debug)]
 struct Details {
@@ -190,7 +190,7 @@ struct Details {
     is_too_large: bool,
 }
 
-impl Error {
+impl VodError {
     pub(crate) fn new(action: Action, advice: Advice, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             action,
@@ -361,7 +361,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for VodError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { action, code, message, note, request_id, status, .. } = &*self.0;
         write!(f, "{action} failed: ")?;
@@ -382,13 +382,13 @@ impl fmt::Display for Error {
     }
 }
 
-impl fmt::Debug for Error {
+impl fmt::Debug for VodError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for VodError {}
 
 #[cfg(test)]
 mod tests {
@@ -437,7 +437,7 @@ mod tests {
             }
         }
         for (code, _) in HINTS {
-            let error = Error::answered(Action::PullEvents, code, "");
+            let error = VodError::answered(Action::PullEvents, code, "");
             assert!(error.hint().is_some(), "{code}");
         }
         // A family that is not known as a whole must not be taken for one with a longer name.
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn only_what_was_turned_down_unread_had_no_effect() {
-        let answered = |code: &str| Error::answered(Action::ConfirmEvents, code, "");
+        let answered = |code: &str| VodError::answered(Action::ConfirmEvents, code, "");
         let unread = "AuthFailure AuthFailure.SignatureExpire AuthFailure.SignatureFailure \
                       AuthFailure.InvalidSecretId AuthFailure.SecretIdNotFound \
                       AuthFailure.TokenFailure AuthFailure.MFAFailure \
@@ -480,25 +480,25 @@ mod tests {
         use Advice::{Answer, Clock, Credentials, Refused, Service, Throttled, Transport};
         let action = Action::ConfirmEvents;
         for advice in [Throttled, Clock, Credentials, Refused, Service, Transport, Answer] {
-            let lost = Error::new(action, advice, "");
+            let lost = VodError::new(action, advice, "");
             assert!(!lost.had_no_effect(), "{advice:?}");
             assert!(lost.unsent().had_no_effect(), "{advice:?}");
         }
-        assert!(!Error::unexpected(action, "", 200, None).had_no_effect());
-        assert!(!Error::too_large(action, 7).had_no_effect());
-        assert!(Error::too_large(action, 7).is_too_large());
-        assert!(!Error::unexpected(action, "", 200, None).is_too_large());
+        assert!(!VodError::unexpected(action, "", 200, None).had_no_effect());
+        assert!(!VodError::too_large(action, 7).had_no_effect());
+        assert!(VodError::too_large(action, 7).is_too_large());
+        assert!(!VodError::unexpected(action, "", 200, None).is_too_large());
     }
 
     #[test]
     fn a_parameter_error_is_one_that_a_handle_can_cause() {
         let parameter =
-            |code| Error::answered(Action::ConfirmEvents, code, "").is_parameter_error();
+            |code| VodError::answered(Action::ConfirmEvents, code, "").is_parameter_error();
         assert!(parameter("InvalidParameterValue"));
         assert!(!parameter("InvalidParameterValue.SubAppId"));
         assert!(!parameter("InternalError"));
         let of_a_handle =
-            |code| Error::answered(Action::ConfirmEvents, code, "").may_be_of_a_handle();
+            |code| VodError::answered(Action::ConfirmEvents, code, "").may_be_of_a_handle();
         for code in [
             "InvalidParameterValue",
             "FailedOperation",
@@ -520,14 +520,14 @@ mod tests {
         ] {
             assert!(!of_a_handle(code), "{code}");
         }
-        let lost = Error::new(Action::ConfirmEvents, Advice::Transport, "");
+        let lost = VodError::new(Action::ConfirmEvents, Advice::Transport, "");
         assert!(!lost.may_be_of_a_handle() && lost.was_lost() && !lost.clone().unsent().was_lost());
     }
 
     #[test]
     fn the_text_says_all_of_it_on_one_line() {
         let error =
-            Error::answered(Action::PullEvents, "UnauthorizedOperation.CamNoAuth", "no\nway")
+            VodError::answered(Action::PullEvents, "UnauthorizedOperation.CamNoAuth", "no\nway")
                 .with_status(200)
                 .with_request_id(Some("id-1"))
                 .with_note("second try".into());

@@ -1,7 +1,7 @@
 //! How the cloud reports the events of an application, what is wrong with that for whoever pulls
 //! them, and what mends it.
 
-use super::{Client, Error};
+use super::{Client, VodError};
 use crate::event::AppId;
 
 /// How an application's events are reported.
@@ -132,7 +132,7 @@ impl EventConfig {
     }
 }
 
-impl Error {
+impl VodError {
     /// Whether the service knows the key and the application, and does not let this be done.
     #[must_use]
     pub fn is_missing_permission(&self) -> bool {

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HOST, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::answer::{Answer, Envelope, Text};
+use super::answer::{AnswerEnvelope, CallAnswer, Text};
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
-use super::error::{Advice, Error};
+use super::error::{Advice, VodError};
 use super::http::{self, BodyError, excerpt};
-use super::sign::{self, Signed};
+use super::sign::{self, SignatureHeaders};
 use super::{Action, Service};
 use crate::loopback;
 use crate::secret::Secret;
@@ -43,7 +43,7 @@ pub(super) struct Exchange {
 }
 
 /// A request before it is sent.
-pub(super) struct Call<'a> {
+pub(super) struct OutgoingCall<'a> {
     pub(super) action: Action,
     /// Where the service wants one.
     pub(super) region: Option<&'a str>,
@@ -75,13 +75,13 @@ impl Proof<'_> {
 }
 
 /// A request that failed, and the Date of the answer to it.
-pub(super) struct Failed {
-    pub(super) error: Error,
+pub(super) struct FailedCall {
+    pub(super) error: VodError,
     pub(super) date: Option<String>,
 }
 
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
+impl From<VodError> for FailedCall {
+    fn from(error: VodError) -> Self {
         Self { error, date: None }
     }
 }
@@ -112,18 +112,18 @@ impl Exchange {
     }
 
     /// Signs and sends, once.
-    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Failed> {
-        let Call { action, region, body, proof, time, max_answer } = call;
+    pub(super) async fn send(&self, call: OutgoingCall<'_>) -> Result<CallAnswer, FailedCall> {
+        let OutgoingCall { action, region, body, proof, time, max_answer } = call;
         let signed = match &proof {
             Proof::Key(credentials) => {
-                let request = sign::Request {
+                let request = sign::RequestToSign {
                     service: action.service().name(),
                     headers: &[("Content-Type", CONTENT_TYPE), ("Host", self.host())],
                     body: &body,
                 };
                 sign::sign(&request, credentials, time)
             }
-            Proof::Token(_) => Signed::skipped(time),
+            Proof::Token(_) => SignatureHeaders::skipped(time),
         };
         let headers = headers(action, self.host(), region, &signed)?;
 
@@ -142,19 +142,19 @@ impl Exchange {
         let date = date.map(str::to_owned);
         let bytes = http::read_body(response, max_answer).await.map_err(|error| {
             match error {
-                BodyError::TooLarge => Error::too_large(action, max_answer),
+                BodyError::TooLarge => VodError::too_large(action, max_answer),
                 BodyError::Broken(error) => self.unreachable(action, error),
             }
             .with_status(status)
         })?;
         let hide = |text: &str| hide(text, &signed, &proof);
         match open(action, sent, status, Text::new(bytes), &hide) {
-            Ok(answer) => Ok(Answer { date, ..answer }),
-            Err(error) => Err(Failed { error: error.with_status(status), date }),
+            Ok(answer) => Ok(CallAnswer { date, ..answer }),
+            Err(error) => Err(FailedCall { error: error.with_status(status), date }),
         }
     }
 
-    fn unreachable(&self, action: Action, error: reqwest::Error) -> Error {
+    fn unreachable(&self, action: Action, error: reqwest::Error) -> VodError {
         let (host, was_connected) = (self.host(), !error.is_connect());
         let message = if error.is_timeout() && error.is_connect() {
             format!("no connection to {host} within {} s", CONNECT_TIMEOUT.as_secs())
@@ -163,7 +163,7 @@ impl Exchange {
         } else {
             format!("talking to {host}: {}", http::describe(error))
         };
-        let failed = Error::new(action, Advice::Transport, excerpt(&message, 2 * EXCERPT));
+        let failed = VodError::new(action, Advice::Transport, excerpt(&message, 2 * EXCERPT));
         if was_connected { failed } else { failed.unsent() }
     }
 }
@@ -180,11 +180,11 @@ fn headers(
     action: Action,
     host: &str,
     region: Option<&str>,
-    signed: &Signed,
-) -> Result<HeaderMap, Error> {
+    signed: &SignatureHeaders,
+) -> Result<HeaderMap, VodError> {
     let unfit = |name: &str| {
         let problem = format!("no HTTP header can hold the value of {name}");
-        Error::new(action, Advice::Credentials, problem).unsent()
+        VodError::new(action, Advice::Credentials, problem).unsent()
     };
     let fixed = [
         ("Content-Type", CONTENT_TYPE),
@@ -206,7 +206,7 @@ fn headers(
 
 /// A server may echo what it was sent: nothing secret of it goes into an error. What is shorter
 /// than any real secret would only tear words apart.
-fn hide(text: &str, signed: &Signed, proof: &Proof<'_>) -> String {
+fn hide(text: &str, signed: &SignatureHeaders, proof: &Proof<'_>) -> String {
     let secrets = proof.secrets().chain([signed.signature()]);
     secrets.filter(|secret| secret.len() >= 8).fold(text.to_owned(), |text, secret| {
         if text.contains(secret) { text.replace(secret, "[hidden]") } else { text }
@@ -226,33 +226,33 @@ pub(super) fn open(
     status: u16,
     text: Text,
     hide: &dyn Fn(&str) -> String,
-) -> Result<Answer, Error> {
-    match Envelope::read(text.as_str()) {
-        Ok(Envelope::Refused { code, request_id, .. })
+) -> Result<CallAnswer, VodError> {
+    match AnswerEnvelope::read(text.as_str()) {
+        Ok(AnswerEnvelope::Refused { code, request_id, .. })
             if action == Action::PullEvents && code == EMPTY_QUEUE =>
         {
-            Ok(Answer { sent, request_id, status, date: None, content: None })
+            Ok(CallAnswer { sent, request_id, status, date: None, content: None })
         }
-        Ok(Envelope::Refused { code, message, request_id }) => {
-            Err(Error::answered(action, &hide(&code), &hide(&message))
+        Ok(AnswerEnvelope::Refused { code, message, request_id }) => {
+            Err(VodError::answered(action, &hide(&code), &hide(&message))
                 .with_request_id(request_id.map(|id| hide(&id)).as_deref()))
         }
-        Ok(Envelope::Done { event_set, request_id }) if status == 200 => {
+        Ok(AnswerEnvelope::Done { event_set, request_id }) if status == 200 => {
             let places = event_set.places(&text);
             let content = Some((text, places));
-            Ok(Answer { sent, request_id, status, date: None, content })
+            Ok(CallAnswer { sent, request_id, status, date: None, content })
         }
-        Ok(Envelope::Done { request_id, .. }) => {
+        Ok(AnswerEnvelope::Done { request_id, .. }) => {
             let problem = "the HTTP status tells of a failure and the answer does not";
-            Err(Error::new(action, Advice::Transport, problem)
+            Err(VodError::new(action, Advice::Transport, problem)
                 .with_request_id(request_id.map(|id| hide(&id)).as_deref()))
         }
-        Ok(Envelope::Old { code, message }) => {
+        Ok(AnswerEnvelope::Old { code, message }) => {
             let message = format!(
                 "the answer has the form used before API 3.0 (check endpoint): {}",
                 hide(&message)
             );
-            Err(Error::answered(action, &hide(&code), &message).with_advice(Advice::Answer))
+            Err(VodError::answered(action, &hide(&code), &message).with_advice(Advice::Answer))
         }
         Err(problem) => {
             let advice = match status {
@@ -262,13 +262,13 @@ pub(super) fn open(
             };
             if action.service() == Service::Sts {
                 // Whatever stands there may be keys.
-                return Err(Error::new(action, advice, "the answer is not one of the API"));
+                return Err(VodError::new(action, advice, "the answer is not one of the API"));
             }
             let problem = excerpt(&hide(&problem), EXCERPT);
             let begin = excerpt(&hide(beginning(text.as_str())), EXCERPT);
             let message =
                 format!("the answer is not one of the API ({problem}); it begins: {begin}");
-            Err(Error::new(action, advice, message))
+            Err(VodError::new(action, advice, message))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{ClientBuilder, Response, redirect};
 
-use crate::shown::is_unseen;
+use crate::sanitize::is_invisible;
 
 /// How this program names itself to servers.
 pub(super) const USER_AGENT: &str = concat!("sprited/", env!("CARGO_PKG_VERSION"));
@@ -71,7 +71,7 @@ pub(super) fn describe(error: reqwest::Error) -> String {
 pub(super) fn excerpt(text: &str, limit: usize) -> String {
     let mut characters = text.trim().chars();
     let mut short: String =
-        characters.by_ref().take(limit).map(|c| if is_unseen(c) { ' ' } else { c }).collect();
+        characters.by_ref().take(limit).map(|c| if is_invisible(c) { ' ' } else { c }).collect();
     if characters.next().is_some() {
         short.push('…');
     }

@@ -15,9 +15,9 @@ mod event_config;
 mod exchange;
 mod http;
 mod pulled;
+mod route;
 mod settings;
 pub mod sign;
-mod way;
 
 use std::fmt;
 
@@ -25,11 +25,11 @@ pub use applications::Applications;
 #[doc(hidden)]
 pub use client::read_pull;
 pub use client::{Client, MAX_HANDLES};
-pub use error::{Advice, Error};
+pub use error::{Advice, VodError};
 pub use event_config::{EventConfig, EventMode, application_advice};
 pub use pulled::{Entries, Pulled};
-pub use settings::Settings;
-pub use way::{Proxy, ProxyKind, Tls, TlsFault, Way};
+pub use route::{Proxy, ProxyKind, Route, Tls, TlsFault};
+pub use settings::VodSettings;
 
 /// What can be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use serde_json::Deserializer;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::answer::{Answer, MAX_REQUEST_ID, NoArray, Places, Replaced, Text};
+use super::answer::{CallAnswer, EntryPositions, MAX_REQUEST_ID, NoArray, Replaced, Text};
 use super::http;
 
 /// What one PullEvents brought: by the documents at most 16 entries, often none. Holds the text of
@@ -21,7 +21,7 @@ pub struct Pulled {
     /// The RequestId of the answer, empty if it had none.
     pub request_id: String,
     text: Text,
-    places: Places,
+    places: EntryPositions,
 }
 
 impl Pulled {
@@ -29,11 +29,11 @@ impl Pulled {
     ///
     /// # Errors
     /// When EventSet is there and not an array.
-    pub(super) fn read(answer: Answer) -> Result<Self, String> {
-        let Answer { sent, request_id, content, .. } = answer;
+    pub(super) fn read(answer: CallAnswer) -> Result<Self, String> {
+        let CallAnswer { sent, request_id, content, .. } = answer;
         let request_id = http::excerpt(&request_id.unwrap_or_default(), MAX_REQUEST_ID);
         let (text, places) =
-            content.unwrap_or_else(|| (Text::new(Vec::new()), Ok(Places::default())));
+            content.unwrap_or_else(|| (Text::new(Vec::new()), Ok(EntryPositions::default())));
         let places = places.map_err(|NoArray| "\"EventSet\" is no array".to_owned())?;
         Ok(Self { sent, request_id, text, places })
     }

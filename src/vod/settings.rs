@@ -14,7 +14,7 @@ const STANDARD: &str = "https://vod.tencentcloudapi.com";
 /// Where and for which applications to call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub struct VodSettings {
     /// The URL of the API, without a path. Plain `http` only to loopback.
     pub endpoint: String,
     /// The application, or a list of them; none for the primary one of an account opened before
@@ -22,7 +22,7 @@ pub struct Settings {
     pub sub_app_id: Option<Applications>,
     /// The largest answer that is read, after decompression; 64 KiB at least. A larger one, up to
     /// four times this, is read alone when its events come again.
-    #[schemars(with = "crate::shape::Size")]
+    #[schemars(with = "crate::units::Size")]
     pub max_answer_size: ByteSize,
 }
 
@@ -31,13 +31,13 @@ const LEAST_ANSWER_SIZE: ByteSize = ByteSize::kib(64);
 /// How many times `max_answer_size` an answer may have that is read alone.
 const ALONE: usize = 4;
 
-impl Default for Settings {
+impl Default for VodSettings {
     fn default() -> Self {
         Self { endpoint: STANDARD.to_owned(), sub_app_id: None, max_answer_size: ByteSize::mib(16) }
     }
 }
 
-impl Settings {
+impl VodSettings {
     /// Every fault of the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
@@ -79,7 +79,9 @@ mod tests {
     use super::*;
 
     fn endpoint(endpoint: &str) -> Result<String, String> {
-        Settings { endpoint: endpoint.to_owned(), ..Settings::default() }.endpoint().map(|e| e.host)
+        VodSettings { endpoint: endpoint.to_owned(), ..VodSettings::default() }
+            .endpoint()
+            .map(|e| e.host)
     }
 
     #[test]
@@ -118,12 +120,12 @@ mod tests {
 
     #[test]
     fn all_faults_are_found_at_once() {
-        let settings: Settings = toml::from_str(
+        let settings: VodSettings = toml::from_str(
             "endpoint = \"http://example.com\"\nsub_app_id = 0\nmax_answer_size = \"1KiB\"",
         )
         .unwrap();
         assert_eq!(settings.check().len(), 3, "{:?}", settings.check());
-        assert!(Settings::default().check().is_empty());
-        assert!(toml::from_str::<Settings>("sub_app = 1").is_err());
+        assert!(VodSettings::default().check().is_empty());
+        assert!(toml::from_str::<VodSettings>("sub_app = 1").is_err());
     }
 }

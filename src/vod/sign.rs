@@ -17,7 +17,7 @@ const TERMINATOR: &str = "tc3_request";
 
 /// What a signature covers: always `POST /` without a query.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct RequestToSign<'a> {
     /// The service's short name, `vod`.
     pub service: &'a str,
     /// The headers to sign, byte for byte as they are sent, in any order; Content-Type and Host
@@ -29,14 +29,14 @@ pub struct Request<'a> {
 
 /// The headers that a signature adds to a request. `Debug` shows the time only.
 #[derive(Clone, Debug)]
-pub struct Signed {
+pub struct SignatureHeaders {
     timestamp: String,
     authorization: Secret,
     signature: Secret,
     token: Option<Secret>,
 }
 
-impl Signed {
+impl SignatureHeaders {
     /// The headers of a request at `time` that carries its proof in its body.
     pub(super) fn skipped(time: DateTime<Utc>) -> Self {
         Self {
@@ -67,17 +67,21 @@ impl Signed {
 
 /// Signs `request` as sent at `time`; the service takes a time within 300 s of its own.
 #[must_use]
-pub fn sign(request: &Request<'_>, credentials: &Credentials, time: DateTime<Utc>) -> Signed {
+pub fn sign(
+    request: &RequestToSign<'_>,
+    credentials: &Credentials,
+    time: DateTime<Utc>,
+) -> SignatureHeaders {
     let canonical = Canonical::of(request);
     let scope = scope(request.service, time);
-    let keys = Keys::derive(credentials.secret_key().expose(), request.service, time);
+    let keys = DerivedKeys::derive(credentials.secret_key().expose(), request.service, time);
     let signature = keys.signature(&string_to_sign(&canonical.hash(), &scope, time));
     let authorization = format!(
         "{ALGORITHM} Credential={}/{scope}, SignedHeaders={}, Signature={signature}",
         credentials.secret_id(),
         canonical.signed_headers
     );
-    Signed {
+    SignatureHeaders {
         timestamp: time.timestamp().to_string(),
         authorization: authorization.into(),
         signature: signature.into(),
@@ -99,7 +103,7 @@ pub struct Canonical {
 impl Canonical {
     /// The canonical form of `request`.
     #[must_use]
-    pub fn of(request: &Request<'_>) -> Self {
+    pub fn of(request: &RequestToSign<'_>) -> Self {
         let mut headers: Vec<(String, String)> = request
             .headers
             .iter()
@@ -137,7 +141,7 @@ pub fn string_to_sign(canonical_hash: &str, scope: &str, time: DateTime<Utc>) ->
 
 /// The keys derived from a secret key for one day and one service. `Debug` hides them.
 #[derive(Clone)]
-pub struct Keys {
+pub struct DerivedKeys {
     /// Good for a day.
     pub date: [u8; 32],
     /// Good for a day and a service.
@@ -146,7 +150,7 @@ pub struct Keys {
     pub signing: [u8; 32],
 }
 
-impl Keys {
+impl DerivedKeys {
     /// Derives all three.
     #[must_use]
     pub fn derive(secret_key: &str, service: &str, time: DateTime<Utc>) -> Self {
@@ -163,7 +167,7 @@ impl Keys {
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for DerivedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys([secret])")
     }

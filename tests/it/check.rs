@@ -239,8 +239,10 @@ async fn a_good_set_up_is_called_good_and_left_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_runs_is_no_fault() {
     let bench = Bench::new().await;
-    let settings =
-        journal::Settings { path: bench.journal.clone(), ..journal::Settings::default() };
+    let settings = journal::JournalSettings {
+        path: bench.journal.clone(),
+        ..journal::JournalSettings::default()
+    };
     let (journal, closing) = Journal::open(&settings).unwrap();
     fs::write(&bench.lines, "{}\n").unwrap();
     let lines = File::options().append(true).open(&bench.lines).unwrap();

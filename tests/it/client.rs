@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use sprited::secret::Secret;
 use sprited::vod::credentials::{self, Credentials, Provider, ProviderError};
-use sprited::vod::{Action, Advice, Client, Error, EventMode, Settings, sign};
+use sprited::vod::{Action, Advice, Client, EventMode, VodError, VodSettings, sign};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -61,8 +61,8 @@ pub(crate) fn provider() -> Arc<dyn Provider> {
     InTurn::new(&[KEY])
 }
 
-fn settings(url: &str) -> Settings {
-    Settings { endpoint: url.to_owned(), ..Settings::default() }
+fn settings(url: &str) -> VodSettings {
+    VodSettings { endpoint: url.to_owned(), ..VodSettings::default() }
 }
 
 fn client(server: &LocalServer) -> Client {
@@ -70,7 +70,7 @@ fn client(server: &LocalServer) -> Client {
 }
 
 /// A client whose one call to `pull` gets `reply`.
-async fn pull_error(reply: Reply) -> Error {
+async fn pull_error(reply: Reply) -> VodError {
     let server = LocalServer::replying(vec![reply]).await;
     client(&server).pull().await.unwrap_err()
 }
@@ -78,7 +78,7 @@ async fn pull_error(reply: Reply) -> Error {
 /// Whether the request is signed with `key`, by what was received.
 fn is_signed_with(request: &Request, key: &str) -> bool {
     let header = |name: &str| request.header(name).unwrap();
-    let parts = sign::Request {
+    let parts = sign::RequestToSign {
         service: "vod",
         headers: &[("Content-Type", header("content-type")), ("Host", header("host"))],
         body: request.body.as_bytes(),
@@ -102,7 +102,8 @@ async fn a_pull_is_signed_and_says_what_the_api_wants() {
     let server =
         LocalServer::replying(vec![Reply::json(&data("envelope.pull_events.empty_null.json"))])
             .await;
-    let settings = Settings { sub_app_id: Some(1_500_012_345.into()), ..settings(&server.url()) };
+    let settings =
+        VodSettings { sub_app_id: Some(1_500_012_345.into()), ..settings(&server.url()) };
     let client = Client::new(&settings, InTurn::new(&[KEY])).unwrap();
     assert_eq!(client.app().0, 1_500_012_345);
     for _ in 0..3 {
@@ -327,7 +328,7 @@ async fn an_answer_is_capped_while_it_is_read() {
     for reply in cases {
         let server = LocalServer::replying(vec![reply]).await;
         let settings =
-            Settings { max_answer_size: bytesize::ByteSize::kib(64), ..settings(&server.url()) };
+            VodSettings { max_answer_size: bytesize::ByteSize::kib(64), ..settings(&server.url()) };
         let client = Client::new(&settings, InTurn::new(&[KEY])).unwrap();
         let started = Instant::now();
         let error = client.pull().await.unwrap_err();
@@ -343,7 +344,7 @@ async fn a_pull_that_goes_alone_takes_four_times_as_much() {
         let body = r#"{"Response":{"EventSet":[{"a":1}]}}"#;
         Reply::json(&(body.to_owned() + &" ".repeat(size - body.len())))
     };
-    let settings = |server: &LocalServer| Settings {
+    let settings = |server: &LocalServer| VodSettings {
         max_answer_size: bytesize::ByteSize::kib(64),
         ..settings(&server.url())
     };
@@ -356,7 +357,7 @@ async fn a_pull_that_goes_alone_takes_four_times_as_much() {
     let client = Client::new(&settings(&server), InTurn::new(&[KEY])).unwrap();
     assert_eq!(client.max_answer_sizes(), (usual, alone));
     for size in sizes {
-        let refused = |pulled: Result<sprited::vod::Pulled, Error>| match pulled {
+        let refused = |pulled: Result<sprited::vod::Pulled, VodError>| match pulled {
             Ok(pulled) => {
                 assert_eq!((pulled.len(), pulled.size()), (1, size));
                 String::new()
@@ -546,7 +547,7 @@ async fn a_rotated_key_file_is_read_when_the_old_key_is_refused() {
     .await;
     let provider = |id: &str| {
         let text = format!("secret_id = {id:?}\nsecret_key = {{ file = {path:?} }}");
-        let settings: credentials::Settings = toml::from_str(&text).unwrap();
+        let settings: credentials::CredentialsSettings = toml::from_str(&text).unwrap();
         credentials::provider(Some(&settings)).unwrap()
     };
     let client = Client::new(&settings(&server.url()), provider(ID)).unwrap();
@@ -573,7 +574,7 @@ async fn a_rotated_key_file_is_read_when_the_old_key_is_refused() {
 async fn without_credentials_nothing_is_sent() {
     let server = LocalServer::replying(vec![Reply::Reset]).await;
     let text = "secret_id = \"a\"\nsecret_key = { file = \"/does/not/exist\" }";
-    let credentials: credentials::Settings = toml::from_str(text).unwrap();
+    let credentials: credentials::CredentialsSettings = toml::from_str(text).unwrap();
     let provider = credentials::provider(Some(&credentials)).unwrap();
     let client = Client::new(&settings(&server.url()), provider).unwrap();
     let error = client.pull().await.unwrap_err();
@@ -659,10 +660,10 @@ async fn what_a_server_echoes_stays_out_of_errors() {
 
 #[tokio::test]
 async fn settings_with_faults_make_no_client() {
-    let settings = Settings { sub_app_id: Some(0.into()), ..settings("http://example.com") };
+    let settings = VodSettings { sub_app_id: Some(0.into()), ..settings("http://example.com") };
     let problem = Client::new(&settings, InTurn::new(&[KEY])).unwrap_err();
     assert!(problem.contains("endpoint: ") && problem.contains("sub_app_id: "), "{problem}");
-    Client::new(&Settings::default(), InTurn::new(&[KEY])).unwrap();
+    Client::new(&VodSettings::default(), InTurn::new(&[KEY])).unwrap();
 }
 
 const CHILD_ENDPOINT: &str = "SPRITED_TEST_ENDPOINT";
@@ -673,7 +674,7 @@ const CHILD_ENDPOINT: &str = "SPRITED_TEST_ENDPOINT";
 #[ignore = "run as a child by the_proxy_of_the_environment_is_used"]
 async fn child_that_pulls_once() {
     let Ok(endpoint) = std::env::var(CHILD_ENDPOINT) else { return };
-    let settings = Settings { endpoint, ..Settings::default() };
+    let settings = VodSettings { endpoint, ..VodSettings::default() };
     let client = Client::new(&settings, InTurn::new(&[KEY])).unwrap();
     match client.pull().await {
         Ok(_) => println!("child: pulled"),

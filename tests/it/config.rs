@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use sprited::config::{self, Config, Faults, Loaded};
+use sprited::config::{self, Config, ConfigErrors, Loaded};
 use sprited::confirmer::MaxUnconfirmed;
 use sprited::delivery::MaxRejects;
 
@@ -15,7 +15,7 @@ type = "jsonl"
 path = "/var/lib/sprited/sprites.jsonl"
 "#;
 
-fn parse(text: &str) -> Result<Loaded, Faults> {
+fn parse(text: &str) -> Result<Loaded, ConfigErrors> {
     Config::parse(text, Path::new("sprited.toml"))
 }
 
@@ -531,6 +531,6 @@ fn standard_output_takes_one_sink_alone() {
 fn a_value_with_escapes_cannot_forge_a_line_of_the_answer() {
     let found = faults_of("[log]\nformat = \"x\\n/etc/sprited.toml:1: forged\\u001b[2J\\u202e\"");
     assert_eq!(found.lines().count(), 1, "{found}");
-    assert!(!found.contains(sprited::shown::is_unseen), "{found:?}");
+    assert!(!found.contains(sprited::sanitize::is_invisible), "{found:?}");
     assert!(found.contains(r"`x\n/etc/sprited.toml:1: forged\u{1b}[2J\u{202e}`"), "{found}");
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::Value;
-use sprited::confirmer::{Confirmer, News, Pacing, Settings as Confirm};
+use sprited::confirmer::{ConfirmPacing, ConfirmSettings as Confirm, Confirmer, Inbox};
 use sprited::event::{self, AppId, Wanted};
-use sprited::journal::{Closing, EventId, Journal, Route, Settings, feed};
+use sprited::journal::{Closing, EventId, Journal, JournalSettings, Route, feed};
 use sprited::lease::Lease;
+use sprited::liveness::LivenessMonitor;
 use sprited::metrics::Metrics;
-use sprited::pulse::Watch;
 use sprited::vod::{self, Client};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -35,7 +35,7 @@ struct Bench {
     calls: Calls,
     metrics: Metrics,
     _changed: watch::Sender<u64>,
-    _pacing: watch::Sender<Pacing>,
+    _pacing: watch::Sender<ConfirmPacing>,
     _cloud: LocalServer,
     _journal: (Journal, Closing, TempDir),
     task: JoinHandle<()>,
@@ -56,7 +56,8 @@ impl Bench {
         })
         .await;
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+        let settings =
+            JournalSettings { path: folder.path().join("j.db"), ..JournalSettings::default() };
         let (journal, closing) = Journal::open(&settings).unwrap();
         let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
         let route = Route { sink, wanted: Wanted::from(vec!["*".to_owned()]), feed: feed().0 };
@@ -67,9 +68,9 @@ impl Bench {
         };
         journal.append((1..=20).map(entry).collect(), Utc::now()).await.unwrap();
 
-        let settings = vod::Settings { endpoint: cloud.url(), ..vod::Settings::default() };
+        let settings = vod::VodSettings { endpoint: cloud.url(), ..vod::VodSettings::default() };
         let client = Client::new(&settings, provider()).unwrap().with_app(APP);
-        let pacing = Pacing {
+        let pacing = ConfirmPacing {
             settings: Confirm::default(),
             max_requests_per_second: 100,
             max_concurrency: 8,
@@ -78,10 +79,11 @@ impl Bench {
         let (leases, leased) = mpsc::channel(8);
         let (settled, settled_events) = mpsc::channel(8);
         let (changed, changes) = watch::channel(0);
-        let metrics = Metrics::new(journal.condition().commits());
-        let news = News { leases: leased, settled: settled_events, changed: changes };
+        let metrics = Metrics::new(journal.health().commits());
+        let news = Inbox { leases: leased, settled: settled_events, changed: changes };
         let confirmer = Confirmer::new(vec![client], paced, journal.clone(), news, metrics.clone());
-        let run = confirmer.run(Watch::default().add("confirmer"), CancellationToken::new());
+        let run = confirmer
+            .run(LivenessMonitor::default().register("confirmer"), CancellationToken::new());
         Self {
             leases,
             settled,
@@ -161,7 +163,7 @@ async fn a_handle_that_lapses_takes_none_along_that_has_time_left() {
     bench.settled.send(vec![EventId(1), EventId(2)]).await.unwrap();
     until(|| bench.handles("confirmed") == 1).await;
     assert_eq!(bench.calls(), [vec!["short", "long"], vec!["long"]]);
-    assert_eq!(bench.handles("let_go"), 1);
+    assert_eq!(bench.handles("expired"), 1);
 }
 
 /// A call that was refused for its rate waits, and its deadline comes meanwhile.
@@ -172,7 +174,7 @@ async fn nothing_is_sent_past_its_deadline() {
     let short = Duration::from_millis(700);
     bench.lease(&[("short", &[1], short)]).await;
     bench.settle(1).await;
-    until(|| bench.handles("let_go") == 1).await;
+    until(|| bench.handles("expired") == 1).await;
     assert!(start.elapsed() >= short);
     let calls = bench.calls.lock().unwrap().clone();
     assert!(!calls.is_empty(), "it was sent at first");
@@ -182,7 +184,7 @@ async fn nothing_is_sent_past_its_deadline() {
     // And what waits for its sink until then is not sent when that has it.
     let sent = calls.len();
     bench.lease(&[("late", &[2], Duration::from_millis(100))]).await;
-    until(|| bench.handles("let_go") == 2).await;
+    until(|| bench.handles("expired") == 2).await;
     bench.settle(2).await;
     bench.lease(&[("other", &[3], LONG)]).await;
     bench.settle(3).await;

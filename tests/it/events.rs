@@ -7,7 +7,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sprited::event::{self, AppId, Event, Wanted};
-use sprited::journal::{Closing, EventId, Journal, Outcome, Record, Route, Settings, SinkId, feed};
+use sprited::journal::{
+    Closing, DeliveryOutcome, DeliveryRecord, EventId, Journal, JournalSettings, Route, SinkId,
+    feed,
+};
 use tempfile::TempDir;
 
 use crate::cli::{Ended, ended, sprited};
@@ -24,7 +27,8 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+        let settings =
+            JournalSettings { path: folder.path().join("j.db"), ..JournalSettings::default() };
         write_config(folder.path(), &settings.path);
         let (journal, closing) = Journal::open(&settings).unwrap();
         let names = ["a", "hook", "sprites"].map(str::to_owned).to_vec();
@@ -47,8 +51,8 @@ impl Bench {
         (appended[0].id, Arc::new(Event { key, ..Event::clone(&event) }))
     }
 
-    async fn record(&self, sink: usize, event: EventId, outcome: Outcome) {
-        let records = vec![Record { event, outcome }];
+    async fn record(&self, sink: usize, event: EventId, outcome: DeliveryOutcome) {
+        let records = vec![DeliveryRecord { event, outcome }];
         self.journal.record(self.sinks[sink], records, None, Utc::now()).await.unwrap();
     }
 
@@ -105,16 +109,16 @@ async fn a_list_has_one_event_a_line_the_newest_first() {
     let (_, sprite) =
         bench.append(&data("create_image_sprite_complete.success.json"), ago(1)).await;
     for sink in [0, 1] {
-        bench.record(sink, done, Outcome::Delivered).await;
+        bench.record(sink, done, DeliveryOutcome::Delivered).await;
     }
-    let retry = |error: &str| Outcome::Retry {
+    let retry = |error: &str| DeliveryOutcome::Retry {
         due: Utc::now() + TimeDelta::hours(1),
         charged: Duration::ZERO,
         error: error.to_owned(),
     };
-    bench.record(0, old, Outcome::Delivered).await;
+    bench.record(0, old, DeliveryOutcome::Delivered).await;
     bench.record(1, old, retry("first")).await;
-    bench.record(1, old, Outcome::Dead { error: "second".to_owned() }).await;
+    bench.record(1, old, DeliveryOutcome::Dead { error: "second".to_owned() }).await;
     bench.commit().await;
 
     let lines = bench.lines(&["list"]);
@@ -190,10 +194,11 @@ async fn an_event_is_shown_with_all_that_became_of_it() {
     let bench = Bench::new().await;
     let text = data("procedure_state_changed.two_sprites_mixed.json");
     let (id, event) = bench.append(&text, ago(1)).await;
-    bench.record(2, id, Outcome::Delivered).await;
+    bench.record(2, id, DeliveryOutcome::Delivered).await;
     for error in ["no answer", "answered 500\u{1b}[2J"] {
         let due = "2030-01-01T00:00:00Z".parse().unwrap();
-        let outcome = Outcome::Retry { due, charged: Duration::ZERO, error: error.to_owned() };
+        let outcome =
+            DeliveryOutcome::Retry { due, charged: Duration::ZERO, error: error.to_owned() };
         bench.record(1, id, outcome).await;
     }
     bench.journal.confirmed(vec![id], "2026-01-02T03:04:05.678Z".parse().unwrap()).await.unwrap();

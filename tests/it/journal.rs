@@ -10,8 +10,9 @@ use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 use sprited::event::{self, AppId, Entry, Event, Wanted};
 use sprited::journal::{
-    Closing, Editor, End, Error, EventId, Fed, Filter, History, Journal, Noted, OpenError, Outcome,
-    Reader, Record, Route, Sending, Settings, SinkId, State, feed,
+    Closing, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState, FeedReceiver,
+    Filter, HandleConfirmation, Journal, JournalAdmin, JournalError, JournalReader,
+    JournalSettings, OpenError, QueueEnd, Route, SinkHistory, SinkId, feed,
 };
 use tempfile::TempDir;
 
@@ -22,7 +23,7 @@ struct Bench {
     folder: TempDir,
     journal: Journal,
     closing: Closing,
-    sinks: Vec<(SinkId, Fed)>,
+    sinks: Vec<(SinkId, FeedReceiver)>,
 }
 
 impl Bench {
@@ -30,8 +31,13 @@ impl Bench {
         Self::within(tempfile::tempdir().unwrap(), sinks, &|_| {}).await
     }
 
-    async fn within(folder: TempDir, sinks: &[&str], change: &dyn Fn(&mut Settings)) -> Self {
-        let mut settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+    async fn within(
+        folder: TempDir,
+        sinks: &[&str],
+        change: &dyn Fn(&mut JournalSettings),
+    ) -> Self {
+        let mut settings =
+            JournalSettings { path: folder.path().join("j.db"), ..JournalSettings::default() };
         change(&mut settings);
         let (journal, closing) = Journal::open(&settings).unwrap();
         let ids = journal.register(sinks.iter().map(ToString::to_string).collect()).await.unwrap();
@@ -53,11 +59,11 @@ impl Bench {
         folder
     }
 
-    fn reader(&self) -> Reader {
-        Reader::open(&self.folder.path().join("j.db")).unwrap()
+    fn reader(&self) -> JournalReader {
+        JournalReader::open(&self.folder.path().join("j.db")).unwrap()
     }
 
-    async fn history(&self, sink: usize) -> History {
+    async fn history(&self, sink: usize) -> SinkHistory {
         self.journal.history(self.sinks[sink].0).await.unwrap()
     }
 
@@ -68,8 +74,8 @@ impl Bench {
             .unwrap()
     }
 
-    async fn record(&self, sink: usize, event: EventId, outcome: Outcome) -> Vec<EventId> {
-        let records = vec![Record { event, outcome }];
+    async fn record(&self, sink: usize, event: EventId, outcome: DeliveryOutcome) -> Vec<EventId> {
+        let records = vec![DeliveryRecord { event, outcome }];
         let sink = self.sinks[sink].0;
         self.journal.record(sink, records, None, Utc::now()).await.unwrap().settled
     }
@@ -82,8 +88,8 @@ fn numbered(number: u32) -> Arc<Event> {
     event::read(AppId(1), &text, false, Utc::now()).event
 }
 
-fn retry(due: DateTime<Utc>) -> Outcome {
-    Outcome::Retry { due, charged: Duration::from_secs(7), error: "refused".to_owned() }
+fn retry(due: DateTime<Utc>) -> DeliveryOutcome {
+    DeliveryOutcome::Retry { due, charged: Duration::from_secs(7), error: "refused".to_owned() }
 }
 
 #[tokio::test]
@@ -91,23 +97,23 @@ async fn an_event_is_stored_once_and_settled_when_every_sink_has_it() {
     let mut bench = Bench::new(&["a", "b"]).await;
     let events = [numbered(1), numbered(2), numbered(1)];
     let appended = bench.append(&events).await;
-    let summary: Vec<_> = appended.iter().map(|a| (a.id.0, a.fresh, a.pending)).collect();
+    let summary: Vec<_> = appended.iter().map(|a| (a.id.0, a.is_new, a.pending)).collect();
     assert_eq!(summary, [(1, true, true), (2, true, true), (1, false, true)]);
     for (_, fed) in &mut bench.sinks {
         let ids: Vec<_> = std::iter::from_fn(|| fed.try_next()).map(|fresh| fresh.id.0).collect();
         assert_eq!(ids, [1, 2]);
     }
-    assert_eq!(bench.record(0, EventId(1), Outcome::Delivered).await, []);
+    assert_eq!(bench.record(0, EventId(1), DeliveryOutcome::Delivered).await, []);
     assert!(bench.append(&events[..1]).await[0].pending);
-    assert_eq!(bench.record(1, EventId(1), Outcome::Delivered).await, [EventId(1)]);
+    assert_eq!(bench.record(1, EventId(1), DeliveryOutcome::Delivered).await, [EventId(1)]);
     assert!(!bench.append(&events[..1]).await[0].pending);
     // A verdict that comes twice settles nothing twice and counts once.
-    bench.record(1, EventId(1), Outcome::Delivered).await;
+    bench.record(1, EventId(1), DeliveryOutcome::Delivered).await;
 
     let folder = bench.close().await;
     let bench = Bench::within(folder, &["a", "b"], &|_| {}).await;
     let sums = bench.reader().sums().unwrap();
-    assert_eq!((sums.received, sums.seen_again), (2, 3));
+    assert_eq!((sums.received, sums.duplicates), (2, 3));
     assert_eq!((sums.routed, sums.delivered, sums.pending), (4, 2, 2));
     assert!(!bench.append(&events[..1]).await[0].pending);
 }
@@ -125,7 +131,7 @@ async fn what_is_stored_comes_back_the_same() {
         bench.append(&[Arc::new(event.clone())]).await;
         let found = bench.reader().find(event.key).unwrap().unwrap();
         assert_eq!(found.event, event);
-        assert_eq!(found.state, State::Pending);
+        assert_eq!(found.state, EventState::Pending);
     }
     let part = bench.journal.untried(bench.sinks[0].0, EventId(0), 10).await.unwrap();
     assert!(part.is_all && part.events.len() == 2);
@@ -159,10 +165,10 @@ async fn untried_events_come_in_order_and_failed_ones_when_due() {
     let probe = async |after, end| {
         bench.journal.probe(sink, EventId(after), end).await.unwrap().unwrap().id.0
     };
-    assert_eq!(probe(0, End::Oldest).await, 1);
-    assert_eq!(probe(1, End::Oldest).await, 3);
-    assert_eq!(probe(1, End::Newest).await, 5);
-    assert_eq!(probe(5, End::Newest).await, 2, "the one tried least");
+    assert_eq!(probe(0, QueueEnd::Oldest).await, 1);
+    assert_eq!(probe(1, QueueEnd::Oldest).await, 3);
+    assert_eq!(probe(1, QueueEnd::Newest).await, 5);
+    assert_eq!(probe(5, QueueEnd::Newest).await, 2, "the one tried least");
     bench.journal.due_now(sink, now).await.unwrap();
     assert_eq!(bench.journal.due(sink, now, 10).await.unwrap().0.events.len(), 2);
 }
@@ -173,15 +179,15 @@ async fn a_dead_letter_settles_and_keeps_what_happened() {
     let event = numbered(1);
     bench.append(std::slice::from_ref(&event)).await;
     bench.record(0, EventId(1), retry(Utc::now())).await;
-    let dead = Outcome::Dead { error: "no such thing".to_owned() };
+    let dead = DeliveryOutcome::Dead { error: "no such thing".to_owned() };
     assert_eq!(bench.record(0, EventId(1), dead).await, [EventId(1)]);
     assert_eq!(bench.journal.pending().await.unwrap(), 0);
     bench.append(&[numbered(2)]).await;
     let reader = bench.reader();
     let found = reader.find(event.key).unwrap().unwrap();
-    assert_eq!(found.state, State::Dead);
+    assert_eq!(found.state, EventState::Dead);
     let at = &reader.sinks_of(found.id).unwrap()[0];
-    assert_eq!((at.sink.as_str(), at.state, at.attempts), ("a", State::Dead, 2));
+    assert_eq!((at.sink.as_str(), at.state, at.attempts), ("a", EventState::Dead, 2));
     assert_eq!(at.first_error.as_deref(), Some("refused"));
     assert_eq!(at.last_error.as_deref(), Some("no such thing"));
 }
@@ -190,8 +196,8 @@ async fn a_dead_letter_settles_and_keeps_what_happened() {
 async fn an_event_that_no_sink_wants_is_unrouted() {
     let bench = Bench::new(&[]).await;
     let appended = bench.append(&[numbered(1)]).await;
-    assert!(appended[0].fresh && !appended[0].pending);
-    let filter = Filter { state: Some(State::Unrouted), ..Filter::default() };
+    assert!(appended[0].is_new && !appended[0].pending);
+    let filter = Filter { state: Some(EventState::Unrouted), ..Filter::default() };
     assert_eq!(bench.reader().list(&filter, 10).unwrap().len(), 1);
     assert_eq!(bench.reader().sums().unwrap().unrouted, 1);
 }
@@ -202,7 +208,7 @@ async fn a_sink_that_is_gone_holds_nothing_up_and_keeps_its_rows() {
     bench.append(&[numbered(1)]).await;
     let folder = bench.close().await;
     let bench = Bench::within(folder, &["stays"], &|_| {}).await;
-    assert_eq!(bench.record(0, EventId(1), Outcome::Delivered).await, [EventId(1)]);
+    assert_eq!(bench.record(0, EventId(1), DeliveryOutcome::Delivered).await, [EventId(1)]);
     assert_eq!(bench.journal.pending().await.unwrap(), 0);
     let folder = bench.close().await;
     let bench = Bench::within(folder, &["goes", "stays"], &|_| {}).await;
@@ -240,7 +246,7 @@ async fn an_overflow_is_told_and_what_is_offered_then_comes_from_the_journal() {
         bench.append(&(start..start + 100).map(numbered).collect::<Vec<_>>()).await;
     }
     let (sink, fed) = &mut bench.sinks[0];
-    assert!(fed.is_behind());
+    assert!(fed.is_lagging());
     let queued: Vec<_> = std::iter::from_fn(|| fed.try_next()).map(|fresh| fresh.id.0).collect();
     assert_eq!(queued, (1..=queued.len() as i64).collect::<Vec<_>>());
     assert!(queued.len() < 2000);
@@ -257,12 +263,13 @@ async fn notes_of_confirms_share_commits() {
     };
     let appended = bench.journal.append((0..64).map(entry).collect(), Utc::now()).await.unwrap();
     let ids: Vec<_> = appended.iter().map(|appended| appended.id).collect();
-    let sending = |n: usize| Sending { handle: n.to_string().into(), events: vec![ids[n]] };
-    let commits = || bench.journal.condition().commits().count();
+    let sending =
+        |n: usize| HandleConfirmation { handle: n.to_string().into(), events: vec![ids[n]] };
+    let commits = || bench.journal.health().commits().count();
     let before = commits();
     let noted = (0..64).map(|n| bench.journal.sending(vec![sending(n)]));
     let noted = futures_util::future::try_join_all(noted).await.unwrap();
-    let closed = |n: usize| Noted::Closed(vec![ids[n]]);
+    let closed = |n: usize| ConfirmPermission::Closed(vec![ids[n]]);
     assert_eq!(noted.concat(), (0..64).map(closed).collect::<Vec<_>>());
     let taken_back = ids.iter().map(|id| bench.journal.not_taken(vec![*id]));
     futures_util::future::try_join_all(taken_back).await.unwrap();
@@ -270,42 +277,50 @@ async fn notes_of_confirms_share_commits() {
     let all: Vec<_> = (0..64).map(sending).collect();
     let noted = bench.journal.sending(all.clone()).await.unwrap();
     assert_eq!(noted, (0..64).map(closed).collect::<Vec<_>>(), "what was taken back is open");
-    assert!(bench.journal.sending(all).await.unwrap().iter().all(|n| *n == Noted::Closed(vec![])));
+    assert!(
+        bench
+            .journal
+            .sending(all)
+            .await
+            .unwrap()
+            .iter()
+            .all(|n| *n == ConfirmPermission::Closed(vec![]))
+    );
 }
 
 #[tokio::test]
 async fn what_a_sink_rejected_since_it_took_one_is_known_to_the_next_run() {
     let bench = Bench::new(&["a", "b"]).await;
     bench.append(&(1..=6).map(numbered).collect::<Vec<_>>()).await;
-    let rejected = || Outcome::Rejected { error: "no".to_owned() };
-    assert_eq!(bench.history(0).await, History::default());
+    let rejected = || DeliveryOutcome::Rejected { error: "no".to_owned() };
+    assert_eq!(bench.history(0).await, SinkHistory::default());
     for event in [1, 2] {
         bench.record(0, EventId(event), rejected()).await;
     }
     // Given up for its time: that says nothing of the sink.
-    bench.record(1, EventId(1), Outcome::Dead { error: "late".to_owned() }).await;
-    assert_eq!(bench.history(1).await, History::default());
+    bench.record(1, EventId(1), DeliveryOutcome::Dead { error: "late".to_owned() }).await;
+    assert_eq!(bench.history(1).await, SinkHistory::default());
 
     let folder = bench.close().await;
     let bench = Bench::within(folder, &["a", "b"], &|_| {}).await;
     let ids = |ids: &[i64]| ids.iter().copied().map(EventId).collect::<Vec<_>>();
-    assert_eq!(bench.history(0).await, History { has_taken: false, rejected: ids(&[1, 2]) });
+    assert_eq!(bench.history(0).await, SinkHistory { has_taken: false, rejected: ids(&[1, 2]) });
     // An event that is delivered once more and rejected again is the same.
-    let mut editor = Editor::open(&bench.folder.path().join("j.db")).unwrap();
+    let mut editor = JournalAdmin::open(&bench.folder.path().join("j.db")).unwrap();
     editor.requeue(bench.sinks[0].0, &ids(&[2]), Utc::now()).unwrap();
     bench.record(0, EventId(2), rejected()).await;
     assert_eq!(bench.history(0).await.rejected, ids(&[1, 2]));
     // The order of a batch counts, and only of its own sink.
     bench.record(1, EventId(2), rejected()).await;
-    let [three, four, five] = [(3, rejected()), (4, Outcome::Delivered), (5, rejected())]
-        .map(|(event, outcome)| Record { event: EventId(event), outcome });
+    let [three, four, five] = [(3, rejected()), (4, DeliveryOutcome::Delivered), (5, rejected())]
+        .map(|(event, outcome)| DeliveryRecord { event: EventId(event), outcome });
     let batch = vec![three, four, five];
     bench.journal.record(bench.sinks[0].0, batch, None, Utc::now()).await.unwrap();
-    assert_eq!(bench.history(0).await, History { has_taken: true, rejected: ids(&[5]) });
-    assert_eq!(bench.history(1).await, History { has_taken: false, rejected: ids(&[2]) });
+    assert_eq!(bench.history(0).await, SinkHistory { has_taken: true, rejected: ids(&[5]) });
+    assert_eq!(bench.history(1).await, SinkHistory { has_taken: false, rejected: ids(&[2]) });
     let folder = bench.close().await;
     let bench = Bench::within(folder, &["a", "b"], &|_| {}).await;
-    assert_eq!(bench.history(0).await, History { has_taken: true, rejected: ids(&[5]) });
+    assert_eq!(bench.history(0).await, SinkHistory { has_taken: true, rejected: ids(&[5]) });
     let sums = bench.reader().sums().unwrap();
     assert_eq!((sums.dead, sums.delivered), (6, 1));
 }
@@ -320,9 +335,9 @@ async fn pruning_takes_settled_events_past_their_time_and_nothing_else() {
         Arc::new(Event { first_pulled: start + day * days, ..event })
     };
     bench.append(&[pulled(1, 0), pulled(2, 0), pulled(3, 0), pulled(4, 10)]).await;
-    bench.record(0, EventId(1), Outcome::Delivered).await;
-    bench.record(0, EventId(2), Outcome::Dead { error: "x".to_owned() }).await;
-    bench.record(0, EventId(4), Outcome::Delivered).await;
+    bench.record(0, EventId(1), DeliveryOutcome::Delivered).await;
+    bench.record(0, EventId(2), DeliveryOutcome::Dead { error: "x".to_owned() }).await;
+    bench.record(0, EventId(4), DeliveryOutcome::Delivered).await;
     while bench.journal.prune(start + day * 15).await.unwrap() {}
     let left: Vec<_> =
         bench.reader().list(&Filter::default(), 10).unwrap().iter().map(|f| f.id.0).collect();
@@ -331,7 +346,7 @@ async fn pruning_takes_settled_events_past_their_time_and_nothing_else() {
 
 #[tokio::test]
 async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
-    let small = |settings: &mut Settings| settings.max_size = ByteSize::mib(8);
+    let small = |settings: &mut JournalSettings| settings.max_size = ByteSize::mib(8);
     let bench = Bench::within(tempfile::tempdir().unwrap(), &["a"], &small).await;
     let large = |number: u32| {
         let padding = noise(1_500);
@@ -348,32 +363,33 @@ async fn a_full_journal_refuses_and_gives_up_settled_bodies_first() {
         }
         assert!(stored < 10_000);
     };
-    assert!(matches!(error, Error::Full { .. }), "{error}");
+    assert!(matches!(error, JournalError::Full { .. }), "{error}");
     assert!(error.to_string().contains("journal.max_size = 8.0 MiB"), "{error}");
     let backlog = format!("the sink \"a\" has {stored} events pending and 0 dead");
     assert!(error.to_string().ends_with(&backlog), "{error}");
-    assert_eq!(bench.journal.condition().trouble(), Some(error));
+    assert_eq!(bench.journal.health().error(), Some(error));
     // All is pending: nothing can go.
     while bench.journal.prune(Utc::now()).await.unwrap() {}
     assert!(bench.journal.append(vec![large(9999).into()], Utc::now()).await.is_err());
     for event in 1..=i64::from(stored) {
-        bench.record(0, EventId(event), Outcome::Delivered).await;
+        bench.record(0, EventId(event), DeliveryOutcome::Delivered).await;
     }
     // What is settled goes before anything is refused.
     bench.append(&[large(9999)]).await;
-    assert_eq!(bench.journal.condition().trouble(), None);
+    assert_eq!(bench.journal.health().error(), None);
     // The keys stay: what the cloud repeats is known.
-    assert!(!bench.append(&[large(0)]).await[0].fresh);
+    assert!(!bench.append(&[large(0)]).await[0].is_new);
 }
 
 #[tokio::test]
 async fn another_max_size_bounds_the_log_anew() {
     // Its longest, in KiB, after as many events as would make it 2 MiB and more.
     let longest = async |from: u64, to: u64| {
-        let sized =
-            |size: u64| move |settings: &mut Settings| settings.max_size = ByteSize::mib(size);
+        let sized = |size: u64| {
+            move |settings: &mut JournalSettings| settings.max_size = ByteSize::mib(size)
+        };
         let bench = Bench::within(tempfile::tempdir().unwrap(), &["a"], &sized(from)).await;
-        let mut settings = Settings::default();
+        let mut settings = JournalSettings::default();
         sized(to)(&mut settings);
         bench.journal.set_limits(settings).await.unwrap();
         let log = || bench.folder.path().join("j.db-wal").metadata().unwrap().len() / 1024;
@@ -394,7 +410,7 @@ async fn the_key_of_an_event_that_was_almost_pruned_leads_to_it() {
     let pulled = Arc::new(Event { first_pulled: long_ago, ..Event::clone(&numbered(1)) });
     let bench = Bench::new(&["a"]).await;
     let stored = bench.append(std::slice::from_ref(&pulled)).await[0].id;
-    bench.record(0, stored, Outcome::Delivered).await;
+    bench.record(0, stored, DeliveryOutcome::Delivered).await;
     // The next start knows no keys yet, and its first pruning comes to nothing.
     let bench = Bench::within(bench.close().await, &["a"], &|_| {}).await;
     let other = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
@@ -404,7 +420,7 @@ async fn the_key_of_an_event_that_was_almost_pruned_leads_to_it() {
     assert!(bench.journal.prune(Utc::now()).await.is_err());
     other.execute_batch("DROP TRIGGER refuse").unwrap();
     let again = bench.append(&[pulled]).await;
-    assert_eq!((again[0].id, again[0].fresh), (stored, false));
+    assert_eq!((again[0].id, again[0].is_new), (stored, false));
 }
 
 #[tokio::test]
@@ -422,7 +438,7 @@ async fn pruning_where_nothing_is_to_be_pruned_writes_nothing() {
 /// As an audit or a backup does: nothing of the write-ahead log can be given back meanwhile.
 #[tokio::test]
 async fn a_journal_that_a_long_read_has_filled_takes_events_again_after_it() {
-    let small = |settings: &mut Settings| settings.max_size = ByteSize::mib(4);
+    let small = |settings: &mut JournalSettings| settings.max_size = ByteSize::mib(4);
     let bench = Bench::within(tempfile::tempdir().unwrap(), &["a"], &small).await;
     let reader = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
@@ -434,7 +450,7 @@ async fn a_journal_that_a_long_read_has_filled_takes_events_again_after_it() {
         }
         assert!(stored < 5_000);
     };
-    assert!(matches!(error, Error::Full { .. }), "{error}");
+    assert!(matches!(error, JournalError::Full { .. }), "{error}");
     drop(reader);
     bench.append(&[numbered(stored)]).await;
 }
@@ -447,7 +463,8 @@ async fn the_file_is_private_and_used_by_one_daemon_at_a_time() {
         let mode = std::fs::metadata(bench.folder.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
-    let settings = Settings { path: bench.folder.path().join("j.db"), ..Settings::default() };
+    let settings =
+        JournalSettings { path: bench.folder.path().join("j.db"), ..JournalSettings::default() };
     let error = Journal::open(&settings).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     assert!(error.to_string().contains("j.db.lock"), "{error}");
@@ -461,7 +478,7 @@ async fn a_foreign_newer_or_damaged_file_is_refused_and_left_alone() {
     let path = folder.path().join("j.db");
     let refused = |path: &Path| {
         let before = std::fs::read(path).unwrap();
-        let settings = Settings { path: path.to_owned(), ..Settings::default() };
+        let settings = JournalSettings { path: path.to_owned(), ..JournalSettings::default() };
         let error = Journal::open(&settings).unwrap_err();
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
         assert_eq!(std::fs::read(path).unwrap(), before, "{error}");
@@ -483,7 +500,7 @@ async fn a_foreign_newer_or_damaged_file_is_refused_and_left_alone() {
     // It tells of a journal that was there.
     std::fs::remove_file(folder.path().join("j.db.lock")).unwrap();
 
-    let settings = Settings { path: path.clone(), ..Settings::default() };
+    let settings = JournalSettings { path: path.clone(), ..JournalSettings::default() };
     let (journal, closing) = Journal::open(&settings).unwrap();
     drop(journal);
     closing.wait().await;
@@ -493,7 +510,8 @@ async fn a_foreign_newer_or_damaged_file_is_refused_and_left_alone() {
     assert!(matches!(refused(&path), OpenError::Newer { version: 999, .. }));
 
     // The folder is missing.
-    let settings = Settings { path: folder.path().join("no/j.db"), ..Settings::default() };
+    let settings =
+        JournalSettings { path: folder.path().join("no/j.db"), ..JournalSettings::default() };
     assert!(matches!(Journal::open(&settings), Err(OpenError::File { .. })));
 }
 
@@ -518,7 +536,7 @@ async fn a_repeat_alone_does_not_keep_others_from_writing() {
     let other = rusqlite::Connection::open(bench.folder.path().join("j.db")).unwrap();
     other.busy_timeout(Duration::from_secs(2)).unwrap();
     other.execute("UPDATE pending SET due = 1", []).unwrap();
-    assert_eq!(bench.reader().sums().unwrap().seen_again, 1);
+    assert_eq!(bench.reader().sums().unwrap().duplicates, 1);
 }
 
 /// A sink that drains the journal while nothing comes, and the command line beside it.
@@ -528,7 +546,7 @@ async fn verdicts_without_end_do_not_keep_others_from_writing() {
     bench.append(&[numbered(1)]).await;
     let sink = bench.sinks[0].0;
     let verdicts = async |journal: Journal| loop {
-        let records = vec![Record { event: EventId(1), outcome: retry(Utc::now()) }];
+        let records = vec![DeliveryRecord { event: EventId(1), outcome: retry(Utc::now()) }];
         journal.record(sink, records, None, Utc::now()).await.unwrap();
     };
     // As many as a sink has in flight.
@@ -554,23 +572,24 @@ async fn verdicts_without_end_do_not_keep_others_from_writing() {
 async fn verdicts_are_committed_in_time_though_jobs_never_cease() {
     let bench = Bench::new(&["a"]).await;
     let sink = bench.sinks[0].0;
-    let before = bench.journal.condition().commits().count();
+    let before = bench.journal.health().commits().count();
     // More than the queue holds: another job waits whenever one is done.
     let records = |first: i64| {
-        let event = |number| Record { event: EventId(first + number), outcome: retry(Utc::now()) };
+        let event =
+            |number| DeliveryRecord { event: EventId(first + number), outcome: retry(Utc::now()) };
         bench.journal.record(sink, (0..100).map(event).collect(), None, Utc::now())
     };
     let began = std::time::Instant::now();
     futures_util::future::join_all((0..320).map(records)).await;
     assert!(began.elapsed() > Duration::from_millis(100), "too fast to tell anything");
-    let commits = bench.journal.condition().commits().count() - before;
+    let commits = bench.journal.health().commits().count() - before;
     assert!(commits >= 2, "{commits} commits in {:?}", began.elapsed());
 }
 
 #[tokio::test]
 async fn a_flood_of_events_costs_a_commit_every_few_milliseconds() {
     let bench = Bench::new(&["file"]).await;
-    let commits = || bench.journal.condition().commits().count();
+    let commits = || bench.journal.health().commits().count();
     let (before, began) = (commits(), std::time::Instant::now());
     let one_after_another = async |first: u32| {
         for number in first..first + 20 {
@@ -630,7 +649,8 @@ async fn an_event_goes_by_the_old_routes_or_by_the_new_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_is_being_started_holds_no_closed_journal() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+    let settings =
+        JournalSettings { path: folder.path().join("j.db"), ..JournalSettings::default() };
     let is_done = std::sync::atomic::AtomicBool::new(false);
     let children = || {
         while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
@@ -674,7 +694,7 @@ async fn whoever_opens_it_begins_after_what_another_daemon_has_under_way() {
             [],
         )
         .unwrap();
-    let settings = Settings { path, ..Settings::default() };
+    let settings = JournalSettings { path, ..JournalSettings::default() };
     let (opened, opens) = std::sync::mpsc::channel();
     std::thread::spawn(move || opened.send(Journal::open(&settings).map_err(|e| e.to_string())));
     assert!(opens.recv_timeout(Duration::from_millis(300)).is_err(), "it does not wait");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sprited::metrics::{Entry, Metrics, Times};
+use sprited::metrics::{MetricEntry, Metrics, Times};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -15,7 +15,7 @@ fn text(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap()
 }
 
-fn entries() -> Vec<Entry> {
+fn entries() -> Vec<MetricEntry> {
     Metrics::new(&Times::new([1.0])).entries().to_vec()
 }
 
@@ -37,7 +37,9 @@ fn the_table_of_metrics_is_what_is_exported() {
         rows().into_iter().map(|[name, kind, _, meaning]| (name, kind, meaning)).collect();
     let exported: Vec<_> = entries()
         .into_iter()
-        .map(|Entry { name, kind, help }| (format!("`{name}`"), kind.to_owned(), help.to_owned()))
+        .map(|MetricEntry { name, kind, help }| {
+            (format!("`{name}`"), kind.to_owned(), help.to_owned())
+        })
         .collect();
     assert_eq!(table, exported);
 }

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use sprited::event::{self, AppId, Entry, Wanted};
 use sprited::journal::{
-    Answer, Appended, Closing, EventId, Journal, Noted, Outcome, Receipt, Record, Route, Sending,
-    Settings, SinkId, feed,
+    Appended, Closing, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId,
+    HandleConfirmation, Journal, JournalSettings, PullReceipt, Receipt, Route, SinkId, feed,
 };
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -157,7 +157,8 @@ fn now() -> DateTime<Utc> {
 impl Daemon {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+        let settings =
+            JournalSettings { path: folder.path().join("j.db"), ..JournalSettings::default() };
         let (journal, closing) = Journal::open(&settings).unwrap();
         let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
         let route = Route { sink, wanted: Wanted::from(vec!["*".to_owned()]), feed: feed().0 };
@@ -193,10 +194,10 @@ impl Daemon {
         let at = |second| self.start + Duration::from_secs(second);
         let (sent, lease) = (at(second), Duration::from_secs(LEASE));
         let receipt = Receipt { sent, received: sent, lease, empty: self.empty.map(at) };
-        let from = Answer { pulled: now(), receipt: Some(receipt), taken: Arc::default() };
+        let from = PullReceipt { pulled: now(), receipt: Some(receipt), taken: Arc::default() };
         let appended = self.journal.append(entries, from).await.unwrap();
         for ((handle, _), appended) in answer.into_iter().zip(appended) {
-            if appended.fresh {
+            if appended.is_new {
                 self.pending.insert(appended.id);
             }
             self.leases.retain(|(other, ..)| *other != handle);
@@ -323,7 +324,7 @@ impl World {
         let daemon = &mut self.daemons[daemon % count];
         let sink = daemon.sink;
         let part = daemon.journal.untried(sink, EventId(0), most).await.unwrap();
-        let delivered = |event| Record { event, outcome: Outcome::Delivered };
+        let delivered = |event| DeliveryRecord { event, outcome: DeliveryOutcome::Delivered };
         let records = part.events.iter().map(|pending| delivered(pending.id)).collect();
         daemon.journal.record(sink, records, None, now()).await.unwrap();
         for pending in part.events {
@@ -340,7 +341,7 @@ impl World {
         let (daemon, cloud) = (&mut self.daemons[daemon % count], &mut self.cloud);
         let safe = daemon.leases.iter().filter(|(_, event, _)| !daemon.pending.contains(event));
         let safe: Vec<_> = safe.take(most).copied().collect();
-        let sending = |(handle, event, _): &(Handle, EventId, bool)| Sending {
+        let sending = |(handle, event, _): &(Handle, EventId, bool)| HandleConfirmation {
             handle: format!("{}-{}", handle.0, handle.1).into(),
             events: vec![*event],
         };
@@ -349,8 +350,10 @@ impl World {
         let (mut handles, mut events, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         for ((handle, event, _), noted) in safe.iter().zip(noted) {
             match noted {
-                Noted::Superseded => daemon.leases.retain(|(other, ..)| other != handle),
-                Noted::Closed(open) => {
+                ConfirmPermission::Superseded => {
+                    daemon.leases.retain(|(other, ..)| other != handle)
+                }
+                ConfirmPermission::Closed(open) => {
                     handles.push(*handle);
                     events.push(*event);
                     closed.extend(open);
@@ -545,11 +548,11 @@ async fn entries_without_a_handle_are_as_many_as_an_answer_holds() {
         daemon.journal.append(entries, now()).await.unwrap()
     };
     let two = append(2).await;
-    assert!(two.iter().all(|appended| appended.fresh) && two[0].key != two[1].key);
+    assert!(two.iter().all(|appended| appended.is_new) && two[0].key != two[1].key);
     for count in [1, 2, 1] {
-        assert!(append(count).await.iter().all(|appended| !appended.fresh));
+        assert!(append(count).await.iter().all(|appended| !appended.is_new));
     }
-    assert_eq!(append(3).await.iter().filter(|appended| appended.fresh).count(), 1);
+    assert_eq!(append(3).await.iter().filter(|appended| appended.is_new).count(), 1);
 }
 
 /// A journal, and the time of the answers that it stores.
@@ -565,11 +568,11 @@ impl Timed {
         Self { daemon: Daemon::new().await, start: Instant::now(), empty: None }
     }
 
-    fn answer(&self, second: u64) -> Answer {
+    fn answer(&self, second: u64) -> PullReceipt {
         let at = |second| self.start + Duration::from_secs(second);
         let (sent, lease) = (at(second), Duration::from_secs(30));
         let receipt = Receipt { sent, received: sent, lease, empty: self.empty.map(at) };
-        Answer { pulled: now(), receipt: Some(receipt), taken: Arc::default() }
+        PullReceipt { pulled: now(), receipt: Some(receipt), taken: Arc::default() }
     }
 
     /// The one event comes under `handle` in this second.
@@ -581,7 +584,8 @@ impl Timed {
     }
 
     async fn delivered(&self, events: &[&Appended]) {
-        let record = |of: &&Appended| Record { event: of.id, outcome: Outcome::Delivered };
+        let record =
+            |of: &&Appended| DeliveryRecord { event: of.id, outcome: DeliveryOutcome::Delivered };
         let records = events.iter().map(record).collect();
         self.daemon.journal.record(self.daemon.sink, records, None, now()).await.unwrap();
     }
@@ -626,12 +630,12 @@ async fn what_left_the_queue_unconfirmed_swallows_no_later_event() {
     assert_eq!(timed.comes("b", 1000).await.id, first.id);
     timed.empty = Some(1000 + 61);
     let second = timed.comes("c", 2000).await;
-    assert!(second.fresh && second.pending && second.may_be_repeat && second.id != first.id);
+    assert!(second.is_new && second.pending && second.may_be_duplicate && second.id != first.id);
     // One that a sink still has to take may be given to another daemon for a while.
     timed.empty = Some(2000 + 600);
     assert_eq!(timed.comes("d", 4000).await.id, second.id);
     timed.empty = Some(4000 + 601);
-    assert!(timed.comes("e", 9000).await.fresh);
+    assert!(timed.comes("e", 9000).await.is_new);
 }
 
 /// It is stored in portions, and some of them once more.

@@ -10,10 +10,10 @@ use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use sprited::emulator::{Action, Identity, Role, Settings};
 use sprited::vod::credentials::{
-    AssumeRole, Chain, Credentials, Provider, ProviderError, Settings as Table, Variables,
-    WebIdentity, provider,
+    AssumeRole, Chain, Credentials, CredentialsSettings as Table, Provider, ProviderError,
+    Variables, WebIdentity, provider,
 };
-use sprited::vod::{Client, Error, Settings as Vod};
+use sprited::vod::{Client, VodError, VodSettings as Vod};
 
 use crate::emulator::Server;
 use crate::local_server::{LocalServer, Reply};
@@ -79,7 +79,7 @@ impl Provider for Held {
     }
 }
 
-fn code(result: Result<u64, Error>) -> String {
+fn code(result: Result<u64, VodError>) -> String {
     result.unwrap_err().code().unwrap().to_owned()
 }
 

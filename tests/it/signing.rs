@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use sprited::vod::credentials::Credentials;
-use sprited::vod::sign::{self, Canonical, Keys, Request};
+use sprited::vod::sign::{self, Canonical, DerivedKeys, RequestToSign};
 
 use crate::support::python;
 
@@ -22,7 +22,7 @@ fn credentials(key: &str) -> Credentials {
     Credentials::new("AKIDexample", key.into(), None, None).unwrap()
 }
 
-fn authorization(signed: &sign::Signed) -> String {
+fn authorization(signed: &sign::SignatureHeaders) -> String {
     let (_, value) = signed.headers().find(|(name, _)| *name == "Authorization").unwrap();
     value.to_owned()
 }
@@ -84,7 +84,7 @@ fn the_published_vectors_agree_at_every_step() {
     assert_eq!(body.len(), 86);
     let time = time(1_551_113_065);
     for vector in &PUBLISHED {
-        let request = Request { service: "cvm", headers: vector.headers, body };
+        let request = RequestToSign { service: "cvm", headers: vector.headers, body };
         let canonical = Canonical::of(&request);
         assert_eq!(
             canonical.body_hash,
@@ -99,7 +99,7 @@ fn the_published_vectors_agree_at_every_step() {
             text,
             format!("TC3-HMAC-SHA256\n1551113065\n{scope}\n{}", vector.canonical_hash)
         );
-        let keys = Keys::derive(vector.secret_key, "cvm", time);
+        let keys = DerivedKeys::derive(vector.secret_key, "cvm", time);
         assert_eq!(sign::hex(&keys.date), vector.date_key);
         assert_eq!(sign::hex(&keys.service), vector.service_key);
         assert_eq!(sign::hex(&keys.signing), vector.signing_key);
@@ -117,7 +117,7 @@ fn the_published_vectors_agree_at_every_step() {
 
 #[test]
 fn the_canonical_form_is_the_documented_one() {
-    let request = Request { service: "cvm", headers: THREE, body: b"{}" };
+    let request = RequestToSign { service: "cvm", headers: THREE, body: b"{}" };
     assert_eq!(
         Canonical::of(&request).text,
         "POST\n/\n\ncontent-type:application/json; charset=utf-8\nhost:cvm.tencentcloudapi.com\n\
@@ -129,7 +129,7 @@ fn the_canonical_form_is_the_documented_one() {
 #[test]
 fn the_newer_published_body_has_its_hashes() {
     let body = br#"{"Limit": 1, "Filters": [{"Values": ["unnamed"], "Name": "instance-name"}]}"#;
-    let canonical = Canonical::of(&Request { service: "cvm", headers: TWO, body });
+    let canonical = Canonical::of(&RequestToSign { service: "cvm", headers: TWO, body });
     assert_eq!(
         canonical.body_hash,
         "99d58dfbc6745f6747f36bfca17dee5e6881dc0428a0a36f96199342bc5b4907"
@@ -172,7 +172,7 @@ fn the_vectors_of_the_event_api_agree() {
         let two = [content_type, ("Host", host)];
         let three = [content_type, ("Host", host), ("X-TC-Action", action)];
         for (headers, signature) in [(&two[..], with_two), (&three[..], with_three)] {
-            let request = Request { service: "vod", headers, body: body.as_bytes() };
+            let request = RequestToSign { service: "vod", headers, body: body.as_bytes() };
             let key = credentials("sk-for-tests-only-0123456789abcd");
             let signed = sign::sign(&request, &key, time(seconds));
             assert_eq!(signed.signature(), signature, "{action} {host} {seconds}");
@@ -204,13 +204,13 @@ fn the_headers_are_all_there_and_debug_hides_them() {
     let key = "sk-for-tests-only";
     let credentials =
         Credentials::new("AKIDexample", key.into(), Some("a-token".into()), None).unwrap();
-    let request = Request { service: "vod", headers: TWO, body: b"{}" };
+    let request = RequestToSign { service: "vod", headers: TWO, body: b"{}" };
     let signed = sign::sign(&request, &credentials, time(1_735_689_600));
     let headers: Vec<_> = signed.headers().collect();
     assert_eq!(headers[0], ("X-TC-Timestamp", "1735689600"));
     assert_eq!(headers[1].0, "Authorization");
     assert_eq!(headers[2], ("X-TC-Token", "a-token"));
-    let keys = Keys::derive(key, "vod", time(0));
+    let keys = DerivedKeys::derive(key, "vod", time(0));
     let shown = format!("{signed:?} {keys:?} {credentials:?}");
     for secret in [key, "a-token", signed.signature()] {
         assert!(!shown.contains(secret), "{shown}");
@@ -287,7 +287,7 @@ fn a_thousand_random_requests_are_signed_as_the_official_sdk_signs_them() {
     let theirs = String::from_utf8(output.stdout).unwrap();
     assert_eq!(theirs.lines().count(), 1000);
     for (case, theirs) in cases.iter().zip(theirs.lines()) {
-        let request = Request {
+        let request = RequestToSign {
             service: &case.service,
             headers: &[("Content-Type", &case.content_type), ("Host", &case.host)],
             body: case.body.as_bytes(),

@@ -14,11 +14,11 @@ use nix::sys::statvfs::statvfs;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Step;
+use super::CheckStep;
 use crate::cli::Exit;
 use crate::folder::{self, Synced, UNSYNCED};
-use crate::identity::Refused;
-use crate::journal::Settings;
+use crate::identity::IdentityError;
+use crate::journal::JournalSettings;
 
 /// The longest that the disk may take.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -54,15 +54,15 @@ struct Disk {
 
 /// Takes the step for the disk of this journal. What is written for it has no name, and is gone
 /// with the look. Skipped if root was `refused` to be the journal's owner.
-pub(super) async fn look(journal: &Settings, refused: Option<&Refused>) -> Step {
+pub(super) async fn look(journal: &JournalSettings, refused: Option<&IdentityError>) -> CheckStep {
     if refused.is_some() {
-        return Step::skip(STEP, "see journal");
+        return CheckStep::skip(STEP, "see journal");
     }
     let owned = journal.clone();
     match timeout(LONGEST, spawn_blocking(move || measure(&owned))).await {
         Ok(Ok(Ok(disk))) => judge(disk),
         // The journal's own step says what is wrong with its folder.
-        Ok(Ok(Err(error))) if is_about_folder(&error) => Step::skip(STEP, "see journal"),
+        Ok(Ok(Err(error))) if is_about_folder(&error) => CheckStep::skip(STEP, "see journal"),
         Ok(Ok(Err(error))) => failed(
             format!("nothing can be written: {error}"),
             "make room, or look at the disk; while it takes nothing, nothing is pulled",
@@ -75,8 +75,8 @@ pub(super) async fn look(journal: &Settings, refused: Option<&Refused>) -> Step 
     }
 }
 
-fn failed(detail: String, advice: &str) -> Step {
-    Step::fail(STEP, Exit::Journal, detail, advice)
+fn failed(detail: String, advice: &str) -> CheckStep {
+    CheckStep::fail(STEP, Exit::Journal, detail, advice)
 }
 
 fn is_about_folder(error: &io::Error) -> bool {
@@ -90,7 +90,7 @@ fn is_about_folder(error: &io::Error) -> bool {
 }
 
 /// Blocks.
-fn measure(Settings { path, max_size, .. }: &Settings) -> io::Result<Disk> {
+fn measure(JournalSettings { path, max_size, .. }: &JournalSettings) -> io::Result<Disk> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let elsewhere = elsewhere(statfs(folder)?.filesystem_type());
     let space = statvfs(folder)?;
@@ -133,7 +133,7 @@ fn flush(folder: &Path) -> io::Result<Duration> {
     Ok(times[FLUSHES / 2])
 }
 
-fn judge(Disk { elsewhere, synced, free, growth, flush }: Disk) -> Step {
+fn judge(Disk { elsewhere, synced, free, growth, flush }: Disk) -> CheckStep {
     let flush_time = format!("{:.1} ms", flush.as_secs_f64() * 1000.0);
     let detail = format!("{free} free; a flush takes {flush_time}");
     if free < LEAST_ROOM {
@@ -171,15 +171,15 @@ fn judge(Disk { elsewhere, synced, free, growth, flush }: Disk) -> Step {
         );
     }
     if advice.is_empty() {
-        return Step::ok(STEP, detail);
+        return CheckStep::ok(STEP, detail);
     }
-    Step::warn(STEP, detail, advice.join("; "))
+    CheckStep::warn(STEP, detail, advice.join("; "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::check::Outcome;
+    use crate::cli::check::StepOutcome;
 
     const GOOD: Disk = Disk {
         elsewhere: None,
@@ -192,9 +192,9 @@ mod tests {
     #[test]
     fn a_disk_is_judged_by_all_that_it_lacks() {
         let said = |disk| judge(disk).advice.unwrap_or_default();
-        assert_eq!(judge(GOOD).outcome, Outcome::Ok);
+        assert_eq!(judge(GOOD).outcome, StepOutcome::Ok);
         assert_eq!(judge(GOOD).detail, "20.0 GiB free; a flush takes 2.0 ms");
-        assert_eq!(judge(Disk { free: ByteSize::mib(15), ..GOOD }).outcome, Outcome::Fail);
+        assert_eq!(judge(Disk { free: ByteSize::mib(15), ..GOOD }).outcome, StepOutcome::Fail);
         let network = Disk { elsewhere: elsewhere(NFS_SUPER_MAGIC), ..GOOD };
         assert!(said(network).contains("another machine's"), "{}", said(network));
         let unsynced = said(Disk { synced: Synced::Unsupported, ..GOOD });
@@ -205,7 +205,7 @@ mod tests {
             flush: Duration::from_millis(51),
             ..GOOD
         };
-        assert_eq!(judge(bad).outcome, Outcome::Warn);
+        assert_eq!(judge(bad).outcome, StepOutcome::Warn);
         assert_eq!(said(bad).split("; ").count(), 3, "{}", said(bad));
         assert!(said(bad).contains("grow by 16.0 GiB"), "{}", said(bad));
     }

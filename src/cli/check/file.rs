@@ -1,19 +1,19 @@
 //! The configuration's file, and the secrets of `[credentials]` it refers to.
 
-use super::{Found, Outcome, Step, UNSEEN_CREDENTIALS};
+use super::{CheckStep, Finding, StepOutcome, UNSEEN_CREDENTIALS};
 use crate::cli::Exit;
 use crate::cli::text::counted;
-use crate::config::{Config, Faults, Loaded, Problem};
+use crate::config::{Config, ConfigErrors, Loaded, Mistake};
 use crate::secret::SecretError;
 
 const CONFIGURATION: &str = "configuration";
 
-pub(super) fn refused(faults: &Faults) -> Step {
+pub(super) fn refused(faults: &ConfigErrors) -> CheckStep {
     let count = counted(faults.faults.len() as u64, "fault");
-    Step {
+    CheckStep {
         problems: found(&faults.faults, &faults.warnings),
         advice: None,
-        ..Step::fail(
+        ..CheckStep::fail(
             CONFIGURATION,
             Exit::Configuration,
             format!("{}: {count}", faults.file.display()),
@@ -22,18 +22,18 @@ pub(super) fn refused(faults: &Faults) -> Step {
     }
 }
 
-pub(super) fn accepted(Loaded { file, config, warnings }: &Loaded) -> Step {
+pub(super) fn accepted(Loaded { file, config, warnings }: &Loaded) -> CheckStep {
     let sinks = counted(config.sinks.len() as u64, "sink");
-    let step = Step::ok(CONFIGURATION, format!("{}: {sinks}", file.display()));
-    let outcome = if warnings.is_empty() { Outcome::Ok } else { Outcome::Warn };
-    Step { outcome, problems: found(&[], warnings), ..step }
+    let step = CheckStep::ok(CONFIGURATION, format!("{}: {sinks}", file.display()));
+    let outcome = if warnings.is_empty() { StepOutcome::Ok } else { StepOutcome::Warn };
+    CheckStep { outcome, problems: found(&[], warnings), ..step }
 }
 
-fn found(faults: &[Problem], warnings: &[Problem]) -> Vec<Found> {
-    let all = |outcome, problems: &[Problem]| -> Vec<Found> {
+fn found(faults: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
+    let all = |outcome, problems: &[Mistake]| -> Vec<Finding> {
         problems
             .iter()
-            .map(|Problem { place, message }| Found {
+            .map(|Mistake { place, message }| Finding {
                 outcome,
                 line: place.map(|place| place.line),
                 column: place.map(|place| place.column),
@@ -41,29 +41,29 @@ fn found(faults: &[Problem], warnings: &[Problem]) -> Vec<Found> {
             })
             .collect()
     };
-    let mut found = all(Outcome::Fail, faults);
-    found.extend(all(Outcome::Warn, warnings));
+    let mut found = all(StepOutcome::Fail, faults);
+    found.extend(all(StepOutcome::Warn, warnings));
     found
 }
 
 /// Whether the secrets of `[credentials]` can be read from here.
-pub(super) fn secrets(config: &Config) -> Step {
+pub(super) fn secrets(config: &Config) -> CheckStep {
     const STEP: &str = "secrets";
     if config.credentials.is_none() {
         let detail = "none in the file: environment, profile file, TKE web identity and instance role are asked";
-        return Step::ok(STEP, detail);
+        return CheckStep::ok(STEP, detail);
     }
     let missing = config.check_secrets();
     let named = |(key, error): &(&str, SecretError)| format!("[credentials] {key}: {error}");
     let detail = missing.iter().map(named).collect::<Vec<_>>().join("; ");
     if missing.is_empty() {
-        return Step::ok(STEP, "can be read");
+        return CheckStep::ok(STEP, "can be read");
     }
     // Only the service itself has systemd's credentials: their absence here says nothing.
     if missing.iter().all(|(_, error)| matches!(error, SecretError::NoCredentials(_))) {
-        return Step::warn(STEP, detail, UNSEEN_CREDENTIALS);
+        return CheckStep::warn(STEP, detail, UNSEEN_CREDENTIALS);
     }
-    Step::fail(
+    CheckStep::fail(
         STEP,
         Exit::Configuration,
         detail,

@@ -12,11 +12,11 @@ use nix::unistd::{AccessFlags, access};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Step;
+use super::CheckStep;
 use crate::cli::Exit;
 use crate::cli::text::{counted, plain};
-use crate::identity::{self, Refused};
-use crate::journal::{self, Backlog, OpenError, Reader};
+use crate::identity::{self, IdentityError};
+use crate::journal::{self, Backlog, JournalReader, OpenError};
 
 /// The longest that the disk may take; SQLite waits up to 5 s for another's transaction.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -25,11 +25,15 @@ const STEP: &str = "journal";
 
 /// Takes the step for the journal at `path` of a daemon with these sinks; fails if root was `refused`
 /// to be its owner.
-pub(super) async fn look(path: &Path, sinks: &[&str], refused: Option<&Refused>) -> Step {
+pub(super) async fn look(
+    path: &Path,
+    sinks: &[&str],
+    refused: Option<&IdentityError>,
+) -> CheckStep {
     if let Some(refused) = refused {
         let text = refused.to_string();
         let (detail, advice) = text.split_once("; ").unwrap_or((&text, "run it as that user"));
-        return Step::fail(STEP, Exit::Journal, detail, advice);
+        return CheckStep::fail(STEP, Exit::Journal, detail, advice);
     }
     let owned = path.to_owned();
     let sinks: Vec<String> = sinks.iter().map(ToString::to_string).collect();
@@ -44,11 +48,11 @@ pub(super) async fn look(path: &Path, sinks: &[&str], refused: Option<&Refused>)
     }
 }
 
-fn failed(path: &Path, what: impl std::fmt::Display, advice: &str) -> Step {
-    Step::fail(STEP, Exit::Journal, format!("{}: {what}", path.display()), advice)
+fn failed(path: &Path, what: impl std::fmt::Display, advice: &str) -> CheckStep {
+    CheckStep::fail(STEP, Exit::Journal, format!("{}: {what}", path.display()), advice)
 }
 
-fn look_blocking(path: &Path, sinks: &[String]) -> Step {
+fn look_blocking(path: &Path, sinks: &[String]) -> CheckStep {
     if let Ok(Some(why)) = journal::too_long(path) {
         return failed(path, why, "set journal.path to a shorter one");
     }
@@ -66,17 +70,18 @@ fn look_blocking(path: &Path, sinks: &[String]) -> Step {
 }
 
 /// Whether one could be made.
-fn missing(path: &Path) -> Step {
+fn missing(path: &Path) -> CheckStep {
     if let Some(error) = journal::missing(path) {
         let text = error.to_string();
         let (detail, advice) = text.split_once("; ").unwrap_or((&text, "look at the folder"));
-        return Step::fail(STEP, Exit::Journal, detail, advice);
+        return CheckStep::fail(STEP, Exit::Journal, detail, advice);
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
     match access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
-        Ok(()) => {
-            Step::ok(STEP, format!("{} is not there yet; the first start makes it", path.display()))
-        }
+        Ok(()) => CheckStep::ok(
+            STEP,
+            format!("{} is not there yet; the first start makes it", path.display()),
+        ),
         Err(error) => {
             let error = io::Error::from(error);
             failed(
@@ -89,7 +94,7 @@ fn missing(path: &Path) -> Step {
     }
 }
 
-fn existing(path: &Path, sinks: &[String]) -> Step {
+fn existing(path: &Path, sinks: &[String]) -> CheckStep {
     let folder = path.parent().unwrap_or(Path::new("/"));
     // The folder, too: the write-ahead log stands there.
     let beside = ["-wal", "-shm", ".lock"].map(|suffix| beside(path, suffix));
@@ -112,15 +117,15 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
             return failed(place, what, advice);
         }
     }
-    let found = match Reader::open(path) {
+    let found = match JournalReader::open(path) {
         Ok(reader) => reader.sums().and_then(|sums| Ok((sums, reader.backlogs()?))),
         Err(error) => {
             let text = error.to_string();
             let (detail, advice) = text.split_once("; ").unwrap_or((&text, "look at the file"));
             if matches!(error, OpenError::Older { .. }) {
-                return Step::warn(STEP, detail, advice);
+                return CheckStep::warn(STEP, detail, advice);
             }
-            return Step::fail(STEP, Exit::Journal, detail, advice);
+            return CheckStep::fail(STEP, Exit::Journal, detail, advice);
         }
     };
     match found {
@@ -142,7 +147,7 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
                     folder.display(),
                     strangers.join(" ")
                 );
-                return Step::warn(
+                return CheckStep::warn(
                     STEP,
                     format!("{detail}; another user's than its folder"),
                     advice,
@@ -154,17 +159,21 @@ fn existing(path: &Path, sinks: &[String]) -> Step {
                      back; if nothing of it is needed any more, move it away",
                     copy.display()
                 );
-                return Step::warn(STEP, format!("{detail}; beside it is a rescued one"), advice);
+                return CheckStep::warn(
+                    STEP,
+                    format!("{detail}; beside it is a rescued one"),
+                    advice,
+                );
             }
             let is_orphan = |left: &&Backlog| !sinks.contains(&left.sink);
             let orphans: Vec<String> = backlogs.iter().filter(is_orphan).map(orphan).collect();
             if orphans.is_empty() {
-                return Step::ok(STEP, detail);
+                return CheckStep::ok(STEP, detail);
             }
             let advice = "name a sink so to have its events delivered, or discard them by \
                           `sprited events discard --sink NAME`";
             let orphans = orphans.join("; ");
-            Step::warn(
+            CheckStep::warn(
                 STEP,
                 format!("{detail}; for no sink in the configuration: {orphans}"),
                 advice,

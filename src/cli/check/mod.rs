@@ -14,7 +14,7 @@ mod sinks;
 
 use futures_util::future::join_all;
 
-pub use report::{Found, Outcome, Report, Step};
+pub use report::{CheckReport, CheckStep, Finding, StepOutcome};
 
 use super::{ConfigArg, Exit, answer, complain, process};
 use crate::config::{Config, Loaded};
@@ -36,7 +36,7 @@ Examples:
   sprited check --policy=100000000001
   sprited check --json | jq -r '.steps[] | select(.outcome != \"ok\")'"
 )]
-pub struct Args {
+pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Only what needs neither network nor journal: the file, and the secrets it refers to.
@@ -59,9 +59,9 @@ pub struct Args {
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &CheckArgs) -> Exit {
     let path = &args.config.path;
-    let mut report = Report::new(path);
+    let mut report = CheckReport::new(path);
     match Config::load(path) {
         Err(faults) => report.push(file::refused(&faults)),
         Ok(loaded) => {
@@ -70,10 +70,10 @@ pub fn run(args: &Args) -> Exit {
             }
             report.push(file::accepted(&loaded));
             let secrets = file::secrets(&loaded.config);
-            let are_there = secrets.outcome == Outcome::Ok;
+            let are_there = secrets.outcome == StepOutcome::Ok;
             report.push(secrets);
             // Told, not warned of: each is a choice.
-            report.push(Step::ok("confirm", loaded.config.confirm.lost_with_the_machine()));
+            report.push(CheckStep::ok("confirm", loaded.config.confirm.lost_with_the_machine()));
             if !args.offline {
                 online(&loaded, are_there).into_iter().for_each(|step| report.push(step));
             }
@@ -83,14 +83,14 @@ pub fn run(args: &Args) -> Exit {
     answer(text.as_bytes(), report.exit())
 }
 
-fn print_policy(root_account: Option<u64>, vod: &vod::Settings) -> Exit {
+fn print_policy(root_account: Option<u64>, vod: &vod::VodSettings) -> Exit {
     let apps = vod.apps();
     policy::blanks(root_account, &apps).into_iter().for_each(complain);
     answer(policy::text(root_account, &apps).as_bytes(), Exit::Success)
 }
 
 /// All that needs more than the file. What does not answer holds up nothing beside it.
-fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> {
+fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckStep> {
     let app = config.vod.apps().first().copied().unwrap_or_default();
     let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let looks = async {
@@ -117,7 +117,7 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<Step> 
         steps
     };
     process::block_on(looks).unwrap_or_else(|error| {
-        vec![Step::fail(
+        vec![CheckStep::fail(
             "process",
             Exit::Failure,
             format!("{error:#}"),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::{CLOUD, Outcome, Step};
+use super::{CLOUD, CheckStep, StepOutcome};
 use crate::cli::Exit;
 use crate::cli::text::plain;
 use crate::loopback;
-use crate::vod::{Proxy, ProxyKind, Settings, Tls, TlsFault, Way};
+use crate::vod::{Proxy, ProxyKind, Route, Tls, TlsFault, VodSettings};
 
 /// The longest that a name server may take.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -22,40 +22,44 @@ const TLS: &str = "tls";
 const ENDPOINT: &str = "[vod] endpoint";
 
 /// Takes the steps, in the order of a request's way.
-pub(super) async fn look(vod: &Settings) -> Vec<Step> {
-    let way = match Way::new(vod) {
+pub(super) async fn look(vod: &VodSettings) -> Vec<CheckStep> {
+    let way = match Route::new(vod) {
         Ok(way) => way,
         Err(problem) => {
-            let failed = Step::fail(PROXY, Exit::Configuration, problem, "look at [vod]");
-            return vec![failed, Step::skip(DNS, "see proxy"), Step::skip(TLS, "see proxy")];
+            let failed = CheckStep::fail(PROXY, Exit::Configuration, problem, "look at [vod]");
+            return vec![
+                failed,
+                CheckStep::skip(DNS, "see proxy"),
+                CheckStep::skip(TLS, "see proxy"),
+            ];
         }
     };
     let dns = dns(&way, ENDPOINT).await;
     let tls = match dns.outcome {
-        Outcome::Fail => Step::skip(TLS, format!("see {DNS}")),
+        StepOutcome::Fail => CheckStep::skip(TLS, format!("see {DNS}")),
         _ => tls(&vod.endpoint, ENDPOINT, &way.handshake().await),
     };
     vec![proxy(way.proxy()), dns, tls]
 }
 
 /// What stands in the way to the endpoint that `setting` names, if that can be told before a call.
-pub(super) async fn obstacle(way: &Way, setting: &str) -> Option<Step> {
+pub(super) async fn obstacle(way: &Route, setting: &str) -> Option<CheckStep> {
     let dns = dns(way, setting).await;
-    if dns.outcome == Outcome::Fail {
+    if dns.outcome == StepOutcome::Fail {
         return Some(dns);
     }
     let tls = tls(way.endpoint(), setting, &way.handshake().await);
-    Some(tls).filter(|tls| tls.outcome == Outcome::Fail)
+    Some(tls).filter(|tls| tls.outcome == StepOutcome::Fail)
 }
 
-fn proxy(proxy: &Proxy) -> Step {
+fn proxy(proxy: &Proxy) -> CheckStep {
     match proxy {
-        Proxy::Loopback => Step::ok(PROXY, "none: the endpoint is this machine"),
-        Proxy::None => Step::ok(PROXY, "none"),
+        Proxy::Loopback => CheckStep::ok(PROXY, "none: the endpoint is this machine"),
+        Proxy::None => CheckStep::ok(PROXY, "none"),
         Proxy::Excepted { by, variable } => {
-            Step::ok(PROXY, format!("none: {by} excepts the endpoint from {variable}"))
+            CheckStep::ok(PROXY, format!("none: {by} excepts the endpoint from {variable}"))
         }
-        Proxy::Ignored { variable } => Step::warn(
+        Proxy::Ignored { variable } => CheckStep::warn(
             PROXY,
             format!("{variable} names none that can be used: requests go without a proxy"),
             format!(
@@ -72,20 +76,20 @@ fn proxy(proxy: &Proxy) -> Step {
                 if !has_port {
                     let advice = format!("write the port, such as {}", url.replace(":80", ":1080"));
                     let detail = format!("{detail}; no port is named, and 80 is used");
-                    return Step::warn(PROXY, detail, advice);
+                    return CheckStep::warn(PROXY, detail, advice);
                 }
             }
             if std::env::var_os("INVOCATION_ID").is_some() {
-                return Step::ok(PROXY, detail);
+                return CheckStep::ok(PROXY, detail);
             }
             // A shell's environment is not the service's.
             let elsewhere = "; as this shell has it: the service has what its unit says";
-            Step::ok(PROXY, format!("{detail}{elsewhere}"))
+            CheckStep::ok(PROXY, format!("{detail}{elsewhere}"))
         }
     }
 }
 
-async fn dns(way: &Way, setting: &str) -> Step {
+async fn dns(way: &Route, setting: &str) -> CheckStep {
     let mut details = Vec::new();
     for (host, port) in way.asked_for() {
         let whose = match way.proxy() {
@@ -93,20 +97,20 @@ async fn dns(way: &Way, setting: &str) -> Step {
             _ => setting,
         };
         let step = ask_for(way, (host, port), whose).await;
-        if step.outcome != Outcome::Ok {
+        if step.outcome != StepOutcome::Ok {
             return step;
         }
         details.push(step.detail);
     }
-    Step::ok(DNS, details.join("; "))
+    CheckStep::ok(DNS, details.join("; "))
 }
 
-async fn ask_for(way: &Way, (host, port): (&str, u16), whose: &str) -> Step {
+async fn ask_for(way: &Route, (host, port): (&str, u16), whose: &str) -> CheckStep {
     if host.parse::<IpAddr>().is_ok() {
-        return Step::ok(DNS, format!("{host} is an address"));
+        return CheckStep::ok(DNS, format!("{host} is an address"));
     }
     let failed = |what: String| {
-        Step::fail(
+        CheckStep::fail(
             DNS,
             Exit::Failure,
             format!("{}: {what}", plain(host)),
@@ -123,7 +127,7 @@ async fn ask_for(way: &Way, (host, port): (&str, u16), whose: &str) -> Step {
         Err(_) => failed(format!("no answer within {} s", LONGEST.as_secs())),
         Ok(Err(error)) => failed(error.to_string()),
         Ok(Ok(addresses)) => match found(addresses) {
-            Some(found) => Step::ok(DNS, format!("{} is {found}", plain(host))),
+            Some(found) => CheckStep::ok(DNS, format!("{} is {found}", plain(host))),
             None => failed("has no address".to_owned()),
         },
     }
@@ -139,11 +143,13 @@ fn found(addresses: Vec<SocketAddr>) -> Option<String> {
     Some(format!("{first}{others}"))
 }
 
-fn tls(endpoint: &str, setting: &str, tls: &Tls) -> Step {
+fn tls(endpoint: &str, setting: &str, tls: &Tls) -> CheckStep {
     let (fault, error) = match tls {
-        Tls::Unused => return Step::ok(TLS, "none: the endpoint is this machine"),
-        Tls::Trusted => return Step::ok(TLS, format!("the certificate of {endpoint} is trusted")),
-        Tls::Unconnected => return Step::skip(TLS, format!("not connected: see {CLOUD}")),
+        Tls::Unused => return CheckStep::ok(TLS, "none: the endpoint is this machine"),
+        Tls::Trusted => {
+            return CheckStep::ok(TLS, format!("the certificate of {endpoint} is trusted"));
+        }
+        Tls::Unconnected => return CheckStep::skip(TLS, format!("not connected: see {CLOUD}")),
         Tls::Failed(fault, error) => (fault, error),
     };
     let (exit, advice) = match fault {
@@ -164,10 +170,10 @@ fn tls(endpoint: &str, setting: &str, tls: &Tls) -> Step {
             format!("check {setting}: something else answers there, a proxy perhaps"),
         ),
     };
-    Step::fail(TLS, exit, format!("{endpoint}: {error}"), advice)
+    CheckStep::fail(TLS, exit, format!("{endpoint}: {error}"), advice)
 }
 
 /// The step that leaves a call no way, if there is one.
-pub(super) fn culprit(steps: &[Step]) -> Option<&str> {
-    steps.iter().find(|step| step.outcome == Outcome::Fail).map(|step| step.step.as_str())
+pub(super) fn culprit(steps: &[CheckStep]) -> Option<&str> {
+    steps.iter().find(|step| step.outcome == StepOutcome::Fail).map(|step| step.step.as_str())
 }

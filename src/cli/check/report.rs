@@ -10,7 +10,7 @@ use crate::cli::text::plain;
 /// How a step came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum StepOutcome {
     /// As it should be.
     Ok,
     /// To be looked at; nothing is stopped by it.
@@ -23,14 +23,14 @@ pub enum Outcome {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
-pub struct Step {
+pub struct CheckStep {
     /// What was looked at, in one word; stable, for programs.
     pub step: String,
     /// Which one, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// How it came out.
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     /// What was found, in one line.
     pub detail: String,
     /// What to do about it.
@@ -38,7 +38,7 @@ pub struct Step {
     pub advice: Option<String>,
     /// What is wrong in the configuration, by line; only that step has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<Found>,
+    pub problems: Vec<Finding>,
     /// How the command ends if this is the first step that failed.
     #[serde(skip)]
     pub exit: Exit,
@@ -46,9 +46,9 @@ pub struct Step {
 
 /// One problem of the configuration.
 #[derive(Clone, Debug, Serialize)]
-pub struct Found {
+pub struct Finding {
     /// [`Outcome::Fail`] or [`Outcome::Warn`].
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     /// Where it stands, counted from 1; none if it is about the whole file.
     pub line: Option<usize>,
     /// The character in that line.
@@ -57,13 +57,13 @@ pub struct Found {
     pub message: String,
 }
 
-impl Step {
+impl CheckStep {
     /// A step that came out well.
     pub fn ok(step: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             step: step.into(),
             name: None,
-            outcome: Outcome::Ok,
+            outcome: StepOutcome::Ok,
             detail: detail.into(),
             advice: None,
             problems: Vec::new(),
@@ -77,12 +77,12 @@ impl Step {
         detail: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { outcome: Outcome::Warn, advice: Some(advice.into()), ..Self::ok(step, detail) }
+        Self { outcome: StepOutcome::Warn, advice: Some(advice.into()), ..Self::ok(step, detail) }
     }
 
     /// A step that was not taken.
     pub fn skip(step: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Skip, ..Self::ok(step, detail) }
+        Self { outcome: StepOutcome::Skip, ..Self::ok(step, detail) }
     }
 
     /// The same, of the one with this name.
@@ -104,13 +104,13 @@ impl Step {
         detail: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { outcome: Outcome::Fail, exit, ..Self::warn(step, detail, advice) }
+        Self { outcome: StepOutcome::Fail, exit, ..Self::warn(step, detail, advice) }
     }
 }
 
 /// All that was looked at, in order.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct CheckReport {
     /// Whether nothing failed.
     ok: bool,
     /// How the command ends.
@@ -118,10 +118,10 @@ pub struct Report {
     /// The configuration's file.
     file: String,
     /// The steps.
-    steps: Vec<Step>,
+    steps: Vec<CheckStep>,
 }
 
-impl Report {
+impl CheckReport {
     /// An empty report on the configuration `file`.
     #[must_use]
     pub fn new(file: &Path) -> Self {
@@ -129,8 +129,8 @@ impl Report {
     }
 
     /// Adds what was found next.
-    pub fn push(&mut self, step: Step) {
-        self.ok &= step.outcome != Outcome::Fail;
+    pub fn push(&mut self, step: CheckStep) {
+        self.ok &= step.outcome != StepOutcome::Fail;
         self.steps.push(step);
         self.exit = self.exit().code();
     }
@@ -138,7 +138,7 @@ impl Report {
     /// How the command ends: as its first failed step says.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        let failed = self.steps.iter().find(|step| step.outcome == Outcome::Fail);
+        let failed = self.steps.iter().find(|step| step.outcome == StepOutcome::Fail);
         failed.map_or(Exit::Success, |step| step.exit)
     }
 
@@ -158,19 +158,19 @@ impl Report {
         let file = Path::new(&self.file).file_name().unwrap_or_default().to_string_lossy();
         let mut lines = Vec::new();
         for step in &self.steps {
-            let Step { outcome, detail, advice, problems, .. } = step;
+            let CheckStep { outcome, detail, advice, problems, .. } = step;
             let (title, detail) = (step.title(), plain(detail));
             let word = match outcome {
-                Outcome::Ok => "ok",
-                Outcome::Warn => "warn",
-                Outcome::Fail => "fail",
-                Outcome::Skip => "skip",
+                StepOutcome::Ok => "ok",
+                StepOutcome::Warn => "warn",
+                StepOutcome::Fail => "fail",
+                StepOutcome::Skip => "skip",
             };
             lines.push(format!("{word:4}  {title:width$}  {detail}"));
             let below = " ".repeat("fail".len() + 2 + width + 2);
-            for Found { outcome, line, message, .. } in problems {
+            for Finding { outcome, line, message, .. } in problems {
                 let line = line.map_or_else(String::new, |line| format!(":{line}"));
-                let kind = if *outcome == Outcome::Warn { "warning: " } else { "" };
+                let kind = if *outcome == StepOutcome::Warn { "warning: " } else { "" };
                 lines.push(format!("{below}{file}{line}: {kind}{}", plain(message)));
             }
             lines.extend(advice.iter().map(|advice| format!("{below}→ {}", plain(advice))));
@@ -184,22 +184,27 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
-        let mut report = Report::new(Path::new("/etc/sprited/sprited.toml"));
-        report.push(Step::ok("configuration", "/etc/sprited/sprited.toml: 2 sinks"));
-        report.push(Step::warn("event-mode", "events are pushed", "set the mode to PULL"));
-        report.push(Step::fail("credentials", Exit::Credentials, "refused", "look at the key"));
-        report.push(Step::skip("queue", "see credentials"));
-        report.push(Step::fail("journal", Exit::Journal, "read-only", "mount it anew"));
-        report.push(Step::ok("sink", "takes events").named("sprites"));
+    fn report() -> CheckReport {
+        let mut report = CheckReport::new(Path::new("/etc/sprited/sprited.toml"));
+        report.push(CheckStep::ok("configuration", "/etc/sprited/sprited.toml: 2 sinks"));
+        report.push(CheckStep::warn("event-mode", "events are pushed", "set the mode to PULL"));
+        report.push(CheckStep::fail(
+            "credentials",
+            Exit::Credentials,
+            "refused",
+            "look at the key",
+        ));
+        report.push(CheckStep::skip("queue", "see credentials"));
+        report.push(CheckStep::fail("journal", Exit::Journal, "read-only", "mount it anew"));
+        report.push(CheckStep::ok("sink", "takes events").named("sprites"));
         report
     }
 
     #[test]
     fn the_first_failure_says_how_it_ends_and_warnings_do_not() {
         assert_eq!(report().exit(), Exit::Credentials);
-        let mut report = Report::new(Path::new("x"));
-        report.push(Step::warn("event-mode", "events are pushed", "set the mode to PULL"));
+        let mut report = CheckReport::new(Path::new("x"));
+        report.push(CheckStep::warn("event-mode", "events are pushed", "set the mode to PULL"));
         assert_eq!(report.exit(), Exit::Success);
     }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::{Step, UNSEEN_CREDENTIALS};
+use super::{CheckStep, UNSEEN_CREDENTIALS};
 use crate::cli::Exit;
-use crate::config::Sink;
+use crate::config::SinkConfig;
 use crate::event::AppId;
-use crate::identity::{self, Owner, Refused};
+use crate::identity::{self, IdentityError, Owner};
 use crate::secret::SecretError;
 use crate::sinks;
 
@@ -20,18 +20,22 @@ const LONGEST: Duration = Duration::from_secs(20);
 const STEP: &str = "sink";
 
 /// A sink that was opened, if nothing took too long; or why not.
-pub(super) type Opened = Result<anyhow::Result<Arc<dyn sinks::Sink>>, Elapsed>;
+pub(super) type CheckedSinks = Result<anyhow::Result<Arc<dyn sinks::Sink>>, Elapsed>;
 
 /// Opens one: it reads its secrets, and touches no target.
-pub(super) async fn open(sink: &Sink, app: AppId) -> Opened {
+pub(super) async fn open(sink: &SinkConfig, app: AppId) -> CheckedSinks {
     timeout(LONGEST, sink.plan.open(&sink.context(app))).await
 }
 
 /// Takes the step for one sink that was opened so; of none if root was `refused` to be the user that
 /// the daemon would write as.
-pub(super) async fn look(sink: &Sink, opened: Opened, refused: Option<&Refused>) -> Step {
+pub(super) async fn look(
+    sink: &SinkConfig,
+    opened: CheckedSinks,
+    refused: Option<&IdentityError>,
+) -> CheckStep {
     if refused.is_some() {
-        return Step::skip(STEP, "see journal").named(&sink.name);
+        return CheckStep::skip(STEP, "see journal").named(&sink.name);
     }
     let kind = sink.plan.kind();
     let probe = async |target: Arc<dyn sinks::Sink>| {
@@ -45,26 +49,32 @@ pub(super) async fn look(sink: &Sink, opened: Opened, refused: Option<&Refused>)
     };
     let step = match probed {
         Ok(Ok(warnings)) if !warnings.is_empty() => {
-            Step::warn(STEP, format!("{kind}: would take events"), warnings.join("; "))
+            CheckStep::warn(STEP, format!("{kind}: would take events"), warnings.join("; "))
         }
         Ok(Ok(_)) => match sink.file().map(Owner::of) {
-            None | Some(Ok(None)) => Step::ok(STEP, format!("{kind}: would take events")),
+            None | Some(Ok(None)) => CheckStep::ok(STEP, format!("{kind}: would take events")),
             Some(Ok(Some(user))) => {
                 let place = user.place().display();
-                Step::warn(STEP, format!("{kind}: {place} belongs to {user}"), identity::ASTRAY)
+                CheckStep::warn(
+                    STEP,
+                    format!("{kind}: {place} belongs to {user}"),
+                    identity::ASTRAY,
+                )
             }
-            Some(Err(refused)) => Step::warn(STEP, format!("{kind}: {refused}"), identity::ASTRAY),
+            Some(Err(refused)) => {
+                CheckStep::warn(STEP, format!("{kind}: {refused}"), identity::ASTRAY)
+            }
         },
         Ok(Err(error)) => {
             let detail = format!("{kind}: {error:#}");
             if is_unseen_credential(&error) {
-                Step::warn(STEP, detail, UNSEEN_CREDENTIALS)
+                CheckStep::warn(STEP, detail, UNSEEN_CREDENTIALS)
             } else {
                 let advice = format!("events for {:?} wait in the journal until it can", sink.name);
-                Step::fail(STEP, Exit::Failure, detail, advice)
+                CheckStep::fail(STEP, Exit::Failure, detail, advice)
             }
         }
-        Err(_) => Step::fail(
+        Err(_) => CheckStep::fail(
             STEP,
             Exit::Failure,
             format!("{kind}: no answer within {} s", LONGEST.as_secs()),

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::process::{self, Signals};
 use super::{Exit, complain};
 use crate::config::{Config, Loaded};
-use crate::daemon::{Control, Daemon};
+use crate::daemon::{Daemon, DaemonSignals};
 use crate::emulator::{self, Emulator, Order};
-use crate::telemetry;
+use crate::logging;
 use crate::vod::credentials;
 use story::Story;
 use sums::Sums;
@@ -61,18 +61,18 @@ pub fn run(args: &Args) -> Exit {
 async fn demonstrate(args: &Args) -> anyhow::Result<Sums> {
     let signals = Signals::new().context("cannot take over the signals")?;
     // Ends making events; the daemon goes on until they have arrived.
-    let ending = Control::default();
+    let ending = DaemonSignals::default();
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let emulator = Emulator::bind(emulator::Settings::default(), any_port).await?;
     let loaded = configuration(&emulator.url(), folder.path())?;
-    telemetry::start(&loaded.config.log)?;
+    logging::start(&loaded.config.log)?;
     let provider = credentials::provider(loaded.config.credentials.as_ref())?;
     let daemon = Daemon::open(loaded, provider).await?;
 
     let mut story = Story::new(emulator.control(), folder.path());
     story.begin(&emulator.url())?;
-    let (control, stop_emulator) = (Control::default(), CancellationToken::new());
+    let (control, stop_emulator) = (DaemonSignals::default(), CancellationToken::new());
     let cloud = emulator.run(stop_emulator.clone());
     let work = async {
         let run = daemon.run(control.clone(), false);

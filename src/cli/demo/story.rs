@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::sums::Sums;
 use crate::cli::text::plain;
 use crate::emulator::{Control, Made, Order, Record, Road};
-use crate::journal::Reader;
+use crate::journal::JournalReader;
 
 pub(super) const JOURNAL: &str = "journal.db";
 pub(super) const SPRITES: &str = "sprites.jsonl";
@@ -127,7 +127,7 @@ impl Story {
     /// The sums of what happened: by the cloud's ledger, by the journal and by the sink's file.
     pub(super) fn sums(&mut self) -> anyhow::Result<Sums> {
         let totals = self.cloud.totals();
-        let journal = Reader::open(&self.folder.join(JOURNAL))?.sums()?;
+        let journal = JournalReader::open(&self.folder.join(JOURNAL))?.sums()?;
         self.read_lines()?;
         Ok(Sums {
             made: totals.added,

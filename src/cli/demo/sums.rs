@@ -9,7 +9,7 @@ pub(super) struct Sums {
     pub(super) made: u64,
     pub(super) handed_out_again: u64,
     pub(super) confirmed: u64,
-    pub(super) journal: journal::Sums,
+    pub(super) journal: journal::JournalTotals,
     pub(super) lines: u64,
     pub(super) different_lines: u64,
 }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_lost_a_repeated_and_an_unconfirmed_event_each_show() {
-        let journal = journal::Sums {
+        let journal = journal::JournalTotals {
             received: 3,
             routed: 3,
             delivered: 3,
@@ -83,7 +83,7 @@ mod tests {
         assert!(!Sums { lines: 2, different_lines: 2, ..sums.clone() }.add_up());
         assert!(!Sums { lines: 4, ..sums.clone() }.add_up());
         assert!(!Sums { confirmed: 2, ..sums.clone() }.add_up());
-        let pending = journal::Sums { delivered: 2, pending: 1, ..journal };
+        let pending = journal::JournalTotals { delivered: 2, pending: 1, ..journal };
         assert!(!Sums { journal: pending, ..sums.clone() }.add_up());
         assert!(Sums { made: 4, ..sums }.to_string().contains("DO NOT ADD UP"));
     }

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::batches::{self, Manner};
-use super::choice::Choice;
-use super::target::Target;
-use super::{Stop, json_line};
-use crate::cli::beside::configuration;
+use super::bulk::{self, BulkOptions};
+use super::selection::Selection;
+use super::target::TargetEvents;
+use super::{CliError, json_line};
+use crate::cli::open_journal::configuration;
 use crate::cli::text::counted;
 use crate::cli::{ConfigArg, Exit, answer};
-use crate::journal::{Editor, EventId, Filter, KnownSink, Reader, State};
+use crate::journal::{EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink};
 
 /// Discard pending and dead events: their sinks will not get them.
 #[derive(Debug, clap::Args)]
@@ -24,13 +24,13 @@ Examples:
   sprited events discard --state dead --until 30d --dry-run
   sprited events discard --sink removed --yes"
 )]
-pub(super) struct Args {
+pub(super) struct DiscardArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
-    choice: Choice,
+    choice: Selection,
     #[command(flatten)]
-    manner: Manner,
+    manner: BulkOptions,
 }
 
 #[derive(Serialize)]
@@ -46,9 +46,9 @@ struct AtSink<'a> {
     discarded: u64,
 }
 
-pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
     let journal = configuration(&args.config)?.journal.path;
-    let reader = Reader::open(&journal)?;
+    let reader = JournalReader::open(&journal)?;
     let sinks = args.choice.sinks(&reader)?.map_or_else(|| reader.sinks(), Ok)?;
     let targets = if args.choice.keys.is_empty() {
         by_conditions(args, &reader, sinks)?
@@ -56,11 +56,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         by_keys(args, &reader, sinks)?
     };
     let manner = &args.manner;
-    let discard = |editor: &mut Editor, sink, events: &[EventId], discarded: &mut u64| {
+    let discard = |editor: &mut JournalAdmin, sink, events: &[EventId], discarded: &mut u64| {
         *discarded += editor.discard(sink, events)?;
         Ok(())
     };
-    let done = batches::apply("Discard", manner, &journal, &reader, &targets, discard)?;
+    let done = bulk::apply("Discard", manner, &journal, &reader, &targets, discard)?;
     let sinks = targets.iter().zip(done).map(|(target, (chosen, discarded))| AtSink {
         sink: &target.sink.name,
         chosen: chosen.events,
@@ -71,13 +71,18 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     Ok(answer(text.as_bytes(), Exit::Success))
 }
 
-fn by_keys(args: &Args, reader: &Reader, sinks: Vec<KnownSink>) -> Result<Vec<Target>, Stop> {
-    let mut targets: Vec<Target> = sinks.into_iter().map(Target::these).collect();
+fn by_keys(
+    args: &DiscardArgs,
+    reader: &JournalReader,
+    sinks: Vec<KnownSink>,
+) -> Result<Vec<TargetEvents>, CliError> {
+    let mut targets: Vec<TargetEvents> = sinks.into_iter().map(TargetEvents::these).collect();
     for found in args.choice.by_keys(reader)? {
         let states = reader.sinks_of(found.id)?;
         for target in &mut targets {
             let is_left = states.iter().any(|at| {
-                at.sink == target.sink.name && matches!(at.state, State::Pending | State::Dead)
+                at.sink == target.sink.name
+                    && matches!(at.state, EventState::Pending | EventState::Dead)
             });
             if is_left {
                 target.push(&found);
@@ -87,27 +92,31 @@ fn by_keys(args: &Args, reader: &Reader, sinks: Vec<KnownSink>) -> Result<Vec<Ta
     Ok(targets)
 }
 
-fn by_conditions(args: &Args, reader: &Reader, sinks: Vec<KnownSink>) -> Result<Vec<Target>, Stop> {
+fn by_conditions(
+    args: &DiscardArgs,
+    reader: &JournalReader,
+    sinks: Vec<KnownSink>,
+) -> Result<Vec<TargetEvents>, CliError> {
     let conditions = &args.choice.conditions;
     let states = match conditions.state {
-        None => vec![State::Pending, State::Dead],
-        Some(state @ (State::Pending | State::Dead)) => vec![state],
+        None => vec![EventState::Pending, EventState::Dead],
+        Some(state @ (EventState::Pending | EventState::Dead)) => vec![state],
         Some(state) => {
             let why = format!(
                 "{} events: no sink has to get them, there is nothing to discard",
                 state.as_str()
             );
-            return Err(Stop::because(Exit::Usage, why));
+            return Err(CliError::because(Exit::Usage, why));
         }
     };
     let target = |sink: KnownSink| {
-        let at_sink = |state: &State| Filter {
+        let at_sink = |state: &EventState| Filter {
             state: Some(*state),
             sink: Some(sink.name.clone()),
             ..conditions.filter()
         };
         let filters = states.iter().map(at_sink).collect();
-        Target::any(reader, sink, filters, None)
+        TargetEvents::any(reader, sink, filters, None)
     };
     sinks.into_iter().map(target).collect()
 }

@@ -4,12 +4,12 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::choice::{View, each};
-use super::{Stop, Summary, json_line, moment, short};
-use crate::cli::beside::configuration;
+use super::selection::{View, each};
+use super::{CliError, Summary, json_line, moment, short};
+use crate::cli::open_journal::configuration;
 use crate::cli::text::{counted, plain, plain_json};
 use crate::cli::{ConfigArg, Exit};
-use crate::journal::{Found, Reader, SinkState, State};
+use crate::journal::{EventRow, EventState, JournalReader, SinkState};
 
 /// Characters of a failure in one line.
 const MAX_FAILURE: usize = 80;
@@ -30,7 +30,7 @@ Examples:
   sprited events list --sink sprites --since 2h --json
   sprited events list --file 5285485487985271487 --limit 5"
 )]
-pub(super) struct Args {
+pub(super) struct ListArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
@@ -43,9 +43,9 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
     let config = configuration(&args.config)?;
-    let reader = Reader::open(&config.journal.path)?;
+    let reader = JournalReader::open(&config.journal.path)?;
     let with_app = config.vod.apps().len() > 1;
     let filter = args.view.filter(&reader)?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
 }
 
 /// The columns of an event, its application among them if that has to be told.
-pub(super) fn row(found: &Found, sinks: &[SinkState], with_app: bool) -> Vec<String> {
+pub(super) fn row(found: &EventRow, sinks: &[SinkState], with_app: bool) -> Vec<String> {
     let event = &found.event;
     let app = with_app.then(|| event.app.to_string());
     let before = [short(event.key), moment(event.first_pulled)];
@@ -98,9 +98,9 @@ pub(super) fn row(found: &Found, sinks: &[SinkState], with_app: bool) -> Vec<Str
 fn unfinished(sink: &SinkState) -> Option<String> {
     let attempts = counted(sink.attempts.into(), "attempt");
     match sink.state {
-        State::Pending if sink.attempts == 0 => Some(format!("{}: not tried", sink.label())),
-        State::Pending => Some(format!("{}: {attempts}", sink.label())),
-        State::Dead => {
+        EventState::Pending if sink.attempts == 0 => Some(format!("{}: not tried", sink.label())),
+        EventState::Pending => Some(format!("{}: {attempts}", sink.label())),
+        EventState::Dead => {
             let failures = [("first", &sink.first_error), ("last", &sink.last_error)];
             let failures = failures.map(|(word, error)| Some((word, excerpt(error.as_deref()?))));
             let failures = match failures {
@@ -110,7 +110,7 @@ fn unfinished(sink: &SinkState) -> Option<String> {
             };
             Some(format!("{}: dead after {attempts}{failures}", sink.label()))
         }
-        State::Delivered | State::Unrouted => None,
+        EventState::Delivered | EventState::Unrouted => None,
     }
 }
 

@@ -1,10 +1,10 @@
 //! `sprited events`: what the journal holds, looked at and changed beside the daemon.
 
-mod batches;
-mod choice;
+mod bulk;
 mod discard;
 mod list;
 mod redeliver;
+mod selection;
 mod show;
 pub mod tail;
 mod target;
@@ -15,30 +15,30 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::Exit;
-use super::beside::{self, Stop, open};
+use super::open_journal::{self, CliError, open};
 use super::text::plain;
 use crate::event::Key;
-use crate::journal::{Found, SinkState, State};
+use crate::journal::{EventRow, EventState, SinkState};
 
 /// Look at the events in the journal; deliver them again, or discard them.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct EventsArgs {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    List(list::Args),
-    Show(show::Args),
-    Redeliver(redeliver::Args),
-    Discard(discard::Args),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Redeliver(redeliver::RedeliverArgs),
+    Discard(discard::DiscardArgs),
 }
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
-    beside::end(match &args.command {
+pub fn run(args: &EventsArgs) -> Exit {
+    open_journal::end(match &args.command {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Redeliver(args) => redeliver::run(args),
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Exit {
 #[derive(Debug, Serialize)]
 struct Summary<'a> {
     key: String,
-    state: State,
+    state: EventState,
     r#type: &'a str,
     app: u64,
     file_id: Option<&'a str>,
@@ -61,7 +61,7 @@ struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
-    fn of(found: &'a Found, sinks: &'a [SinkState]) -> Self {
+    fn of(found: &'a EventRow, sinks: &'a [SinkState]) -> Self {
         let event = &found.event;
         Self {
             key: event.key.to_string(),

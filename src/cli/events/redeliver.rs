@@ -2,15 +2,17 @@
 
 use serde::Serialize;
 
-use super::batches::{self, Manner};
-use super::choice::Choice;
-use super::target::Target;
-use super::{Stop, json_line};
-use crate::cli::beside::configuration;
+use super::bulk::{self, BulkOptions};
+use super::selection::Selection;
+use super::target::TargetEvents;
+use super::{CliError, json_line};
+use crate::cli::open_journal::configuration;
 use crate::cli::text::counted;
 use crate::cli::{ConfigArg, Exit, answer};
 use crate::config::Config;
-use crate::journal::{Editor, EventId, Filter, KnownSink, Reader, Requeued, State};
+use crate::journal::{
+    EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink, Requeued,
+};
 
 /// Deliver events again: dead letters, or any others to the sinks that are named.
 #[derive(Debug, clap::Args)]
@@ -31,21 +33,21 @@ Examples:
   sprited events redeliver --sink new --since 7d --missing      fill a new sink
   sprited events redeliver --sink hook --state delivered --since 2h --rate 50"
 )]
-pub(super) struct Args {
+pub(super) struct RedeliverArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
-    choice: Choice,
+    choice: Selection,
     /// Only what the sink does not have yet.
     #[arg(long)]
     missing: bool,
     #[command(flatten)]
-    manner: Manner,
+    manner: BulkOptions,
 }
 
-pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
     let config = configuration(&args.config)?;
-    let reader = Reader::open(&config.journal.path)?;
+    let reader = JournalReader::open(&config.journal.path)?;
     let named = args.choice.sinks(&reader)?;
     let targets = if args.choice.keys.is_empty() {
         by_conditions(args, &config, &reader, named)?
@@ -53,7 +55,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         by_keys(args, &reader, named)?
     };
     let manner = &args.manner;
-    let requeue = |editor: &mut Editor, sink, events: &[EventId], done: &mut Requeued| {
+    let requeue = |editor: &mut JournalAdmin, sink, events: &[EventId], done: &mut Requeued| {
         let Requeued { requeued, hastened, without_body, gone } =
             editor.requeue(sink, events, chrono::Utc::now())?;
         done.requeued += requeued;
@@ -62,12 +64,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         done.gone += gone;
         Ok(())
     };
-    let done =
-        batches::apply("Redeliver", manner, &config.journal.path, &reader, &targets, requeue)?;
+    let done = bulk::apply("Redeliver", manner, &config.journal.path, &reader, &targets, requeue)?;
     let at_sinks: Vec<AtSink<'_>> = targets
         .iter()
         .zip(done)
-        .map(|(Target { sink, .. }, (chosen, done))| AtSink {
+        .map(|(TargetEvents { sink, .. }, (chosen, done))| AtSink {
             sink: &sink.name,
             active: sink.active,
             chosen: chosen.events,
@@ -88,21 +89,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
 }
 
 fn by_keys(
-    args: &Args,
-    reader: &Reader,
+    args: &RedeliverArgs,
+    reader: &JournalReader,
     named: Option<Vec<KnownSink>>,
-) -> Result<Vec<Target>, Stop> {
+) -> Result<Vec<TargetEvents>, CliError> {
     let only_dead = named.is_none();
     let sinks = named.map_or_else(|| reader.sinks(), Ok)?;
-    let mut targets: Vec<Target> = sinks.into_iter().map(Target::these).collect();
+    let mut targets: Vec<TargetEvents> = sinks.into_iter().map(TargetEvents::these).collect();
     for found in args.choice.by_keys(reader)? {
         let states = reader.sinks_of(found.id)?;
         for target in &mut targets {
             let there = states.iter().find(|at| at.sink == target.sink.name).map(|at| at.state);
             let is_left = if only_dead {
-                there == Some(State::Dead)
+                there == Some(EventState::Dead)
             } else {
-                !args.missing || there != Some(State::Delivered)
+                !args.missing || there != Some(EventState::Delivered)
             };
             if is_left {
                 target.push(&found);
@@ -113,22 +114,22 @@ fn by_keys(
 }
 
 fn by_conditions(
-    args: &Args,
+    args: &RedeliverArgs,
     config: &Config,
-    reader: &Reader,
+    reader: &JournalReader,
     named: Option<Vec<KnownSink>>,
-) -> Result<Vec<Target>, Stop> {
+) -> Result<Vec<TargetEvents>, CliError> {
     let conditions = &args.choice.conditions;
     let state = match (conditions.state, &named) {
-        (None, None) => Some(State::Dead),
-        (Some(state @ (State::Delivered | State::Unrouted)), None) => {
+        (None, None) => Some(EventState::Dead),
+        (Some(state @ (EventState::Delivered | EventState::Unrouted)), None) => {
             let why = format!("{} events: to which sink? Name it by --sink", state.as_str());
-            return Err(Stop::because(Exit::Usage, why));
+            return Err(CliError::because(Exit::Usage, why));
         }
         (state, _) => state,
     };
     // What is or was there was wanted there.
-    let is_there = !matches!(state, None | Some(State::Unrouted));
+    let is_there = !matches!(state, None | Some(EventState::Unrouted));
     let target = |sink: KnownSink| {
         let filter = Filter {
             state,
@@ -142,7 +143,7 @@ fn by_conditions(
             .find(|configured| configured.name == sink.name)
             .filter(|_| !is_there && conditions.event_type.is_none())
             .map(|configured| configured.events.clone());
-        Target::any(reader, sink, vec![filter], wanted)
+        TargetEvents::any(reader, sink, vec![filter], wanted)
     };
     named.map_or_else(|| reader.sinks(), Ok)?.into_iter().map(target).collect()
 }
@@ -164,7 +165,7 @@ struct AtSink<'a> {
     gone: u64,
 }
 
-fn text(args: &Args, at_sinks: &[AtSink<'_>]) -> String {
+fn text(args: &RedeliverArgs, at_sinks: &[AtSink<'_>]) -> String {
     let mut lines = Vec::new();
     for at in at_sinks {
         let mut say = |count: u64, what: &str| {

@@ -6,12 +6,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::choice::{by_prefix, parse_prefix};
-use super::{Stop, Summary, moment, open};
+use super::selection::{by_prefix, parse_prefix};
+use super::{CliError, Summary, moment, open};
 use crate::cli::text::{counted, plain, plain_json, pretty_json};
 use crate::cli::{ConfigArg, Exit};
 use crate::event::{ImageSprite, SpriteStatus};
-use crate::journal::{Found, SinkState, State};
+use crate::journal::{EventRow, EventState, SinkState};
 
 /// Show one event as it was received, and what became of it.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ received; null where it was pruned for space).
 Example:
   sprited events show 3f9a2c"
 )]
-pub(super) struct Args {
+pub(super) struct ShowArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Its key, or the beginning of it.
@@ -34,7 +34,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+pub(super) fn run(args: &ShowArgs) -> Result<Exit, CliError> {
     let reader = open(&args.config)?;
     let found = by_prefix(&reader, &args.key)?;
     let sinks = reader.sinks_of(found.id)?;
@@ -56,7 +56,7 @@ struct Whole<'a> {
     event: Option<&'a RawValue>,
 }
 
-fn json(found: &Found, sinks: &[SinkState]) -> io::Result<String> {
+fn json(found: &EventRow, sinks: &[SinkState]) -> io::Result<String> {
     let event = &found.event;
     let body = (!found.is_pruned)
         .then(|| RawValue::from_string(event.body.clone()).or_else(|_| to_raw_value(&event.body)))
@@ -72,8 +72,8 @@ fn json(found: &Found, sinks: &[SinkState]) -> io::Result<String> {
     Ok(format!("{}\n", plain_json(&text)))
 }
 
-fn text(found: &Found, sinks: &[SinkState]) -> String {
-    let Found { event, state, confirmed, is_pruned, .. } = found;
+fn text(found: &EventRow, sinks: &[SinkState]) -> String {
+    let EventRow { event, state, confirmed, is_pruned, .. } = found;
     let or_dash = |id: &Option<String>| id.as_deref().map_or_else(|| "-".to_owned(), plain);
     let mut lines = vec![
         format!("key           {}", event.key),
@@ -114,7 +114,7 @@ fn of_sink(sink: &SinkState) -> Vec<String> {
     let mut first = format!("  {}: {}", sink.label(), sink.state.as_str());
     if sink.attempts > 0 {
         first.push_str(&format!(" after {}", counted(sink.attempts.into(), "attempt")));
-    } else if sink.state == State::Pending {
+    } else if sink.state == EventState::Pending {
         first.push_str(", not tried");
     }
     if let Some(due) = sink.due {

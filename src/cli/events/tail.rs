@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::choice::View;
 use super::list::row;
-use super::{Stop, Summary, json_line};
-use crate::cli::beside::configuration;
+use super::selection::View;
+use super::{CliError, Summary, json_line};
+use crate::cli::open_journal::configuration;
 use crate::cli::text::plain_json;
-use crate::cli::{ConfigArg, Exit, beside};
+use crate::cli::{ConfigArg, Exit, open_journal};
 use crate::event::Key;
-use crate::journal::{EventId, Filter, Found, Reader, State};
+use crate::journal::{EventId, EventRow, EventState, Filter, JournalReader};
 
 /// Between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ Examples:
   sprited tail --state dead
   sprited tail --sink sprites --json | jq -r .file_id"
 )]
-pub struct Args {
+pub struct TailArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
@@ -48,16 +48,16 @@ pub struct Args {
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &TailArgs) -> Exit {
     match follow(args) {
         Ok(never) => match never {},
-        Err(stop) => beside::end(Err(stop)),
+        Err(stop) => open_journal::end(Err(stop)),
     }
 }
 
-fn follow(args: &Args) -> Result<std::convert::Infallible, Stop> {
+fn follow(args: &TailArgs) -> Result<std::convert::Infallible, CliError> {
     let config = configuration(&args.config)?;
-    let reader = Reader::open(&config.journal.path)?;
+    let reader = JournalReader::open(&config.journal.path)?;
     let mut tail = Tail {
         filter: args.view.filter(&reader)?,
         state: args.view.conditions.state,
@@ -75,11 +75,11 @@ fn follow(args: &Args) -> Result<std::convert::Infallible, Stop> {
 }
 
 struct Tail {
-    reader: Reader,
+    reader: JournalReader,
     /// Which events, whatever their state; and those after which are new.
     filter: Filter,
     /// The state in which an event is told, if only in one.
-    state: Option<State>,
+    state: Option<EventState>,
     as_json: bool,
     /// Whether lines for people tell the application.
     with_app: bool,
@@ -90,7 +90,7 @@ struct Tail {
 
 impl Tail {
     /// Tells the last `lines` events, unless all since a moment are asked for.
-    fn begin(&mut self, lines: usize) -> Result<(), Stop> {
+    fn begin(&mut self, lines: usize) -> Result<(), CliError> {
         if self.filter.since.is_none() {
             let last = self.reader.last()?;
             let before = Some(EventId(last.0 + 1));
@@ -105,7 +105,7 @@ impl Tail {
     }
 
     /// Tells what came, and what is not pending any more.
-    fn look(&mut self) -> Result<(), Stop> {
+    fn look(&mut self) -> Result<(), CliError> {
         loop {
             let page = self.reader.list_oldest(&self.filter, PAGE)?;
             page.iter().try_for_each(|found| self.seen(found))?;
@@ -121,10 +121,10 @@ impl Tail {
         Ok(self.out.flush()?)
     }
 
-    fn no_longer_pending(&mut self) -> Result<Vec<Key>, Stop> {
+    fn no_longer_pending(&mut self) -> Result<Vec<Key>, CliError> {
         let Some((first, _)) = self.pending.first_key_value() else { return Ok(Vec::new()) };
         let after = Some(EventId(first.0 - 1));
-        let still = Filter { state: Some(State::Pending), after, ..Filter::default() };
+        let still = Filter { state: Some(EventState::Pending), after, ..Filter::default() };
         let still = self.reader.ids(&still, MAX_PENDING)?;
         // Beyond a list that is full nothing is known.
         let last = (still.len() == MAX_PENDING).then(|| still.last()).flatten();
@@ -134,8 +134,8 @@ impl Tail {
         Ok(gone.map(|(_, key)| key).collect())
     }
 
-    fn seen(&mut self, found: &Found) -> Result<(), Stop> {
-        if found.state == State::Pending {
+    fn seen(&mut self, found: &EventRow) -> Result<(), CliError> {
+        if found.state == EventState::Pending {
             self.pending.insert(found.id, found.event.key);
             if self.pending.len() > MAX_PENDING {
                 self.pending.pop_first();

@@ -1,9 +1,9 @@
 //! The events to be changed at one sink: found anew whenever they are gone through, a page at a
 //! time, so that memory does not grow with their number.
 
-use super::Stop;
+use super::CliError;
 use crate::event::Wanted;
-use crate::journal::{EventId, Filter, Found, KnownSink, Reader};
+use crate::journal::{EventId, EventRow, Filter, JournalReader, KnownSink};
 
 /// Events read at once with their bodies, of which any number may be large.
 const BODIES: usize = 100;
@@ -12,7 +12,7 @@ const IDS: usize = 5000;
 
 /// What is to be changed at one sink.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct TargetEvents {
     pub(super) sink: KnownSink,
     which: Which,
 }
@@ -34,12 +34,12 @@ pub(super) struct Chosen {
     pub(super) without_body: u64,
 }
 
-impl Target {
+impl TargetEvents {
     pub(super) fn these(sink: KnownSink) -> Self {
         Self { sink, which: Which::These(Vec::new()) }
     }
 
-    pub(super) fn push(&mut self, found: &Found) {
+    pub(super) fn push(&mut self, found: &EventRow) {
         if let Which::These(events) = &mut self.which {
             events.push((found.id, found.is_pruned));
         }
@@ -51,11 +51,11 @@ impl Target {
     /// # Errors
     /// When the journal cannot be read.
     pub(super) fn any(
-        reader: &Reader,
+        reader: &JournalReader,
         sink: KnownSink,
         mut filters: Vec<Filter>,
         wanted: Option<Wanted>,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, CliError> {
         let next = EventId(reader.last()?.0 + 1);
         for filter in &mut filters {
             filter.before = Some(next);
@@ -69,10 +69,10 @@ impl Target {
     /// When the journal cannot be read, or `work` fails.
     pub(super) fn each(
         &self,
-        reader: &Reader,
+        reader: &JournalReader,
         at_once: usize,
-        mut work: impl FnMut(&[EventId]) -> Result<(), Stop>,
-    ) -> Result<Chosen, Stop> {
+        mut work: impl FnMut(&[EventId]) -> Result<(), CliError>,
+    ) -> Result<Chosen, CliError> {
         let mut chosen = Chosen::default();
         let mut page = |events: &[(EventId, bool)]| {
             let whole: Vec<_> =
@@ -96,17 +96,17 @@ impl Target {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub(super) fn count(&self, reader: &Reader) -> Result<Chosen, Stop> {
+    pub(super) fn count(&self, reader: &JournalReader) -> Result<Chosen, CliError> {
         self.each(reader, usize::MAX, |_| Ok(()))
     }
 }
 
 fn pages(
-    reader: &Reader,
+    reader: &JournalReader,
     mut filter: Filter,
     wanted: Option<&Wanted>,
-    page: &mut impl FnMut(&[(EventId, bool)]) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+    page: &mut impl FnMut(&[(EventId, bool)]) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     loop {
         let (events, last) = match wanted {
             None => {
@@ -118,7 +118,7 @@ fn pages(
                 let found = reader.list_oldest(&filter, BODIES)?;
                 let last = found.last().map(|found| found.id);
                 // What sprites a pruned event had cannot be told any more.
-                let is_wanted = |found: &&Found| found.is_pruned || wanted.matches(&found.event);
+                let is_wanted = |found: &&EventRow| found.is_pruned || wanted.matches(&found.event);
                 let events = found.iter().filter(is_wanted);
                 (events.map(|found| (found.id, found.is_pruned)).collect(), last)
             }

@@ -9,9 +9,9 @@ mod sheet;
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::sentence::Mood;
+use super::format::duration;
+use super::headline::Mood;
 use super::status::Status;
-use super::words::duration;
 
 /// Seconds between two loads of the page.
 const REFRESH: u32 = 10;

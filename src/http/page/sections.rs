@@ -5,9 +5,9 @@ use maud::{Markup, html};
 
 use super::chart::{Series, chart};
 use super::sheet::sheet;
-use crate::http::history::Point;
-use crate::http::status::{Application, Sink, Status};
-use crate::http::words::{self, number, rate, time};
+use crate::http::format::{self, number, rate, time};
+use crate::http::history::HistoryPoint;
+use crate::http::status::{ApplicationStatus, SinkStatus, Status};
 
 /// Characters of a key that tell it from all others in practice.
 const SHORT_KEY: usize = 12;
@@ -46,7 +46,7 @@ fn steps(status: &Status) -> [Step; 5] {
     let journal = status.journal.as_ref();
     let count = |count: Option<u64>| count.map_or("–".to_owned(), number);
     let flow = status.last_hour.last().copied().flatten();
-    let pace = |of: fn(Point) -> f64| flow.map_or("–".to_owned(), |point| rate(of(point)));
+    let pace = |of: fn(HistoryPoint) -> f64| flow.map_or("–".to_owned(), |point| rate(of(point)));
     let last_pull = cloud.last_good_pull_seconds;
     let (delivered, dead) = status
         .sinks
@@ -67,12 +67,12 @@ fn steps(status: &Status) -> [Step; 5] {
             unit: "",
             more: [
                 Some(last_pull.map_or("no good pull yet".to_owned(), |ago| {
-                    format!("last good pull {}", words::ago(ago))
+                    format!("last good pull {}", format::ago(ago))
                 })),
                 Some(format!(
                     "{} in all, {} seen again",
                     count(journal.map(|j| j.received)),
-                    count(journal.map(|j| j.seen_again))
+                    count(journal.map(|j| j.duplicates))
                 )),
                 cloud.circulation(),
             ]
@@ -112,7 +112,7 @@ fn steps(status: &Status) -> [Step; 5] {
                 handles.margin_seconds.map_or("none since the start".to_owned(), |left| {
                     format!("with {} to spare", time(left))
                 }),
-                format!("{} handles let go", number(handles.let_go)),
+                format!("{} handles let go", number(handles.expired)),
             ],
         },
     ]
@@ -124,7 +124,7 @@ fn bytes(count: u64) -> ByteSize {
 
 /// Throughput and lag.
 pub(super) fn last_hour(status: &Status) -> Markup {
-    let values = |of: fn(Point) -> Option<f64>| {
+    let values = |of: fn(HistoryPoint) -> Option<f64>| {
         status.last_hour.iter().map(|point| point.and_then(of)).collect()
     };
     let throughput = [
@@ -161,8 +161,8 @@ pub(super) fn applications(status: &Status) -> Markup {
     }
 }
 
-fn application_card(application: &Application) -> Markup {
-    let Application { app, backlog, last_good_pull_seconds, trouble, .. } = application;
+fn application_card(application: &ApplicationStatus) -> Markup {
+    let ApplicationStatus { app, backlog, last_good_pull_seconds, trouble, .. } = application;
     let waiting = backlog.map_or("–".to_owned(), |count| number(count.max(0).unsigned_abs()));
     html! {
         article class={ "card " (if trouble.is_some() { "down" } else { "up" }) } {
@@ -170,7 +170,7 @@ fn application_card(application: &Application) -> Markup {
             dl {
                 div { dt { "waiting" } dd { (waiting) } }
                 div { dt { "last good pull" } dd {
-                    (last_good_pull_seconds.map_or("never".to_owned(), words::ago))
+                    (last_good_pull_seconds.map_or("never".to_owned(), format::ago))
                 } }
             }
         }
@@ -190,7 +190,7 @@ pub(super) fn sinks(status: &Status) -> Markup {
     }
 }
 
-fn card(sink: &Sink) -> Markup {
+fn card(sink: &SinkStatus) -> Markup {
     html! {
         article class={ "card " (sink.state) } {
             h3 { (sink.name) " " span class="badge" { (sink.state) } }
@@ -207,7 +207,7 @@ fn card(sink: &Sink) -> Markup {
                 p { "No longer in the configuration; what it owes is kept." }
             }
             @if let (Some(error), Some(age)) = (&sink.last_error, sink.last_error_seconds) {
-                p class="error" { span { "failed " (words::ago(age)) } (error) }
+                p class="error" { span { "failed " (format::ago(age)) } (error) }
             }
         }
     }
@@ -302,5 +302,5 @@ fn short(key: &str) -> &str {
 
 fn ago(status: &Status, at: chrono::DateTime<chrono::Utc>) -> Markup {
     let age = (status.at - at).to_std().unwrap_or_default().as_secs_f64();
-    html! { time datetime=(at.to_rfc3339()) { (words::ago(age)) } }
+    html! { time datetime=(at.to_rfc3339()) { (format::ago(age)) } }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::event::SpriteStatus;
-use crate::http::status::Sprite;
+use crate::http::status::SpriteSummary;
 
 /// Tiles in a row, as the service lays them out by default.
 const COLUMNS: u32 = 10;
@@ -11,7 +11,7 @@ const COLUMNS: u32 = 10;
 const MAX_TILES: u32 = 100;
 
 /// The sheet, linked if it is on the web, and what is known of it.
-pub(super) fn sheet(sprite: &Sprite) -> Markup {
+pub(super) fn sheet(sprite: &SpriteSummary) -> Markup {
     let words = match sprite.status {
         SpriteStatus::Success => tiles(sprite),
         SpriteStatus::Fail => {
@@ -29,7 +29,7 @@ pub(super) fn sheet(sprite: &Sprite) -> Markup {
     }
 }
 
-fn tiles(sprite: &Sprite) -> String {
+fn tiles(sprite: &SpriteSummary) -> String {
     let mut words = match sprite.tile_count {
         Some(1) => "1 tile".to_owned(),
         Some(count) => format!("{count} tiles"),
@@ -44,7 +44,7 @@ fn tiles(sprite: &Sprite) -> String {
     words
 }
 
-fn drawing(sprite: &Sprite) -> Markup {
+fn drawing(sprite: &SpriteSummary) -> Markup {
     let count = sprite.tile_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
     let shown = match sprite.status {
         SpriteStatus::Success => count.clamp(1, MAX_TILES),

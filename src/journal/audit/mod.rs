@@ -24,7 +24,7 @@ const NAMED: usize = 20;
 
 /// A number that was counted as it came about, and recounted now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sum {
+pub struct CounterCheck {
     /// What is counted.
     pub what: &'static str,
     /// At which sink, if at one.
@@ -39,7 +39,7 @@ pub struct Sum {
 
 /// Rows that must not be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fault {
+pub struct Violation {
     /// What is wrong with them.
     pub what: &'static str,
     /// How many there are.
@@ -50,14 +50,14 @@ pub struct Fault {
 
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Findings {
+pub struct AuditReport {
     /// Every sum.
-    pub sums: Vec<Sum>,
+    pub sums: Vec<CounterCheck>,
     /// Every kind of fault there is.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Violation>,
 }
 
-impl Findings {
+impl AuditReport {
     /// Whether all is as it must be.
     #[must_use]
     pub fn ok(&self) -> bool {
@@ -69,13 +69,13 @@ impl Findings {
 ///
 /// # Errors
 /// When it cannot be opened; within, when it cannot be read.
-pub fn audit(path: &Path) -> std::result::Result<Result<Findings>, OpenError> {
+pub fn audit(path: &Path) -> std::result::Result<Result<AuditReport>, OpenError> {
     let connection = schema::open_read_only(path)?;
     Ok(Audit { connection, faults: BTreeMap::new() }.run())
 }
 
 /// Rows that refer to what is not there.
-pub(super) fn references(connection: Connection) -> Result<Vec<Fault>> {
+pub(super) fn references(connection: Connection) -> Result<Vec<Violation>> {
     let mut audit = Audit { connection, faults: BTreeMap::new() };
     rows::check(&mut audit)?;
     Ok(audit.faults())
@@ -98,19 +98,19 @@ struct Tally {
 type Counters = BTreeMap<(String, i64), i64>;
 
 impl Audit {
-    fn run(mut self) -> Result<Findings> {
+    fn run(mut self) -> Result<AuditReport> {
         let (mut sums, is_certain) = self.sums(false)?;
         if !is_certain || sums.iter().any(|sum| !sum.ok) || !self.faults.is_empty() {
             self.faults.clear();
             sums = self.sums(true)?.0;
         }
         rows::check(&mut self)?;
-        Ok(Findings { sums, faults: self.faults() })
+        Ok(AuditReport { sums, faults: self.faults() })
     }
 
-    fn faults(self) -> Vec<Fault> {
+    fn faults(self) -> Vec<Violation> {
         let faults = self.faults.into_iter();
-        faults.map(|(what, (count, first))| Fault { what, count, first }).collect()
+        faults.map(|(what, (count, first))| Violation { what, count, first }).collect()
     }
 
     fn fault(&mut self, what: &'static str, which: String) {
@@ -122,7 +122,7 @@ impl Audit {
     }
 
     /// The sums, and whether nothing was taken from pages that had been counted before the last.
-    fn sums(&mut self, in_one_snapshot: bool) -> Result<(Vec<Sum>, bool)> {
+    fn sums(&mut self, in_one_snapshot: bool) -> Result<(Vec<CounterCheck>, bool)> {
         let mut tally = Tally::default();
         let (mut after, mut before) = (0, None);
         self.connection.execute_batch("BEGIN")?;
@@ -176,7 +176,7 @@ impl Audit {
     }
 
     /// Holds the tally against the counters, all of the snapshot that is open.
-    fn compare(&self, tally: &Tally) -> Result<Vec<Sum>> {
+    fn compare(&self, tally: &Tally) -> Result<Vec<CounterCheck>> {
         let counters = counters(&self.connection)?;
         let known = self.known()?;
         let (pending, dead) = (self.rows_of_sinks("pending")?, self.rows_of_sinks("dead")?);
@@ -191,7 +191,7 @@ impl Audit {
         let mut add = |what, sink: Option<&str>, counter, recounted| {
             let counted = counted(counter);
             let sink = sink.map(str::to_owned);
-            sums.push(Sum { what, sink, counted, recounted, ok: counted == recounted });
+            sums.push(CounterCheck { what, sink, counted, recounted, ok: counted == recounted });
         };
         let pruned = counted(Counter::Pruned);
         add("received", None, Counter::Received, tally.events + pruned);

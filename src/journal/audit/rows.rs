@@ -185,7 +185,7 @@ fn is_counter(name: &str, sink: i64) -> bool {
     let of = SinkId(sink);
     let all = [
         Counter::Received,
-        Counter::SeenAgain,
+        Counter::Duplicates,
         Counter::Unrouted,
         Counter::Confirmed,
         Counter::Requests,

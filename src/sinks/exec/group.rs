@@ -58,12 +58,12 @@ fn kill(id: i32) {
 }
 
 /// A running program. Dropped before its end it is killed with its group; the runtime reaps it.
-pub(super) struct Group {
+pub(super) struct ProcessGroup {
     pub(super) child: Child,
     entry: Option<Entry>,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Starts the program. Dropped before it has started, the program is killed as it does.
     pub(super) async fn spawn(command: Command) -> io::Result<Self> {
         let (reply, started) = oneshot::channel();
@@ -100,7 +100,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }
@@ -112,7 +112,7 @@ struct Request {
     /// Of whoever waits for the program.
     runtime: Handle,
     starting: Starting,
-    reply: oneshot::Sender<io::Result<Group>>,
+    reply: oneshot::Sender<io::Result<ProcessGroup>>,
 }
 
 /// What the thread takes that starts programs. It lives as long as the process, since the kernel
@@ -133,7 +133,7 @@ fn starter() -> io::Result<SyncSender<Request>> {
 fn start_each(requests: &Receiver<Request>) {
     while let Ok(Request { command, runtime, starting, reply }) = requests.recv() {
         let entered = runtime.enter();
-        let started = Group::start(command);
+        let started = ProcessGroup::start(command);
         // Only now: `kill_all` misses none.
         drop(starting);
         drop(reply.send(started));

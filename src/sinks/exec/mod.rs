@@ -25,10 +25,10 @@ use tokio::task::spawn_blocking;
 
 pub use self::group::kill_all;
 use self::launcher::Token;
-use self::process::{End, Run};
-pub use self::settings::{Otherwise, Settings};
+use self::process::{Run, RunEnd};
+pub use self::settings::{ExecSettings, Otherwise};
 use super::excerpt::{self, excerpt, printable};
-use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
+use super::{Batch, BatchLimits, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Event;
 use crate::secret::Secret;
 
@@ -43,7 +43,7 @@ const MAX_TYPE_CHARS: usize = 1024;
 ///
 /// # Errors
 /// When a secret cannot be read or cannot stand in an environment, or there is no command.
-pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Exec> {
+pub async fn open(settings: &ExecSettings, context: &SinkContext) -> anyhow::Result<Exec> {
     anyhow::ensure!(!settings.command.is_empty(), "command is empty");
     let settings = Arc::new(settings.clone());
     let secrets = Mutex::new(read_secrets(&settings).await?);
@@ -53,15 +53,15 @@ pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Exec
 /// The sink `exec`.
 #[derive(Debug)]
 pub struct Exec {
-    settings: Arc<Settings>,
-    context: Context,
+    settings: Arc<ExecSettings>,
+    context: SinkContext,
     secrets: Mutex<Secrets>,
 }
 
 /// The variables that are secrets, by name.
 type Secrets = Arc<Vec<(String, Secret)>>;
 
-async fn read_secrets(settings: &Arc<Settings>) -> anyhow::Result<Secrets> {
+async fn read_secrets(settings: &Arc<ExecSettings>) -> anyhow::Result<Secrets> {
     let settings = Arc::clone(settings);
     let read = move || {
         let each = settings.env.iter().map(|(name, place)| {
@@ -85,7 +85,7 @@ impl Exec {
     }
 
     fn command(&self, event: &Event, secrets: &Secrets) -> (Command, Token) {
-        let Settings { command: words, directory, .. } = &*self.settings;
+        let ExecSettings { command: words, directory, .. } = &*self.settings;
         let (mut command, token) = launcher::command(&self.context.launcher, directory, words);
         command.env_clear();
         let passed = self.settings.passed();
@@ -119,16 +119,16 @@ impl Exec {
             tracing::debug!(sink, %key, output, "the program said");
         }
         let tell = |how: &str| {
-            let said = excerpt(&run.output, excerpt::End::Last, &hidden);
+            let said = excerpt(&run.output, excerpt::KeptEnd::Last, &hidden);
             let colon = if said.is_empty() { "" } else { ": " };
             format!("{} {how}{colon}{said}", self.program())
         };
         match run.end {
-            End::TimedOut => {
+            RunEnd::TimedOut => {
                 let limit = humantime::format_duration(self.context.timeout);
                 Verdict::retry(tell(&format!("was killed after {limit}")))
             }
-            End::Exited(status) => match (status.code(), self.settings.otherwise) {
+            RunEnd::Exited(status) => match (status.code(), self.settings.otherwise) {
                 (Some(0), _) => Verdict::Delivered,
                 (None | Some(TRY_AGAIN), _) | (_, Otherwise::Retry) => {
                     Verdict::retry(tell(&ended(status)))
@@ -171,8 +171,8 @@ impl Sink for Exec {
         batch.each(|_| verdicts.next().expect("one was pushed for each event of the batch"))
     }
 
-    fn limits(&self) -> Limits {
-        Limits { max_batch: 1, max_in_flight: self.settings.max_in_flight.get() }
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { max_batch: 1, max_in_flight: self.settings.max_in_flight.get() }
     }
 
     async fn reopen(&self) -> anyhow::Result<()> {

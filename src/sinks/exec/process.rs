@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::group::Group;
+use super::group::ProcessGroup;
 use super::launcher::{SELF, Token};
 
 /// How much of a program's output is kept, in bytes: its end, which tells most.
@@ -24,7 +24,7 @@ const REAP: Duration = Duration::from_secs(5);
 
 /// How a run ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum RunEnd {
     /// The program ended by itself.
     Exited(ExitStatus),
     /// It ran into the timeout and was killed with its process group.
@@ -34,7 +34,7 @@ pub(super) enum End {
 /// The end of a run and the last [`MAX_OUTPUT`] bytes of what the program said.
 #[derive(Debug)]
 pub(super) struct Run {
-    pub(super) end: End,
+    pub(super) end: RunEnd,
     pub(super) output: Vec<u8>,
 }
 
@@ -51,7 +51,8 @@ pub(super) async fn run(
 ) -> io::Result<Run> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it has not started within timeout");
-    let mut group = timeout(limit, Group::spawn(command)).await.map_err(late)?.map_err(itself)?;
+    let mut group =
+        timeout(limit, ProcessGroup::spawn(command)).await.map_err(late)?.map_err(itself)?;
     let (stdin, stdout, stderr) =
         (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
     let output = Mutex::new(Vec::new());
@@ -76,17 +77,17 @@ pub(super) async fn run(
         ended
     };
     let end = match ended {
-        Ok(status) => End::Exited(status?),
+        Ok(status) => RunEnd::Exited(status?),
         Err(_) => {
             group.kill();
             // Only a program stuck in the kernel outlives this; the runtime reaps it later.
             drop(timeout(REAP, group.wait()).await);
-            End::TimedOut
+            RunEnd::TimedOut
         }
     };
     let mut output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
     keep_end(&mut output);
-    if let End::Exited(status) = end
+    if let RunEnd::Exited(status) = end
         && let Some(error) = token.failure(status, &output)
     {
         return Err(error);

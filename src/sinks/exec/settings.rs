@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::secret::{Remark, SecretRef};
-use crate::sinks::{Context, remarks};
+use crate::secret::{SecretRef, SecretWarning};
+use crate::sinks::{SinkContext, warnings};
 
 /// Settings of the sink `exec`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct ExecSettings {
     /// The program, by its absolute path, and its arguments. No shell reads it.
     pub command: Vec<String>,
     /// Variables for its environment; their values are secrets. None by default.
@@ -65,8 +65,8 @@ fn is_the_daemons_own(name: &str) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
-impl Settings {
-    pub(crate) fn check(&self, context: &Context) -> Vec<String> {
+impl ExecSettings {
+    pub(crate) fn check(&self, context: &SinkContext) -> Vec<String> {
         let mut problems = Vec::new();
         if context.timeout.is_zero() {
             problems.push("timeout must be longer than 0s".to_owned());
@@ -100,8 +100,8 @@ impl Settings {
 
     /// What is to be said of the secrets, as far as they can be looked at from here. Blocks on the
     /// files they stand in.
-    pub(crate) fn remarks(&self) -> Vec<Remark> {
-        remarks::of_values("env", &self.env)
+    pub(crate) fn remarks(&self) -> Vec<SecretWarning> {
+        warnings::of_values("env", &self.env)
     }
 
     /// The daemon's variables that are passed on, whatever the list says of its own ones.
@@ -115,14 +115,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::event::{AppId, Format};
+    use crate::event::{AppId, EventFormat};
 
     fn problems(text: &str) -> Vec<String> {
-        let settings: Settings = toml::from_str(text).unwrap();
-        settings.check(&Context {
+        let settings: ExecSettings = toml::from_str(text).unwrap();
+        settings.check(&SinkContext {
             name: "run".to_owned(),
             app: AppId(1),
-            format: Format::CloudEvents,
+            format: EventFormat::CloudEvents,
             timeout: Duration::from_secs(1),
             others: Vec::new(),
             launcher: PathBuf::new(),

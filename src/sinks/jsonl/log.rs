@@ -11,12 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::fcntl::OFlag;
 use nix::unistd::Group;
 
-use super::identity::Identity;
-use super::mark::Mark;
+use super::checkpoint::Checkpoint;
+use super::file_id::FileId;
 use super::rotation::folder_of;
 use super::tail::Tail;
 use crate::folder::{self, TooLong};
-use crate::sinks::Place;
+use crate::sinks::OutputPath;
 
 /// Why the file cannot be used. Names it and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +135,7 @@ pub(super) struct Log {
     /// Tells it from every other file that is there now.
     number: (u64, u64),
     /// Tells it from every other file that ever was there.
-    identity: Identity,
+    identity: FileId,
     /// Where the next line goes, and what could not be taken back yet.
     pub(super) tail: Tail,
 }
@@ -164,7 +164,7 @@ impl Log {
             {
                 return Err(error);
             }
-            let place = Place::of(path).path().to_owned();
+            let place = OutputPath::of(path).path().to_owned();
             let (file, is_new) = match open_file(&place) {
                 Ok(file) => (file, false),
                 Err(error) if error.kind() == ErrorKind::NotFound => match create(&place) {
@@ -178,7 +178,7 @@ impl Log {
                 return Err(error);
             }
             lock(&file, path)?;
-            let (number, identity) = ((about.dev(), about.ino()), Identity::of(&about));
+            let (number, identity) = ((about.dev(), about.ino()), FileId::of(&about));
             let tail = Tail::default();
             let path = path.to_owned();
             let mut log = Self { path, place, file, number, identity, tail };
@@ -207,7 +207,7 @@ impl Log {
     }
 
     /// Which file it is.
-    pub(super) fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> FileId {
         self.identity
     }
 
@@ -230,12 +230,12 @@ impl Log {
     }
 
     /// The place at its end, by what stands before it.
-    pub(super) fn end(&self) -> Result<Mark, LogError> {
+    pub(super) fn end(&self) -> Result<Checkpoint, LogError> {
         let length = self.len()?;
         let start = length.saturating_sub(MAX_TAIL);
         let mut tail = vec![0; usize::try_from(length - start).unwrap_or_default()];
         self.file.read_exact_at(&mut tail, start).map_err(failed("read", &self.path))?;
-        Ok(Mark::new(self.identity, length, &tail))
+        Ok(Checkpoint::new(self.identity, length, &tail))
     }
 
     /// Makes everything in it and its name last.

@@ -8,15 +8,15 @@
 //! when it bears the tag that it got when it was rotated. A name alone says nothing: where neither
 //! is known, a line is written again and a file left alone.
 
-mod identity;
+mod checkpoint;
+mod file_id;
 mod log;
-mod mark;
+mod maintenance;
 mod probe;
 mod recovery;
 mod rotation;
 mod settings;
 mod tail;
-mod upkeep;
 
 use std::collections::HashSet;
 use std::fs;
@@ -30,15 +30,15 @@ use chrono::Utc;
 use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
-use self::identity::Identity;
+use self::checkpoint::Checkpoint;
+use self::file_id::FileId;
 use self::log::{Log, LogError, Ownership, failed, failed_in_folder};
-use self::mark::Mark;
+use self::maintenance::RotatedFiles;
 use self::recovery::{Extent, Reading};
 use self::rotation::Names;
-pub use self::settings::{Compress, Mode, Settings};
+pub use self::settings::{Compress, FileMode, JsonlSettings};
 use self::tail::Filled;
-use self::upkeep::Upkeep;
-use super::{Batch, Context, Holding, Limits, Place, Sink, Verdict, Verdicts};
+use super::{Batch, BatchLimits, HeldEvents, OutputPath, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Key;
 use crate::folder;
 
@@ -58,7 +58,7 @@ const MAX_HELD: usize = 1 << 20;
 ///
 /// # Errors
 /// When the system knows no such group.
-pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Jsonl> {
+pub async fn open(settings: &JsonlSettings, context: &SinkContext) -> anyhow::Result<Jsonl> {
     let settings = settings.clone();
     let reading = Reading { format: context.format, app: context.app };
     let (sink, others) = (context.name.clone(), context.others.clone());
@@ -68,7 +68,7 @@ pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Json
             group.with_context(|| format!("the group {name} does not exist"))
         });
         let file = File {
-            upkeep: Arc::new(Upkeep::new(&sink, &settings)),
+            upkeep: Arc::new(RotatedFiles::new(&sink, &settings)),
             sink,
             others,
             ownership: Ownership { mode: settings.mode.0, group: group.transpose()? },
@@ -84,7 +84,7 @@ pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Json
 /// Whether a file there is called like those that are rotated from `path`. Blocks on the file
 /// system.
 #[must_use]
-pub fn is_rotated(path: &Path, place: &Place) -> bool {
+pub fn is_rotated(path: &Path, place: &OutputPath) -> bool {
     Names::new("", path).rotate_to(place)
 }
 
@@ -98,22 +98,22 @@ pub struct Jsonl {
 #[derive(Debug)]
 struct File {
     sink: String,
-    settings: Settings,
+    settings: JsonlSettings,
     /// What other sinks write to.
     others: Vec<PathBuf>,
     ownership: Ownership,
     reading: Reading,
     /// Locked by blocking work only.
     state: Mutex<State>,
-    upkeep: Arc<Upkeep>,
+    upkeep: Arc<RotatedFiles>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    log: Opened,
-    held: Held,
+    log: OpenFile,
+    held: HeldWrites,
     /// The file that the last mark was made in.
-    marked: Option<Identity>,
+    marked: Option<FileId>,
     /// Whether the file was made ready for the batch that comes next.
     is_ready: bool,
     rotation_failed: Option<Instant>,
@@ -124,7 +124,7 @@ struct State {
 
 /// The file that is written to.
 #[derive(Debug, Default)]
-struct Opened {
+struct OpenFile {
     log: Option<Log>,
     /// Whether one was open before: the place is the sink's own.
     once: bool,
@@ -132,7 +132,7 @@ struct Opened {
 
 /// What was found in the files at the start.
 #[derive(Debug, Default)]
-enum Held {
+enum HeldWrites {
     #[default]
     Unread,
     All(HashSet<Key>, Extent),
@@ -155,8 +155,8 @@ impl File {
     }
 
     /// The file under its name, opened again if it is not the one that was open.
-    fn current<'a>(&self, opened: &'a mut Opened) -> Result<&'a mut Log, LogError> {
-        let Opened { log, once } = opened;
+    fn current<'a>(&self, opened: &'a mut OpenFile) -> Result<&'a mut Log, LogError> {
+        let OpenFile { log, once } = opened;
         if let Some(moved) = log
             && !moved.is_at_its_path()?
         {
@@ -185,8 +185,8 @@ impl File {
     /// The configuration was looked through for that; links can be made since.
     fn refuse_shared(&self) -> Result<(), LogError> {
         let path = &self.settings.path;
-        let place = Place::of(path);
-        match self.others.iter().find(|other| Place::of(other).is(&place)) {
+        let place = OutputPath::of(path);
+        match self.others.iter().find(|other| OutputPath::of(other).is(&place)) {
             Some(other) => Err(LogError::Shared(path.clone(), other.clone())),
             None => Ok(()),
         }
@@ -194,7 +194,7 @@ impl File {
 
     /// Opens the file anew or rotates it, if it is time to. Returns the place where the batch will
     /// begin if that is in another file than the last mark.
-    fn prepare(&self, batch: &Batch) -> Result<Option<Mark>, LogError> {
+    fn prepare(&self, batch: &Batch) -> Result<Option<Checkpoint>, LogError> {
         let state = &mut *self.lock();
         self.make_ready(state, batch)?;
         state.is_ready = true;
@@ -208,7 +208,7 @@ impl File {
     }
 
     fn make_ready(&self, state: &mut State, batch: &Batch) -> Result<(), LogError> {
-        state.held = Held::Unread;
+        state.held = HeldWrites::Unread;
         let log = self.current(&mut state.log)?;
         log.repair()?;
         let pausing = state.rotation_failed.is_some_and(|at| at.elapsed() < ROTATION_PAUSE);
@@ -224,7 +224,7 @@ impl File {
         Ok(())
     }
 
-    fn append(&self, batch: &Batch) -> Result<Mark, LogError> {
+    fn append(&self, batch: &Batch) -> Result<Checkpoint, LogError> {
         let state = &mut *self.lock();
         if !std::mem::take(&mut state.is_ready) {
             self.make_ready(state, batch)?;
@@ -264,7 +264,7 @@ impl File {
         Ok(too_large || too_old)
     }
 
-    fn rotate(&self, opened: &mut Opened) -> Result<(), LogError> {
+    fn rotate(&self, opened: &mut OpenFile) -> Result<(), LogError> {
         let Some(log) = &mut opened.log else { return Ok(()) };
         log.finish()?;
         // Not where a link leads to by now.
@@ -282,10 +282,10 @@ impl File {
         Ok(())
     }
 
-    fn recover(&self, since: Option<&str>, pending: &[Key]) -> Result<Holding, LogError> {
+    fn recover(&self, since: Option<&str>, pending: &[Key]) -> Result<HeldEvents, LogError> {
         let state = &mut *self.lock();
         let log = self.current(&mut state.log)?;
-        if matches!(state.held, Held::Unread) {
+        if matches!(state.held, HeldWrites::Unread) {
             log.sync()?;
         }
         let end = log.end()?;
@@ -293,19 +293,22 @@ impl File {
         let mark = Some(end.to_string());
         // Every start asks at least once; the file can be large.
         if pending.is_empty() {
-            return Ok(Holding { mark, ..Holding::default() });
+            return Ok(HeldEvents { mark, ..HeldEvents::default() });
         }
-        if matches!(state.held, Held::Unread) {
+        if matches!(state.held, HeldWrites::Unread) {
             let mut held = HashSet::new();
             let extent = self.scan(since, |key| {
                 if held.len() <= MAX_HELD {
                     held.insert(key);
                 }
             })?;
-            state.held =
-                if held.len() <= MAX_HELD { Held::All(held, extent) } else { Held::TooMany };
+            state.held = if held.len() <= MAX_HELD {
+                HeldWrites::All(held, extent)
+            } else {
+                HeldWrites::TooMany
+            };
         }
-        let (keys, extent) = if let Held::All(held, extent) = &state.held {
+        let (keys, extent) = if let HeldWrites::All(held, extent) = &state.held {
             (pending.iter().filter(|key| held.contains(key)).copied().collect(), *extent)
         } else {
             let asked: HashSet<&Key> = pending.iter().collect();
@@ -317,7 +320,7 @@ impl File {
             })?;
             (held.into_iter().collect(), extent)
         };
-        Ok(Holding { keys, is_since: extent == Extent::Since, mark })
+        Ok(HeldEvents { keys, is_since: extent == Extent::Since, mark })
     }
 
     fn scan(&self, since: Option<&str>, found: impl FnMut(Key)) -> Result<Extent, LogError> {
@@ -363,11 +366,11 @@ impl Sink for Jsonl {
         }
     }
 
-    fn limits(&self) -> Limits {
-        Limits { max_batch: MAX_BATCH, max_in_flight: 1 }
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { max_batch: MAX_BATCH, max_in_flight: 1 }
     }
 
-    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<Holding> {
+    async fn recover(&self, since: Option<&str>, pending: &[Key]) -> anyhow::Result<HeldEvents> {
         let (since, pending) = (since.map(str::to_owned), pending.to_vec());
         Ok(self.on_file(move |file| file.recover(since.as_deref(), &pending)).await??)
     }
@@ -393,16 +396,16 @@ impl Sink for Jsonl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{self, AppId, Format};
+    use crate::event::{self, AppId, EventFormat};
 
     #[tokio::test]
     async fn a_large_event_leaves_no_large_buffer() {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("path = {:?}", folder.path().join("a.jsonl"));
-        let context = Context {
+        let context = SinkContext {
             name: "a".to_owned(),
             app: AppId(1),
-            format: Format::CloudEvents,
+            format: EventFormat::CloudEvents,
             timeout: Duration::from_secs(1),
             others: Vec::new(),
             launcher: PathBuf::new(),

@@ -9,12 +9,12 @@ use flate2::bufread::MultiGzDecoder;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::identity::Identity;
+use super::checkpoint::Checkpoint;
+use super::file_id::FileId;
 use super::log::{LogError, failed, failed_in_folder};
-use super::mark::Mark;
 use super::rotation::{Names, gzip_identity};
-use crate::event::{self, AppId, Event, Format, Key};
-use crate::sinks::Place;
+use crate::event::{self, AppId, Event, EventFormat, Key};
+use crate::sinks::OutputPath;
 
 /// How an envelope written by [`event::Event::render`] begins; the key follows.
 const ENVELOPE: &[u8] = br#"{"specversion":"1.0","id":""#;
@@ -27,7 +27,7 @@ const MAX_LINE: usize = 16 * 1024 * 1024;
 /// How a line is written, and how its event is found out again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
-    pub(super) format: Format,
+    pub(super) format: EventFormat,
     pub(super) app: AppId,
 }
 
@@ -42,7 +42,7 @@ impl Reading {
             event.app == self.app
                 && (event.task_id.is_some() || self.content_key(&event.body) == event.key)
         };
-        if self.format == Format::Callback && !is_named() {
+        if self.format == EventFormat::Callback && !is_named() {
             lines.extend(blanks(event.key));
         }
         lines.push(b'\n');
@@ -54,14 +54,14 @@ impl Reading {
         let text = std::str::from_utf8(line).ok()?;
         let whole = || serde_json::from_str::<&RawValue>(text).ok();
         match self.format {
-            Format::CloudEvents => {
+            EventFormat::CloudEvents => {
                 let key = text.as_bytes().strip_prefix(ENVELOPE)?.get(..KEY_LEN)?;
                 let key = std::str::from_utf8(key).ok()?.parse().ok()?;
                 whole().map(|_| key)
             }
             // The content alone names its event, together with the application: whatever it may
             // look like, it is no envelope.
-            Format::Callback => {
+            EventFormat::Callback => {
                 let content = whole()?.get();
                 Some(key_in_blanks(text).unwrap_or_else(|| self.content_key(content)))
             }
@@ -112,7 +112,7 @@ pub(super) fn scan(
     reading: Reading,
     mut found: impl FnMut(Key),
 ) -> Result<Extent, LogError> {
-    let Some(mark) = since.and_then(|mark| mark.parse::<Mark>().ok()) else {
+    let Some(mark) = since.and_then(|mark| mark.parse::<Checkpoint>().ok()) else {
         return Ok(Extent::Nothing);
     };
     let Some((path, gzip)) = marked(names, others, mark.file)? else {
@@ -143,12 +143,12 @@ pub(super) fn scan(
 fn marked(
     names: &Names,
     others: &[Names],
-    file: Identity,
+    file: FileId,
 ) -> Result<Option<(PathBuf, bool)>, LogError> {
     let is_it = |path: &Path| {
         let is_it = fs::symlink_metadata(path)
-            .is_ok_and(|about| about.is_file() && Identity::of(&about).may_be(file));
-        is_it && !others.iter().any(|other| other.write_to(&Place::of(path)))
+            .is_ok_and(|about| about.is_file() && FileId::of(&about).may_be(file));
+        is_it && !others.iter().any(|other| other.write_to(&OutputPath::of(path)))
     };
     if is_it(names.path()) {
         return Ok(Some((names.path().to_owned(), false)));
@@ -222,7 +222,7 @@ impl Lines {
 
     /// Reads on to the mark. Whether its line stands before it; if not, the position afterwards
     /// is any. No line before it is no evidence, but for a file that is certain.
-    fn seek(&mut self, mark: &Mark) -> io::Result<bool> {
+    fn seek(&mut self, mark: &Checkpoint) -> io::Result<bool> {
         let Some((start, length)) = mark.line() else { return Ok(false) };
         if length == 0 && !mark.file.is_certain() {
             return Ok(false);
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_key_of_a_whole_envelope_is_read_from_its_beginning() {
-        let reading = Reading { format: Format::CloudEvents, app: AppId(1) };
+        let reading = Reading { format: EventFormat::CloudEvents, app: AppId(1) };
         let key = Key::from_bytes([0xab; 16]);
         let line = format!(r#"{{"specversion":"1.0","id":"{key}","x":"\n"}}"#);
         assert_eq!(reading.key(line.as_bytes()), Some(key));
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_callback_of_any_application_is_found_again() {
-        let reading = Reading { format: Format::Callback, app: AppId(1) };
+        let reading = Reading { format: EventFormat::Callback, app: AppId(1) };
         for body in [r#"{"EventType":"A","AEvent":{"TaskId":"t"}}"#, r#"{"EventType":"A"}"#] {
             let keys = [AppId(1), AppId(2)].map(|app| {
                 let event = event::read(app, body, false, DateTime::UNIX_EPOCH).event;

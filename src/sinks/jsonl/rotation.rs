@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use flate2::read::GzDecoder;
 
-use super::identity::Identity;
+use super::file_id::FileId;
 use super::settings::Compress;
-use crate::sinks::Place;
+use crate::sinks::OutputPath;
 
 const STAMP: &str = "%Y%m%dT%H%M%S%.3fZ";
 const STAMP_LEN: usize = "20260102T030405.678Z".len();
@@ -23,7 +23,7 @@ const UNFINISHED: &str = ".tmp";
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     sink: String,
-    place: Place,
+    place: OutputPath,
     stem: String,
     extension: String,
 }
@@ -55,7 +55,7 @@ enum Form {
 impl Names {
     /// The names of the files of `sink`, which writes to `path`: they are where that leads to.
     pub(super) fn new(sink: &str, path: &Path) -> Self {
-        let place = Place::of(path);
+        let place = OutputPath::of(path);
         let part = |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned());
         Self {
             sink: sink.to_owned(),
@@ -91,7 +91,7 @@ impl Names {
 
     /// The name for a file that is rotated at `now`: later than every one that a file has got, so
     /// that they sort by age even when the clock went back, and taken by none.
-    pub(super) fn next(&self, now: DateTime<Utc>, file: Identity) -> io::Result<PathBuf> {
+    pub(super) fn next(&self, now: DateTime<Utc>, file: FileId) -> io::Result<PathBuf> {
         let tagged = self.claims()?.into_iter().filter(|(_, claim)| claim.tag.is_some());
         let last = tagged.map(|(_, claim)| claim.at + TimeDelta::milliseconds(1)).max();
         let at = last.map_or(now, |earliest| earliest.max(now)).format(STAMP);
@@ -110,13 +110,13 @@ impl Names {
     }
 
     /// Whether a rotated file could be called so.
-    pub(super) fn rotate_to(&self, place: &Place) -> bool {
+    pub(super) fn rotate_to(&self, place: &OutputPath) -> bool {
         let claims = |name: &std::ffi::OsStr| self.claim(name.to_str()?);
         self.place.is_beside(place) && place.name().and_then(claims).is_some()
     }
 
     /// Whether the sink writes there: to the file itself or to a rotated one.
-    pub(super) fn write_to(&self, place: &Place) -> bool {
+    pub(super) fn write_to(&self, place: &OutputPath) -> bool {
         self.place.is(place) || self.rotate_to(place)
     }
 
@@ -155,20 +155,20 @@ impl Names {
     }
 }
 
-fn plain_identity(path: &Path) -> Option<Identity> {
+fn plain_identity(path: &Path) -> Option<FileId> {
     let about = fs::symlink_metadata(path).ok()?;
-    about.is_file().then(|| Identity::of(&about))
+    about.is_file().then(|| FileId::of(&about))
 }
 
 /// Of the file that was compressed into this one: its header says.
-pub(super) fn gzip_identity(path: &Path) -> Option<Identity> {
+pub(super) fn gzip_identity(path: &Path) -> Option<FileId> {
     plain_identity(path)?;
     let decoder = GzDecoder::new(fs::File::open(path).ok()?);
     identity_in(decoder.header()?.comment()?)
 }
 
 /// What [`Identity`] wrote into the header of a compressed file.
-pub(super) fn identity_in(comment: &[u8]) -> Option<Identity> {
+pub(super) fn identity_in(comment: &[u8]) -> Option<FileId> {
     std::str::from_utf8(comment).ok()?.parse().ok()
 }
 
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn the_names_of_rotated_files_are_known_before_there_are_any() {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| Place::of(&folder.path().join(name));
+        let at = |name: &str| OutputPath::of(&folder.path().join(name));
         let is_one =
             |of: &str, name: &str| Names::new("", &folder.path().join(of)).rotate_to(&at(name));
         for stem in ["a-20260102T030405.678Z", "a-20260102T030405.678Z-0123abcd"] {

@@ -7,29 +7,29 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::sinks::Context;
+use crate::sinks::SinkContext;
 
 /// Settings of the sink `jsonl`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct JsonlSettings {
     /// The file, by its absolute path. Its folder has to exist.
     pub path: PathBuf,
     /// The permissions of files it creates, in octal. Default `"0640"`.
     #[serde(default)]
     #[schemars(with = "String", regex(pattern = r"^0*[67][0-7]{2}$"))]
-    pub mode: Mode,
+    pub mode: FileMode,
     /// The group of files it creates, by name. Default: the process's own.
     #[serde(default)]
     pub group: Option<String>,
     /// A file that would grow beyond this is rotated first; reckoned by the bodies of the events
     /// that come, without their envelopes. Off by default.
     #[serde(default)]
-    #[schemars(with = "Option<crate::shape::Size>")]
+    #[schemars(with = "Option<crate::units::Size>")]
     pub rotate_size: Option<ByteSize>,
     /// A file older than this is rotated before it is next written to. Off by default.
     #[serde(default, with = "humantime_serde")]
-    #[schemars(with = "Option<crate::shape::Duration>")]
+    #[schemars(with = "Option<crate::units::Duration>")]
     pub rotate_age: Option<Duration>,
     /// How many rotated files are kept; older ones are deleted. Default: all.
     #[serde(default)]
@@ -52,15 +52,15 @@ pub enum Compress {
 
 /// A file's permissions: 9 bits, of which the owner's for reading and writing are always set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mode(pub u32);
+pub struct FileMode(pub u32);
 
-impl Default for Mode {
+impl Default for FileMode {
     fn default() -> Self {
         Self(0o640)
     }
 }
 
-impl<'de> Deserialize<'de> for Mode {
+impl<'de> Deserialize<'de> for FileMode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         u32::from_str_radix(&text, 8)
@@ -76,13 +76,13 @@ impl<'de> Deserialize<'de> for Mode {
     }
 }
 
-impl Settings {
+impl JsonlSettings {
     /// Whether files are rotated.
     pub(crate) fn rotates(&self) -> bool {
         self.rotate_size.is_some() || self.rotate_age.is_some()
     }
 
-    pub(crate) fn check(&self, _: &Context) -> Vec<String> {
+    pub(crate) fn check(&self, _: &SinkContext) -> Vec<String> {
         let mut problems = Vec::new();
         if !self.path.is_absolute() {
             problems.push(format!("path: {:?} must be an absolute path", self.path));
@@ -115,14 +115,14 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{AppId, Format};
+    use crate::event::{AppId, EventFormat};
 
     fn problems(text: &str) -> Vec<String> {
-        let settings: Settings = toml::from_str(text).unwrap();
-        settings.check(&Context {
+        let settings: JsonlSettings = toml::from_str(text).unwrap();
+        settings.check(&SinkContext {
             name: "file".to_owned(),
             app: AppId(1),
-            format: Format::CloudEvents,
+            format: EventFormat::CloudEvents,
             timeout: Duration::from_secs(1),
             others: Vec::new(),
             launcher: PathBuf::new(),
@@ -133,13 +133,15 @@ mod tests {
     fn values_carry_their_units() {
         let text = "path = '/x/y.jsonl'\nmode = '0600'\nrotate_size = '64MiB'\n\
                     rotate_age = '1h'\nkeep = 3\ncompress = 'gzip'";
-        let settings: Settings = toml::from_str(text).unwrap();
-        assert_eq!(settings.mode, Mode(0o600));
+        let settings: JsonlSettings = toml::from_str(text).unwrap();
+        assert_eq!(settings.mode, FileMode(0o600));
         assert_eq!(settings.rotate_size, Some(ByteSize::mib(64)));
         assert_eq!(settings.rotate_age, Some(Duration::from_secs(3600)));
         assert!(problems(text).is_empty());
         for mode in ["'644x'", "'1777'", "'0444'", "''", "'+644'", "420"] {
-            assert!(toml::from_str::<Settings>(&format!("path = '/x'\nmode = {mode}")).is_err());
+            assert!(
+                toml::from_str::<JsonlSettings>(&format!("path = '/x'\nmode = {mode}")).is_err()
+            );
         }
     }
 

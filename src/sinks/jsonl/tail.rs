@@ -11,8 +11,8 @@ use std::fs::Metadata;
 use std::io::{self, ErrorKind, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 
+use super::checkpoint::Checkpoint;
 use super::log::{Log, LogError, failed};
-use super::mark::Mark;
 
 const DELETED: &str = "another program deleted it meanwhile";
 const SHORTENED: &str = "another program shortened it meanwhile";
@@ -22,7 +22,7 @@ const SPLIT: &str = "another program wrote into the middle of a line meanwhile";
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     /// The end as it was left, if a line can begin there. `None` where nobody knows.
-    end: Option<End>,
+    end: Option<FileEnd>,
     /// A failed write that could not be taken back yet.
     torn: Option<Torn>,
     /// Whether another program was told of.
@@ -31,7 +31,7 @@ pub(super) struct Tail {
 
 /// The end of the file at a moment: another one shows that something else was done to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct End {
+struct FileEnd {
     offset: u64,
     /// When the file changed, in seconds and nanoseconds.
     changed: (i64, i64),
@@ -52,7 +52,7 @@ pub(super) enum Filled {
 }
 
 /// A batch that is being written.
-struct Batch {
+struct LineBatch {
     start: u64,
     /// Where its next line goes, if nobody else writes.
     next: u64,
@@ -60,7 +60,7 @@ struct Batch {
     is_alone: bool,
 }
 
-impl Batch {
+impl LineBatch {
     /// A write of it failed: what is to be taken back begins where no other program has written.
     fn was_cut_short(&mut self, left: Left) {
         match left {
@@ -82,7 +82,7 @@ enum Left {
     Mixed,
 }
 
-impl End {
+impl FileEnd {
     fn of(about: &Metadata) -> Self {
         Self { offset: about.len(), changed: (about.ctime(), about.ctime_nsec()) }
     }
@@ -100,10 +100,10 @@ impl Log {
         &mut self,
         lines: &mut Vec<u8>,
         fill: impl FnMut(&mut Vec<u8>) -> Filled,
-    ) -> Result<Mark, LogError> {
+    ) -> Result<Checkpoint, LogError> {
         self.repair()?;
         let start = self.end_line()?;
-        let mut batch = Batch { start, next: start, is_alone: true };
+        let mut batch = LineBatch { start, next: start, is_alone: true };
         if let Err(error) = self.append_batch(&mut batch, lines, fill) {
             self.tail.end = None;
             self.tail.torn = self.torn_by(&batch);
@@ -112,12 +112,12 @@ impl Log {
             }
             return Err(failed("write to", &self.path)(error));
         }
-        Ok(Mark::new(self.identity(), batch.next, lines))
+        Ok(Checkpoint::new(self.identity(), batch.next, lines))
     }
 
     fn append_batch(
         &mut self,
-        batch: &mut Batch,
+        batch: &mut LineBatch,
         lines: &mut Vec<u8>,
         mut fill: impl FnMut(&mut Vec<u8>) -> Filled,
     ) -> io::Result<()> {
@@ -137,14 +137,14 @@ impl Log {
         if about.len() < batch.next {
             return Err(io::Error::other(SHORTENED));
         }
-        let end = End::of(&about);
+        let end = FileEnd::of(&about);
         self.tail.end = (end.offset == batch.next).then_some(end);
         Ok(())
     }
 
     /// Appends whole lines. Where the first of them is glued to a part of a line of somebody else,
     /// that one is written again by itself, and is all that is left in `lines`.
-    fn append_lines(&mut self, batch: &mut Batch, lines: &mut Vec<u8>) -> io::Result<()> {
+    fn append_lines(&mut self, batch: &mut LineBatch, lines: &mut Vec<u8>) -> io::Result<()> {
         for brings_its_line_end in [false, false, true] {
             if brings_its_line_end {
                 lines.insert(0, b'\n');
@@ -205,7 +205,7 @@ impl Log {
     /// part of one, or a write of ours that could not be taken back.
     pub(super) fn end_line(&mut self) -> Result<u64, LogError> {
         let look = failed("look at", &self.path);
-        let end = End::of(&self.file.metadata().map_err(look)?);
+        let end = FileEnd::of(&self.file.metadata().map_err(look)?);
         if self.tail.end == Some(end) {
             return Ok(end.offset);
         }
@@ -242,7 +242,7 @@ impl Log {
     }
 
     /// What is to be taken back of a batch that failed: nothing, where others wrote since it began.
-    fn torn_by(&self, batch: &Batch) -> Option<Torn> {
+    fn torn_by(&self, batch: &LineBatch) -> Option<Torn> {
         let to = (&self.file).stream_position().ok()?;
         (batch.is_alone && to > batch.start).then_some(Torn { from: batch.start, to })
     }
@@ -291,7 +291,7 @@ mod tests {
         log: &mut Log,
         writes: &[&str],
         mut harm: impl FnMut(usize),
-    ) -> Result<Mark, LogError> {
+    ) -> Result<Checkpoint, LogError> {
         let mut number = 0;
         log.append(&mut b"of the batch before".to_vec(), |lines| {
             harm(number);
@@ -408,7 +408,7 @@ mod tests {
         append(&mut log, &["{\"b\":1}\n"], |_| {}).unwrap();
         assert_eq!(text(&path), "{\"b\":1}\n");
         // Filled again to the same length, by a part of a line; a clock may be coarse.
-        let changed = || End::of(&fs::metadata(&path).unwrap()).changed;
+        let changed = || FileEnd::of(&fs::metadata(&path).unwrap()).changed;
         let before = changed();
         while changed() == before {
             empty();
@@ -442,7 +442,7 @@ mod tests {
     fn what_others_wrote_behind_a_batch_that_failed_is_not_cut_off() {
         let (_folder, path, mut log) = log();
         append(&mut log, &["{\"a\":1}\n"], |_| {}).unwrap();
-        let batch = |is_alone| Batch { start: 8, next: 8, is_alone };
+        let batch = |is_alone| LineBatch { start: 8, next: 8, is_alone };
         log.put(b"{\"half").unwrap();
         assert_eq!(log.torn_by(&batch(false)), None);
         log.tail.torn = log.torn_by(&batch(true));

@@ -8,8 +8,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use strsim::osa_distance;
 
 use super::signature::{MIN_KEY, PREFIX, SigningKey};
+use crate::sanitize;
 use crate::secret::Secret;
-use crate::shown;
 
 /// Base64 as the most forgiving library of a receiver reads it.
 const FORGIVING: GeneralPurpose = GeneralPurpose::new(
@@ -35,7 +35,9 @@ pub(super) fn of(secret: &Secret) -> Vec<String> {
         return is_short.then(short).into_iter().collect();
     }
     let mut found = Vec::new();
-    found.extend(shown::unseen_in(text).map(|what| format!("it {what}, which belongs to the key")));
+    found.extend(
+        sanitize::invisible_in(text).map(|what| format!("it {what}, which belongs to the key")),
+    );
     found.extend(wrapped(text));
     found.extend(misnamed(bare(text)).or_else(|| encoded(text)));
     found
@@ -43,7 +45,7 @@ pub(super) fn of(secret: &Secret) -> Vec<String> {
 
 /// The text without what may stand around it by mistake.
 fn bare(text: &str) -> &str {
-    let is_around = |c: char| c.is_whitespace() || shown::is_unseen(c) || is_quote(c);
+    let is_around = |c: char| c.is_whitespace() || sanitize::is_invisible(c) || is_quote(c);
     let text = text.trim_matches(is_around);
     bearer(text).unwrap_or(text).trim_matches(is_around)
 }

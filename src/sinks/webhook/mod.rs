@@ -21,11 +21,11 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use self::settings::Credentials;
-pub use self::settings::{Settings, Target};
+use self::settings::WebhookCredentials;
+pub use self::settings::{WebhookSettings, WebhookUrl};
 use self::status::Meaning;
-use super::excerpt::{End, excerpt};
-use super::{Batch, Context, Limits, Sink, Verdict, Verdicts};
+use super::excerpt::{KeptEnd, excerpt};
+use super::{Batch, BatchLimits, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Event;
 use crate::loopback;
 use crate::secret::Secret;
@@ -48,18 +48,18 @@ const MOMENT: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When a secret cannot be read or the system's certificates cannot be loaded.
-pub async fn open(settings: &Settings, context: &Context) -> anyhow::Result<Webhook> {
+pub async fn open(settings: &WebhookSettings, context: &SinkContext) -> anyhow::Result<Webhook> {
     let (settings, context) = (Arc::new(settings.clone()), context.clone());
     // Both the secrets and the system's certificates are files.
     spawn_blocking(move || {
-        let credentials = Credentials::read(&settings)?;
+        let credentials = WebhookCredentials::read(&settings)?;
         let client = client(&settings, &context)?;
         Ok(Webhook { settings, context, client, credentials: Mutex::new(Arc::new(credentials)) })
     })
     .await?
 }
 
-fn client(settings: &Settings, context: &Context) -> anyhow::Result<Client> {
+fn client(settings: &WebhookSettings, context: &SinkContext) -> anyhow::Result<Client> {
     // Refused when the process has one already, and that one is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut client = Client::builder();
@@ -81,10 +81,10 @@ fn client(settings: &Settings, context: &Context) -> anyhow::Result<Client> {
 
 /// The sink `webhook`.
 pub struct Webhook {
-    settings: Arc<Settings>,
-    context: Context,
+    settings: Arc<WebhookSettings>,
+    context: SinkContext,
     client: Client,
-    credentials: Mutex<Arc<Credentials>>,
+    credentials: Mutex<Arc<WebhookCredentials>>,
 }
 
 impl fmt::Debug for Webhook {
@@ -97,7 +97,7 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    fn credentials(&self) -> Arc<Credentials> {
+    fn credentials(&self) -> Arc<WebhookCredentials> {
         Arc::clone(&self.credentials.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -105,7 +105,7 @@ impl Webhook {
     async fn renew(&self) -> anyhow::Result<()> {
         if self.settings.has_external_secrets() {
             let settings = Arc::clone(&self.settings);
-            let fresh = spawn_blocking(move || Credentials::read(&settings)).await??;
+            let fresh = spawn_blocking(move || WebhookCredentials::read(&settings)).await??;
             *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         }
         Ok(())
@@ -169,7 +169,7 @@ impl Webhook {
         if !hint.is_empty() {
             error = format!("{error} ({hint})");
         }
-        let said = excerpt(&answer, End::First, hidden);
+        let said = excerpt(&answer, KeptEnd::First, hidden);
         if !said.is_empty() {
             error = format!("{error}: {said}");
         }
@@ -191,8 +191,8 @@ impl Sink for Webhook {
         batch.each(|_| verdicts.next().expect("one was pushed for each event of the batch"))
     }
 
-    fn limits(&self) -> Limits {
-        Limits { max_batch: 1, max_in_flight: self.settings.max_in_flight.get() }
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { max_batch: 1, max_in_flight: self.settings.max_in_flight.get() }
     }
 
     async fn reopen(&self) -> anyhow::Result<()> {

@@ -14,16 +14,16 @@ use serde::{Deserialize, Deserializer, de};
 use super::advice;
 use super::signature::SigningKey;
 use crate::loopback;
-use crate::secret::{Remark, Secret, SecretRef};
-use crate::sinks::{Context, remarks};
+use crate::secret::{Secret, SecretRef, SecretWarning};
+use crate::sinks::{SinkContext, warnings};
 
 /// Settings of the sink `webhook`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct WebhookSettings {
     /// Where to post, http or https. Redirects are not followed.
     #[schemars(with = "String", url)]
-    pub url: Target,
+    pub url: WebhookUrl,
     /// The secret that signs: `whsec_` and Base64, or any other text, whose own bytes are the key then.
     /// Unsigned without.
     #[serde(default)]
@@ -54,8 +54,8 @@ fn is_reserved(name: &HeaderName) -> bool {
         )
 }
 
-impl Settings {
-    pub(crate) fn check(&self, context: &Context) -> Vec<String> {
+impl WebhookSettings {
+    pub(crate) fn check(&self, context: &SinkContext) -> Vec<String> {
         let mut problems = Vec::new();
         if context.timeout.is_zero() {
             problems.push("timeout must be longer than 0s".to_owned());
@@ -85,14 +85,17 @@ impl Settings {
 
     /// What is to be said of the secrets, as far as they can be looked at from here. Blocks on the
     /// files they stand in.
-    pub(crate) fn remarks(&self) -> Vec<Remark> {
+    pub(crate) fn remarks(&self) -> Vec<SecretWarning> {
         let mut found = Vec::new();
         let keys = [("secret", &self.secret), ("previous_secret", &self.previous_secret)];
         for (key, secret) in keys {
             let Some(glance) = secret.as_ref().and_then(SecretRef::glance) else { continue };
-            let remark =
-                |message| Remark { key, message: format!("{key}: {message}"), is_fault: false };
-            let fault = |message| Remark { is_fault: true, ..remark(message) };
+            let remark = |message| SecretWarning {
+                key,
+                message: format!("{key}: {message}"),
+                is_fault: false,
+            };
+            let fault = |message| SecretWarning { is_fault: true, ..remark(message) };
             match glance.map(|secret| (SigningKey::new(&secret), secret)) {
                 Err(error) if error.is_empty() => found.push(fault(error.to_string())),
                 // Elsewhere it may be readable; whoever opens the sink says why it is not.
@@ -103,7 +106,7 @@ impl Settings {
                 }
             }
         }
-        found.extend(remarks::of_values("headers", &self.headers));
+        found.extend(warnings::of_values("headers", &self.headers));
         found
     }
 
@@ -115,9 +118,9 @@ impl Settings {
 
 /// The URL of a webhook. `Debug` shows its origin alone: user, path and query may hold secrets.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Target(Url);
+pub struct WebhookUrl(Url);
 
-impl Target {
+impl WebhookUrl {
     pub(super) fn url(&self) -> &Url {
         &self.0
     }
@@ -191,13 +194,13 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for WebhookUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin())
     }
 }
 
-impl<'de> Deserialize<'de> for Target {
+impl<'de> Deserialize<'de> for WebhookUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The text itself stays out of the errors: it may hold a password.
         let text = String::deserialize(deserializer)?;
@@ -212,16 +215,16 @@ impl<'de> Deserialize<'de> for Target {
 
 /// All that proves to the receiver who sends, as read at one moment.
 #[derive(Debug)]
-pub(super) struct Credentials {
+pub(super) struct WebhookCredentials {
     pub(super) keys: Vec<SigningKey>,
     pub(super) headers: HeaderMap,
     /// What must not show up in an error, should a receiver echo it.
     pub(super) hidden: Vec<Secret>,
 }
 
-impl Credentials {
+impl WebhookCredentials {
     /// Reads every secret. Blocks on the files they stand in.
-    pub(super) fn read(settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) fn read(settings: &WebhookSettings) -> anyhow::Result<Self> {
         let mut hidden = settings.url.secrets();
         let mut keys = Vec::new();
         for secret in [&settings.secret, &settings.previous_secret].into_iter().flatten() {
@@ -251,14 +254,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::event::{AppId, Format};
+    use crate::event::{AppId, EventFormat};
 
     fn problems(text: &str) -> Vec<String> {
-        let settings: Settings = toml::from_str(text).unwrap();
-        settings.check(&Context {
+        let settings: WebhookSettings = toml::from_str(text).unwrap();
+        settings.check(&SinkContext {
             name: "hook".to_owned(),
             app: AppId(1),
-            format: Format::CloudEvents,
+            format: EventFormat::CloudEvents,
             timeout: Duration::from_secs(1),
             others: Vec::new(),
             launcher: std::path::PathBuf::new(),
@@ -276,11 +279,11 @@ mod tests {
     #[test]
     fn nothing_shows_the_secrets_of_a_url() {
         let text = "url = 'https://me:hunter2@example.com/hunter2?key=hunter2'\nsecret = 'hunter2'";
-        let settings: Settings = toml::from_str(text).unwrap();
-        let shown = format!("{settings:?} {:?}", Credentials::read(&settings).unwrap());
+        let settings: WebhookSettings = toml::from_str(text).unwrap();
+        let shown = format!("{settings:?} {:?}", WebhookCredentials::read(&settings).unwrap());
         assert!(shown.contains("https://example.com") && !shown.contains("hunter2"), "{shown}");
         for url in ["hunter2", "ftp://hunter2@x/", "http://"] {
-            let error = toml::from_str::<Settings>(&format!("url = '{url}'")).unwrap_err();
+            let error = toml::from_str::<WebhookSettings>(&format!("url = '{url}'")).unwrap_err();
             assert!(!error.message().contains("hunter2"), "{}", error.message());
         }
     }
@@ -300,7 +303,7 @@ mod tests {
 
     #[test]
     fn plain_http_is_in_the_open_unless_it_stays_here() {
-        let open = |url| toml::from_str::<Settings>(&format!("url = '{url}'")).unwrap().url;
+        let open = |url| toml::from_str::<WebhookSettings>(&format!("url = '{url}'")).unwrap().url;
         assert!(open("http://example.com/").is_in_the_open());
         for url in
             ["https://example.com/", "http://127.0.0.1:1/", "http://[::1]/", "http://localhost/"]

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::sanitize::{invisible_in, is_invisible};
 use crate::secret::Secret;
-use crate::shown::{is_unseen, unseen_in};
 
 /// What marks a secret that is written in Base64.
 pub(super) const PREFIX: &str = "whsec_";
@@ -47,7 +47,7 @@ impl SigningKey {
         let text = secret.expose();
         let bytes = match text.strip_prefix(PREFIX) {
             Some(encoded) => Self::decode(encoded)?,
-            None if text.chars().all(|c| c.is_whitespace() || is_unseen(c)) => Vec::new(),
+            None if text.chars().all(|c| c.is_whitespace() || is_invisible(c)) => Vec::new(),
             None => text.as_bytes().to_vec(),
         };
         if bytes.is_empty() {
@@ -60,7 +60,7 @@ impl SigningKey {
     /// The bytes of what follows [`PREFIX`].
     pub(super) fn decode(encoded: &str) -> Result<Vec<u8>, BadSecret> {
         STANDARD.decode(encoded).map_err(|_| {
-            let unseen = unseen_in(encoded).map(|what| format!("; it {what}"));
+            let unseen = invisible_in(encoded).map(|what| format!("; it {what}"));
             BadSecret::NotBase64(unseen.unwrap_or_default())
         })
     }

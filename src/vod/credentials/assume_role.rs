@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::renewal::{PAUSE, Renewal};
-use super::settings::Role;
-use super::sts::{Parameters, Sts, margin};
-use super::{Credentials, Fixed, Provider, ProviderError, Settings};
+use super::settings::RoleSettings;
+use super::sts::{AssumeRoleParameters, Sts, margin};
+use super::{Credentials, CredentialsSettings, Fixed, Provider, ProviderError};
 use crate::vod::Action;
-use crate::vod::error::{Advice, Error};
+use crate::vod::error::{Advice, VodError};
 use crate::vod::exchange::Proof;
 
 /// STS wants one, and its answers do not depend on it.
@@ -27,7 +27,7 @@ pub struct AssumeRole {
 
 struct Assumer {
     sts: Sts,
-    role: Role,
+    role: RoleSettings,
     key: Fixed,
 }
 
@@ -36,7 +36,7 @@ impl AssumeRole {
     ///
     /// # Errors
     /// When the settings have a fault or no HTTP client can be set up.
-    pub fn new(settings: &Settings) -> Result<Option<Self>, ProviderError> {
+    pub fn new(settings: &CredentialsSettings) -> Result<Option<Self>, ProviderError> {
         Self::pausing(settings, PAUSE)
     }
 
@@ -44,7 +44,10 @@ impl AssumeRole {
     ///
     /// # Errors
     /// As [`AssumeRole::new`].
-    pub fn pausing(settings: &Settings, pause: Duration) -> Result<Option<Self>, ProviderError> {
+    pub fn pausing(
+        settings: &CredentialsSettings,
+        pause: Duration,
+    ) -> Result<Option<Self>, ProviderError> {
         let broken = |problem| ProviderError::Broken(format!("[credentials] {problem}"));
         let Some((role, endpoint)) = settings.role().map_err(broken)? else { return Ok(None) };
         let sts = Sts::new(endpoint).map_err(ProviderError::Broken)?;
@@ -77,8 +80,8 @@ impl Assumer {
         }
     }
 
-    async fn assume(&self, key: &Credentials) -> Result<Credentials, Error> {
-        let parameters = Parameters {
+    async fn assume(&self, key: &Credentials) -> Result<Credentials, VodError> {
+        let parameters = AssumeRoleParameters {
             role_arn: &self.role.arn,
             role_session_name: &self.role.session_name,
             duration_seconds: self.role.duration.as_secs(),

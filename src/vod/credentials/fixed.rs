@@ -2,20 +2,20 @@
 
 use async_trait::async_trait;
 
-use super::{Credentials, Kept, Provider, ProviderError, Settings, off_the_runtime};
+use super::{Credentials, CredentialsSettings, Kept, Provider, ProviderError, off_the_runtime};
 
 /// Literals and references of the `[credentials]` table; references are read again when the
 /// service refuses what was read before.
 #[derive(Debug)]
 pub struct Fixed {
-    settings: Settings,
+    settings: CredentialsSettings,
     kept: Kept,
 }
 
 impl Fixed {
     /// A provider of what `settings` name. Reads nothing yet.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: CredentialsSettings) -> Self {
         Self { settings, kept: Kept::default() }
     }
 
@@ -27,7 +27,7 @@ impl Fixed {
     }
 }
 
-fn resolve(settings: &Settings) -> Result<Credentials, ProviderError> {
+fn resolve(settings: &CredentialsSettings) -> Result<Credentials, ProviderError> {
     let broken = |key: &str, problem: &dyn std::fmt::Display| {
         ProviderError::Broken(format!("[credentials] {key}: {problem}"))
     };

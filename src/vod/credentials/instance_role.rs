@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta};
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use super::renewal::{Outcome, PAUSE, Renewal};
+use super::renewal::{CredentialsResult, PAUSE, Renewal};
 use super::{Credentials, Provider, ProviderError};
 use crate::secret::Secret;
 use crate::vod::error::Advice;
@@ -72,7 +72,7 @@ impl InstanceRole {
 }
 
 impl Metadata {
-    async fn fetch(&self) -> Outcome {
+    async fn fetch(&self) -> CredentialsResult {
         let names = self.get("").await?;
         let name = names.lines().next().unwrap_or_default().trim();
         let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@+=,".contains(&byte);

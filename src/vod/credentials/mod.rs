@@ -26,19 +26,21 @@ pub use environment::{Environment, Variables};
 pub use fixed::Fixed;
 pub use instance_role::InstanceRole;
 pub use profile::Profile;
-pub use settings::Settings;
+pub use settings::CredentialsSettings;
 pub use web_identity::WebIdentity;
 
 use crate::secret::Secret;
 use crate::vod::endpoint::Endpoint;
-use crate::vod::error::{Advice, Error};
+use crate::vod::error::{Advice, VodError};
 
 /// The provider for a configuration: its `[credentials]`, with the role that they name, or without
 /// that table the [standard places](Chain::standard). Reads nothing yet.
 ///
 /// # Errors
 /// When the provider cannot be set up.
-pub fn provider(settings: Option<&Settings>) -> Result<Arc<dyn Provider>, ProviderError> {
+pub fn provider(
+    settings: Option<&CredentialsSettings>,
+) -> Result<Arc<dyn Provider>, ProviderError> {
     Ok(match settings {
         Some(settings) => match AssumeRole::new(settings)? {
             Some(role) => Arc::new(role),
@@ -49,7 +51,7 @@ pub fn provider(settings: Option<&Settings>) -> Result<Arc<dyn Provider>, Provid
 }
 
 /// Where STS is asked for what [`provider`] hands out, if it is.
-pub(super) fn sts_endpoint(settings: Option<&Settings>) -> Option<Endpoint> {
+pub(super) fn sts_endpoint(settings: Option<&CredentialsSettings>) -> Option<Endpoint> {
     match settings {
         Some(settings) => settings.role().ok()?.map(|(_, endpoint)| endpoint),
         None => WebIdentity::endpoint(&Variables::of_process()),
@@ -100,7 +102,7 @@ pub enum ProviderError {
 
 impl ProviderError {
     /// A call of `source` for credentials that failed.
-    fn withheld(source: &str, error: &Error) -> Self {
+    fn withheld(source: &str, error: &VodError) -> Self {
         let advice = match error.advice() {
             // The advice is followed by the calls that wait for the credentials: of their own
             // parameters and pace nothing was said.

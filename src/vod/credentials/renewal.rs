@@ -20,12 +20,12 @@ pub(super) const PAUSE: Duration = Duration::from_secs(10);
 const PAUSES_PER_LIFE: i32 = 20;
 
 /// What asking for credentials came to.
-pub(super) type Outcome = Result<Credentials, ProviderError>;
+pub(super) type CredentialsResult = Result<Credentials, ProviderError>;
 
 /// How long before their end credentials are renewed that are good for so long.
 pub(super) type Margin = fn(TimeDelta) -> TimeDelta;
 
-type Attempt = BoxFuture<'static, Outcome>;
+type Attempt = BoxFuture<'static, CredentialsResult>;
 type Ask = dyn Fn() -> Attempt + Send + Sync;
 
 /// Credentials that are renewed by whoever needs them when they are due. There is one attempt at
@@ -67,7 +67,7 @@ struct Last {
 }
 
 enum Step {
-    Settled(Outcome),
+    Settled(CredentialsResult),
     Wait(Shared<Attempt>),
 }
 
@@ -80,14 +80,14 @@ impl Renewal {
         pause: Duration,
     ) -> Self
     where
-        F: Future<Output = Outcome> + Send + 'static,
+        F: Future<Output = CredentialsResult> + Send + 'static,
     {
         let ask = Box::new(move || ask().boxed());
         Self { inner: Arc::new(Inner { ask, margin, pause, state: Mutex::default() }) }
     }
 
     /// As [`Provider::credentials`](super::Provider::credentials).
-    pub(super) async fn credentials(&self) -> Outcome {
+    pub(super) async fn credentials(&self) -> CredentialsResult {
         match self.inner.step(Current::is_fresh, Current::is_valid) {
             Step::Settled(outcome) => outcome,
             Step::Wait(attempt) => match attempt.await {
@@ -98,7 +98,7 @@ impl Renewal {
     }
 
     /// As [`Provider::refresh`](super::Provider::refresh).
-    pub(super) async fn refresh(&self, refused: &Credentials) -> Outcome {
+    pub(super) async fn refresh(&self, refused: &Credentials) -> CredentialsResult {
         match self.inner.step(|current| current.credentials != *refused, |_| false) {
             Step::Settled(outcome) => outcome,
             Step::Wait(attempt) => attempt.await,
@@ -148,7 +148,7 @@ impl Inner {
         Step::Wait(attempt)
     }
 
-    fn record(&self, outcome: Outcome) -> Outcome {
+    fn record(&self, outcome: CredentialsResult) -> CredentialsResult {
         let mut state = self.state();
         state.attempt = None;
         let failed_before = state.last.as_ref().is_some_and(|last| last.failure.is_some());
@@ -197,7 +197,7 @@ impl Current {
 impl State {
     /// What a caller gets while no attempt is due. Credentials that came with the last attempt
     /// count as valid whatever this machine's clock says.
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> CredentialsResult {
         let failure = self.last.as_ref().and_then(|last| last.failure.as_ref());
         match (&self.current, failure) {
             (Some(current), None) => Ok(current.credentials.clone()),

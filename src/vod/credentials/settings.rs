@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::sts;
-use crate::secret::{Remark, SecretRef};
-use crate::shown::unseen_in;
+use crate::sanitize::invisible_in;
+use crate::secret::{SecretRef, SecretWarning};
 use crate::vod::endpoint::Endpoint;
 
 /// What a session is called in the cloud's audit log if nothing else is said.
@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// The `[credentials]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct CredentialsSettings {
     /// The id of the key.
     pub secret_id: SecretRef,
     /// The key.
@@ -34,20 +34,20 @@ pub struct Settings {
     pub role_session_name: Option<String>,
     /// How long the temporary keys are good for, 15 min to 12 h; 2 h if not said.
     #[serde(default, with = "humantime_serde")]
-    #[schemars(with = "Option<crate::shape::Duration>")]
+    #[schemars(with = "Option<crate::units::Duration>")]
     pub role_duration: Option<Duration>,
     /// The URL of STS, without a path. Plain `http` only to loopback.
     pub sts_endpoint: Option<String>,
 }
 
 /// The role to assume.
-pub(super) struct Role {
+pub(super) struct RoleSettings {
     pub(super) arn: String,
     pub(super) session_name: String,
     pub(super) duration: Duration,
 }
 
-impl Settings {
+impl CredentialsSettings {
     /// Every fault of the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
@@ -93,7 +93,7 @@ impl Settings {
     /// What is to be said of the secrets, as far as they can be looked at from here: none of it is a
     /// fault, since the service alone knows its keys. Blocks on the files they stand in.
     #[must_use]
-    pub fn remarks(&self) -> Vec<Remark> {
+    pub fn remarks(&self) -> Vec<SecretWarning> {
         let secrets = [
             ("secret_id", Some(&self.secret_id)),
             ("secret_key", Some(&self.secret_key)),
@@ -103,9 +103,9 @@ impl Settings {
         for (key, secret) in secrets {
             let Some(Ok(secret)) = secret.and_then(SecretRef::glance) else { continue };
             let text = secret.expose();
-            let unseen = unseen_in(text).map(|what| format!("it {what}, which no key has"));
+            let unseen = invisible_in(text).map(|what| format!("it {what}, which no key has"));
             let said = unseen.or_else(|| mistaken(key, text).map(str::to_owned));
-            remarks.extend(said.map(|said| Remark {
+            remarks.extend(said.map(|said| SecretWarning {
                 key,
                 message: format!("{key}: {said}"),
                 is_fault: false,
@@ -115,14 +115,14 @@ impl Settings {
     }
 
     /// The role and where to assume it, if there is one.
-    pub(super) fn role(&self) -> Result<Option<(Role, Endpoint)>, String> {
+    pub(super) fn role(&self) -> Result<Option<(RoleSettings, Endpoint)>, String> {
         let problems = self.check();
         if !problems.is_empty() {
             return Err(problems.join("; "));
         }
         let Some(arn) = self.role_arn.clone() else { return Ok(None) };
         let session_name = self.role_session_name.clone();
-        let role = Role {
+        let role = RoleSettings {
             arn,
             session_name: session_name.unwrap_or_else(|| SESSION_NAME.to_owned()),
             duration: self.role_duration.unwrap_or(DURATION),
@@ -168,7 +168,7 @@ mod tests {
     const KEY: &str = "secret_id = \"a\"\nsecret_key = { env = \"B\" }\n";
     const ROLE: &str = "role_arn = \"qcs::cam::uin/1:roleName/r\"\n";
 
-    fn parse(text: &str) -> Result<Settings, toml::de::Error> {
+    fn parse(text: &str) -> Result<CredentialsSettings, toml::de::Error> {
         toml::from_str(text)
     }
 

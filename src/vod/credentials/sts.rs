@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::Credentials;
 use crate::secret::Secret;
 use crate::vod::Action;
-use crate::vod::answer::Answer;
+use crate::vod::answer::CallAnswer;
 use crate::vod::clock::Clock;
 use crate::vod::endpoint::Endpoint;
-use crate::vod::error::{Advice, Error};
-use crate::vod::exchange::{Call, Exchange, Failed, Proof};
+use crate::vod::error::{Advice, VodError};
+use crate::vod::exchange::{Exchange, FailedCall, OutgoingCall, Proof};
 
 /// The service's own endpoint.
 pub(super) const STANDARD: &str = "https://sts.tencentcloudapi.com";
@@ -38,7 +38,7 @@ pub(super) struct Sts {
 /// What is asked for.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Parameters<'a> {
+pub(super) struct AssumeRoleParameters<'a> {
     pub(super) role_arn: &'a str,
     pub(super) role_session_name: &'a str,
     pub(super) duration_seconds: u64,
@@ -81,14 +81,14 @@ impl Sts {
         &self,
         action: Action,
         region: &str,
-        parameters: &Parameters<'_>,
+        parameters: &AssumeRoleParameters<'_>,
         proof: Proof<'_>,
-    ) -> Result<Credentials, Error> {
+    ) -> Result<Credentials, VodError> {
         let body = serde_json::to_vec(parameters).expect("strings and a number always make JSON");
         let mut corrected = false;
         loop {
             let offset = self.clock.offset();
-            let call = Call {
+            let call = OutgoingCall {
                 action,
                 region: Some(region),
                 body: body.clone(),
@@ -96,7 +96,7 @@ impl Sts {
                 time: Clock::at(Utc::now(), offset),
                 max_answer: MAX_ANSWER,
             };
-            let Failed { error, date } = match self.exchange.send(call).await {
+            let FailedCall { error, date } = match self.exchange.send(call).await {
                 Ok(answer) => return self.read(action, &answer),
                 Err(failed) => failed,
             };
@@ -108,9 +108,9 @@ impl Sts {
         }
     }
 
-    fn read(&self, action: Action, answer: &Answer) -> Result<Credentials, Error> {
+    fn read(&self, action: Action, answer: &CallAnswer) -> Result<Credentials, VodError> {
         let unexpected = |problem: &str| {
-            Error::unexpected(action, problem, answer.status, answer.request_id.as_deref())
+            VodError::unexpected(action, problem, answer.status, answer.request_id.as_deref())
         };
         let Fields { credentials, expired_time, expiration } =
             answer.decode().map_err(|problem| unexpected(&problem))?;

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 
 use super::renewal::{PAUSE, Renewal};
 use super::settings::SESSION_NAME;
-use super::sts::{self, Parameters, Sts};
+use super::sts::{self, AssumeRoleParameters, Sts};
 use super::{Credentials, Provider, ProviderError, Variables, off_the_runtime};
-use crate::secret::{Place, Secret, SecretRef};
+use crate::secret::{Secret, SecretRef, SecretSource};
 use crate::vod::Action;
 use crate::vod::endpoint::Endpoint;
 use crate::vod::exchange::Proof;
@@ -86,7 +86,7 @@ impl Bearer {
     async fn ask(&self) -> Result<Credentials, ProviderError> {
         let Identity { region, provider, token_file, role } = Identity::read(&self.variables)?;
         let token = read_token(token_file).await?;
-        let parameters = Parameters {
+        let parameters = AssumeRoleParameters {
             role_arn: &role,
             role_session_name: SESSION_NAME,
             duration_seconds: DURATION,
@@ -131,7 +131,7 @@ impl Identity {
 }
 
 async fn read_token(path: PathBuf) -> Result<Secret, ProviderError> {
-    let file = SecretRef::Place(Place::File(path));
+    let file = SecretRef::Place(SecretSource::File(path));
     off_the_runtime(move || {
         file.resolve().map_err(|error| ProviderError::Broken(format!("{TOKEN_FILE}: {error}")))
     })

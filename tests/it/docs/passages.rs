@@ -68,10 +68,10 @@ pub(super) fn passages() -> Vec<Passage> {
     let scaling = "docs/scaling.md";
     let start = "docs/getting-started.md";
     let example = "config.example.toml";
-    let circulation = |name| number("poller/circulation.rs", name);
+    let circulation = |name| number("puller/circulation.rs", name);
     let observed = lease * circulation("LEASES") as u32;
     let now = lease * circulation("NOW") as u32 / circulation("PARTS") as u32;
-    let slowest = time("poller/circulation.rs", "MAX_PAUSE");
+    let slowest = time("puller/circulation.rs", "MAX_PAUSE");
     let role = |name| time("vod/credentials/settings.rs", name).into();
     vec![
         row(readme, "it needs Rust {1.95} or newer", &[rust.into()]),
@@ -88,7 +88,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             readme,
             "takes notice within {two seconds}",
-            &[(time("daemon/upkeep.rs", "LOOK_OUTSIDE") + Duration::from_millis(500)).into()],
+            &[(time("daemon/maintenance.rs", "LOOK_OUTSIDE") + Duration::from_millis(500)).into()],
         ),
         row(
             readme,
@@ -152,7 +152,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             deliveries,
             "unless `Retry-After` asks for longer than {two seconds}.",
-            &[time("delivery/health.rs", "LONG_PAUSE").into()],
+            &[time("delivery/breaker.rs", "LONG_PAUSE").into()],
         ),
         row(
             deliveries,
@@ -163,9 +163,9 @@ pub(super) fn passages() -> Vec<Passage> {
             deliveries,
             "from the {21}st within {a minute} on they are counted, and the log tells once {a minute} how",
             &[
-                Value::Number(number("delivery/storm.rs", "NAMED") as f64 + 1.0),
-                time("delivery/storm.rs", "MINUTE").into(),
-                time("delivery/storm.rs", "MINUTE").into(),
+                Value::Number(number("delivery/dead_letters.rs", "NAMED") as f64 + 1.0),
+                time("delivery/dead_letters.rs", "MINUTE").into(),
+                time("delivery/dead_letters.rs", "MINUTE").into(),
             ],
         ),
         row(
@@ -181,7 +181,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             deliveries,
             "when {five} different events have failed in a row",
-            &[number("delivery/health.rs", "DOWN_AFTER").into()],
+            &[number("delivery/breaker.rs", "DOWN_AFTER").into()],
         ),
         row(
             deliveries,
@@ -191,14 +191,14 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             deliveries,
             "Deliveries at once begin with {8},",
-            &[number("delivery/window.rs", "START").into()],
+            &[number("delivery/concurrency.rs", "START").into()],
         ),
         row(start, "ten minutes in its console", &[]),
         row(start, "Events wait for {four days} at the most", &[keys.into()]),
         row(
             start,
             "it sees once {a minute} what waits in the queue",
-            &[time("daemon/upkeep.rs", "LOOK_AT_BACKLOG").into()],
+            &[time("daemon/maintenance.rs", "LOOK_AT_BACKLOG").into()],
         ),
         row(metrics, "is at most {a second} old", &[time("http/snapshot.rs", "GOOD_FOR").into()]),
         row(metrics, "no more than a twentieth of the time", &[]),
@@ -247,7 +247,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             trouble,
             "it reads again within {a minute}",
-            &[waits("poller/application.rs", "LASTING")[1].into()],
+            &[waits("puller/application.rs", "LASTING")[1].into()],
         ),
         row(
             trouble,
@@ -263,9 +263,9 @@ pub(super) fn passages() -> Vec<Passage> {
             trouble,
             "from here on they are counted once {a minute}` | As above, for more than {20} within {a minute};",
             &[
-                time("delivery/storm.rs", "MINUTE").into(),
-                Value::Number(number("delivery/storm.rs", "NAMED") as f64),
-                time("delivery/storm.rs", "MINUTE").into(),
+                time("delivery/dead_letters.rs", "MINUTE").into(),
+                Value::Number(number("delivery/dead_letters.rs", "NAMED") as f64),
+                time("delivery/dead_letters.rs", "MINUTE").into(),
             ],
         ),
         row(trouble, "They stay in the cloud, for {four days}: raise", &[keys.into()]),
@@ -330,8 +330,8 @@ pub(super) fn passages() -> Vec<Passage> {
             scaling,
             "{1,024} with {8 MiB} of texts",
             &[
-                number("delivery/intake.rs", "MAX_EVENTS").into(),
-                mib(number("delivery/intake.rs", "MAX_BYTES")),
+                number("delivery/queue.rs", "MAX_EVENTS").into(),
+                mib(number("delivery/queue.rs", "MAX_BYTES")),
             ],
         ),
         row(scaling, "the handles of {28 s} wait", &[config.confirm.good_for().into()]),

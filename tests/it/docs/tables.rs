@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::Utc;
 use serde_json::{Map, Value};
 use sprited::cli::Exit;
-use sprited::event::{self, AppId, Format};
+use sprited::event::{self, AppId, EventFormat};
 use sprited::metrics::{Metrics, Times};
 
 use super::{documents, prose, root};
@@ -151,7 +151,7 @@ fn the_values_of_outcome_are_those_that_are_counted() {
     let of = |name: &str| exported[&format!("sprited_{name}_total")].clone();
     let mut expected = BTreeMap::from([
         ("of pulls", of("pulls")),
-        ("of events", literals("poller/mod.rs", "let outcome = if appended.fresh", ";")),
+        ("of events", literals("puller/mod.rs", "let outcome = if appended.is_new", ";")),
         ("of deliveries", literals("metrics/mod.rs", "for outcome in [", "]")),
         ("of calls of ConfirmEvents", of("confirms")),
         ("of handles", of("handles")),
@@ -172,9 +172,10 @@ fn the_values_of_outcome_are_those_that_are_counted() {
 
 #[test]
 fn the_states_are_the_four() {
-    use sprited::journal::State;
-    let states = [State::Pending, State::Delivered, State::Dead, State::Unrouted];
-    let [a, b, c, d] = states.map(State::as_str);
+    use sprited::journal::EventState;
+    let states =
+        [EventState::Pending, EventState::Delivered, EventState::Dead, EventState::Unrouted];
+    let [a, b, c, d] = states.map(EventState::as_str);
     let said = format!("`state` is `{a}`, `{b}`, `{c}` or `{d}`.");
     assert!(prose("docs/metrics.md").contains(&said), "{said}");
     let said = format!("Each event is *{a}*, *{b}*, *{c}* or *{d}*");
@@ -210,7 +211,7 @@ fn the_envelope_has_the_members_and_constants_that_are_shown() {
     let sample = data("create_image_sprite_complete.success.json");
     let event = event::read(AppId(1_500_012_345), &sample, false, Utc::now()).event;
     let mut rendered = Vec::new();
-    event.render(Format::CloudEvents, &mut rendered);
+    event.render(EventFormat::CloudEvents, &mut rendered);
     let rendered: Value = serde_json::from_slice(&rendered).unwrap();
 
     let all = |value| {

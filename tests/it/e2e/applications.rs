@@ -116,7 +116,7 @@ async fn events_arrive_from_each_and_are_confirmed_where_they_came_from() {
         let told = &status["cloud"]["applications"][place];
         assert_eq!(told["app"].to_string(), app);
         assert!(told["last_good_pull_seconds"].is_number(), "{told}");
-        let series = format!("sprited_last_good_pull_timestamp_seconds{{app=\"{app}\"}}");
+        let series = format!("sprited_last_successful_pull_timestamp_seconds{{app=\"{app}\"}}");
         assert!(daemon.metric(&series).await > 0.0, "{series}");
         let backlog = format!("sprited_cloud_backlog_events{{app=\"{app}\"}}");
         let (_, metrics) = daemon.get("/metrics").await;
@@ -279,7 +279,7 @@ async fn lines_of_one_application_alone_do_not_name_it() {
         let lines = daemon.logged(message);
         assert!(!lines.is_empty(), "{message}");
         assert!(lines.iter().all(|line| line.get("app").is_none()), "{lines:?}");
-        assert!(lines.iter().all(|line| line["target"] == "sprited::poller"), "{lines:?}");
+        assert!(lines.iter().all(|line| line["target"] == "sprited::puller"), "{lines:?}");
     }
     daemon.stop().await;
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sprited::journal::{EventId, State};
+use sprited::journal::{EventId, EventState};
 
 use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
@@ -34,16 +34,16 @@ fn add_odd(site: &Site, numbers: std::ops::Range<usize>) {
     }
 }
 
-fn count(site: &Site, state: State) -> usize {
+fn count(site: &Site, state: EventState) -> usize {
     site.journaled(Some(state)).len()
 }
 
 fn dead_and_delivered(site: &Site) -> (usize, usize) {
-    (count(site, State::Dead), count(site, State::Delivered))
+    (count(site, EventState::Dead), count(site, EventState::Delivered))
 }
 
 fn dead(site: &Site) -> HashSet<EventId> {
-    site.journaled(Some(State::Dead)).iter().map(|found| found.id).collect()
+    site.journaled(Some(EventState::Dead)).iter().map(|found| found.id).collect()
 }
 
 /// Waits until the daemon has asked so many times more.
@@ -150,9 +150,9 @@ async fn bad_events_among_good_ones_are_dead_letters_at_once_however_many() {
     hook.set(Answer::RejectIf("odd-"));
     for n in 0..30 {
         add_odd(&site, n..n + 1);
-        support::until(|| count(&site, State::Dead) == n + 1).await;
+        support::until(|| count(&site, EventState::Dead) == n + 1).await;
         site.add_sprites(1);
-        support::until(|| count(&site, State::Delivered) == n + 2).await;
+        support::until(|| count(&site, EventState::Delivered) == n + 2).await;
     }
     add_odd(&site, 30..38);
     support::until(|| dead_and_delivered(&site) == (38, 31)).await;
@@ -200,12 +200,12 @@ async fn what_is_discarded_while_the_brake_is_on_is_gone_and_lifts_nothing() {
     hook.set(Answer::Refuse(422));
     site.add_sprites(12);
     daemon.has_logged(DOWN).await;
-    let pending = || count(&site, State::Pending);
+    let pending = || count(&site, EventState::Pending);
     support::until(|| site.journaled(None).len() == 13 && pending() == 10).await;
     let done = site.command(&["events", "discard", "--sink", "hook", "--state", "pending"]);
     assert_eq!(done["sinks"][0]["discarded"], 10);
     site.drained().await;
-    support::until(|| count(&site, State::Pending) == 0).await;
+    support::until(|| count(&site, EventState::Pending) == 0).await;
     assert!(daemon.metric("sprited_sink_up{sink=\"hook\"}").await < 0.5);
     site.add_sprites(3);
     asked_more(&hook, 2).await;

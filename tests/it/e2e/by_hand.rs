@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use sprited::emulator::Settings;
-use sprited::journal::State;
+use sprited::journal::EventState;
 
 use super::receiver::{Answer, Receiver};
 use super::{LEASE, Site, file, settings, until};
@@ -43,7 +43,7 @@ async fn a_sink_that_was_added_is_filled_in_the_order_of_the_events() {
     site.add_sprites(10);
     support::until(|| site.lines("new.jsonl").len() == 10).await;
     // A line is there a moment before its verdict.
-    support::until(|| site.journaled(Some(State::Delivered)).len() == 310).await;
+    support::until(|| site.journaled(Some(EventState::Delivered)).len() == 310).await;
     let fill = ["events", "redeliver", "--sink", "new", "--since", "7d", "--missing"];
     assert_eq!(site.command(&fill)["sinks"][0]["redelivered"], 300);
     support::until(|| site.lines("new.jsonl").len() >= 310).await;
@@ -61,11 +61,11 @@ async fn dead_letters_are_delivered_once_more_when_asked() {
     let daemon = site.start();
     site.add_sprites(6);
     site.drained().await;
-    support::until(|| site.journaled(Some(State::Dead)).len() == 6).await;
+    support::until(|| site.journaled(Some(EventState::Dead)).len() == 6).await;
     hook.set(Answer::Take);
     let done = site.command(&["events", "redeliver", "--state", "dead"]);
     assert_eq!(done["sinks"][0]["redelivered"], 6);
-    support::until(|| site.journaled(Some(State::Delivered)).len() == 6).await;
+    support::until(|| site.journaled(Some(EventState::Delivered)).len() == 6).await;
     hook.assert_once(6);
     daemon.stop().await;
 }
@@ -125,14 +125,14 @@ async fn what_is_discarded_while_it_waits_for_its_sink_is_not_delivered() {
     let pending = "sprited_sink_events{sink=\"hook\",state=\"pending\"}";
     until(async || daemon.metric(pending).await > 39.5).await;
     site.command(&["events", "discard", "--sink", "hook"]);
-    let held = "sprited_sink_held_events{sink=\"hook\"}";
+    let held = "sprited_sink_in_flight_events{sink=\"hook\"}";
     until(async || daemon.metric(held).await < 0.5).await;
     hook.set(Answer::Take);
     site.add_sprites(1);
-    support::until(|| site.journaled(Some(State::Delivered)).len() == 1).await;
+    support::until(|| site.journaled(Some(EventState::Delivered)).len() == 1).await;
     daemon.stop().await;
     hook.assert_once(1);
-    assert_eq!(site.journaled(Some(State::Unrouted)).len(), 40);
+    assert_eq!(site.journaled(Some(EventState::Unrouted)).len(), 40);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_line_asked_for_while_the_daemon_was_away_is_written_again() {
     let runs_until_there_are = async |count: usize| {
         let daemon = site.start();
         support::until(|| site.lines("sprites.jsonl").len() >= count).await;
-        support::until(|| site.journaled(Some(State::Pending)).is_empty()).await;
+        support::until(|| site.journaled(Some(EventState::Pending)).is_empty()).await;
         daemon.stop().await;
         assert_eq!(site.lines("sprites.jsonl").len(), count);
     };
@@ -204,7 +204,7 @@ async fn what_a_removed_sink_leaves_is_told_holds_up_nothing_and_waits_for_its_r
     hook.set(Answer::Take);
     site.configure("", &[sprites, hooked].concat());
     let daemon = site.start();
-    support::until(|| site.journaled(Some(State::Delivered)).len() == 3).await;
+    support::until(|| site.journaled(Some(EventState::Delivered)).len() == 3).await;
     daemon.stop().await;
     hook.assert_once(3);
 }
@@ -229,7 +229,7 @@ async fn tail_tells_of_events_as_they_come_and_of_what_becomes_of_them() {
     site.drained().await;
     hook.set(Answer::Refuse(500));
     site.add_sprites(2);
-    support::until(|| site.journaled(Some(State::Pending)).len() == 2).await;
+    support::until(|| site.journaled(Some(EventState::Pending)).len() == 2).await;
     let tail = |name: &str, more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sprited"));
         command.args(["tail", "--json", "--config"]).arg(site.path("sprited.toml")).args(more);

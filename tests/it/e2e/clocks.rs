@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sprited::emulator::Action;
-use sprited::journal::State;
+use sprited::journal::EventState;
 
 use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
@@ -103,13 +103,13 @@ async fn a_clock_that_is_set_back_holds_up_no_retry() {
     let daemon = clock.start(&site);
     // A sink that has taken nothing yet would be down at the first failure.
     site.cloud.control.add(r#"{"EventType":"A","N":9}"#).unwrap();
-    until(|| site.journaled(Some(State::Delivered)).len() == 1).await;
+    until(|| site.journaled(Some(EventState::Delivered)).len() == 1).await;
     let events: Vec<_> = (0..4).map(|n| format!(r#"{{"EventType":"A","N":{n}}}"#)).collect();
     site.cloud.control.add(&format!("[{}]", events.join(","))).unwrap();
     // One has failed and would be tried again in ten minutes.
-    until(|| site.journaled(Some(State::Delivered)).len() == 4).await;
+    until(|| site.journaled(Some(EventState::Delivered)).len() == 4).await;
     clock.set(TimeDelta::hours(-1));
-    until(|| site.journaled(Some(State::Delivered)).len() == 5).await;
+    until(|| site.journaled(Some(EventState::Delivered)).len() == 5).await;
     assert_eq!(hook.seen().len(), 6);
     daemon.has_logged("the clock was set back: what failed is tried again at once").await;
     daemon.stop().await;

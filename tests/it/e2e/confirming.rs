@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use sprited::emulator::{Action, Fault, Kind, Lenient, Settings};
-use sprited::journal::State;
+use sprited::journal::EventState;
 use tokio_util::sync::CancellationToken;
 
 use super::receiver::{Answer, Receiver};
@@ -59,7 +59,7 @@ async fn past_the_limit_the_oldest_are_confirmed_on_the_journals_word() {
     let daemon = site.start();
     site.add_sprites(10);
     until(|| site.confirmed() == 7).await;
-    assert!((daemon.metric("sprited_confirmed_unsettled_total").await - 7.0).abs() < 0.1);
+    assert!((daemon.metric("sprited_confirmed_early_total").await - 7.0).abs() < 0.1);
     // The three that are left come again as well, and stay.
     until(|| site.cloud.control.totals().handed_out_again >= 10).await;
     let ledger = site.cloud.control.ledger();
@@ -87,10 +87,10 @@ async fn without_a_limit_a_lost_disk_loses_nothing_that_a_sink_wants() {
     let mut daemon = site.start();
     site.add_sprites(48);
     until(|| site.cloud.control.totals().handed_out_again >= 3 * 48).await;
-    let unsettled = daemon.metric("sprited_confirmed_unsettled_total").await;
+    let unsettled = daemon.metric("sprited_confirmed_early_total").await;
     let totals = site.cloud.control.totals();
     assert!(unsettled < 0.1 && !totals.calls.contains_key("ConfirmEvents"), "{totals:?}");
-    assert_eq!(site.journaled(Some(State::Pending)).len(), 48);
+    assert_eq!(site.journaled(Some(EventState::Pending)).len(), 48);
 
     daemon.signal(Signal::SIGKILL);
     daemon.ended_within(Duration::from_secs(5)).await;
@@ -386,7 +386,7 @@ async fn a_handle_that_comes_again_for_another_event_waits_for_that() {
     assert!(pulls.load(Ordering::SeqCst) >= 2 && is_tried.is_cancelled());
     // One may have been on its way.
     assert!(more <= 1, "confirmed {more} times before the other event is safe");
-    assert_eq!(site.journaled(Some(State::Pending)).len(), 1);
+    assert_eq!(site.journaled(Some(EventState::Pending)).len(), 1);
     assert!(site.journaled(None).iter().all(|found| found.confirmed.is_none()));
     daemon.stop().await;
 }
@@ -429,7 +429,7 @@ async fn a_handle_on_two_events_is_confirmed_when_both_are_safe() {
     control.fault(Fault::next(1, Kind::SharedHandle)).unwrap();
     control.add(r#"[{"EventType":"A","N":1},{"EventType":"A","N":2}]"#).unwrap();
     let daemon = site.start();
-    let delivered = || site.journaled(Some(State::Delivered)).len();
+    let delivered = || site.journaled(Some(EventState::Delivered)).len();
     until(|| delivered() == 1 && hook.seen().len() >= 4).await;
     let totals = control.totals();
     assert!(!totals.calls.contains_key("ConfirmEvents"), "{totals:?}");

@@ -132,7 +132,7 @@ async fn the_role_of_an_instance_may_change_its_key_while_events_come() {
     let mut loaded = Config::load(&site.path("sprited.toml")).unwrap();
     loaded.config.credentials = None;
     let daemon = daemon::Daemon::open(loaded, Arc::new(role)).await.unwrap();
-    let control = daemon::Control::default();
+    let control = daemon::DaemonSignals::default();
     let running = tokio::spawn(daemon.run(control.clone(), false));
     let expire = |key| {
         current.store(key, Ordering::SeqCst);
@@ -153,7 +153,7 @@ async fn the_role_of_an_instance_may_change_its_key_while_events_come() {
     fails.store(false, Ordering::SeqCst);
     site.drained().await;
     control.stop.cancel();
-    assert_eq!(running.await.unwrap().unwrap(), daemon::End::Clean);
+    assert_eq!(running.await.unwrap().unwrap(), daemon::ExitReason::Clean);
     site.assert_equal_ledgers("sprites.jsonl", &made, 0);
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
-use sprited::journal::{Journal, Settings, audit, check};
+use sprited::journal::{Journal, JournalSettings, audit, check};
 
 use super::receiver::{Answer, Receiver};
 use super::{Site, file};
@@ -62,8 +62,9 @@ async fn cut(database: &[u8], log: &[u8], length: usize, folder: &Path) -> BTree
     }
     fs::write(&path, database).unwrap();
     fs::write(folder.join("journal.db-wal"), &log[..length]).unwrap();
-    let (journal, closing) = Journal::open(&Settings { path: path.clone(), ..Settings::default() })
-        .unwrap_or_else(|error| panic!("cut to {length}: {error}"));
+    let (journal, closing) =
+        Journal::open(&JournalSettings { path: path.clone(), ..JournalSettings::default() })
+            .unwrap_or_else(|error| panic!("cut to {length}: {error}"));
     drop(journal);
     closing.wait().await;
     let findings = audit(&path).unwrap().unwrap();

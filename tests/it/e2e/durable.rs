@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
-use sprited::event::Format;
-use sprited::journal::State;
+use sprited::event::EventFormat;
+use sprited::journal::EventState;
 
 use super::daemon::Daemon;
 use super::{Site, file};
@@ -258,13 +258,13 @@ async fn what_is_found_after_a_crash_is_synced_before_it_counts_as_delivered() {
         fs::create_dir(&path).unwrap();
         let mut daemon = site.start();
         site.add_sprites(1);
-        let pending = || site.journaled(Some(State::Pending));
+        let pending = || site.journaled(Some(EventState::Pending));
         until(|| pending().len() == 1).await;
         daemon.signal(Signal::SIGKILL);
         daemon.ended_within(Duration::from_secs(5)).await;
         fs::remove_dir(&path).unwrap();
         let mut line = Vec::new();
-        pending()[0].event.render(Format::CloudEvents, &mut line);
+        pending()[0].event.render(EventFormat::CloudEvents, &mut line);
         line.push(b'\n');
         fs::OpenOptions::new().append(true).open(&away).unwrap().write_all(&line).unwrap();
         fs::rename(&away, site.path(&name[1..])).unwrap();

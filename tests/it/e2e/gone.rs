@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sprited::emulator::Settings;
-use sprited::journal::{self, Filter, Reader, State};
+use sprited::journal::{self, EventState, Filter, JournalReader};
 
 use super::daemon::{Daemon, Ended, PROGRAM};
 use super::receiver::{Answer, Receiver};
@@ -118,8 +118,8 @@ fn rescued(site: &Site) -> PathBuf {
 
 /// The keys of what is pending in it.
 fn pending_keys(path: &Path) -> Vec<String> {
-    let filter = Filter { state: Some(State::Pending), ..Filter::default() };
-    let pending = Reader::open(path).unwrap().list(&filter, 1000).unwrap();
+    let filter = Filter { state: Some(EventState::Pending), ..Filter::default() };
+    let pending = JournalReader::open(path).unwrap().list(&filter, 1000).unwrap();
     for suffix in ["-wal", "-shm"] {
         std::fs::remove_file(beside(path, suffix)).ok();
     }
@@ -133,7 +133,7 @@ fn pending(path: &Path) -> usize {
 /// Another journal, of a daemon that has stopped.
 async fn other_journal(site: &Site) -> PathBuf {
     let path = site.path("other.db");
-    let settings = journal::Settings { path: path.clone(), ..Default::default() };
+    let settings = journal::JournalSettings { path: path.clone(), ..Default::default() };
     let (journal, closing) = journal::Journal::open(&settings).unwrap();
     drop(journal);
     closing.wait().await;
@@ -284,7 +284,7 @@ async fn no_confirm_leaves_after_the_journal_is_gone() {
 /// Waits until nothing is left to be written: the note of the last confirm is the last write.
 async fn idle(site: &Site, events: usize) {
     site.drained().await;
-    let reader = Reader::open(&journal(site)).unwrap();
+    let reader = JournalReader::open(&journal(site)).unwrap();
     support::until(|| {
         let noted = reader.list(&Filter::default(), 100).unwrap();
         noted.len() == events && noted.iter().all(|found| found.confirmed.is_some())
@@ -304,7 +304,7 @@ async fn a_stop_looks_a_last_time() {
     delete(&site);
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended_within(NOTICED).await, 74, "{}", daemon.log());
-    let kept = Reader::open(&rescued(&site)).unwrap().list(&Filter::default(), 10).unwrap();
+    let kept = JournalReader::open(&rescued(&site)).unwrap().list(&Filter::default(), 10).unwrap();
     assert_eq!(kept.len(), 2);
 }
 
@@ -398,7 +398,7 @@ async fn a_new_journal_begins_only_where_it_is_asked_for() {
         assert_eq!(daemon.logged(told).len(), 0);
         daemon.stop().await;
     }
-    let all = Reader::open(&journal(&site)).unwrap().list(&Filter::default(), 10).unwrap();
+    let all = JournalReader::open(&journal(&site)).unwrap().list(&Filter::default(), 10).unwrap();
     assert_eq!(all.len(), 1);
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use sprited::journal::State;
+use sprited::journal::EventState;
 use tokio::net::UnixDatagram;
 
 use super::daemon::{Daemon, PROGRAM};
@@ -97,7 +97,7 @@ async fn what_programs_leave_behind_is_reaped() {
     container.signal(Signal::SIGTERM);
     assert_eq!(container.ended().await, 0);
     assert_eq!(container.outside.logged("stopped").len(), 1);
-    assert_eq!(site.journaled(Some(State::Delivered)).len(), 24);
+    assert_eq!(site.journaled(Some(EventState::Delivered)).len(), 24);
 }
 
 #[tokio::test]

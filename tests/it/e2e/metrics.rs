@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use sprited::journal::State;
+use sprited::journal::EventState;
 
 use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
@@ -24,7 +24,7 @@ async fn busy() -> (Site, Receiver, Daemon) {
     let daemon = site.start();
     site.add_sprites(6);
     site.drained().await;
-    until(|| site.journaled(Some(State::Dead)).len() == 6).await;
+    until(|| site.journaled(Some(EventState::Dead)).len() == 6).await;
     daemon.signal(Signal::SIGHUP);
     let reloads = async || daemon.metric("sprited_reloads_total{outcome=\"ok\"}").await;
     super::until(async || reloads().await > 0.5).await;
@@ -90,8 +90,8 @@ async fn the_journals_figures_are_those_of_its_rows() {
         "sprited_sink_events{sink=\"sprites\",state=\"delivered\"} 6",
         "sprited_oldest_unconfirmed_age_seconds 0.0",
         "sprited_journal_writable 1",
-        "sprited_events_total{type=\"FileDeleted\",outcome=\"fresh\"} 1",
-        "sprited_events_total{type=\"other\",outcome=\"fresh\"} 1",
+        "sprited_events_total{type=\"FileDeleted\",outcome=\"new\"} 1",
+        "sprited_events_total{type=\"other\",outcome=\"new\"} 1",
         "sprited_delivery_lag_seconds_count{sink=\"sprites\"} 6",
         "sprited_confirm_margin_seconds_count 8",
     ];

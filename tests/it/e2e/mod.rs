@@ -51,7 +51,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sprited::emulator::{Made, Order, Settings};
-use sprited::journal::{self, Filter, Found, Reader, State};
+use sprited::journal::{self, EventRow, EventState, Filter, JournalReader};
 
 use crate::emulator::Server;
 use crate::support;
@@ -165,11 +165,11 @@ impl Site {
     }
 
     /// Events in the journal, newest first.
-    fn journaled(&self, state: Option<State>) -> Vec<Found> {
+    fn journaled(&self, state: Option<EventState>) -> Vec<EventRow> {
         // A daemon that has just started may be about to make it.
         let deadline = Instant::now() + Duration::from_secs(5);
         let reader = loop {
-            match Reader::open(&self.path("journal.db")) {
+            match JournalReader::open(&self.path("journal.db")) {
                 Ok(reader) => break reader,
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
@@ -200,7 +200,7 @@ impl Site {
         let journaled: BTreeSet<_> =
             self.journaled(None).iter().map(|f| f.event.key.to_string()).collect();
         assert_eq!(ids(&lines), journaled);
-        assert_eq!(self.journaled(Some(State::Delivered)).len(), lines.len());
+        assert_eq!(self.journaled(Some(EventState::Delivered)).len(), lines.len());
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sprited::journal::{Found, Reader, State};
+use sprited::journal::{EventRow, EventState, JournalReader};
 
 use super::daemon::Daemon;
 use super::{Site, file, ids};
@@ -46,10 +46,10 @@ async fn kill(daemon: &mut Daemon) {
 
 /// How many events that sink has taken, as the journal has it.
 fn settled_at(site: &Site, sink: &str) -> usize {
-    let reader = Reader::open(&site.path("journal.db")).unwrap();
-    let has = |found: &Found| {
+    let reader = JournalReader::open(&site.path("journal.db")).unwrap();
+    let has = |found: &EventRow| {
         let states = reader.sinks_of(found.id).unwrap();
-        states.iter().any(|at| at.sink == sink && at.state == State::Delivered)
+        states.iter().any(|at| at.sink == sink && at.state == EventState::Delivered)
     };
     site.journaled(None).iter().filter(|found| has(found)).count()
 }

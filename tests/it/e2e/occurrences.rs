@@ -38,7 +38,7 @@ async fn a_cast_that_starts_and_stops_twice_is_four_events() {
     for event in [UPLOADED, UPLOADED, TASK, TASK] {
         happens(&site, event).await;
     }
-    let repeats = daemon.metric("sprited_possible_repeats_total").await;
+    let repeats = daemon.metric("sprited_possible_duplicates_total").await;
     assert!(repeats < 0.1, "{repeats} possible repeats");
     daemon.stop().await;
     site.assert_once("all.jsonl", 6);
@@ -151,10 +151,10 @@ async fn a_kill_before_a_confirmation_is_recorded_swallows_no_later_event() {
     let daemon = site.start();
     happens(&site, DELETED).await;
     // Whether it is the first one once more, nobody can tell, and that is counted.
-    let repeats = daemon.metric("sprited_possible_repeats_total").await;
+    let repeats = daemon.metric("sprited_possible_duplicates_total").await;
     assert!((repeats - 1.0).abs() < 0.1, "{repeats} possible repeats");
     happens(&site, DELETED).await;
-    let repeats = daemon.metric("sprited_possible_repeats_total").await;
+    let repeats = daemon.metric("sprited_possible_duplicates_total").await;
     assert!((repeats - 1.0).abs() < 0.1, "{repeats} possible repeats");
     daemon.stop().await;
     site.assert_once("all.jsonl", 3);

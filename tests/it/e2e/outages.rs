@@ -1,7 +1,7 @@
 //! Sinks that are down, and events that a sink refuses for good.
 
 use futures_util::future::join_all;
-use sprited::journal::{Reader, State};
+use sprited::journal::{EventState, JournalReader};
 
 use super::receiver::{Answer, Receiver};
 use super::{Site, file};
@@ -31,7 +31,7 @@ async fn a_sink_that_is_down_holds_up_no_other_and_catches_up() {
     site.drained().await;
     hook.assert_once(50);
     site.assert_once("sprites.jsonl", 50);
-    until(|| site.journaled(Some(State::Delivered)).len() == 50).await;
+    until(|| site.journaled(Some(EventState::Delivered)).len() == 50).await;
     assert!(daemon.metric("sprited_sink_up{sink=\"hook\"}").await > 0.5);
     assert_eq!(daemon.logged(DOWN).len(), 1);
     assert_eq!(daemon.logged(UP).len(), 1);
@@ -66,15 +66,15 @@ async fn an_event_refused_for_good_is_a_dead_letter_and_confirmed() {
     site.drained().await;
     assert_eq!(hook.asked(), 1 + 6, "none is tried twice");
     // Verdicts and confirmations share a commit a moment later.
-    until(|| site.journaled(Some(State::Dead)).len() == 6).await;
-    let dead = site.journaled(Some(State::Dead));
-    let reader = Reader::open(&site.path("journal.db")).unwrap();
+    until(|| site.journaled(Some(EventState::Dead)).len() == 6).await;
+    let dead = site.journaled(Some(EventState::Dead));
+    let reader = JournalReader::open(&site.path("journal.db")).unwrap();
     for found in dead {
         let sinks = reader.sinks_of(found.id).unwrap();
         let [hook, sprites] = sinks.as_slice() else { panic!("{sinks:?}") };
-        assert_eq!((hook.sink.as_str(), hook.state, hook.attempts), ("hook", State::Dead, 1));
+        assert_eq!((hook.sink.as_str(), hook.state, hook.attempts), ("hook", EventState::Dead, 1));
         assert!(hook.last_error.as_ref().unwrap().contains("422"), "{hook:?}");
-        assert_eq!((sprites.sink.as_str(), sprites.state), ("sprites", State::Delivered));
+        assert_eq!((sprites.sink.as_str(), sprites.state), ("sprites", EventState::Delivered));
     }
     assert_eq!(daemon.logged("gave up an event; it is a dead letter of this sink").len(), 6);
     assert_eq!(daemon.logged(DOWN).len(), 0);
@@ -90,7 +90,7 @@ async fn a_receiver_that_is_gone_makes_no_dead_letters() {
         let daemon = site.start();
         site.add_sprites(2);
         until(|| hook.asked() >= 4).await;
-        assert_eq!(site.journaled(Some(State::Pending)).len(), 2);
+        assert_eq!(site.journaled(Some(EventState::Pending)).len(), 2);
         hook.set(Answer::Take);
         site.drained().await;
         hook.assert_once(2);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
-use sprited::journal::State;
+use sprited::journal::EventState;
 
 use super::daemon::{Daemon, PROGRAM};
 use super::{Site, file, until};
@@ -60,7 +60,7 @@ async fn a_daemon_whose_only_reader_leaves_ends_in_good_order_with_1() {
     assert_eq!(daemon.logged(GONE).len(), 1, "{}", daemon.log());
     assert_eq!(daemon.logged("stopped").len(), 1);
     assert_eq!(site.confirmed(), 2, "nothing that nobody has read");
-    let pending = site.journaled(Some(State::Pending)).len();
+    let pending = site.journaled(Some(EventState::Pending)).len();
     assert!(pending >= 1);
     // The next one goes on.
     let daemon = start(&site, ">\"$0/lines.jsonl\"", &["run"]);
@@ -87,7 +87,7 @@ async fn a_terminal_that_is_gone_is_a_reader_that_has_left() {
     site.add_sprites(3);
     assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 1, "{}", daemon.log());
     assert_eq!(daemon.logged(GONE).len(), 1, "{}", daemon.log());
-    assert_eq!((site.confirmed(), site.journaled(Some(State::Pending)).len()), (2, 3));
+    assert_eq!((site.confirmed(), site.journaled(Some(EventState::Pending)).len()), (2, 3));
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn a_run_that_is_to_happen_once_ends_with_1_as_its_only_reader_leaves() {
     drop(reader);
     assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 1, "{}", daemon.log());
     assert_eq!(daemon.logged(GONE).len(), 1, "{}", daemon.log());
-    assert_eq!((site.confirmed(), site.journaled(Some(State::Pending)).len()), (0, 3));
+    assert_eq!((site.confirmed(), site.journaled(Some(EventState::Pending)).len()), (0, 3));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use sprited::journal::State;
+use sprited::journal::EventState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -156,7 +156,7 @@ async fn the_status_says_what_goes_on() {
     let told = ended(&mut told);
     assert_eq!((told.code, told.err.as_str()), (0, ""), "{}", told.out);
     assert!(told.out.contains("1 event"), "{}", told.out);
-    assert_eq!(site.journaled(Some(State::Pending)).len(), 9);
+    assert_eq!(site.journaled(Some(EventState::Pending)).len(), 9);
     daemon.stop().await;
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sprited::journal::State;
+use sprited::journal::EventState;
 
 use super::daemon::{Daemon, PROGRAM};
 use super::secrets::exposed::Nobody;
@@ -51,7 +51,7 @@ async fn a_daemon_that_is_killed_takes_its_programs_with_it() {
     until(|| !is_alive(&id)).await;
     // Had it been left alone, it would have ended by its line.
     assert!(!site.path("late").exists(), "it has outlived the daemon");
-    assert_eq!(site.journaled(Some(State::Pending)).len(), 1);
+    assert_eq!(site.journaled(Some(EventState::Pending)).len(), 1);
 }
 
 /// The threads of the runtime that start things end when they have nothing to do for ten seconds,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sprited::emulator::{Action, Control, Order, Settings};
-use sprited::journal::State;
+use sprited::journal::EventState;
 use tokio::io::AsyncBufReadExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -447,7 +447,7 @@ async fn a_storm_of_a_hundred_reloads_loses_and_repeats_nothing() {
     }
     let count = load.end().await;
     site.drained().await;
-    until(|| site.journaled(Some(State::Pending)).is_empty()).await;
+    until(|| site.journaled(Some(EventState::Pending)).is_empty()).await;
     assert!(count > 100 && daemon.reloads().await > 30);
     site.assert_once("all.jsonl", count);
     hook.assert_once(count);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sprited::emulator::{Made, Order, Road};
-use sprited::journal::State;
+use sprited::journal::EventState;
 
 use super::receiver::{Answer, Receiver};
 use super::{Site, file, ids};
@@ -73,8 +73,8 @@ async fn sprites_of_both_roads_reach_file_and_webhook_and_the_rest_is_unrouted()
         assert_eq!(request.header("webhook-id"), envelope["id"].as_str());
         assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/hook"));
     }
-    assert_eq!(site.journaled(Some(State::Delivered)).len(), made.len());
-    assert_eq!(site.journaled(Some(State::Unrouted)).len(), others.len());
+    assert_eq!(site.journaled(Some(EventState::Delivered)).len(), made.len());
+    assert_eq!(site.journaled(Some(EventState::Unrouted)).len(), others.len());
     let events = u64::try_from(made.len() + others.len()).unwrap();
     let totals = site.cloud.control.totals();
     assert_eq!((totals.confirmed, totals.handed_out_again), (events, 0));
@@ -99,7 +99,7 @@ async fn a_sink_that_wants_all_gets_all_token_for_token() {
         assert!(lines.iter().any(|line| line["data"]["event"] == event), "{name}");
     }
     assert!(ids(&site.lines("uploads.jsonl")).is_subset(&ids(&lines)));
-    assert_eq!(site.journaled(Some(State::Unrouted)).len(), 0);
+    assert_eq!(site.journaled(Some(EventState::Unrouted)).len(), 0);
     daemon.stop().await;
 }
 

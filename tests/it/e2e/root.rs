@@ -321,7 +321,7 @@ async fn a_backup_goes_where_only_root_can_write_and_into_a_third_one_s_folder()
     assert_eq!(backup(&copy).code, 0);
     let about = fs::metadata(&copy).unwrap();
     assert_eq!((about.uid(), about.gid(), about.mode() & 0o7777), (0, 0, 0o600));
-    sprited::journal::Reader::open(&copy).unwrap();
+    sprited::journal::JournalReader::open(&copy).unwrap();
     let kept = home.site.path("kept.db");
     fs::copy(home.journal(), &kept).unwrap();
     // Whole or not at all.

@@ -51,7 +51,7 @@ impl Manager {
     async fn hears(&mut self, message: &str) {
         let hears = async { while !self.next().await.starts_with(message) {} };
         // A daemon that had nothing to tell for some time looks every 8 s whether it has, and its
-        // poller tries a journal that could not be written every 5 s.
+        // puller tries a journal that could not be written every 5 s.
         let heard = tokio::time::timeout(Duration::from_secs(20), hears).await;
         assert!(heard.is_ok(), "waited for {message}, heard {:?}", self.heard);
     }

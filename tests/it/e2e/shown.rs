@@ -53,7 +53,7 @@ impl Site {
         until(came(is_pull)).await;
         let journal = self.folder.path().join("journal.db");
         let failed = || {
-            let reader = sprited::journal::Reader::open(&journal).unwrap();
+            let reader = sprited::journal::JournalReader::open(&journal).unwrap();
             let found = reader.list(&Default::default(), 10).unwrap();
             found.iter().any(|found| {
                 let at = reader.sinks_of(found.id).unwrap();
@@ -99,7 +99,7 @@ fn answer(request: &Request, number: usize) -> Reply {
 fn assert_intact(what: &str, text: &str) {
     assert!(text.contains("MARK"), "{what} is about something else: {text:?}");
     for line in text.lines() {
-        assert!(!line.contains(sprited::shown::is_unseen), "{what}: {line:?}");
+        assert!(!line.contains(sprited::sanitize::is_invisible), "{what}: {line:?}");
         assert!(!line.starts_with("EVIL"), "{what}: {line:?}");
     }
 }
@@ -186,12 +186,12 @@ async fn journald_gets_each_value_as_one_field_and_all_in_the_message() {
         let messages: Vec<_> = fields.iter().filter(|(name, _)| *name == "MESSAGE").collect();
         assert_eq!(messages.len(), 1);
         let message = &messages[0].1;
-        assert!(!message.contains(sprited::shown::is_unseen), "{message:?}");
+        assert!(!message.contains(sprited::sanitize::is_invisible), "{message:?}");
         for (name, value) in &fields {
             let Some(name) = name.strip_prefix("SPRITED_") else { continue };
             let quoted = format!("{value:?}");
             let mut shown = String::new();
-            sprited::shown::escape(&quoted, |_| false, &mut shown);
+            sprited::sanitize::escape(&quoted, |_| false, &mut shown);
             let name = name.to_lowercase();
             let is_there = [shown, value.clone()]
                 .iter()

@@ -14,7 +14,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use sprited::emulator::{Action, Empty, Fault, LeaseFrom, Lenient, Settings};
-use sprited::journal::{self, Filter, Reader, State};
+use sprited::journal::{self, EventState, Filter, JournalReader};
 
 use super::faults::CASES;
 use super::receiver::{Answer, Receiver};
@@ -63,9 +63,12 @@ fn fault(random: &mut StdRng) -> Fault {
 /// Events that the hook has and that the journal has as pending there, after a kill: each may come
 /// once more.
 fn exposed(site: &Site, hook: &Receiver) -> Vec<String> {
-    let Ok(reader) = Reader::open(&site.path("journal.db")) else { return Vec::new() };
-    let filter =
-        Filter { state: Some(State::Pending), sink: Some("hook".to_owned()), ..Filter::default() };
+    let Ok(reader) = JournalReader::open(&site.path("journal.db")) else { return Vec::new() };
+    let filter = Filter {
+        state: Some(EventState::Pending),
+        sink: Some("hook".to_owned()),
+        ..Filter::default()
+    };
     let taken = hook.counts();
     let pending = reader.list(&filter, 1_000_000).unwrap();
     let keys = pending.iter().map(|found| found.event.key.to_string());
@@ -143,7 +146,7 @@ async fn whatever_happens_each_event_ends_at_each_sink() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // A sink that is down is asked once a minute.
-    while !site.journaled(Some(State::Pending)).is_empty() {
+    while !site.journaled(Some(EventState::Pending)).is_empty() {
         assert!(Instant::now() < last, "not delivered: {:?}", control.totals());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use sprited::emulator::{Action, Fault, Kind, Settings};
-use sprited::journal::State;
+use sprited::journal::EventState;
 
 use super::receiver::{Answer, Receiver};
 use super::{Site, file, settings};
@@ -50,7 +50,7 @@ async fn a_delivery_that_hangs_ends_by_its_timeout_and_is_made_after_the_next_st
     daemon.signal(Signal::SIGINT);
     assert_eq!(daemon.ended_within(Duration::from_secs(4)).await, 0);
     assert_eq!(hook.asked(), 8, "no delivery starts after the stop");
-    assert_eq!(site.journaled(Some(State::Pending)).len(), 20);
+    assert_eq!(site.journaled(Some(EventState::Pending)).len(), 20);
     hook.set(Answer::Take);
     let daemon = site.start();
     site.drained().await;
@@ -71,7 +71,7 @@ async fn a_delivery_that_hangs_for_longer_is_given_up_after_fifteen_seconds() {
     assert!(began.elapsed() > Duration::from_secs(14));
     let given_up = "gave up deliveries that took too long for the stop; they stay due";
     assert_eq!(daemon.logged(given_up).len(), 1);
-    assert_eq!(site.journaled(Some(State::Pending)).len(), 2);
+    assert_eq!(site.journaled(Some(EventState::Pending)).len(), 2);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_second_signal_ends_at_once() {
         assert!(began.elapsed() >= Duration::from_secs(1));
         assert_eq!(daemon.ended_within(Duration::from_secs(2)).await, code);
         // Nothing is lost by it.
-        assert_eq!(site.journaled(Some(State::Pending)).len(), 1);
+        assert_eq!(site.journaled(Some(EventState::Pending)).len(), 1);
     }))
     .await;
 }
@@ -144,7 +144,7 @@ async fn signals_within_a_second_of_the_first_are_the_first() {
         daemon.signal(second);
         // The delivery has its time, and the stop is a clean one.
         assert_eq!(daemon.ended_within(Duration::from_secs(10)).await, 0);
-        assert_eq!(site.journaled(Some(State::Pending)).len(), 1);
+        assert_eq!(site.journaled(Some(EventState::Pending)).len(), 1);
     }))
     .await;
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sprited::event::{self, AppId, Entry, Event, Wanted};
 use sprited::journal::{
-    EventId, Journal, OpenError, Outcome, Overview, Reader, Record, Route, Settings, SinkId, State,
-    feed,
+    DeliveryOutcome, DeliveryRecord, EventId, EventState, Journal, JournalReader, JournalSettings,
+    OpenError, Overview, Route, SinkId, feed,
 };
 
 use super::{Site, file};
@@ -54,7 +54,8 @@ async fn makes_a_journal_of_this_version() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let (journal, closing) =
-        Journal::open(&Settings { path: path.clone(), ..Settings::default() }).unwrap();
+        Journal::open(&JournalSettings { path: path.clone(), ..JournalSettings::default() })
+            .unwrap();
     let names = SINKS.map(|(name, _)| name.to_owned());
     let sinks = journal.register(names.to_vec()).await.unwrap();
     let wanted =
@@ -80,16 +81,24 @@ async fn makes_a_journal_of_this_version() {
     let appended = journal.append(events.map(Entry::from).to_vec(), at(0)).await.unwrap();
     let ids: Vec<EventId> = appended.iter().map(|appended| appended.id).collect();
     let record = async |sink: usize, event: EventId, outcome| {
-        journal.record(sinks[sink], vec![Record { event, outcome }], None, at(1)).await.unwrap();
+        journal
+            .record(sinks[sink], vec![DeliveryRecord { event, outcome }], None, at(1))
+            .await
+            .unwrap();
     };
     for event in [0, 1, 2, 6] {
-        record(0, ids[event], Outcome::Delivered).await;
+        record(0, ids[event], DeliveryOutcome::Delivered).await;
     }
     let error = "the endpoint answered 503".to_owned();
-    record(1, ids[0], Outcome::Retry { due: at(2), charged: Duration::from_secs(7), error }).await;
-    record(1, ids[1], Outcome::Delivered).await;
-    record(2, ids[3], Outcome::Dead { error: "exit code 65".to_owned() }).await;
-    record(3, ids[6], Outcome::Delivered).await;
+    record(
+        1,
+        ids[0],
+        DeliveryOutcome::Retry { due: at(2), charged: Duration::from_secs(7), error },
+    )
+    .await;
+    record(1, ids[1], DeliveryOutcome::Delivered).await;
+    record(2, ids[3], DeliveryOutcome::Dead { error: "exit code 65".to_owned() }).await;
+    record(3, ids[6], DeliveryOutcome::Delivered).await;
     journal.confirmed(vec![ids[1], ids[4], ids[5], ids[6]], at(1)).await.unwrap();
     // The first comes again; the cast starts anew.
     journal
@@ -100,8 +109,8 @@ async fn makes_a_journal_of_this_version() {
         .await
         .unwrap();
     let again = journal.append(vec![read(CAST, at(20)).into()], at(20)).await.unwrap();
-    assert!(again[0].fresh, "it is an occurrence of its own");
-    record(0, again[0].id, Outcome::Delivered).await;
+    assert!(again[0].is_new, "it is an occurrence of its own");
+    record(0, again[0].id, DeliveryOutcome::Delivered).await;
     journal.confirmed(vec![again[0].id], at(21)).await.unwrap();
     journal.register(names[..3].to_vec()).await.unwrap();
     drop(journal);
@@ -113,7 +122,7 @@ async fn makes_a_journal_of_this_version() {
 }
 
 fn overview(path: &Path) -> Overview {
-    Reader::open(path).unwrap().overview(Utc::now(), EventId(0)).unwrap()
+    JournalReader::open(path).unwrap().overview(Utc::now(), EventId(0)).unwrap()
 }
 
 /// Pending, delivered and dead at each sink, by its name.
@@ -153,10 +162,10 @@ async fn an_event_that_0_1_0_delivered_swallows_no_later_one() {
         sqlite.execute(&format!("DELETE FROM {table} WHERE {is_cast}"), []).unwrap();
     }
     drop(sqlite);
-    let settings = Settings { path, ..Settings::default() };
+    let settings = JournalSettings { path, ..JournalSettings::default() };
     let (journal, closing) = Journal::open(&settings).unwrap();
     let again = journal.append(vec![read(CAST, Utc::now()).into()], Utc::now()).await.unwrap();
-    assert!(again[0].fresh && again[0].may_be_repeat, "{again:?}");
+    assert!(again[0].is_new && again[0].may_be_duplicate, "{again:?}");
     drop(journal);
     closing.wait().await;
 }
@@ -180,7 +189,7 @@ async fn drain(fixture: &Path) {
     };
 
     // Its tables are changed by the daemon alone.
-    if let Err(older) = Reader::open(&journal) {
+    if let Err(older) = JournalReader::open(&journal) {
         assert!(matches!(older, OpenError::Older { .. }), "{older}");
         let audit = program(&["audit"]);
         assert_eq!((audit.code, &*audit.out), (74, ""), "{}", audit.err);
@@ -192,7 +201,8 @@ async fn drain(fixture: &Path) {
             check.out
         );
         let (opened, closing) =
-            Journal::open(&Settings { path: journal.clone(), ..Settings::default() }).unwrap();
+            Journal::open(&JournalSettings { path: journal.clone(), ..JournalSettings::default() })
+                .unwrap();
         drop(opened);
         closing.wait().await;
     }
@@ -249,6 +259,6 @@ async fn drain(fixture: &Path) {
             ("taken", [0, 5, 0]),
         ])
     );
-    assert_eq!(site.journaled(None).len(), site.journaled(Some(State::Delivered)).len() + 2);
-    assert_eq!(site.journaled(Some(State::Unrouted)).len(), 2);
+    assert_eq!(site.journaled(None).len(), site.journaled(Some(EventState::Delivered)).len() + 2);
+    assert_eq!(site.journaled(Some(EventState::Unrouted)).len(), 2);
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sprited::event::{Entry, Event, Format, read};
+use sprited::event::{Entry, Event, EventFormat, read};
 
 use super::{APP, SAMPLES, UNKNOWN_SAMPLE, event, pulled, stored_again, value};
 use crate::support::data;
@@ -57,7 +57,7 @@ fn read_and_check(raw: &RawValue) -> Result<Entry, TestCaseError> {
     prop_assert!(!event.body.contains(|c: char| c < ' '), "one line: {:?}", event.body);
     prop_assert_eq!(&stored_again(event), event);
     let mut out = Vec::new();
-    event.render(Format::CloudEvents, &mut out);
+    event.render(EventFormat::CloudEvents, &mut out);
     prop_assert!(serde_json::from_slice::<&RawValue>(&out).is_ok());
     prop_assert!(!out.contains(&b'\n'));
     prop_assert!(!event.event_type.is_empty());
@@ -97,7 +97,7 @@ proptest! {
         let event = stored_again(&Event { body, ..event("{}") });
         prop_assert!(event.sprites.is_empty());
         let mut out = Vec::new();
-        event.render(Format::Callback, &mut out);
+        event.render(EventFormat::Callback, &mut out);
         prop_assert_eq!(out, event.body.as_bytes());
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sprited::event::{AppId, Event, Format, read};
+use sprited::event::{AppId, Event, EventFormat, read};
 
 use super::{APP, LEGACY_SAMPLE, SAMPLES, UNKNOWN_SAMPLE, event, pulled, stored_again, value};
 use crate::support::data;
@@ -56,14 +56,14 @@ const EXAMPLE_ENVELOPE: &str = concat!(
     r#""vtt_url":"http://125676836723.vod2.myqcloud.com/xxx/xxx/xxx.vtt"}],"event":"#,
 );
 
-fn rendered(event: &Event, format: Format) -> String {
+fn rendered(event: &Event, format: EventFormat) -> String {
     let mut out = Vec::new();
     event.render(format, &mut out);
     String::from_utf8(out).unwrap()
 }
 
 fn envelope(event: &Event) -> String {
-    rendered(event, Format::CloudEvents)
+    rendered(event, EventFormat::CloudEvents)
 }
 
 #[test]
@@ -73,16 +73,17 @@ fn the_envelope_of_the_example_is_exactly_this() {
 
 #[test]
 fn the_callback_is_the_body() {
-    assert_eq!(rendered(&event(EXAMPLE), Format::Callback), EXAMPLE_BODY);
+    assert_eq!(rendered(&event(EXAMPLE), EventFormat::Callback), EXAMPLE_BODY);
 }
 
 #[test]
 fn formats_have_names_and_media_types() {
-    let format = |name: &str| serde_json::from_value::<Format>(Value::from(name));
-    assert_eq!(format("cloudevents").unwrap(), Format::default());
-    assert_eq!(format("callback").unwrap(), Format::Callback);
+    let format = |name: &str| serde_json::from_value::<EventFormat>(Value::from(name));
+    assert_eq!(format("cloudevents").unwrap(), EventFormat::default());
+    assert_eq!(format("callback").unwrap(), EventFormat::Callback);
     assert!(format("CloudEvents").is_err());
-    let media_types = [Format::CloudEvents, Format::Callback].map(Format::content_type);
+    let media_types =
+        [EventFormat::CloudEvents, EventFormat::Callback].map(EventFormat::content_type);
     assert_eq!(media_types, ["application/cloudevents+json; charset=utf-8", "application/json"]);
 }
 
@@ -156,7 +157,7 @@ fn every_envelope_is_a_cloud_event() {
 #[test]
 fn the_same_bytes_at_every_call_and_after_storage() {
     for event in events() {
-        for format in [Format::CloudEvents, Format::Callback] {
+        for format in [EventFormat::CloudEvents, EventFormat::Callback] {
             let once = rendered(&event, format);
             assert_eq!(rendered(&event, format), once);
             assert_eq!(rendered(&stored_again(&event), format), once);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
-use sprited::event::{Entry, Format, UNKNOWN_TYPE, read};
+use sprited::event::{Entry, EventFormat, UNKNOWN_TYPE, read};
 
 use super::{APP, entry, key, pulled};
 
@@ -26,7 +26,7 @@ fn in_time(text: &str) -> Entry {
     let start = processor_time();
     let entry = read(APP, raw, false, pulled());
     let mut out = Vec::new();
-    entry.event.render(Format::CloudEvents, &mut out);
+    entry.event.render(EventFormat::CloudEvents, &mut out);
     let taken = processor_time() - start;
     assert!(taken < FAR_TOO_LONG, "{} bytes took {taken:?}", text.len());
     assert!(out.len() < 64 * text.len() + 4096, "{} bytes became {}", text.len(), out.len());

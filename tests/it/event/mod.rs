@@ -14,7 +14,7 @@ mod wanted;
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use sprited::event::{AppId, Entry, Event, Key, Stored, read};
+use sprited::event::{AppId, Entry, Event, Key, StoredEvent, read};
 
 /// The event samples of `tests/data`, all with a handle.
 const SAMPLES: [&str; 11] = [
@@ -60,7 +60,7 @@ fn value(text: &str) -> serde_json::Value {
 fn stored_again(event: &Event) -> Event {
     let Event { key, app, event_type, file_id, task_id, body, first_pulled, replaced, .. } =
         event.clone();
-    Event::from_stored(Stored {
+    Event::from_stored(StoredEvent {
         key,
         app,
         event_type,

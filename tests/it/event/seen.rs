@@ -2,7 +2,7 @@
 //! all is done, a member of another name; pulled with a handle, and posted without.
 
 use serde_json::{Value, json};
-use sprited::event::{Format, SpriteStatus};
+use sprited::event::{EventFormat, SpriteStatus};
 
 use super::{entry, event, stored_again, value};
 use crate::support::data;
@@ -14,7 +14,7 @@ const OTHER_MEMBER: &str = "wechat_mini_program_publish_complete.short_member_na
 /// The envelope that a sink gets.
 fn envelope(text: &str) -> Value {
     let mut out = Vec::new();
-    event(text).render(Format::CloudEvents, &mut out);
+    event(text).render(EventFormat::CloudEvents, &mut out);
     serde_json::from_slice(&out).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use serde_json::Value;
-use sprited::journal::{Editor, EventId, Outcome};
+use sprited::journal::{DeliveryOutcome, EventId, JournalAdmin};
 
 use super::{Bench, days};
 use crate::cli::Ended;
@@ -17,8 +17,8 @@ pub(super) async fn bench() -> Bench {
     }
     let event = EventId;
     for id in [1, 2, 3, 4] {
-        bench.record(0, event(id), Outcome::Delivered).await;
-        bench.record(1, event(id), Outcome::Delivered).await;
+        bench.record(0, event(id), DeliveryOutcome::Delivered).await;
+        bench.record(1, event(id), DeliveryOutcome::Delivered).await;
     }
     for sink in [0, 1] {
         bench.kill(sink, event(5), "no").await;
@@ -31,7 +31,7 @@ pub(super) async fn bench() -> Bench {
     let again = bench.append_kind("T", 9, Utc::now()).await.0;
     assert_eq!(again, event(10));
     bench.commit().await;
-    let mut editor = Editor::open(&bench.path()).unwrap();
+    let mut editor = JournalAdmin::open(&bench.path()).unwrap();
     for sink in &bench.sinks {
         editor.discard(*sink, &[event(6), event(7)]).unwrap();
         editor.requeue(*sink, &[event(4)], Utc::now()).unwrap();
@@ -227,7 +227,7 @@ async fn beside_a_journal_at_work_it_always_adds_up_and_so_does_each_copy() {
     let is_done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let edits = scope.spawn(|| {
-            let mut editor = Editor::open(&path).unwrap();
+            let mut editor = JournalAdmin::open(&path).unwrap();
             let mut round = 0;
             while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
                 let events: Vec<_> = (0..20).map(|n| EventId(round * 20 % 6000 + n)).collect();
@@ -246,7 +246,7 @@ async fn beside_a_journal_at_work_it_always_adds_up_and_so_does_each_copy() {
                 // A copy is of one moment, too.
                 if round % 5 == 0 {
                     let copy = path.with_file_name(format!("copy-{round}.db"));
-                    sprited::journal::Original::open(&path)
+                    sprited::journal::SourceJournal::open(&path)
                         .unwrap()
                         .copy(&copy, |_, _| {})
                         .unwrap();
@@ -263,8 +263,8 @@ async fn beside_a_journal_at_work_it_always_adds_up_and_so_does_each_copy() {
             while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
                 bench.append(number).await;
                 let event = EventId(i64::from(number % 6000));
-                bench.record(0, event, Outcome::Delivered).await;
-                bench.record(1, event, Outcome::Delivered).await;
+                bench.record(0, event, DeliveryOutcome::Delivered).await;
+                bench.record(1, event, DeliveryOutcome::Delivered).await;
                 bench.kill(1, EventId(event.0 + 1), "no").await;
                 bench.journal.prune(Utc::now()).await.unwrap();
                 number += 1;

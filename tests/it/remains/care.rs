@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use serde_json::json;
-use sprited::journal::{Outcome, Reader};
+use sprited::journal::{DeliveryOutcome, JournalReader};
 
 use super::Bench;
 use crate::cli::Ended;
@@ -29,7 +29,7 @@ async fn a_copy_is_made_beside_the_writer_and_never_over_a_file() {
     assert_eq!(left.count(), 0, "nothing unfinished stays");
     // What came later is not in it, all before is, and it adds up.
     bench.append(999).await;
-    assert_eq!(Reader::open(&copy).unwrap().sums().unwrap().received, 200);
+    assert_eq!(JournalReader::open(&copy).unwrap().sums().unwrap().received, 200);
     assert!(sprited::journal::audit(&copy).unwrap().unwrap().ok());
     bench.close().await;
 }
@@ -100,7 +100,7 @@ async fn space_is_given_back_while_the_daemon_is_away() {
     let padding = "x".repeat(100);
     for number in 0..2000 {
         let event = bench.append(number).await;
-        bench.record(0, event, Outcome::Delivered).await;
+        bench.record(0, event, DeliveryOutcome::Delivered).await;
         bench.kill(1, event, &padding).await;
     }
     bench.commit().await;

@@ -1,7 +1,7 @@
 //! `sprited events redeliver` and `discard`, and what is left over by sinks that come and go.
 
 use chrono::{DateTime, Utc};
-use sprited::journal::{EventId, Filter, Outcome, State};
+use sprited::journal::{DeliveryOutcome, EventId, EventState, Filter};
 
 use super::{Bench, days};
 use crate::cli::Ended;
@@ -13,10 +13,10 @@ async fn bench() -> (Bench, Vec<(EventId, String)>) {
     for number in 1..=4 {
         let (id, key) = bench.append_kind("T", number, Utc::now()).await;
         events.push((id, key.to_string()));
-        bench.record(0, id, Outcome::Delivered).await;
+        bench.record(0, id, DeliveryOutcome::Delivered).await;
     }
     for event in &events[..2] {
-        bench.record(1, event.0, Outcome::Delivered).await;
+        bench.record(1, event.0, DeliveryOutcome::Delivered).await;
     }
     bench.fail(1, events[2].0, Utc::now() + days(1)).await;
     bench.kill(1, events[2].0, "answered 404").await;
@@ -86,23 +86,23 @@ async fn the_state_over_all_sinks_is_listed_without_a_gap_and_without_repeats() 
         // Pending at both, at one, dead at both or one, delivered.
         match at % 5 {
             0 => {}
-            1 => bench.record(0, *event, Outcome::Delivered).await,
+            1 => bench.record(0, *event, DeliveryOutcome::Delivered).await,
             2 => {
                 bench.kill(0, *event, "no").await;
                 bench.kill(1, *event, "no").await;
             }
             3 => {
-                bench.record(0, *event, Outcome::Delivered).await;
+                bench.record(0, *event, DeliveryOutcome::Delivered).await;
                 bench.kill(1, *event, "no").await;
             }
             _ => {
-                bench.record(0, *event, Outcome::Delivered).await;
-                bench.record(1, *event, Outcome::Delivered).await;
+                bench.record(0, *event, DeliveryOutcome::Delivered).await;
+                bench.record(1, *event, DeliveryOutcome::Delivered).await;
             }
         }
     }
     bench.commit().await;
-    for (state, rests) in [(State::Pending, [0, 1]), (State::Dead, [2, 3])] {
+    for (state, rests) in [(EventState::Pending, [0, 1]), (EventState::Dead, [2, 3])] {
         let list = ["events", "list", "--state", state.as_str(), "--limit", "1000"];
         let out = bench.said(&list);
         let files: Vec<_> =
@@ -138,7 +138,7 @@ async fn a_new_sink_is_filled_from_the_journal() {
     let mut due = bench.due(2).await;
     due.sort_unstable();
     assert_eq!(due, ids);
-    bench.record(2, ids[0], Outcome::Delivered).await;
+    bench.record(2, ids[0], DeliveryOutcome::Delivered).await;
     bench.commit().await;
     // Again, as after an interruption: what it has is left out.
     let done = &bench.json(&fill)["sinks"][0];
@@ -222,7 +222,7 @@ async fn a_removed_sink_keeps_its_rows_and_has_them_when_it_returns() {
     let (dead, key) = bench.append_kind("T", 1, long_ago).await;
     let (pending, _) = bench.append_kind("T", 2, long_ago).await;
     for event in [dead, pending] {
-        bench.record(0, event, Outcome::Delivered).await;
+        bench.record(0, event, DeliveryOutcome::Delivered).await;
     }
     bench.kill(1, dead, "no").await;
     bench.fail(1, pending, DateTime::UNIX_EPOCH).await;
@@ -263,9 +263,9 @@ async fn a_dead_letter_is_never_pruned_by_age() {
     let (dead, key) = bench.append_kind("T", 1, Utc::now() - days(999)).await;
     let (gone, _) = bench.append_kind("T", 2, Utc::now() - days(999)).await;
     for event in [dead, gone] {
-        bench.record(0, event, Outcome::Delivered).await;
+        bench.record(0, event, DeliveryOutcome::Delivered).await;
     }
-    bench.record(1, gone, Outcome::Delivered).await;
+    bench.record(1, gone, DeliveryOutcome::Delivered).await;
     bench.kill(1, dead, "no").await;
     bench.commit().await;
     while bench.journal.prune(Utc::now()).await.unwrap() {}

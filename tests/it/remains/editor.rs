@@ -1,16 +1,18 @@
 //! Changes by hand, beside the writer.
 
 use chrono::Utc;
-use sprited::journal::{Editor, EventId, OpenError, Outcome, Requeued, State, Sums};
+use sprited::journal::{
+    DeliveryOutcome, EventId, EventState, JournalAdmin, JournalTotals, OpenError, Requeued,
+};
 
 use super::{Bench, days};
 
 impl Bench {
-    fn editor(&self) -> Editor {
-        Editor::open(&self.path()).unwrap()
+    fn editor(&self) -> JournalAdmin {
+        JournalAdmin::open(&self.path()).unwrap()
     }
 
-    fn state(&self, event: EventId) -> (State, Vec<(String, State)>) {
+    fn state(&self, event: EventId) -> (EventState, Vec<(String, EventState)>) {
         let found = self.reader().list(&Default::default(), 1000).unwrap();
         let found = found.iter().find(|found| found.id == event).unwrap();
         let sinks = self.reader().sinks_of(event).unwrap();
@@ -18,7 +20,7 @@ impl Bench {
     }
 
     /// The sums, which have to add up.
-    fn sums(&self) -> Sums {
+    fn sums(&self) -> JournalTotals {
         let sums = self.reader().sums().unwrap();
         let found = sums.delivered + sums.dead + sums.pending + sums.discarded;
         assert_eq!(sums.routed, found, "{sums:?}");
@@ -52,7 +54,7 @@ async fn a_dead_letter_is_due_again_as_if_never_tried() {
         bench.commit().await;
         bench.editor().requeue(bench.sinks[1], &[event], now).unwrap();
     }
-    bench.record(1, event, Outcome::Delivered).await;
+    bench.record(1, event, DeliveryOutcome::Delivered).await;
     bench.commit().await;
     let sums = bench.sums();
     assert_eq!((sums.routed, sums.delivered, sums.dead, sums.pending), (2, 1, 0, 1));
@@ -83,7 +85,7 @@ async fn delivered_and_unrouted_events_go_where_they_are_sent() {
     bench.route(&["T", "T"]).await;
     let delivered = bench.append(1).await;
     for sink in [0, 1] {
-        bench.record(sink, delivered, Outcome::Delivered).await;
+        bench.record(sink, delivered, DeliveryOutcome::Delivered).await;
     }
     let (unrouted, _) = bench.append_kind("U", 2, Utc::now()).await;
     assert_eq!(bench.sums().unrouted, 1);
@@ -95,13 +97,16 @@ async fn delivered_and_unrouted_events_go_where_they_are_sent() {
     assert_eq!(bench.due(1).await, []);
     let sums = bench.sums();
     assert_eq!((sums.unrouted, sums.routed, sums.delivered, sums.pending), (0, 3, 1, 2));
-    assert_eq!(bench.state(unrouted).0, State::Pending);
+    assert_eq!(bench.state(unrouted).0, EventState::Pending);
 
     for event in [delivered, unrouted] {
-        bench.record(0, event, Outcome::Delivered).await;
+        bench.record(0, event, DeliveryOutcome::Delivered).await;
     }
     bench.commit().await;
-    assert_eq!(bench.state(unrouted), (State::Delivered, vec![("a".into(), State::Delivered)]));
+    assert_eq!(
+        bench.state(unrouted),
+        (EventState::Delivered, vec![("a".into(), EventState::Delivered)])
+    );
     assert_eq!(bench.sums().delivered, 3);
 }
 
@@ -110,22 +115,22 @@ async fn what_is_discarded_is_for_that_sink_no_more() {
     let bench = Bench::new().await;
     let (event, other) = (bench.append(1).await, bench.append(2).await);
     bench.kill(0, event, "no").await;
-    bench.record(0, other, Outcome::Delivered).await;
+    bench.record(0, other, DeliveryOutcome::Delivered).await;
     bench.commit().await;
     let [a, b] = bench.sinks[..] else { panic!() };
     assert_eq!(bench.editor().discard(a, &[event, other, EventId(99)]).unwrap(), 1);
     assert_eq!(bench.editor().discard(a, &[event]).unwrap(), 0, "once is enough");
-    assert_eq!(bench.state(event), (State::Pending, vec![("b".into(), State::Pending)]));
+    assert_eq!(bench.state(event), (EventState::Pending, vec![("b".into(), EventState::Pending)]));
     assert_eq!(bench.editor().discard(b, &[event]).unwrap(), 1);
-    assert_eq!(bench.state(event), (State::Unrouted, vec![]));
+    assert_eq!(bench.state(event), (EventState::Unrouted, vec![]));
     let sums = bench.sums();
     assert_eq!((sums.unrouted, sums.discarded, sums.dead, sums.pending), (1, 2, 0, 1));
 
     // A verdict on what was under way meanwhile changes nothing.
-    bench.record(1, event, Outcome::Dead { error: "late".to_owned() }).await;
+    bench.record(1, event, DeliveryOutcome::Dead { error: "late".to_owned() }).await;
     bench.fail(1, event, Utc::now()).await;
     bench.commit().await;
-    assert_eq!(bench.state(event).0, State::Unrouted);
+    assert_eq!(bench.state(event).0, EventState::Unrouted);
     assert_eq!(bench.sums(), sums);
     // And it can be had back.
     assert_eq!(bench.editor().requeue(b, &[event], Utc::now()).unwrap().requeued, 1);
@@ -137,7 +142,7 @@ async fn what_cannot_be_delivered_again_is_told_apart() {
     let bench = Bench::new().await;
     let event = bench.append(1).await;
     for sink in [0, 1] {
-        bench.record(sink, event, Outcome::Delivered).await;
+        bench.record(sink, event, DeliveryOutcome::Delivered).await;
     }
     bench.commit().await;
     bench.sqlite().execute("DELETE FROM bodies", []).unwrap();
@@ -155,8 +160,8 @@ async fn the_sums_add_up_after_pruning_too() {
     }
     let events: Vec<_> = (1..=6).map(EventId).collect();
     for event in &events[..4] {
-        bench.record(0, *event, Outcome::Delivered).await;
-        bench.record(1, *event, Outcome::Delivered).await;
+        bench.record(0, *event, DeliveryOutcome::Delivered).await;
+        bench.record(1, *event, DeliveryOutcome::Delivered).await;
     }
     bench.journal.confirmed(events[..2].to_vec(), Utc::now()).await.unwrap();
     bench.commit().await;
@@ -179,17 +184,17 @@ async fn the_sums_add_up_after_pruning_too() {
 async fn it_opens_journals_only_and_makes_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("j.db");
-    assert!(matches!(Editor::open(&path), Err(OpenError::File { .. })));
+    assert!(matches!(JournalAdmin::open(&path), Err(OpenError::File { .. })));
     assert!(!path.exists());
     std::fs::write(&path, "").unwrap();
-    assert!(matches!(Editor::open(&path), Err(OpenError::Foreign { .. })));
+    assert!(matches!(JournalAdmin::open(&path), Err(OpenError::Foreign { .. })));
     assert_eq!(std::fs::read(&path).unwrap(), b"");
     std::fs::remove_file(&path).unwrap();
 
     let bench = Bench::within(folder, &["a"]).await;
     bench.sqlite().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Editor::open(&path), Err(OpenError::Newer { version: 99, .. })));
+    assert!(matches!(JournalAdmin::open(&path), Err(OpenError::Newer { version: 99, .. })));
     bench.sqlite().pragma_update(None, "user_version", 1).unwrap();
     bench.sqlite().pragma_update(None, "application_id", 7).unwrap();
-    assert!(matches!(Editor::open(&path), Err(OpenError::Foreign { .. })));
+    assert!(matches!(JournalAdmin::open(&path), Err(OpenError::Foreign { .. })));
 }

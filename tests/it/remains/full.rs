@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 use chrono::Utc;
 use sprited::event::{self, AppId};
-use sprited::journal::{Editor, Error, EventId, Outcome, Settings};
+use sprited::journal::{DeliveryOutcome, EventId, JournalAdmin, JournalError, JournalSettings};
 
 use super::Bench;
 use crate::support::noise;
@@ -11,11 +11,14 @@ use crate::support::noise;
 impl Bench {
     async fn set_max_size(&self, max_size: u64) {
         let max_size = ByteSize::b(max_size);
-        self.journal.set_limits(Settings { max_size, ..Settings::default() }).await.unwrap();
+        self.journal
+            .set_limits(JournalSettings { max_size, ..JournalSettings::default() })
+            .await
+            .unwrap();
     }
 
     /// Stores another event, or tells why not.
-    async fn try_append(&self, number: u32) -> Result<(), Error> {
+    async fn try_append(&self, number: u32) -> Result<(), JournalError> {
         let text = format!(r#"{{"EventType":"T","TEvent":{{"TaskId":"task-{number}"}}}}"#);
         let entry = event::read(AppId(1), &text, false, Utc::now());
         self.journal.append(vec![entry], Utc::now()).await.map(|_| ())
@@ -31,7 +34,7 @@ impl Bench {
     async fn filling(&self) -> String {
         self.set_max_size(1).await;
         match self.try_append(9999).await {
-            Err(Error::Full { filling, .. }) => filling.to_string(),
+            Err(JournalError::Full { filling, .. }) => filling.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -47,7 +50,7 @@ async fn a_journal_that_was_full_takes_events_again_with_room_for_more_than_one(
     bench.journal.append(vec![entry], Utc::now()).await.unwrap();
     // The size of a journal that refuses an event.
     let refused = async |number, why: &str| match bench.try_append(number).await {
-        Err(Error::Full { size, .. }) => size.as_u64(),
+        Err(JournalError::Full { size, .. }) => size.as_u64(),
         other => panic!("{why}: {other:?}"),
     };
 
@@ -73,15 +76,15 @@ async fn what_was_delivered_or_discarded_fills_no_journal() {
     }
     let events = |ids: std::ops::RangeInclusive<i64>| ids.map(EventId).collect::<Vec<_>>();
     // At `b` 3 pending and 1 dead are left of 6, at `a` 6 pending.
-    bench.record(1, EventId(1), Outcome::Delivered).await;
-    bench.record(1, EventId(2), Outcome::Delivered).await;
+    bench.record(1, EventId(1), DeliveryOutcome::Delivered).await;
+    bench.record(1, EventId(2), DeliveryOutcome::Delivered).await;
     bench.kill(1, EventId(3), "refused").await;
     bench.commit().await;
     assert_eq!(bench.filling().await, "the sink \"a\" has 6 events pending and 0 dead");
     // What is discarded, pending or dead, is gone.
     bench.kill(0, EventId(1), "refused").await;
     bench.commit().await;
-    let mut editor = Editor::open(&bench.path()).unwrap();
+    let mut editor = JournalAdmin::open(&bench.path()).unwrap();
     assert_eq!(editor.discard(bench.sinks[0], &events(1..=3)).unwrap(), 3);
     assert_eq!(bench.filling().await, "the sink \"b\" has 3 events pending and 1 dead");
     bench.route(&["T"]).await;

@@ -17,7 +17,8 @@ use rusqlite::Connection;
 use serde_json::Value;
 use sprited::event::{self, AppId, Key, Wanted};
 use sprited::journal::{
-    Closing, EventId, Journal, Outcome, Reader, Record, Route, Settings, SinkId, feed,
+    Closing, DeliveryOutcome, DeliveryRecord, EventId, Journal, JournalReader, JournalSettings,
+    Route, SinkId, feed,
 };
 use tempfile::TempDir;
 
@@ -38,7 +39,8 @@ impl Bench {
 
     /// With the sinks of these names; those beside `a` want all.
     async fn within(folder: TempDir, names: &[&str]) -> Self {
-        let settings = Settings { path: folder.path().join("j.db"), ..Settings::default() };
+        let settings =
+            JournalSettings { path: folder.path().join("j.db"), ..JournalSettings::default() };
         let (journal, closing) = Journal::open(&settings).unwrap();
         let mut config = format!("[journal]\npath = {:?}\n", settings.path);
         for name in names {
@@ -77,8 +79,8 @@ impl Bench {
         self.folder.path().join("j.db")
     }
 
-    fn reader(&self) -> Reader {
-        Reader::open(&self.path()).unwrap()
+    fn reader(&self) -> JournalReader {
+        JournalReader::open(&self.path()).unwrap()
     }
 
     /// Another connection, for looking and for doing harm.
@@ -106,19 +108,22 @@ impl Bench {
         self.append_kind("T", number, Utc::now()).await.0
     }
 
-    async fn record(&self, sink: usize, event: EventId, outcome: Outcome) {
-        let records = vec![Record { event, outcome }];
+    async fn record(&self, sink: usize, event: EventId, outcome: DeliveryOutcome) {
+        let records = vec![DeliveryRecord { event, outcome }];
         self.journal.record(self.sinks[sink], records, None, Utc::now()).await.unwrap();
     }
 
     async fn fail(&self, sink: usize, event: EventId, due: DateTime<Utc>) {
-        let outcome =
-            Outcome::Retry { due, charged: Duration::from_secs(7), error: "refused".to_owned() };
+        let outcome = DeliveryOutcome::Retry {
+            due,
+            charged: Duration::from_secs(7),
+            error: "refused".to_owned(),
+        };
         self.record(sink, event, outcome).await;
     }
 
     async fn kill(&self, sink: usize, event: EventId, error: &str) {
-        self.record(sink, event, Outcome::Dead { error: error.to_owned() }).await;
+        self.record(sink, event, DeliveryOutcome::Dead { error: error.to_owned() }).await;
     }
 
     /// Waits for what was recorded: it shares the commit of an append.

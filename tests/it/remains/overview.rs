@@ -1,7 +1,7 @@
 //! The overview of a journal against what its rows say.
 
 use chrono::{TimeDelta, Utc};
-use sprited::journal::{EventId, Filter, Outcome, Overview, State, States};
+use sprited::journal::{DeliveryOutcome, EventId, EventState, Filter, Overview, StateCounts};
 
 use super::audit::bench;
 use super::{Bench, days};
@@ -10,16 +10,16 @@ fn overview(bench: &Bench) -> Overview {
     bench.reader().overview(Utc::now(), EventId::default()).unwrap()
 }
 
-fn count(bench: &Bench, state: State, sink: Option<&str>) -> u64 {
+fn count(bench: &Bench, state: EventState, sink: Option<&str>) -> u64 {
     let filter = Filter { state: Some(state), sink: sink.map(str::to_owned), ..Filter::default() };
     bench.reader().list(&filter, 1000).unwrap().len() as u64
 }
 
-fn states(bench: &Bench, sink: Option<&str>) -> States {
-    States {
-        pending: count(bench, State::Pending, sink),
-        delivered: count(bench, State::Delivered, sink),
-        dead: count(bench, State::Dead, sink),
+fn states(bench: &Bench, sink: Option<&str>) -> StateCounts {
+    StateCounts {
+        pending: count(bench, EventState::Pending, sink),
+        delivered: count(bench, EventState::Delivered, sink),
+        dead: count(bench, EventState::Dead, sink),
     }
 }
 
@@ -27,12 +27,12 @@ fn states(bench: &Bench, sink: Option<&str>) -> States {
 async fn it_says_what_the_rows_say() {
     let bench = bench().await;
     for sink in [0, 1] {
-        bench.record(sink, EventId(8), Outcome::Delivered).await;
+        bench.record(sink, EventId(8), DeliveryOutcome::Delivered).await;
     }
     bench.commit().await;
     let seen = overview(&bench);
     assert_eq!(seen.events, states(&bench, None));
-    assert_eq!(seen.unrouted, count(&bench, State::Unrouted, None));
+    assert_eq!(seen.unrouted, count(&bench, EventState::Unrouted, None));
     assert!(seen.events.pending > 0 && seen.events.delivered > 0 && seen.events.dead > 0);
     assert!(seen.unrouted > 0);
     for sink in &seen.sinks {
@@ -41,7 +41,7 @@ async fn it_says_what_the_rows_say() {
         assert_eq!((sink.events.pending, sink.events.dead), (rows.pending, rows.dead));
         assert!(sink.events.delivered > 0 && sink.events.delivered <= rows.delivered);
         let filter = Filter {
-            state: Some(State::Pending),
+            state: Some(EventState::Pending),
             sink: Some(sink.sink.name.clone()),
             ..Filter::default()
         };
@@ -70,7 +70,7 @@ async fn the_oldest_that_the_cloud_still_keeps_is_found_again_and_again() {
         let oldest = seen.oldest_unconfirmed.unwrap();
         assert_eq!(oldest.timestamp_millis(), (now - age).timestamp_millis());
         before = seen.confirmed_before;
-        bench.record(0, EventId(event), Outcome::Delivered).await;
+        bench.record(0, EventId(event), DeliveryOutcome::Delivered).await;
         bench.journal.confirmed(vec![EventId(event)], now).await.unwrap();
         bench.commit().await;
     }
@@ -96,13 +96,16 @@ async fn what_is_due_is_due_since_its_first_pull_or_the_end_of_its_wait() {
         seen.sinks[0].oldest_due.map(|at| (now - at).num_minutes())
     };
     assert_eq!(since().await, Some(50));
-    let failed =
-        |due| Outcome::Retry { due, charged: std::time::Duration::ZERO, error: "no".to_owned() };
+    let failed = |due| DeliveryOutcome::Retry {
+        due,
+        charged: std::time::Duration::ZERO,
+        error: "no".to_owned(),
+    };
     bench.record(0, EventId(1), failed(ago(30))).await;
     assert_eq!(since().await, Some(30), "the end of its wait");
     bench.record(0, EventId(1), failed(ago(-10))).await;
     assert_eq!(since().await, Some(20), "the other one");
-    bench.record(0, EventId(2), Outcome::Delivered).await;
+    bench.record(0, EventId(2), DeliveryOutcome::Delivered).await;
     assert_eq!(since().await, None, "the first one waits for its time");
     bench.close().await;
 }

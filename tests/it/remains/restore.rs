@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 use serde_json::{Value, json};
 use sprited::event::{self, AppId};
-use sprited::journal::{Outcome, Reader, audit};
+use sprited::journal::{DeliveryOutcome, JournalReader, audit};
 
 use super::Bench;
 use crate::cli::{Ended, ended, sprited};
@@ -18,7 +18,7 @@ async fn folder() -> tempfile::TempDir {
     let first = bench.append(1).await;
     bench.append(2).await;
     bench.append(3).await;
-    bench.record(0, first, Outcome::Delivered).await;
+    bench.record(0, first, DeliveryOutcome::Delivered).await;
     bench.commit().await;
     let copy = bench.folder.path().join("copy.db");
     bench.said(&["journal", "backup", copy.to_str().unwrap()]);
@@ -34,7 +34,7 @@ fn restore(folder: &Path, from: &str, more: &[&str]) -> Ended {
 
 fn received(path: &Path) -> u64 {
     assert!(audit(path).unwrap().unwrap().ok());
-    Reader::open(path).unwrap().sums().unwrap().received
+    JournalReader::open(path).unwrap().sums().unwrap().received
 }
 
 fn aside(folder: &Path) -> Vec<PathBuf> {
@@ -90,7 +90,7 @@ async fn what_a_copy_has_open_swallows_no_event_that_happens_after_it_is_restore
         bench.journal.append(vec![entry], Utc::now()).await.unwrap().remove(0)
     };
     let first = happens(&bench, "a").await;
-    assert!(!happens(&bench, "b").await.fresh, "it is pending, and may be the same");
+    assert!(!happens(&bench, "b").await.is_new, "it is pending, and may be the same");
     let copy = bench.folder.path().join("copy.db");
     bench.said(&["journal", "backup", copy.to_str().unwrap()]);
     let folder = bench.close().await;
@@ -98,8 +98,8 @@ async fn what_a_copy_has_open_swallows_no_event_that_happens_after_it_is_restore
     assert_eq!((code, err.as_str()), (0, ""));
     let bench = Bench::within(folder, &["b"]).await;
     let second = happens(&bench, "c").await;
-    assert!(second.fresh && second.may_be_repeat && second.key != first.key, "{second:?}");
-    assert!(!happens(&bench, "b").await.fresh, "a handle that was seen is the same event's");
+    assert!(second.is_new && second.may_be_duplicate && second.key != first.key, "{second:?}");
+    assert!(!happens(&bench, "b").await.is_new, "a handle that was seen is the same event's");
     bench.close().await;
 }
 

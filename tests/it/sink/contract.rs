@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sprited::event::{Event, Format, Key};
-use sprited::sinks::{Batch, KINDS, Kind, Plan, Sink, Verdict};
+use sprited::event::{Event, EventFormat, Key};
+use sprited::sinks::{Batch, KINDS, Plan, Sink, SinkKind, Verdict};
 use tokio::task::JoinSet;
 
 use super::receiver::{Answer, Receiver};
@@ -30,7 +30,7 @@ enum Target {
 }
 
 impl Subject {
-    async fn of(kind: &Kind) -> Self {
+    async fn of(kind: &SinkKind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("lines.jsonl");
         let (settings, target) = match kind.name {
@@ -218,7 +218,7 @@ async fn the_format_callback_reaches_every_target() {
     for kind in KINDS.iter().filter(|kind| kind.name != "stdout") {
         let subject = Subject::of(kind).await;
         let mut context = context(kind.name);
-        context.format = Format::Callback;
+        context.format = EventFormat::Callback;
         let sink = subject.plan.open(&context).await.unwrap();
         let sent = event("a");
         let verdicts = sink.deliver(&Batch::new(vec![sent.clone()])).await.into_parts().0;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sprited::event::Format;
+use sprited::event::EventFormat;
 use sprited::sinks::{Sink, Verdict};
 
 use super::{context, event, offer, open, plan, retry_error, until};
@@ -187,7 +187,7 @@ async fn the_event_comes_on_standard_input() {
     let sent = event("line\nend");
     assert_eq!(offer(&*sink, &sent).await, Verdict::Delivered);
     let mut line = Vec::new();
-    sent.render(Format::CloudEvents, &mut line);
+    sent.render(EventFormat::CloudEvents, &mut line);
     line.push(b'\n');
     assert_eq!(std::fs::read(&file).unwrap(), line);
 }
@@ -240,7 +240,7 @@ async fn neither_side_waits_for_the_other() {
         assert_eq!(offer(&*shell(&script, "").await, &sent).await, Verdict::Delivered, "{script}");
     }
     let mut line = Vec::new();
-    sent.render(Format::CloudEvents, &mut line);
+    sent.render(EventFormat::CloudEvents, &mut line);
     assert_eq!(std::fs::metadata(&file).unwrap().len(), line.len() as u64 + 1);
 }
 

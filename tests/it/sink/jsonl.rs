@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sprited::event::{Event, Format, Key};
+use sprited::event::{Event, EventFormat, Key};
 use sprited::sinks::{Batch, Sink, Verdict};
 
 use super::{
@@ -305,7 +305,7 @@ async fn what_a_crash_kept_from_being_recorded_is_found() {
     put(&*sink, &sent[1..3]).await;
     drop(sink);
     let mut torn = Vec::new();
-    sent[3].render(Format::CloudEvents, &mut torn);
+    sent[3].render(EventFormat::CloudEvents, &mut torn);
     fs::File::options().append(true).open(&path).unwrap().write_all(&torn).unwrap();
 
     assert_eq!(found(&path, Some(&mark), &sent).await, keys(&sent[1..3]), "after the mark alone");
@@ -333,7 +333,7 @@ async fn a_line_of_the_format_callback_names_its_event_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jsonl");
     let mut context = context("a");
-    context.format = Format::Callback;
+    context.format = EventFormat::Callback;
     let plan = plan("jsonl", &format!("path = {path:?}"));
     let sent = events(&["a", "b", "c"]);
     let sink = plan.open(&context).await.unwrap();
@@ -608,7 +608,7 @@ async fn a_line_of_the_format_callback_tells_equal_events_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jsonl");
     let mut context = context("a");
-    context.format = Format::Callback;
+    context.format = EventFormat::Callback;
     let plan = plan("jsonl", &format!("path = {path:?}"));
     let first = event("again");
     let further =

@@ -12,16 +12,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use sprited::event::{self, AppId, Event, Format, Key};
-use sprited::sinks::{Batch, Context, Kind, Plan, Sink, Verdict};
+use sprited::event::{self, AppId, Event, EventFormat, Key};
+use sprited::sinks::{Batch, Plan, Sink, SinkContext, SinkKind, Verdict};
 
 const APP: AppId = AppId(1_500_012_345);
 
-fn context(name: &str) -> Context {
-    Context {
+fn context(name: &str) -> SinkContext {
+    SinkContext {
         name: name.to_owned(),
         app: APP,
-        format: Format::CloudEvents,
+        format: EventFormat::CloudEvents,
         timeout: Duration::from_secs(10),
         others: Vec::new(),
         launcher: env!("CARGO_BIN_EXE_sprited").into(),
@@ -30,7 +30,7 @@ fn context(name: &str) -> Context {
 
 fn plan(kind: &str, settings: &str) -> Plan {
     let table = toml::de::Deserializer::parse(settings).unwrap();
-    let plan = (Kind::named(kind).unwrap().parse)(table).unwrap();
+    let plan = (SinkKind::named(kind).unwrap().parse)(table).unwrap();
     assert_eq!(plan.check(&context(kind)), Vec::<String>::new());
     plan
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sprited::event::Format;
+use sprited::event::EventFormat;
 use sprited::sinks::Verdict;
 
 use super::receiver::{Answer, Receiver, Request};
@@ -48,12 +48,12 @@ async fn a_request_is_signed_by_both_keys_and_carries_the_headers() {
     let request = receiver.requests().remove(0);
     assert_eq!(request.line, "POST /in?token=hunter2 HTTP/1.1");
     assert_eq!(request.headers["authorization"], "Bearer hunter2");
-    assert_eq!(request.headers["content-type"], Format::CloudEvents.content_type());
+    assert_eq!(request.headers["content-type"], EventFormat::CloudEvents.content_type());
     assert_eq!(request.headers["webhook-id"], sent.key.to_string());
     let stamp: i64 = request.headers["webhook-timestamp"].parse().unwrap();
     assert!((chrono::Utc::now().timestamp() - stamp).abs() < 60);
     let mut body = Vec::new();
-    sent.render(Format::CloudEvents, &mut body);
+    sent.render(EventFormat::CloudEvents, &mut body);
     assert_eq!(request.body, body);
     assert!(verifies(&request, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw old-one"));
     assert!(!verifies(&request, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw another"));
@@ -63,7 +63,7 @@ async fn a_request_is_signed_by_both_keys_and_carries_the_headers() {
 async fn the_format_callback_posts_the_content_alone() {
     let receiver = Receiver::start(|_| Answer::status(200)).await;
     let mut context = context("hook");
-    context.format = Format::Callback;
+    context.format = EventFormat::Callback;
     let plan = plan("webhook", &format!("url = '{}'", receiver.url));
     let sink = plan.open(&context).await.unwrap();
     let sent = event("a");

@@ -3,28 +3,30 @@
 
 use tokio::time::timeout;
 
-use super::{CLOUD, CREDENTIALS, EVENT_MODE, LONGEST, QUEUE, Step};
+use super::{CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, LONGEST, QUEUE};
 use crate::cli::Exit;
 use crate::cli::text::counted;
-use crate::config::Sink;
+use crate::config::SinkConfig;
 use crate::event::AppId;
-use crate::vod::{Advice, Error, EventConfig, application_advice};
+use crate::vod::{Advice, EventConfig, VodError, application_advice};
 
 /// Why a call brought nothing.
 #[derive(Debug)]
-pub(super) enum Failure {
-    Error(Error),
+pub(super) enum CloudFailure {
+    Error(VodError),
     TooLate,
 }
 
-pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+pub(super) async fn in_time<T>(
+    call: impl Future<Output = Result<T, VodError>>,
+) -> Result<T, CloudFailure> {
     match timeout(LONGEST, call).await {
-        Ok(answer) => answer.map_err(Failure::Error),
-        Err(_) => Err(Failure::TooLate),
+        Ok(answer) => answer.map_err(CloudFailure::Error),
+        Err(_) => Err(CloudFailure::TooLate),
     }
 }
 
-impl Failure {
+impl CloudFailure {
     fn advice(&self) -> Advice {
         match self {
             Self::Error(error) => error.advice(),
@@ -69,43 +71,46 @@ impl Failure {
 #[derive(Debug)]
 pub(super) struct Answers {
     pub(super) app: AppId,
-    pub(super) mode: Result<EventConfig, Failure>,
-    pub(super) queue: Result<u64, Failure>,
+    pub(super) mode: Result<EventConfig, CloudFailure>,
+    pub(super) queue: Result<u64, CloudFailure>,
 }
 
 impl Answers {
-    fn failures(&self) -> impl Iterator<Item = &Failure> {
+    fn failures(&self) -> impl Iterator<Item = &CloudFailure> {
         self.mode.as_ref().err().into_iter().chain(self.queue.as_ref().err())
     }
 
     /// Whether the service took key and application in one call at least, and in none said that
     /// there is no such application: a pull would find an empty queue there.
     fn is_known(&self) -> bool {
-        (self.failures().count() < 2 || self.failures().any(Failure::is_missing_permission))
-            && !self.failures().any(Failure::is_of_the_application)
+        (self.failures().count() < 2 || self.failures().any(CloudFailure::is_missing_permission))
+            && !self.failures().any(CloudFailure::is_of_the_application)
     }
 
-    pub(super) fn cloud(&self, endpoint: &str) -> Step {
+    pub(super) fn cloud(&self, endpoint: &str) -> CheckStep {
         if self.is_known() {
-            return Step::ok(CLOUD, format!("{endpoint} answers for {}", application(self.app)));
+            return CheckStep::ok(
+                CLOUD,
+                format!("{endpoint} answers for {}", application(self.app)),
+            );
         }
         let of_the_application = self.failures().find(|failure| failure.is_of_the_application());
         if let Some(failure) = of_the_application {
             let detail = format!("{endpoint}: {}", failure.detail());
             let known = failure.hint().filter(|_| self.app != AppId::default());
             let advice = known.map_or_else(|| application_advice(self.app), str::to_owned);
-            return Step::fail(CLOUD, Exit::Configuration, detail, advice);
+            return CheckStep::fail(CLOUD, Exit::Configuration, detail, advice);
         }
         let Some(failure) = self.failures().next() else {
-            return Step::ok(CLOUD, format!("{endpoint} answers"));
+            return CheckStep::ok(CLOUD, format!("{endpoint} answers"));
         };
         let fail = |exit, otherwise: &str| {
             let detail = format!("{endpoint}: {}", failure.detail());
-            Step::fail(CLOUD, exit, detail, failure.hint().unwrap_or(otherwise))
+            CheckStep::fail(CLOUD, exit, detail, failure.hint().unwrap_or(otherwise))
         };
         match failure.advice() {
-            Advice::Credentials => Step::skip(CLOUD, format!("see {CREDENTIALS}")),
-            Advice::Throttled => Step::warn(
+            Advice::Credentials => CheckStep::skip(CLOUD, format!("see {CREDENTIALS}")),
+            Advice::Throttled => CheckStep::warn(
                 CLOUD,
                 format!("{endpoint}: {}", failure.detail()),
                 "others use up what the account may ask for; try again later",
@@ -127,7 +132,7 @@ impl Answers {
         }
     }
 
-    pub(super) fn event_mode(&self, sinks: &[Sink]) -> Step {
+    pub(super) fn event_mode(&self, sinks: &[SinkConfig]) -> CheckStep {
         let config = match &self.mode {
             Ok(config) => config,
             Err(failure) => {
@@ -143,7 +148,7 @@ impl Answers {
         let names = |event: &str| sinks.iter().find(|sink| sink.events.names(event));
         let wanted = |event: &str| names(event).is_some();
         if let Some(found) = config.not_pulled() {
-            return Step::warn(EVENT_MODE, found, config.remedy(self.app, wanted));
+            return CheckStep::warn(EVENT_MODE, found, config.remedy(self.app, wanted));
         }
         let detail = format!("PULL: events wait until they are confirmed; {}", config.positions());
         let lacking = config
@@ -152,20 +157,20 @@ impl Answers {
             .filter_map(|event| names(event).map(|sink| format!("{:?} wants {event}", sink.name)));
         let lacking: Vec<_> = lacking.collect();
         if lacking.is_empty() {
-            return Step::ok(EVENT_MODE, detail);
+            return CheckStep::ok(EVENT_MODE, detail);
         }
         let advice = format!("{}: {}", lacking.join(", "), config.remedy(self.app, wanted));
-        Step::warn(EVENT_MODE, detail, advice)
+        CheckStep::warn(EVENT_MODE, detail, advice)
     }
 
-    pub(super) fn queue(&self) -> Step {
+    pub(super) fn queue(&self) -> CheckStep {
         match &self.queue {
             Ok(count) => {
                 let detail = format!(
                     "{} waiting; the count may be three minutes old",
                     counted(*count, "event")
                 );
-                Step::ok(QUEUE, detail)
+                CheckStep::ok(QUEUE, detail)
             }
             Err(failure) => self.unanswered(
                 QUEUE,
@@ -175,33 +180,33 @@ impl Answers {
         }
     }
 
-    fn unanswered(&self, step: &str, failure: &Failure, otherwise: &str) -> Step {
+    fn unanswered(&self, step: &str, failure: &CloudFailure, otherwise: &str) -> CheckStep {
         if !self.is_known() {
             let culprit = if failure.advice() == Advice::Credentials { CREDENTIALS } else { CLOUD };
-            return Step::skip(step, format!("see {culprit}"));
+            return CheckStep::skip(step, format!("see {culprit}"));
         }
         let advice = match failure.hint() {
             Some(hint) if !failure.is_unknown_action() => format!("{hint}; {otherwise}"),
             _ => otherwise.to_owned(),
         };
-        Step::warn(step, failure.detail(), advice)
+        CheckStep::warn(step, failure.detail(), advice)
     }
 }
 
 /// What the service thinks of the credentials, by all that it was asked.
-pub(super) fn credentials(all: &[Answers], source: String) -> Step {
+pub(super) fn credentials(all: &[Answers], source: String) -> CheckStep {
     let mut failures = all.iter().flat_map(Answers::failures);
     match failures.find(|failure| failure.advice() == Advice::Credentials) {
-        Some(refused) => Step::fail(
+        Some(refused) => CheckStep::fail(
             CREDENTIALS,
             Exit::Credentials,
             format!("{source}: {}", refused.detail()),
             refused.hint().unwrap_or("check secret_id, secret_key and token"),
         ),
         None if all.iter().any(Answers::is_known) => {
-            Step::ok(CREDENTIALS, format!("{source}: accepted"))
+            CheckStep::ok(CREDENTIALS, format!("{source}: accepted"))
         }
-        None => Step::ok(CREDENTIALS, format!("{source}: found, not tried out")),
+        None => CheckStep::ok(CREDENTIALS, format!("{source}: found, not tried out")),
     }
 }
 

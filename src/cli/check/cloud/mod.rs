@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use self::answers::{Answers, in_time};
-use super::{CLOUD, Step};
+use super::{CLOUD, CheckStep};
 use crate::cli::Exit;
 use crate::config::Config;
 use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
@@ -35,10 +35,10 @@ const QUEUE: &str = "queue";
 const CLOCK: &str = "clock";
 
 /// What requests are signed with, or why there is nothing.
-pub(super) type Keys = Result<(Arc<dyn Provider>, Credentials), ProviderError>;
+pub(super) type KeysToCheck = Result<(Arc<dyn Provider>, Credentials), ProviderError>;
 
 /// Looks for what requests are signed with; `None` without secrets that can be read.
-pub(super) async fn keys(config: &Config, secrets_are_there: bool) -> Option<Keys> {
+pub(super) async fn keys(config: &Config, secrets_are_there: bool) -> Option<KeysToCheck> {
     if secrets_are_there { Some(resolve(config).await) } else { None }
 }
 
@@ -46,9 +46,9 @@ pub(super) async fn keys(config: &Config, secrets_are_there: bool) -> Option<Key
 /// there is nobody to ask.
 pub(super) async fn look(
     config: &Config,
-    keys: Option<Keys>,
+    keys: Option<KeysToCheck>,
     in_the_way: Option<&str>,
-) -> Vec<Step> {
+) -> Vec<CheckStep> {
     let Some(keys) = keys else {
         return skipped(&[CREDENTIALS, CLOUD, EVENT_MODE, QUEUE, CLOCK], "secrets");
     };
@@ -62,7 +62,7 @@ pub(super) async fn look(
     };
     let source = source(provider.as_ref(), &credentials);
     if let Some(culprit) = in_the_way {
-        let mut steps = vec![Step::ok(CREDENTIALS, format!("{source}: found, not tried out"))];
+        let mut steps = vec![CheckStep::ok(CREDENTIALS, format!("{source}: found, not tried out"))];
         steps.extend(skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], culprit));
         return steps;
     }
@@ -70,8 +70,8 @@ pub(super) async fn look(
         Ok(client) => client,
         Err(problem) => {
             let advice = "look at [vod], and at the machine's certificates";
-            let failed = Step::fail(CLOUD, Exit::Configuration, problem, advice);
-            let mut steps = vec![Step::ok(CREDENTIALS, source), failed];
+            let failed = CheckStep::fail(CLOUD, Exit::Configuration, problem, advice);
+            let mut steps = vec![CheckStep::ok(CREDENTIALS, source), failed];
             steps.extend(skipped(&[EVENT_MODE, QUEUE, CLOCK], CLOUD));
             return steps;
         }
@@ -87,7 +87,8 @@ pub(super) async fn look(
             answers.queue(),
         ];
         let is_one = apps.len() == 1;
-        let named = |step: Step| if is_one { step } else { step.named(&answers.app.to_string()) };
+        let named =
+            |step: CheckStep| if is_one { step } else { step.named(&answers.app.to_string()) };
         steps.extend(of_app.map(named));
     }
     steps.push(clock(client.clock_difference()));
@@ -100,11 +101,11 @@ async fn ask(client: Client) -> Answers {
     Answers { app: client.app(), mode, queue }
 }
 
-fn skipped(steps: &[&str], because_of: &str) -> Vec<Step> {
-    steps.iter().map(|step| Step::skip(*step, format!("see {because_of}"))).collect()
+fn skipped(steps: &[&str], because_of: &str) -> Vec<CheckStep> {
+    steps.iter().map(|step| CheckStep::skip(*step, format!("see {because_of}"))).collect()
 }
 
-async fn resolve(config: &Config) -> Keys {
+async fn resolve(config: &Config) -> KeysToCheck {
     let provider = credentials::provider(config.credentials.as_ref())?;
     let credentials = timeout(LONGEST, provider.credentials()).await.unwrap_or_else(|_| {
         let reason = format!("no answer within {} s", LONGEST.as_secs());
@@ -121,17 +122,17 @@ fn source(provider: &dyn Provider, credentials: &Credentials) -> String {
     format!("{id}… from {}{}", provider.describe(), expiry.unwrap_or_default())
 }
 
-fn clock(difference: Option<TimeDelta>) -> Step {
+fn clock(difference: Option<TimeDelta>) -> CheckStep {
     let Some(difference) = difference else {
-        return Step::skip(CLOCK, "no answer told the time");
+        return CheckStep::skip(CLOCK, "no answer told the time");
     };
     if difference.abs() <= CLOCK_TOLERANCE {
         let tolerance = CLOCK_TOLERANCE.num_seconds();
-        return Step::ok(CLOCK, format!("within {tolerance} s of the service's"));
+        return CheckStep::ok(CLOCK, format!("within {tolerance} s of the service's"));
     }
     let seconds = difference.num_seconds();
     let which = if seconds > 0 { "behind" } else { "ahead of" };
-    Step::warn(
+    CheckStep::warn(
         CLOCK,
         format!("this machine's clock is {} s {which} the service's", seconds.unsigned_abs()),
         "set it, by NTP for instance; requests that are 300 s off are refused, and then signed \
@@ -142,15 +143,15 @@ fn clock(difference: Option<TimeDelta>) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::check::Outcome;
+    use crate::cli::check::StepOutcome;
 
     #[test]
     fn a_clock_is_judged_by_how_far_it_is_off() {
         let judged = |seconds| clock(Some(TimeDelta::seconds(seconds)));
-        assert_eq!(clock(None).outcome, Outcome::Skip);
-        assert_eq!(judged(-5).outcome, Outcome::Ok);
+        assert_eq!(clock(None).outcome, StepOutcome::Skip);
+        assert_eq!(judged(-5).outcome, StepOutcome::Ok);
         let behind = judged(6);
-        assert_eq!(behind.outcome, Outcome::Warn);
+        assert_eq!(behind.outcome, StepOutcome::Warn);
         assert!(behind.detail.contains("6 s behind"), "{}", behind.detail);
         assert!(judged(-301).detail.contains("301 s ahead of"), "{}", judged(-301).detail);
     }

@@ -1,22 +1,22 @@
 //! What to do where there are no credentials: about what the configuration refers to, the role, or
 //! the way to whoever hands them out.
 
-use super::{CREDENTIALS, Step};
+use super::{CREDENTIALS, CheckStep};
 use crate::cli::Exit;
 use crate::cli::check::network;
 use crate::config::Config;
 use crate::vod::credentials::ProviderError;
-use crate::vod::{Advice, Way};
+use crate::vod::{Advice, Route};
 
 /// The step that failed for `problem`. Looks at the way to STS where that was not reached.
-pub(super) async fn step(config: &Config, problem: &ProviderError) -> Step {
+pub(super) async fn step(config: &Config, problem: &ProviderError) -> CheckStep {
     let (exit, advice) = match problem {
         ProviderError::Withheld { advice, .. } if *advice != Advice::Credentials => {
             withheld(config, *advice).await
         }
         _ => refused(config),
     };
-    Step::fail(CREDENTIALS, exit, problem.to_string(), advice)
+    CheckStep::fail(CREDENTIALS, exit, problem.to_string(), advice)
 }
 
 fn refused(config: &Config) -> (Exit, String) {
@@ -38,8 +38,8 @@ async fn withheld(config: &Config, advice: Advice) -> (Exit, String) {
     };
     let advice = match advice {
         Advice::Transport => {
-            if let Some(way) = Way::to_sts(config.credentials.as_ref())
-                && let Some(Step { exit, advice: Some(advice), .. }) =
+            if let Some(way) = Route::to_sts(config.credentials.as_ref())
+                && let Some(CheckStep { exit, advice: Some(advice), .. }) =
                     network::obstacle(&way, what).await
             {
                 return (exit, advice);

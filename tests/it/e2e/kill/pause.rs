@@ -52,7 +52,7 @@ async fn stopped_for_longer_than_a_lease(after: After) {
     scene.dry_up().await;
     until(async || control.totals().waiting == 0 && scene.books.is_complete()).await;
 
-    let let_go = daemon.metric("sprited_handles_total{outcome=\"let_go\"}").await;
+    let expired = daemon.metric("sprited_handles_total{outcome=\"expired\"}").await;
     daemon.stop().await;
     // A cast whose confirmation was on its way at the stop may be a new one.
     let casts = scene.books.occurrences();
@@ -63,7 +63,7 @@ async fn stopped_for_longer_than_a_lease(after: After) {
         assert!(twice.is_empty(), "twice at the {sink}: {twice:?}");
     }
     if after == After::Delivery {
-        assert!(let_go > 0.0, "what was in hand at the stop is let go");
+        assert!(expired > 0.0, "what was in hand at the stop has expired");
         let events = control.ledger().events;
         let late: Vec<_> = events.iter().filter(|event| was_asked_late(event, wake)).collect();
         assert!(late.is_empty(), "asked to confirm by handles that had lapsed: {late:?}");

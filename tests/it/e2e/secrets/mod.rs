@@ -210,7 +210,7 @@ async fn nothing_secret_is_said_or_kept_at_any_level_whatever_fails() {
         needles.absent_from(&arguments.join(" "), &said);
     }
     for found in site.journaled(None) {
-        let reader = sprited::journal::Reader::open(&site.path("journal.db")).unwrap();
+        let reader = sprited::journal::JournalReader::open(&site.path("journal.db")).unwrap();
         let shown = format!("{:?}", reader.sinks_of(found.id).unwrap());
         needles.absent_from("the state of an event", shown.as_bytes());
     }

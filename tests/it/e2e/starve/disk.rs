@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sprited::emulator::{Action, Fault, Kind, Settings};
-use sprited::journal::{Filter, Reader};
+use sprited::journal::{Filter, JournalReader};
 
 use super::super::daemon::{Daemon, PROGRAM};
 use super::super::receiver::{Answer, Receiver};
@@ -224,7 +224,7 @@ async fn what_is_confirmed_while_the_disk_is_full_is_noted_when_there_is_room() 
     within(60, async || failures().await > failed + 0.5).await;
     Disk::Limited.free(&site, &daemon);
     within(60, async || site.confirmed() == 4).await;
-    let reader = Reader::open(&site.path("disk/journal.db")).unwrap();
+    let reader = JournalReader::open(&site.path("disk/journal.db")).unwrap();
     let all_noted = || {
         let events = reader.list(&Filter::default(), 10).unwrap();
         events.len() == 4 && events.iter().all(|event| event.confirmed.is_some())

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sprited::emulator::{Action, Fault, Kind, Settings};
-use sprited::journal::{Filter, Reader};
+use sprited::journal::{Filter, JournalReader};
 use std::time::{Duration, Instant};
 
 use super::super::{Site, file, settings};
@@ -39,9 +39,9 @@ async fn full_with_places_taken(
     let written = async |count: usize| {
         within(60, async || site.lines("all.jsonl").len() == count).await;
         // And recorded, so that its confirm waits for a place alone.
-        let reader = Reader::open(&site.path("disk/journal.db")).unwrap();
+        let reader = JournalReader::open(&site.path("disk/journal.db")).unwrap();
         let delivered = || {
-            let state = Some(sprited::journal::State::Delivered);
+            let state = Some(sprited::journal::EventState::Delivered);
             reader.list(&Filter { state, ..Filter::default() }, 10_000).unwrap().len()
         };
         within(60, async || delivered() == count).await;
@@ -80,7 +80,7 @@ async fn ends_well(site: &Site, daemon: super::super::daemon::Daemon, count: usi
     Disk::Limited.free(site, &daemon);
     within(30, async || site.confirmed() == count as u64).await;
     assert!(freed.elapsed() < Duration::from_secs(15), "{:?}", freed.elapsed());
-    let reader = Reader::open(&site.path("disk/journal.db")).unwrap();
+    let reader = JournalReader::open(&site.path("disk/journal.db")).unwrap();
     let all_noted = || {
         let events = reader.list(&Filter::default(), 10_000).unwrap();
         events.len() == count && events.iter().all(|event| event.confirmed.is_some())

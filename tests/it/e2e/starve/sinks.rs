@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use sprited::emulator::Settings;
-use sprited::journal::{Filter, Reader, State};
+use sprited::journal::{EventState, Filter, JournalReader};
 
 use super::super::daemon::{Daemon, PROGRAM};
 use super::super::receiver::{Answer, Receiver};
@@ -30,17 +30,17 @@ async fn a_sink_that_is_down_for_longer_than_the_cloud_keeps_events_gets_all_of_
     site.add_sprites(10);
     within(30, async || totals().expired == 30).await;
     assert_eq!((totals().waiting, totals().confirmed), (0, 0));
-    assert_eq!(site.journaled(Some(State::Pending)).len(), 30);
+    assert_eq!(site.journaled(Some(EventState::Pending)).len(), 30);
     hook.set(Answer::Take);
     within(60, async || hook.count() == 30).await;
-    within(60, async || site.journaled(Some(State::Delivered)).len() == 30).await;
+    within(60, async || site.journaled(Some(EventState::Delivered)).len() == 30).await;
     // And goes on as if nothing had been.
     site.add_sprites(5);
     within(60, async || totals().confirmed == 5).await;
     assert_eq!(daemon.get("/readyz").await.0, 200);
     daemon.stop().await;
     hook.assert_once(35);
-    assert_eq!(site.journaled(Some(State::Dead)).len(), 0);
+    assert_eq!(site.journaled(Some(EventState::Dead)).len(), 0);
 }
 
 /// A sink that takes so long for each event, and more events than it takes at once.
@@ -60,7 +60,8 @@ async fn is_slow(after: &str, lease: Duration, time: Duration) {
     within(most, async || hook.count() == count as usize).await;
     within(most, async || site.cloud.control.totals().waiting == 0).await;
     // The last ones came, but the sink has not answered yet.
-    within(most, async || site.journaled(Some(State::Delivered)).len() == count as usize).await;
+    within(most, async || site.journaled(Some(EventState::Delivered)).len() == count as usize)
+        .await;
     let totals = site.cloud.control.totals();
     println!("after {after}: handed out again {}, {:?}", totals.handed_out_again, totals.calls);
     // Each event that waits comes again once a lease, no oftener.
@@ -164,7 +165,7 @@ async fn a_sink_that_is_well_is_served_beside_sick_ones_as_if_alone() {
     let first = [&alone, &beside].map(|hook| service(hook, 0, added));
     // All that the sick ones owe is past its lease, and the oldest of it confirmed.
     within(60, async || site_beside.cloud.control.totals().waiting <= 300).await;
-    let unsettled = daemons[1].metric("sprited_confirmed_unsettled_total").await;
+    let unsettled = daemons[1].metric("sprited_confirmed_early_total").await;
     assert!(unsettled >= backlog as f64 - 300.0, "{unsettled}");
 
     let added = Utc::now();
@@ -213,7 +214,7 @@ async fn one_is_poisonous(mut good: u32) {
     within(120, async || hook.count() == good as usize).await;
     println!("{good} events in {:?}", began.elapsed());
     // Only time in which the sink takes others counts.
-    let dead = || site.journaled(Some(State::Dead));
+    let dead = || site.journaled(Some(EventState::Dead));
     let deadline = Instant::now() + Duration::from_secs(60);
     while dead().is_empty() {
         assert!(Instant::now() < deadline, "it is not given up");
@@ -223,7 +224,7 @@ async fn one_is_poisonous(mut good: u32) {
     }
     within(60, async || site.cloud.control.totals().waiting == 0).await;
     // It had its time, in which the sink took others.
-    let reader = Reader::open(&site.path("journal.db")).unwrap();
+    let reader = JournalReader::open(&site.path("journal.db")).unwrap();
     let states = reader.sinks_of(dead()[0].id).unwrap();
     let lasted = states[0].last_failed.unwrap() - states[0].first_failed.unwrap();
     assert!(lasted.num_milliseconds() >= 6000, "{states:?}");
@@ -266,7 +267,7 @@ async fn many_poisonous_events_take_no_sink_down_again_and_again() {
     let before = downs();
     hook.set(Answer::TakeUnless("poison"));
 
-    let dead = || site.journaled(Some(State::Dead)).len();
+    let dead = || site.journaled(Some(EventState::Dead)).len();
     let deadline = Instant::now() + Duration::from_secs(40);
     while dead() < poison {
         let (dead, downs) = (dead(), downs());
@@ -303,7 +304,7 @@ async fn poisonous_events_at_the_head_keep_no_sink_down_that_takes_others() {
     let asked = hook.asked();
     println!("all good events after {asked} attempts, the first after {probes} in vain");
     assert!(asked <= good + 10 * poison, "{asked} attempts");
-    assert_eq!(site.journaled(Some(State::Dead)).len(), 0);
+    assert_eq!(site.journaled(Some(EventState::Dead)).len(), 0);
     daemon.stop().await;
     hook.assert_once(good);
 }
@@ -319,11 +320,11 @@ async fn an_event_that_fails_alone_on_a_quiet_sink_is_told_of() {
     daemon.has_logged("started").await;
     // A sink that has taken nothing yet is down at its first failure.
     site.add_sprites(1);
-    within(60, async || site.journaled(Some(State::Delivered)).len() == 1).await;
+    within(60, async || site.journaled(Some(EventState::Delivered)).len() == 1).await;
     hook.set(Answer::Refuse(500));
     site.add_sprites(1);
     let attempts = || -> u32 {
-        let reader = Reader::open(&site.path("journal.db")).unwrap();
+        let reader = JournalReader::open(&site.path("journal.db")).unwrap();
         let found = reader.list(&Filter::default(), 1).unwrap();
         found.first().map_or(0, |found| reader.sinks_of(found.id).unwrap()[0].attempts)
     };

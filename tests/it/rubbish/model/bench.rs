@@ -9,8 +9,9 @@ use bytesize::ByteSize;
 use futures_util::future::join_all;
 use sprited::event::{Entry, Wanted};
 use sprited::journal::{
-    Appended, Closing, Editor, End, EventId, Fed, Filter, Journal, Noted, Outcome, Reader, Record,
-    Recorded, Route, Sending, Settings, SinkId, State, Unsure, feed,
+    Appended, Closing, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState,
+    FeedReceiver, Filter, HandleConfirmation, Journal, JournalAdmin, JournalReader,
+    JournalSettings, QueueEnd, Recorded, Route, SinkId, UnacknowledgedEvent, feed,
 };
 use tempfile::TempDir;
 
@@ -24,7 +25,7 @@ pub(super) struct Bench {
     folder: TempDir,
     open: Option<(Journal, Closing)>,
     ids: BTreeMap<usize, SinkId>,
-    feds: BTreeMap<usize, Fed>,
+    feds: BTreeMap<usize, FeedReceiver>,
     now: i64,
     plain: Plain,
     /// What a crash may go back to: each state since the last one that is on disk for certain.
@@ -38,13 +39,13 @@ pub(super) struct Bench {
 enum Answer {
     Appended(Vec<Appended>),
     Recorded(Recorded),
-    Sending(Vec<Noted>),
+    Sending(Vec<ConfirmPermission>),
     NotTaken,
     Confirmed,
 }
 
-fn settings(folder: &Path) -> Settings {
-    Settings { path: folder.join("j.db"), ..Settings::default() }
+fn settings(folder: &Path) -> JournalSettings {
+    JournalSettings { path: folder.join("j.db"), ..JournalSettings::default() }
 }
 
 impl Bench {
@@ -77,7 +78,7 @@ impl Bench {
                 if let Some(id) = self.ids.get(sink).copied() {
                     let events = self.events(events);
                     self.commit().await;
-                    let mut editor = Editor::open(&self.path()).unwrap();
+                    let mut editor = JournalAdmin::open(&self.path()).unwrap();
                     let done = editor.requeue(id, &events, time(self.now)).unwrap();
                     assert_eq!(done, self.plain.requeue(*sink, &events, self.now));
                     self.is_on_disk();
@@ -87,7 +88,7 @@ impl Bench {
                 if let Some(id) = self.ids.get(sink).copied() {
                     let events = self.events(events);
                     self.commit().await;
-                    let mut editor = Editor::open(&self.path()).unwrap();
+                    let mut editor = JournalAdmin::open(&self.path()).unwrap();
                     let done = editor.discard(id, &events).unwrap();
                     assert_eq!(done, self.plain.discard(*sink, &events));
                     self.is_on_disk();
@@ -147,8 +148,10 @@ impl Bench {
 
     /// What the commands list, by state and sink.
     fn look_by_state(&self) {
-        let reader = Reader::open(&self.path()).unwrap();
-        for state in [State::Pending, State::Delivered, State::Dead, State::Unrouted] {
+        let reader = JournalReader::open(&self.path()).unwrap();
+        for state in
+            [EventState::Pending, EventState::Delivered, EventState::Dead, EventState::Unrouted]
+        {
             let listed = |sink: Option<&str>| -> BTreeSet<i64> {
                 let filter = Filter {
                     state: Some(state),
@@ -237,12 +240,12 @@ impl Bench {
                 Write::Append(contents) => {
                     let events = self.contents(contents);
                     let appended = self.plain.append(contents, self.now);
-                    for one in appended.iter().filter(|one| one.fresh) {
+                    for one in appended.iter().filter(|one| one.is_new) {
                         for sink in self.plain.events[&one.id.0].sinks.keys() {
                             fresh.entry(*sink).or_default().push(one.id.0);
                         }
                     }
-                    if appended.iter().any(|one| one.fresh) {
+                    if appended.iter().any(|one| one.is_new) {
                         // It will be on disk when this is answered, with all before it.
                         self.past.clear();
                     }
@@ -277,7 +280,7 @@ impl Bench {
                         .collect();
                     expected.push(Answer::Sending(noted));
                     self.past.clear();
-                    let sending = |(handle, events): (u8, Vec<EventId>)| Sending {
+                    let sending = |(handle, events): (u8, Vec<EventId>)| HandleConfirmation {
                         handle: handle.to_string().into(),
                         events,
                     };
@@ -360,7 +363,7 @@ impl Bench {
         assert_eq!(next.map(|next| next.timestamp_millis()), expected);
     }
 
-    async fn reopen(&mut self, change: &dyn Fn(&mut Settings)) {
+    async fn reopen(&mut self, change: &dyn Fn(&mut JournalSettings)) {
         let mut settings = settings(self.folder.path());
         change(&mut settings);
         self.close().await;
@@ -403,15 +406,15 @@ impl Bench {
         for (sink, id) in &self.ids {
             let owed = self.plain.owed(*sink);
             let ids: Vec<_> = owed.iter().map(|(id, ..)| EventId(*id)).collect();
-            assert_eq!(self.journal().owed(*id, all.clone()).await.unwrap(), ids);
+            assert_eq!(self.journal().outstanding(*id, all.clone()).await.unwrap(), ids);
             let unsure: Vec<_> = owed
                 .iter()
                 .map(|(id, kept, owed)| {
                     let is_anew = owed.due.is_some() && owed.attempts == 0;
-                    Unsure { id: EventId(*id), key: kept.key, is_anew }
+                    UnacknowledgedEvent { id: EventId(*id), key: kept.key, is_anew }
                 })
                 .collect();
-            assert_eq!(self.journal().unsure(*id, EventId(0), 1000).await.unwrap(), unsure);
+            assert_eq!(self.journal().unacknowledged(*id, EventId(0), 1000).await.unwrap(), unsure);
             let untried: Vec<_> = owed.iter().filter(|(.., owed)| owed.due.is_none()).collect();
             let part = self.journal().untried(*id, EventId(0), 1000).await.unwrap();
             let found: Vec<_> = part.events.iter().map(|it| (it.id.0, &*it.event)).collect();
@@ -423,7 +426,9 @@ impl Bench {
                 })
                 .collect();
             assert_eq!(found, events.iter().map(|(id, event)| (*id, event)).collect::<Vec<_>>());
-            for (end, next) in [(End::Oldest, untried.first()), (End::Newest, untried.last())] {
+            for (end, next) in
+                [(QueueEnd::Oldest, untried.first()), (QueueEnd::Newest, untried.last())]
+            {
                 let probe = self.journal().probe(*id, EventId(0), end).await.unwrap();
                 assert_eq!(
                     probe.as_ref().map(|it| it.attempts),
@@ -436,7 +441,7 @@ impl Bench {
                 }
             }
             assert_eq!(
-                self.journal().mark(*id).await.unwrap().as_ref(),
+                self.journal().checkpoint(*id).await.unwrap().as_ref(),
                 self.plain.marks.get(sink)
             );
         }
@@ -445,15 +450,15 @@ impl Bench {
 
 type Asked = std::pin::Pin<Box<dyn Future<Output = Answer>>>;
 
-fn record((event, verdict): &(EventId, Verdict)) -> Record {
+fn record((event, verdict): &(EventId, Verdict)) -> DeliveryRecord {
     let outcome = match verdict.clone() {
-        Verdict::Delivered => Outcome::Delivered,
+        Verdict::Delivered => DeliveryOutcome::Delivered,
         Verdict::Retry { due, error } => {
-            Outcome::Retry { due: time(due), charged: Duration::from_secs(1), error }
+            DeliveryOutcome::Retry { due: time(due), charged: Duration::from_secs(1), error }
         }
-        Verdict::Dead { error } => Outcome::Dead { error },
+        Verdict::Dead { error } => DeliveryOutcome::Dead { error },
     };
-    Record { event: *event, outcome }
+    DeliveryRecord { event: *event, outcome }
 }
 
 /// In memory where that can be had: a process that ends loses nothing of a file system, and waiting
@@ -483,10 +488,10 @@ fn copy(folder: &Path) -> TempDir {
 }
 
 /// What is to be seen of an event at a sink.
-type SeenAt = (String, State, u32, Option<i64>, [Option<String>; 2]);
+type SeenAt = (String, EventState, u32, Option<i64>, [Option<String>; 2]);
 
 /// Number, key, state, when it was confirmed, whether its body is gone, and what is at the sinks.
-type SeenEvent = (i64, String, State, Option<i64>, bool, Vec<SeenAt>);
+type SeenEvent = (i64, String, EventState, Option<i64>, bool, Vec<SeenAt>);
 
 /// All that another process sees.
 #[derive(Debug, PartialEq)]
@@ -494,11 +499,11 @@ struct Seen {
     events: Vec<SeenEvent>,
     /// Each with its mark, and whether it is configured.
     sinks: Vec<(String, bool, Option<String>)>,
-    sums: sprited::journal::Sums,
+    sums: sprited::journal::JournalTotals,
 }
 
 fn seen(path: &Path) -> Seen {
-    let reader = Reader::open(path).unwrap();
+    let reader = JournalReader::open(path).unwrap();
     let found = reader.list(&Filter::default(), 1_000_000).unwrap();
     let at = |id| -> Vec<SeenAt> {
         let states = reader.sinks_of(id).unwrap().into_iter();
@@ -537,13 +542,13 @@ fn expected(plain: &Plain) -> Seen {
     let at = |(sink, at): (&usize, &At)| -> SeenAt {
         let name = SINKS[*sink].to_owned();
         match at.clone() {
-            At::Delivered => (name, State::Delivered, 0, None, [None, None]),
+            At::Delivered => (name, EventState::Delivered, 0, None, [None, None]),
             At::Pending(owed) => {
                 let errors = [owed.first_error, owed.last_error];
-                (name, State::Pending, owed.attempts, owed.due, errors)
+                (name, EventState::Pending, owed.attempts, owed.due, errors)
             }
             At::Dead { attempts, first_error, last_error } => {
-                (name, State::Dead, attempts, None, [Some(first_error), Some(last_error)])
+                (name, EventState::Dead, attempts, None, [Some(first_error), Some(last_error)])
             }
         }
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sprited::event::{self, AppId, Event, Key};
-use sprited::journal::{Appended, EventId, Noted, Requeued, State, Sums};
+use sprited::journal::{Appended, ConfirmPermission, EventId, EventState, JournalTotals, Requeued};
 
 use super::{Content, SINKS, Verdict, time};
 
@@ -29,11 +29,11 @@ pub(super) enum At {
 }
 
 impl At {
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> EventState {
         match self {
-            Self::Pending(_) => State::Pending,
-            Self::Delivered => State::Delivered,
-            Self::Dead { .. } => State::Dead,
+            Self::Pending(_) => EventState::Pending,
+            Self::Delivered => EventState::Delivered,
+            Self::Dead { .. } => EventState::Dead,
         }
     }
 }
@@ -52,21 +52,21 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> EventState {
         let any = |state| self.sinks.values().any(|at| at.state() == state);
         if self.sinks.is_empty() {
-            State::Unrouted
-        } else if any(State::Pending) {
-            State::Pending
-        } else if any(State::Dead) {
-            State::Dead
+            EventState::Unrouted
+        } else if any(EventState::Pending) {
+            EventState::Pending
+        } else if any(EventState::Dead) {
+            EventState::Dead
         } else {
-            State::Delivered
+            EventState::Delivered
         }
     }
 
     fn is_settled(&self) -> bool {
-        matches!(self.state(), State::Delivered | State::Unrouted)
+        matches!(self.state(), EventState::Delivered | EventState::Unrouted)
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) struct Plain {
     /// The types that each sink wants; no part of the file.
     pub(super) routes: BTreeMap<usize, BTreeSet<u8>>,
     /// All but `pending`, which is counted by the events.
-    counted: Sums,
+    counted: JournalTotals,
 }
 
 /// The event that `content` is, pulled at `now`.
@@ -119,7 +119,7 @@ impl Plain {
         let is_under_its_handle = self.under_handle(content).is_some();
         if let Some(id) = known {
             taken.insert(id);
-            self.counted.seen_again += 1;
+            self.counted.duplicates += 1;
             if let Some(kept) = self.events.get_mut(&id) {
                 kept.handle = content.handle;
                 key = kept.key;
@@ -129,11 +129,11 @@ impl Plain {
             return Appended {
                 id: EventId(id),
                 key,
-                fresh: false,
+                is_new: false,
                 pending,
                 is_repeatable,
                 is_under_its_handle,
-                may_be_repeat: false,
+                may_be_duplicate: false,
             };
         }
         let newest = self.events.values().rfind(|kept| kept.content == equal);
@@ -151,11 +151,11 @@ impl Plain {
         Appended {
             id: EventId(id),
             key,
-            fresh: true,
+            is_new: true,
             pending,
             is_repeatable,
             is_under_its_handle: false,
-            may_be_repeat,
+            may_be_duplicate: may_be_repeat,
         }
     }
 
@@ -243,21 +243,21 @@ impl Plain {
         settled
     }
 
-    pub(super) fn sending(&mut self, handle: u8, events: &[EventId]) -> Noted {
+    pub(super) fn sending(&mut self, handle: u8, events: &[EventId]) -> ConfirmPermission {
         let repeatable: Vec<_> = events
             .iter()
             .map(|event| event.0)
             .filter(|id| self.events.get(id).is_some_and(|kept| !kept.content.has_task))
             .collect();
         if repeatable.iter().any(|id| self.events[id].handle != handle) {
-            return Noted::Superseded;
+            return ConfirmPermission::Superseded;
         }
         let open = repeatable.iter().filter(|id| self.events[id].is_open);
         let open: Vec<_> = open.map(|id| EventId(*id)).collect();
         for event in &open {
             self.events.get_mut(&event.0).unwrap().is_open = false;
         }
-        Noted::Closed(open)
+        ConfirmPermission::Closed(open)
     }
 
     pub(super) fn not_taken(&mut self, events: &[EventId]) {
@@ -366,9 +366,9 @@ impl Plain {
         active.map(|(sink, _)| self.owed(*sink).len() as u64).sum()
     }
 
-    pub(super) fn sums(&self) -> Sums {
+    pub(super) fn sums(&self) -> JournalTotals {
         let pending = (0..SINKS.len()).map(|sink| self.owed(sink).len() as u64).sum();
-        Sums { pending, ..self.counted }
+        JournalTotals { pending, ..self.counted }
     }
 
     /// What a new process knows: no routes, and numbers that go on from what there is.

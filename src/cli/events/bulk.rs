@@ -1,0 +1,146 @@
+//! Many changes to the journal, a few at a time: with a question before, at a rate, and with a
+//! bar that shows how far it has come.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::CliError;
+use super::target::{Chosen, TargetEvents};
+use crate::cli::Exit;
+use crate::cli::open_journal::reason;
+use crate::cli::text::counted;
+use crate::journal::{self, EventId, JournalAdmin, JournalReader, SinkId};
+
+/// Changes in one transaction at most, for each of a rate's tenth of a second.
+const PER_SECOND: u32 = 10;
+
+/// How to go about it.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct BulkOptions {
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// At most so many events a second.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Do not ask before more than one event is changed.
+    #[arg(long, short)]
+    yes: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Has `change` change the events of `targets`, oldest first and a few in one short transaction,
+/// so that a daemon waits for none of them for long. Asks first whoever sits at the terminal, if
+/// anybody does and there is more than one event. Gives what was chosen at each target, and what
+/// came of it; with `--dry-run` nothing did.
+///
+/// # Errors
+/// When the answer is not yes, or the journal cannot be read or written: then it says how far
+/// it came.
+pub(super) fn apply<T: Default>(
+    what: &str,
+    manner: &BulkOptions,
+    journal: &Path,
+    reader: &JournalReader,
+    targets: &[TargetEvents],
+    change: impl Fn(&mut JournalAdmin, SinkId, &[EventId], &mut T) -> journal::Result<()>,
+) -> Result<Vec<(Chosen, T)>, CliError> {
+    let mut done = Vec::with_capacity(targets.len());
+    for target in targets {
+        done.push((target.count(reader)?, T::default()));
+    }
+    let total: u64 = done.iter().map(|(chosen, _)| chosen.events).sum();
+    if manner.dry_run || total == 0 {
+        return Ok(done);
+    }
+    if total > 1 && !manner.yes {
+        let counts = targets.iter().zip(&done).map(|(target, (chosen, _))| (target, chosen.events));
+        ask(what, counts.filter(|(_, events)| *events > 0))?;
+    }
+    let mut editor = JournalAdmin::open(journal)?;
+    let mut pace = BulkPace::new(manner.rate, total);
+    for (target, (chosen, done)) in targets.iter().zip(&mut done) {
+        *chosen = target.each(reader, pace.at_once, |events| {
+            pace.wait();
+            let began = Instant::now();
+            change(&mut editor, target.sink.id, events, done).map_err(|error| {
+                let why = format!(
+                    "the journal cannot be written: {}; {} of {total} were done, \
+                     and doing it again does the rest",
+                    reason(&error),
+                    pace.done
+                );
+                CliError::because(Exit::Journal, why)
+            })?;
+            pace.note(events.len(), began.elapsed());
+            Ok(())
+        })?;
+    }
+    pace.bar.finish_and_clear();
+    Ok(done)
+}
+
+/// Asks whether to go on, if somebody is there.
+fn ask<'t>(
+    what: &str,
+    counts: impl Iterator<Item = (&'t TargetEvents, u64)>,
+) -> Result<(), CliError> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Ok(());
+    }
+    let counts: Vec<String> = counts
+        .map(|(target, events)| format!("{} at {}", counted(events, "event"), target.sink.name))
+        .collect();
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{what} {}? [y/N] ", counts.join(", "))?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(CliError::because(Exit::Failure, "nothing was changed"))
+}
+
+/// How many at once, how fast, and how far it has come.
+struct BulkPace {
+    rate: Option<u32>,
+    at_once: usize,
+    start: Instant,
+    done: u32,
+    /// The next batch begins no earlier.
+    next: Instant,
+    /// Shown if standard error is a terminal.
+    bar: ProgressBar,
+}
+
+impl BulkPace {
+    fn new(rate: Option<u32>, total: u64) -> Self {
+        let at_once = rate.map_or(JournalAdmin::BATCH, |rate| {
+            usize::try_from(rate / PER_SECOND).unwrap_or(usize::MAX).clamp(1, JournalAdmin::BATCH)
+        });
+        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta}")
+            .expect("the template is well-formed");
+        let bar = ProgressBar::new(total).with_style(style);
+        let start = Instant::now();
+        Self { rate, at_once, start, done: 0, next: start, bar }
+    }
+
+    fn wait(&self) {
+        std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
+    }
+
+    fn note(&mut self, events: usize, took: Duration) {
+        self.done = self.done.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
+        self.bar.set_position(self.done.into());
+        let at_rate = self.rate.map(|rate| Duration::from_secs(1) / rate * self.done);
+        // At least as long as it held others up.
+        let pause = Instant::now() + took;
+        self.next = pause.max(self.start + at_rate.unwrap_or_default());
+    }
+}

@@ -1,0 +1,236 @@
+//! Which events and sinks a command is about.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{CliError, moment};
+use crate::cli::Exit;
+use crate::cli::text::plain;
+use crate::event::AppId;
+use crate::journal::{EventRow, EventState, Filter, JournalReader, KnownSink};
+
+/// Events read at once: each comes with its body, of which any number may be large.
+const PAGE: usize = 100;
+
+/// Conditions that must all hold.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct FilterArgs {
+    /// Only those in this state; with --sink, in this state there.
+    #[arg(long, value_enum)]
+    pub(super) state: Option<EventState>,
+    /// Only those of the application with this SubAppId; 0 for the primary one where none is
+    /// configured.
+    #[arg(long, value_name = "SUBAPPID")]
+    app: Option<u64>,
+    /// Only those of this EventType.
+    #[arg(long = "type", value_name = "EVENTTYPE")]
+    pub(super) event_type: Option<String>,
+    /// Only those with this FileId.
+    #[arg(long, value_name = "ID")]
+    file: Option<String>,
+    /// Only those with this TaskId.
+    #[arg(long, value_name = "ID")]
+    task: Option<String>,
+    /// Only those first pulled at this moment or later.
+    #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
+    since: Option<DateTime<Utc>>,
+    /// Only those first pulled before this moment.
+    #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
+    until: Option<DateTime<Utc>>,
+}
+
+impl FilterArgs {
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            state: self.state,
+            app: self.app.map(AppId),
+            event_type: self.event_type.clone(),
+            file_id: self.file.clone(),
+            task_id: self.task.clone(),
+            since: self.since,
+            until: self.until,
+            ..Filter::default()
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self { state, app, event_type, file, task, since, until } = self;
+        state.is_none()
+            && app.is_none()
+            && [event_type, file, task].iter().all(|text| text.is_none())
+            && [since, until].iter().all(|time| time.is_none())
+    }
+}
+
+/// The events to look at.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct View {
+    #[command(flatten)]
+    pub(super) conditions: FilterArgs,
+    /// Only those for this sink.
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+}
+
+impl View {
+    /// What holds for them.
+    ///
+    /// # Errors
+    /// When the sink is unknown.
+    pub(super) fn filter(&self, reader: &JournalReader) -> Result<Filter, CliError> {
+        if let Some(sink) = &self.sink {
+            known(&reader.sinks()?, sink)?;
+        }
+        Ok(Filter { sink: self.sink.clone(), ..self.conditions.filter() })
+    }
+}
+
+/// The events to change: by their keys, or by conditions.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Selection {
+    /// Their keys, or the beginnings of them.
+    #[arg(
+        value_name = "KEY",
+        value_parser = parse_prefix,
+        conflicts_with_all = ["state", "app", "event_type", "file", "task", "since", "until"]
+    )]
+    pub(super) keys: Vec<String>,
+    #[command(flatten)]
+    pub(super) conditions: FilterArgs,
+    /// At this sink; may be given several times.
+    #[arg(long = "sink", value_name = "NAME")]
+    sinks: Vec<String>,
+}
+
+impl Selection {
+    /// The sinks that were named, if any.
+    ///
+    /// # Errors
+    /// When one of them is unknown, or nothing at all was chosen.
+    pub(super) fn sinks(&self, reader: &JournalReader) -> Result<Option<Vec<KnownSink>>, CliError> {
+        if self.keys.is_empty() && self.conditions.is_empty() && self.sinks.is_empty() {
+            let why = "which events? Give keys, a sink or another condition; see --help";
+            return Err(CliError::because(Exit::Usage, why));
+        }
+        let all = reader.sinks()?;
+        let mut named = Vec::new();
+        for name in &self.sinks {
+            let sink = known(&all, name)?;
+            if !named.contains(sink) {
+                named.push(sink.clone());
+            }
+        }
+        Ok((!named.is_empty()).then_some(named))
+    }
+
+    /// The events whose keys were given, oldest first.
+    pub(super) fn by_keys(&self, reader: &JournalReader) -> Result<Vec<EventRow>, CliError> {
+        let mut found: Vec<EventRow> = Vec::with_capacity(self.keys.len());
+        for prefix in &self.keys {
+            let one = by_prefix(reader, prefix)?;
+            if found.iter().all(|other| other.id != one.id) {
+                found.push(one);
+            }
+        }
+        found.sort_unstable_by_key(|found| found.id);
+        Ok(found)
+    }
+}
+
+/// The sink of this name.
+fn known<'s>(sinks: &'s [KnownSink], name: &str) -> Result<&'s KnownSink, CliError> {
+    sinks.iter().find(|sink| sink.name == name).ok_or_else(|| {
+        let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
+        let names = if names.is_empty() { "no sink yet".to_owned() } else { names.join(", ") };
+        let why = format!(
+            "the journal knows no sink {name:?}; it knows {names}. \
+             A new sink is known once the daemon was started with it"
+        );
+        CliError::because(Exit::Failure, why)
+    })
+}
+
+/// Has `work` look at the events for which `filter` holds, up to `limit` of them, the newest
+/// first. Reads page by page, so that memory does not grow with their number.
+pub(super) fn each(
+    reader: &JournalReader,
+    mut filter: Filter,
+    limit: usize,
+    mut work: impl FnMut(&EventRow) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let mut left = limit;
+    while left > 0 {
+        let asked = left.min(PAGE);
+        let page = reader.list(&filter, asked)?;
+        page.iter().try_for_each(&mut work)?;
+        if page.len() < asked {
+            break;
+        }
+        left -= page.len();
+        filter.before = page.last().map(|found| found.id);
+    }
+    Ok(())
+}
+
+pub(super) fn parse_prefix(text: &str) -> Result<String, &'static str> {
+    if (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("an event's key is 32 hex digits; the first few will do")
+}
+
+/// The one event whose key begins with `prefix`.
+///
+/// # Errors
+/// When there is none, or more than one: then it names them.
+pub(super) fn by_prefix(reader: &JournalReader, prefix: &str) -> Result<EventRow, CliError> {
+    let keys = reader.keys(prefix)?;
+    if let [_, _, ..] = keys[..] {
+        let mut lines = vec![format!("the key of more than one event begins with {prefix}:")];
+        for key in &keys {
+            if let Some(EventRow { event, state, .. }) = reader.find(*key)? {
+                let (time, kind) = (moment(event.first_pulled), plain(&event.event_type));
+                lines.push(format!("  {key}  {time}  {kind}  {}", state.as_str()));
+            }
+        }
+        if keys.len() == JournalReader::MAX_KEYS {
+            lines.push("  … and perhaps others".to_owned());
+        }
+        return Err(CliError::because(Exit::Failure, lines.join("\n")));
+    }
+    let found = keys.first().map(|key| reader.find(*key)).transpose()?;
+    found.flatten().ok_or_else(|| {
+        let why = format!("the journal holds no event whose key begins with {prefix}");
+        CliError::because(Exit::Failure, why)
+    })
+}
+
+fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    humantime::parse_duration(text)
+        .ok()
+        .and_then(|back| Utc::now().checked_sub_signed(TimeDelta::from_std(back).ok()?))
+        .ok_or_else(|| {
+            "expected a time back from now, such as 2h or 7d, or a date such as \
+             2026-01-31T12:00:00Z"
+                .to_owned()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::moment;
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_date_or_a_time_back() {
+        let date = parse_moment("2026-01-31T14:00:00+02:00").unwrap();
+        assert_eq!(moment(date), "2026-01-31T12:00:00Z");
+        let back = Utc::now() - parse_moment("7d").unwrap();
+        assert!((back - TimeDelta::days(7)).abs() < TimeDelta::minutes(1), "{back}");
+        for wrong in ["", "yesterday", "7", "2026-01-31", "999999999999y"] {
+            assert!(parse_moment(wrong).is_err(), "{wrong}");
+        }
+    }
+}

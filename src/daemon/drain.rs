@@ -1,0 +1,70 @@
+//! When a run that is to happen once is done.
+
+use futures_util::future::select_all;
+use tokio::sync::watch;
+
+use super::ExitReason;
+use crate::journal::Journal;
+use crate::puller::{ApplicationProgress, PullProgress};
+use crate::vod::Advice;
+
+/// Failed pulls in a row after which a run that is to happen once gives up.
+const MAX_FAILURES: u32 = 3;
+
+/// Failed appends in a row after which it gives up: some seconds, in which room may be made.
+const MAX_FAILED_APPENDS: u64 = 10;
+
+/// Waits until each queue was found empty or cannot be pulled from now, and nothing is left to do,
+/// or nothing can be done now. `idles` tell of each loop behind the puller whether it has nothing
+/// under way.
+pub(super) async fn until_done(
+    journal: &Journal,
+    mut pulling: Vec<ApplicationProgress>,
+    mut idles: Vec<watch::Receiver<bool>>,
+) -> ExitReason {
+    let mut found_empty = vec![0; pulling.len()];
+    loop {
+        let progress: Vec<PullProgress> =
+            pulling.iter_mut().map(|of| *of.progress.borrow_and_update()).collect();
+        let given_up: Vec<ExitReason> = progress.iter().filter_map(given_up).collect();
+        // What is pending has nobody to confirm to.
+        if given_up.len() == progress.len()
+            && let Some(end) = given_up.first()
+        {
+            return *end;
+        }
+        if progress.iter().any(|of| of.failed_appends >= MAX_FAILED_APPENDS) {
+            return ExitReason::Unwritable;
+        }
+        let is_done = |(of, before): (&PullProgress, &u64)| {
+            self::given_up(of).is_some() || of.empty > *before
+        };
+        let all_done = progress.iter().zip(&found_empty).all(is_done);
+        let all_idle = idles.iter_mut().all(|idle| *idle.borrow_and_update());
+        if all_done && all_idle {
+            match (given_up.first(), journal.pending().await) {
+                (Some(end), _) => return *end,
+                (None, Ok(0)) => return ExitReason::Clean,
+                // All of it was tried: what is left waits for its next try.
+                (None, Ok(_)) => return ExitReason::SomethingStays,
+                // The pull that follows finds out whether the journal works again.
+                (None, Err(_)) => found_empty = progress.iter().map(|of| of.empty).collect(),
+            }
+        }
+        let progress_changed =
+            select_all(pulling.iter_mut().map(|of| Box::pin(of.progress.changed())));
+        let idle_changed = select_all(idles.iter_mut().map(|idle| Box::pin(idle.changed())));
+        tokio::select! {
+            (changed, _, _) = progress_changed => if changed.is_err() { return ExitReason::Unreachable },
+            (changed, _, _) = idle_changed => if changed.is_err() { return ExitReason::SomethingStays },
+        }
+    }
+}
+
+/// How a run ends whose pulls from an application go like this; `None` if it goes on.
+fn given_up(progress: &PullProgress) -> Option<ExitReason> {
+    (progress.failures >= MAX_FAILURES).then_some(match progress.trouble {
+        Some(Advice::Credentials) => ExitReason::Credentials,
+        _ => ExitReason::Unreachable,
+    })
+}

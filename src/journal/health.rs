@@ -1,0 +1,190 @@
+//! How a journal does, for whoever watches it from outside: keeps no journal open.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Times;
+
+use super::files::Files;
+use super::{JournalError, Result};
+
+/// Bounds of the time of a commit, in seconds.
+const SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0];
+
+/// Whether a journal takes events, and how fast. Clones tell the same.
+#[derive(Clone, Debug)]
+pub struct JournalHealth {
+    troubles: Arc<Mutex<Troubles>>,
+    writing_since: Arc<Mutex<Option<Instant>>>,
+    commits: Times,
+    files: Option<Arc<Files>>,
+    gone: CancellationToken,
+}
+
+/// What is wrong, each as long as it lasts.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Nothing ends this.
+    end: Option<JournalError>,
+    /// Commits fail, or did until a moment ago.
+    unwritable: Option<JournalError>,
+    full: Option<JournalError>,
+    unseen: Option<JournalError>,
+    /// When its files were last seen in place.
+    seen_at: Option<Instant>,
+}
+
+impl Troubles {
+    fn of(&mut self, error: &JournalError) -> &mut Option<JournalError> {
+        match error {
+            JournalError::Gone(_) | JournalError::Taken(_) => &mut self.end,
+            JournalError::Full { .. } => &mut self.full,
+            JournalError::Unseen(_) => &mut self.unseen,
+            JournalError::Sqlite(_) | JournalError::Closed => &mut self.unwritable,
+        }
+    }
+
+    fn first(&self) -> Option<&JournalError> {
+        let Self { end, unwritable, full, unseen, .. } = self;
+        [end, unwritable, full, unseen].into_iter().find_map(Option::as_ref)
+    }
+}
+
+impl Default for JournalHealth {
+    fn default() -> Self {
+        Self {
+            troubles: Arc::default(),
+            writing_since: Arc::default(),
+            commits: Times::new(SECONDS),
+            files: None,
+            gone: CancellationToken::new(),
+        }
+    }
+}
+
+impl JournalHealth {
+    /// Of a journal with these files.
+    pub(super) fn of(files: Files) -> Self {
+        Self { files: Some(Arc::new(files)), ..Self::default() }
+    }
+
+    /// Looks whether its files are in place, and whether no other daemon has it; once that was not so
+    /// it never is again. Four system calls; blocks for as long as these take.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] or [`Error::Taken`] when it is not so, [`Error::Unseen`] when the system does
+    /// not tell.
+    pub fn look(&self) -> Result<()> {
+        if let Some(end) = locked(&self.troubles).end.clone() {
+            return Err(end);
+        }
+        let begun = Instant::now();
+        let seen = self.files.as_ref().map_or(Ok(()), |files| files.look());
+        match &seen {
+            Ok(()) => {
+                let mut troubles = locked(&self.troubles);
+                (troubles.unseen, troubles.seen_at) = (None, Some(begun));
+            }
+            Err(error) => self.failed(error),
+        }
+        seen
+    }
+
+    /// Whether its files were in place at the last look, and that was less than `ago` ago.
+    pub(super) fn was_in_place(&self, ago: Duration) -> bool {
+        let troubles = locked(&self.troubles);
+        let is_well = troubles.end.is_none() && troubles.unseen.is_none();
+        is_well && troubles.seen_at.is_some_and(|at| at.elapsed() < ago)
+    }
+
+    /// Whether its files were found to be gone, or another daemon has it.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone.is_cancelled()
+    }
+
+    /// Whether commits fail, or did until so short a time ago that they may again.
+    #[must_use]
+    pub fn is_unwritable(&self) -> bool {
+        locked(&self.troubles).unwritable.is_some()
+    }
+
+    /// Cancelled when its files are found to be gone, or another daemon has it.
+    #[must_use]
+    pub fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
+
+    pub(super) fn files(&self) -> Option<&Files> {
+        self.files.as_deref()
+    }
+
+    /// Why the journal takes no events; `None` while it does.
+    #[must_use]
+    pub fn error(&self) -> Option<JournalError> {
+        locked(&self.troubles).first().cloned()
+    }
+
+    /// How long the commit under way has taken up to now; `None` if there is none.
+    #[must_use]
+    pub fn committing(&self) -> Option<Duration> {
+        locked(&self.writing_since).map(|since| since.elapsed())
+    }
+
+    /// The time of each commit, failed ones included.
+    #[must_use]
+    pub fn commits(&self) -> &Times {
+        &self.commits
+    }
+
+    pub(super) fn failed(&self, error: &JournalError) {
+        let mut troubles = locked(&self.troubles);
+        if troubles.end.is_some() {
+            return;
+        }
+        *troubles.of(error) = Some(error.clone());
+        drop(troubles);
+        match error {
+            JournalError::Gone(why) => {
+                tracing::error!(%why, "the journal is gone; nothing more is pulled or confirmed");
+            }
+            JournalError::Taken(why) => {
+                tracing::error!(%why, "another sprited has the journal; nothing more is pulled or confirmed");
+            }
+            _ => return,
+        }
+        self.gone.cancel();
+    }
+
+    /// Commits are trusted again.
+    pub(super) fn writable(&self) {
+        locked(&self.troubles).unwritable = None;
+    }
+
+    /// Events were taken: it is not full.
+    pub(super) fn appended(&self) {
+        locked(&self.troubles).full = None;
+    }
+
+    /// A commit is under way, from its first write on.
+    pub(crate) fn begins(&self) {
+        *locked(&self.writing_since) = Some(Instant::now());
+    }
+
+    /// It has ended, whatever came of it.
+    pub(crate) fn ends(&self) {
+        *locked(&self.writing_since) = None;
+    }
+
+    pub(super) fn note_commit(&self, time: Duration) {
+        self.commits.observe(time);
+    }
+}
+
+/// For a few instructions only.
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,67 @@
+//! The `[poll]` table.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The `[poll]` table of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PollSettings {
+    /// Least time between the starts of two pulls that found nothing; zero is allowed, since
+    /// the server holds such a pull itself.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "crate::units::Duration")]
+    pub interval: Duration,
+    /// Pulls in flight at most, and confirms in flight, for each application; 1 to 256. The limit
+    /// is reached with as many as the requests a second times the round trip in seconds.
+    pub max_concurrency: u32,
+    /// Requests a second at most, for each of PullEvents and ConfirmEvents and of all applications
+    /// together; 1 to 1000.
+    pub max_requests_per_second: u32,
+}
+
+/// What the puller goes by; can change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollPacing {
+    /// The `[poll]` table.
+    pub settings: PollSettings,
+    /// How long a handle is good for from the sending of its pull, its margin taken off.
+    pub good_for: Duration,
+    /// How long the cloud lends an event.
+    pub lease: Duration,
+    /// Pending events at most that the cloud hands out again: those above are confirmed early.
+    /// `None`: all of them.
+    pub max_circulating: Option<usize>,
+}
+
+impl Default for PollSettings {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1), max_concurrency: 32, max_requests_per_second: 100 }
+    }
+}
+
+impl PollSettings {
+    /// Every fault of the values, each naming its key; empty if there is none.
+    #[must_use]
+    pub fn check(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.interval > Duration::from_secs(3600) {
+            faults.push("interval: more than 1h would leave finished events waiting".to_owned());
+        }
+        if !(1..=256).contains(&self.max_concurrency) {
+            faults.push(format!(
+                "max_concurrency: {} is not between 1 and 256",
+                self.max_concurrency
+            ));
+        }
+        if !(1..=1000).contains(&self.max_requests_per_second) {
+            faults.push(format!(
+                "max_requests_per_second: {} is not between 1 and 1000",
+                self.max_requests_per_second
+            ));
+        }
+        faults
+    }
+}

@@ -1,0 +1,100 @@
+//! Text from outside on its way to a person: into a log line, an error, a table.
+//!
+//! An event or an answer may hold what a terminal obeys (escape sequences) or what makes a line
+//! look like another (marks of direction, letters without width). Whoever shows it asks here.
+
+/// Whether a terminal or an editor would obey the character, or hide it, rather than show it.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// What stands in a value that is to be taken letter by letter and that nobody sees there, as a
+/// sentence about it goes on; `None` if it is as it looks. Blanks inside are as they look.
+#[must_use]
+pub fn invisible_in(value: &str) -> Option<&'static str> {
+    let is_hidden = |c: char| c != ' ' && (c.is_whitespace() || is_invisible(c));
+    let is_blank = |c: char| c.is_whitespace();
+    if value.ends_with(['\n', '\r']) {
+        Some("ends in a line end")
+    } else if value.starts_with('\u{feff}') {
+        Some("begins with a byte order mark")
+    } else if value.starts_with(is_blank) {
+        Some("begins with white space")
+    } else if value.ends_with(is_blank) {
+        Some("ends in white space")
+    } else if value.contains(is_hidden) {
+        Some("holds a character that cannot be seen")
+    } else {
+        None
+    }
+}
+
+/// The text with `\u{1b}` in the place of what is unseen, but for what `keeps` names.
+pub fn escape(text: &str, keeps: impl Fn(char) -> bool, out: &mut String) {
+    for c in text.chars() {
+        if is_invisible(c) && !keeps(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+}
+
+/// JSON with `\u009b` in the place of what is unseen: the same JSON, since that can stand in its
+/// strings only. Line ends stay.
+pub fn escape_json(json: &str, out: &mut String) {
+    for c in json.chars() {
+        if c == '\n' || !is_invisible(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sees_in_a_value_is_found() {
+        for (value, found) in [
+            ("", None),
+            ("plain", None),
+            ("inner  blanks", None),
+            ("ümläut 字", None),
+            ("a\n", Some("ends in a line end")),
+            ("a\r\n", Some("ends in a line end")),
+            (" a", Some("begins with white space")),
+            ("\u{a0}a", Some("begins with white space")),
+            ("\na", Some("begins with white space")),
+            ("a\t", Some("ends in white space")),
+            ("a\u{3000}", Some("ends in white space")),
+            ("\u{feff}a", Some("begins with a byte order mark")),
+            ("a\u{a0}b", Some("holds a character that cannot be seen")),
+            ("a\u{200b}b", Some("holds a character that cannot be seen")),
+            ("a\u{feff}b", Some("holds a character that cannot be seen")),
+            ("a\u{ad}b", Some("holds a character that cannot be seen")),
+            ("a\u{7}b", Some("holds a character that cannot be seen")),
+            ("a\tb", Some("holds a character that cannot be seen")),
+            ("a\0", Some("holds a character that cannot be seen")),
+        ] {
+            assert_eq!(invisible_in(value), found, "{value:?}");
+        }
+    }
+}
