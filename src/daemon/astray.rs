@@ -1,7 +1,7 @@
 //! Root that stays root, and writes where somebody else has a say.
 
 use crate::config;
-use crate::identity::{self, Owner, IdentityError};
+use crate::identity::{self, IdentityError, Owner};
 
 /// Warns of each sink whose file is in such a place. Blocks on the file system.
 ///

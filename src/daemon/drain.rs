@@ -3,7 +3,7 @@
 use futures_util::future::select_all;
 use tokio::sync::watch;
 
-use super::ExitReason;
+use super::exit::ExitReason;
 use crate::journal::Journal;
 use crate::puller::{ApplicationProgress, PullProgress};
 use crate::vod::Advice;

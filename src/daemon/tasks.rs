@@ -7,7 +7,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::DaemonError;
+use super::exit::DaemonError;
 
 /// A loop of the daemon.
 #[derive(Debug)]

@@ -1,0 +1,57 @@
+//! How a daemon ends.
+
+use crate::identity;
+use crate::journal::{self, OpenError};
+use crate::vod::credentials::ProviderError;
+
+/// Why the daemon did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The journal was not opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The journal was opened and does not work.
+    #[error("{0}")]
+    JournalFailed(#[from] journal::JournalError),
+    /// The credentials in the configuration cannot be used.
+    #[error("[credentials]: {0}")]
+    Credentials(ProviderError),
+    /// Something in the configuration does not work on this machine.
+    #[error("{0}")]
+    Setup(String),
+    /// The daemon is started as root and may not become the journal's owner.
+    #[error(transparent)]
+    Refused(#[from] identity::IdentityError),
+    /// The address of `[http]` cannot be listened on.
+    #[error("[http] listen: cannot listen on {address}: {source}")]
+    Address {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A loop ended though nobody stopped it: a fault of the program.
+    #[error("the {0} loop ended by itself; this is a fault of sprited, please report it")]
+    LoopEnded(String),
+}
+
+/// How a daemon ended that was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// All is done.
+    Clean,
+    /// With `once`: something stays pending.
+    SomethingStays,
+    /// With `once`: the cloud does not take the credentials.
+    Credentials,
+    /// With `once`: the cloud cannot be reached or refuses.
+    Unreachable,
+    /// With `once`: the journal does not take what was pulled.
+    Unwritable,
+    /// By itself: the journal's files were deleted, moved or replaced, or another daemon has them.
+    JournalGone,
+    /// By itself: the target of the only sink is gone for as long as the process lives.
+    SinkGone,
+    /// The time for the stop was up; what was not done stays due.
+    Forced,
+}
