@@ -12,7 +12,7 @@ use crate::starts::{self, STARTS};
 
 /// Events a second that the cloud's limit allows: 100 pulls of 16.
 const MOST: f64 = 1600.0;
-/// Events a second that docs/scaling.md reckons with.
+/// Events a second that docs/performance.md reckons with.
 const RECKONED: f64 = 1550.0;
 
 /// What an idle daemon has to wake for in a minute: 12 long polls that end, 40 looks for what the
@@ -189,7 +189,7 @@ async fn limited(
     Ok((runs, bars))
 }
 
-/// The arithmetic of docs/scaling.md: what waits, by what is left of the limit.
+/// The arithmetic of docs/performance.md: what waits, by what is left of the limit.
 async fn catching_up(plan: &Plan) -> anyhow::Result<(Vec<Run>, Vec<Bar>)> {
     let setup = Setup { workers: 1, rate: 100, webhook: None };
     let (waiting, arriving) = (plan.events(48_000), 500);

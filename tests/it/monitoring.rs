@@ -22,7 +22,7 @@ fn entries() -> Vec<MetricEntry> {
 /// The rows of the table: name, kind, labels, meaning.
 fn rows() -> Vec<[String; 4]> {
     let text = text("docs/metrics.md");
-    let (table, _) = text.split_once("## Alerts").unwrap();
+    let (table, _) = text.split_once("## Labels").unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();

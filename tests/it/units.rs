@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const UNIT: &str = include_str!("../../systemd/sprited.service");
-/// What `systemd-analyze security` says of the units is less; the README promises it.
+/// What `systemd-analyze security` says of the units is less; docs/operations.md promises it.
 pub(crate) const MAX_EXPOSURE: f64 = 1.5;
 const TEMPLATE: &str = include_str!("../../systemd/sprited@.service");
 
@@ -190,8 +190,8 @@ fn the_package_s_configuration_is_for_root_and_the_service_alone() {
         assert_eq!(configured(chosen, "configure", false, false), (chosen, false), "{chosen:o}");
     }
     // By hand it is the same, and the group is there by then.
-    let readme = include_str!("../../README.md");
-    let at = |line: &str| readme.find(line).unwrap_or_else(|| panic!("{line} is not in README.md"));
+    let guide = include_str!("../../docs/getting-started.md");
+    let at = |line: &str| guide.find(line).unwrap_or_else(|| panic!("{line} is not in the guide"));
     let install = "sudo install -m 640 -g sprited config.example.toml /etc/sprited/sprited.toml\n";
     assert!(at("sudo systemd-sysusers\n") < at(install));
 }

@@ -24,7 +24,7 @@ use crate::journal::JournalSettings;
 const LONGEST: Duration = Duration::from_secs(15);
 /// With less than this, an append may find no room.
 const LEAST_ROOM: ByteSize = ByteSize::mib(16);
-/// With a slower one, pulls as many as the cloud allows cannot be stored: docs/scaling.md has the
+/// With a slower one, pulls as many as the cloud allows cannot be stored: docs/performance.md has the
 /// formula. Lower by what a disk may be slower than now while it is used.
 const SLOW_FLUSH: Duration = Duration::from_millis(50);
 /// So many are timed; the median tells.

@@ -2,6 +2,7 @@
 //! understood, the messages it quotes are the program's, and so are its names, tables and numbers.
 
 mod code;
+mod configuration;
 mod names;
 mod passages;
 mod quantities;

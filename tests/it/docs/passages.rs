@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sprited::cli::Exit;
 use sprited::config::Config;
+use sprited::delivery::MaxRejects;
 
 use super::code::{number, time, waits};
 use super::quantities::Value;
@@ -55,6 +56,8 @@ pub(super) fn passages() -> Vec<Passage> {
     let named = time("delivery/verdicts.rs", "TOLD_AFTER");
     let named_again = time("delivery/verdicts.rs", "TOLD_EVERY");
     let keys = time("journal/settings.rs", "MIN_RETENTION");
+    let MaxRejects::At(max_rejects) = config.sinks[0].max_rejects else { panic!("off by default") };
+    let max_rejects = f64::from(max_rejects.get());
     let remind = time("outage.rs", "REMIND");
     let share = |name| Value::Number(number("journal/prune.rs", name) as f64);
     let row =
@@ -62,10 +65,12 @@ pub(super) fn passages() -> Vec<Passage> {
     let mib = |bytes: u64| Value::Bytes(bytes);
     let rust: f64 = env!("CARGO_PKG_RUST_VERSION").parse().unwrap();
     let readme = "README.md";
-    let deliveries = "docs/deliveries.md";
+    let sinks = "docs/sinks.md";
     let metrics = "docs/metrics.md";
     let trouble = "docs/troubleshooting.md";
-    let scaling = "docs/scaling.md";
+    let operations = "docs/operations.md";
+    let configuration = "docs/configuration.md";
+    let performance = "docs/performance.md";
     let start = "docs/getting-started.md";
     let example = "config.example.toml";
     let circulation = |name| number("puller/circulation.rs", name);
@@ -74,68 +79,65 @@ pub(super) fn passages() -> Vec<Passage> {
     let slowest = time("puller/circulation.rs", "MAX_PAUSE");
     let role = |name| time("vod/credentials/settings.rs", name).into();
     vec![
-        row(readme, "it needs Rust {1.95} or newer", &[rust.into()]),
-        row(readme, "needs Rust {1.95} and a C compiler", &[rust.into()]),
-        row(readme, "rates it below {1.5})", &[crate::units::MAX_EXPOSURE.into()]),
-        row(readme, "lends events out for {30 s}, refuses", &[lease.into()]),
+        row(readme, "It needs Rust {1.95} or newer", &[rust.into()]),
         row(
             readme,
-            "ConfirmEvents within {30 s}, else the event comes again, every {30 s} for days",
+            "call ConfirmEvents within {30 s}; otherwise the events return, every {30 s} for days",
             &[lease.into(), lease.into()],
         ),
-        row(readme, "25 times in each run of the tests, and 1,000 times by", &[]),
-        row(readme, "Those took six minutes on two cores", &[]),
         row(
             readme,
-            "takes notice within {two seconds}",
-            &[(time("daemon/maintenance.rs", "LOOK_OUTSIDE") + Duration::from_millis(500)).into()],
-        ),
-        row(
-            readme,
-            "a commit is under way for more than {30 s}",
-            &[time("http/health.rs", "MAX_COMMIT").into()],
-        ),
-        row(
-            readme,
-            "after {a minute} without a good pull",
-            &[time("http/health.rs", "MAX_PULL_AGE").into()],
-        ),
-        row(
-            readme,
-            "a delivery does that is due for more than {60 s}",
-            &[time("http/health.rs", "LATE").into()],
-        ),
-        row(
-            readme,
-            "a commit that takes more than {1 s}",
-            &[time("http/health.rs", "SLOW_COMMIT").into()],
-        ),
-        row(
-            readme,
-            "deliveries under way get {15 s}",
-            &[time("daemon/mod.rs", "DELIVERY_TIME").into()],
-        ),
-        row(
-            readme,
-            "{25 s} at most. A second one, {a second} or more after the first",
-            &[
-                time("daemon/mod.rs", "STOP_TIME").into(),
-                time("cli/process.rs", "SAME_SIGNAL").into(),
-            ],
-        ),
-        row(readme, "once {a minute} while it is down", &[remind.into()]),
-        row(readme, "`--soak` ten minutes of faults and 1,000 kills", &[]),
-        row(
-            readme,
-            "The cloud allows {100} requests a second with {16} events each",
+            "{100} requests a second with {16} events each",
             &[
                 u64::from(config.poll.max_requests_per_second).into(),
                 number("vod/client.rs", "MAX_HANDLES").into(),
             ],
         ),
+        row(start, "needs Rust {1.95} and a C compiler", &[rust.into()]),
+        row(start, "leases each event for {30 s}, and refuses", &[lease.into()]),
+        row(operations, "rates the unit below {1.5})", &[crate::units::MAX_EXPOSURE.into()]),
         row(
-            readme,
-            "recount the journal; exits with {1} if",
+            operations,
+            "notices changes within {two seconds}",
+            &[(time("daemon/upkeep.rs", "LOOK_OUTSIDE") + Duration::from_millis(500)).into()],
+        ),
+        row(
+            operations,
+            "a commit is under way for more than {30 s}",
+            &[time("http/health.rs", "MAX_COMMIT").into()],
+        ),
+        row(
+            operations,
+            "after {a minute} without a good pull",
+            &[time("http/health.rs", "MAX_PULL_AGE").into()],
+        ),
+        row(
+            operations,
+            "a delivery that is due for more than {60 s}",
+            &[time("http/health.rs", "LATE").into()],
+        ),
+        row(
+            operations,
+            "a commit that takes more than {1 s}",
+            &[time("http/health.rs", "SLOW_COMMIT").into()],
+        ),
+        row(
+            operations,
+            "deliveries in flight get {15 s}",
+            &[time("daemon/mod.rs", "DELIVERY_TIME").into()],
+        ),
+        row(
+            operations,
+            "{25 s} at most. A second signal, {a second} or more after the first",
+            &[
+                time("daemon/mod.rs", "STOP_TIME").into(),
+                time("cli/process.rs", "SAME_SIGNAL").into(),
+            ],
+        ),
+        row(operations, "once {a minute} while it is down", &[remind.into()]),
+        row(
+            operations,
+            "counters against its rows; exits with {1} if they differ",
             &[u64::from(Exit::Failure.code()).into()],
         ),
         row(
@@ -144,63 +146,64 @@ pub(super) fn passages() -> Vec<Passage> {
             &[u64::from(Exit::Failure.code()).into()],
         ),
         row(
-            deliveries,
-            "After {1 s}, then after twice as long each time, up to {10 min}; each wait is shortened at random by up to half",
+            sinks,
+            "follows after {1 s}. Each further wait is twice as long, up to {10 min}, and is shortened at random by up to half",
             &[retry.into(), longest_retry.into()],
         ),
-        row(deliveries, "counts where it asks for more, up to {an hour}.", &[retry_after.into()]),
+        row(sinks, "asks for more, it counts, up to {an hour}.", &[retry_after.into()]),
         row(
-            deliveries,
+            sinks,
             "unless `Retry-After` asks for longer than {two seconds}.",
             &[time("delivery/breaker.rs", "LONG_PAUSE").into()],
         ),
         row(
-            deliveries,
-            "as it goes down, once {a minute} while it lasts, and when it is up again.",
+            sinks,
+            "as it goes down, once {a minute} while it is down, and when it is up again.",
             &[remind.into()],
         ),
         row(
-            deliveries,
-            "from the {21}st within {a minute} on they are counted, and the log tells once {a minute} how",
+            sinks,
+            "From the {21}st within {a minute} on, it reports their number once {a minute}",
             &[
                 Value::Number(number("delivery/dead_letters.rs", "NAMED") as f64 + 1.0),
                 time("delivery/dead_letters.rs", "MINUTE").into(),
                 time("delivery/dead_letters.rs", "MINUTE").into(),
             ],
         ),
+        row(sinks, "failed for `give_up_after` ({72 h})", &[config.sinks[0].give_up_after.into()]),
         row(
-            deliveries,
-            "failed for `give_up_after` ({72 h})",
-            &[config.sinks[0].give_up_after.into()],
-        ),
-        row(
-            deliveries,
+            sinks,
             "the log names it after {an hour} and then once {a day}",
             &[named.into(), named_again.into()],
         ),
         row(
-            deliveries,
-            "when {five} different events have failed in a row",
-            &[number("delivery/breaker.rs", "DOWN_AFTER").into()],
+            sinks,
+            "{five} different events have failed in a row",
+            &[number("delivery/health.rs", "DOWN_AFTER").into()],
         ),
         row(
-            deliveries,
-            "at first after {1 s} and then up to {a minute} apart, or as long as `Retry-After` asks, up to {an hour}",
+            sinks,
+            "follows after {1 s}; the interval grows to {a minute}, or to what `Retry-After` asks, up to {an hour}",
             &[probe.into(), longest_probe.into(), retry_after.into()],
         ),
         row(
-            deliveries,
-            "Deliveries at once begin with {8},",
-            &[number("delivery/concurrency.rs", "START").into()],
+            sinks,
+            "Concurrent deliveries start at {8},",
+            &[number("delivery/window.rs", "START").into()],
+        ),
+        row(
+            sinks,
+            "has rejected {20} different events in a row (`max_rejects`)",
+            &[max_rejects.into()],
         ),
         row(start, "ten minutes in its console", &[]),
-        row(start, "Events wait for {four days} at the most", &[keys.into()]),
+        row(start, "Events wait for {four days} at most", &[keys.into()]),
         row(
             start,
-            "it sees once {a minute} what waits in the queue",
-            &[time("daemon/maintenance.rs", "LOOK_AT_BACKLOG").into()],
+            "It uses the third once {a minute} to count",
+            &[time("daemon/upkeep.rs", "LOOK_AT_BACKLOG").into()],
         ),
-        row(metrics, "is at most {a second} old", &[time("http/snapshot.rs", "GOOD_FOR").into()]),
+        row(metrics, "are at most {a second} old", &[time("http/snapshot.rs", "GOOD_FOR").into()]),
         row(metrics, "no more than a twentieth of the time", &[]),
         row(
             metrics,
@@ -218,7 +221,7 @@ pub(super) fn passages() -> Vec<Passage> {
             &[Value::Number(100.0 * alert("SpritedJournalFull", "> "))],
         ),
         row(metrics, "or the keys of the last {four days}", &[keys.into()]),
-        row(metrics, "settled goes from {90 %} on", &[share("SHORT_OF_SPACE")]),
+        row(metrics, "Delivered events are deleted from {90 %} on", &[share("SHORT_OF_SPACE")]),
         row(
             metrics,
             "its oldest event waits for more than {an hour}",
@@ -226,12 +229,12 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             metrics,
-            "is not confirmed for {three days}: the cloud forgets it after {four}",
+            "is not confirmed for {three days}; the cloud deletes it after {four}",
             &[alert_seconds("SpritedEventsUnconfirmed", "> "), Value::Number(4.0)],
         ),
         row(
             metrics,
-            "end within {ten minutes}",
+            "expire within {ten minutes}",
             &[alert_seconds("SpritedCredentialsExpire", "< ")],
         ),
         row(
@@ -241,22 +244,22 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             metrics,
-            "More than {40,000} events come again",
+            "More than {40,000} events circulate",
             &[alert("SpritedEventsCirculate", "> ").into()],
         ),
         row(
             trouble,
-            "it reads again within {a minute}",
-            &[waits("puller/application.rs", "LASTING")[1].into()],
+            "again within {a minute}",
+            &[waits("poller/application.rs", "LASTING")[1].into()],
         ),
         row(
             trouble,
-            "STS is asked again every {10 s}",
+            "asks STS again every {10 s}",
             &[time("vod/credentials/renewal.rs", "PAUSE").into()],
         ),
         row(
             trouble,
-            "it tries every {5 s}, for {half an hour} or until it is stopped",
+            "it retries every {5 s}, for {half an hour} or until it is stopped",
             &[time("daemon/rescue.rs", "RETRY").into(), time("daemon/rescue.rs", "LONGEST").into()],
         ),
         row(
@@ -270,7 +273,7 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(trouble, "They stay in the cloud, for {four days}: raise", &[keys.into()]),
         row(trouble, "It has failed for {an hour},", &[named.into()]),
-        row(trouble, "told of once {a day}", &[named_again.into()]),
+        row(trouble, "logs it once {a day}", &[named_again.into()]),
         row(trouble, "the cloud keeps events for {four days}", &[keys.into()]),
         row(
             trouble,
@@ -284,62 +287,79 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(trouble, "the [keys of {four days}]", &[keys.into()]),
         row(
-            scaling,
+            performance,
             "keeps to `poll.max_requests_per_second` ({100})",
             &[u64::from(config.poll.max_requests_per_second).into()],
         ),
         row(
-            scaling,
+            performance,
             "a pull brings at most {16} events",
             &[number("vod/client.rs", "MAX_HANDLES").into()],
         ),
+        row(performance, "The default is {32};", &[u64::from(config.poll.max_concurrency).into()]),
+        row(performance, "The cloud keeps events for {4 days}", &[keys.into()]),
         row(
-            scaling,
-            "{32} are allowed by default",
-            &[u64::from(config.poll.max_concurrency).into()],
+            operations,
+            "the default {16 GiB} are full after 4 days of 100 events/s",
+            &[mib(config.journal.max_size.as_u64())],
         ),
-        row(scaling, "The cloud keeps what was not pulled for {4 days}", &[keys.into()]),
-        row(scaling, "the default {16 GiB} are full", &[mib(config.journal.max_size.as_u64())]),
         row(
-            scaling,
-            "When {nine} of {ten} entries over {a minute} are such repeats",
+            operations,
+            "When {nine} of {ten} entries over {a minute} are such duplicates",
             &[circulation("REPEATS").into(), circulation("OF").into(), observed.into()],
         ),
-        row(scaling, "to {one} a second at least", &[slowest.as_secs().into()]),
-        row(scaling, "what comes within {five seconds} is new", &[now.into()]),
-        row(scaling, "fires at {40,000}", &[alert("SpritedEventsCirculate", "> ").into()]),
+        row(operations, "to {one} a second at least", &[slowest.as_secs().into()]),
+        row(operations, "what comes within {five seconds} is new", &[now.into()]),
+        row(operations, "fires at {40,000}", &[alert("SpritedEventsCirculate", "> ").into()]),
         row(
-            scaling,
-            "forgets an event after {4 days}, `SpritedEventsUnconfirmed` tells after {three}",
+            operations,
+            "deletes an event after {4 days}; `SpritedEventsUnconfirmed` fires after {three}",
             &[keys.into(), (alert("SpritedEventsUnconfirmed", "> ") / 86_400.0).into()],
         ),
-        row(scaling, "within {4 ms} of its start", &[time("journal/writer.rs", "GATHER").into()]),
         row(
-            scaling,
-            "but where {64} wait at once",
+            performance,
+            "within {4 ms} of its start",
+            &[time("journal/writer.rs", "GATHER").into()],
+        ),
+        row(
+            performance,
+            "unless {64} wait at once",
             &[number("journal/writer.rs", "MAX_GROUP").into()],
         ),
         row(
-            scaling,
+            performance,
             "kept for `journal.retention` ({14 days})",
             &[config.journal.retention.into()],
         ),
-        row(scaling, "from {90 %} of it on", &[share("SHORT_OF_SPACE")]),
-        row(scaling, "stay for {4 days} in any case", &[keys.into()]),
+        row(performance, "from {90 %} of it on", &[share("SHORT_OF_SPACE")]),
+        row(performance, "stay for {4 days} in any case", &[keys.into()]),
         row(
-            scaling,
+            performance,
             "{1,024} with {8 MiB} of texts",
             &[
                 number("delivery/queue.rs", "MAX_EVENTS").into(),
                 mib(number("delivery/queue.rs", "MAX_BYTES")),
             ],
         ),
-        row(scaling, "the handles of {28 s} wait", &[config.confirm.good_for().into()]),
+        row(performance, "the handles of {28 s} wait", &[config.confirm.good_for().into()]),
         row(
-            scaling,
+            performance,
             "`vod.max_answer_size` ({16 MiB})",
             &[mib(config.vod.max_answer_size.as_u64())],
         ),
+        row(operations, "and up to {30 s}. So while", &[lease.into()]),
+        row(operations, "what came in the last {30 seconds}", &[lease.into()]),
+        row(configuration, "from {15m} to {12h} and at most", &[role("SHORTEST"), role("LONGEST")]),
+        row(configuration, "at least {4d}, the time in which a repeat", &[keys.into()]),
+        row(configuration, "or keys of the last {4d}", &[keys.into()]),
+        row(configuration, "adapts between {1} and this number", &[1.into()]),
+        row(
+            configuration,
+            "{100} is the cloud's limit",
+            &[u64::from(config.poll.max_requests_per_second).into()],
+        ),
+        // Held by the tests in configuration.rs.
+        row(configuration, "log; at least 16 MiB.", &[]),
         row(
             example,
             "good for, {15m} to {12h} and no longer",

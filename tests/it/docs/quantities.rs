@@ -123,13 +123,15 @@ fn every_number_is_that_of_the_code() {
 
 /// Documents whose every time and size has to stand in the table above. What is measured, and the
 /// arithmetic on it, has none to stand for.
-const COMPLETE: [&str; 7] = [
+const COMPLETE: [&str; 9] = [
     "README.md",
     "SECURITY.md",
     "CONTRIBUTING.md",
-    "docs/deliveries.md",
+    "docs/configuration.md",
     "docs/getting-started.md",
     "docs/metrics.md",
+    "docs/operations.md",
+    "docs/sinks.md",
     "docs/troubleshooting.md",
 ];
 
@@ -139,8 +141,8 @@ fn no_number_is_held_against_nothing() {
     let helps = sprited::metrics::Metrics::new(&sprited::metrics::Times::new([1.0]));
     for document in COMPLETE {
         let mut text = prose(document);
-        if let Some((before, rest)) = text.clone().split_once("## What it costs") {
-            text = [before, rest.split_once("## Operate it").unwrap().1].concat();
+        if let Some((before, rest)) = text.clone().split_once("## Performance") {
+            text = [before, rest.split_once("## Documentation").unwrap().1].concat();
         }
         let of_document = table.iter().filter(|passage| passage.document == document);
         let passages = of_document.map(|passage| passage.words.replace(['{', '}'], ""));

@@ -18,7 +18,7 @@ fn text(name: &str) -> String {
 }
 
 /// The rows of the table whose head begins with this cell, cell by cell.
-fn table(text: &str, head: &str) -> Vec<Vec<String>> {
+pub(super) fn table(text: &str, head: &str) -> Vec<Vec<String>> {
     let start = text.find(&format!("\n| {head} |")).unwrap_or_else(|| panic!("no table {head}"));
     let lines = text[start + 1..].lines().skip(2).take_while(|line| line.starts_with('|'));
     let cells = |line: &str| {
@@ -49,7 +49,7 @@ fn all_are_listed(exit: Exit) {
 
 #[test]
 fn the_table_of_exit_codes_is_the_programs() {
-    let rows = table(&text("README.md"), "Exit code");
+    let rows = table(&text("docs/operations.md"), "Exit code");
     let codes: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
     assert_eq!(codes, EXITS.map(|(exit, _)| exit.code().to_string()));
     for (row, (exit, word)) in rows.iter().zip(EXITS) {
@@ -112,7 +112,7 @@ fn the_exit_codes_of_messages_are_the_programs_and_the_units() {
 
 #[test]
 fn the_signals_are_those_that_the_program_obeys() {
-    let rows = table(&text("README.md"), "Signal");
+    let rows = table(&text("docs/operations.md"), "Signal");
     let named: Vec<_> = rows.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(named, ["`TERM`, `INT`", "`HUP`"]);
     let source = text("src/cli/process.rs");
@@ -145,29 +145,29 @@ fn literals(file: &str, before: &str, until: &str) -> BTreeSet<String> {
 #[test]
 fn the_values_of_outcome_are_those_that_are_counted() {
     let document = text("docs/metrics.md");
-    let (_, list) = document.split_once("`outcome` is\n").unwrap();
-    let list = list.trim_start().split("\n\n").next().unwrap().replace("\n  ", " ");
-    let exported = exported("outcome");
-    let of = |name: &str| exported[&format!("sprited_{name}_total")].clone();
-    let mut expected = BTreeMap::from([
-        ("of pulls", of("pulls")),
-        ("of events", literals("puller/mod.rs", "let outcome = if appended.is_new", ";")),
-        ("of deliveries", literals("metrics/mod.rs", "for outcome in [", "]")),
-        ("of calls of ConfirmEvents", of("confirms")),
-        ("of handles", of("handles")),
-        ("of reloads", of("reloads")),
+    // Those that are counted from the start, and those that are there with the first event or sink.
+    let mut counted = exported("outcome");
+    counted.extend([
+        (
+            "sprited_events_total".to_owned(),
+            literals("poller/mod.rs", "let outcome = if appended.fresh", ";"),
+        ),
+        (
+            "sprited_deliveries_total".to_owned(),
+            literals("metrics/mod.rs", "for outcome in [", "]"),
+        ),
     ]);
-    for line in list.lines() {
-        let line = line.trim_start_matches("- ");
-        let (subject, values) = line.split_once(" `").expect(line);
-        let values = format!("`{values}");
-        let documented: BTreeSet<_> =
-            values.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        let counted =
-            expected.remove(subject).unwrap_or_else(|| panic!("nothing counts {subject}"));
-        assert_eq!(documented, counted, "{subject}");
+    // Those of a counter that times the same calls.
+    counted.remove("sprited_pull_duration_seconds_bucket");
+    let mut documented: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let code = |cell: &str| cell.strip_prefix('`').unwrap().strip_suffix('`').unwrap().to_owned();
+    for row in table(&document, "Metric with `outcome`") {
+        let [metric, value, meaning] = <[String; 3]>::try_from(row).unwrap();
+        assert!(meaning.ends_with('.'), "{metric} {value}: {meaning}");
+        let is_new = documented.entry(code(&metric)).or_default().insert(code(&value));
+        assert!(is_new, "{metric} {value} is there twice");
     }
-    assert!(expected.is_empty(), "not documented: {expected:?}");
+    assert_eq!(documented, counted);
 }
 
 #[test]
@@ -203,8 +203,8 @@ fn members(value: &Value, at: &str, all: &mut BTreeSet<String>) {
 #[test]
 fn the_envelope_has_the_members_and_constants_that_are_shown() {
     let documents = documents();
-    let readme = documents.iter().find(|document| document.path.ends_with("README.md")).unwrap();
-    let blocks = readme.blocks.iter().filter(|(language, _)| language == "json");
+    let sinks = documents.iter().find(|document| document.path.ends_with("sinks.md")).unwrap();
+    let blocks = sinks.blocks.iter().filter(|(language, _)| language == "json");
     let shown: Vec<Value> = blocks.map(|(_, text)| serde_json::from_str(text).unwrap()).collect();
     let [shown] = shown.as_slice() else { panic!("{shown:?}") };
 
@@ -236,7 +236,7 @@ fn the_envelope_has_the_members_and_constants_that_are_shown() {
 
 /// A row of the table of what an answer means: delivered, dead at once, tried again.
 fn meanings(sink: &str) -> [String; 3] {
-    let rows = table(&text("docs/deliveries.md"), "The sink");
+    let rows = table(&text("docs/sinks.md"), "Sink");
     let row = rows.into_iter().find(|row| row[0].contains(&format!("`{sink}`"))).unwrap();
     let [_, delivered, dead, again] = row.try_into().unwrap();
     [delivered, dead, again]
@@ -259,10 +259,12 @@ pub(crate) fn statuses() -> (BTreeSet<u16>, BTreeSet<u16>) {
     let said = format!("{} make a dead letter of it at once", said.join(" and "));
     assert!(example.contains("only an answer of 2xx is a delivery"), "{example}");
     assert!(example.contains(&said), "{said}");
-    assert!(text("README.md").contains("the endpoint answers 2xx within `timeout`"));
-    let again = prose("docs/deliveries.md");
-    let (again, _) = again.split_once(" among them, would hit every event").unwrap();
-    let again = numbers(again.rsplit_once("wrong configuration, ").unwrap().1);
+    for document in ["README.md", "docs/sinks.md"] {
+        assert!(text(document).contains("the endpoint answers 2xx within `timeout`"), "{document}");
+    }
+    let again = prose("docs/sinks.md");
+    let (again, _) = again.split_once(" among them, would affect every event").unwrap();
+    let again = numbers(again.rsplit_once("wrong configuration can cause, ").unwrap().1);
     assert_eq!(again.len(), 3, "{again:?}");
     assert!(again.iter().all(|status| !dead.contains(status)), "{again:?}");
     (delivered.collect(), dead)
@@ -279,7 +281,10 @@ pub(crate) fn exit_codes() -> (u16, u16) {
     assert_eq!(numbers(&dead), [delivered, again], "{dead}");
     let said = format!("Exit code {delivered} is a delivery, {again} asks for another try");
     assert!(prose("config.example.toml").contains(&said), "{said}");
-    assert!(text("README.md").contains(&format!("it exits with {delivered} within `timeout`")));
+    for document in ["README.md", "docs/sinks.md"] {
+        let said = format!("it exits with {delivered} within `timeout`");
+        assert!(text(document).contains(&said), "{document}");
+    }
     (delivered, again)
 }
 

@@ -352,13 +352,15 @@ fn there_are_two_traits_at_most() {
 }
 
 #[test]
-fn the_readme_has_every_sink() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    none(
-        sprited::sinks::KINDS
-            .iter()
-            .filter(|kind| !readme.contains(&format!("\n| `{}` |", kind.name)))
-            .map(|kind| format!("README.md has no row | `{}` | in its table of sinks", kind.name))
-            .collect(),
-    );
+fn the_documents_have_every_sink() {
+    for document in ["README.md", "docs/sinks.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        none(
+            sprited::sinks::KINDS
+                .iter()
+                .filter(|kind| !text.contains(&format!("\n| `{}` |", kind.name)))
+                .map(|kind| format!("{document} has no row | `{}` | of that sink", kind.name))
+                .collect(),
+        );
+    }
 }
