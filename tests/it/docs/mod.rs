@@ -3,6 +3,7 @@
 
 mod code;
 mod configuration;
+mod figures;
 mod names;
 mod passages;
 mod quantities;
