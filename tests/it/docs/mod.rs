@@ -1,6 +1,7 @@
 //! The documentation is true: its links lead somewhere, its commands and configurations are
 //! understood, the messages it quotes are the program's, and so are its names, tables and numbers.
 
+mod architecture;
 mod code;
 mod configuration;
 mod figures;
@@ -154,6 +155,17 @@ fn every_link_within_the_tree_leads_somewhere() {
         }
     }
     assert!(seen >= 8, "{seen}");
+}
+
+#[test]
+fn the_readme_is_short_and_leads_to_every_document() {
+    let path = root().join("README.md");
+    assert!(fs::metadata(&path).unwrap().len() <= 8192);
+    let readme = taken_apart(path);
+    for document in documents() {
+        let name = document.path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        assert!(name == "README.md" || readme.links.contains(&name), "README.md has no {name}");
+    }
 }
 
 /// The arguments of `sprited` in a line for the shell; none if it does not start it.

@@ -68,6 +68,7 @@ pub(super) fn passages() -> Vec<Passage> {
     let sinks = "docs/sinks.md";
     let metrics = "docs/metrics.md";
     let trouble = "docs/troubleshooting.md";
+    let architecture = "docs/architecture.md";
     let operations = "docs/operations.md";
     let configuration = "docs/configuration.md";
     let performance = "docs/performance.md";
@@ -360,6 +361,107 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         // Held by the tests in configuration.rs.
         row(configuration, "log; at least 16 MiB.", &[]),
+        row(
+            architecture,
+            "deliveries get {15 s}; the confirmer",
+            &[time("daemon/mod.rs", "DELIVERY_TIME").into()],
+        ),
+        row(
+            architecture,
+            "The whole stop takes at most {25 s}.",
+            &[time("daemon/mod.rs", "STOP_TIME").into()],
+        ),
+        row(
+            architecture,
+            "wrote to the journal | {1.5 s} |",
+            &[time("daemon/upkeep.rs", "LOOK_OUTSIDE").into()],
+        ),
+        row(
+            architecture,
+            "(DescribeEventsState) | {60 s} |",
+            &[time("daemon/upkeep.rs", "LOOK_AT_BACKLOG").into()],
+        ),
+        row(
+            architecture,
+            "Prune the journal | {60 s} |",
+            &[time("daemon/upkeep.rs", "PRUNE").into()],
+        ),
+        row(
+            architecture,
+            "half of systemd's limit, {30 s} at most",
+            &[time("daemon/upkeep.rs", "BEAT").into()],
+        ),
+        row(
+            architecture,
+            "(DescribeEventConfig) | {an hour}; {5 min} after a failure",
+            &[
+                time("daemon/reporting.rs", "PERIOD").into(),
+                time("daemon/reporting.rs", "SOON").into(),
+            ],
+        ),
+        row(
+            architecture,
+            "`systemctl status` | {1 s} to {8 s} |",
+            &[
+                time("daemon/summary.rs", "SHORTEST").into(),
+                time("daemon/summary.rs", "LONGEST").into(),
+            ],
+        ),
+        row(
+            architecture,
+            "({128} at most, {32} of them with pages)",
+            &[
+                number("http/places.rs", "MAX_CONNECTIONS").into(),
+                number("http/places.rs", "MAX_PAGES").into(),
+            ],
+        ),
+        row(
+            architecture,
+            "at most one {a second}. The last hour is sampled every {10 s}.",
+            &[time("http/snapshot.rs", "GOOD_FOR").into(), time("http/history.rs", "STEP").into()],
+        ),
+        row(architecture, "{256} jobs |", &[number("journal/mod.rs", "QUEUE").into()]),
+        row(
+            architecture,
+            "{1,024} events, {8 MiB} of texts | new events",
+            &[
+                number("journal/feed.rs", "MAX_EVENTS").into(),
+                mib(number("journal/feed.rs", "MAX_BYTES")),
+            ],
+        ),
+        row(architecture, "{256} answers |", &[number("daemon/mod.rs", "QUEUE").into()]),
+        row(architecture, "{256} writes |", &[number("daemon/mod.rs", "QUEUE").into()]),
+        row(
+            architecture,
+            "{256} programs |",
+            &[number("sinks/exec/group.rs", "MAX_STARTING").into()],
+        ),
+        row(
+            architecture,
+            "Events in a delivery queue | {1,024}, with {8 MiB} of texts",
+            &[
+                number("delivery/intake.rs", "MAX_EVENTS").into(),
+                mib(number("delivery/intake.rs", "MAX_BYTES")),
+            ],
+        ),
+        row(
+            architecture,
+            "wait for the journal, for each sink | {8} |",
+            &[number("delivery/mod.rs", "MAX_RECORDING").into()],
+        ),
+        row(architecture, "| {1,024} calls |", &[number("confirmer/notes.rs", "MAX_NOTES").into()]),
+        row(
+            architecture,
+            "to be confirmed early when they return | {100,000} |",
+            &[number("confirmer/waiting.rs", "MAX_RELEASED").into()],
+        ),
+        row(
+            architecture,
+            "Jobs in one commit | {64}, and one more |",
+            &[number("journal/writer.rs", "MAX_GROUP").into()],
+        ),
+        row(architecture, "Each run of the tests kills it 25 times. A soak of 1,000 kills", &[]),
+        row(architecture, "took six minutes on two busy cores", &[]),
         row(
             example,
             "good for, {15m} to {12h} and no longer",

@@ -123,10 +123,11 @@ fn every_number_is_that_of_the_code() {
 
 /// Documents whose every time and size has to stand in the table above. What is measured, and the
 /// arithmetic on it, has none to stand for.
-const COMPLETE: [&str; 9] = [
+const COMPLETE: [&str; 10] = [
     "README.md",
     "SECURITY.md",
     "CONTRIBUTING.md",
+    "docs/architecture.md",
     "docs/configuration.md",
     "docs/getting-started.md",
     "docs/metrics.md",
