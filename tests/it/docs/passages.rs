@@ -475,6 +475,7 @@ pub(super) fn passages() -> Vec<Passage> {
             &[time("vod/credentials/settings.rs", "DURATION").into()],
         ),
         row(example, "it adapts between {1} and this", &[1.into()]),
+        row("CONTRIBUTING.md", "`--soak` ten minutes of faults and 1,000 kills", &[]),
         row("SECURITY.md", "an answer within a week", &[]),
     ]
 }
