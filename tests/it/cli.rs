@@ -211,7 +211,7 @@ fn manual_pages_are_written_for_every_command_and_for_the_configuration() {
     );
     assert!(page.contains("offline") && page.contains("Exits with 0 if nothing failed"), "{page}");
     let page = read("man5/sprited.toml.5");
-    assert!(page.contains("\n.nf\n    [poll]\n.fi\nThe least time between"), "{page}");
+    assert!(page.contains("\n.nf\n    [poll]\n.fi\nThe minimum time between"), "{page}");
     for line in include_str!("../../config.example.toml").lines() {
         let line = line.trim_start_matches(['#', ' ']).replace('-', "\\-").replace('\'', "\\*(Aq");
         assert!(page.contains(&line), "{line} is not in {page}");

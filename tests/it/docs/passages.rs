@@ -104,7 +104,7 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             operations,
-            "a commit is under way for more than {30 s}",
+            "a commit is in progress for more than {30 s}",
             &[time("http/health.rs", "MAX_COMMIT").into()],
         ),
         row(
@@ -464,17 +464,17 @@ pub(super) fn passages() -> Vec<Passage> {
         row(architecture, "took six minutes on two busy cores", &[]),
         row(
             example,
-            "good for, {15m} to {12h} and no longer",
+            "temporary keys, from {15m} to {12h} and at most",
             &[role("SHORTEST"), role("LONGEST")],
         ),
-        row(example, "At least {4d}: that long a repeat may come", &[keys.into()]),
-        row(example, "or the keys of the last {4d}", &[keys.into()]),
+        row(example, "At least {4d}, the time in which a repeat may come", &[keys.into()]),
+        row(example, "or the keys of the last {4d};", &[keys.into()]),
         row(
             example,
             "role_duration = \"{2h}\"",
             &[time("vod/credentials/settings.rs", "DURATION").into()],
         ),
-        row(example, "it adapts between {1} and this", &[1.into()]),
+        row(example, "The daemon adapts between {1} and this", &[1.into()]),
         row("CONTRIBUTING.md", "`--soak` ten minutes of faults and 1,000 kills", &[]),
         row("SECURITY.md", "an answer within a week", &[]),
     ]

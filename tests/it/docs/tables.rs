@@ -256,8 +256,8 @@ pub(crate) fn statuses() -> (BTreeSet<u16>, BTreeSet<u16>) {
     let dead: BTreeSet<u16> = numbers(&dead).into_iter().collect();
     let example = prose("config.example.toml");
     let said: Vec<_> = dead.iter().map(u16::to_string).collect();
-    let said = format!("{} make a dead letter of it at once", said.join(" and "));
-    assert!(example.contains("only an answer of 2xx is a delivery"), "{example}");
+    let said = format!("{} make a dead letter at once", said.join(" and "));
+    assert!(example.contains("Only an answer of 2xx is a delivery"), "{example}");
     assert!(example.contains(&said), "{said}");
     for document in ["README.md", "docs/sinks.md"] {
         assert!(text(document).contains("the endpoint answers 2xx within `timeout`"), "{document}");
@@ -279,7 +279,7 @@ pub(crate) fn exit_codes() -> (u16, u16) {
     let delivered = one[0];
     let again = numbers(&again)[0];
     assert_eq!(numbers(&dead), [delivered, again], "{dead}");
-    let said = format!("Exit code {delivered} is a delivery, {again} asks for another try");
+    let said = format!("Exit code {delivered} is a delivery, {again} asks for a retry");
     assert!(prose("config.example.toml").contains(&said), "{said}");
     for document in ["README.md", "docs/sinks.md"] {
         let said = format!("it exits with {delivered} within `timeout`");
