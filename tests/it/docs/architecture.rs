@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use rusqlite::Connection;
-use sprited::journal::{Journal, Settings};
+use sprited::journal::{Journal, JournalSettings};
 
 use super::root;
 use super::tables::table;
@@ -19,7 +19,8 @@ type Tables = BTreeMap<String, Vec<String>>;
 
 fn of_a_new_journal() -> Tables {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { path: folder.path().join("journal.db"), ..Settings::default() };
+    let settings =
+        JournalSettings { path: folder.path().join("journal.db"), ..JournalSettings::default() };
     let (journal, _closing) = Journal::open(&settings).unwrap();
     let connection = Connection::open(&settings.path).unwrap();
     let column = |sql: &str| -> Vec<String> {

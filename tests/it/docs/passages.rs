@@ -100,7 +100,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             operations,
             "notices changes within {two seconds}",
-            &[(time("daemon/upkeep.rs", "LOOK_OUTSIDE") + Duration::from_millis(500)).into()],
+            &[(time("daemon/maintenance.rs", "LOOK_OUTSIDE") + Duration::from_millis(500)).into()],
         ),
         row(
             operations,
@@ -180,7 +180,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             sinks,
             "{five} different events have failed in a row",
-            &[number("delivery/health.rs", "DOWN_AFTER").into()],
+            &[number("delivery/breaker.rs", "DOWN_AFTER").into()],
         ),
         row(
             sinks,
@@ -190,7 +190,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             sinks,
             "Concurrent deliveries start at {8},",
-            &[number("delivery/window.rs", "START").into()],
+            &[number("delivery/concurrency.rs", "START").into()],
         ),
         row(
             sinks,
@@ -202,7 +202,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             start,
             "It uses the third once {a minute} to count",
-            &[time("daemon/upkeep.rs", "LOOK_AT_BACKLOG").into()],
+            &[time("daemon/maintenance.rs", "LOOK_AT_BACKLOG").into()],
         ),
         row(metrics, "are at most {a second} old", &[time("http/snapshot.rs", "GOOD_FOR").into()]),
         row(metrics, "no more than a twentieth of the time", &[]),
@@ -251,7 +251,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             trouble,
             "again within {a minute}",
-            &[waits("poller/application.rs", "LASTING")[1].into()],
+            &[waits("puller/application.rs", "LASTING")[1].into()],
         ),
         row(
             trouble,
@@ -374,22 +374,22 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             architecture,
             "wrote to the journal | {1.5 s} |",
-            &[time("daemon/upkeep.rs", "LOOK_OUTSIDE").into()],
+            &[time("daemon/maintenance.rs", "LOOK_OUTSIDE").into()],
         ),
         row(
             architecture,
             "(DescribeEventsState) | {60 s} |",
-            &[time("daemon/upkeep.rs", "LOOK_AT_BACKLOG").into()],
+            &[time("daemon/maintenance.rs", "LOOK_AT_BACKLOG").into()],
         ),
         row(
             architecture,
             "Prune the journal | {60 s} |",
-            &[time("daemon/upkeep.rs", "PRUNE").into()],
+            &[time("daemon/maintenance.rs", "PRUNE").into()],
         ),
         row(
             architecture,
             "half of systemd's limit, {30 s} at most",
-            &[time("daemon/upkeep.rs", "BEAT").into()],
+            &[time("daemon/maintenance.rs", "BEAT").into()],
         ),
         row(
             architecture,
@@ -411,8 +411,8 @@ pub(super) fn passages() -> Vec<Passage> {
             architecture,
             "({128} at most, {32} of them with pages)",
             &[
-                number("http/places.rs", "MAX_CONNECTIONS").into(),
-                number("http/places.rs", "MAX_PAGES").into(),
+                number("http/connection_slots.rs", "MAX_CONNECTIONS").into(),
+                number("http/connection_slots.rs", "MAX_PAGES").into(),
             ],
         ),
         row(
@@ -440,8 +440,8 @@ pub(super) fn passages() -> Vec<Passage> {
             architecture,
             "Events in a delivery queue | {1,024}, with {8 MiB} of texts",
             &[
-                number("delivery/intake.rs", "MAX_EVENTS").into(),
-                mib(number("delivery/intake.rs", "MAX_BYTES")),
+                number("delivery/queue.rs", "MAX_EVENTS").into(),
+                mib(number("delivery/queue.rs", "MAX_BYTES")),
             ],
         ),
         row(
@@ -449,11 +449,15 @@ pub(super) fn passages() -> Vec<Passage> {
             "wait for the journal, for each sink | {8} |",
             &[number("delivery/mod.rs", "MAX_RECORDING").into()],
         ),
-        row(architecture, "| {1,024} calls |", &[number("confirmer/notes.rs", "MAX_NOTES").into()]),
+        row(
+            architecture,
+            "| {1,024} calls |",
+            &[number("confirmer/records.rs", "MAX_NOTES").into()],
+        ),
         row(
             architecture,
             "to be confirmed early when they return | {100,000} |",
-            &[number("confirmer/waiting.rs", "MAX_RELEASED").into()],
+            &[number("confirmer/leases.rs", "MAX_RELEASED").into()],
         ),
         row(
             architecture,
