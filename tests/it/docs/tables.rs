@@ -299,7 +299,8 @@ pub(crate) fn pages() -> BTreeSet<String> {
             pages.insert(rest.chars().take_while(is_path).collect());
         }
         // `/readyz`, `GET /metrics`; in a comment of the shell as well.
-        let words = text.split([' ', '`', '\n', ',', '.', ')', '(', '|']);
+        let words = text.split([' ', '`', '\n', ',', ')', '(', '|']);
+        let words = words.map(|word| word.trim_end_matches('.'));
         let is_page = |word: &&str| {
             let name = word.strip_prefix('/').unwrap_or_default();
             name.len() > 2 && name.chars().all(|c| c.is_ascii_lowercase()) && name != "path"

@@ -1,12 +1,18 @@
 //! Standard output as a sink of the program: its reader leaves, it is closed, its disk is full.
 
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use sprited::journal::EventState;
 
 use super::daemon::{Daemon, PROGRAM};
@@ -29,16 +35,31 @@ fn start(site: &Site, to: &str, arguments: &[&str]) -> Daemon {
     Daemon::spawn(command, site.folder.path())
 }
 
-/// The daemon with a pipe behind it, and the end that is read.
-async fn piped(site: &Site, arguments: &[&str]) -> (Daemon, BufReader<std::fs::File>) {
+fn make_pipe(site: &Site) -> PathBuf {
     let path = site.path("pipe");
-    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    path
+}
+
+/// Closes the end that is read, and waits until nobody has it: a child of another test has it as well
+/// until it is another program.
+async fn leave(site: &Site, reader: BufReader<File>) {
+    drop(reader);
+    let path = site.path("pipe");
+    let open = || OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path);
+    until(async || open().is_err_and(|error| error.raw_os_error() == Some(Errno::ENXIO as i32)))
+        .await;
+}
+
+/// The daemon with a pipe behind it, and the end that is read.
+async fn piped(site: &Site, arguments: &[&str]) -> (Daemon, BufReader<File>) {
+    let path = make_pipe(site);
     let daemon = start(site, ">\"$0/pipe\"", arguments);
-    let reader = tokio::task::spawn_blocking(move || std::fs::File::open(path).unwrap());
+    let reader = tokio::task::spawn_blocking(move || File::open(path).unwrap());
     (daemon, BufReader::new(reader.await.unwrap()))
 }
 
-fn read(mut from: BufReader<std::fs::File>, lines: usize) -> BufReader<std::fs::File> {
+fn read(mut from: BufReader<File>, lines: usize) -> BufReader<File> {
     for _ in 0..lines {
         let mut line = String::new();
         from.read_line(&mut line).unwrap();
@@ -54,7 +75,7 @@ async fn a_daemon_whose_only_reader_leaves_ends_in_good_order_with_1() {
     site.add_sprites(2);
     let reader = tokio::task::spawn_blocking(move || read(reader, 2)).await.unwrap();
     until(async || site.confirmed() == 2).await;
-    drop(reader);
+    leave(&site, reader).await;
     site.add_sprites(3);
     assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 1, "{}", daemon.log());
     assert_eq!(daemon.logged(GONE).len(), 1, "{}", daemon.log());
@@ -80,10 +101,11 @@ async fn a_terminal_that_is_gone_is_a_reader_that_has_left() {
     let mut daemon = start(&site, &format!(">{terminal}"), &["run"]);
     daemon.has_logged("started").await;
     site.add_sprites(2);
-    let reader = BufReader::new(std::fs::File::from(OwnedFd::from(master)));
+    let reader = BufReader::new(File::from(OwnedFd::from(master)));
     let reader = tokio::task::spawn_blocking(move || read(reader, 2)).await.unwrap();
     until(async || site.confirmed() == 2).await;
     drop(reader);
+    until(async || !Path::new(&terminal).exists()).await;
     site.add_sprites(3);
     assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 1, "{}", daemon.log());
     assert_eq!(daemon.logged(GONE).len(), 1, "{}", daemon.log());
@@ -94,8 +116,9 @@ async fn a_terminal_that_is_gone_is_a_reader_that_has_left() {
 async fn a_run_that_is_to_happen_once_ends_with_1_as_its_only_reader_leaves() {
     let site = Site::new(STDOUT).await;
     site.add_sprites(3);
-    let (mut daemon, reader) = piped(&site, &["run", "--once"]).await;
-    drop(reader);
+    make_pipe(&site);
+    // The reader is there for as long as the pipe is opened.
+    let mut daemon = start(&site, "3<>\"$0/pipe\" >\"$0/pipe\" 3>&-", &["run", "--once"]);
     assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 1, "{}", daemon.log());
     assert_eq!(daemon.logged(GONE).len(), 1, "{}", daemon.log());
     assert_eq!((site.confirmed(), site.journaled(Some(EventState::Pending)).len()), (0, 3));
@@ -105,7 +128,7 @@ async fn a_run_that_is_to_happen_once_ends_with_1_as_its_only_reader_leaves() {
 async fn with_another_sink_the_one_without_a_reader_is_down_until_a_reload_takes_the_other_away() {
     let site = Site::new(&[STDOUT, &file("sprites", "image-sprite")].concat()).await;
     let (mut daemon, reader) = piped(&site, &["run"]).await;
-    drop(reader);
+    leave(&site, reader).await;
     site.add_sprites(3);
     until(async || site.lines("sprites.jsonl").len() == 3).await;
     daemon.has_logged("the sink is down; its events wait in the journal").await;
