@@ -18,7 +18,8 @@
 //! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
 //! - [`cli`] has one file per command.
 //! - [`http`], [`metrics`], [`logging`] and [`systemd`] show what goes on.
-//! - [`emulator`] is a strict stand-in of the cloud's event API, for tests and the demo.
+//! - The crate `vod-emulator`, in `crates/`, is a strict stand-in of the cloud's event API, for tests,
+//!   the demo and `sprited emulator`; it knows nothing of this one.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
 //! - [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`loopback`] says what is
 //!   this machine; [`retry`], [`outage`], [`liveness`], [`sanitize`] and [`units`] are small and pure: how long
@@ -35,7 +36,6 @@ pub mod config;
 pub mod confirmer;
 pub mod daemon;
 pub mod delivery;
-pub mod emulator;
 pub mod event;
 pub mod folder;
 pub mod http;

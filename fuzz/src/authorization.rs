@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use sprited::emulator::{Local, Settings};
 use sprited::vod::credentials::Credentials;
 use sprited::vod::sign::{self, RequestToSign};
+use vod_emulator::{EmulatorSettings, LocalEmulator};
 
 use super::request::{CONTENT_TYPE, HOST, NOW, ask, emulator, request, stop_clock};
 
@@ -17,8 +17,8 @@ pub fn check(bytes: &[u8]) {
     let (header, body) = (&bytes[..end], bytes.get(end + 1..).unwrap_or_default());
     thread_local! {
         // One for all inputs: what is asked changes nothing there.
-        static EMULATOR: Local =
-            emulator(Settings { hold: Duration::ZERO, rate_limit: None, ..Settings::default() });
+        static EMULATOR: LocalEmulator =
+            emulator(EmulatorSettings { hold: Duration::ZERO, rate_limit: None, ..EmulatorSettings::default() });
     }
     EMULATOR.with(|emulator| {
         stop_clock(emulator);
@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
     });
 }
 
-fn check_header(emulator: &Local, header: &[u8], body: &[u8]) {
+fn check_header(emulator: &LocalEmulator, header: &[u8], body: &[u8]) {
     // Those that the key gives for this request, with two choices of headers.
     let good = [&["content-type", "host"][..], &["content-type", "host", "x-tc-action"]]
         .map(|names| signed(names, body));
@@ -75,7 +75,7 @@ fn header(name: &str) -> &'static str {
 }
 
 /// Whether the emulator takes the signature; `None` if no connection would let the header through.
-fn is_let_in(emulator: &Local, authorization: &[u8], body: &[u8]) -> Option<bool> {
+fn is_let_in(emulator: &LocalEmulator, authorization: &[u8], body: &[u8]) -> Option<bool> {
     let timestamp = NOW.to_string();
     let headers: [(&[u8], &[u8]); 6] = [
         (b"host", HOST.as_bytes()),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sprited::emulator::{Lenient, Settings};
+use vod_emulator::{EmulatorSettings, Leniency};
 
 use super::request::{NOW, ask, emulator, request};
 
@@ -18,12 +18,12 @@ pub fn check(bytes: &[u8]) {
         return;
     }
     let Some(request) = request(method, path, &headers, body) else { return };
-    let settings = Settings {
+    let settings = EmulatorSettings {
         hold: Duration::ZERO,
         rate_limit: None,
-        lenient: Lenient { any_signature: true, ..Lenient::default() },
+        lenient: Leniency { any_signature: true, ..Leniency::default() },
         seed: Some(1),
-        ..Settings::default()
+        ..EmulatorSettings::default()
     };
     let emulator = emulator(settings);
     let control = emulator.control();

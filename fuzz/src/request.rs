@@ -4,7 +4,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sprited::emulator::{Local, Settings};
+use vod_emulator::{EmulatorSettings, LocalEmulator};
 
 /// The time by which requests are signed: 2025-01-01T00:00:00Z.
 pub(crate) const NOW: i64 = 1_735_689_600;
@@ -36,14 +36,14 @@ impl Answered {
 }
 
 /// An emulator with these settings.
-pub(crate) fn emulator(settings: Settings) -> Local {
-    let emulator = Local::new(settings).expect("the settings are right");
+pub(crate) fn emulator(settings: EmulatorSettings) -> LocalEmulator {
+    let emulator = LocalEmulator::new(settings).expect("the settings are right");
     stop_clock(&emulator);
     emulator
 }
 
 /// Sets its clock to the time that stands still.
-pub(crate) fn stop_clock(emulator: &Local) {
+pub(crate) fn stop_clock(emulator: &LocalEmulator) {
     let now = DateTime::from_timestamp(NOW, 0).expect("it is a time");
     emulator.control().set_clock_offset(now - Utc::now());
 }
@@ -64,7 +64,7 @@ pub(crate) fn request(
 }
 
 /// What the emulator answers.
-pub(crate) fn ask(emulator: &Local, request: Request<Body>) -> Answered {
+pub(crate) fn ask(emulator: &LocalEmulator, request: Request<Body>) -> Answered {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

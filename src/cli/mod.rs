@@ -8,8 +8,10 @@ pub mod audit;
 pub mod check;
 pub mod completions;
 pub mod config;
+#[cfg(feature = "emulator")]
 pub mod demo;
-pub mod emulator;
+#[cfg(feature = "emulator")]
+mod emulator;
 pub mod events;
 mod init;
 pub mod journal;
@@ -29,9 +31,15 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::DEFAULT_PATH;
-use crate::daemon::DaemonSignals;
+use crate::identity;
 use crate::sinks::exec::launcher;
-use crate::{identity, logging};
+
+/// The demo among the examples, where it is built in.
+const DEMO: &str = if cfg!(feature = "emulator") {
+    "\n  sprited demo                            see it work, without a cloud account"
+} else {
+    ""
+};
 
 /// Delivers Tencent Cloud VOD events from the reliable-callback queue to where they are wanted,
 /// and confirms them.
@@ -42,13 +50,12 @@ use crate::{identity, logging};
     propagate_version = true,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "Examples:
-  sprited demo                            see it work, without a cloud account
+    after_help = format!("Examples:{DEMO}
   sprited check                           look at configuration, credentials, queue and sinks
   sprited run                             pull, deliver and confirm until told to stop
   sprited status                          what the daemon does now
 
-Exit codes: 0 done, 1 failed, 64 usage, 74 journal, 77 rejected credentials, 78 configuration."
+Exit codes: 0 done, 1 failed, 64 usage, 74 journal, 77 rejected credentials, 78 configuration.")
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -60,8 +67,10 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Status(status::StatusArgs),
+    #[cfg(feature = "emulator")]
     Demo(demo::Args),
-    Emulator(emulator::Args),
+    #[cfg(feature = "emulator")]
+    Emulator(vod_emulator::EmulatorArgs),
     Events(events::EventsArgs),
     Tail(events::tail::TailArgs),
     Audit(audit::AuditArgs),
@@ -159,8 +168,10 @@ fn obey(arguments: Vec<OsString>) -> Exit {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
+        #[cfg(feature = "emulator")]
         Command::Demo(args) => demo::run(&args),
-        Command::Emulator(args) => emulate(args),
+        #[cfg(feature = "emulator")]
+        Command::Emulator(args) => emulator::run(args),
         Command::Events(args) => events::run(&args),
         Command::Tail(args) => events::tail::run(&args),
         Command::Audit(args) => audit::run(&args),
@@ -171,34 +182,18 @@ fn obey(arguments: Vec<OsString>) -> Exit {
     }
 }
 
-fn emulate(args: emulator::Args) -> Exit {
-    if let Err(error) = logging::start(&logging::LogSettings::default()) {
-        complain(error);
-        return Exit::Failure;
-    }
-    let run = async {
-        let (signals, control) = (process::Signals::new()?, DaemonSignals::default());
-        tokio::select! {
-            ended = emulator::run(args, control.stop.clone()) => ended,
-            never = signals.obey(control) => match never {},
-        }
-    };
-    match process::block_on(run).flatten() {
-        Ok(()) => Exit::Success,
-        Err(error) => {
-            complain(format_args!("{error:#}"));
-            Exit::Failure
-        }
-    }
-}
-
 /// Writes an answer to stdout; `exit` unless that fails.
 fn answer(bytes: &[u8], exit: Exit) -> Exit {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    match print(bytes) {
         Ok(()) => exit,
         Err(error) => ended(&error, exit),
     }
+}
+
+fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 /// Says on stderr why a command cannot go on.

@@ -8,9 +8,11 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use serde_json::Value;
-use sprited::emulator::{Action, EventConfig, Fault, Kind, Mode, Role, Settings};
 use sprited::journal::{self, Journal};
 use tempfile::TempDir;
+use vod_emulator::{
+    ApiAction, AssumableRole, EmulatorSettings, FaultKind, InjectedFault, ReportConfig, ReportMode,
+};
 
 use crate::cli::{Ended, ended, sprited};
 use crate::emulator::{Server, settings};
@@ -43,7 +45,7 @@ impl Bench {
         Self::with(settings()).await
     }
 
-    pub(crate) async fn with(settings: Settings) -> Self {
+    pub(crate) async fn with(settings: EmulatorSettings) -> Self {
         let server = Server::start(settings).await;
         server.control.add(&data("create_image_sprite_complete.success.json")).unwrap();
         // Of this tree, since elsewhere it may be memory.
@@ -172,7 +174,7 @@ fn all_but(changes: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_is_named_with_where_it_is_assumed() {
     let mut bench = Bench::new().await;
-    let (url, arn) = (bench.endpoint.clone(), Role::default().arn);
+    let (url, arn) = (bench.endpoint.clone(), AssumableRole::default().arn);
     let of = |arn: &str| format!("role_arn = {arn:?}\nsts_endpoint = {url:?}\n");
     bench.role = of(&arn);
     let (code, steps) = bench.json();
@@ -232,8 +234,8 @@ async fn a_good_set_up_is_called_good_and_left_as_it_was() {
     assert!(out.contains("\nok    sink sprites   jsonl: would take events\n"), "{out}");
     assert!(!bench.journal.exists() && !bench.lines.exists());
     let asked = bench.server.control.totals();
-    assert_eq!(asked.calls_of(Action::DescribeEventConfig, "ok"), 3);
-    assert_eq!(asked.calls_of(Action::DescribeEventsState, "ok"), 3);
+    assert_eq!(asked.calls_of(ApiAction::DescribeEventConfig, "ok"), 3);
+    assert_eq!(asked.calls_of(ApiAction::DescribeEventsState, "ok"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,8 +290,8 @@ async fn a_wrong_application_is_a_fault_of_the_configuration() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_pushed_are_a_warning() {
-    let event_config = EventConfig { mode: Mode::Push, ..EventConfig::default() };
-    let bench = Bench::with(Settings { event_config, ..settings() }).await;
+    let event_config = ReportConfig { mode: ReportMode::Push, ..ReportConfig::default() };
+    let bench = Bench::with(EmulatorSettings { event_config, ..settings() }).await;
     let (code, outcomes, said) = bench.outcomes();
     assert_eq!((code, outcomes), (0, all_but(&["event-mode warn"])));
     assert!(said.contains("PUSH: ") && said.contains("reliable callback in the console"), "{said}");
@@ -303,10 +305,10 @@ async fn a_command_that_is_advised_has_every_switch_as_it_is() {
     let switch = |on| if on { "ON" } else { "OFF" };
     for combination in 0..16_u32 {
         let is = |bit: u32| combination >> bit & 1 == 1;
-        let mode = if is(3) { Mode::Push } else { Mode::Pull };
+        let mode = if is(3) { ReportMode::Push } else { ReportMode::Pull };
         let (upload, delete, persistence) = (is(0), is(1), is(2));
         let url = String::new();
-        let config = EventConfig { mode, notification_url: url, upload, delete, persistence };
+        let config = ReportConfig { mode, notification_url: url, upload, delete, persistence };
         bench.server.control.set_event_config(None, config).unwrap();
         for wanted in ["", "NewFileUpload", "FileDeleted", "PersistenceComplete"] {
             bench.more = match wanted {
@@ -338,7 +340,7 @@ async fn a_command_that_is_advised_has_every_switch_as_it_is() {
 async fn an_application_that_looks_like_an_empty_queue_is_told() {
     for unknown_app_code in ["ResourceNotFound", "InvalidParameterValue.SubAppId"] {
         let unknown_app_code = unknown_app_code.to_owned();
-        let mut bench = Bench::with(Settings { unknown_app_code, ..settings() }).await;
+        let mut bench = Bench::with(EmulatorSettings { unknown_app_code, ..settings() }).await;
         for (apps, advice) in [
             ("1500099999", "→ check "),
             ("", "name the application in [vod] sub_app_id: none is named, and accounts"),
@@ -346,11 +348,11 @@ async fn an_application_that_looks_like_an_empty_queue_is_told() {
             bench.apps = apps.to_owned();
             // All answers alike, or one of the two calls may not be made.
             for refused in
-                [None, Some(Action::DescribeEventConfig), Some(Action::DescribeEventsState)]
+                [None, Some(ApiAction::DescribeEventConfig), Some(ApiAction::DescribeEventsState)]
             {
                 if let Some(action) = refused {
-                    let kind = Kind::Error("UnauthorizedOperation".to_owned());
-                    bench.server.control.fault(Fault::next(1, kind).on(action)).unwrap();
+                    let kind = FaultKind::Error("UnauthorizedOperation".to_owned());
+                    bench.server.control.fault(InjectedFault::next(1, kind).on(action)).unwrap();
                 }
                 let (code, _, said) = bench.outcomes();
                 assert_eq!(code, 78, "{apps} {refused:?}: {said}");
@@ -376,32 +378,32 @@ async fn an_endpoint_that_does_not_answer_holds_up_nothing_else() {
 async fn what_the_service_does_not_let_be_asked_is_a_warning() {
     let bench = Bench::new().await;
     let refuse = |action, code: &str| {
-        let kind = Kind::Error(code.to_owned());
-        bench.server.control.fault(Fault::next(1, kind).on(action)).unwrap();
+        let kind = FaultKind::Error(code.to_owned());
+        bench.server.control.fault(InjectedFault::next(1, kind).on(action)).unwrap();
     };
-    refuse(Action::DescribeEventConfig, "UnauthorizedOperation");
+    refuse(ApiAction::DescribeEventConfig, "UnauthorizedOperation");
     let (code, outcomes, said) = bench.outcomes();
     assert_eq!((code, outcomes), (0, all_but(&["event-mode warn"])));
     assert!(said.contains("vod:DescribeEventConfig"), "{said}");
 
-    refuse(Action::DescribeEventsState, "InvalidAction");
+    refuse(ApiAction::DescribeEventsState, "InvalidAction");
     let (code, outcomes, said) = bench.outcomes();
     assert_eq!((code, outcomes), (0, all_but(&["queue warn"])));
     assert!(said.contains("international site"), "{said}");
 
     // What is known of the error is told, though the step is no reason to fail.
-    refuse(Action::DescribeEventsState, "FailedOperation.InvalidVodUser");
+    refuse(ApiAction::DescribeEventsState, "FailedOperation.InvalidVodUser");
     let (code, outcomes, said) = bench.outcomes();
     assert_eq!((code, outcomes), (0, all_but(&["queue warn"])));
     assert!(said.contains("InvalidVodUser") && said.contains("VOD is active"), "{said}");
 
-    refuse(Action::DescribeEventConfig, "UnauthorizedOperation");
-    refuse(Action::DescribeEventsState, "UnauthorizedOperation.CamNoAuth");
+    refuse(ApiAction::DescribeEventConfig, "UnauthorizedOperation");
+    refuse(ApiAction::DescribeEventsState, "UnauthorizedOperation.CamNoAuth");
     let (code, outcomes, _) = bench.outcomes();
     assert_eq!((code, outcomes), (0, all_but(&["event-mode warn", "queue warn"])));
 
-    refuse(Action::DescribeEventConfig, "InternalError");
-    refuse(Action::DescribeEventsState, "InternalError");
+    refuse(ApiAction::DescribeEventConfig, "InternalError");
+    refuse(ApiAction::DescribeEventsState, "InternalError");
     let (code, outcomes, said) = bench.outcomes();
     let failed = ["cloud fail", "event-mode skip", "queue skip"];
     assert_eq!((code, outcomes), (1, all_but(&failed)));

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
-use sprited::emulator::{Action, EventConfig, Fault, Kind, Settings};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use vod_emulator::{ApiAction, EmulatorSettings, FaultKind, InjectedFault, ReportConfig};
 
 use crate::check::Bench;
 use crate::cli::{Ended, ended, sprited};
@@ -153,7 +153,7 @@ async fn an_sts_that_is_not_reached() {
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let closed = closed.local_addr().unwrap();
     let mut told = |sts: &str| {
-        let arn = sprited::emulator::Role::default().arn;
+        let arn = vod_emulator::AssumableRole::default().arn;
         bench.role = format!("role_arn = {arn:?}\nsts_endpoint = {sts:?}\n");
         let (code, told) = bench.told();
         assert_eq!(code, 1, "{told}");
@@ -396,9 +396,9 @@ async fn a_policy_that_allows_too_little_and_a_switch_that_is_off() {
     "#);
 
     bench.more.clear();
-    for action in [Action::DescribeEventConfig, Action::DescribeEventsState] {
-        let kind = Kind::Error("UnauthorizedOperation".into());
-        bench.server.control.fault(Fault::next(1, kind).on(action)).unwrap();
+    for action in [ApiAction::DescribeEventConfig, ApiAction::DescribeEventsState] {
+        let kind = FaultKind::Error("UnauthorizedOperation".into());
+        bench.server.control.fault(InjectedFault::next(1, kind).on(action)).unwrap();
     }
     let (code, told) = bench.told();
     assert_eq!(code, 0);
@@ -411,9 +411,9 @@ async fn a_policy_that_allows_too_little_and_a_switch_that_is_off() {
     ok    tls            none: the endpoint is this machine
     ok    credentials    AKIDEMUL… from the configuration's [credentials]: accepted
     ok    cloud          ENDPOINT answers for application 1500012345
-    warn  event-mode     DescribeEventConfig failed: UnauthorizedOperation: an error that was asked for (HTTP 200, RequestId ID)
+    warn  event-mode     DescribeEventConfig failed: UnauthorizedOperation: an injected error (HTTP 200, RequestId ID)
                          → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key or its role, which `sprited check --policy` prints; it cannot be told whether events can be pulled; see in the console that the application's callback settings say reliable callback
-    warn  queue          DescribeEventsState failed: UnauthorizedOperation: an error that was asked for (HTTP 200, RequestId ID)
+    warn  queue          DescribeEventsState failed: UnauthorizedOperation: an injected error (HTTP 200, RequestId ID)
                          → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key or its role, which `sprited check --policy` prints; nothing depends on this number; the international site may not have it
     ok    clock          within 5 s of the service's
     ok    journal        FOLDER/journal.db is not there yet; the first start makes it
@@ -424,8 +424,8 @@ async fn a_policy_that_allows_too_little_and_a_switch_that_is_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_switched_on_is_told() {
-    let event_config = EventConfig { upload: true, ..EventConfig::default() };
-    let mut bench = Bench::with(Settings { event_config, ..settings() }).await;
+    let event_config = ReportConfig { upload: true, ..ReportConfig::default() };
+    let mut bench = Bench::with(EmulatorSettings { event_config, ..settings() }).await;
     bench.more = "events = [\"NewFileUpload\"]\n".into();
     let (code, told) = bench.told();
     assert_eq!(code, 0);
@@ -537,7 +537,7 @@ async fn programs_are_told_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_application_is_looked_at() {
     let apps = vec![1_500_012_345, 1_500_012_346];
-    let mut bench = Bench::with(Settings { apps, ..settings() }).await;
+    let mut bench = Bench::with(EmulatorSettings { apps, ..settings() }).await;
     bench.apps = "[1500012345, 1500012346, 1500099999]".to_owned();
     let (code, told) = bench.told();
     assert_eq!(code, 78);

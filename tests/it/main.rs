@@ -11,8 +11,9 @@ mod demo;
 mod docs;
 mod doctor;
 mod e2e;
+#[path = "../../crates/vod-emulator/tests/it/server.rs"]
+#[allow(dead_code, reason = "its own tests use more of it")]
 mod emulator;
-mod emulator_faults;
 mod event;
 mod events;
 mod journal;

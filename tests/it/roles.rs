@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
-use sprited::emulator::{Action, Identity, Role, Settings};
 use sprited::vod::credentials::{
     AssumeRole, Chain, Credentials, CredentialsSettings as Table, Provider, ProviderError,
     Variables, WebIdentity, provider,
 };
 use sprited::vod::{Client, VodError, VodSettings as Vod};
+use vod_emulator::{ApiAction, AssumableRole, EmulatorSettings, TrustedIdentity};
 
 use crate::emulator::Server;
 use crate::local_server::{LocalServer, Reply};
@@ -23,7 +23,7 @@ const KEY: &str = "emulator-secret-key";
 
 /// The `[credentials]` of the emulator's account and role.
 fn table(sts: &str, key: &str, more: &str) -> Table {
-    let arn = Role::default().arn;
+    let arn = AssumableRole::default().arn;
     let text = format!(
         "secret_id = \"AKIDEMULATOR\"\nsecret_key = {key}\nrole_arn = \"{arn}\"\n\
          sts_endpoint = \"{sts}\"\n{more}"
@@ -45,11 +45,14 @@ fn client(server: &Server, provider: Arc<dyn Provider>) -> Client {
     Client::new(&settings, provider).unwrap()
 }
 
-fn sessions(longest: Duration) -> Settings {
-    Settings { role: Role { longest, ..Role::default() }, ..Settings::default() }
+fn sessions(max_session: Duration) -> EmulatorSettings {
+    EmulatorSettings {
+        role: AssumableRole { max_session, ..AssumableRole::default() },
+        ..EmulatorSettings::default()
+    }
 }
 
-fn granted(server: &Server, action: Action) -> u64 {
+fn granted(server: &Server, action: ApiAction) -> u64 {
     server.control.totals().calls_of(action, "ok")
 }
 
@@ -113,7 +116,7 @@ mod assumed_with_a_key {
         for same in join_all((0..20).map(|_| role.credentials())).await {
             assert_eq!(same.unwrap(), first);
         }
-        assert_eq!(granted(&server, Action::AssumeRole), 1);
+        assert_eq!(granted(&server, ApiAction::AssumeRole), 1);
         let second = loop {
             let second = role.credentials().await.unwrap();
             if second != first {
@@ -122,11 +125,11 @@ mod assumed_with_a_key {
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         assert!(second.expires() > first.expires());
-        assert_eq!(granted(&server, Action::AssumeRole), 2);
+        assert_eq!(granted(&server, ApiAction::AssumeRole), 2);
         for other in join_all((0..20).map(|_| role.refresh(&second))).await {
             assert_ne!(other.unwrap(), second, "the API did not take it");
         }
-        assert_eq!(granted(&server, Action::AssumeRole), 3);
+        assert_eq!(granted(&server, ApiAction::AssumeRole), 3);
     }
 
     #[tokio::test]
@@ -152,16 +155,22 @@ mod assumed_with_a_key {
 
     #[tokio::test]
     async fn a_refusal_says_what_where_and_what_to_do() {
-        let cloud = Settings {
-            role: Role { arn: "qcs::cam::uin/1:roleName/other".to_owned(), ..Role::default() },
-            ..Settings::default()
+        let cloud = EmulatorSettings {
+            role: AssumableRole {
+                arn: "qcs::cam::uin/1:roleName/other".to_owned(),
+                ..AssumableRole::default()
+            },
+            ..EmulatorSettings::default()
         };
         let server = Server::start(cloud).await;
         let role = role(&server.url);
         let reason = broken(role.credentials().await);
         let host = server.url.strip_prefix("http://").unwrap();
         for part in [
-            &format!("role {} through STS ({host}): AssumeRole failed", Role::default().arn),
+            &format!(
+                "role {} through STS ({host}): AssumeRole failed",
+                AssumableRole::default().arn
+            ),
             "ResourceNotFound.RoleNotFound",
             "RequestId ",
             "check that the role exists (role_arn",
@@ -174,13 +183,13 @@ mod assumed_with_a_key {
         assert!(reason.contains("AuthFailure.SignatureFailure"), "{reason}");
         assert!(reason.contains("check that secret_key belongs to secret_id"), "{reason}");
         // A role that is there now is taken without a restart.
-        server.control.set_role(Role::default());
+        server.control.set_role(AssumableRole::default());
         role.credentials().await.unwrap();
     }
 
     #[tokio::test]
     async fn its_key_is_read_again_when_it_is_refused() {
-        let server = Server::start(Settings::default()).await;
+        let server = Server::start(EmulatorSettings::default()).await;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         std::fs::write(&path, "old-secret-key").unwrap();
@@ -196,14 +205,14 @@ mod assumed_with_a_key {
 
     #[tokio::test]
     async fn a_wrong_clock_is_set_right_for_signing_and_for_expiry() {
-        let server = Server::start(Settings::default()).await;
+        let server = Server::start(EmulatorSettings::default()).await;
         server.control.set_clock_offset(TimeDelta::hours(5));
         let role = role(&server.url);
         let credentials = role.credentials().await.unwrap();
         let left = credentials.expires().unwrap() - Utc::now();
         assert!((7100..=7300).contains(&left.num_seconds()), "{left}");
         role.credentials().await.unwrap();
-        assert_eq!(granted(&server, Action::AssumeRole), 1);
+        assert_eq!(granted(&server, ApiAction::AssumeRole), 1);
         client(&server, Arc::new(role)).events_state().await.unwrap();
     }
 
@@ -250,9 +259,9 @@ mod assumed_with_a_key {
 mod of_a_pod {
     use super::*;
 
-    fn identity(token: &str) -> Role {
-        let identity = Identity { provider_id: "cls-1".to_owned(), token: token.into() };
-        Role { identity: Some(identity), ..Role::default() }
+    fn identity(token: &str) -> AssumableRole {
+        let identity = TrustedIdentity { provider_id: "cls-1".to_owned(), token: token.into() };
+        AssumableRole { identity: Some(identity), ..AssumableRole::default() }
     }
 
     fn variables(token_file: &Path) -> HashMap<&'static str, String> {
@@ -260,7 +269,7 @@ mod of_a_pod {
             ("TKE_REGION", "ap-shanghai".to_owned()),
             ("TKE_PROVIDER_ID", "cls-1".to_owned()),
             ("TKE_WEB_IDENTITY_TOKEN_FILE", token_file.to_str().unwrap().to_owned()),
-            ("TKE_ROLE_ARN", Role::default().arn),
+            ("TKE_ROLE_ARN", AssumableRole::default().arn),
         ])
     }
 
@@ -271,16 +280,16 @@ mod of_a_pod {
 
     #[tokio::test]
     async fn its_token_is_read_anew_at_each_renewal() {
-        let longest = Duration::from_secs(3);
-        let of = |token: &str| Role { longest, ..identity(token) };
-        let cloud = Settings { role: of("first-token"), ..Settings::default() };
+        let max_session = Duration::from_secs(3);
+        let of = |token: &str| AssumableRole { max_session, ..identity(token) };
+        let cloud = EmulatorSettings { role: of("first-token"), ..EmulatorSettings::default() };
         let server = Server::start(cloud).await;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, "first-token\n").unwrap();
         let pod = Arc::new(pod(variables(&path), &server.url));
         let client = client(&server, pod.clone());
-        let grants = || granted(&server, Action::AssumeRoleWithWebIdentity);
+        let grants = || granted(&server, ApiAction::AssumeRoleWithWebIdentity);
         client.events_state().await.unwrap();
         for (n, token) in [(1, "second-token"), (2, "third-token")] {
             std::fs::write(&path, token).unwrap();
@@ -292,7 +301,7 @@ mod of_a_pod {
             assert_eq!(grants(), n + 1);
         }
         let refusals =
-            |code| server.control.totals().calls_of(Action::AssumeRoleWithWebIdentity, code);
+            |code| server.control.totals().calls_of(ApiAction::AssumeRoleWithWebIdentity, code);
         assert_eq!(refusals("UnauthorizedOperation"), 0);
 
         // A token that is no longer trusted: the old keys stay while they are good.
@@ -306,7 +315,7 @@ mod of_a_pod {
         until(|| current.expires().unwrap() < Utc::now()).await;
         let reason = broken(pod.credentials().await);
         for part in [
-            &format!("role {} through STS", Role::default().arn),
+            &format!("role {} through STS", AssumableRole::default().arn),
             "AssumeRoleWithWebIdentity failed: UnauthorizedOperation",
             "RequestId ",
             "the role's trust policy",

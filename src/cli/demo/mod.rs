@@ -10,12 +10,12 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use vod_emulator::{Emulator, SpriteOrder};
 
 use super::process::{self, Signals};
 use super::{Exit, complain};
 use crate::config::{Config, Loaded};
 use crate::daemon::{Daemon, DaemonSignals};
-use crate::emulator::{self, Emulator, Order};
 use crate::logging;
 use crate::vod::credentials;
 use story::Story;
@@ -64,7 +64,7 @@ async fn demonstrate(args: &Args) -> anyhow::Result<Sums> {
     let ending = DaemonSignals::default();
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let emulator = Emulator::bind(emulator::Settings::default(), any_port).await?;
+    let emulator = Emulator::bind(vod_emulator::EmulatorSettings::default(), any_port).await?;
     let loaded = configuration(&emulator.url(), folder.path())?;
     logging::start(&loaded.config.log)?;
     let provider = credentials::provider(loaded.config.credentials.as_ref())?;
@@ -109,7 +109,7 @@ async fn tell(story: &mut Story, max: Option<u32>, stop: &CancellationToken) -> 
     while !stop.is_cancelled() && max.is_none_or(|max| story.made() < max) {
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = make.tick() => story.make(&Order { fail_every: 5, ..Order::default() })?,
+            _ = make.tick() => story.make(&SpriteOrder { fail_every: 5, ..SpriteOrder::default() })?,
             _ = look.tick() => story.go_on()?,
         }
     }

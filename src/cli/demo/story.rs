@@ -2,25 +2,26 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use vod_emulator::{CreatedSprite, EmulatorControl, LedgerEntry, SourceApi, SpriteOrder};
 
 use super::sums::Sums;
+use crate::cli::print;
 use crate::cli::text::plain;
-use crate::emulator::{Control, Made, Order, Record, Road};
 use crate::journal::JournalReader;
 
 pub(super) const JOURNAL: &str = "journal.db";
 pub(super) const SPRITES: &str = "sprites.jsonl";
 
 pub(super) struct Story {
-    cloud: Control,
+    cloud: EmulatorControl,
     folder: PathBuf,
-    waiting: VecDeque<Made>,
+    waiting: VecDeque<CreatedSprite>,
     made: u32,
     told: u32,
     /// Lines of the sink that were not told yet, by the task of their first sprite.
@@ -58,7 +59,7 @@ struct Failure {
 }
 
 impl Story {
-    pub(super) fn new(cloud: Control, folder: &Path) -> Self {
+    pub(super) fn new(cloud: EmulatorControl, folder: &Path) -> Self {
         Self {
             cloud,
             folder: folder.to_owned(),
@@ -83,7 +84,7 @@ impl Story {
     }
 
     pub(super) fn begin(&self, url: &str) -> std::io::Result<()> {
-        print(&format!(
+        let text = format!(
             "A stand-in for Tencent Cloud VOD finishes an image-sprite task each second. sprited pulls\n\
              the event, stores it, brings it to the sink, and only then confirms it.\n\n  \
              cloud    {url}\n  \
@@ -91,14 +92,15 @@ impl Story {
              sink     {}\n\n",
             self.folder.join(JOURNAL).display(),
             self.folder.join(SPRITES).display(),
-        ))
+        );
+        print(text.as_bytes())
     }
 
     /// Has the cloud finish tasks.
-    pub(super) fn make(&mut self, order: &Order) -> anyhow::Result<()> {
+    pub(super) fn make(&mut self, order: &SpriteOrder) -> anyhow::Result<()> {
         // One task at a time would never be the fifth: whose turn it is to fail is counted here.
         let fails = order.fail_every > 0 && (self.made + 1).is_multiple_of(order.fail_every);
-        let order = Order { fail_every: u32::from(fails), ..order.clone() };
+        let order = SpriteOrder { fail_every: u32::from(fails), ..order.clone() };
         let made = self.cloud.add_sprites(&order).context("the demo's cloud made no event")?;
         self.made += order.count;
         self.waiting.extend(made);
@@ -118,7 +120,7 @@ impl Story {
             let Some(confirmed) = &record.confirmed else { return Ok(()) };
             let line = self.arrived.remove(&made.task_id);
             self.told += 1;
-            print(&tell(self.told, made, record, confirmed.at, line.as_ref()))?;
+            print(tell(self.told, made, record, confirmed.at, line.as_ref()).as_bytes())?;
             self.waiting.pop_front();
         }
         Ok(())
@@ -140,7 +142,7 @@ impl Story {
     }
 
     pub(super) fn end(&self, sums: &Sums) -> std::io::Result<()> {
-        print(&sums.to_string())
+        print(sums.to_string().as_bytes())
     }
 
     /// Reads what the sink has written since the last time.
@@ -171,14 +173,14 @@ impl Story {
 
 fn tell(
     number: u32,
-    made: &Made,
-    record: &Record,
+    made: &CreatedSprite,
+    record: &LedgerEntry,
     confirmed: DateTime<Utc>,
     line: Option<&Line>,
 ) -> String {
-    let event = match made.road {
-        Road::Create => "CreateImageSpriteComplete",
-        Road::Procedure => "ProcedureStateChanged",
+    let event = match made.source_api {
+        SourceApi::Create => "CreateImageSpriteComplete",
+        SourceApi::Procedure => "ProcedureStateChanged",
     };
     let pulled = record.hand_outs.last().map_or(record.added, |hand_out| hand_out.at);
     let after = |at: DateTime<Utc>| (at - record.added).num_milliseconds();
@@ -211,10 +213,4 @@ fn in_the_sink(line: &Line) -> String {
 
 fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-fn print(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }

@@ -63,10 +63,7 @@ fn queues(folder: &Path, found: &mut BTreeMap<String, usize>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            // A program of its own.
-            if !path.ends_with("emulator") {
-                queues(&path, found);
-            }
+            queues(&path, found);
             continue;
         }
         let text = fs::read_to_string(&path).unwrap_or_default();

@@ -9,7 +9,8 @@ use super::root;
 /// The text of everything that is built or installed: the sources, the units, the package.
 pub(super) fn corpus() -> String {
     let mut text = String::new();
-    for name in ["src", "systemd", "packaging", "monitoring", "benches"] {
+    for name in ["src", "crates/vod-emulator/src", "systemd", "packaging", "monitoring", "benches"]
+    {
         add(&root().join(name), &mut text);
     }
     for name in ["Cargo.toml", "build.rs", "tests/run"] {
@@ -25,6 +26,7 @@ pub(super) fn corpus() -> String {
 pub(super) fn tests() -> String {
     let mut text = String::new();
     add(&root().join("tests/it"), &mut text);
+    add(&root().join("crates/vod-emulator/tests"), &mut text);
     text
 }
 

@@ -58,6 +58,7 @@ fn every_line_of_who_is_trusted_names_tests_that_exist() {
     let mut tests = Vec::new();
     tests_below(&root().join("tests"), &mut tests);
     tests_below(&root().join("src"), &mut tests);
+    tests_below(&root().join("crates"), &mut tests);
     assert!(tests.len() > 400, "{}", tests.len());
     let rows = held_by();
     assert!(rows.len() >= 20, "{}", rows.len());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
-use sprited::emulator::{Action, Fault, Kind, Order, Settings};
+use vod_emulator::{ApiAction, EmulatorSettings, FaultKind, InjectedFault, SpriteOrder};
 
 use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
@@ -16,15 +16,15 @@ const FIRST: u64 = 1_500_012_345;
 const SECOND: u64 = 1_500_012_346;
 
 /// A site whose cloud has the applications `apps`, and whose daemon pulls from `configured`.
-async fn site(apps: &[u64], configured: &[u64], more: Settings, sinks: &str) -> Site {
-    let site = Site::with(Settings { apps: apps.to_vec(), ..more }, "", sinks).await;
+async fn site(apps: &[u64], configured: &[u64], more: EmulatorSettings, sinks: &str) -> Site {
+    let site = Site::with(EmulatorSettings { apps: apps.to_vec(), ..more }, "", sinks).await;
     site.edit("sub_app_id = 1500012345", &format!("sub_app_id = {configured:?}"));
     site
 }
 
 impl Site {
     fn add_sprites_to(&self, app: u64, count: u32) {
-        let order = Order { app: Some(app), count, fail_every: 0, ..Order::default() };
+        let order = SpriteOrder { app: Some(app), count, fail_every: 0, ..SpriteOrder::default() };
         self.cloud.control.add_sprites(&order).unwrap();
     }
 
@@ -66,7 +66,7 @@ fn detail<'r>(readiness: &'r Value, name: &str) -> &'r str {
 #[tokio::test]
 async fn events_arrive_from_each_and_are_confirmed_where_they_came_from() {
     let lease = Duration::from_secs(60);
-    let cloud = Settings { lease, ..settings() };
+    let cloud = EmulatorSettings { lease, ..settings() };
     let site = site(&[FIRST, SECOND], &[FIRST, SECOND], cloud, &file("all", "*")).await;
     site.set_lease(lease);
     let body = r#"{"EventType":"FileDeleted","FileDeleteEvent":{"FileIdSet":["17"]}}"#;
@@ -79,7 +79,7 @@ async fn events_arrive_from_each_and_are_confirmed_where_they_came_from() {
     support::until(|| site.lines("all.jsonl").len() == 82).await;
     let totals = site.cloud.control.totals();
     assert_eq!((totals.confirmed, totals.handed_out_again), (82, 0), "{totals:?}");
-    assert_eq!(totals.calls_of(Action::ConfirmEvents, "InvalidParameterValue"), 0, "{totals:?}");
+    assert_eq!(totals.calls_of(ApiAction::ConfirmEvents, "InvalidParameterValue"), 0, "{totals:?}");
     assert_eq!((site.confirmed_of(FIRST), site.confirmed_of(SECOND)), (41, 41));
 
     site.assert_once("all.jsonl", 82);
@@ -155,8 +155,8 @@ async fn one_that_is_unknown_to_the_cloud_holds_up_no_other_and_is_named() {
 #[tokio::test]
 async fn one_whose_confirms_are_refused_holds_up_no_other_and_is_named() {
     let site = site(&[FIRST, SECOND], &[FIRST, SECOND], settings(), &file("all", "*")).await;
-    let refusal = Kind::Error("AuthFailure.UnauthorizedOperation".to_owned());
-    let fault = Fault::rate(1.0, refusal).on(Action::ConfirmEvents).of(SECOND);
+    let refusal = FaultKind::Error("AuthFailure.UnauthorizedOperation".to_owned());
+    let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::ConfirmEvents).of(SECOND);
     site.cloud.control.fault(fault).unwrap();
     site.add_sprites_to(SECOND, 200);
     site.add_sprites_to(FIRST, 200);
@@ -179,7 +179,7 @@ async fn one_whose_confirms_are_refused_holds_up_no_other_and_is_named() {
 #[tokio::test]
 async fn the_rate_is_of_all_together_and_a_busy_one_starves_no_other() {
     // Less than two limits of 20 together, and more than one, for requests that bunch on their way.
-    let cloud = Settings { rate_limit: Some(30), ..settings() };
+    let cloud = EmulatorSettings { rate_limit: Some(30), ..settings() };
     let site = site(&[FIRST, SECOND], &[FIRST, SECOND], cloud, &file("all", "*")).await;
     site.edit("interval = '20ms'", "interval = '20ms'\nmax_requests_per_second = 20");
     site.add_sprites_to(FIRST, 1600);
@@ -193,7 +193,7 @@ async fn the_rate_is_of_all_together_and_a_busy_one_starves_no_other() {
     site.add_sprites_to(SECOND, 480);
     site.drained().await;
     let totals = site.cloud.control.totals();
-    for action in [Action::PullEvents, Action::ConfirmEvents] {
+    for action in [ApiAction::PullEvents, ApiAction::ConfirmEvents] {
         let calls = totals.calls_of(action, "ok") + totals.calls_of(action, "events");
         assert!(calls >= 133, "{totals:?}");
         assert_eq!(totals.calls_of(action, "RequestLimitExceeded"), 0, "{totals:?}");
@@ -206,7 +206,7 @@ async fn the_rate_is_of_all_together_and_a_busy_one_starves_no_other() {
 #[tokio::test]
 async fn confirms_are_shared_as_well_and_a_busy_one_holds_up_no_other() {
     let lease = Duration::from_secs(60);
-    let cloud = Settings { rate_limit: Some(30), lease, ..settings() };
+    let cloud = EmulatorSettings { rate_limit: Some(30), lease, ..settings() };
     let hook = Receiver::start(Answer::Refuse(500)).await;
     let (kept, gone) = (file("all", "*"), hook.sink("hook", ""));
     let site =
@@ -228,7 +228,7 @@ async fn confirms_are_shared_as_well_and_a_busy_one_holds_up_no_other() {
     site.drained().await;
     let totals = site.cloud.control.totals();
     assert_eq!((totals.handed_out_again, totals.expired), (0, 0), "{totals:?}");
-    assert_eq!(totals.calls_of(Action::ConfirmEvents, "RequestLimitExceeded"), 0, "{totals:?}");
+    assert_eq!(totals.calls_of(ApiAction::ConfirmEvents, "RequestLimitExceeded"), 0, "{totals:?}");
     daemon.stop().await;
 }
 
@@ -271,7 +271,7 @@ async fn a_run_that_is_to_happen_once_drains_all_queues_that_it_can() {
 async fn lines_of_one_application_alone_do_not_name_it() {
     let site = Site::new(&file("all", "*")).await;
     site.add_sprites(3);
-    let fault = Fault::next(1, Kind::InternalError).on(Action::PullEvents);
+    let fault = InjectedFault::next(1, FaultKind::InternalError).on(ApiAction::PullEvents);
     site.cloud.control.fault(fault).unwrap();
     let daemon = site.start();
     site.drained().await;

@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use serde_json::Value;
-use sprited::emulator::Settings;
 use sprited::journal::EventState;
+use vod_emulator::EmulatorSettings;
 
 use super::receiver::{Answer, Receiver};
 use super::{LEASE, Site, file, settings, until};
@@ -75,7 +75,8 @@ async fn dead_letters_are_delivered_once_more_when_asked() {
 async fn an_event_that_is_discarded_is_confirmed_at_once() {
     let hook = Receiver::start(Answer::Refuse(500)).await;
     let lease = std::time::Duration::from_secs(60);
-    let site = Site::with(Settings { lease, ..settings() }, "", &hook.sink("hook", "")).await;
+    let site =
+        Site::with(EmulatorSettings { lease, ..settings() }, "", &hook.sink("hook", "")).await;
     let path = site.path("sprited.toml");
     let config = std::fs::read_to_string(&path).unwrap();
     let short = format!("lease = '{}ms'", LEASE.as_millis());

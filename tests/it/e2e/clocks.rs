@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sprited::emulator::Action;
 use sprited::journal::EventState;
+use vod_emulator::ApiAction;
 
 use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
@@ -79,7 +79,10 @@ async fn the_clock_may_step_while_events_come() {
         assert!(off.abs() < 300.0, "{offset} s learned at a step of {step}");
     }
     let refused = site.cloud.control.totals();
-    assert!(refused.calls_of(Action::PullEvents, "AuthFailure.SignatureExpire") > 4, "{refused:?}");
+    assert!(
+        refused.calls_of(ApiAction::PullEvents, "AuthFailure.SignatureExpire") > 4,
+        "{refused:?}"
+    );
     until(|| hook.taken().len() >= made.len()).await;
     assert_eq!(daemon.get("/readyz").await.0, 200);
     daemon.stop().await;

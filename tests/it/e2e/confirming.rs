@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sprited::emulator::{Action, Fault, Kind, Lenient, Settings};
 use sprited::journal::EventState;
 use tokio_util::sync::CancellationToken;
+use vod_emulator::{ApiAction, EmulatorSettings, FaultKind, InjectedFault, Leniency};
 
 use super::receiver::{Answer, Receiver};
 use super::{Site, file, settings};
@@ -38,7 +38,7 @@ async fn after_delivery_nothing_is_confirmed_that_a_sink_refuses() {
 async fn after_the_journal_an_event_is_confirmed_before_it_is_delivered() {
     let hook = Receiver::start(Answer::Refuse(500)).await;
     let lease = Duration::from_secs(60);
-    let cloud = Settings { lease, ..settings() };
+    let cloud = EmulatorSettings { lease, ..settings() };
     let site = Site::with(cloud, "after = 'journal'", &hook.sink("hook", "")).await;
     site.set_lease(lease);
     let daemon = site.start();
@@ -193,12 +193,14 @@ async fn as_many_confirms_are_in_flight_as_pulls_may_be() {
     for (most, events) in [(3, 160), (40, 800)] {
         // In one lease, at whose end a call that is held is given up for another.
         let lease = Duration::from_secs(60);
-        let cloud = Settings { lease, ..settings() };
+        let cloud = EmulatorSettings { lease, ..settings() };
         let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
         site.set_lease(lease);
         site.edit("interval = '20ms'", &format!("interval = '20ms'\nmax_concurrency = {most}"));
         let control = &site.cloud.control;
-        control.fault(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)).unwrap();
+        control
+            .fault(InjectedFault::rate(1.0, FaultKind::Hold).on(ApiAction::ConfirmEvents))
+            .unwrap();
         site.add_sprites(events);
         let daemon = site.start();
         // A confirm takes 16 of them, so ten and fifty are to be made.
@@ -214,17 +216,21 @@ async fn as_many_confirms_are_in_flight_as_pulls_may_be() {
 
 /// One handle of sixteen is dead by the time they are confirmed. Returns how many calls the cloud
 /// refused, and how many handles the daemon learned to be bad.
-async fn one_dead_handle_among_sixteen(lenient: Lenient) -> (u64, f64) {
+async fn one_dead_handle_among_sixteen(lenient: Leniency) -> (u64, f64) {
     // In one lease, however long the daemon is kept from its work.
     let lease = Duration::from_secs(60);
-    let lenient = Lenient { any_sub_app_id: true, ..lenient };
-    let site =
-        Site::with(Settings { lease, lenient, ..settings() }, "", &file("sprites", "image-sprite"))
-            .await;
+    let lenient = Leniency { any_sub_app_id: true, ..lenient };
+    let site = Site::with(
+        EmulatorSettings { lease, lenient, ..settings() },
+        "",
+        &file("sprites", "image-sprite"),
+    )
+    .await;
     site.set_lease(lease);
     let control = &site.cloud.control;
     // All calls of the daemon, which names its application.
-    let held = Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents).of(1_500_012_345);
+    let held =
+        InjectedFault::rate(1.0, FaultKind::Hold).on(ApiAction::ConfirmEvents).of(1_500_012_345);
     control.fault(held).unwrap();
     let made = site.make_sprites(16);
     let daemon = site.start();
@@ -248,7 +254,7 @@ async fn one_dead_handle_among_sixteen(lenient: Lenient) -> (u64, f64) {
     };
     super::until(async || (counted().await - 16.0).abs() < 0.1).await;
     let refused = daemon.metric("sprited_handles_total{outcome=\"refused\"}").await;
-    let calls = control.totals().calls_of(Action::ConfirmEvents, "InvalidParameterValue");
+    let calls = control.totals().calls_of(ApiAction::ConfirmEvents, "InvalidParameterValue");
     daemon.stop().await;
     site.assert_equal_ledgers("sprites.jsonl", &made, 0);
     (calls, refused)
@@ -256,7 +262,7 @@ async fn one_dead_handle_among_sixteen(lenient: Lenient) -> (u64, f64) {
 
 #[tokio::test]
 async fn one_dead_handle_among_sixteen_refused_whole_does_not_hold_up_the_others() {
-    let (calls, refused) = one_dead_handle_among_sixteen(Lenient::default()).await;
+    let (calls, refused) = one_dead_handle_among_sixteen(Leniency::default()).await;
     // Sixteen, eight, four, two, and the one; less where some went in a call before.
     assert!((1..=5).contains(&calls), "{calls}");
     assert!((refused - 1.0).abs() < 0.1, "{refused}");
@@ -265,7 +271,7 @@ async fn one_dead_handle_among_sixteen_refused_whole_does_not_hold_up_the_others
 /// The others were confirmed by the call that was refused: each is refused once more.
 #[tokio::test]
 async fn one_dead_handle_among_sixteen_accepted_in_part_with_an_error_ends_well() {
-    let lenient = Lenient { confirm_partly: true, ..Lenient::default() };
+    let lenient = Leniency { confirm_partly: true, ..Leniency::default() };
     let (calls, refused) = one_dead_handle_among_sixteen(lenient).await;
     assert!(refused > 1.5, "{refused}");
     // Halved down to each handle of the call, and no further.
@@ -274,7 +280,7 @@ async fn one_dead_handle_among_sixteen_accepted_in_part_with_an_error_ends_well(
 
 #[tokio::test]
 async fn one_dead_handle_among_sixteen_passed_over_in_silence_ends_well() {
-    let lenient = Lenient { pass_over: true, ..Lenient::default() };
+    let lenient = Leniency { pass_over: true, ..Leniency::default() };
     let (calls, refused) = one_dead_handle_among_sixteen(lenient).await;
     assert_eq!(calls, 0);
     assert!(refused < 0.1, "{refused}");
@@ -284,7 +290,7 @@ async fn one_dead_handle_among_sixteen_passed_over_in_silence_ends_well() {
 #[tokio::test]
 async fn a_handle_that_is_never_taken_holds_up_no_neighbour_whatever_the_code() {
     for code in ["InvalidParameterValue", "FailedOperation", "InternalError", "ResourceNotFound"] {
-        let cloud = Settings { refusal_code: code.to_owned(), ..settings() };
+        let cloud = EmulatorSettings { refusal_code: code.to_owned(), ..settings() };
         let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
         let control = &site.cloud.control;
         site.make_sprites(16);
@@ -310,11 +316,12 @@ async fn a_handle_that_is_never_taken_holds_up_no_neighbour_whatever_the_code() 
 async fn a_lost_answer_costs_a_call_or_two_and_no_event_comes_again() {
     for code in ["InvalidParameterValue", "FailedOperation"] {
         let lease = Duration::from_secs(60);
-        let cloud = Settings { lease, refusal_code: code.to_owned(), ..settings() };
+        let cloud = EmulatorSettings { lease, refusal_code: code.to_owned(), ..settings() };
         let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
         site.set_lease(lease);
         let control = &site.cloud.control;
-        let lost = Fault::next(25, Kind::Reset).on(Action::ConfirmEvents).after_effect();
+        let lost =
+            InjectedFault::next(25, FaultKind::Reset).on(ApiAction::ConfirmEvents).after_effect();
         control.fault(lost).unwrap();
         site.add_sprites(1600);
         let daemon = site.start();
@@ -326,7 +333,7 @@ async fn a_lost_answer_costs_a_call_or_two_and_no_event_comes_again() {
         super::until(async || (all().await - 1600.0).abs() < 0.1).await;
         daemon.stop().await;
         let totals = control.totals();
-        let refused = totals.calls_of(Action::ConfirmEvents, code);
+        let refused = totals.calls_of(ApiAction::ConfirmEvents, code);
         // Of a code that is not of parameters, the second answer decides.
         let most = if code == "InvalidParameterValue" { 25 } else { 50 };
         assert!((1..=most).contains(&refused), "{totals:?}");
@@ -403,7 +410,7 @@ async fn an_event_that_stands_twice_in_a_batch_is_delivered_once_and_both_handle
     let handles: Vec<_> =
         ledger.events.iter().map(|event| event.confirmed.as_ref().unwrap().handle()).collect();
     assert_ne!(handles[0], handles[1]);
-    assert_eq!(ledger.totals.calls_of(Action::PullEvents, "events"), 1, "{:?}", ledger.totals);
+    assert_eq!(ledger.totals.calls_of(ApiAction::PullEvents, "events"), 1, "{:?}", ledger.totals);
     site.assert_once("all.jsonl", 1);
 }
 
@@ -423,10 +430,10 @@ async fn a_handle_on_two_events_is_confirmed_when_both_are_safe() {
     );
     // All in one lease: an event that is handed out again has a handle of its own.
     let lease = Duration::from_secs(60);
-    let site = Site::with(Settings { lease, ..settings() }, "", &sink).await;
+    let site = Site::with(EmulatorSettings { lease, ..settings() }, "", &sink).await;
     site.set_lease(lease);
     let control = &site.cloud.control;
-    control.fault(Fault::next(1, Kind::SharedHandle)).unwrap();
+    control.fault(InjectedFault::next(1, FaultKind::SharedHandle)).unwrap();
     control.add(r#"[{"EventType":"A","N":1},{"EventType":"A","N":2}]"#).unwrap();
     let daemon = site.start();
     let delivered = || site.journaled(Some(EventState::Delivered)).len();
@@ -436,7 +443,7 @@ async fn a_handle_on_two_events_is_confirmed_when_both_are_safe() {
     takes_both.store(true, Ordering::SeqCst);
     site.drained().await;
     let totals = control.totals();
-    assert_eq!(totals.calls_of(Action::ConfirmEvents, "ok"), 1, "{totals:?}");
+    assert_eq!(totals.calls_of(ApiAction::ConfirmEvents, "ok"), 1, "{totals:?}");
     assert_eq!((totals.confirmed, totals.handed_out_again), (2, 0), "{totals:?}");
     daemon.stop().await;
     assert_eq!(delivered(), 2);
@@ -445,8 +452,8 @@ async fn a_handle_on_two_events_is_confirmed_when_both_are_safe() {
 #[tokio::test]
 async fn a_confirm_that_took_effect_without_an_answer_ends_well() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
-    for kind in [Kind::InternalError, Kind::Reset, Kind::Truncated] {
-        let fault = Fault::next(1, kind).on(Action::ConfirmEvents).after_effect();
+    for kind in [FaultKind::InternalError, FaultKind::Reset, FaultKind::Truncated] {
+        let fault = InjectedFault::next(1, kind).on(ApiAction::ConfirmEvents).after_effect();
         site.cloud.control.fault(fault).unwrap();
     }
     site.add_sprites(16);
@@ -463,8 +470,8 @@ async fn a_confirm_that_took_effect_without_an_answer_ends_well() {
 async fn handles_that_are_all_refused_are_no_matter_of_the_handles() {
     let site = Site::with(settings(), "", &file("sprites", "image-sprite")).await;
     let control = &site.cloud.control;
-    let refused = Kind::Error("InvalidParameterValue".to_owned());
-    control.fault(Fault::rate(1.0, refused).on(Action::ConfirmEvents)).unwrap();
+    let refused = FaultKind::Error("InvalidParameterValue".to_owned());
+    control.fault(InjectedFault::rate(1.0, refused).on(ApiAction::ConfirmEvents)).unwrap();
     let made = site.make_sprites(32);
     let daemon = site.start();
     daemon.has_logged("confirming fails; what is not confirmed comes again").await;

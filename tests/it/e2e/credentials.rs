@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use nix::sys::signal::Signal;
+use secrecy::ExposeSecret;
 use serde_json::json;
 use sprited::config::Config;
 use sprited::daemon;
-use sprited::emulator::{Account, Action, Fault, Kind, Role, Settings};
 use sprited::vod::credentials::InstanceRole;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpSocket, TcpStream};
+use vod_emulator::{Account, ApiAction, AssumableRole, EmulatorSettings, FaultKind, InjectedFault};
 
 use super::{Site, file, settings, until};
 use crate::local_server::{LocalServer, Reply};
@@ -24,8 +25,9 @@ async fn a_rejected_key_is_told_and_a_corrected_one_is_taken() {
     site.set_key("another-secret-key");
     site.add_sprites(3);
     let mut daemon = site.start();
-    let refused =
-        || site.cloud.control.totals().calls_of(Action::PullEvents, "AuthFailure.SignatureFailure");
+    let refused = || {
+        site.cloud.control.totals().calls_of(ApiAction::PullEvents, "AuthFailure.SignatureFailure")
+    };
     until(async || refused() >= 2).await;
     let (status, page) = daemon.get("/readyz").await;
     assert_eq!(status, 503, "{page}");
@@ -61,7 +63,7 @@ fn temporary(n: usize) -> Account {
 
 #[tokio::test]
 async fn a_temporary_key_may_expire_while_events_come_if_its_files_hold_the_next() {
-    let cloud = Settings { account: temporary(0), ..settings() };
+    let cloud = EmulatorSettings { account: temporary(0), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let path = site.path("sprited.toml");
     let config = std::fs::read_to_string(&path).unwrap();
@@ -73,8 +75,8 @@ async fn a_temporary_key_may_expire_while_events_come_if_its_files_hold_the_next
         let token = account.token.as_ref().unwrap();
         for (name, value) in [
             ("secret_id", account.secret_id.as_str()),
-            ("secret_key", account.secret_key.expose()),
-            ("token", token.expose()),
+            ("secret_key", account.secret_key.expose_secret()),
+            ("token", token.expose_secret()),
         ] {
             std::fs::write(site.path(name), value).unwrap();
         }
@@ -92,7 +94,7 @@ async fn a_temporary_key_may_expire_while_events_come_if_its_files_hold_the_next
     }
     site.drained().await;
     let refused = site.cloud.control.totals();
-    let refused = |code| refused.calls_of(Action::PullEvents, code);
+    let refused = |code| refused.calls_of(ApiAction::PullEvents, code);
     assert!(
         refused("AuthFailure.SecretIdNotFound") + refused("AuthFailure.TokenFailure") >= 1,
         "no key has expired under a call"
@@ -120,13 +122,13 @@ async fn the_role_of_an_instance_may_change_its_key_while_events_come() {
         let Account { secret_id, secret_key, token } = temporary(n.load(Ordering::SeqCst));
         let expires = Utc::now() + TimeDelta::hours(6);
         let answer = json!({
-            "Code": "Success", "TmpSecretId": secret_id, "TmpSecretKey": secret_key.expose(),
-            "Token": token.unwrap().expose(), "ExpiredTime": expires.timestamp(),
+            "Code": "Success", "TmpSecretId": secret_id, "TmpSecretKey": secret_key.expose_secret(),
+            "Token": token.unwrap().expose_secret(), "ExpiredTime": expires.timestamp(),
         });
         Reply::json(&answer.to_string())
     })
     .await;
-    let cloud = Settings { account: temporary(0), ..settings() };
+    let cloud = EmulatorSettings { account: temporary(0), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let role = InstanceRole::at(&metadata.url(), Duration::from_millis(100)).unwrap();
     let mut loaded = Config::load(&site.path("sprited.toml")).unwrap();
@@ -158,10 +160,10 @@ async fn the_role_of_an_instance_may_change_its_key_while_events_come() {
 }
 
 /// A site whose daemon assumes a role, for so long at most.
-async fn assuming(longest: Duration) -> Site {
-    let role = Role { longest, ..Role::default() };
+async fn assuming(max_session: Duration) -> Site {
+    let role = AssumableRole { max_session, ..AssumableRole::default() };
     let lines = format!("role_arn = '{}'\nsts_endpoint", role.arn);
-    let cloud = Settings { role, ..settings() };
+    let cloud = EmulatorSettings { role, ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     site.edit("[vod]", &format!("{lines} = '{}'\n[vod]", site.cloud.url));
     site
@@ -171,7 +173,7 @@ async fn assuming(longest: Duration) -> Site {
 async fn an_assumed_role_is_renewed_while_events_come() {
     let site = assuming(Duration::from_secs(3)).await;
     let daemon = site.start();
-    let assumed = || site.cloud.control.totals().calls_of(Action::AssumeRole, "ok");
+    let assumed = || site.cloud.control.totals().calls_of(ApiAction::AssumeRole, "ok");
     let mut made = Vec::new();
     while assumed() < 5 {
         made.extend(site.make_sprites(20));
@@ -243,7 +245,10 @@ async fn a_run_once_without_a_way_to_sts_does_not_blame_the_key() {
 #[tokio::test]
 async fn a_role_that_is_refused_is_told_as_the_credentials() {
     let site = assuming(Duration::from_secs(3600)).await;
-    let role = Role { arn: "qcs::cam::uin/1:roleName/other".to_owned(), ..Role::default() };
+    let role = AssumableRole {
+        arn: "qcs::cam::uin/1:roleName/other".to_owned(),
+        ..AssumableRole::default()
+    };
     site.cloud.control.set_role(role);
     let daemon = site.start();
     daemon.has_logged("pulling fails").await;
@@ -261,8 +266,8 @@ async fn a_reload_needs_no_sts_where_the_role_is_the_same() {
     let daemon = site.start();
     let mut made = site.make_sprites(3);
     site.drained().await;
-    let down = Fault::next(1000, Kind::Error("InternalError".to_owned()));
-    site.cloud.control.fault(down.on(Action::AssumeRole)).unwrap();
+    let down = InjectedFault::next(1000, FaultKind::Error("InternalError".to_owned()));
+    site.cloud.control.fault(down.on(ApiAction::AssumeRole)).unwrap();
     daemon.signal(Signal::SIGHUP);
     daemon.has_logged("reloaded; nothing has changed").await;
     made.extend(site.make_sprites(3));

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use sprited::emulator::{Action, Empty, Fault, Kind, Settings};
+use vod_emulator::{ApiAction, EmptyAnswer, EmulatorSettings, FaultKind, InjectedFault};
 
 use super::{LEASE, Site, file, settings};
 use crate::support::until;
@@ -33,7 +33,7 @@ pub(super) enum Harm {
 }
 
 /// Every kind of fault, with its harm, which calls meet it, and how many entries of no event it adds.
-pub(super) const CASES: &[(&str, Harm, &[Action], usize)] = &[
+pub(super) const CASES: &[(&str, Harm, &[ApiAction], usize)] = &[
     // Those that take longest go first.
     (r#""hang""#, Harm::Call, BOTH, 0),
     (r#"{"error":"UnauthorizedOperation.CamNoAuth"}"#, Harm::Call, BOTH, 0),
@@ -68,8 +68,8 @@ pub(super) const CASES: &[(&str, Harm, &[Action], usize)] = &[
     (r#"{"malformed":"null-handle"}"#, Harm::FirstHandle, PULL, 0),
     (r#"{"malformed":"number-handle"}"#, Harm::FirstHandle, PULL, 0),
 ];
-const PULL: &[Action] = &[Action::PullEvents];
-const BOTH: &[Action] = &[Action::PullEvents, Action::ConfirmEvents];
+const PULL: &[ApiAction] = &[ApiAction::PullEvents];
+const BOTH: &[ApiAction] = &[ApiAction::PullEvents, ApiAction::ConfirmEvents];
 
 /// The names that the emulator knows for the kind (`/`) or for a detail of it (`/empty`), by what
 /// it says of one that it does not know.
@@ -79,7 +79,8 @@ fn known(detail: &str) -> BTreeSet<String> {
         "" => unknown,
         detail => json!({ detail: unknown }),
     };
-    let error = serde_json::from_value::<Fault>(json!({ "kind": kind })).unwrap_err().to_string();
+    let error =
+        serde_json::from_value::<InjectedFault>(json!({ "kind": kind })).unwrap_err().to_string();
     let (_, names) = error.split_once("expected one of ").expect(&error);
     names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -104,7 +105,7 @@ fn every_kind_of_fault_has_its_case() {
 struct Case {
     kind: &'static str,
     harm: Harm,
-    action: Action,
+    action: ApiAction,
     takes_effect: bool,
     strays: usize,
 }
@@ -135,11 +136,12 @@ impl Case {
         // is slow, the first call may hold a lone handle, which is then the one at fault.
         let blames_handles = kind.contains("InvalidParameter");
         let lease = match action {
-            Action::PullEvents => LEASE,
+            ApiAction::PullEvents => LEASE,
             _ if blames_handles => Duration::from_secs(20),
             _ => Duration::from_secs(60),
         };
-        let site = Site::with(Settings { lease, ..settings() }, "", &file("all", "*")).await;
+        let site =
+            Site::with(EmulatorSettings { lease, ..settings() }, "", &file("all", "*")).await;
         site.set_lease(lease);
         let control = &site.cloud.control;
         let made = site.make_sprites(EVENTS);
@@ -157,13 +159,13 @@ impl Case {
         let totals = control.totals();
         assert_eq!(totals.faults.values().sum::<u64>(), 1, "{self:?}: {totals:?}");
         let lost = match (self.harm, action) {
-            (Harm::Call, Action::PullEvents) if takes_effect => BATCH,
-            (Harm::Answer, Action::PullEvents) => BATCH,
+            (Harm::Call, ApiAction::PullEvents) if takes_effect => BATCH,
+            (Harm::Answer, ApiAction::PullEvents) => BATCH,
             (Harm::FirstHandle, _) => 1,
             _ => 0,
         };
         assert!(totals.handed_out_again >= lost, "{self:?}: {totals:?}");
-        if action == Action::ConfirmEvents {
+        if action == ApiAction::ConfirmEvents {
             let most = u64::from(blames_handles);
             assert!(totals.handed_out_again <= most, "{self:?}: {totals:?}");
         }
@@ -178,14 +180,14 @@ async fn every_kind_of_fault_singly_before_and_after_the_effect_on_pull_and_on_c
 
 #[tokio::test]
 async fn a_rate_that_is_lower_than_configured() {
-    let cloud = Settings { rate_limit: Some(5), ..settings() };
+    let cloud = EmulatorSettings { rate_limit: Some(5), ..settings() };
     let site = Site::with(cloud, "", &file("all", "*")).await;
     let made = site.make_sprites(5 * EVENTS);
     let daemon = site.start();
     site.drained().await;
     daemon.stop().await;
     let throttled = |action| site.cloud.control.totals().calls_of(action, "RequestLimitExceeded");
-    assert!(throttled(Action::PullEvents) > 0);
+    assert!(throttled(ApiAction::PullEvents) > 0);
     site.assert_equal_ledgers("all.jsonl", &made, 0);
 }
 
@@ -197,17 +199,19 @@ async fn a_burst_of_throttling_is_met_with_fewer_calls() {
     let control = &site.cloud.control;
     let throttled = |action| control.totals().calls_of(action, "fault");
     for action in BOTH {
-        control.fault(Fault::rate(1.0, Kind::Throttle).on(*action)).unwrap();
+        control.fault(InjectedFault::rate(1.0, FaultKind::Throttle).on(*action)).unwrap();
     }
     let daemon = site.start();
     let burst = Instant::now();
-    until(|| throttled(Action::PullEvents) >= 6).await;
+    until(|| throttled(ApiAction::PullEvents) >= 6).await;
     control.clear_faults();
-    let (seconds, calls) = (burst.elapsed().as_secs_f64(), throttled(Action::PullEvents));
+    let (seconds, calls) = (burst.elapsed().as_secs_f64(), throttled(ApiAction::PullEvents));
     // The waits after the first five are 0.01, 0.02, 0.04, 0.08 and 0.16 s at least.
     assert!(seconds > 0.3, "{calls} pulls in {seconds} s");
-    control.fault(Fault::rate(1.0, Kind::Throttle).on(Action::ConfirmEvents)).unwrap();
-    until(|| throttled(Action::ConfirmEvents) >= 6).await;
+    control
+        .fault(InjectedFault::rate(1.0, FaultKind::Throttle).on(ApiAction::ConfirmEvents))
+        .unwrap();
+    until(|| throttled(ApiAction::ConfirmEvents) >= 6).await;
     control.clear_faults();
     site.drained().await;
     assert_eq!(daemon.logged("pulling fails").len(), 1, "once a minute at most");
@@ -238,32 +242,36 @@ async fn a_clock_that_is_off_by_an_hour() {
 
 #[tokio::test]
 async fn every_way_to_say_that_there_is_nothing() {
-    join_all([Empty::Error, Empty::Null, Empty::Absent, Empty::List].map(async |empty| {
-        let site = Site::with(Settings { empty, ..settings() }, "", &file("all", "*")).await;
-        let daemon = site.start();
-        let empty_pulls = || site.cloud.control.totals().calls_of(Action::PullEvents, "empty");
-        until(|| empty_pulls() >= 2).await;
-        site.add_sprites(EVENTS);
-        site.drained().await;
-        assert_eq!(daemon.get("/readyz").await.0, 200);
-        // What there was to say of the events has been said two pulls later.
-        let pulls = empty_pulls();
-        until(|| empty_pulls() >= pulls + 2).await;
-        // Nothing is said of an empty queue, at any level; the first line is that of the start.
-        let lines = daemon.log().lines().count();
-        let pulls = empty_pulls();
-        until(|| empty_pulls() >= pulls + 3).await;
-        assert_eq!(daemon.log().lines().count(), lines);
-        daemon.stop().await;
-        site.assert_once("all.jsonl", EVENTS as usize);
-    }))
+    join_all([EmptyAnswer::Error, EmptyAnswer::Null, EmptyAnswer::Absent, EmptyAnswer::List].map(
+        async |empty| {
+            let site =
+                Site::with(EmulatorSettings { empty, ..settings() }, "", &file("all", "*")).await;
+            let daemon = site.start();
+            let empty_pulls =
+                || site.cloud.control.totals().calls_of(ApiAction::PullEvents, "empty");
+            until(|| empty_pulls() >= 2).await;
+            site.add_sprites(EVENTS);
+            site.drained().await;
+            assert_eq!(daemon.get("/readyz").await.0, 200);
+            // What there was to say of the events has been said two pulls later.
+            let pulls = empty_pulls();
+            until(|| empty_pulls() >= pulls + 2).await;
+            // Nothing is said of an empty queue, at any level; the first line is that of the start.
+            let lines = daemon.log().lines().count();
+            let pulls = empty_pulls();
+            until(|| empty_pulls() >= pulls + 3).await;
+            assert_eq!(daemon.log().lines().count(), lines);
+            daemon.stop().await;
+            site.assert_once("all.jsonl", EVENTS as usize);
+        },
+    ))
     .await;
 }
 
 /// "At most 16" may be fewer though more wait.
 #[tokio::test]
 async fn answers_that_are_never_full_slow_nothing_down() {
-    let cloud = Settings { batch: 10, round_trip: Duration::from_millis(50), ..settings() };
+    let cloud = EmulatorSettings { batch: 10, round_trip: Duration::from_millis(50), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let daemon = site.start();
     let mut made = 0;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use sprited::emulator::Settings;
 use sprited::journal::{self, EventState, Filter, JournalReader};
+use vod_emulator::EmulatorSettings;
 
 use super::daemon::{Daemon, Ended, PROGRAM};
 use super::receiver::{Answer, Receiver};
@@ -81,7 +81,7 @@ impl Harm {
 async fn site(confirm: &str, hook: &Receiver) -> Site {
     // No event is handed out twice while a test goes on.
     let lease = Duration::from_secs(60);
-    let cloud = Settings { lease, ..settings() };
+    let cloud = EmulatorSettings { lease, ..settings() };
     let site = Site::with(cloud, confirm, &hook.sink("hook", "")).await;
     site.set_lease(lease);
     site.edit("journal.db", "state/journal.db");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sprited::emulator::Settings;
+use vod_emulator::EmulatorSettings;
 
 use super::daemon::Daemon;
 use super::{Site, file, settings, until};
@@ -85,7 +85,7 @@ async fn an_answer_larger_than_the_limit_is_read_alone() {
 #[tokio::test]
 async fn sixteen_events_of_more_than_a_megabyte_each_arrive() {
     let lease = Duration::from_secs(20);
-    let site = Site::with(Settings { lease, ..settings() }, "", &file("all", "*")).await;
+    let site = Site::with(EmulatorSettings { lease, ..settings() }, "", &file("all", "*")).await;
     site.set_lease(lease);
     site.add_of_size("a", 16, 1_200_000);
     let daemon = site.start();
@@ -112,7 +112,7 @@ async fn once_waits_for_the_events_of_an_answer_that_was_refused() {
 #[tokio::test]
 async fn an_answer_larger_than_the_larger_limit_holds_up_nothing_else() {
     let lease = Duration::from_secs(6);
-    let site = Site::with(Settings { lease, ..settings() }, "", &file("all", "*")).await;
+    let site = Site::with(EmulatorSettings { lease, ..settings() }, "", &file("all", "*")).await;
     site.set_lease(lease);
     site.edit("sub_app_id = ", "max_answer_size = '64KiB'\nsub_app_id = ");
     // Ten groups of sixteen: with pauses that grow, what is behind them would wait for minutes.

@@ -50,8 +50,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sprited::emulator::{Made, Order, Settings};
 use sprited::journal::{self, EventRow, EventState, Filter, JournalReader};
+use vod_emulator::{CreatedSprite, EmulatorSettings, SpriteOrder};
 
 use crate::emulator::Server;
 use crate::support;
@@ -73,7 +73,7 @@ impl Site {
     }
 
     /// A site with such a cloud; `confirm` are further lines of the `[confirm]` table.
-    async fn with(cloud: Settings, confirm: &str, sinks: &str) -> Self {
+    async fn with(cloud: EmulatorSettings, confirm: &str, sinks: &str) -> Self {
         let site = Self { folder: tempfile::tempdir().unwrap(), cloud: Server::start(cloud).await };
         site.set_key("emulator-secret-key");
         site.configure(confirm, sinks);
@@ -143,8 +143,8 @@ impl Site {
     }
 
     /// The same, and tells which.
-    fn make_sprites(&self, count: u32) -> Vec<Made> {
-        let order = Order { count, fail_every: 0, ..Order::default() };
+    fn make_sprites(&self, count: u32) -> Vec<CreatedSprite> {
+        let order = SpriteOrder { count, fail_every: 0, ..SpriteOrder::default() };
         self.cloud.control.add_sprites(&order).unwrap()
     }
 
@@ -188,7 +188,7 @@ impl Site {
     /// Asserts that cloud, journal and sink tell the same of all tasks that were made: each
     /// event is confirmed, none has expired, each stands in the file once; besides them only
     /// `strays` entries of no event. For a daemon that has ended.
-    fn assert_equal_ledgers(&self, name: &str, made: &[Made], strays: usize) {
+    fn assert_equal_ledgers(&self, name: &str, made: &[CreatedSprite], strays: usize) {
         let totals = self.cloud.control.totals();
         let count = made.len() as u64;
         assert_eq!((totals.added, totals.confirmed, totals.expired), (count, count, 0));
@@ -227,8 +227,12 @@ fn file(name: &str, events: &str) -> String {
 }
 
 /// Strict, with short times.
-fn settings() -> Settings {
-    Settings { hold: Duration::from_millis(100), lease: LEASE, ..Settings::default() }
+fn settings() -> EmulatorSettings {
+    EmulatorSettings {
+        hold: Duration::from_millis(100),
+        lease: LEASE,
+        ..EmulatorSettings::default()
+    }
 }
 
 /// The different ids of envelopes.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sprited::emulator::{Action, Fault, Kind, Lenient, Settings};
+use vod_emulator::{ApiAction, EmulatorSettings, FaultKind, InjectedFault, Leniency};
 
 use super::clocks::Clock;
 use super::receiver::{Answer, Receiver};
@@ -49,8 +49,9 @@ async fn a_cast_that_starts_and_stops_twice_is_four_events() {
 #[tokio::test]
 async fn equal_events_in_one_answer_are_as_many_as_there_are() {
     for same_handle in [false, true] {
-        let lenient = Lenient { same_handle, ..Lenient::default() };
-        let site = Site::with(Settings { lenient, ..settings() }, "", &file("all", "*")).await;
+        let lenient = Leniency { same_handle, ..Leniency::default() };
+        let site =
+            Site::with(EmulatorSettings { lenient, ..settings() }, "", &file("all", "*")).await;
         site.cloud.control.add_copies(DELETED, 5, Duration::ZERO).unwrap();
         let daemon = site.start();
         site.drained().await;
@@ -63,7 +64,7 @@ async fn equal_events_in_one_answer_are_as_many_as_there_are() {
 #[tokio::test]
 async fn an_equal_event_that_a_waiting_pull_brings_is_another_one() {
     let hold = Duration::from_secs(5);
-    let site = Site::with(Settings { hold, ..settings() }, "", &file("all", "*")).await;
+    let site = Site::with(EmulatorSettings { hold, ..settings() }, "", &file("all", "*")).await;
     let daemon = site.start();
     for confirmed in [1, 2] {
         until(|| site.cloud.control.pulls_waiting() > 0).await;
@@ -95,8 +96,8 @@ async fn what_happens_again_is_another_event_whatever_the_clock_says() {
 async fn an_event_that_waits_for_its_sink_is_one_however_often_it_comes() {
     for same_handle in [false, true] {
         let hook = Receiver::start(Answer::Refuse(503)).await;
-        let lenient = Lenient { same_handle, ..Lenient::default() };
-        let cloud = Settings { lenient, ..settings() };
+        let lenient = Leniency { same_handle, ..Leniency::default() };
+        let cloud = EmulatorSettings { lenient, ..settings() };
         let site = Site::with(cloud, "", &hook.sink("hook", "events = ['*']")).await;
         let control = &site.cloud.control;
         control.add(DELETED).unwrap();
@@ -116,7 +117,7 @@ async fn an_event_that_waits_for_its_sink_is_one_however_often_it_comes() {
 #[tokio::test]
 async fn two_equal_events_arrive_though_the_cloud_forgets_them_before_the_sink_is_up() {
     let hook = Receiver::start(Answer::Refuse(503)).await;
-    let cloud = Settings { retention: Duration::from_secs(6), ..settings() };
+    let cloud = EmulatorSettings { retention: Duration::from_secs(6), ..settings() };
     let site = Site::with(cloud, "", &hook.sink("hook", "events = ['*']")).await;
     let control = &site.cloud.control;
     let daemon = site.start();
@@ -139,7 +140,7 @@ async fn a_kill_before_a_confirmation_is_recorded_swallows_no_later_event() {
     let site = Site::new(&file("all", "*")).await;
     let control = &site.cloud.control;
     let daemon = site.start();
-    let fault = Fault::next(1, Kind::Hold).on(Action::ConfirmEvents).after_effect();
+    let fault = InjectedFault::next(1, FaultKind::Hold).on(ApiAction::ConfirmEvents).after_effect();
     control.fault(fault).unwrap();
     control.add(DELETED).unwrap();
     until(|| control.held() == 1).await;
@@ -166,8 +167,8 @@ async fn a_confirmation_that_is_turned_down_makes_no_new_event() {
     for code in ["UnauthorizedOperation", "RequestLimitExceeded", "AuthFailure.SignatureFailure"] {
         let site = Site::with(settings(), "", &file("all", "*")).await;
         let control = &site.cloud.control;
-        let refused = Kind::Error(code.to_owned());
-        control.fault(Fault::rate(1.0, refused).on(Action::ConfirmEvents)).unwrap();
+        let refused = FaultKind::Error(code.to_owned());
+        control.fault(InjectedFault::rate(1.0, refused).on(ApiAction::ConfirmEvents)).unwrap();
         control.add(DELETED).unwrap();
         let daemon = site.start();
         until(|| control.totals().handed_out_again >= 2).await;
@@ -183,13 +184,15 @@ async fn a_confirmation_that_is_turned_down_makes_no_new_event() {
 /// A call that is refused for one dead handle may have taken the others.
 #[tokio::test]
 async fn a_call_that_is_refused_for_another_handle_swallows_no_later_event() {
-    let lenient = Lenient { confirm_partly: true, any_sub_app_id: true, ..Lenient::default() };
+    let lenient = Leniency { confirm_partly: true, any_sub_app_id: true, ..Leniency::default() };
     // In one lease.
     let lease = Duration::from_secs(60);
-    let site = Site::with(Settings { lease, lenient, ..settings() }, "", &file("all", "*")).await;
+    let site =
+        Site::with(EmulatorSettings { lease, lenient, ..settings() }, "", &file("all", "*")).await;
     site.set_lease(lease);
     let control = &site.cloud.control;
-    let held = Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents).of(1_500_012_345);
+    let held =
+        InjectedFault::rate(1.0, FaultKind::Hold).on(ApiAction::ConfirmEvents).of(1_500_012_345);
     control.fault(held).unwrap();
     control.add(&format!("[{TASK},{DELETED}]")).unwrap();
     let daemon = site.start();
@@ -209,7 +212,8 @@ async fn a_call_that_is_refused_for_another_handle_swallows_no_later_event() {
 async fn two_applications_share_no_occurrence() {
     let apps = vec![1_500_012_345, 1_500_012_346];
     let site =
-        Site::with(Settings { apps: apps.clone(), ..settings() }, "", &file("all", "*")).await;
+        Site::with(EmulatorSettings { apps: apps.clone(), ..settings() }, "", &file("all", "*"))
+            .await;
     site.edit("sub_app_id = 1500012345", "sub_app_id = [1500012345, 1500012346]");
     for app in apps {
         site.cloud.control.add_to(Some(app), DELETED, 2, Duration::ZERO).unwrap();

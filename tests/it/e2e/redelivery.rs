@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use sprited::emulator::{Lenient, Settings};
+use vod_emulator::{EmulatorSettings, Leniency};
 
 use super::receiver::{Answer, Receiver};
 use super::{LEASE, Site, settings};
 
 async fn is_delivered_once_and_confirmed_by_the_newest_handle(same_handle: bool) {
     let hook = Receiver::start(Answer::TakeAfter(LEASE + Duration::from_millis(700))).await;
-    let cloud = Settings { lenient: Lenient { same_handle, ..Lenient::default() }, ..settings() };
+    let cloud =
+        EmulatorSettings { lenient: Leniency { same_handle, ..Leniency::default() }, ..settings() };
     let site = Site::with(cloud, "", &hook.sink("hook", "timeout = '8s'")).await;
     let daemon = site.start();
     site.add_sprites(3);

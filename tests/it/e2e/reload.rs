@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use sprited::emulator::{Action, Control, Order, Settings};
 use sprited::journal::EventState;
 use tokio::io::AsyncBufReadExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use vod_emulator::{ApiAction, EmulatorControl, EmulatorSettings, SpriteOrder};
 
 use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
@@ -74,7 +74,7 @@ impl Site {
     /// A site on which a handle is good for longer than any test waits.
     pub(super) async fn patient(sinks: &str) -> Self {
         let lease = Duration::from_secs(60);
-        let site = Self::with(Settings { lease, ..settings() }, "", sinks).await;
+        let site = Self::with(EmulatorSettings { lease, ..settings() }, "", sinks).await;
         site.set_lease(lease);
         site
     }
@@ -87,7 +87,7 @@ impl Site {
 
 /// Sprite tasks that finish all the time.
 struct Load {
-    cloud: Control,
+    cloud: EmulatorControl,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -97,7 +97,7 @@ impl Load {
         let (cloud, stop) = (site.cloud.control.clone(), CancellationToken::new());
         let (making, stopped) = (cloud.clone(), stop.clone());
         let task = tokio::spawn(async move {
-            let order = Order { count: 2, fail_every: 0, ..Order::default() };
+            let order = SpriteOrder { count: 2, fail_every: 0, ..SpriteOrder::default() };
             let pause = || tokio::time::sleep(Duration::from_millis(20));
             while stopped.run_until_cancelled(pause()).await.is_some() {
                 making.add_sprites(&order).unwrap();
@@ -373,7 +373,7 @@ async fn the_pace_of_pulling_and_the_rule_of_confirming_follow_at_once() {
     let site = Site::patient(&hook.sink("hook", "")).await;
     site.edit("interval = '20ms'", "interval = '1h'");
     let daemon = site.start();
-    until(|| site.cloud.control.totals().calls_of(Action::PullEvents, "empty") == 1).await;
+    until(|| site.cloud.control.totals().calls_of(ApiAction::PullEvents, "empty") == 1).await;
     site.add_sprites(5);
     site.edit("interval = '1h'", "interval = '20ms'");
     assert_eq!(daemon.reloaded().await["tables"], "poll");

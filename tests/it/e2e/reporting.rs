@@ -2,7 +2,9 @@
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use sprited::emulator::{Action, EventConfig, Fault, Kind, Mode, Settings};
+use vod_emulator::{
+    ApiAction, EmulatorSettings, FaultKind, InjectedFault, ReportConfig, ReportMode,
+};
 
 use super::daemon::Daemon;
 use super::{Site, file, settings, until};
@@ -13,7 +15,7 @@ const MENDED: &str = "nothing is known any more that keeps events away";
 
 impl Site {
     /// Has the cloud say this of the application from now on, and the daemon look.
-    async fn says(&self, daemon: &Daemon, config: EventConfig) {
+    async fn says(&self, daemon: &Daemon, config: ReportConfig) {
         self.cloud.control.set_event_config(None, config).unwrap();
         self.has_looked(daemon).await;
     }
@@ -43,8 +45,8 @@ const REPORTED: &str = "sprited_events_reported{app=\"1500012345\"}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mode_that_keeps_events_away_is_told_once_and_so_is_its_end() {
-    let push = EventConfig { mode: Mode::Push, upload: true, ..EventConfig::default() };
-    let cloud = Settings { event_config: push.clone(), ..settings() };
+    let push = ReportConfig { mode: ReportMode::Push, upload: true, ..ReportConfig::default() };
+    let cloud = EmulatorSettings { event_config: push.clone(), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let daemon = site.start();
     daemon.has_logged(KEEPS_AWAY).await;
@@ -68,13 +70,13 @@ async fn a_mode_that_keeps_events_away_is_told_once_and_so_is_its_end() {
 
     // The same again says nothing; another fault does, and so does the end of it.
     site.says(&daemon, push).await;
-    site.says(&daemon, EventConfig { mode: Mode::Push, ..EventConfig::default() }).await;
+    site.says(&daemon, ReportConfig { mode: ReportMode::Push, ..ReportConfig::default() }).await;
     support::until(|| daemon.logged(KEEPS_AWAY).len() == 2).await;
-    site.says(&daemon, EventConfig::default()).await;
+    site.says(&daemon, ReportConfig::default()).await;
     daemon.has_logged(MENDED).await;
     until(async || told(&daemon).await == (false, "ok".to_owned(), Value::Null)).await;
     assert!(daemon.metric(REPORTED).await == 1.0);
-    site.says(&daemon, EventConfig::default()).await;
+    site.says(&daemon, ReportConfig::default()).await;
     site.has_looked(&daemon).await;
     assert_eq!((daemon.logged(KEEPS_AWAY).len(), daemon.logged(MENDED).len()), (2, 1));
     daemon.stop().await;
@@ -84,8 +86,10 @@ async fn a_mode_that_keeps_events_away_is_told_once_and_so_is_its_end() {
 async fn a_switch_that_a_sink_needs_and_that_is_off_is_told_when_the_sink_comes() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
     let daemon = site.start();
-    support::until(|| site.cloud.control.totals().calls_of(Action::DescribeEventConfig, "ok") == 1)
-        .await;
+    support::until(|| {
+        site.cloud.control.totals().calls_of(ApiAction::DescribeEventConfig, "ok") == 1
+    })
+    .await;
     assert_eq!(daemon.logged(KEEPS_AWAY).len(), 0, "nobody asked for what is off");
     site.edit("image-sprite", "FileDeleted");
     site.has_looked(&daemon).await;
@@ -95,7 +99,7 @@ async fn a_switch_that_a_sink_needs_and_that_is_off_is_told_when_the_sink_comes(
     let remedy = warning["remedy"].as_str().unwrap();
     assert!(remedy.contains("--UploadMediaCompleteEventSwitch OFF"), "{remedy}");
     assert!(remedy.contains("--DeleteMediaCompleteEventSwitch ON"), "{remedy}");
-    site.says(&daemon, EventConfig { delete: true, ..EventConfig::default() }).await;
+    site.says(&daemon, ReportConfig { delete: true, ..ReportConfig::default() }).await;
     daemon.has_logged(MENDED).await;
     daemon.stop().await;
 }
@@ -103,8 +107,8 @@ async fn a_switch_that_a_sink_needs_and_that_is_off_is_told_when_the_sink_comes(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_may_not_ask_is_told_of_once_and_pulls_all_the_same() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
-    let refusal = Kind::Error("UnauthorizedOperation".to_owned());
-    let fault = Fault::rate(1.0, refusal).on(Action::DescribeEventConfig);
+    let refusal = FaultKind::Error("UnauthorizedOperation".to_owned());
+    let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeEventConfig);
     site.cloud.control.fault(fault).unwrap();
     let daemon = site.start();
     let message = "cannot see how the cloud reports events; were it not to keep them to be \
@@ -125,7 +129,10 @@ async fn a_key_that_may_not_ask_is_told_of_once_and_pulls_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_hangs_holds_up_no_pull() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
-    site.cloud.control.fault(Fault::rate(1.0, Kind::Hang).on(Action::DescribeEventConfig)).unwrap();
+    site.cloud
+        .control
+        .fault(InjectedFault::rate(1.0, FaultKind::Hang).on(ApiAction::DescribeEventConfig))
+        .unwrap();
     let daemon = site.start();
     site.add_sprites(3);
     site.drained().await;
@@ -138,11 +145,11 @@ async fn a_call_that_hangs_holds_up_no_pull() {
 async fn an_application_that_is_not_there_is_told_though_pulls_look_empty() {
     for may_ask in [true, false] {
         let code = "ResourceNotFound".to_owned();
-        let cloud = Settings { unknown_app_code: code, ..settings() };
+        let cloud = EmulatorSettings { unknown_app_code: code, ..settings() };
         let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
         if !may_ask {
-            let refusal = Kind::Error("UnauthorizedOperation".to_owned());
-            let fault = Fault::rate(1.0, refusal).on(Action::DescribeEventConfig);
+            let refusal = FaultKind::Error("UnauthorizedOperation".to_owned());
+            let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeEventConfig);
             site.cloud.control.fault(fault).unwrap();
         }
         site.edit("sub_app_id = 1500012345\n", "");

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sprited::emulator::{Made, Order, Road};
 use sprited::journal::EventState;
+use vod_emulator::{CreatedSprite, SourceApi, SpriteOrder};
 
 use super::receiver::{Answer, Receiver};
 use super::{Site, file, ids};
@@ -19,14 +19,14 @@ const OTHERS: [&str; 5] = [
     "procedure_state_changed.sprite_processing.json",
 ];
 
-fn assert_tells(envelope: &Value, made: &Made) {
+fn assert_tells(envelope: &Value, made: &CreatedSprite) {
     assert_eq!(envelope["specversion"], "1.0");
     assert_eq!(envelope["source"], "/tencentcloud/vod/1500012345");
     assert_eq!(envelope["datacontenttype"], "application/json");
     assert_eq!(envelope["subject"], made.file_id);
-    let (event_type, payload) = match made.road {
-        Road::Create => ("CreateImageSpriteComplete", "CreateImageSpriteCompleteEvent"),
-        Road::Procedure => ("ProcedureStateChanged", "ProcedureStateChangeEvent"),
+    let (event_type, payload) = match made.source_api {
+        SourceApi::Create => ("CreateImageSpriteComplete", "CreateImageSpriteCompleteEvent"),
+        SourceApi::Procedure => ("ProcedureStateChanged", "ProcedureStateChangeEvent"),
     };
     assert_eq!(envelope["type"], format!("com.tencentcloud.vod.{event_type}"));
     let event = &envelope["data"]["event"];
@@ -51,7 +51,7 @@ async fn sprites_of_both_roads_reach_file_and_webhook_and_the_rest_is_unrouted()
     let sinks = [file("sprites", "image-sprite"), hook.sink("hook", "")].concat();
     let site = Site::patient(&sinks).await;
     let daemon = site.start();
-    let order = Order { count: 20, fail_every: 10, ..Order::default() };
+    let order = SpriteOrder { count: 20, fail_every: 10, ..SpriteOrder::default() };
     let made = site.cloud.control.add_sprites(&order).unwrap();
     let others: Vec<u64> =
         OTHERS.iter().flat_map(|name| site.cloud.control.add(&data(name)).unwrap()).collect();

@@ -13,8 +13,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use sprited::emulator::{Action, Empty, Fault, LeaseFrom, Lenient, Settings};
 use sprited::journal::{self, EventState, Filter, JournalReader};
+use vod_emulator::{ApiAction, EmptyAnswer, EmulatorSettings, InjectedFault, LeaseFrom, Leniency};
 
 use super::faults::CASES;
 use super::receiver::{Answer, Receiver};
@@ -28,18 +28,18 @@ pub(super) fn number(variable: &str) -> Option<u64> {
 }
 
 /// A cloud that is as strict, as kind and as odd as chance has it.
-fn cloud(random: &mut StdRng) -> Settings {
-    let empties = [Empty::Error, Empty::Null, Empty::Absent, Empty::List];
+fn cloud(random: &mut StdRng) -> EmulatorSettings {
+    let empties = [EmptyAnswer::Error, EmptyAnswer::Null, EmptyAnswer::Absent, EmptyAnswer::List];
     let (confirm_partly, pass_over) = (random.random(), random.random_bool(0.2));
-    Settings {
+    EmulatorSettings {
         lease_from: if random.random() { LeaseFrom::Answer } else { LeaseFrom::Request },
         empty: *empties.choose(random).unwrap(),
         rate_limit: [None, Some(20), Some(100)].choose(random).copied().unwrap(),
-        lenient: Lenient {
+        lenient: Leniency {
             same_handle: random.random(),
             confirm_partly,
             pass_over,
-            ..Lenient::default()
+            ..Leniency::default()
         },
         seed: Some(random.random()),
         ..settings()
@@ -47,7 +47,7 @@ fn cloud(random: &mut StdRng) -> Settings {
 }
 
 /// A fault that strikes some calls of some action.
-fn fault(random: &mut StdRng) -> Fault {
+fn fault(random: &mut StdRng) -> InjectedFault {
     let (kind, _, actions, _) = CASES.choose(random).unwrap();
     // A call that hangs costs what hundreds of others do.
     let most = if kind.contains("hang") { 0.05 } else { 0.5 };
@@ -161,7 +161,7 @@ async fn whatever_happens_each_event_ends_at_each_sink() {
         totals.handed_out_again,
     );
     println!("soak: met {:?}", totals.faults);
-    let calls = totals.calls.get(Action::ConfirmEvents.name());
+    let calls = totals.calls.get(ApiAction::ConfirmEvents.name());
     println!("soak: confirms {calls:?}");
     // What stands in an answer besides the events, once however often it stood there.
     let known: BTreeSet<String> =

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
-use sprited::emulator::{Action, Fault, Kind, Settings};
 use sprited::journal::EventState;
+use vod_emulator::{ApiAction, EmulatorSettings, FaultKind, InjectedFault};
 
 use super::receiver::{Answer, Receiver};
 use super::{Site, file, settings};
@@ -13,7 +13,7 @@ use crate::support::until;
 
 #[tokio::test]
 async fn a_pull_in_flight_gets_five_seconds() {
-    let cloud = Settings { hold: Duration::from_secs(60), ..settings() };
+    let cloud = EmulatorSettings { hold: Duration::from_secs(60), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let mut daemon = site.start();
     until(|| site.cloud.control.pulls_waiting() == 1).await;
@@ -25,7 +25,7 @@ async fn a_pull_in_flight_gets_five_seconds() {
 
 #[tokio::test]
 async fn what_a_last_pull_brings_is_kept() {
-    let cloud = Settings { hold: Duration::from_secs(2), ..settings() };
+    let cloud = EmulatorSettings { hold: Duration::from_secs(2), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let mut daemon = site.start();
     until(|| site.cloud.control.pulls_waiting() == 1).await;
@@ -77,7 +77,7 @@ async fn a_delivery_that_hangs_for_longer_is_given_up_after_fifteen_seconds() {
 #[tokio::test]
 async fn confirms_go_out_before_the_end() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
-    let hold = Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents);
+    let hold = InjectedFault::rate(1.0, FaultKind::Hold).on(ApiAction::ConfirmEvents);
     site.cloud.control.fault(hold).unwrap();
     site.add_sprites(40);
     let mut daemon = site.start();

@@ -144,7 +144,7 @@ fn ends_a_name(token: &str) -> bool {
 }
 
 /// Leaves out each item that is compiled for tests alone.
-fn without_tests(tokens: Vec<String>) -> Vec<String> {
+pub(super) fn without_tests(tokens: Vec<String>) -> Vec<String> {
     const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
     let mut at = 0;
@@ -176,7 +176,7 @@ fn without_tests(tokens: Vec<String>) -> Vec<String> {
 
 /// Names, `::`, and every other character alone; without comments, literals and lifetimes. A path
 /// in a literal is one: so serde has them.
-fn tokens(text: &str) -> Vec<String> {
+pub(super) fn tokens(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut tokens: Vec<String> = Vec::new();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use sprited::emulator::{Control, Order};
+use vod_emulator::{EmulatorControl, SpriteOrder};
 
 use super::hook::task_of;
 
@@ -92,9 +92,9 @@ impl Books {
     }
 
     /// Makes events in the cloud, and knows them before anybody can ask.
-    pub(super) fn make(&self, control: &Control, count: u32) {
+    pub(super) fn make(&self, control: &EmulatorControl, count: u32) {
         let mut made = self.made.lock().unwrap();
-        let order = Order { count, fail_every: 7, ..Order::default() };
+        let order = SpriteOrder { count, fail_every: 7, ..SpriteOrder::default() };
         let tasks = control.add_sprites(&order).unwrap();
         made.extend(tasks.into_iter().map(|task| (task.event, task.task_id)));
         let cast = format!("cast-{}", made.len());
@@ -149,7 +149,7 @@ impl Books {
     }
 
     /// Where the events are; the daemon is stopped or dead.
-    pub(super) fn look(&self, control: &Control) -> Look {
+    pub(super) fn look(&self, control: &EmulatorControl) -> Look {
         let mut look = Look::default();
         let (file, hook) = (self.file(), self.hook.lock().unwrap().clone());
         let mut stored = self.stored.lock().unwrap();

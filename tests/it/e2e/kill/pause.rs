@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use nix::sys::signal::Signal;
-use sprited::emulator::Record;
+use vod_emulator::LedgerEntry;
 
 use super::books::After;
 use super::hook::Pause;
@@ -16,7 +16,7 @@ use crate::e2e::{LEASE, until};
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whether the cloud refused, after the daemon went on, a handle that had lapsed before.
-fn was_asked_late(event: &Record, wake: DateTime<Utc>) -> bool {
+fn was_asked_late(event: &LedgerEntry, wake: DateTime<Utc>) -> bool {
     let lapsed = |handle: &str| {
         event.hand_outs.iter().any(|out| out.handle() == handle && out.lease_ends <= wake)
     };

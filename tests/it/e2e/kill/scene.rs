@@ -10,9 +10,9 @@ use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rusqlite::Connection;
-use sprited::emulator::{Action, Fault, Kind};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use vod_emulator::{ApiAction, FaultKind, InjectedFault};
 
 use super::Point;
 use super::books::{After, Books, FILE, FILE_NAME, HOOK, Look, WANTED};
@@ -68,7 +68,7 @@ impl Scene {
         let site = Site::with(settings(), &confirm, &sinks).await;
         let books = Books::new(plan.expected, site.folder.path(), hook.taken());
         let witness = books.clone();
-        site.cloud.control.set_witness(move |events| witness.witness(events));
+        site.cloud.control.set_observer(move |events| witness.witness(events));
         let (feed, control) = (books.clone(), site.cloud.control.clone());
         let mut pauses = StdRng::seed_from_u64(random.random());
         let feeder = tokio::spawn(async move {
@@ -114,19 +114,25 @@ impl Scene {
         daemon.has_logged("started").await;
         let confirmed = control.totals().confirmed;
         sleep(Duration::from_millis(self.random.random_range(0..150))).await;
-        let hold = |fault: Fault| control.fault(fault).unwrap();
+        let hold = |fault: InjectedFault| control.fault(fault).unwrap();
         let mut lock = None;
         match point {
             Point::Anywhere | Point::Stored(FILE) | Point::Taken(FILE) => {}
             Point::Pulled => {
-                hold(Fault::rate(1.0, Kind::Hold).on(Action::PullEvents).after_effect());
+                hold(
+                    InjectedFault::rate(1.0, FaultKind::Hold)
+                        .on(ApiAction::PullEvents)
+                        .after_effect(),
+                );
             }
             Point::Appending => lock = Some(self.lock()),
             Point::Stored(_) => self.hook.pause(Pause::BeforeTaking),
             Point::Taken(_) => self.hook.pause(Pause::BeforeAnswer),
-            Point::Recorded => hold(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)),
+            Point::Recorded => {
+                hold(InjectedFault::rate(1.0, FaultKind::Hold).on(ApiAction::ConfirmEvents))
+            }
             Point::Confirming => {
-                let fault = Fault::next(1, Kind::Hold).on(Action::ConfirmEvents);
+                let fault = InjectedFault::next(1, FaultKind::Hold).on(ApiAction::ConfirmEvents);
                 hold(if self.random.random() { fault.after_effect() } else { fault });
             }
         }

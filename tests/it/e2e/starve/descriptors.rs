@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use serde_json::Value;
-use sprited::emulator::{Action, Fault, Kind};
+use vod_emulator::{ApiAction, FaultKind, InjectedFault};
 
 use super::super::daemon::Daemon;
 use super::super::{Site, file};
@@ -69,7 +69,7 @@ async fn without_descriptors_the_daemon_waits_for_better_times() {
     within(60, async || control.totals().waiting == 0).await;
     let since = no_more(&daemon).await;
     // Connections to the cloud have to be made anew, and cannot be: pulls fail without a fault.
-    control.fault(Fault::rate(1.0, Kind::Reset).on(Action::PullEvents)).unwrap();
+    control.fault(InjectedFault::rate(1.0, FaultKind::Reset).on(ApiAction::PullEvents)).unwrap();
     let failed = async || daemon.metric("sprited_pulls_total{outcome=\"failed\"}").await;
     let met = || control.totals().faults.values().sum::<u64>() as f64;
     within(30, async || failed().await > met() + 0.5).await;

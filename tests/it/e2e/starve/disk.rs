@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sprited::emulator::{Action, Fault, Kind, Settings};
 use sprited::journal::{Filter, JournalReader};
+use vod_emulator::{ApiAction, EmulatorSettings, FaultKind, InjectedFault};
 
 use super::super::daemon::{Daemon, PROGRAM};
 use super::super::receiver::{Answer, Receiver};
@@ -202,14 +202,14 @@ async fn a_full_disk_under_the_journal_stops_pulling_until_there_is_room() {
 /// An equal event that happens anew would else pass for a repeat.
 #[tokio::test]
 async fn what_is_confirmed_while_the_disk_is_full_is_noted_when_there_is_room() {
-    let cloud = Settings { lease: Duration::from_secs(60), ..settings() };
+    let cloud = EmulatorSettings { lease: Duration::from_secs(60), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
     let control = &site.cloud.control;
     std::fs::create_dir(site.path(FOLDER)).unwrap();
     site.edit("lease = '2500ms'", "lease = '60s'");
     site.edit("journal.db", "disk/journal.db");
     site.edit("level = 'debug'", "level = 'info'");
-    control.fault(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)).unwrap();
+    control.fault(InjectedFault::rate(1.0, FaultKind::Hold).on(ApiAction::ConfirmEvents)).unwrap();
     let daemon = Disk::Limited.start(&site);
     site.add_sprites(3);
     within(60, async || control.held() == 1 && site.lines("sprites.jsonl").len() == 3).await;

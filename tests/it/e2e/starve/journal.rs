@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sprited::emulator::Settings;
+use vod_emulator::EmulatorSettings;
 
 use super::super::receiver::{Answer, Receiver};
 use super::super::{Site, file, settings};
@@ -15,9 +15,9 @@ async fn small(sinks: &str) -> Site {
     small_of(settings(), sinks).await
 }
 
-async fn small_of(cloud: Settings, sinks: &str) -> Site {
+async fn small_of(cloud: EmulatorSettings, sinks: &str) -> Site {
     // Large events take a debug build its time.
-    let cloud = Settings { lease: Duration::from_secs(10), ..cloud };
+    let cloud = EmulatorSettings { lease: Duration::from_secs(10), ..cloud };
     let site = Site::with(cloud, "", sinks).await;
     site.edit("lease = '2500ms'", "lease = '10s'");
     site.edit("[http]", "max_size = '16MiB'\n[http]");
@@ -87,7 +87,7 @@ async fn the_sink_whose_backlog_fills_it_is_named() {
 #[tokio::test]
 async fn while_it_is_full_nothing_is_pulled_from_any_application() {
     let hook = Receiver::start(Answer::Refuse(503)).await;
-    let cloud = Settings { apps: vec![1_500_012_345, 1_500_012_346], ..settings() };
+    let cloud = EmulatorSettings { apps: vec![1_500_012_345, 1_500_012_346], ..settings() };
     let site = small_of(cloud, &hook.sink("hook", "events = ['*']")).await;
     // The second has an empty queue: its pulls bring nothing that would have to be stored.
     site.edit("sub_app_id = 1500012345", "sub_app_id = [1500012345, 1500012346]");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sprited::emulator::{Action, Fault, Kind};
+use vod_emulator::{ApiAction, FaultKind, InjectedFault};
 
 use super::super::receiver::{Answer, Receiver};
 use super::super::{Site, file};
@@ -70,7 +70,7 @@ async fn with_room_now_and_then(disk: Disk) {
 async fn one_answer_at_a_time(site: &Site) -> u64 {
     const DELAY: Duration = Duration::from_millis(200);
     let control = &site.cloud.control;
-    let late = Fault::rate(1.0, Kind::Delay(DELAY)).on(Action::PullEvents);
+    let late = InjectedFault::rate(1.0, FaultKind::Delay(DELAY)).on(ApiAction::PullEvents);
     control.fault(late).unwrap();
     site.add_sprites(320);
     let pulls = || control.totals().calls["PullEvents"].values().sum::<u64>();

@@ -1,9 +1,9 @@
 //! A journal that cannot be written, and confirms that could go.
 
 use serde_json::{Value, json};
-use sprited::emulator::{Action, Fault, Kind, Settings};
 use sprited::journal::{Filter, JournalReader};
 use std::time::{Duration, Instant};
+use vod_emulator::{ApiAction, EmulatorSettings, FaultKind, InjectedFault};
 
 use super::super::{Site, file, settings};
 use super::disk::{Disk, FOLDER};
@@ -33,7 +33,7 @@ async fn full_with_places_taken(
     site.edit("lease = '2500ms'", "lease = '60s'");
     site.edit("journal.db", "disk/journal.db");
     site.edit("level = 'debug'", "level = 'info'");
-    control.fault(Fault::rate(1.0, Kind::Hold).on(Action::ConfirmEvents)).unwrap();
+    control.fault(InjectedFault::rate(1.0, FaultKind::Hold).on(ApiAction::ConfirmEvents)).unwrap();
     let daemon = Disk::Limited.start(site);
     daemon.has_logged("started").await;
     let written = async |count: usize| {
@@ -70,7 +70,7 @@ async fn full_with_places_taken(
 }
 
 async fn site() -> Site {
-    let cloud = Settings { lease: Duration::from_secs(60), ..settings() };
+    let cloud = EmulatorSettings { lease: Duration::from_secs(60), ..settings() };
     Site::with(cloud, "", &file("all", "*")).await
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use sprited::emulator::Settings;
 use sprited::journal::{EventState, Filter, JournalReader};
+use vod_emulator::EmulatorSettings;
 
 use super::super::daemon::{Daemon, PROGRAM};
 use super::super::receiver::{Answer, Receiver};
@@ -20,7 +20,7 @@ const DOWN: &str = "the sink is down; its events wait in the journal";
 #[tokio::test]
 async fn a_sink_that_is_down_for_longer_than_the_cloud_keeps_events_gets_all_of_them() {
     let hook = Receiver::start(Answer::Refuse(503)).await;
-    let cloud = Settings { retention: Duration::from_secs(4), ..settings() };
+    let cloud = EmulatorSettings { retention: Duration::from_secs(4), ..settings() };
     // It would be up by far, if the time of an outage counted.
     let site = Site::with(cloud, "", &hook.sink("hook", "give_up_after = '1s'")).await;
     let totals = || site.cloud.control.totals();
@@ -48,7 +48,7 @@ async fn a_sink_that_is_down_for_longer_than_the_cloud_keeps_events_gets_all_of_
 async fn is_slow(after: &str, lease: Duration, time: Duration) {
     let hook = Receiver::start(Answer::TakeAfter(time)).await;
     let timeout = format!("timeout = '{}s'", (time + time / 2).as_secs());
-    let cloud = Settings { lease, ..settings() };
+    let cloud = EmulatorSettings { lease, ..settings() };
     let confirm = format!("after = '{after}'");
     let site = Site::with(cloud, &confirm, &hook.sink("hook", &timeout)).await;
     site.edit("lease = '2500ms'", &format!("lease = '{}ms'", lease.as_millis()));

@@ -1,0 +1,218 @@
+//! What each action does.
+//!
+//! Owns the actions' parameters and the fields of their answers.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::action::ApiAction;
+use super::content::HandleForm;
+use super::faults::{EmptyAnswer, FaultKind, MalformedEntry};
+use super::outcome::{Refusal, Success};
+use super::queue::{HandOut, MAX_BATCH};
+use super::settings::{ReportConfig, ReportMode};
+use super::shared::{Pulled, Shared};
+use super::sts;
+
+/// What is in the body of a request.
+struct Parameters {
+    app: u64,
+    event_handles: Option<Vec<String>>,
+}
+
+/// Performs `action` for a request that came in at `came_in` and sees `clock`.
+pub(super) async fn perform(
+    shared: &Shared,
+    action: ApiAction,
+    body: &[u8],
+    came_in: DateTime<Utc>,
+    clock: DateTime<Utc>,
+    fault: Option<&FaultKind>,
+) -> Result<Success, Refusal> {
+    if matches!(action, ApiAction::AssumeRole | ApiAction::AssumeRoleWithWebIdentity) {
+        return sts::perform(shared, action, body, clock);
+    }
+    let Parameters { app, event_handles } = Parameters::read(shared, action, body)?;
+    match action {
+        ApiAction::PullEvents => match fault {
+            Some(FaultKind::Empty(form)) => empty(*form),
+            _ => pull(shared, app, came_in).await,
+        },
+        ApiAction::ConfirmEvents => confirm(shared, app, event_handles),
+        ApiAction::DescribeEventsState => {
+            let count = shared.visible(app);
+            Ok(Success::ok(format!("\"CountOfEventsToPull\":{count},")))
+        }
+        _ => Ok(Success::ok(event_config(&shared.state().event_config(app)))),
+    }
+}
+
+impl Parameters {
+    fn read(shared: &Shared, action: ApiAction, body: &[u8]) -> Result<Self, Refusal> {
+        let body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
+            Refusal::new("InvalidParameter", "the body must be a JSON object, in UTF-8")
+        })?;
+        let wrong = |name, kind| {
+            Refusal::new("InvalidParameter", format!("the parameter {name} must be {kind}"))
+        };
+        let mut event_handles = None;
+        let mut sub_app_id = None;
+        for (name, value) in body {
+            match (name.as_str(), action) {
+                _ if value.is_null() => {}
+                ("SubAppId", _) => {
+                    let id = value.as_u64().ok_or_else(|| wrong("SubAppId", "an integer"))?;
+                    sub_app_id = Some(id);
+                }
+                ("ExtInfo", ApiAction::PullEvents | ApiAction::ConfirmEvents) => {
+                    if !value.is_string() {
+                        return Err(wrong("ExtInfo", "a string"));
+                    }
+                }
+                ("EventHandles", ApiAction::ConfirmEvents) => {
+                    let handles = serde_json::from_value(value)
+                        .map_err(|_| wrong("EventHandles", "an array of strings"))?;
+                    event_handles = Some(handles);
+                }
+                _ if shared.settings.lenient.any_member => {}
+                _ => {
+                    return Err(Refusal::new(
+                        "UnknownParameter",
+                        format!("there is no parameter {name} in {}", action.name()),
+                    ));
+                }
+            }
+        }
+        // The real code, for a missing and for a wrong one, is not known.
+        let app = shared.settings.app(sub_app_id).ok_or_else(|| {
+            Refusal::new(
+                shared.settings.unknown_app_code.clone(),
+                "the SubAppId is not one of this emulator",
+            )
+        })?;
+        Ok(Self { app, event_handles })
+    }
+}
+
+async fn pull(shared: &Shared, app: u64, came_in: DateTime<Utc>) -> Result<Success, Refusal> {
+    let gives_up = Instant::now() + shared.settings.hold;
+    loop {
+        // Registered before the look, so that no event slips in between.
+        let added = shared.added.notified();
+        tokio::pin!(added);
+        added.as_mut().enable();
+        let due = match shared.pull(app, came_in) {
+            Pulled::Batch(batch, fault) => {
+                return Ok(Success {
+                    name: "events",
+                    fields: event_set(&batch, fault.as_ref(), &shared.base),
+                });
+            }
+            Pulled::Nothing(due) => due,
+        };
+        let now = Instant::now();
+        if now >= gives_up {
+            return empty(shared.settings.empty);
+        }
+        let next_look = due.map_or(gives_up, |due| gives_up.min(now + due));
+        let _waits = shared.pull_waits();
+        tokio::select! {
+            () = added => {}
+            () = tokio::time::sleep_until(next_look) => {}
+            () = shared.stop.cancelled() => return empty(shared.settings.empty),
+        }
+    }
+}
+
+/// The refusal that stands for an empty queue.
+pub(super) fn no_event() -> Refusal {
+    Refusal::new("ResourceNotFound", "no event")
+}
+
+fn empty(form: EmptyAnswer) -> Result<Success, Refusal> {
+    let fields = match form {
+        EmptyAnswer::Error => return Err(no_event()),
+        EmptyAnswer::Null => "\"EventSet\":null,",
+        EmptyAnswer::Absent => "",
+        EmptyAnswer::List => "\"EventSet\":[],",
+    };
+    Ok(Success { name: "empty", fields: fields.into() })
+}
+
+fn event_set(batch: &[HandOut], fault: Option<&FaultKind>, base: &str) -> Vec<u8> {
+    let mut entries: Vec<Vec<u8>> = Vec::with_capacity(batch.len() + 1);
+    let shared_handle = matches!(fault, Some(FaultKind::SharedHandle));
+    for (index, out) in batch.iter().enumerate() {
+        let handle = if shared_handle && index == 1 { batch[0].handle } else { out.handle };
+        let handle = handle.to_string();
+        let handle_form = match fault {
+            Some(FaultKind::Malformed(how)) if index == 0 => match how {
+                MalformedEntry::NoHandle => HandleForm::Nothing,
+                MalformedEntry::NullHandle => HandleForm::Json("null"),
+                MalformedEntry::NumberHandle => HandleForm::Json("17"),
+                _ => HandleForm::Handle(&handle),
+            },
+            _ => HandleForm::Handle(&handle),
+        };
+        let mut entry = Vec::new();
+        out.content.write(handle_form, base, &mut entry);
+        entries.push(entry);
+    }
+    let extra: Option<Vec<u8>> = match fault {
+        Some(FaultKind::Duplicate) => entries.first().cloned(),
+        Some(FaultKind::Malformed(MalformedEntry::Null)) => Some(b"null".to_vec()),
+        Some(FaultKind::Malformed(MalformedEntry::Number)) => Some(b"17".to_vec()),
+        Some(FaultKind::Malformed(MalformedEntry::String)) => Some(b"\"text\"".to_vec()),
+        Some(FaultKind::Malformed(MalformedEntry::InvalidUtf8)) => Some(b"\"\xff\xfe\"".to_vec()),
+        _ => None,
+    };
+    if matches!(fault, Some(FaultKind::Reversed)) {
+        entries.reverse();
+    }
+    // In front, so that a reader who stops at it loses all the rest.
+    entries.splice(0..0, extra);
+    let mut fields = b"\"EventSet\":[".to_vec();
+    fields.extend_from_slice(&entries.join(&b','));
+    fields.extend_from_slice(b"],");
+    fields
+}
+
+fn confirm(shared: &Shared, app: u64, handles: Option<Vec<String>>) -> Result<Success, Refusal> {
+    let handles = handles
+        .ok_or_else(|| Refusal::new("MissingParameter", "the parameter EventHandles is missing"))?;
+    if handles.is_empty() || handles.len() > MAX_BATCH {
+        return Err(Refusal::new(
+            "InvalidParameterValue",
+            format!("EventHandles must be from 1 to {MAX_BATCH}"),
+        ));
+    }
+    let outcome = shared.confirm(app, &handles);
+    match outcome.refused.first() {
+        None => Ok(Success::ok(String::new())),
+        Some(_) if shared.settings.lenient.pass_over => Ok(Success::ok(String::new())),
+        // The service's message would not say which one, or why.
+        Some(refused) => Err(Refusal::new(
+            shared.settings.refusal_code.clone(),
+            format!(
+                "{} of {} event handles are not valid, the first for this: {:?}",
+                outcome.refused.len(),
+                handles.len(),
+                refused.reason
+            ),
+        )),
+    }
+}
+
+fn event_config(config: &ReportConfig) -> String {
+    let switch = |on| if on { "ON" } else { "OFF" };
+    format!(
+        "\"Mode\":\"{}\",\"NotificationUrl\":{},\"UploadMediaCompleteEventSwitch\":\"{}\",\
+         \"DeleteMediaCompleteEventSwitch\":\"{}\",\"PersistenceCompleteEventSwitch\":\"{}\",",
+        if config.mode == ReportMode::Pull { "PULL" } else { "PUSH" },
+        Value::from(config.notification_url.as_str()),
+        switch(config.upload),
+        switch(config.delete),
+        switch(config.persistence),
+    )
+}

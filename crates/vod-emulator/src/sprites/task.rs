@@ -1,0 +1,212 @@
+//! Sprite tasks, as orders and as results.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::files::{MAX_TILES, SPRITES_PATH, TILES_PER_SHEET, sheet_name, vtt_name};
+use crate::handle::scramble;
+
+/// The API that started a sprite task, which decides the event that reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceApi {
+    /// CreateImageSpriteComplete, from tasks of the API of 2017.
+    Create,
+    /// ProcedureStateChanged with an ImageSpriteTask, from all other tasks.
+    Procedure,
+}
+
+/// An order for sprite tasks; in JSON every field is optional.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpriteOrder {
+    /// In which application; by default in the first.
+    pub app: Option<u64>,
+    /// How many.
+    pub count: u32,
+    /// Of how many different videos; by default each task is of its own.
+    pub files: Option<u32>,
+    /// The API that starts them; by default both in turn.
+    pub source_api: Option<SourceApi>,
+    /// Tiles of each, from 1 to 10,000; by default different for each.
+    pub tiles: Option<u32>,
+    /// Every n-th task fails; 0: none.
+    pub fail_every: u32,
+    /// How long until they can be pulled.
+    #[serde(with = "humantime_serde")]
+    pub delay: Duration,
+}
+
+impl Default for SpriteOrder {
+    fn default() -> Self {
+        Self {
+            app: None,
+            count: 1,
+            files: None,
+            source_api: None,
+            tiles: None,
+            fail_every: 10,
+            delay: Duration::ZERO,
+        }
+    }
+}
+
+/// A sprite task that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CreatedSprite {
+    /// The number of its event.
+    pub event: u64,
+    /// The API that started it.
+    pub source_api: SourceApi,
+    /// Its TaskId.
+    pub task_id: String,
+    /// The FileId of its video.
+    pub file_id: String,
+    /// Whether it failed; then it has no sheets and no VTT file.
+    pub failed: bool,
+    /// The URLs of its sheets, in order.
+    pub sheets: Vec<String>,
+    /// The URL of its VTT file.
+    pub vtt_url: Option<String>,
+}
+
+/// A sprite task as a few numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Task {
+    pub(super) source_api: SourceApi,
+    /// Differs from that of every other task of every emulator.
+    pub(super) number: u64,
+    pub(super) file: u64,
+    pub(super) tiles: u32,
+    pub(super) failed: bool,
+    pub(super) finished: DateTime<Utc>,
+}
+
+/// Makes tasks, each different.
+#[derive(Debug)]
+pub(crate) struct Sprites {
+    seed: u64,
+    made: u64,
+}
+
+impl Sprites {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, made: 0 }
+    }
+
+    /// The next task of an order.
+    pub(crate) fn make(&mut self, order: &SpriteOrder, now: DateTime<Utc>) -> Task {
+        self.made += 1;
+        let number = scramble(self.seed.wrapping_add(self.made));
+        let file = order.files.map_or(self.made, |files| self.made % u64::from(files.max(1)));
+        let source_api = order.source_api.unwrap_or(if self.made.is_multiple_of(2) {
+            SourceApi::Procedure
+        } else {
+            SourceApi::Create
+        });
+        let tiles = order.tiles.unwrap_or((number >> 32) as u32 % 250 + 1).clamp(1, MAX_TILES);
+        let failed = order.fail_every > 0 && self.made.is_multiple_of(order.fail_every.into());
+        let file = scramble(self.seed.wrapping_sub(file)) % 100_000_000_000;
+        Task { source_api, number, file, tiles, failed, finished: now }
+    }
+}
+
+impl Task {
+    pub(crate) fn made(&self, event: u64, base: &str) -> CreatedSprite {
+        CreatedSprite {
+            event,
+            source_api: self.source_api,
+            task_id: self.task_id(),
+            file_id: self.file_id(),
+            failed: self.failed,
+            sheets: self.sheets(base),
+            vtt_url: self.vtt_url(base),
+        }
+    }
+
+    pub(super) fn task_id(&self) -> String {
+        let hash = format!("{:016x}{:016x}", self.number, scramble(!self.number));
+        match self.source_api {
+            SourceApi::Create => format!("CreateImageSprite-{hash}"),
+            SourceApi::Procedure => format!("1500012345-Procedure-{hash}t0"),
+        }
+    }
+
+    /// Beyond 63 bits for one API, as the cloud's may be.
+    pub(super) fn file_id(&self) -> String {
+        match self.source_api {
+            SourceApi::Create => (14_508_072_200_000_000_000 + self.file).to_string(),
+            SourceApi::Procedure => (5_285_890_800_000_000_000 + self.file).to_string(),
+        }
+    }
+
+    pub(super) fn sheets(&self, base: &str) -> Vec<String> {
+        if self.failed {
+            return Vec::new();
+        }
+        let folder = self.folder(base);
+        (0..self.tiles.div_ceil(TILES_PER_SHEET))
+            .map(|sheet| format!("{folder}/{}", sheet_name(sheet)))
+            .collect()
+    }
+
+    pub(super) fn vtt_url(&self, base: &str) -> Option<String> {
+        (!self.failed).then(|| format!("{}/{}", self.folder(base), vtt_name()))
+    }
+
+    /// Returns a path with all that the files in it are drawn from, so that they need not be kept.
+    fn folder(&self, base: &str) -> String {
+        format!("{base}{SPRITES_PATH}{:016x}/{}", self.number, self.tiles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::file;
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_735_689_672, 0).unwrap()
+    }
+
+    #[test]
+    fn every_url_of_a_task_leads_to_a_file() {
+        let order = SpriteOrder { tiles: Some(106), fail_every: 0, ..SpriteOrder::default() };
+        let made = Sprites::new(1).make(&order, now()).made(1, "http://x");
+        assert_eq!(made.sheets.len(), 2);
+        let open = |url: &str| file(url.strip_prefix("http://x/sprites/").unwrap()).unwrap();
+        for (url, height) in made.sheets.iter().zip([800_u32, 80]) {
+            let sheet = open(url);
+            assert_eq!(sheet.content_type, "image/png");
+            assert_eq!(sheet.bytes[..8], *b"\x89PNG\r\n\x1a\n");
+            assert_eq!(sheet.bytes[16..24], [[0, 0, 5, 140], height.to_be_bytes()].concat());
+        }
+        let vtt = String::from_utf8(open(made.vtt_url.as_ref().unwrap()).bytes).unwrap();
+        assert!(vtt.starts_with(
+            "WEBVTT\n\n00:00:00.000 --> 00:00:10.000\nimageSprite_10_0.png#xywh=0,0,142,80\n"
+        ));
+        assert!(vtt.ends_with(
+            "\n\n00:17:30.000 --> 00:17:40.000\nimageSprite_10_1.png#xywh=710,0,142,80\n"
+        ));
+        assert_eq!(vtt.matches(" --> ").count(), 106);
+    }
+
+    #[test]
+    fn tasks_differ_and_fail_in_their_turn_and_use_both_source_apis() {
+        let mut sprites = Sprites::new(1);
+        let order = SpriteOrder { fail_every: 4, files: Some(2), ..SpriteOrder::default() };
+        let made: Vec<_> = (0..8).map(|_| sprites.make(&order, now()).made(1, "")).collect();
+        let mut tasks: Vec<_> = made.iter().map(|made| &made.task_id).collect();
+        tasks.sort();
+        tasks.dedup();
+        assert_eq!(tasks.len(), 8);
+        assert_eq!(made.iter().filter(|made| made.failed).count(), 2);
+        assert_eq!(made.iter().filter(|made| made.source_api == SourceApi::Create).count(), 4);
+        let mut files: Vec<_> = made.iter().map(|made| &made.file_id).collect();
+        files.sort();
+        files.dedup();
+        assert_eq!(files.len(), 2);
+    }
+}
