@@ -12,7 +12,7 @@ use super::faults::{EmptyAnswer, FaultKind, MalformedEntry};
 use super::outcome::{Refusal, Success};
 use super::queue::{HandOut, MAX_BATCH};
 use super::settings::{ReportConfig, ReportMode};
-use super::shared::{Pulled, Shared};
+use super::shared::{PullResult, Shared};
 use super::sts;
 
 /// What is in the body of a request.
@@ -103,13 +103,13 @@ async fn pull(shared: &Shared, app: u64, came_in: DateTime<Utc>) -> Result<Succe
         tokio::pin!(added);
         added.as_mut().enable();
         let due = match shared.pull(app, came_in) {
-            Pulled::Batch(batch, fault) => {
+            PullResult::Batch(batch, fault) => {
                 return Ok(Success {
                     name: "events",
                     fields: event_set(&batch, fault.as_ref(), &shared.base),
                 });
             }
-            Pulled::Nothing(due) => due,
+            PullResult::Nothing(due) => due,
         };
         let now = Instant::now();
         if now >= gives_up {

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 
 use super::faults::FaultKind;
 use super::outcome::Refusal;
-use super::serve::{ConnectionEnd, Wire};
+use super::serve::{ConnectionEnd, ConnectionEnder};
 
 /// The number of pieces of a slow body.
 const SLOW_BODY_PIECES: u32 = 50;
@@ -69,7 +69,7 @@ impl Answer {
         self,
         date: DateTime<Utc>,
         fault: Option<&FaultKind>,
-        wire: &Wire,
+        wire: &ConnectionEnder,
     ) -> Response<Body> {
         let (length, body) = match fault {
             Some(FaultKind::Truncated) => whole(self.body[..self.body.len() / 2].to_vec()),
@@ -97,7 +97,7 @@ fn whole(body: Vec<u8>) -> (u64, Body) {
 }
 
 /// Half of what the length promises, then the end of the connection.
-fn cut(body: Vec<u8>, wire: Wire, how: ConnectionEnd) -> (u64, Body) {
+fn cut(body: Vec<u8>, wire: ConnectionEnder, how: ConnectionEnd) -> (u64, Body) {
     let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
     let end = stream::once(async move {
         // What was sent reaches the client first: a reset would throw it away unread.

@@ -19,7 +19,7 @@ use super::answer::Answer;
 use super::authorization::{self, SignedRequest};
 use super::faults::{FaultKind, FaultPoint};
 use super::outcome::{Refusal, Success};
-use super::serve::{ConnectionEnd, Wire};
+use super::serve::{ConnectionEnd, ConnectionEnder};
 use super::shared::Shared;
 
 /// The largest body of a request, in bytes.
@@ -31,7 +31,7 @@ const MAX_READ: usize = 64 * 1024 * 1024;
 /// A call on its way.
 struct Call {
     shared: Arc<Shared>,
-    wire: Wire,
+    wire: ConnectionEnder,
     /// The action it names, if there is such a one.
     action: Option<ApiAction>,
     came_in: DateTime<Utc>,
@@ -43,7 +43,7 @@ struct Call {
 /// Answers any request that is for none of the emulator's own pages.
 pub(super) async fn call(
     State(shared): State<Arc<Shared>>,
-    Extension(wire): Extension<Wire>,
+    Extension(wire): Extension<ConnectionEnder>,
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::keys::{Account, Key};
+use super::keys::{Account, AccountKey};
 use super::outcome::Refusal;
 
 const ALGORITHM: &str = "TC3-HMAC-SHA256";
@@ -33,7 +33,7 @@ pub(super) struct SignedRequest<'a> {
 /// is.
 pub(super) fn verify(
     request: &SignedRequest<'_>,
-    find: impl Fn(&str) -> Option<Key>,
+    find: impl Fn(&str) -> Option<AccountKey>,
     service: &str,
     now: DateTime<Utc>,
     any_signature: bool,
@@ -58,7 +58,7 @@ pub(super) fn verify(
             ),
         ));
     }
-    let Key { account, expires } = find(authorization.secret_id)
+    let AccountKey { account, expires } = find(authorization.secret_id)
         .ok_or_else(|| Refusal::new("AuthFailure.SecretIdNotFound", "the SecretId is not known"))?;
     if !any_signature {
         check_signature(request, &authorization, &account)?;
@@ -289,8 +289,8 @@ mod tests {
     }
 
     /// Knows this account alone.
-    fn for_ever(account: Account) -> impl Fn(&str) -> Option<Key> {
-        let key = Key { account: Arc::new(account), expires: None };
+    fn for_ever(account: Account) -> impl Fn(&str) -> Option<AccountKey> {
+        let key = AccountKey { account: Arc::new(account), expires: None };
         move |id| (id == key.account.secret_id).then(|| key.clone())
     }
 
@@ -565,7 +565,7 @@ mod tests {
     fn a_key_that_was_handed_out_is_good_until_it_expires() {
         let now = DateTime::from_timestamp(1_735_689_600, 0).unwrap();
         let account = Account { secret_id: "AKID".to_owned(), secret_key: KEY.into(), token: None };
-        let key = Key { account: Arc::new(account), expires: Some(now) };
+        let key = AccountKey { account: Arc::new(account), expires: Some(now) };
         let outcome = |now| {
             let find = |id: &str| (id == "AKID").then(|| key.clone());
             verify(&good().signed(), find, "vod", now, false).map_err(|refusal| refusal.code)

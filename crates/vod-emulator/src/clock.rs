@@ -8,13 +8,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// Follows the machine's monotonic clock, so that no lease ends early because somebody set the
 /// time of day. The time that clients see can have an offset from it.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct EmulatorClock {
     started: Instant,
     wall: DateTime<Utc>,
     offset_millis: AtomicI64,
 }
 
-impl Clock {
+impl EmulatorClock {
     pub(super) fn start() -> Self {
         Self { started: Instant::now(), wall: Utc::now(), offset_millis: AtomicI64::new(0) }
     }

@@ -24,7 +24,7 @@ pub struct Account {
 
 /// An account's key, or one that was handed out for a time.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(super) struct AccountKey {
     pub(super) account: Arc<Account>,
     /// From when on it is not taken.
     pub(super) expires: Option<DateTime<Utc>>,
@@ -32,10 +32,10 @@ pub(super) struct Key {
 
 /// The keys of a role that were handed out.
 #[derive(Debug, Default)]
-pub(super) struct TemporaryKeys(VecDeque<Key>);
+pub(super) struct TemporaryKeys(VecDeque<AccountKey>);
 
 impl TemporaryKeys {
-    pub(super) fn find(&self, secret_id: &str) -> Option<&Key> {
+    pub(super) fn find(&self, secret_id: &str) -> Option<&AccountKey> {
         self.0.iter().find(|key| key.account.secret_id == secret_id)
     }
 
@@ -47,7 +47,7 @@ impl TemporaryKeys {
             token: Some(format!("{}{}", random(), random()).into()),
         });
         self.0.truncate(MAX_KEYS - 1);
-        self.0.push_front(Key { account: Arc::clone(&account), expires: Some(expires) });
+        self.0.push_front(AccountKey { account: Arc::clone(&account), expires: Some(expires) });
         account
     }
 }

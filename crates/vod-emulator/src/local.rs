@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use super::admin;
 use super::control::EmulatorControl;
 use super::emulator::BindError;
-use super::serve::Wire;
+use super::serve::ConnectionEnder;
 use super::settings::EmulatorSettings;
 use super::shared::Shared;
 
@@ -43,7 +43,7 @@ impl LocalEmulator {
 
     /// Answers `request` as over a connection. Never returns with a fault that ends the connection.
     pub async fn call(&self, mut request: Request<Body>) -> Response<Body> {
-        request.extensions_mut().insert(Wire::none());
+        request.extensions_mut().insert(ConnectionEnder::none());
         match TowerToHyperService::new(self.router.clone()).call(request).await {
             Ok(response) => response,
             Err(never) => match never {},

@@ -38,9 +38,9 @@ pub(super) enum ConnectionEnd {
 
 /// The connection that a call came over.
 #[derive(Clone, Debug)]
-pub(super) struct Wire(mpsc::Sender<ConnectionEnd>);
+pub(super) struct ConnectionEnder(mpsc::Sender<ConnectionEnd>);
 
-impl Wire {
+impl ConnectionEnder {
     /// The wire of a call that comes over none; no fault may end it.
     pub(super) fn none() -> Self {
         Self(mpsc::channel(1).0)
@@ -114,7 +114,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
         tracing::debug!(%error, "cannot switch off the delay of small packets");
     }
     let (ender, mut ended) = mpsc::channel(1);
-    let wire = Wire(ender);
+    let wire = ConnectionEnder(ender);
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(wire.clone());

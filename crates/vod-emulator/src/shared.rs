@@ -16,11 +16,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::action::ApiAction;
-use super::clock::Clock;
+use super::clock::EmulatorClock;
 use super::content::Content;
 use super::faults::{DrawnFault, FaultKind, FaultPoint, Faults};
 use super::handle::{Handles, scramble};
-use super::keys::{Account, Key, TemporaryKeys};
+use super::keys::{Account, AccountKey, TemporaryKeys};
 use super::ledger::{Ledger, LedgerSnapshot, LedgerTotals};
 use super::queue::{Confirmation, HandOut, Queue, QueueFull, QueueRules};
 use super::quota::Quota;
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) url: String,
     /// What sprite URLs begin with.
     pub(super) base: String,
-    pub(super) clock: Clock,
+    pub(super) clock: EmulatorClock,
     pub(super) stop: CancellationToken,
     /// Notified whenever events were added.
     pub(super) added: Notify,
@@ -97,7 +97,7 @@ impl Drop for Count<'_> {
 
 /// What a pull found in the queue.
 #[derive(Debug)]
-pub(super) enum Pulled {
+pub(super) enum PullResult {
     /// Events, and the fault that is applied to their answer.
     Batch(Vec<HandOut>, Option<FaultKind>),
     /// None; and the time until the next one becomes visible, if any is leased or delayed.
@@ -121,7 +121,7 @@ impl Shared {
         let queue = |(app, seed): (&u64, u64)| (*app, Queue::new(rules, Handles::new(seed)));
         let queues = apps.iter().zip(seeds).map(queue).collect();
         let url = format!("http://{bound}");
-        let clock = Clock::start();
+        let clock = EmulatorClock::start();
         let state = State {
             account: Arc::new(settings.account.clone()),
             role: settings.role.clone(),
@@ -194,7 +194,7 @@ impl Shared {
     }
 
     /// Takes a batch off the queue of `app` for a pull that came in at `came_in`.
-    pub(super) fn pull(&self, app: u64, came_in: DateTime<Utc>) -> Pulled {
+    pub(super) fn pull(&self, app: u64, came_in: DateTime<Utc>) -> PullResult {
         let mut state = self.state();
         let now = self.clock.now();
         state.advance(now);
@@ -202,11 +202,11 @@ impl Shared {
             LeaseFrom::Answer => now,
             LeaseFrom::Request => came_in,
         };
-        let Some(queue) = state.queues.get_mut(&app) else { return Pulled::Nothing(None) };
+        let Some(queue) = state.queues.get_mut(&app) else { return PullResult::Nothing(None) };
         let batch = queue.pull(from);
         if batch.is_empty() {
             let due = queue.next_due().map(|due| (due - now).to_std().unwrap_or_default());
-            return Pulled::Nothing(due);
+            return PullResult::Nothing(due);
         }
         state.ledger.handed_out(&batch, now);
         let fault = state
@@ -217,7 +217,7 @@ impl Shared {
         {
             queue.piggyback(carrier, other);
         }
-        Pulled::Batch(batch, fault)
+        PullResult::Batch(batch, fault)
     }
 
     pub(super) fn confirm(&self, app: u64, handles: &[String]) -> Confirmation {
@@ -319,9 +319,9 @@ impl State {
     }
 
     /// Returns the key that a request with this SecretId must be signed with.
-    pub(super) fn key(&self, secret_id: &str) -> Option<Key> {
+    pub(super) fn key(&self, secret_id: &str) -> Option<AccountKey> {
         if secret_id == self.account.secret_id {
-            return Some(Key { account: Arc::clone(&self.account), expires: None });
+            return Some(AccountKey { account: Arc::clone(&self.account), expires: None });
         }
         self.keys.find(secret_id).cloned()
     }
