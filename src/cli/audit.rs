@@ -19,7 +19,7 @@ again is counted without rows, and so cannot be recounted.
 Exits with 0 if all adds up, 1 if not (then with the first 20 of the rows at fault), 74 if the
 journal cannot be read.
 
-With --json the answer has ok; sums, of each what, sink, counted, recounted, ok; and faults, of
+With --json the answer has ok; sums, of each what, sink, counted, recounted, ok; and violations, of
 each what, count, first.
 
 Example:
@@ -76,9 +76,9 @@ fn text(findings: &AuditReport) -> String {
         column.set_padding((0, 2));
     }
     let mut text = format!("{}\n", table.trim_fmt());
-    for fault in &findings.faults {
-        write!(text, "\n{}: {}", fault.what, fault.count).expect("a string takes all");
-        for which in &fault.first {
+    for violation in &findings.violations {
+        write!(text, "\n{}: {}", violation.what, violation.count).expect("a string takes all");
+        for which in &violation.first {
             write!(text, "\n  {which}").expect("a string takes all");
         }
         text.push('\n');

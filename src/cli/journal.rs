@@ -22,7 +22,7 @@ use crate::journal::{
 the journal's folder belongs to; what backup makes is root's, or its folder's owner's.
 
 With --json the answer has journal and, by check, ok, damage (what SQLite says of the pages) and
-faults, of each what, count, first; by backup, copy and size_bytes; by restore, copy, events, pending
+violations, of each what, count, first; by backup, copy and size_bytes; by restore, copy, events, pending
 and aside, the files that made way; by compact, before_bytes and after_bytes.
 
 Examples:
@@ -105,7 +105,7 @@ struct Answer<'a, T> {
 struct Checked {
     ok: bool,
     damage: Vec<String>,
-    faults: Vec<Violation>,
+    violations: Vec<Violation>,
 }
 
 #[derive(Serialize)]
@@ -167,20 +167,20 @@ impl From<MaintenanceError> for CliError {
 fn run_check(common: &Common) -> Result<Exit, CliError> {
     let path = common.journal()?;
     let spinner = spinner("reading every page");
-    let (damage, faults) = check(&path)?;
+    let (damage, violations) = check(&path)?;
     spinner.finish_and_clear();
-    let ok = damage.is_empty() && faults.is_empty();
+    let ok = damage.is_empty() && violations.is_empty();
     let exit = if ok { Exit::Success } else { Exit::Journal };
-    common.answer(&path, Checked { ok, damage, faults }, |found| told(&path, found), exit)
+    common.answer(&path, Checked { ok, damage, violations }, |found| told(&path, found), exit)
 }
 
-fn told(path: &Path, Checked { ok, damage, faults }: &Checked) -> String {
+fn told(path: &Path, Checked { ok, damage, violations }: &Checked) -> String {
     let path = path.display();
     if *ok {
         return format!("{path}: whole");
     }
     let mut lines: Vec<String> = damage.iter().map(|line| plain(line)).collect();
-    lines.extend(faults.iter().map(|fault| format!("{}: {}", fault.what, fault.first.join(", "))));
+    lines.extend(violations.iter().map(|kind| format!("{}: {}", kind.what, kind.first.join(", "))));
     let lines = lines.join("\n  ");
     format!(
         "{path}: damaged; bring a backup back with `sprited journal restore FILE`, or keep a copy and \

@@ -69,7 +69,7 @@ pub(super) fn end(done: Result<Exit, CliError>) -> Exit {
             Exit::Journal
         }
         Err(CliError::Read(error)) => {
-            complain(format_args!("the journal cannot be read: {}", reason(&error)));
+            complain(format_args!("the journal cannot be read: {}", error.reason()));
             Exit::Journal
         }
         Err(CliError::Output(error)) => ended(&error, Exit::Success),
@@ -95,14 +95,6 @@ pub(super) fn configuration(arg: &ConfigArg) -> Result<Config, CliError> {
 
 pub(super) fn open(arg: &ConfigArg) -> Result<JournalReader, CliError> {
     Ok(JournalReader::open(&configuration(arg)?.journal.path)?)
-}
-
-/// What SQLite said: whether a read or a write failed, the command knows better.
-pub(super) fn reason(error: &journal::JournalError) -> String {
-    match error {
-        journal::JournalError::Sqlite(reason) => reason.to_string(),
-        other => other.to_string(),
-    }
 }
 
 /// What to say where the journal is not there and was.

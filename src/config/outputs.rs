@@ -4,11 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::document::Document;
 use super::sinks::{ConfiguredOutput, Read, plain};
-use crate::journal::{self, COPIES};
+use crate::journal;
 use crate::sinks::OutputPath;
-
-/// What the journal has beside its path.
-const JOURNAL_FILES: [&str; 4] = ["", "-wal", "-shm", ".lock"];
 
 /// Who writes to a file.
 struct Writer {
@@ -69,10 +66,7 @@ impl Writer {
 /// Whether what is at `place` would be taken for a copy of `journal` that a daemon made.
 fn is_copy(journal: &Path, place: &OutputPath) -> bool {
     let (Some(name), Some(own)) = (journal.file_name(), place.name()) else { return false };
-    let rest = own.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-    let is_named =
-        rest.is_some_and(|rest| COPIES.iter().any(|kind| rest.starts_with(kind.as_bytes())));
-    is_named && OutputPath::of(journal).is_beside(place)
+    journal::is_copy_name(name, own) && OutputPath::of(journal).is_beside(place)
 }
 
 /// Two writers of one file, or of standard output, would write into each other's lines. Blocks on
@@ -87,13 +81,10 @@ pub(super) fn refuse_shared(
         [it.path.clone(), OutputPath::of(&it.path).path().to_owned()]
     };
     let journals: Vec<PathBuf> = journal.into_iter().flat_map(both).collect();
-    let beside = |journal: &Path, ending| {
-        let mut path = journal.as_os_str().to_owned();
-        path.push(ending);
-        Writer::new("the journal", ConfiguredOutput::File(plain(Path::new(&path))), false)
-    };
-    let files = journals.iter().flat_map(|it| JOURNAL_FILES.map(|ending| beside(it, ending)));
-    let mut writers: Vec<_> = files.collect();
+    let files = journals.iter().flat_map(|it| journal::all_files(it));
+    let writer =
+        |path: PathBuf| Writer::new("the journal", ConfiguredOutput::File(plain(&path)), false);
+    let mut writers: Vec<_> = files.map(writer).collect();
     for read in sinks {
         let Some((output, at)) = &read.output else { continue };
         let rotates = read.sink.as_ref().is_some_and(|sink| sink.plan.rotates());

@@ -156,7 +156,7 @@ fn write(
         }
         match note {
             ConfirmRecord::Confirmed { events, at } => journal.confirmed(events, at).await,
-            ConfirmRecord::NotTaken(events) => journal.not_taken(events).await,
+            ConfirmRecord::NotTaken(events) => journal.abort_confirm(events).await,
         }
     })
 }

@@ -107,7 +107,7 @@ async fn prepare(journal: &Journal, asked: &mut FinishedCall) -> Vec<journal::Ev
     if sending.is_empty() {
         return Vec::new();
     }
-    let noted = match journal.sending(sending).await {
+    let noted = match journal.begin_confirm(sending).await {
         Ok(noted) => noted,
         Err(error) => {
             tracing::debug!(%error, "the note of what is to be confirmed waits for the journal");
@@ -118,7 +118,7 @@ async fn prepare(journal: &Journal, asked: &mut FinishedCall) -> Vec<journal::Ev
     let mut closed = Vec::new();
     let mut noted = noted.into_iter();
     let does_not_count = |ready: &mut ReadyHandle| match ready.is_repeatable.then(|| noted.next()) {
-        Some(Some(ConfirmPermission::Closed(events))) => {
+        Some(Some(ConfirmPermission::Granted(events))) => {
             closed.extend(events);
             false
         }

@@ -44,7 +44,7 @@ impl Delivery {
             let HeldEvents { keys, is_since, mark } = sink.recover(since.as_deref(), &keys).await?;
             let held: HashSet<_> = keys.into_iter().collect();
             let counts = |unsure: &&UnacknowledgedEvent| {
-                held.contains(&unsure.key) && (is_since || !unsure.is_anew)
+                held.contains(&unsure.key) && (is_since || !unsure.is_requeued)
             };
             let records: Vec<_> = pending
                 .iter()

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{
-    self, EventId, EventRow, EventState, Filter, JournalError, JournalHealth, JournalReader,
-    Overview, SinkOverview, SinkState,
+    self, EventId, EventRow, EventState, Filter, JournalHealth, JournalReader, Overview,
+    SinkOverview, SinkState,
 };
 
 /// How long what was read is good for.
@@ -136,16 +136,13 @@ impl SnapshotPoller {
 
     fn read(&mut self) -> Result<JournalView, String> {
         // Another file at that path would be read with the index of the one that is open.
-        self.condition.look().map_err(|error| error.to_string())?;
+        self.condition.check_in_place().map_err(|error| error.to_string())?;
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => JournalReader::open(&self.path).map_err(|error| error.to_string())?,
         };
         // After a failure it is opened anew.
-        let seen = see(&reader, self.confirmed_before).map_err(|error| match error {
-            JournalError::Sqlite(reason) => reason.to_string(),
-            other => other.to_string(),
-        })?;
+        let seen = see(&reader, self.confirmed_before).map_err(|error| error.reason())?;
         self.reader = Some(reader);
         self.confirmed_before = seen.overview.confirmed_before;
         Ok(seen)

@@ -14,7 +14,7 @@ impl Closing {
     pub async fn wait(self) {
         let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
         if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the journal's writer ended by a panic");
+            tracing::error!("journal writer panicked");
         }
     }
 }

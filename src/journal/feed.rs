@@ -1,8 +1,8 @@
-//! The way of fresh events from the journal to the delivery loop of a sink.
+//! The way of new events from the journal to the delivery loop of a sink.
 //!
-//! A bounded queue, offered to and never waited for. Once events do not fit, the sink is
-//! *behind*: nothing more is offered until its delivery loop has read the journal dry. The
-//! journal's one writer offers after the commit and in the order of ids, and it also answers the
+//! A bounded queue, published to and never waited for. Once events do not fit, the sink is
+//! *lagging*: nothing more is published until its delivery loop has read the journal dry. The
+//! journal's one writer publishes after the commit and in the order of ids, and it also answers the
 //! reads, so that queue and reads join without a gap and what overlaps shows by its id. The events
 //! of a commit come at once, so that they can be one batch at the sink.
 
@@ -12,27 +12,23 @@ use std::vec;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::EventId;
-use crate::event::Event;
+use super::types::{NewEvent, SinkId};
+use crate::event::Wanted;
 
 /// Events in a queue at most.
 const MAX_EVENTS: usize = 1024;
 /// Bytes of event bodies in a queue at most; a single larger event passes when it is empty.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// An event that was just stored.
+/// A sink as the journal sees it: what it wants and how new events reach it.
 #[derive(Clone, Debug)]
-pub struct NewEvent {
-    /// Its number in the journal: grows with every event.
-    pub id: EventId,
-    /// The event.
-    pub event: Arc<Event>,
-}
-
-impl NewEvent {
-    fn size(&self) -> usize {
-        self.event.body.len()
-    }
+pub struct Route {
+    /// Its number.
+    pub sink: SinkId,
+    /// The events it wants.
+    pub wanted: Wanted,
+    /// Its feed.
+    pub feed: FeedSender,
 }
 
 /// The journal's end of a feed.
@@ -46,47 +42,47 @@ pub struct FeedSender {
 #[derive(Debug)]
 pub struct FeedReceiver {
     queue: mpsc::Receiver<Vec<NewEvent>>,
-    /// What is left of the events that were offered last.
+    /// What is left of the events that were published last.
     rest: vec::IntoIter<NewEvent>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    behind: AtomicBool,
+    is_lagging: AtomicBool,
     overflowed: Notify,
     events: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-/// A new feed. It starts behind: what the journal held before comes first.
+/// A new feed. It starts lagging: what the journal held before comes first.
 #[must_use]
 pub fn feed() -> (FeedSender, FeedReceiver) {
     let (sender, receiver) = mpsc::channel(MAX_EVENTS);
-    let shared = Arc::new(Shared { behind: AtomicBool::new(true), ..Shared::default() });
+    let shared = Arc::new(Shared { is_lagging: AtomicBool::new(true), ..Shared::default() });
     shared.overflowed.notify_one();
-    let fed =
+    let receiver =
         FeedReceiver { queue: receiver, rest: Vec::new().into_iter(), shared: shared.clone() };
-    (FeedSender { queue: sender, shared }, fed)
+    (FeedSender { queue: sender, shared }, receiver)
 }
 
 impl FeedSender {
-    /// Offers the events of a commit, of which those that fit are taken; if any does not, the sink
-    /// is behind from here on. One at a time offers: the journal's writer.
-    pub(super) fn publish(&self, fresh: impl Iterator<Item = NewEvent>) {
+    /// Publishes the events of a commit, of which those that fit are taken; if any does not, the sink
+    /// lags from here on. One at a time publishes: the journal's writer.
+    pub(super) fn publish(&self, new: impl Iterator<Item = NewEvent>) {
         let shared = &*self.shared;
-        if shared.behind.load(Ordering::Acquire) {
+        if shared.is_lagging.load(Ordering::Acquire) {
             return;
         }
         let waiting = (shared.events.load(Ordering::Acquire), shared.bytes.load(Ordering::Acquire));
         let (mut events, mut bytes) = waiting;
-        let mut fresh = fresh.peekable();
+        let mut new = new.peekable();
         let mut taken = Vec::new();
-        while let Some(next) = fresh.next_if(|next| {
-            events == 0 || (events < MAX_EVENTS && bytes + next.size() <= MAX_BYTES)
-        }) {
+        while let Some(next) = new
+            .next_if(|next| events == 0 || (events < MAX_EVENTS && bytes + size(next) <= MAX_BYTES))
+        {
             events += 1;
-            bytes += next.size();
+            bytes += size(&next);
             taken.push(next);
         }
         // Before they are sent: the other end counts them down.
@@ -96,8 +92,8 @@ impl FeedSender {
         if !taken.is_empty() {
             drop(self.queue.try_send(taken));
         }
-        if fresh.peek().is_some() {
-            shared.behind.store(true, Ordering::Release);
+        if new.peek().is_some() {
+            shared.is_lagging.store(true, Ordering::Release);
             shared.overflowed.notify_one();
         }
     }
@@ -112,12 +108,12 @@ impl FeedReceiver {
         self.take()
     }
 
-    /// Waits for the next event, or for the sink to fall behind (`None`). Cancel safe.
+    /// Waits for the next event, or for the sink to lag (`None`). Cancel safe.
     pub async fn next(&mut self) -> Option<NewEvent> {
         if self.rest.as_slice().is_empty() {
             tokio::select! {
                 biased;
-                Some(fresh) = self.queue.recv() => self.rest = fresh.into_iter(),
+                Some(new) = self.queue.recv() => self.rest = new.into_iter(),
                 () = self.shared.overflowed.notified() => {}
             }
         }
@@ -125,23 +121,27 @@ impl FeedReceiver {
     }
 
     fn take(&mut self) -> Option<NewEvent> {
-        let fresh = self.rest.next()?;
+        let event = self.rest.next()?;
         self.shared.events.fetch_sub(1, Ordering::AcqRel);
-        self.shared.bytes.fetch_sub(fresh.size(), Ordering::AcqRel);
-        Some(fresh)
+        self.shared.bytes.fetch_sub(size(&event), Ordering::AcqRel);
+        Some(event)
     }
 
     /// Whether events were left out of the queue. What is in it comes before them.
     #[must_use]
     pub fn is_lagging(&self) -> bool {
-        self.shared.behind.load(Ordering::Acquire)
+        self.shared.is_lagging.load(Ordering::Acquire)
     }
 
     /// Asks for events again. The caller reads the journal once more after this, for what was
     /// stored between its last read and now.
     pub fn catch_up(&self) {
-        self.shared.behind.store(false, Ordering::Release);
+        self.shared.is_lagging.store(false, Ordering::Release);
     }
+}
+
+fn size(new: &NewEvent) -> usize {
+    new.event.body.len()
 }
 
 #[cfg(test)]
@@ -150,34 +150,35 @@ mod tests {
 
     use super::*;
     use crate::event::{self, AppId};
+    use crate::journal::types::EventId;
 
-    fn fresh(id: i64, size: usize) -> NewEvent {
+    fn new_event(id: i64, size: usize) -> NewEvent {
         let event = event::read(AppId(1), &"x".repeat(size), false, Utc::now()).event;
         NewEvent { id: EventId(id), event }
     }
 
-    fn rest(fed: &mut FeedReceiver) -> usize {
-        std::iter::from_fn(|| fed.try_next()).count()
+    fn rest(receiver: &mut FeedReceiver) -> usize {
+        std::iter::from_fn(|| receiver.try_next()).count()
     }
 
     #[test]
     fn as_many_fit_each_time_it_was_emptied() {
-        let (feed, mut fed) = feed();
-        let many: Vec<_> = (0..2000).map(|id| fresh(id, 10)).collect();
+        let (feed, mut receiver) = feed();
+        let many: Vec<_> = (0..2000).map(|id| new_event(id, 10)).collect();
         for _ in 0..3 {
-            fed.catch_up();
+            receiver.catch_up();
             feed.publish(many.iter().take(1000).cloned());
-            assert!(!fed.is_lagging());
+            assert!(!receiver.is_lagging());
             feed.publish(many.iter().skip(1000).cloned());
-            assert!(fed.is_lagging());
+            assert!(receiver.is_lagging());
             feed.publish(many.iter().cloned());
-            assert_eq!(rest(&mut fed), MAX_EVENTS);
+            assert_eq!(rest(&mut receiver), MAX_EVENTS);
         }
     }
 
     #[test]
     fn bytes_count_too_and_one_that_is_larger_passes_alone() {
-        let (feed, mut fed) = feed();
+        let (feed, mut receiver) = feed();
         for (sizes, fits) in [
             (vec![MAX_BYTES - 1, 1], 2),
             (vec![MAX_BYTES - 1, 2], 1),
@@ -185,23 +186,27 @@ mod tests {
             (vec![MAX_BYTES + 1, 1], 1),
             (vec![1, MAX_BYTES], 1),
         ] {
-            fed.catch_up();
-            feed.publish(sizes.iter().map(|size| fresh(1, *size)));
-            assert_eq!((rest(&mut fed), fed.is_lagging()), (fits, fits < sizes.len()), "{sizes:?}");
+            receiver.catch_up();
+            feed.publish(sizes.iter().map(|size| new_event(1, *size)));
+            assert_eq!(
+                (rest(&mut receiver), receiver.is_lagging()),
+                (fits, fits < sizes.len()),
+                "{sizes:?}"
+            );
         }
     }
 
     #[tokio::test]
-    async fn who_waits_for_one_finds_all_of_its_commit_then_learns_that_it_is_behind() {
-        let (feed, mut fed) = feed();
-        assert!(fed.next().await.is_none(), "it starts behind");
-        fed.catch_up();
-        let (first, ()) = tokio::join!(fed.next(), async {
-            feed.publish((1..=16).map(|id| fresh(id, 10)));
-            feed.publish((0..MAX_EVENTS as i64).map(|id| fresh(17 + id, 10)));
+    async fn who_waits_for_one_finds_all_of_its_commit_then_learns_that_it_lags() {
+        let (feed, mut receiver) = feed();
+        assert!(receiver.next().await.is_none(), "it starts lagging");
+        receiver.catch_up();
+        let (first, ()) = tokio::join!(receiver.next(), async {
+            feed.publish((1..=16).map(|id| new_event(id, 10)));
+            feed.publish((0..MAX_EVENTS as i64).map(|id| new_event(17 + id, 10)));
         });
-        assert_eq!(first.map(|fresh| fresh.id), Some(EventId(1)));
-        assert_eq!(rest(&mut fed), MAX_EVENTS - 1);
-        assert!(fed.next().await.is_none());
+        assert_eq!(first.map(|new| new.id), Some(EventId(1)));
+        assert_eq!(rest(&mut receiver), MAX_EVENTS - 1);
+        assert!(receiver.next().await.is_none());
     }
 }

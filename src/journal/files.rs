@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::error::{JournalError, Result};
 use super::lock::HeldLock;
-use super::{JournalError, Result};
+use super::side_files::log_file;
 
 /// A file of a journal, as it was when it was opened.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl File {
         }
     }
 
-    fn look(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let Self { what, path, .. } = self;
         let (path, happened) = match self.find() {
             Ok(Found::Itself) => return Ok(()),
@@ -85,7 +86,7 @@ impl Files {
     /// When one of them is not there already.
     pub(super) fn of(path: &Path, lock: HeldLock) -> io::Result<Self> {
         // SQLite keeps the log beside the file that a link leads to, and empties it now and then.
-        let log = with_suffix(&path.canonicalize()?, "-wal");
+        let log = log_file(&path.canonicalize()?);
         Ok(Self {
             journal: File::open("the journal", path.to_owned(), false)?,
             log: File::open("the journal's write-ahead log", log, true)?,
@@ -93,16 +94,16 @@ impl Files {
         })
     }
 
-    /// Looks whether all are in place: four system calls. Blocks for as long as these take.
+    /// Checks whether all are in place: four system calls. Blocks for as long as these take.
     ///
     /// # Errors
-    /// [`Error::Gone`] when the journal or its log is not, [`Error::Taken`] when somebody else has
-    /// the lock, [`Error::Unseen`] when the system does not tell.
-    pub(super) fn look(&self) -> Result<()> {
-        self.journal.look()?;
-        self.log.look()?;
+    /// [`JournalError::Gone`] when the journal or its log is not, [`JournalError::Taken`] when somebody else has
+    /// the lock, [`JournalError::Unseen`] when the system does not tell.
+    pub(super) fn check(&self) -> Result<()> {
+        self.journal.check()?;
+        self.log.check()?;
         // Last: where the journal is gone no lock file is made.
-        self.lock.look(&self.journal.path)
+        self.lock.check(&self.journal.path)
     }
 
     /// Whether a write-ahead log stands beside a database that it is not of: whoever opens that
@@ -129,13 +130,6 @@ fn is_absent(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(Errno::ELOOP as i32)
 }
 
-/// The file beside `path` whose name goes on like this.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -154,12 +148,12 @@ mod tests {
         let path = folder.path().join(journal);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "pages").unwrap();
-        fs::write(with_suffix(&path, "-wal"), "").unwrap();
+        fs::write(log_file(&path), "").unwrap();
         (folder, path)
     }
 
     fn why(files: &Files) -> String {
-        match files.look() {
+        match files.check() {
             Err(JournalError::Gone(why)) => why.to_string(),
             other => panic!("{other:?}"),
         }
@@ -169,15 +163,15 @@ mod tests {
     fn another_file_of_the_same_content_is_another() {
         let (folder, path) = files("j.db");
         let open = of(&path).unwrap();
-        assert_eq!(open.look(), Ok(()));
-        for (file, what) in [(path.clone(), "the journal "), (with_suffix(&path, "-wal"), "log ")] {
+        assert_eq!(open.check(), Ok(()));
+        for (file, what) in [(path.clone(), "the journal "), (log_file(&path), "log ")] {
             let kept = folder.path().join("kept");
             fs::rename(&file, &kept).unwrap();
             assert!(why(&open).contains(what) && why(&open).contains("deleted or moved"));
             fs::copy(&kept, &file).unwrap();
             assert!(why(&open).contains(what) && why(&open).contains("replaced or emptied"));
             fs::rename(&kept, &file).unwrap();
-            assert_eq!(open.look(), Ok(()));
+            assert_eq!(open.check(), Ok(()));
         }
         fs::write(&path, "").unwrap();
         assert!(why(&open).contains("replaced or emptied"));
@@ -189,11 +183,11 @@ mod tests {
         let link = folder.path().join("link.db");
         symlink(&path, &link).unwrap();
         let open = of(&link).unwrap();
-        assert_eq!(open.look(), Ok(()));
+        assert_eq!(open.check(), Ok(()));
         for target in [folder.path().join("none"), link.clone(), folder.path().to_owned()] {
             fs::remove_file(&link).unwrap();
             symlink(target, &link).unwrap();
-            assert!(open.look().is_err_and(|error| matches!(error, JournalError::Gone(_))));
+            assert!(open.check().is_err_and(|error| matches!(error, JournalError::Gone(_))));
         }
     }
 

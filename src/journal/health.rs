@@ -6,15 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::error::{JournalError, Result};
+use super::files::Files;
 use crate::metrics::Times;
 
-use super::files::Files;
-use super::{JournalError, Result};
-
 /// Bounds of the time of a commit, in seconds.
-const SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0];
+const COMMIT_SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0];
 
-/// Whether a journal takes events, and how fast. Clones tell the same.
+/// Whether a journal takes events, and how fast. Clones share it.
 #[derive(Clone, Debug)]
 pub struct JournalHealth {
     troubles: Arc<Mutex<Troubles>>,
@@ -58,7 +57,7 @@ impl Default for JournalHealth {
         Self {
             troubles: Arc::default(),
             writing_since: Arc::default(),
-            commits: Times::new(SECONDS),
+            commits: Times::new(COMMIT_SECONDS),
             files: None,
             gone: CancellationToken::new(),
         }
@@ -71,18 +70,18 @@ impl JournalHealth {
         Self { files: Some(Arc::new(files)), ..Self::default() }
     }
 
-    /// Looks whether its files are in place, and whether no other daemon has it; once that was not so
+    /// Checks whether its files are in place, and whether no other daemon has it; once that was not so
     /// it never is again. Four system calls; blocks for as long as these take.
     ///
     /// # Errors
-    /// [`Error::Gone`] or [`Error::Taken`] when it is not so, [`Error::Unseen`] when the system does
+    /// [`JournalError::Gone`] or [`JournalError::Taken`] when it is not so, [`JournalError::Unseen`] when the system does
     /// not tell.
-    pub fn look(&self) -> Result<()> {
+    pub fn check_in_place(&self) -> Result<()> {
         if let Some(end) = locked(&self.troubles).end.clone() {
             return Err(end);
         }
         let begun = Instant::now();
-        let seen = self.files.as_ref().map_or(Ok(()), |files| files.look());
+        let seen = self.files.as_ref().map_or(Ok(()), |files| files.check());
         match &seen {
             Ok(()) => {
                 let mut troubles = locked(&self.troubles);
@@ -93,7 +92,7 @@ impl JournalHealth {
         seen
     }
 
-    /// Whether its files were in place at the last look, and that was less than `ago` ago.
+    /// Whether its files were in place at the last check, and that was less than `ago` ago.
     pub(super) fn was_in_place(&self, ago: Duration) -> bool {
         let troubles = locked(&self.troubles);
         let is_well = troubles.end.is_none() && troubles.unseen.is_none();
@@ -149,10 +148,10 @@ impl JournalHealth {
         drop(troubles);
         match error {
             JournalError::Gone(why) => {
-                tracing::error!(%why, "the journal is gone; nothing more is pulled or confirmed");
+                tracing::error!(%why, "journal gone; pulling and confirming stopped");
             }
             JournalError::Taken(why) => {
-                tracing::error!(%why, "another sprited has the journal; nothing more is pulled or confirmed");
+                tracing::error!(%why, "journal taken by another sprited; pulling and confirming stopped");
             }
             _ => return,
         }
@@ -179,7 +178,7 @@ impl JournalHealth {
         *locked(&self.writing_since) = None;
     }
 
-    pub(super) fn note_commit(&self, time: Duration) {
+    pub(super) fn record_commit(&self, time: Duration) {
         self.commits.observe(time);
     }
 }

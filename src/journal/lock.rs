@@ -16,9 +16,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-use super::files::with_suffix;
-use super::schema::OpenError;
-use super::{JournalError, Result};
+use super::error::{JournalError, OpenError, Result};
+use super::side_files::lock_file;
 
 /// What stands in the lock file of a journal that has its tables.
 const SIGN: &[u8] = b"There is a journal beside this file.\n";
@@ -50,7 +49,7 @@ impl Lock {
     fn sign(&self) {
         let is_signed = self.file.metadata().is_ok_and(|about| about.len() > 0);
         if !is_signed && let Err(error) = (&self.file).write_all(SIGN) {
-            tracing::debug!(%error, "cannot write the journal's lock file");
+            tracing::debug!(%error, "journal lock file cannot be written");
         }
     }
 
@@ -62,7 +61,7 @@ impl Lock {
 
 /// Whether the lock file of the journal at `path` tells that there was one with tables.
 pub(super) fn is_signed(path: &Path) -> bool {
-    fs::symlink_metadata(file(path)).is_ok_and(|about| about.is_file() && about.len() > 0)
+    fs::symlink_metadata(lock_file(path)).is_ok_and(|about| about.is_file() && about.len() > 0)
 }
 
 impl Drop for Lock {
@@ -81,8 +80,8 @@ pub(super) struct HeldLock(Arc<Mutex<State>>);
 struct State {
     /// `None` once the journal is closed.
     lock: Option<Lock>,
-    /// Whether it was told that the lock cannot be taken anew.
-    has_told: bool,
+    /// Whether it was logged that the lock cannot be taken anew.
+    has_warned: bool,
 }
 
 /// Gives the lock back when it is dropped.
@@ -99,7 +98,7 @@ impl HeldLock {
     /// The lock of a journal that has its tables: from here on the lock file tells of it.
     pub(super) fn new(lock: Lock) -> Self {
         lock.sign();
-        Self(Arc::new(Mutex::new(State { lock: Some(lock), has_told: false })))
+        Self(Arc::new(Mutex::new(State { lock: Some(lock), has_warned: false })))
     }
 
     pub(super) fn guard(&self) -> Guard {
@@ -110,13 +109,13 @@ impl HeldLock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks whether the lock of the journal at `path`, whose own files are in place, still keeps
+    /// Checks whether the lock of the journal at `path`, whose own files are in place, still keeps
     /// others off; if not, takes it anew. Where that cannot be done nobody else can either, and the
-    /// next look tries again. Two system calls as long as all is well; blocks for these.
+    /// next check tries again. Two system calls as long as all is well; blocks for these.
     ///
     /// # Errors
-    /// [`Error::Taken`] when somebody else has it.
-    pub(super) fn look(&self, path: &Path) -> Result<()> {
+    /// [`JournalError::Taken`] when somebody else has it.
+    pub(super) fn check(&self, path: &Path) -> Result<()> {
         let mut state = self.state();
         let Some(lock) = &state.lock else { return Ok(()) };
         if lock.is_in_place().unwrap_or(true) {
@@ -126,10 +125,10 @@ impl HeldLock {
         match take(path) {
             Ok(anew) => {
                 anew.sign();
-                *state = State { lock: Some(anew), has_told: false };
+                *state = State { lock: Some(anew), has_warned: false };
                 tracing::warn!(
                     file,
-                    "the journal's lock file was removed or replaced; it is made and locked anew"
+                    "journal lock file was removed or replaced; created and locked again"
                 );
                 Ok(())
             }
@@ -137,11 +136,11 @@ impl HeldLock {
                 format!("the lock file {file} was removed or replaced under the daemon").into(),
             )),
             Err(error) => {
-                if !std::mem::replace(&mut state.has_told, true) {
+                if !std::mem::replace(&mut state.has_warned, true) {
                     tracing::warn!(
                         file,
                         %error,
-                        "the journal's lock file was removed or replaced and cannot be made anew: \
+                        "journal lock file was removed or replaced and cannot be created again: \
                          move away what stands in its place"
                     );
                 }
@@ -151,14 +150,9 @@ impl HeldLock {
     }
 }
 
-/// The lock file of the journal at `path`.
-pub(super) fn file(path: &Path) -> PathBuf {
-    with_suffix(path, ".lock")
-}
-
 /// Takes the lock of the journal at `path`.
 pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
-    let lock = file(path);
+    let lock = lock_file(path);
     let failed = |source| OpenError::File { path: lock.clone(), source };
     for _ in 0..ATTEMPTS {
         let file = open(&lock, path).map_err(failed)?;
@@ -212,7 +206,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j.db");
         let held = HeldLock::new(take(&path).unwrap());
-        let lock = file(&path);
+        let lock = lock_file(&path);
         (folder, path, lock, held)
     }
 
@@ -228,20 +222,20 @@ mod tests {
             if replace {
                 fs::write(&lock, "").unwrap();
             }
-            assert_eq!(held.look(&path), Ok(()));
+            assert_eq!(held.check(&path), Ok(()));
             assert!(!is_free(&path), "nobody else gets it");
-            assert_eq!(held.look(&path), Ok(()));
+            assert_eq!(held.check(&path), Ok(()));
         }
         // A copy of it, as of a folder that was restored.
         let copy = folder.path().join("copy");
         fs::copy(&lock, &copy).unwrap();
         fs::rename(copy, &lock).unwrap();
-        assert_eq!(held.look(&path), Ok(()));
+        assert_eq!(held.check(&path), Ok(()));
         assert!(!is_free(&path));
         drop(held.guard());
         assert!(is_free(&path));
         fs::remove_file(&lock).unwrap();
-        assert_eq!(held.look(&path), Ok(()));
+        assert_eq!(held.check(&path), Ok(()));
         assert!(!lock.exists(), "what is closed takes no lock");
     }
 
@@ -250,9 +244,9 @@ mod tests {
         let (_folder, path, lock, held) = held();
         fs::remove_file(&lock).unwrap();
         let other = take(&path).unwrap();
-        assert!(matches!(held.look(&path), Err(JournalError::Taken(_))));
+        assert!(matches!(held.check(&path), Err(JournalError::Taken(_))));
         drop(other);
-        assert_eq!(held.look(&path), Ok(()), "a command that is over");
+        assert_eq!(held.check(&path), Ok(()), "a command that is over");
     }
 
     #[test]
@@ -266,7 +260,7 @@ mod tests {
         for way in ways {
             fs::remove_file(&lock).unwrap();
             way();
-            assert_eq!(held.look(&path), Ok(()));
+            assert_eq!(held.check(&path), Ok(()));
             assert!(matches!(take(&path), Err(OpenError::File { .. })));
             if lock.is_dir() {
                 fs::remove_dir(&lock).unwrap();
@@ -275,7 +269,7 @@ mod tests {
         }
         assert!(!target.exists());
         fs::remove_file(&lock).unwrap();
-        assert_eq!(held.look(&path), Ok(()));
+        assert_eq!(held.check(&path), Ok(()));
         assert!(!is_free(&path));
     }
 }

@@ -5,25 +5,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
-
-use super::files::with_suffix;
+use super::error::OpenError;
 use super::lock;
-use super::schema::OpenError;
-
-/// What follows the journal's name in that of a copy which the daemon made of it at its end.
-pub(super) const RESCUED: &str = ".rescued-";
-/// The same of files that made way for a restored or a new journal.
-pub(super) const REPLACED: &str = ".replaced-";
-/// What follows a journal's name in those of all copies that a daemon or a command leaves beside it.
-pub const COPIES: [&str; 2] = [RESCUED, REPLACED];
-/// A journal's own files. Its database first: without it the others are no journal to anybody.
-const FILES: [&str; 3] = ["", "-wal", "-shm"];
-/// Names that are tried within one second.
-pub(super) const NAMES: u32 = 100;
-/// What follows both: when it was made.
-const STAMP: &str = "%Y%m%dT%H%M%SZ";
-pub(super) const STAMP_LEN: usize = "20260102T030405Z".len();
+use super::side_files::{self, lock_file, log_file, rescued, set_aside};
 
 /// What stands in the place of a journal.
 enum Place {
@@ -38,19 +22,17 @@ enum Place {
 /// nothing tells of one.
 #[must_use]
 pub fn missing(path: &Path) -> Option<OpenError> {
-    let log = with_suffix(path, "-wal");
-    let has_log = fs::metadata(&log).is_ok_and(|about| about.len() > 0);
-    let has_log = has_log.then_some(log);
-    let lock = || lock::file(path);
+    let log = side_files::has_log(path).then(|| log_file(path));
+    let lock = || lock_file(path);
     let sign = match place(path) {
         Place::Journal => None,
         // SQLite would delete the log. A lock file without content is that of a first start which was
         // cut off, or that of one which was told to begin anew.
         Place::Blank => {
-            has_log.or_else(|| lock::is_signed(path).then(|| rescued(path).pop().unwrap_or(lock())))
+            log.or_else(|| lock::is_signed(path).then(|| rescued(path).pop().unwrap_or(lock())))
         }
         Place::Nothing => {
-            rescued(path).pop().or(has_log).or_else(|| Some(lock()).filter(|lock| lock.exists()))
+            rescued(path).pop().or(log).or_else(|| Some(lock()).filter(|lock| lock.exists()))
         }
     };
     sign.map(|sign| {
@@ -64,7 +46,7 @@ pub fn missing(path: &Path) -> Option<OpenError> {
 pub(super) fn refuse(path: &Path) -> Result<(), OpenError> {
     if let Some(missing) = missing(path) {
         // A daemon may be about to rescue it.
-        if lock::file(path).exists() {
+        if lock_file(path).exists() {
             drop(lock::take(path)?);
         }
         return Err(missing);
@@ -88,64 +70,9 @@ pub fn give_up(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
     }
     let moved =
         set_aside(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    lock.unsign().map_err(|source| OpenError::File { path: lock::file(path), source })?;
+    lock.unsign().map_err(|source| OpenError::File { path: lock_file(path), source })?;
     begin(path)?;
     Ok(moved)
-}
-
-/// Copies that were rescued of the journal at `path`, the newest last.
-#[must_use]
-pub fn rescued(path: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
-    let beginning = [name.as_encoded_bytes(), RESCUED.as_bytes()].concat();
-    let is_copy = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| {
-            let name = name.as_encoded_bytes();
-            name.starts_with(&beginning) && !name.ends_with(b"-wal") && !name.ends_with(b"-shm")
-        })
-    };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_copy).collect();
-    found.sort();
-    found
-}
-
-/// A free name for a copy of the journal at `path` that is rescued now.
-pub(super) fn rescued_name(path: &Path) -> PathBuf {
-    free_name(path, RESCUED)
-}
-
-/// Moves what is left of the journal at `path` to names that are free, and returns these. Together
-/// they are a database again.
-pub(super) fn set_aside(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let aside = free_name(path, REPLACED);
-    let mut moved = Vec::new();
-    for suffix in FILES {
-        let to = with_suffix(&aside, suffix);
-        match fs::rename(with_suffix(path, suffix), &to) {
-            Ok(()) => moved.push(to),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(moved)
-}
-
-/// Moves a write-ahead log away from a database that it is not of, and returns where to.
-pub(super) fn set_log_aside(path: &Path, log: &Path) -> io::Result<PathBuf> {
-    let to = with_suffix(&free_name(path, REPLACED), "-wal");
-    fs::rename(log, &to)?;
-    Ok(to)
-}
-
-fn free_name(path: &Path, what: &str) -> PathBuf {
-    let now: DateTime<Utc> = Utc::now();
-    let first = with_suffix(path, &format!("{what}{}", now.format(STAMP)));
-    let is_free = |name: &PathBuf| {
-        FILES.iter().all(|suffix| with_suffix(name, suffix).symlink_metadata().is_err())
-    };
-    let others = (2..NAMES).map(|number| with_suffix(&first, &format!("-{number}")));
-    std::iter::once(first.clone()).chain(others).find(is_free).unwrap_or(first)
 }
 
 fn place(path: &Path) -> Place {

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::missing::{NAMES, REPLACED, RESCUED, STAMP_LEN};
-use super::schema::OpenError;
+use super::error::OpenError;
+use super::side_files::longest_copy_suffix;
 use crate::folder;
 
 /// The longest path of a database that SQLite opens, in bytes: it keeps room for what it appends.
@@ -20,9 +20,7 @@ pub fn too_long(path: &Path) -> io::Result<Option<String>> {
         return Ok(Some(why));
     }
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    let kinds = RESCUED.len().max(REPLACED.len());
-    let longest = kinds + STAMP_LEN + format!("-{NAMES}").len() + "-wal".len();
-    Ok(folder::refuses(folder, name.len() + longest)?
+    Ok(folder::refuses(folder, name.len() + longest_copy_suffix())?
         .map(|why| format!("a copy of it that is made when it is gone would get {why}")))
 }
 
@@ -30,11 +28,11 @@ pub fn too_long(path: &Path) -> io::Result<Option<String>> {
 pub(super) fn warn_of_folder(path: &Path) {
     if let Ok(Some(why)) = too_long(path) {
         let journal = path.display();
-        tracing::warn!(%journal, why, "the path of the journal is too long; set a shorter one");
+        tracing::warn!(%journal, why, "journal path too long; set a shorter one");
     }
     let Some(beside) = path.parent() else { return };
     if let Err(error) = folder::sync_or_tell(beside) {
-        tracing::warn!(folder = %beside.display(), %error, "cannot sync the journal's folder");
+        tracing::warn!(folder = %beside.display(), %error, "journal folder cannot be synced");
     }
 }
 
@@ -102,8 +100,8 @@ mod tests {
         let fits = |length: usize| too_long(&folder.path().join("j".repeat(length))).unwrap();
         let longest = (1..).take_while(|length| fits(*length).is_none()).count();
         let name = "j".repeat(longest);
-        for kind in [RESCUED, REPLACED] {
-            let file = format!("{name}{kind}20260102T030405Z-{NAMES}-wal");
+        for kind in [".rescued-", ".replaced-"] {
+            let file = format!("{name}{kind}20260102T030405Z-100-wal");
             std::fs::write(folder.path().join(file), "").unwrap();
         }
         assert!(

@@ -16,7 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Appended, EventId};
+use super::types::{Appended, EventId};
 use crate::event::{Entry, Key};
 
 /// Leases after which a message that a sink still has to take should have come again, if it is in
@@ -108,7 +108,7 @@ impl Receipts {
     }
 
     /// The message of `event` was handed out once more.
-    pub(super) fn note(&mut self, event: EventId, receipt: Option<Receipt>) {
+    pub(super) fn record(&mut self, event: EventId, receipt: Option<Receipt>) {
         if let Some(receipt) = receipt {
             self.last.insert(event, (receipt.sent, receipt.received));
         }
@@ -166,7 +166,7 @@ mod tests {
     fn what_comes_within_half_a_lease_is_another_message() {
         let start = Instant::now();
         let mut receipts = Receipts::new(start);
-        receipts.note(EVENT, Some(receipt(start, 100, 101)));
+        receipts.record(EVENT, Some(receipt(start, 100, 101)));
         let compare =
             |sent, received| receipts.compare(EVENT, true, Some(receipt(start, sent, received)));
         assert_eq!(compare(101, 102), Message::IsAnother);
@@ -188,7 +188,7 @@ mod tests {
     fn what_has_not_come_though_the_queue_was_empty_is_gone() {
         let start = Instant::now();
         let mut receipts = Receipts::new(start);
-        receipts.note(EVENT, Some(receipt(start, 100, 101)));
+        receipts.record(EVENT, Some(receipt(start, 100, 101)));
         let compare = |event, is_pending, empty: u64| {
             let empty = Some(start + Duration::from_secs(empty));
             let new = Receipt { empty, ..receipt(start, 5000, 5000) };

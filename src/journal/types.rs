@@ -1,11 +1,13 @@
-//! What is said of events and sinks everywhere in the journal, and what can go wrong.
+//! What is said of events and sinks everywhere in the journal. Knows nothing else of it.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytesize::ByteSize;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 
-use super::capacity::Unprunable;
-use crate::event::Key;
+use crate::event::{Event, Key};
 
 /// The number of an event in a journal: grows with every event that is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,51 +37,220 @@ pub struct Appended {
     pub may_be_duplicate: bool,
 }
 
-/// Why the journal did not do what it was asked. Nothing of it happened.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum JournalError {
-    /// SQLite could not write or read.
-    #[error("the journal cannot be written: {0}")]
-    Sqlite(Arc<str>),
-    /// `max_size` is reached, and all of it is pending or dead.
-    #[error("the journal is full: {size} of journal.max_size = {max_size} are in use; {filling}")]
-    Full {
-        /// What is in use.
-        size: ByteSize,
-        /// The setting.
-        max_size: ByteSize,
-        /// What of it cannot go.
-        filling: Unprunable,
-    },
-    /// Its file or its write-ahead log was deleted, moved or replaced; nothing brings it back.
-    #[error("{0}; sprited copies what it has open, and ends")]
-    Gone(Arc<str>),
-    /// Another process has taken it over.
-    #[error(
-        "{0}, and another sprited has taken the journal; this one writes nothing more, and ends"
-    )]
-    Taken(Arc<str>),
-    /// Whether its files are in place cannot be seen at the moment.
-    #[error("cannot see whether it is in place: {0}")]
-    Unseen(Arc<str>),
-    /// The writer has ended.
-    #[error("the journal is closed")]
-    Closed,
+/// An event that was just stored.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// The event's number.
+    pub id: EventId,
+    /// The event.
+    pub event: Arc<Event>,
 }
 
-impl JournalError {
-    /// Whether the daemon ends by it.
+/// What became of an event that was to be stored.
+pub(super) struct StoredEntry {
+    pub(super) appended: Appended,
+    /// A new event, and the sinks that want it.
+    pub(super) new: Option<(NewEvent, Vec<SinkId>)>,
+}
+
+/// An event that a sink still has to take.
+#[derive(Clone, Debug)]
+pub struct PendingEvent {
+    /// The event's number.
+    pub id: EventId,
+    /// The event.
+    pub event: Arc<Event>,
+    /// Failed deliveries to this sink so far.
+    pub attempts: u32,
+    /// The time that counts towards giving up.
+    pub charged: Duration,
+    /// The first failed delivery.
+    pub first_failed: Option<DateTime<Utc>>,
+    /// The last failed delivery.
+    pub last_failed: Option<DateTime<Utc>>,
+}
+
+impl PendingEvent {
+    /// A new event, which was never tried.
     #[must_use]
-    pub fn is_final(&self) -> bool {
-        matches!(self, Self::Gone(_) | Self::Taken(_))
+    pub fn untried(NewEvent { id, event }: NewEvent) -> Self {
+        Self {
+            id,
+            event,
+            attempts: 0,
+            charged: Duration::ZERO,
+            first_failed: None,
+            last_failed: None,
+        }
     }
 }
 
-impl From<rusqlite::Error> for JournalError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error.to_string().into())
+/// A pending event, as its sink is asked after a start whether it holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnacknowledgedEvent {
+    /// The event's number.
+    pub id: EventId,
+    /// The event's key.
+    pub key: Key,
+    /// Whether it was requeued by hand and has not failed since: what the sink got earlier
+    /// does not count.
+    pub is_requeued: bool,
+}
+
+/// Which of the events that wait for a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueEnd {
+    /// What has waited longest.
+    Oldest,
+    /// What came last.
+    Newest,
+    /// Of what has failed, the one that was tried least.
+    LeastTried,
+}
+
+/// Events that were read: as many as asked for, or less if they are large.
+#[derive(Clone, Debug)]
+pub struct PendingPage {
+    /// The events.
+    pub events: Vec<PendingEvent>,
+    /// Whether there are no others.
+    pub is_all: bool,
+}
+
+/// What became of one event at one sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRecord {
+    /// The event's number.
+    pub event: EventId,
+    /// What became of it.
+    pub outcome: DeliveryOutcome,
+}
+
+/// The outcomes of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The sink has it.
+    Delivered,
+    /// It is due again.
+    Retry {
+        /// When.
+        due: DateTime<Utc>,
+        /// The time that counts towards giving up, all in all.
+        charged: Duration,
+        /// What happened.
+        error: String,
+    },
+    /// It is a dead letter of the sink.
+    Dead {
+        /// Why.
+        error: String,
+    },
+    /// It is a dead letter of the sink, which rejected it: one of those in a row, until the sink
+    /// takes an event.
+    Rejected {
+        /// Why.
+        error: String,
+    },
+}
+
+/// What a sink did earlier, by whatever run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkHistory {
+    /// Whether it has ever taken an event.
+    pub has_taken: bool,
+    /// The events recorded as [`DeliveryOutcome::Rejected`] since it last took one.
+    pub rejected: Vec<EventId>,
+}
+
+/// What a sink's record came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Events that no sink has to take any more.
+    pub settled: Vec<EventId>,
+    /// Events that this sink still has to take.
+    pub pending: u64,
+}
+
+/// Verdicts of one sink.
+#[derive(Clone, Debug)]
+pub(super) struct SinkRecords {
+    pub(super) sink: SinkId,
+    pub(super) records: Vec<DeliveryRecord>,
+    pub(super) checkpoint: Option<String>,
+    pub(super) now: DateTime<Utc>,
+}
+
+/// A handle that is about to be confirmed, as far as occurrences are under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandleConfirmation {
+    /// The handle.
+    pub handle: Arc<str>,
+    /// The events under it.
+    pub events: Vec<EventId>,
+}
+
+/// Whether a handle may be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfirmPermission {
+    /// It may; these occurrences were open before.
+    Granted(Vec<EventId>),
+    /// It may not: another handle counts for an occurrence under it.
+    Superseded,
+}
+
+/// What state an event is in: these words and no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventState {
+    /// A sink still has to take it.
+    Pending,
+    /// Every sink that wanted it has it.
+    Delivered,
+    /// At least one sink gave it up and none is pending.
+    Dead,
+    /// No sink wanted it.
+    Unrouted,
+}
+
+impl EventState {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::Unrouted => "unrouted",
+        }
     }
 }
 
-/// A result of the journal.
-pub type Result<T> = std::result::Result<T, JournalError>;
+/// What is left at a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The sink's name.
+    pub sink: String,
+    /// Events that it still has to take.
+    pub pending: u64,
+    /// Its dead letters.
+    pub dead: u64,
+}
+
+/// What keeps a full journal from giving up more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unprunable {
+    /// The sink with the most events pending or dead; `None` if no sink has any.
+    pub most: Option<Backlog>,
+    /// Whether that sink stands in the configuration.
+    pub is_configured: bool,
+}
+
+impl fmt::Display for Unprunable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Backlog { sink, pending, dead }) = &self.most else {
+            return f.write_str("nothing is pending or dead, but keys are kept for 4 days");
+        };
+        let gone = if self.is_configured { "" } else { ", which is no longer configured," };
+        write!(f, "the sink {sink:?}{gone} has {pending} events pending and {dead} dead")
+    }
+}

@@ -267,24 +267,24 @@ async fn notes_of_confirms_share_commits() {
         |n: usize| HandleConfirmation { handle: n.to_string().into(), events: vec![ids[n]] };
     let commits = || bench.journal.health().commits().count();
     let before = commits();
-    let noted = (0..64).map(|n| bench.journal.sending(vec![sending(n)]));
+    let noted = (0..64).map(|n| bench.journal.begin_confirm(vec![sending(n)]));
     let noted = futures_util::future::try_join_all(noted).await.unwrap();
-    let closed = |n: usize| ConfirmPermission::Closed(vec![ids[n]]);
+    let closed = |n: usize| ConfirmPermission::Granted(vec![ids[n]]);
     assert_eq!(noted.concat(), (0..64).map(closed).collect::<Vec<_>>());
-    let taken_back = ids.iter().map(|id| bench.journal.not_taken(vec![*id]));
+    let taken_back = ids.iter().map(|id| bench.journal.abort_confirm(vec![*id]));
     futures_util::future::try_join_all(taken_back).await.unwrap();
     assert!(commits() - before <= 64, "{} commits for 128 notes", commits() - before);
     let all: Vec<_> = (0..64).map(sending).collect();
-    let noted = bench.journal.sending(all.clone()).await.unwrap();
+    let noted = bench.journal.begin_confirm(all.clone()).await.unwrap();
     assert_eq!(noted, (0..64).map(closed).collect::<Vec<_>>(), "what was taken back is open");
     assert!(
         bench
             .journal
-            .sending(all)
+            .begin_confirm(all)
             .await
             .unwrap()
             .iter()
-            .all(|n| *n == ConfirmPermission::Closed(vec![]))
+            .all(|n| *n == ConfirmPermission::Granted(vec![]))
     );
 }
 

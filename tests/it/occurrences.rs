@@ -346,14 +346,14 @@ impl World {
             events: vec![*event],
         };
         assert!(safe.iter().all(|(_, _, is_repeatable)| *is_repeatable));
-        let noted = daemon.journal.sending(safe.iter().map(sending).collect()).await.unwrap();
+        let noted = daemon.journal.begin_confirm(safe.iter().map(sending).collect()).await.unwrap();
         let (mut handles, mut events, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         for ((handle, event, _), noted) in safe.iter().zip(noted) {
             match noted {
                 ConfirmPermission::Superseded => {
                     daemon.leases.retain(|(other, ..)| other != handle)
                 }
-                ConfirmPermission::Closed(open) => {
+                ConfirmPermission::Granted(open) => {
                     handles.push(*handle);
                     events.push(*event);
                     closed.extend(open);
@@ -384,7 +384,7 @@ impl World {
                 }
             }
             Call::Lost => self.excuses += handles.len(),
-            Call::TurnedDown => daemon.journal.not_taken(closed).await.unwrap(),
+            Call::TurnedDown => daemon.journal.abort_confirm(closed).await.unwrap(),
             Call::KilledBefore => {
                 self.excuses += handles.len();
                 daemon.kill();

@@ -18,7 +18,7 @@ use super::CheckStep;
 use crate::cli::Exit;
 use crate::folder::{self, Synced, UNSYNCED};
 use crate::identity::IdentityError;
-use crate::journal::JournalSettings;
+use crate::journal::{self, JournalSettings};
 
 /// The longest that the disk may take.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -95,7 +95,7 @@ fn measure(JournalSettings { path, max_size, .. }: &JournalSettings) -> io::Resu
     let elsewhere = elsewhere(statfs(folder)?.filesystem_type());
     let space = statvfs(folder)?;
     let free = ByteSize(space.blocks_available().saturating_mul(space.fragment_size()));
-    let taken = [path.clone(), log_of(path)].iter().map(size).sum();
+    let taken = [path.clone(), journal::log_file(path)].iter().map(size).sum();
     let growth = ByteSize(max_size.as_u64().saturating_sub(taken));
     Ok(Disk { elsewhere, synced: folder::sync(folder)?, free, growth, flush: flush(folder)? })
 }
@@ -107,12 +107,6 @@ fn elsewhere(kind: FsType) -> Option<Elsewhere> {
         | NCP_SUPER_MAGIC => Some(Elsewhere::Network),
         _ => None,
     }
-}
-
-fn log_of(journal: &Path) -> PathBuf {
-    let mut log = journal.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
 }
 
 fn size(path: &PathBuf) -> u64 {

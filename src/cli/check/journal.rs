@@ -56,7 +56,7 @@ fn look_blocking(path: &Path, sinks: &[String]) -> CheckStep {
     if let Ok(Some(why)) = journal::too_long(path) {
         return failed(path, why, "set journal.path to a shorter one");
     }
-    let lock = beside(path, ".lock");
+    let lock = journal::lock_file(path);
     if lock.symlink_metadata().is_ok_and(|about| !about.is_file()) {
         let what = "is no regular file, and no daemon can lock it";
         return failed(&lock, what, "move it away; no link is followed there");
@@ -97,9 +97,9 @@ fn missing(path: &Path) -> CheckStep {
 fn existing(path: &Path, sinks: &[String]) -> CheckStep {
     let folder = path.parent().unwrap_or(Path::new("/"));
     // The folder, too: the write-ahead log stands there.
-    let beside = ["-wal", "-shm", ".lock"].map(|suffix| beside(path, suffix));
+    let [database, beside @ ..] = journal::all_files(path);
     let found = beside.iter().filter(|file| file.symlink_metadata().is_ok());
-    for place in [path, folder].into_iter().chain(found.map(PathBuf::as_path)) {
+    for place in [&*database, folder].into_iter().chain(found.map(PathBuf::as_path)) {
         if let Err(error) = access(place, AccessFlags::R_OK | AccessFlags::W_OK) {
             let error = io::Error::from(error);
             let what = format_args!("cannot be written: {error}");
@@ -187,18 +187,12 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
 
 /// The journal's files that are not their folder's owner's: made by root, perhaps, by a command or
 /// a daemon that was started by hand. Whoever looks as root sees no fault otherwise.
-fn strangers(journal: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Vec<String> {
-    let wanted = journal.parent().and_then(&owner).filter(|owner| *owner != 0);
+fn strangers(path: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Vec<String> {
+    let wanted = path.parent().and_then(&owner).filter(|owner| *owner != 0);
     let Some(wanted) = wanted else { return Vec::new() };
-    let files = ["", "-wal", "-shm", ".lock"].map(|suffix| beside(journal, suffix));
+    let files = journal::all_files(path);
     let is_strange = |file: &&PathBuf| owner(file).is_some_and(|owner| owner != wanted);
     files.iter().filter(is_strange).map(|file| file.display().to_string()).collect()
-}
-
-fn beside(journal: &Path, suffix: &str) -> PathBuf {
-    let mut file = journal.as_os_str().to_owned();
-    file.push(suffix);
-    PathBuf::from(file)
 }
 
 fn owner(path: &Path) -> Option<u32> {
@@ -210,8 +204,8 @@ fn orphan(Backlog { sink, pending, dead }: &Backlog) -> String {
 }
 
 /// Whether somebody holds its lock file, as far as the kernel tells.
-fn is_in_use(journal: &Path) -> bool {
-    match (fs::metadata(beside(journal, ".lock")), fs::read_to_string("/proc/locks")) {
+fn is_in_use(path: &Path) -> bool {
+    match (fs::metadata(journal::lock_file(path)), fs::read_to_string("/proc/locks")) {
         (Ok(lock), Ok(locks)) => locks.lines().any(|line| locks_whole(line, &lock)),
         _ => false,
     }

@@ -10,7 +10,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::CliError;
 use super::target::{Chosen, TargetEvents};
 use crate::cli::Exit;
-use crate::cli::open_journal::reason;
 use crate::cli::text::counted;
 use crate::journal::{self, EventId, JournalAdmin, JournalReader, SinkId};
 
@@ -72,7 +71,7 @@ pub(super) fn apply<T: Default>(
                 let why = format!(
                     "the journal cannot be written: {}; {} of {total} were done, \
                      and doing it again does the rest",
-                    reason(&error),
+                    error.reason(),
                     pace.done
                 );
                 CliError::because(Exit::Journal, why)

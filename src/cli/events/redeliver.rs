@@ -56,10 +56,10 @@ pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
     };
     let manner = &args.manner;
     let requeue = |editor: &mut JournalAdmin, sink, events: &[EventId], done: &mut Requeued| {
-        let Requeued { requeued, hastened, without_body, gone } =
+        let Requeued { requeued, expedited, without_body, gone } =
             editor.requeue(sink, events, chrono::Utc::now())?;
         done.requeued += requeued;
-        done.hastened += hastened;
+        done.expedited += expedited;
         done.without_body += without_body;
         done.gone += gone;
         Ok(())
@@ -73,7 +73,7 @@ pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
             active: sink.active,
             chosen: chosen.events,
             redelivered: done.requeued,
-            due_now: done.hastened,
+            due_now: done.expedited,
             without_body: chosen.without_body + done.without_body,
             gone: done.gone,
         })

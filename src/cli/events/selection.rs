@@ -1,6 +1,7 @@
 //! Which events and sinks a command is about.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clap::builder::{EnumValueParser, TypedValueParser as _};
 
 use super::{CliError, moment};
 use crate::cli::Exit;
@@ -11,11 +12,35 @@ use crate::journal::{EventRow, EventState, Filter, JournalReader, KnownSink};
 /// Events read at once: each comes with its body, of which any number may be large.
 const PAGE: usize = 100;
 
+/// A state, as an argument.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum StateArg {
+    /// A sink still has to take it.
+    Pending,
+    /// Every sink that wanted it has it.
+    Delivered,
+    /// At least one sink gave it up and none is pending.
+    Dead,
+    /// No sink wanted it.
+    Unrouted,
+}
+
+impl From<StateArg> for EventState {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Pending => Self::Pending,
+            StateArg::Delivered => Self::Delivered,
+            StateArg::Dead => Self::Dead,
+            StateArg::Unrouted => Self::Unrouted,
+        }
+    }
+}
+
 /// Conditions that must all hold.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct FilterArgs {
     /// Only those in this state; with --sink, in this state there.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = EnumValueParser::<StateArg>::new().map(EventState::from))]
     pub(super) state: Option<EventState>,
     /// Only those of the application with this SubAppId; 0 for the primary one where none is
     /// configured.

@@ -100,8 +100,8 @@ pub(super) fn waits(file: &str, name: &str) -> [Duration; 2] {
 
 #[test]
 fn constants_are_read_as_they_are() {
-    assert_eq!(time("journal/writer.rs", "GATHER"), Duration::from_millis(4));
-    assert_eq!(number("journal/key_index.rs", "MAX_NEW"), 1 << 15);
+    assert_eq!(time("journal/writer/mod.rs", "GATHER_TIME"), Duration::from_millis(4));
+    assert_eq!(number("journal/sqlite/key_index.rs", "MAX_NEW"), 1 << 15);
     let longest = sprited::journal::LOG_LENGTH;
-    assert_eq!(number("journal/store.rs", "LOG_LENGTH"), longest);
+    assert_eq!(number("journal/sqlite/store.rs", "LOG_LENGTH"), longest);
 }

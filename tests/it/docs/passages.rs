@@ -59,7 +59,7 @@ pub(super) fn passages() -> Vec<Passage> {
     let MaxRejects::At(max_rejects) = config.sinks[0].max_rejects else { panic!("off by default") };
     let max_rejects = f64::from(max_rejects.get());
     let remind = time("outage.rs", "REMIND");
-    let share = |name| Value::Number(number("journal/prune.rs", name) as f64);
+    let share = |name| Value::Number(number("journal/sqlite/prune.rs", name) as f64);
     let row =
         |document, words, values: &[Value]| Passage { document, words, values: values.to_vec() };
     let mib = |bytes: u64| Value::Bytes(bytes);

@@ -167,7 +167,7 @@ async fn nothing_is_confirmed_that_is_not_rescued(harm: Harm) {
     assert!(said.contains(rescued.to_str().unwrap()), "{harm:?}: {said}");
     let kept = pending_keys(&rescued);
     assert_eq!((site.confirmed(), kept.len()), (10, 10), "{harm:?}: nothing more was taken in");
-    assert_eq!(daemon.logged("the journal cannot be written; tries until it can").len(), 0);
+    assert_eq!(daemon.logged("journal write failed; retrying").len(), 0);
 
     if harm == Harm::Replace {
         // The log of the one before is not written into it.
@@ -226,7 +226,7 @@ async fn an_idle_daemon_notices_within_seconds_and_pulls_no_more() {
     assert_eq!(daemon.ended_within(NOTICED).await, 74, "{}", daemon.log());
     let rescued = rescued(&site);
     assert_eq!(pending(&rescued), 0);
-    let gone = &daemon.logged("the journal is gone; nothing more is pulled or confirmed")[0];
+    let gone = &daemon.logged("journal gone; pulling and confirming stopped")[0];
     let why = gone["why"].as_str().unwrap();
     let path = journal(&site).display().to_string();
     assert!(why.contains(&path) && why.contains("deleted or moved"), "{why}");

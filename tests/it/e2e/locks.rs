@@ -12,10 +12,10 @@ use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
 use super::{Site, until};
 
-const ANEW: &str = "the journal's lock file was removed or replaced; it is made and locked anew";
-const NOT_ANEW: &str = "the journal's lock file was removed or replaced and cannot be made anew: move \
+const ANEW: &str = "journal lock file was removed or replaced; created and locked again";
+const NOT_ANEW: &str = "journal lock file was removed or replaced and cannot be created again: move \
                         away what stands in its place";
-const TAKEN: &str = "another sprited has the journal; nothing more is pulled or confirmed";
+const TAKEN: &str = "journal taken by another sprited; pulling and confirming stopped";
 
 /// How long a daemon may take to notice and to end, on a machine that is busy.
 const NOTICED: Duration = Duration::from_secs(20);

@@ -55,7 +55,10 @@ async fn a_journal_that_is_right_adds_up() {
     let said = bench.said(&["audit"]);
     assert!(said.ends_with("\nAll adds up.\n") && !said.contains("NO"), "{said}");
     let (code, found, out) = audited(&bench);
-    assert_eq!((code, &found["ok"], &found["faults"]), (0, &true.into(), &Value::Array(vec![])));
+    assert_eq!(
+        (code, &found["ok"], &found["violations"]),
+        (0, &true.into(), &Value::Array(vec![]))
+    );
     assert_eq!(found["sums"].as_array().unwrap().len(), 3 + 2 * 3, "{out}");
     bench.close().await;
 }
@@ -196,8 +199,9 @@ async fn each_row_that_is_off_is_found() {
         let found = sprited::journal::audit(&copy).unwrap().unwrap();
         assert!(!found.ok(), "{harm}");
         let is_shown = match shows.split_once(": ") {
-            Some((what, which)) => found.faults.iter().any(|fault| {
-                fault.what == what && fault.first.iter().any(|first| first.starts_with(which))
+            Some((what, which)) => found.violations.iter().any(|violation| {
+                violation.what == what
+                    && violation.first.iter().any(|first| first.starts_with(which))
             }),
             None => found.sums.iter().any(|sum| sum.what == shows && !sum.ok),
         };
@@ -252,8 +256,11 @@ async fn beside_a_journal_at_work_it_always_adds_up_and_so_does_each_copy() {
                         .unwrap();
                     let found = sprited::journal::audit(&copy).unwrap().unwrap();
                     assert!(found.ok(), "{found:#?}");
-                    let (damage, faults) = sprited::journal::check(&copy).unwrap();
-                    assert!(damage.is_empty() && faults.is_empty(), "{damage:?} {faults:?}");
+                    let (damage, violations) = sprited::journal::check(&copy).unwrap();
+                    assert!(
+                        damage.is_empty() && violations.is_empty(),
+                        "{damage:?} {violations:?}"
+                    );
                 }
             }
             is_done.store(true, std::sync::atomic::Ordering::Relaxed);

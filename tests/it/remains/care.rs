@@ -41,7 +41,7 @@ async fn programs_are_told_the_same() {
         bench.append(number).await;
     }
     let journal = bench.path();
-    let whole = json!({ "journal": journal, "ok": true, "damage": [], "faults": [] });
+    let whole = json!({ "journal": journal, "ok": true, "damage": [], "violations": [] });
     assert_eq!(bench.json(&["journal", "check"]), whole);
     let copy = bench.folder.path().join("copy.db");
     let copied = bench.json(&["journal", "backup", copy.to_str().unwrap()]);
@@ -52,9 +52,9 @@ async fn programs_are_told_the_same() {
     let Ended { code, out, .. } = bench.sprited(&["journal", "check", "--json"]);
     let found: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &found["ok"]), (74, &false.into()));
-    let fault =
+    let violation =
         json!({ "what": "confirmed without an event", "count": 1, "first": ["event 9999"] });
-    assert_eq!(found["faults"], json!([fault]));
+    assert_eq!(found["violations"], json!([violation]));
     bench.sqlite().execute("DELETE FROM confirmations", []).unwrap();
 
     let folder = bench.close().await;

@@ -69,7 +69,7 @@ async fn a_pending_event_is_only_due_earlier() {
     let before = bench.sums();
     for _ in 0..2 {
         let done = bench.editor().requeue(bench.sinks[0], &[failed, untried], now).unwrap();
-        assert_eq!(done, Requeued { hastened: 2, ..Requeued::default() });
+        assert_eq!(done, Requeued { expedited: 2, ..Requeued::default() });
     }
     assert_eq!(bench.due(0).await, [failed]);
     // Its failures stay, and the other keeps its place among those never tried.

@@ -352,7 +352,7 @@ fn task_of_body(body: &str) -> String {
 fn body(stored: ValueRef<'_>) -> String {
     match stored {
         ValueRef::Blob(compressed) => {
-            let dictionary = include_bytes!("../../../../src/journal/dictionary.txt");
+            let dictionary = include_bytes!("../../../../src/journal/sqlite/dictionary.txt");
             let (length, compressed) = compressed.split_first_chunk().unwrap();
             let length = u32::from_le_bytes(*length) - (1 << 31);
             let text =

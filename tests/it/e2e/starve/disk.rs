@@ -137,8 +137,8 @@ pub(in crate::e2e) fn limit(daemon: &Daemon, limit: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-pub(super) const FULL: &str = "the journal cannot be written; tries until it can";
-pub(super) const FREE: &str = "the journal can be written again";
+pub(super) const FULL: &str = "journal write failed; retrying";
+pub(super) const FREE: &str = "journal writable again";
 pub(super) const REFUSED: &str = "the journal does not take events; pulling stops until it does";
 const DOWN: &str = "the sink is down; its events wait in the journal";
 

@@ -286,7 +286,7 @@ impl Bench {
                     };
                     let handles = handles.into_iter().map(sending).collect();
                     asked.push(Box::pin(async move {
-                        Answer::Sending(journal.sending(handles).await.unwrap())
+                        Answer::Sending(journal.begin_confirm(handles).await.unwrap())
                     }));
                 }
                 Write::NotTaken(which) => {
@@ -295,7 +295,7 @@ impl Bench {
                     self.past.clear();
                     expected.push(Answer::NotTaken);
                     asked.push(Box::pin(async move {
-                        journal.not_taken(events).await.unwrap();
+                        journal.abort_confirm(events).await.unwrap();
                         Answer::NotTaken
                     }));
                 }
@@ -410,8 +410,8 @@ impl Bench {
             let unsure: Vec<_> = owed
                 .iter()
                 .map(|(id, kept, owed)| {
-                    let is_anew = owed.due.is_some() && owed.attempts == 0;
-                    UnacknowledgedEvent { id: EventId(*id), key: kept.key, is_anew }
+                    let is_requeued = owed.due.is_some() && owed.attempts == 0;
+                    UnacknowledgedEvent { id: EventId(*id), key: kept.key, is_requeued }
                 })
                 .collect();
             assert_eq!(self.journal().unacknowledged(*id, EventId(0), 1000).await.unwrap(), unsure);

@@ -257,7 +257,7 @@ impl Plain {
         for event in &open {
             self.events.get_mut(&event.0).unwrap().is_open = false;
         }
-        ConfirmPermission::Closed(open)
+        ConfirmPermission::Granted(open)
     }
 
     pub(super) fn not_taken(&mut self, events: &[EventId]) {
@@ -290,7 +290,7 @@ impl Plain {
             match kept.sinks.get_mut(&sink) {
                 Some(At::Pending(owed)) => {
                     owed.due = owed.due.map(|due| due.min(now));
-                    done.hastened += 1;
+                    done.expedited += 1;
                     continue;
                 }
                 Some(At::Dead { .. }) => self.counted.dead -= 1,

@@ -1,0 +1,255 @@
+//! What can go wrong: with a journal that is open, at opening it, and with its file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytesize::ByteSize;
+use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+
+use super::sqlite::schema::VERSION;
+use super::types::Unprunable;
+
+/// Why the journal did not do what it was asked. Nothing of it happened.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum JournalError {
+    /// SQLite could not write or read.
+    #[error("the journal cannot be written: {0}")]
+    Sqlite(Arc<str>),
+    /// `max_size` is reached, and all of it is pending or dead.
+    #[error("the journal is full: {size} of journal.max_size = {max_size} are in use; {filling}")]
+    Full {
+        /// What is in use.
+        size: ByteSize,
+        /// The setting.
+        max_size: ByteSize,
+        /// What of it cannot go.
+        filling: Unprunable,
+    },
+    /// Its file or its write-ahead log was deleted, moved or replaced; nothing brings it back.
+    #[error("{0}; sprited copies what it has open, and ends")]
+    Gone(Arc<str>),
+    /// Another process has taken it over.
+    #[error(
+        "{0}, and another sprited has taken the journal; this one writes nothing more, and ends"
+    )]
+    Taken(Arc<str>),
+    /// Whether its files are in place cannot be seen at the moment.
+    #[error("cannot see whether it is in place: {0}")]
+    Unseen(Arc<str>),
+    /// The writer has ended.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl JournalError {
+    /// Returns what SQLite said, or the whole: whether a read or a write failed, the caller knows
+    /// better.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Sqlite(reason) => reason.to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether the daemon ends by it.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Gone(_) | Self::Taken(_))
+    }
+}
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.to_string().into())
+    }
+}
+
+/// A result of the journal.
+pub type Result<T> = std::result::Result<T, JournalError>;
+
+/// Why a journal was not opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its file, folder or lock file cannot be used.
+    #[error("cannot open the journal {}: {source}", path.display())]
+    File {
+        /// The file that failed.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another sprited has it open.
+    #[error(
+        "the journal {} is in use by another sprited (its lock file is {}); \
+         give each instance a journal of its own",
+        path.display(), lock.display()
+    )]
+    InUse {
+        /// The journal.
+        path: PathBuf,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// There is none, although there was one.
+    #[error(
+        "there is no journal {}, but {} tells that there was one: what was pending in it may be \
+         nowhere else; bring it back with `sprited journal restore {}`, or start without it once \
+         with `sprited run --new-journal`",
+        path.display(), sign.display(),
+        rescued.as_ref().map_or("FILE".to_owned(), |rescued| rescued.display().to_string())
+    )]
+    Missing {
+        /// The journal.
+        path: PathBuf,
+        /// What tells of it.
+        sign: PathBuf,
+        /// The newest copy of it that the daemon made at its end.
+        rescued: Option<PathBuf>,
+    },
+    /// It is a file of something else.
+    #[error(
+        "{} is not a journal of sprited and was left alone; \
+         set journal.path to another file, or move this one away",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written by a newer sprited.
+    #[error(
+        "the journal {} has version {version}, this sprited knows {VERSION}; \
+         start the newer sprited again, or set journal.path to another file",
+        path.display()
+    )]
+    Newer {
+        /// The journal.
+        path: PathBuf,
+        /// Its version.
+        version: i32,
+    },
+    /// It was written by an older sprited, and only the daemon may change its tables.
+    #[error(
+        "the journal {} has version {version}, which the daemon turns into version {VERSION} when \
+         it starts; start it, or use the sprited that wrote the journal",
+        path.display()
+    )]
+    Older {
+        /// The journal.
+        path: PathBuf,
+        /// Its version.
+        version: i32,
+    },
+    /// SQLite cannot work with it as things are: the disk is full, say, or another process keeps
+    /// it. That may pass.
+    #[error(
+        "the journal {} cannot be used at the moment: {source}; \
+         see that its disk has space and can be written; the next start tries again",
+        path.display()
+    )]
+    Unusable {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// SQLite cannot read it.
+    #[error(
+        "the journal {} cannot be read and was left alone: {source}; \
+         bring a backup back with `sprited journal restore FILE`, or move it away together with its \
+         -wal file and start without it once with `sprited run --new-journal`",
+        path.display()
+    )]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+impl OpenError {
+    /// What SQLite said of the journal at `path`. Only what is wrong with its content is damage.
+    pub(super) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged { path, source },
+            _ => Self::Unusable { path, source },
+        }
+    }
+
+    /// Whether it may pass by itself, so that another start makes sense.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unusable { .. } => true,
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// Why nothing, or not all, was done. The journal is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintenanceError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A daemon has it.
+    #[error(
+        "the journal {} is in use by a running sprited; stop that one first, with \
+         `systemctl stop sprited` say",
+        path.display()
+    )]
+    InUse {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// SQLite failed.
+    #[error("the journal {}: {source}", path.display())]
+    Sqlite {
+        /// The journal, or the copy.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] JournalError),
+    /// The copy cannot be written.
+    #[error("cannot write the copy {}: {source}", path.display())]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A copy cannot take the journal's place.
+    #[error("cannot restore {}: {source}", path.display())]
+    Restore {
+        /// The file at fault.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+}
+
+impl MaintenanceError {
+    /// Whether the journal itself is at fault, so that trying again makes no sense.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+            }
+            Self::Open(_) | Self::Read(_) => true,
+            Self::InUse { .. } | Self::Copy { .. } | Self::Restore { .. } => false,
+        }
+    }
+}

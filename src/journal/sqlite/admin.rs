@@ -1,0 +1,199 @@
+//! What the operator changes by hand, beside the daemon that writes.
+//!
+//! Each call is one short transaction that keeps the counters right. The daemon's lock is not
+//! asked for: SQLite keeps the two apart, and the daemon looks for what others wrote.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::counters::{self, Counter, Deltas};
+use super::open::open_beside;
+use super::rows::{sinks, sinks_text};
+use crate::journal::error::{OpenError, Result};
+use crate::journal::types::{EventId, SinkId};
+
+/// A journal opened for changes by hand. Blocks; each call waits up to 5 s for another's
+/// transaction, and happens whole or not at all.
+#[derive(Debug)]
+pub struct JournalAdmin(Connection);
+
+/// What a requeue did with the events it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requeued {
+    /// Pending again, or for the first time at this sink.
+    pub requeued: u64,
+    /// Pending already; due now.
+    pub expedited: u64,
+    /// Left as they are: their bodies were pruned for space, so there is nothing to deliver.
+    pub without_body: u64,
+    /// No longer in the journal.
+    pub gone: u64,
+}
+
+/// An event's row, as far as a change needs it.
+struct Row {
+    sinks: Vec<SinkId>,
+    has_body: bool,
+}
+
+impl JournalAdmin {
+    /// How many events to give to one call, so that it takes a few milliseconds.
+    pub const BATCH: usize = 64;
+
+    /// Opens the journal at `path`.
+    ///
+    /// # Errors
+    /// When there is none, or it is foreign, newer or damaged, or cannot be written.
+    pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        open_beside(path).map(Self)
+    }
+
+    /// Has `sink` get these events once more, whatever became of them there before; as if never
+    /// tried, and due at `now`.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; nothing happened then.
+    pub fn requeue(
+        &mut self,
+        sink: SinkId,
+        events: &[EventId],
+        now: DateTime<Utc>,
+    ) -> Result<Requeued> {
+        let mut edit = Edit::begin(&mut self.0)?;
+        edit.deltas.add(Counter::Requests, 1);
+        let request = counters::last_request(&edit.transaction)? + 1;
+        let mut done = Requeued::default();
+        for event in events {
+            match edit.row(*event)? {
+                None => done.gone += 1,
+                Some(Row { has_body: false, .. }) => done.without_body += 1,
+                Some(_) if edit.expedite(sink, *event, request, now)? => done.expedited += 1,
+                Some(row) => {
+                    edit.requeue(sink, *event, row, request, now)?;
+                    done.requeued += 1;
+                }
+            }
+        }
+        edit.commit()?;
+        Ok(done)
+    }
+
+    /// Takes these events from `sink`, where they are pending or dead: from here on they are not
+    /// for it. Returns how many were.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; nothing happened then.
+    pub fn discard(&mut self, sink: SinkId, events: &[EventId]) -> Result<u64> {
+        let mut edit = Edit::begin(&mut self.0)?;
+        let mut discarded = 0;
+        for event in events {
+            discarded += u64::from(edit.discard(sink, *event)?);
+        }
+        edit.commit()?;
+        Ok(discarded)
+    }
+}
+
+/// One transaction, rolled back unless it is committed.
+struct Edit<'c> {
+    transaction: Transaction<'c>,
+    deltas: Deltas,
+}
+
+impl<'c> Edit<'c> {
+    fn begin(connection: &'c mut Connection) -> Result<Self> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        Ok(Self { transaction, deltas: Deltas::default() })
+    }
+
+    fn commit(self) -> Result<()> {
+        self.deltas.write(&self.transaction)?;
+        Ok(self.transaction.commit()?)
+    }
+
+    fn row(&self, event: EventId) -> Result<Option<Row>> {
+        let mut select = self.transaction.prepare_cached(
+            "SELECT sinks, EXISTS (SELECT 1 FROM bodies WHERE event = id) FROM events
+             WHERE id = ?1",
+        )?;
+        let row = select
+            .query_row([event.0], |row| Ok(Row { sinks: sinks(row, 0)?, has_body: row.get(1)? }));
+        Ok(row.optional()?)
+    }
+
+    /// Makes a failed event due earlier; returns whether it is pending at all. One that was never
+    /// tried has its turn already.
+    fn expedite(
+        &self,
+        sink: SinkId,
+        event: EventId,
+        request: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let pending = self
+            .transaction
+            .prepare_cached(
+                "UPDATE pending SET due = min(due, ?3), request = ?4 WHERE sink = ?1 AND event = ?2",
+            )?
+            .execute(params![sink.0, event.0, now.timestamp_millis(), request])?;
+        Ok(pending > 0)
+    }
+
+    fn requeue(
+        &mut self,
+        sink: SinkId,
+        event: EventId,
+        mut row: Row,
+        request: i64,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        if self.delete("DELETE FROM dead WHERE sink = ?1 AND event = ?2", sink, event)? {
+            self.deltas.add(Counter::Dead(sink), -1);
+        } else if row.sinks.contains(&sink) {
+            self.deltas.add(Counter::Delivered(sink), -1);
+        }
+        if !row.sinks.contains(&sink) {
+            self.deltas.add(Counter::Unrouted, -i64::from(row.sinks.is_empty()));
+            self.deltas.add(Counter::Routed(sink), 1);
+            row.sinks.push(sink);
+            self.set_sinks(event, &row.sinks)?;
+        }
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO pending (sink, event, due, request) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![sink.0, event.0, now.timestamp_millis(), request])?;
+        Ok(())
+    }
+
+    fn discard(&mut self, sink: SinkId, event: EventId) -> Result<bool> {
+        let was_pending =
+            self.delete("DELETE FROM pending WHERE sink = ?1 AND event = ?2", sink, event)?;
+        let was_dead =
+            self.delete("DELETE FROM dead WHERE sink = ?1 AND event = ?2", sink, event)?;
+        if !was_pending && !was_dead {
+            return Ok(false);
+        }
+        self.deltas.add(Counter::Dead(sink), -i64::from(was_dead));
+        self.deltas.add(Counter::Discarded(sink), 1);
+        if let Some(mut row) = self.row(event)? {
+            row.sinks.retain(|other| *other != sink);
+            self.deltas.add(Counter::Unrouted, i64::from(row.sinks.is_empty()));
+            self.set_sinks(event, &row.sinks)?;
+        }
+        Ok(true)
+    }
+
+    fn set_sinks(&self, event: EventId, sinks: &[SinkId]) -> Result<()> {
+        self.transaction
+            .prepare_cached("UPDATE events SET sinks = ?2 WHERE id = ?1")?
+            .execute(params![event.0, sinks_text(sinks)])?;
+        Ok(())
+    }
+
+    fn delete(&self, sql: &str, sink: SinkId, event: EventId) -> Result<bool> {
+        Ok(self.transaction.prepare_cached(sql)?.execute([sink.0, event.0])? > 0)
+    }
+}

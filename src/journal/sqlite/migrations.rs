@@ -1,0 +1,58 @@
+//! How a journal of an earlier version gets the tables of this one.
+
+use rusqlite::Connection;
+
+use super::schema::{EVENTS, KEYS_COMPLETE, OCCURRENCES, REJECTED, VERSION};
+
+/// A journal of version 1 had an index over the keys of all events, and may have been made
+/// without `confirming`.
+const RENAME_1: &str = "ALTER TABLE events RENAME TO events_1;";
+const MOVE_1: &str = "
+INSERT INTO events SELECT * FROM events_1;
+INSERT INTO keys SELECT key, id FROM events_1 ORDER BY key;
+DROP TABLE events_1;
+CREATE TABLE IF NOT EXISTS confirming (event INTEGER PRIMARY KEY, at INTEGER NOT NULL);
+";
+
+/// A journal of version 2 had the keys of the newest events in a table of their own.
+const MOVE_2: &str = "
+INSERT INTO keys SELECT key, event FROM new_keys ORDER BY key;
+DROP TABLE new_keys;
+";
+
+// A journal of version 3 has bodies that are compressed without a dictionary, and may keep them.
+
+/// A journal of version 4 told an equal event from another by the time since its confirmation, and
+/// knew of each content the newest. The handles of its events are not known: one that is open takes
+/// the next that comes. None is open that no sink has to take any more: an answer that a handle was
+/// refused took the note of the confirmation back, also where others had been taken.
+const RENAME_4: &str = "ALTER TABLE occurrences RENAME TO occurrences_4;";
+const MOVE_4: &str = "
+INSERT INTO occurrences
+  SELECT id, ifnull((SELECT old.key FROM occurrences_4 AS old WHERE old.event = events.id), key),
+         NULL,
+         EXISTS (SELECT 1 FROM pending JOIN sinks ON sinks.id = pending.sink
+                 WHERE pending.event = events.id AND active)
+           AND NOT EXISTS (SELECT 1 FROM confirmations WHERE confirmations.event = events.id)
+           AND NOT EXISTS (SELECT 1 FROM confirming WHERE confirming.event = events.id)
+  FROM events WHERE task_id IS NULL AND NOT (type = 'NewFileUpload' AND file_id IS NOT NULL);
+DROP TABLE occurrences_4;
+DROP TABLE confirming;
+ALTER TABLE pending ADD COLUMN request INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Gives a journal of an earlier version the tables of this one, at once or not at all.
+pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result<()> {
+    tracing::info!(from = version, to = VERSION, "migrating the journal");
+    let changes = match version {
+        1 => format!("{RENAME_1} {EVENTS} {MOVE_1} {KEYS_COMPLETE}"),
+        2 => format!("{MOVE_2} {KEYS_COMPLETE}"),
+        _ => String::new(),
+    };
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {changes} {RENAME_4} {OCCURRENCES} {MOVE_4} {REJECTED} \
+         PRAGMA user_version = {VERSION}; COMMIT;"
+    ))?;
+    tracing::info!("journal migrated");
+    Ok(())
+}

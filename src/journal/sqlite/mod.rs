@@ -1,0 +1,45 @@
+//! All SQL of the journal, one file a subject.
+//!
+//! [`Store`] is what the writer has: each of its methods is a statement or a few, within the
+//! transaction that the writer opens and commits. [`JournalReader`], [`JournalAdmin`] and the rest open
+//! connections of their own, beside the daemon. The tables are in `schema`, what is counted in
+//! `counters`.
+
+mod admin;
+mod append;
+mod audit;
+mod body;
+mod capacity;
+mod confirmations;
+mod counters;
+mod deliveries;
+mod filter;
+mod id_ranges;
+mod key_index;
+mod maintenance;
+mod migrations;
+mod occurrences;
+pub(super) mod open;
+mod overview;
+mod prune;
+mod reader;
+mod rescue;
+mod restore;
+mod rows;
+pub(super) mod schema;
+mod sinks;
+mod store;
+
+pub use admin::{JournalAdmin, Requeued};
+pub use audit::{AuditReport, CounterCheck, Violation, audit};
+pub use counters::JournalTotals;
+pub use filter::Filter;
+pub use maintenance::{SourceJournal, check, compact};
+pub use open::is_older;
+pub use overview::{Overview, SinkOverview, StateCounts};
+pub use prune::PRUNE_PAUSE;
+pub use reader::{EventRow, JournalReader, KnownSink, SinkState};
+pub use rescue::Rescue;
+pub use restore::{Replacement, Restored};
+pub use store::LOG_LENGTH;
+pub(super) use store::Store;

@@ -1,0 +1,294 @@
+//! Reads the journal beside the daemon that writes it.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use serde::Serialize;
+
+use super::counters::JournalTotals;
+use super::filter::{Filter, Order, Query};
+use super::key_index;
+use super::open::open_read_only;
+use super::rows::{event_row, time};
+use super::sinks::backlogs;
+use crate::event::{Event, Key};
+use crate::journal::error::{OpenError, Result};
+use crate::journal::types::{Backlog, EventId, EventState, SinkId};
+
+/// A sink that the journal has heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownSink {
+    /// Its number.
+    pub id: SinkId,
+    /// Its name.
+    pub name: String,
+    /// Whether it stood in the configuration at the daemon's last start or reload.
+    pub active: bool,
+}
+
+/// An event as it stands in the journal.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// Its number.
+    pub id: EventId,
+    /// The event; its body is `{}` if it was pruned for space.
+    pub event: Event,
+    /// Its state over all sinks.
+    pub state: EventState,
+    /// When the cloud took its handle back, as far as known.
+    pub confirmed: Option<DateTime<Utc>>,
+    /// Whether its body was pruned for space.
+    pub is_pruned: bool,
+}
+
+/// An event at one sink.
+#[derive(Clone, Debug, Serialize)]
+pub struct SinkState {
+    /// The sink's name.
+    pub sink: String,
+    /// Whether it stood in the configuration at the daemon's last start or reload.
+    pub active: bool,
+    /// Its state there.
+    pub state: EventState,
+    /// Failed deliveries.
+    pub attempts: u32,
+    /// When it is due again.
+    pub due: Option<DateTime<Utc>>,
+    /// The first failure, in words.
+    pub first_error: Option<String>,
+    /// The last failure, in words.
+    pub last_error: Option<String>,
+    /// When it failed first.
+    pub first_failed: Option<DateTime<Utc>>,
+    /// When it failed last, or became a dead letter.
+    pub last_failed: Option<DateTime<Utc>>,
+}
+
+const STATE: &str = "
+  CASE WHEN EXISTS (SELECT 1 FROM sinks CROSS JOIN pending
+                    ON pending.sink = sinks.id AND pending.event = events.id) THEN 'pending'
+       WHEN EXISTS (SELECT 1 FROM sinks CROSS JOIN dead
+                    ON dead.sink = sinks.id AND dead.event = events.id) THEN 'dead'
+       WHEN events.sinks = '' THEN 'unrouted'
+       ELSE 'delivered' END";
+
+const FOUND: &str = "events.id, key, app, type, file_id, task_id,
+  (SELECT body FROM bodies WHERE event = events.id), first_pulled, replaced,
+  (SELECT at FROM confirmations WHERE event = events.id)";
+const IS_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
+
+/// A journal opened for reading.
+#[derive(Debug)]
+pub struct JournalReader(pub(super) Connection);
+
+impl JournalReader {
+    /// The most keys that [`JournalReader::keys`] finds.
+    pub const MAX_KEYS: usize = 10;
+
+    /// Opens the journal at `path`. Blocks; waits up to 5 s for a writer's short transaction.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        open_read_only(path).map(Self)
+    }
+
+    /// Events for which `filter` holds, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<EventRow>> {
+        self.select(&columns(), filter, Order::NewestFirst, limit, found_row)
+    }
+
+    /// The same, oldest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn list_oldest(&self, filter: &Filter, limit: usize) -> Result<Vec<EventRow>> {
+        self.select(&columns(), filter, Order::OldestFirst, limit, found_row)
+    }
+
+    /// Events for which `filter` holds, oldest first, at most `limit`; and whether their bodies
+    /// were pruned for space. Reads no body.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn ids(&self, filter: &Filter, limit: usize) -> Result<Vec<(EventId, bool)>> {
+        let columns = format!("events.id, {IS_PRUNED}");
+        let read = |row: &Row<'_>| Ok((EventId(row.get(0)?), row.get(1)?));
+        self.select(&columns, filter, Order::OldestFirst, limit, read)
+    }
+
+    fn select<T>(
+        &self,
+        columns: &str,
+        filter: &Filter,
+        order: Order,
+        limit: usize,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let Query { from, conditions, order_by, values } = filter.query(order);
+        let mut select = self.0.prepare_cached(&format!(
+            "SELECT {columns} FROM {from}
+             WHERE {conditions} AND (?1 IS NULL OR ({STATE}) = ?1) {order_by} LIMIT {limit}"
+        ))?;
+        let rows = select.query_map(params_from_iter(values), read)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The event that was stored last.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn last(&self) -> Result<EventId> {
+        let last = "SELECT ifnull(max(id), 0) FROM events";
+        Ok(self.0.query_row(last, [], |row| row.get(0).map(EventId))?)
+    }
+
+    /// The event with this key.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn find(&self, key: Key) -> Result<Option<EventRow>> {
+        let Some(event) = key_index::find(&self.0, key)? else { return Ok(None) };
+        let sql = format!("SELECT {} FROM events WHERE events.id = ?1", columns());
+        Ok(self.0.query_row(&sql, [event.0], found_row).optional()?)
+    }
+
+    /// Keys that begin with `prefix`, given in hex digits; at most [`JournalReader::MAX_KEYS`].
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn keys(&self, prefix: &str) -> Result<Vec<Key>> {
+        let mut select = self.0.prepare(&format!(
+            "SELECT key FROM keys WHERE key BETWEEN ?1 AND ?2
+             UNION
+             SELECT key FROM events
+               WHERE id >= (SELECT before FROM keys_complete) AND key BETWEEN ?1 AND ?2
+             ORDER BY key LIMIT {}",
+            Self::MAX_KEYS
+        ))?;
+        let bound = |fill: &str| -> Option<Key> {
+            format!("{prefix}{}", fill.repeat(32_usize.saturating_sub(prefix.len()))).parse().ok()
+        };
+        let (Some(first), Some(last)) = (bound("0"), bound("f")) else { return Ok(Vec::new()) };
+        let keys = select.query_map(params![first.as_bytes(), last.as_bytes()], |row| {
+            row.get(0).map(Key::from_bytes)
+        })?;
+        Ok(keys.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Every sink that the journal has heard of, by name.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn sinks(&self) -> Result<Vec<KnownSink>> {
+        let mut select = self.0.prepare("SELECT id, name, active FROM sinks ORDER BY name")?;
+        let rows = select.query_map([], |row| {
+            Ok(KnownSink { id: SinkId(row.get(0)?), name: row.get(1)?, active: row.get(2)? })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The sinks at which something is left, by name.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn backlogs(&self) -> Result<Vec<Backlog>> {
+        backlogs(&self.0, "true")
+    }
+
+    /// The event's state at each sink that it is for.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn sinks_of(&self, event: EventId) -> Result<Vec<SinkState>> {
+        let mut select = self.0.prepare_cached(
+            "SELECT name, active,
+               CASE WHEN pending.event IS NOT NULL THEN 'pending'
+                    WHEN dead.event IS NOT NULL THEN 'dead' ELSE 'delivered' END,
+               coalesce(pending.attempts, dead.attempts, 0), pending.due,
+               coalesce(pending.first_error, dead.first_error),
+               coalesce(pending.last_error, dead.last_error),
+               coalesce(pending.first_failed, dead.first_failed),
+               coalesce(pending.last_failed, dead.at)
+             FROM sinks
+             JOIN events ON events.id = ?1
+             LEFT JOIN pending ON pending.sink = sinks.id AND pending.event = ?1
+             LEFT JOIN dead ON dead.sink = sinks.id AND dead.event = ?1
+             WHERE ' ' || events.sinks || ' ' LIKE '% ' || sinks.id || ' %'
+                OR pending.event IS NOT NULL OR dead.event IS NOT NULL
+             ORDER BY name",
+        )?;
+        let rows = select.query_map([event.0], |row| {
+            Ok(SinkState {
+                sink: row.get(0)?,
+                active: row.get(1)?,
+                state: state(row, 2)?,
+                attempts: row.get(3)?,
+                due: time(row, 4)?,
+                first_error: row.get(5)?,
+                last_error: row.get(6)?,
+                first_failed: time(row, 7)?,
+                last_failed: time(row, 8)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The journal's sums, all from one snapshot.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn sums(&self) -> Result<JournalTotals> {
+        let mut select = self.0.prepare_cached(
+            "SELECT name, sum(value) FROM counters GROUP BY name
+             UNION ALL SELECT 'pending', count(*) FROM pending",
+        )?;
+        let mut sums = JournalTotals::default();
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let (name, value) = (row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned());
+            match name.as_str() {
+                "received" => sums.received = value,
+                "seen_again" => sums.duplicates = value,
+                "unrouted" => sums.unrouted = value,
+                "confirmed" => sums.confirmed = value,
+                "routed" => sums.routed = value,
+                "delivered" => sums.delivered = value,
+                "dead" => sums.dead = value,
+                "discarded" => sums.discarded = value,
+                "pending" => sums.pending = value,
+                _ => {}
+            }
+        }
+        Ok(sums)
+    }
+}
+
+/// What [`found_row`] reads.
+fn columns() -> String {
+    format!("{FOUND}, {IS_PRUNED}, {STATE}")
+}
+
+fn found_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    Ok(EventRow {
+        id: EventId(row.get(0)?),
+        event: event_row(row, 1)?,
+        confirmed: time(row, 9)?,
+        is_pruned: row.get(10)?,
+        state: state(row, 11)?,
+    })
+}
+
+fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<EventState> {
+    let word: String = row.get(column)?;
+    Ok(match word.as_str() {
+        "pending" => EventState::Pending,
+        "dead" => EventState::Dead,
+        "unrouted" => EventState::Unrouted,
+        _ => EventState::Delivered,
+    })
+}

@@ -1,0 +1,53 @@
+//! Columns of the journal's rows, read and written.
+
+use std::fmt::Write as _;
+use std::num::ParseIntError;
+
+use chrono::{DateTime, Utc};
+use rusqlite::Row;
+use rusqlite::types::Type;
+
+use super::body;
+use crate::event::{AppId, Event, Key, StoredEvent};
+use crate::journal::types::SinkId;
+
+/// The time in a column, if there is one.
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let millis: Option<i64> = row.get(column)?;
+    Ok(millis.and_then(DateTime::from_timestamp_millis))
+}
+
+/// The numbers in the column `sinks` of an event.
+pub(super) fn sinks(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<SinkId>> {
+    let text = row.get_ref(column)?.as_str()?;
+    let numbers = text.split_ascii_whitespace().map(|number| number.parse().map(SinkId));
+    numbers.collect::<Result<_, _>>().map_err(|error: ParseIntError| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
+}
+
+/// What stands in the column `sinks` of an event.
+pub(super) fn sinks_text(sinks: &[SinkId]) -> String {
+    let mut text = String::new();
+    for (index, sink) in sinks.iter().enumerate() {
+        let space = if index == 0 { "" } else { " " };
+        write!(text, "{space}{}", sink.0).expect("memory can be written to");
+    }
+    text
+}
+
+/// The event in the columns from `first` on: key, app, type, file_id, task_id, body,
+/// first_pulled, replaced.
+pub(super) fn event_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Event> {
+    let first_pulled: i64 = row.get(first + 6)?;
+    Ok(Event::from_stored(StoredEvent {
+        key: Key::from_bytes(row.get(first)?),
+        app: AppId(row.get::<_, i64>(first + 1)?.cast_unsigned()),
+        event_type: row.get(first + 2)?,
+        file_id: row.get(first + 3)?,
+        task_id: row.get(first + 4)?,
+        body: body::column(row, first + 5)?,
+        first_pulled: DateTime::from_timestamp_millis(first_pulled).unwrap_or_default(),
+        replaced: row.get(first + 7)?,
+    }))
+}
