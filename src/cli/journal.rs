@@ -183,7 +183,7 @@ fn told(path: &Path, Checked { ok, damage, violations }: &Checked) -> String {
     lines.extend(violations.iter().map(|kind| format!("{}: {}", kind.what, kind.first.join(", "))));
     let lines = lines.join("\n  ");
     format!(
-        "{path}: damaged; bring a backup back with `sprited journal restore FILE`, or keep a copy and \
+        "{path}: damaged; restore a backup with `sprited journal restore FILE`, or keep a copy and \
          report it\n  {lines}"
     )
 }

@@ -17,14 +17,16 @@ pub enum JournalError {
     #[error("the journal cannot be written: {0}")]
     Sqlite(Arc<str>),
     /// `max_size` is reached, and all of it is pending or dead.
-    #[error("the journal is full: {size} of journal.max_size = {max_size} are in use; {filling}")]
+    #[error(
+        "the journal is full: {size} of journal.max_size = {max_size} are in use; {unprunable}"
+    )]
     Full {
         /// What is in use.
         size: ByteSize,
         /// The setting.
         max_size: ByteSize,
         /// What of it cannot go.
-        filling: Unprunable,
+        unprunable: Unprunable,
     },
     /// Its file or its write-ahead log was deleted, moved or replaced; nothing brings it back.
     #[error("{0}; sprited copies what it has open, and ends")]
@@ -77,7 +79,7 @@ pub enum OpenError {
     File {
         /// The file that failed.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Another sprited has it open.
@@ -95,7 +97,7 @@ pub enum OpenError {
     /// There is none, although there was one.
     #[error(
         "there is no journal {}, but {} tells that there was one: what was pending in it may be \
-         nowhere else; bring it back with `sprited journal restore {}`, or start without it once \
+         nowhere else; restore it with `sprited journal restore {}`, or start without it once \
          with `sprited run --new-journal`",
         path.display(), sign.display(),
         rescued.as_ref().map_or("FILE".to_owned(), |rescued| rescued.display().to_string())
@@ -103,7 +105,7 @@ pub enum OpenError {
     Missing {
         /// The journal.
         path: PathBuf,
-        /// What tells of it.
+        /// The file that shows it.
         sign: PathBuf,
         /// The newest copy of it that the daemon made at its end.
         rescued: Option<PathBuf>,
@@ -132,7 +134,7 @@ pub enum OpenError {
     },
     /// It was written by an older sprited, and only the daemon may change its tables.
     #[error(
-        "the journal {} has version {version}, which the daemon turns into version {VERSION} when \
+        "the journal {} has version {version}, which the daemon migrates to version {VERSION} when \
          it starts; start it, or use the sprited that wrote the journal",
         path.display()
     )]
@@ -152,26 +154,26 @@ pub enum OpenError {
     Unusable {
         /// The journal.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
     /// SQLite cannot read it.
     #[error(
         "the journal {} cannot be read and was left alone: {source}; \
-         bring a backup back with `sprited journal restore FILE`, or move it away together with its \
+         restore a backup with `sprited journal restore FILE`, or move it away together with its \
          -wal file and start without it once with `sprited run --new-journal`",
         path.display()
     )]
     Damaged {
         /// The journal.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
 }
 
 impl OpenError {
-    /// What SQLite said of the journal at `path`. Only what is wrong with its content is damage.
+    /// From an error of SQLite about the journal at `path`. Only what is wrong with its content is damage.
     pub(super) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {
@@ -217,7 +219,7 @@ pub enum MaintenanceError {
     Sqlite {
         /// The journal, or the copy.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
     /// It cannot be read.
@@ -228,13 +230,13 @@ pub enum MaintenanceError {
     Copy {
         /// The copy.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A copy cannot take the journal's place.
     #[error("cannot restore {}: {source}", path.display())]
     Restore {
-        /// The file at fault.
+        /// The file that cannot be used.
         path: PathBuf,
         /// What is wrong.
         source: io::Error,
@@ -242,7 +244,7 @@ pub enum MaintenanceError {
 }
 
 impl MaintenanceError {
-    /// Whether the journal itself is at fault, so that trying again makes no sense.
+    /// Whether the journal itself is damaged, so that trying again makes no sense.
     pub(super) fn is_damage(&self) -> bool {
         match self {
             Self::Sqlite { source, .. } => {

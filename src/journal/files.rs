@@ -97,8 +97,8 @@ impl Files {
     /// Checks whether all are in place: four system calls. Blocks for as long as these take.
     ///
     /// # Errors
-    /// [`JournalError::Gone`] when the journal or its log is not, [`JournalError::Taken`] when somebody else has
-    /// the lock, [`JournalError::Unseen`] when the system does not tell.
+    /// [`JournalError::Gone`] when the journal or its log is not, [`JournalError::Taken`] when
+    /// somebody else has the lock, [`JournalError::Unseen`] when that cannot be seen.
     pub(super) fn check(&self) -> Result<()> {
         self.journal.check()?;
         self.log.check()?;

@@ -1,4 +1,4 @@
-//! How a journal does, for whoever watches it from outside: keeps no journal open.
+//! The health of a journal, for whoever watches it from outside: keeps no journal open.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const COMMIT_SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1
 /// Whether a journal takes events, and how fast. Clones share it.
 #[derive(Clone, Debug)]
 pub struct JournalHealth {
-    troubles: Arc<Mutex<Troubles>>,
+    errors: Arc<Mutex<Errors>>,
     writing_since: Arc<Mutex<Option<Instant>>>,
     commits: Times,
     files: Option<Arc<Files>>,
@@ -25,7 +25,7 @@ pub struct JournalHealth {
 
 /// What is wrong, each as long as it lasts.
 #[derive(Debug, Default)]
-struct Troubles {
+struct Errors {
     /// Nothing ends this.
     end: Option<JournalError>,
     /// Commits fail, or did until a moment ago.
@@ -36,7 +36,7 @@ struct Troubles {
     seen_at: Option<Instant>,
 }
 
-impl Troubles {
+impl Errors {
     fn of(&mut self, error: &JournalError) -> &mut Option<JournalError> {
         match error {
             JournalError::Gone(_) | JournalError::Taken(_) => &mut self.end,
@@ -55,7 +55,7 @@ impl Troubles {
 impl Default for JournalHealth {
     fn default() -> Self {
         Self {
-            troubles: Arc::default(),
+            errors: Arc::default(),
             writing_since: Arc::default(),
             commits: Times::new(COMMIT_SECONDS),
             files: None,
@@ -74,18 +74,18 @@ impl JournalHealth {
     /// it never is again. Four system calls; blocks for as long as these take.
     ///
     /// # Errors
-    /// [`JournalError::Gone`] or [`JournalError::Taken`] when it is not so, [`JournalError::Unseen`] when the system does
-    /// not tell.
+    /// [`JournalError::Gone`] or [`JournalError::Taken`] when it is not so, [`JournalError::Unseen`]
+    /// when that cannot be seen.
     pub fn check_in_place(&self) -> Result<()> {
-        if let Some(end) = locked(&self.troubles).end.clone() {
+        if let Some(end) = locked(&self.errors).end.clone() {
             return Err(end);
         }
         let begun = Instant::now();
         let seen = self.files.as_ref().map_or(Ok(()), |files| files.check());
         match &seen {
             Ok(()) => {
-                let mut troubles = locked(&self.troubles);
-                (troubles.unseen, troubles.seen_at) = (None, Some(begun));
+                let mut errors = locked(&self.errors);
+                (errors.unseen, errors.seen_at) = (None, Some(begun));
             }
             Err(error) => self.failed(error),
         }
@@ -94,9 +94,9 @@ impl JournalHealth {
 
     /// Whether its files were in place at the last check, and that was less than `ago` ago.
     pub(super) fn was_in_place(&self, ago: Duration) -> bool {
-        let troubles = locked(&self.troubles);
-        let is_well = troubles.end.is_none() && troubles.unseen.is_none();
-        is_well && troubles.seen_at.is_some_and(|at| at.elapsed() < ago)
+        let errors = locked(&self.errors);
+        let is_well = errors.end.is_none() && errors.unseen.is_none();
+        is_well && errors.seen_at.is_some_and(|at| at.elapsed() < ago)
     }
 
     /// Whether its files were found to be gone, or another daemon has it.
@@ -108,7 +108,7 @@ impl JournalHealth {
     /// Whether commits fail, or did until so short a time ago that they may again.
     #[must_use]
     pub fn is_unwritable(&self) -> bool {
-        locked(&self.troubles).unwritable.is_some()
+        locked(&self.errors).unwritable.is_some()
     }
 
     /// Cancelled when its files are found to be gone, or another daemon has it.
@@ -121,31 +121,31 @@ impl JournalHealth {
         self.files.as_deref()
     }
 
-    /// Why the journal takes no events; `None` while it does.
+    /// Returns why the journal takes no events; `None` while it does.
     #[must_use]
     pub fn error(&self) -> Option<JournalError> {
-        locked(&self.troubles).first().cloned()
+        locked(&self.errors).first().cloned()
     }
 
-    /// How long the commit under way has taken up to now; `None` if there is none.
+    /// Returns how long the commit under way has taken up to now; `None` if there is none.
     #[must_use]
     pub fn committing(&self) -> Option<Duration> {
         locked(&self.writing_since).map(|since| since.elapsed())
     }
 
-    /// The time of each commit, failed ones included.
+    /// Returns the time of each commit, failed ones included.
     #[must_use]
     pub fn commits(&self) -> &Times {
         &self.commits
     }
 
     pub(super) fn failed(&self, error: &JournalError) {
-        let mut troubles = locked(&self.troubles);
-        if troubles.end.is_some() {
+        let mut errors = locked(&self.errors);
+        if errors.end.is_some() {
             return;
         }
-        *troubles.of(error) = Some(error.clone());
-        drop(troubles);
+        *errors.of(error) = Some(error.clone());
+        drop(errors);
         match error {
             JournalError::Gone(why) => {
                 tracing::error!(%why, "journal gone; pulling and confirming stopped");
@@ -160,12 +160,12 @@ impl JournalHealth {
 
     /// Commits are trusted again.
     pub(super) fn writable(&self) {
-        locked(&self.troubles).unwritable = None;
+        locked(&self.errors).unwritable = None;
     }
 
     /// Events were taken: it is not full.
     pub(super) fn appended(&self) {
-        locked(&self.troubles).full = None;
+        locked(&self.errors).full = None;
     }
 
     /// A commit is under way, from its first write on.

@@ -1,9 +1,9 @@
 //! The lock file that keeps a second daemon off a journal.
 //!
-//! A lock is as good as the file that others find under its name. So whoever takes it looks whether it
-//! has the file that stands there, and the daemon looks again and again: where its lock file was
-//! removed or replaced it takes the lock anew, or finds that another one has it. Each commit is looked
-//! at within its transaction, and whoever opens the journal waits for such a transaction with the
+//! A lock is as good as the file that others find under its name. So whoever takes it checks whether it
+//! has the file that stands there, and the daemon checks before each commit: where its lock file was
+//! removed or replaced it takes the lock again, or finds that another one has it. The check is made
+//! within the transaction, and whoever opens the journal waits for such a transaction with the
 //! lock in hand: so nothing is written after another has begun to read.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -20,9 +20,9 @@ use super::error::{JournalError, OpenError, Result};
 use super::side_files::lock_file;
 
 /// What stands in the lock file of a journal that has its tables.
-const SIGN: &[u8] = b"There is a journal beside this file.\n";
+const MARK: &[u8] = b"There is a journal beside this file.\n";
 /// The file may be replaced between opening and looking; not this often in a row.
-const ATTEMPTS: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// The lock, until it is dropped.
 #[derive(Debug)]
@@ -44,23 +44,23 @@ impl Lock {
 }
 
 impl Lock {
-    /// Has the file tell that there is a journal. Where it cannot be written, a journal that is emptied
+    /// Marks the file as that of a journal that is there. Where it cannot be written, a journal that is emptied
     /// later passes for one that was never begun.
-    fn sign(&self) {
-        let is_signed = self.file.metadata().is_ok_and(|about| about.len() > 0);
-        if !is_signed && let Err(error) = (&self.file).write_all(SIGN) {
+    fn mark(&self) {
+        let is_marked = self.file.metadata().is_ok_and(|about| about.len() > 0);
+        if !is_marked && let Err(error) = (&self.file).write_all(MARK) {
             tracing::debug!(%error, "journal lock file cannot be written");
         }
     }
 
-    /// Has it tell no more.
-    pub(super) fn unsign(&self) -> io::Result<()> {
+    /// Takes that mark away.
+    pub(super) fn unmark(&self) -> io::Result<()> {
         self.file.set_len(0)
     }
 }
 
-/// Whether the lock file of the journal at `path` tells that there was one with tables.
-pub(super) fn is_signed(path: &Path) -> bool {
+/// Whether the lock file of the journal at `path` is marked: there was one with tables.
+pub(super) fn is_marked(path: &Path) -> bool {
     fs::symlink_metadata(lock_file(path)).is_ok_and(|about| about.is_file() && about.len() > 0)
 }
 
@@ -72,7 +72,7 @@ impl Drop for Lock {
     }
 }
 
-/// The lock of an open journal, taken anew where its file is gone. Clones are the same.
+/// The lock of an open journal, taken again where its file is gone. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct HeldLock(Arc<Mutex<State>>);
 
@@ -80,7 +80,7 @@ pub(super) struct HeldLock(Arc<Mutex<State>>);
 struct State {
     /// `None` once the journal is closed.
     lock: Option<Lock>,
-    /// Whether it was logged that the lock cannot be taken anew.
+    /// Whether it was logged that the lock cannot be taken again.
     has_warned: bool,
 }
 
@@ -95,9 +95,9 @@ impl Drop for Guard {
 }
 
 impl HeldLock {
-    /// The lock of a journal that has its tables: from here on the lock file tells of it.
+    /// The lock of a journal that has its tables: from here on the lock file is marked.
     pub(super) fn new(lock: Lock) -> Self {
-        lock.sign();
+        lock.mark();
         Self(Arc::new(Mutex::new(State { lock: Some(lock), has_warned: false })))
     }
 
@@ -110,7 +110,7 @@ impl HeldLock {
     }
 
     /// Checks whether the lock of the journal at `path`, whose own files are in place, still keeps
-    /// others off; if not, takes it anew. Where that cannot be done nobody else can either, and the
+    /// others off; if not, takes it again. Where that cannot be done nobody else can either, and the
     /// next check tries again. Two system calls as long as all is well; blocks for these.
     ///
     /// # Errors
@@ -123,9 +123,9 @@ impl HeldLock {
         }
         let file = lock.path.display().to_string();
         match take(path) {
-            Ok(anew) => {
-                anew.sign();
-                *state = State { lock: Some(anew), has_warned: false };
+            Ok(lock) => {
+                lock.mark();
+                *state = State { lock: Some(lock), has_warned: false };
                 tracing::warn!(
                     file,
                     "journal lock file was removed or replaced; created and locked again"
@@ -154,7 +154,7 @@ impl HeldLock {
 pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
     let lock = lock_file(path);
     let failed = |source| OpenError::File { path: lock.clone(), source };
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let file = open(&lock, path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -168,7 +168,7 @@ pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
             return Ok(taken);
         }
     }
-    Err(failed(io::Error::other("it changed under its name again and again")))
+    Err(failed(io::Error::other("it was replaced again and again")))
 }
 
 /// Opens the lock file, or makes it. Whatever another user has put there is not followed anywhere, nor
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_that_is_removed_or_replaced_is_made_anew() {
+    fn a_lock_file_that_is_removed_or_replaced_is_made_again() {
         let (folder, path, lock, held) = held();
         for replace in [false, true, false] {
             fs::remove_file(&lock).unwrap();

@@ -1,4 +1,4 @@
-//! A journal that is not where it was: what tells of it, and the start that does without.
+//! A journal that is not where it was: what shows that it was there, and the start without it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -12,14 +12,14 @@ use super::side_files::{self, lock_file, log_file, rescued, set_aside};
 /// What stands in the place of a journal.
 enum Place {
     Journal,
-    /// A file without content: a start that was cut off, or was told to begin anew.
+    /// A file without content: a start that was cut off, or was told to start without a journal.
     Blank,
     Nothing,
 }
 
 /// Why a start may not make a journal at `path`: there is none, and yet there was one, as a
-/// rescued copy, the lock file or the write-ahead log beside it tells. `None` if there is one, or
-/// nothing tells of one.
+/// rescued copy, the lock file or the write-ahead log beside it shows. `None` if there is one, or
+/// nothing shows that there was.
 #[must_use]
 pub fn missing(path: &Path) -> Option<OpenError> {
     let log = side_files::has_log(path).then(|| log_file(path));
@@ -27,9 +27,9 @@ pub fn missing(path: &Path) -> Option<OpenError> {
     let sign = match place(path) {
         Place::Journal => None,
         // SQLite would delete the log. A lock file without content is that of a first start which was
-        // cut off, or that of one which was told to begin anew.
+        // cut off, or that of one which was told to start without a journal.
         Place::Blank => {
-            log.or_else(|| lock::is_signed(path).then(|| rescued(path).pop().unwrap_or(lock())))
+            log.or_else(|| lock::is_marked(path).then(|| rescued(path).pop().unwrap_or(lock())))
         }
         Place::Nothing => {
             rescued(path).pop().or(log).or_else(|| Some(lock()).filter(|lock| lock.exists()))
@@ -42,7 +42,7 @@ pub fn missing(path: &Path) -> Option<OpenError> {
 }
 
 /// Refuses to go on where a journal is missing. Where there never was one it leaves a file without
-/// content, so that the lock file alone always tells of a journal that was there.
+/// content, so that the lock file alone always shows that a journal was there.
 pub(super) fn refuse(path: &Path) -> Result<(), OpenError> {
     if let Some(missing) = missing(path) {
         // A daemon may be about to rescue it.
@@ -52,7 +52,7 @@ pub(super) fn refuse(path: &Path) -> Result<(), OpenError> {
         return Err(missing);
     }
     if let Place::Nothing = place(path) {
-        begin(path)?;
+        create_blank(path)?;
     }
     Ok(())
 }
@@ -70,8 +70,8 @@ pub fn give_up(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
     }
     let moved =
         set_aside(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    lock.unsign().map_err(|source| OpenError::File { path: lock_file(path), source })?;
-    begin(path)?;
+    lock.unmark().map_err(|source| OpenError::File { path: lock_file(path), source })?;
+    create_blank(path)?;
     Ok(moved)
 }
 
@@ -79,13 +79,13 @@ fn place(path: &Path) -> Place {
     match fs::metadata(path) {
         Ok(about) if about.len() == 0 => Place::Blank,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Nothing,
-        // Whatever it is, opening it will tell.
+        // Opening it shows what it is.
         _ => Place::Journal,
     }
 }
 
 /// SQLite would make the file readable for all.
-fn begin(path: &Path) -> Result<(), OpenError> {
+fn create_blank(path: &Path) -> Result<(), OpenError> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     file.map(drop).map_err(|source| OpenError::File { path: path.to_owned(), source })
 }

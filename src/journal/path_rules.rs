@@ -14,7 +14,7 @@ const MAX_PATH: usize = 504;
 /// rescued when it is gone, or of one that makes way. `None` if all can be made. Blocks.
 ///
 /// # Errors
-/// When its folder cannot be looked at.
+/// When its folder cannot be read.
 pub fn too_long(path: &Path) -> io::Result<Option<String>> {
     if let Some(why) = for_sqlite(path) {
         return Ok(Some(why));

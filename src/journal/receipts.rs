@@ -1,6 +1,6 @@
-//! When messages were handed out, which tells equal ones apart where their handles do not.
+//! When messages were received, which tells equal ones apart where their handles do not.
 //!
-//! The cloud hands a message out again when its lease has ended, and for as long as it is in the
+//! The cloud gives a message out again when its lease has ended, and for as long as it is in the
 //! queue. So what comes under another handle within half a lease is another message. And what has
 //! not come for many leases, though the queue was found empty since, is not there any more: it was
 //! confirmed by somebody else, or is too old. An equal event is another message then as well.

@@ -39,33 +39,33 @@ impl Default for JournalSettings {
 }
 
 impl JournalSettings {
-    /// Every fault of the values, each naming its key; empty if there is none.
+    /// Returns every mistake in the values, each naming its key.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut mistakes = Vec::new();
         if !self.path.is_absolute() {
-            faults.push(format!(
+            mistakes.push(format!(
                 "path: {:?} depends on the folder the daemon is started in; \
                  expected a path that begins with \"/\"",
                 self.path
             ));
         }
         if self.retention < MIN_RETENTION {
-            faults.push(format!(
+            mistakes.push(format!(
                 "retention: {} is too short; at least 4d, the time in which the cloud may \
                  still repeat an event",
                 humantime::format_duration(self.retention)
             ));
         }
         if self.retention > Duration::from_secs(3660 * DAY) {
-            faults.push("retention: more than ten years is not kept".to_owned());
+            mistakes.push("retention: more than ten years is not kept".to_owned());
         }
         if self.max_size < ByteSize::mib(16) {
-            faults.push(format!(
+            mistakes.push(format!(
                 "max_size: {} is too small for a journal; at least 16MiB",
                 self.max_size
             ));
         }
-        faults
+        mistakes
     }
 }

@@ -1,4 +1,4 @@
-//! The files that a journal has beside its database, and the copies of it: their names, and moving them.
+//! The files that a journal has beside its database, and its copies: their names, and moving them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

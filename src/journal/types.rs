@@ -1,4 +1,4 @@
-//! What is said of events and sinks everywhere in the journal. Knows nothing else of it.
+//! What all of the journal says of events and sinks. Knows nothing else of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -153,7 +153,7 @@ pub enum DeliveryOutcome {
     },
 }
 
-/// What a sink did earlier, by whatever run.
+/// What a sink did earlier, in this run of the daemon or another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SinkHistory {
     /// Whether it has ever taken an event.
@@ -236,7 +236,7 @@ pub struct Backlog {
     pub dead: u64,
 }
 
-/// What keeps a full journal from giving up more.
+/// What fills a journal and cannot be pruned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unprunable {
     /// The sink with the most events pending or dead; `None` if no sink has any.

@@ -179,9 +179,7 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
                 advice,
             )
         }
-        Err(error) => {
-            failed(path, error, "bring a backup back with `sprited journal restore FILE`")
-        }
+        Err(error) => failed(path, error, "restore a backup with `sprited journal restore FILE`"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the operator changes by hand, beside the daemon that writes.
 //!
 //! Each call is one short transaction that keeps the counters right. The daemon's lock is not
-//! asked for: SQLite keeps the two apart, and the daemon looks for what others wrote.
+//! asked for: SQLite keeps the two apart, and the daemon notices what others wrote.
 
 use std::path::Path;
 

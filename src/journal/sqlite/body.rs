@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_told_and_takes_no_memory() {
+    fn what_is_damaged_is_an_error_and_takes_no_memory() {
         let good = compress_prepend_size(&[b'x'; 500]);
         let huge = [&[0xff; 4], &good[4..]].concat();
         let cut = &good[..good.len() - 1];

@@ -17,7 +17,7 @@ impl Store {
             return Ok(());
         }
         let (size, max_size) = (self.size()?, self.settings.max_size);
-        Err(JournalError::Full { size, max_size, filling: self.unprunable()? })
+        Err(JournalError::Full { size, max_size, unprunable: self.unprunable()? })
     }
 
     pub(in crate::journal) fn is_full(&self) -> Result<bool> {
@@ -26,7 +26,7 @@ impl Store {
         Ok(self.size()?.as_u64() >= limit)
     }
 
-    /// By the counters: without a look at the rows.
+    /// By the counters: without reading the rows.
     fn unprunable(&self) -> Result<Unprunable> {
         let mut select = self.connection.prepare_cached(
             "SELECT sinks.name, active,

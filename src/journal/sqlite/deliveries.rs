@@ -278,7 +278,7 @@ impl Store {
         Ok(select.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
     }
 
-    /// Deliveries outstanding at `sink`, by its counters: without a look at the rows.
+    /// Deliveries outstanding at `sink`, by its counters: without reading the rows.
     fn count_outstanding(&self, sink: SinkId) -> Result<u64> {
         let outstanding = self.total(Counter::Routed(sink))?
             - self.total(Counter::Delivered(sink))?

@@ -1,4 +1,4 @@
-//! Which events to look at, and that in SQL.
+//! Which events are asked for, and that in SQL.
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;

@@ -4,7 +4,7 @@
 //! logged and written back for it alone. So the keys of the newest events are kept in memory, from
 //! where they go over to the index, the table `keys`, a range of them at a time, many to a page.
 //! Round by round the ranges pass over all keys there are. After a round, every event that was
-//! there when it began has its key in `keys`, which is noted in `keys_complete`; of the events
+//! there when it began has its key in `keys`, which is recorded in `keys_complete`; of the events
 //! since then they are read before the first use, which is after the daemon is ready.
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ struct Round {
 impl KeyIndex {
     /// `next` is the event that will be stored next.
     pub(super) fn open(connection: &Connection, next: EventId) -> rusqlite::Result<Self> {
-        // Ids begin anew where every event was pruned.
+        // Ids begin at one again where every event was pruned.
         connection.execute("UPDATE keys_complete SET before = ?1 WHERE before > ?1", [next.0])?;
         let round = Round { began_at: next, moved: None };
         Ok(Self {
@@ -78,7 +78,7 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// Has `key` lead to `event`, unless it leads to one already; tells whether it did not.
+    /// Has `key` lead to `event`, unless it leads to one already; returns whether it did not.
     pub(super) fn add(
         &mut self,
         connection: &Connection,

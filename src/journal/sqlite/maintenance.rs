@@ -31,11 +31,11 @@ const BUSY_WAIT: Duration = Duration::from_millis(50);
 /// When it cannot be opened or read at all.
 pub fn check(path: &Path) -> Result<(Vec<String>, Vec<Violation>), MaintenanceError> {
     let connection = open::open_read_only(path)?;
-    let said = said_by(&connection, "PRAGMA integrity_check").map_err(sqlite(path))?;
-    if !said.is_empty() {
-        return Ok((said, Vec::new()));
+    let damage = check_output(&connection, "PRAGMA integrity_check").map_err(sqlite(path))?;
+    if !damage.is_empty() {
+        return Ok((damage, Vec::new()));
     }
-    Ok((said, references(&connection)?))
+    Ok((damage, references(&connection)?))
 }
 
 /// A journal as it stands at one moment, beside a daemon that goes on writing.
@@ -124,7 +124,7 @@ pub(super) fn write_pages(
     to: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> rusqlite::Result<()> {
-    // One snapshot for all steps: otherwise each commit of the daemon would start it anew.
+    // One snapshot for all steps: otherwise each commit of the daemon would start it again.
     begin(source)?;
     let copied = write_all(source, to, progress);
     copied.and(source.execute_batch("ROLLBACK"))
@@ -158,7 +158,7 @@ fn write_all(
 fn verify(copy: &Path) -> Result<(), MaintenanceError> {
     let connection = open_alone(copy, OpenFlags::empty()).map_err(sqlite(copy))?;
     open::check(&connection, copy)?;
-    match said_by(&connection, "PRAGMA quick_check").map_err(sqlite(copy))?.first() {
+    match check_output(&connection, "PRAGMA quick_check").map_err(sqlite(copy))?.first() {
         None => Ok(()),
         Some(damage) => {
             Err(JournalError::Sqlite(format!("the copy is damaged: {damage}").into()).into())
@@ -206,7 +206,7 @@ pub(super) fn take_lock(path: &Path) -> Result<Lock, MaintenanceError> {
 }
 
 /// The answer of one of SQLite's checks; nothing if it is "ok".
-pub(super) fn said_by(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
+pub(super) fn check_output(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
     let mut select = connection.prepare(check)?;
     let lines = select.query_map([], |row| row.get(0))?;
     let lines: Vec<String> = lines.collect::<rusqlite::Result<_>>()?;

@@ -22,10 +22,10 @@ DROP TABLE new_keys;
 
 // A journal of version 3 has bodies that are compressed without a dictionary, and may keep them.
 
-/// A journal of version 4 told an equal event from another by the time since its confirmation, and
+/// A journal of version 4 distinguished equal events by the time since its confirmation, and
 /// knew of each content the newest. The handles of its events are not known: one that is open takes
 /// the next that comes. None is open that no sink has to take any more: an answer that a handle was
-/// refused took the note of the confirmation back, also where others had been taken.
+/// refused took the record of the confirmation back, also where others had been taken.
 const RENAME_4: &str = "ALTER TABLE occurrences RENAME TO occurrences_4;";
 const MOVE_4: &str = "
 INSERT INTO occurrences

@@ -1,8 +1,8 @@
 //! All SQL of the journal, one file a subject.
 //!
 //! [`Store`] is what the writer has: each of its methods is a statement or a few, within the
-//! transaction that the writer opens and commits. [`JournalReader`], [`JournalAdmin`] and the rest open
-//! connections of their own, beside the daemon. The tables are in `schema`, what is counted in
+//! transaction that the writer opens and commits. [`JournalReader`], [`JournalAdmin`] and the rest
+//! open connections of their own, beside the daemon. The tables are in `schema`, what is counted in
 //! `counters`.
 
 mod admin;

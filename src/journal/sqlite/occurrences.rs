@@ -133,7 +133,7 @@ impl Store {
         Ok(select.query_row([content.as_bytes()], |row| row.get(0)).optional()?.unwrap_or(false))
     }
 
-    /// Keeps what makes the event `event` an occurrence of `content` that came under `handle`.
+    /// Records what makes the event `event` an occurrence of `content` that came under `handle`.
     pub(super) fn add_occurrence(
         &mut self,
         event: EventId,

@@ -91,7 +91,7 @@ fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(number("PRAGMA application_id")? == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0)
 }
 
-/// Whether the file at `path` is a journal of an earlier version, as far as its first page tells. To
+/// Whether the file at `path` is a journal of an earlier version, by its first page. To
 /// open it then takes seconds for each million events. Blocks for a read.
 #[must_use]
 pub fn is_older(path: &Path) -> bool {
@@ -141,8 +141,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -6144)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Else SQLite looks whether another value would suit another plan, and prepares some
-    // statements anew at each use.
+    // Else SQLite checks whether another value would suit another plan, and prepares some
+    // statements again at each use.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }

@@ -34,7 +34,7 @@ pub struct Overview {
     /// When the oldest of the events was first pulled that the cloud did not take back and that
     /// it still keeps.
     pub oldest_unconfirmed: Option<DateTime<Utc>>,
-    /// No event before this one needs to be looked at for that any more.
+    /// No event before this one has to be checked for that again.
     pub confirmed_before: EventId,
     /// Bytes in use in database and write-ahead log.
     pub size: ByteSize,
@@ -66,7 +66,7 @@ pub struct SinkOverview {
 }
 
 impl JournalReader {
-    /// The journal at one moment; `confirmed_before` is what the last overview of it said.
+    /// The journal at one moment; `confirmed_before` is that of the last overview.
     ///
     /// # Errors
     /// When the journal cannot be read.

@@ -1,4 +1,4 @@
-//! Keeps the journal within its bounds, a small step at a time.
+//! Pruning: keeps the journal within its bounds, a small step at a time.
 //!
 //! What is pending or dead at any sink, an orphaned one included, is never touched.
 
@@ -18,7 +18,7 @@ use crate::journal::types::{EventId, SinkId};
 /// What a daemon waits between two steps, so that appends come between them.
 pub const PRUNE_PAUSE: Duration = Duration::from_millis(20);
 
-/// Events looked at in one step.
+/// Events that one step goes through.
 const PRUNE_BATCH: i64 = 64;
 /// Bodies go from this share of `max_size` on, in percent.
 const SHORT_OF_SPACE: u64 = 90;
@@ -53,14 +53,14 @@ impl Store {
         };
         let deleted = self.delete_aged(last, oldest_kept)?;
         // Events are stored in the order of their age, but for what the clock did meanwhile: one
-        // from the future tells nothing of those behind it.
+        // from the future shows nothing of those behind it.
         let is_young = (oldest_kept..=now.timestamp_millis()).contains(&last_pulled);
         self.aged_after = if is_young && deleted == 0 { EventId::default() } else { last };
         Ok(!is_young)
     }
 
     /// A step through the bodies that are left, from the oldest on. It goes on where the last one
-    /// ended, however long ago: what one sink has pending is not walked through again and again
+    /// ended, however long ago: what one sink has pending is not gone through with each step
     /// to find what another has taken.
     fn prune_bodies(&mut self) -> Result<bool> {
         let last: Option<i64> = self

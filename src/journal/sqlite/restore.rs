@@ -1,4 +1,4 @@
-//! A copy of a journal brought back into its place.
+//! A copy of a journal restored to its place.
 
 use std::fs::Metadata;
 use std::io;
@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
-use super::maintenance::{begin, new_file, open_alone, said_by, sqlite, take_lock, write_pages};
+use super::maintenance::{
+    begin, check_output, new_file, open_alone, sqlite, take_lock, write_pages,
+};
 use super::open::version;
 use super::schema::VERSION;
 use crate::folder;
@@ -53,7 +55,7 @@ impl Replacement {
     ///
     /// # Errors
     /// When a daemon has the journal; when what was opened is not whole; when the folder cannot be
-    /// written. Unless files moved aside already, which it tells, all is as it was.
+    /// written. Files that moved aside already are named; all else is as it was.
     pub fn restore(&self, path: &Path) -> Result<Restored, MaintenanceError> {
         let failed = |source| MaintenanceError::Restore { path: path.to_owned(), source };
         let from = self.from.as_path();
@@ -67,7 +69,7 @@ impl Replacement {
         let copy = open_alone(file.path(), OpenFlags::empty()).map_err(sqlite(from))?;
         version(&copy, from)?;
         if let Some(damage) =
-            said_by(&copy, "PRAGMA integrity_check").map_err(sqlite(from))?.first()
+            check_output(&copy, "PRAGMA integrity_check").map_err(sqlite(from))?.first()
         {
             let why = format!("{} is damaged: {damage}", from.display());
             return Err(JournalError::Sqlite(why.into()).into());

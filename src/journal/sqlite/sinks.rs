@@ -36,10 +36,10 @@ impl Store {
         Ok(select.query_row([sink.0], |row| row.get(0)).optional()?.flatten())
     }
 
-    pub(in crate::journal) fn set_checkpoint(&self, sink: SinkId, mark: &str) -> Result<()> {
+    pub(in crate::journal) fn set_checkpoint(&self, sink: SinkId, checkpoint: &str) -> Result<()> {
         let mut update =
             self.connection.prepare_cached("UPDATE sinks SET mark = ?2 WHERE id = ?1")?;
-        update.execute(params![sink.0, mark])?;
+        update.execute(params![sink.0, checkpoint])?;
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::journal::settings::JournalSettings;
 use crate::journal::side_files::log_file;
 use crate::journal::types::EventId;
 
-/// The write-ahead log is cut to this part of `max_size` whenever it begins anew.
+/// The write-ahead log is cut to this part of `max_size` whenever it starts over.
 const LOG_SHARE: u64 = 8;
 /// No more of it is kept, in bytes.
 const MAX_LOG_SIZE: u64 = 64 * 1024 * 1024;

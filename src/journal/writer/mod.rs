@@ -300,8 +300,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs a write that shares the next commit and is answered before it. Once a commit has failed none is
-    /// any more, until one succeeds.
+    /// Runs a write that shares the next commit and is answered before it. Once a commit has failed
+    /// none is any more, until one succeeds.
     pub(super) fn defer(&mut self, write: DeferredWrite) -> Result<Recorded> {
         let recorded = self.write(|store| write.write(store))?;
         self.deferred.push((write, self.store.last_request));

@@ -31,10 +31,10 @@ impl Bench {
     }
 
     /// What is said to fill it.
-    async fn filling(&self) -> String {
+    async fn unprunable(&self) -> String {
         self.set_max_size(1).await;
         match self.try_append(9999).await {
-            Err(JournalError::Full { filling, .. }) => filling.to_string(),
+            Err(JournalError::Full { unprunable, .. }) => unprunable.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -80,19 +80,19 @@ async fn what_was_delivered_or_discarded_fills_no_journal() {
     bench.record(1, EventId(2), DeliveryOutcome::Delivered).await;
     bench.kill(1, EventId(3), "refused").await;
     bench.commit().await;
-    assert_eq!(bench.filling().await, "the sink \"a\" has 6 events pending and 0 dead");
+    assert_eq!(bench.unprunable().await, "the sink \"a\" has 6 events pending and 0 dead");
     // What is discarded, pending or dead, is gone.
     bench.kill(0, EventId(1), "refused").await;
     bench.commit().await;
     let mut editor = JournalAdmin::open(&bench.path()).unwrap();
     assert_eq!(editor.discard(bench.sinks[0], &events(1..=3)).unwrap(), 3);
-    assert_eq!(bench.filling().await, "the sink \"b\" has 3 events pending and 1 dead");
+    assert_eq!(bench.unprunable().await, "the sink \"b\" has 3 events pending and 1 dead");
     bench.route(&["T"]).await;
     let gone = "the sink \"b\", which is no longer configured, has 3 events pending and 1 dead";
-    assert_eq!(bench.filling().await, gone);
+    assert_eq!(bench.unprunable().await, gone);
     assert_eq!(editor.discard(bench.sinks[1], &events(1..=6)).unwrap(), 4);
-    assert_eq!(bench.filling().await, "the sink \"a\" has 3 events pending and 0 dead");
+    assert_eq!(bench.unprunable().await, "the sink \"a\" has 3 events pending and 0 dead");
     assert_eq!(editor.discard(bench.sinks[0], &events(1..=6)).unwrap(), 3);
     let nothing = "nothing is pending or dead, but keys are kept for 4 days";
-    assert_eq!(bench.filling().await, nothing);
+    assert_eq!(bench.unprunable().await, nothing);
 }

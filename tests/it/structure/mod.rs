@@ -312,6 +312,19 @@ fn files_stay_small() {
 }
 
 #[test]
+fn sql_stands_in_one_folder() {
+    let may =
+        |file: &File| file.name.starts_with("journal/sqlite/") || file.name == "journal/error";
+    none(
+        source()
+            .iter()
+            .filter(|file| !may(file) && paths::has(file.production(), &["rusqlite"]))
+            .map(|file| format!("src/{}.rs names rusqlite", file.name))
+            .collect(),
+    );
+}
+
+#[test]
 fn the_code_map_is_complete() {
     let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let map: String = lib.lines().filter(|line| line.starts_with("//!")).collect();
