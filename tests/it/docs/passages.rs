@@ -320,12 +320,12 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             performance,
             "within {4 ms} of its start",
-            &[time("journal/writer.rs", "GATHER").into()],
+            &[time("journal/writer/mod.rs", "GATHER_TIME").into()],
         ),
         row(
             performance,
             "unless {64} wait at once",
-            &[number("journal/writer.rs", "MAX_GROUP").into()],
+            &[number("journal/writer/mod.rs", "MAX_GROUP").into()],
         ),
         row(
             performance,
@@ -420,7 +420,7 @@ pub(super) fn passages() -> Vec<Passage> {
             "at most one {a second}. The last hour is sampled every {10 s}.",
             &[time("http/snapshot.rs", "GOOD_FOR").into(), time("http/history.rs", "STEP").into()],
         ),
-        row(architecture, "{256} jobs |", &[number("journal/mod.rs", "QUEUE").into()]),
+        row(architecture, "{256} jobs |", &[number("journal/handle.rs", "QUEUE_JOBS").into()]),
         row(
             architecture,
             "{1,024} events, {8 MiB} of texts | new events",
@@ -462,7 +462,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             architecture,
             "Jobs in one commit | {64}, and one more |",
-            &[number("journal/writer.rs", "MAX_GROUP").into()],
+            &[number("journal/writer/mod.rs", "MAX_GROUP").into()],
         ),
         row(architecture, "Each run of the tests kills it 25 times. A soak of 1,000 kills", &[]),
         row(architecture, "took six minutes on two busy cores", &[]),
