@@ -3,7 +3,7 @@
 //!
 //! The code map, in the order in which an event meets the modules:
 //!
-//! - [`puller`] pulls at the [`limits`] that the cloud allows, by
+//! - [`puller`] pulls at the pace that the [`limits`] allow, by
 //! - [`vod`], the signed client of the cloud's event API.
 //! - [`event`] says what was pulled: the body, its key, the image sprites in it.
 //! - [`journal`] has it on disk before anything else happens, and offers it to the sinks.
@@ -22,11 +22,10 @@
 //!   the demo and `sprited emulator`; it knows nothing of this one.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
 //! - [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`loopback`] says what is
-//!   this machine; [`retry`], [`outage`], [`liveness`], [`sanitize`] and [`units`] are small and pure: how long
-//!   to wait, when to log, whether a loop is stuck, how foreign text is shown, how values with a unit
-//!   are written.
+//!   this machine; [`limits`], [`liveness`], [`sanitize`] and [`units`] are small and pure: how fast and
+//!   how often, whether a task stalls, how foreign text is shown, how values with a unit are written.
 //!
-//! What holds between them, and is tested: `event`, `folder`, `identity`, `loopback`, `limits`, `retry`,
+//! What holds between them, and is tested: `event`, `folder`, `identity`, `loopback`, `limits`,
 //! `secret`, `units` and `sanitize` know nothing of the crate; `sinks` know `event`, `folder`, `loopback`,
 //! `secret`, `units` and `sanitize`; `vod` knows neither journal nor sinks; `puller`,
 //! `delivery` and `confirmer` meet only through the journal and their queues.
@@ -47,9 +46,7 @@ pub mod liveness;
 pub mod logging;
 pub mod loopback;
 pub mod metrics;
-pub mod outage;
 pub mod puller;
-pub mod retry;
 pub mod sanitize;
 pub mod secret;
 pub mod sinks;

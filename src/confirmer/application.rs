@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::batches::CallQueue;
 use crate::event::AppId;
-use crate::outage::Outage;
+use crate::limits::Outage;
 use crate::vod::{Client, MAX_HANDLES, VodError};
 
 /// Of the loop's lines in the log.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::leases::ReadyHandle;
-use crate::retry::Backoff;
+use crate::limits::Backoff;
 use crate::vod::{Advice, VodError};
 
 /// Between repeats of a call that failed.

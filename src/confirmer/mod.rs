@@ -25,10 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::journal::{EventId, Journal};
 use crate::lease::Lease;
-use crate::limits::RateLimiter;
+use crate::limits::{Backoff, RateLimiter};
 use crate::liveness::Heartbeat;
 use crate::metrics::{ByOutcome, Metrics};
-use crate::retry::Backoff;
 use crate::vod::{Client, MAX_HANDLES, VodError};
 use application::ConfirmedApplication;
 use batches::{ConfirmCall, Followup};
@@ -60,7 +59,7 @@ pub struct Confirmer {
     max_concurrency: usize,
     waiting: OpenLeases,
     notes: RecordQueue,
-    bucket: RateLimiter,
+    limiter: RateLimiter,
     metrics: Metrics,
     idle: watch::Sender<bool>,
 }
@@ -94,7 +93,7 @@ impl Confirmer {
             max_concurrency: max_concurrency as usize,
             waiting: OpenLeases::new(settings.max_unconfirmed.limit()),
             notes: RecordQueue::default(),
-            bucket: RateLimiter::new(max_rate, Instant::now()),
+            limiter: RateLimiter::new(max_rate, Instant::now()),
             metrics,
             idle: watch::Sender::new(true),
         }
@@ -171,7 +170,7 @@ impl Confirmer {
         let ConfirmPacing { settings, max_requests_per_second, max_concurrency } =
             self.pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
-        self.bucket.set_max(max_rate);
+        self.limiter.set_max(max_rate);
         self.max_concurrency = max_concurrency as usize;
         self.after = settings.after;
         self.waiting.set_max_unconfirmed(settings.max_unconfirmed.limit());
@@ -211,7 +210,7 @@ impl Confirmer {
         in_flight: &mut FuturesUnordered<BoxFuture<'static, FinishedCall>>,
         now: Instant,
     ) {
-        while self.may_launch(in_flight.len()) && self.bucket.ready_at() <= now {
+        while self.may_launch(in_flight.len()) && self.limiter.ready_at() <= now {
             let Some((place, mut call)) = self.next_call(now) else { return };
             let lapsed = call.take_expired(now);
             self.give_up(&lapsed, "expired", now);
@@ -224,7 +223,7 @@ impl Confirmer {
             if call.handles.is_empty() {
                 continue;
             }
-            self.bucket.take(now);
+            self.limiter.take(now);
             let application = &mut self.applications[place];
             application.in_flight += 1;
             let client = application.client.clone();
@@ -260,7 +259,7 @@ impl Confirmer {
     }
 
     fn may_launch(&self, in_flight: usize) -> bool {
-        self.notes.has_room() && (!self.bucket.is_refused() || in_flight == 0)
+        self.notes.has_room() && (!self.limiter.is_refused() || in_flight == 0)
     }
 
     /// When there is something to do though nobody says so.
@@ -271,7 +270,7 @@ impl Confirmer {
         let due = with_room.flat_map(|ConfirmedApplication { client, calls, .. }| {
             [calls.next_due(), self.waiting.ready_at(client.app(), MAX_HANDLES, LINGER)]
         });
-        let launch = due.flatten().min().map(|at| at.max(self.bucket.ready_at()));
+        let launch = due.flatten().min().map(|at| at.max(self.limiter.ready_at()));
         [launch, self.waiting.next_deadline()].into_iter().flatten().min()
     }
 
@@ -323,7 +322,7 @@ impl Confirmer {
 
     fn taken(&mut self, place: usize, sent: Instant, call: &ConfirmCall, now: Instant) {
         self.count_call("ok");
-        self.bucket.accepted(sent);
+        self.limiter.accepted(sent);
         self.count_handles("confirmed", call.handles.len());
         for ready in &call.handles {
             let margin = ready.deadline.saturating_duration_since(now);
@@ -344,12 +343,12 @@ impl Confirmer {
     ) {
         match self.applications[place].calls.failed(call, error, now) {
             Followup::Narrowed => {
-                self.bucket.accepted(sent);
+                self.limiter.accepted(sent);
                 self.count_call("refused");
                 tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
             }
             Followup::Refused { ready, is_certain } => {
-                self.bucket.accepted(sent);
+                self.limiter.accepted(sent);
                 self.count_call("refused");
                 tracing::debug!(handle = %ready.handle.text, %error, "a handle was refused; its event comes again if the cloud still has it");
                 self.give_up(&[ready], "refused", now);
@@ -360,7 +359,7 @@ impl Confirmer {
                 }
             }
             Followup::Dropped(handles) => {
-                self.bucket.accepted(sent);
+                self.limiter.accepted(sent);
                 self.count_call("refused");
                 tracing::debug!(handles = handles.len(), %error, "a confirm whose answer was lost was refused when it was repeated; what was not taken comes again");
                 self.give_up(&handles, "refused", now);
@@ -371,8 +370,8 @@ impl Confirmer {
             Followup::Repeated { is_throttled, is_of_a_handle } => {
                 self.count_call("failed");
                 if is_throttled {
-                    let wait = THROTTLED.wait(self.bucket.refusals() + 1);
-                    self.bucket.refused(sent, now, wait);
+                    let wait = THROTTLED.wait(self.limiter.refusals() + 1);
+                    self.limiter.refused(sent, now, wait);
                 }
                 if !is_of_a_handle {
                     self.applications[place].note_failed(error, now);

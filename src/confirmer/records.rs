@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::journal::{self, EventId, Journal};
-use crate::retry::Backoff;
+use crate::limits::Backoff;
 
 /// Between tries to write to the journal.
 const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(1) };

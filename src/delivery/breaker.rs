@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::MaxRejects;
 use crate::journal::{EventId, SinkHistory};
-use crate::retry::Backoff;
+use crate::limits::Backoff;
 
 /// Failures of so many different events in a row mean that it is the sink that fails.
 const DOWN_AFTER: usize = 5;

@@ -28,10 +28,9 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::{
     self, DeliveryRecord, EventId, FeedReceiver, Journal, PendingEvent, Recorded, SinkId,
 };
+use crate::limits::{Backoff, Outage};
 use crate::liveness::Heartbeat;
 use crate::metrics::Metrics;
-use crate::outage::Outage;
-use crate::retry::Backoff;
 use crate::sinks::{Batch, Sink, Verdict};
 use breaker::Breaker;
 use concurrency::ConcurrencyWindow;

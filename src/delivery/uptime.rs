@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::retry::MAX_ASKED;
+use crate::limits::MAX_RETRY_AFTER;
 
 /// From the first event that the sink took after the start or an outage to the last one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +44,7 @@ impl Uptime {
         // An outage before that is the sink's, and so is the time in which nobody ran. No wait
         // between two tries is longer than the bound: a clock that was set ahead charges no more.
         let since = failed.max(span.since);
-        Some((now - since).to_std().unwrap_or_default().min(MAX_ASKED))
+        Some((now - since).to_std().unwrap_or_default().min(MAX_RETRY_AFTER))
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         uptime.took(at(0));
         uptime.took(at(2));
         let year = at(365 * 24 * 60);
-        assert_eq!(uptime.proves(Some(at(1)), year), Some(MAX_ASKED));
+        assert_eq!(uptime.proves(Some(at(1)), year), Some(MAX_RETRY_AFTER));
         assert_eq!(uptime.proves(Some(at(1)), at(-60)), Some(Duration::ZERO), "set back");
     }
 }

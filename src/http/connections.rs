@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection_slots::{ConnectionSlot, ConnectionSlots};
 use super::wire::Wire;
-use crate::outage::Outage;
+use crate::limits::Outage;
 
 /// Connections that wait to be accepted at most, as far as the system allows.
 const QUEUE: u32 = 1024;

@@ -12,10 +12,8 @@ use super::circulation::Circulation;
 use super::large::LargeAnswers;
 use crate::event::AppId;
 use crate::journal::Journal;
-use crate::limits::PullOutcome;
+use crate::limits::{Backoff, Outage, PullOutcome};
 use crate::metrics::{ByApp, ByOutcome, Metrics};
-use crate::outage::Outage;
-use crate::retry::Backoff;
 use crate::vod::{Advice, Client, VodError};
 
 /// After failures that pass by themselves: the network, the service.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::outage::Outage;
+use crate::limits::Outage;
 
 /// Of one application.
 #[derive(Debug, Default)]

@@ -24,11 +24,9 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{self, AppId, Entry, UNKNOWN_TYPE};
 use crate::journal::{Appended, Journal, JournalHealth, PullReceipt, Receipt, Taken};
 use crate::lease::Lease;
-use crate::limits::{NextPull, PullLimits, PullOutcome, PullScheduler};
+use crate::limits::{Backoff, NextPull, Outage, PullLimits, PullOutcome, PullScheduler};
 use crate::liveness::Heartbeat;
 use crate::metrics::{ByTypeAndOutcome, Metrics, set_known};
-use crate::outage::Outage;
-use crate::retry::Backoff;
 use crate::vod::{Client, Entries, Pulled};
 use application::{PolledApplication, locked};
 use leases::LeaseBuilder;
@@ -111,11 +109,11 @@ impl Puller {
     /// end. What was pulled and could not be stored is let go and comes again.
     pub async fn run(self, mut pulse: Heartbeat, stop: CancellationToken) {
         let mut pacing = self.pacing.clone();
-        let bounds = bounds(&pacing.borrow_and_update().settings);
-        let mut pace = PullScheduler::new(bounds, self.applications.len(), Instant::now());
+        let limits = limits(&pacing.borrow_and_update().settings);
+        let mut scheduler = PullScheduler::new(limits, self.applications.len(), Instant::now());
         let mut pulls = FuturesUnordered::new();
         while !stop.is_cancelled() {
-            self.tell(&pace);
+            self.tell(&scheduler);
             self.review_unwritable();
             let now = Instant::now();
             // A journal that was not written a moment ago is tried with one answer at a time.
@@ -123,11 +121,11 @@ impl Puller {
             let next = if is_tried || self.unstored.load(Ordering::Relaxed) > 0 {
                 NextPull::AfterAnother
             } else {
-                pace.next(now)
+                scheduler.next(now)
             };
             let wake = match next {
                 NextPull::Now(place) => {
-                    let alone = pace.started(place, now);
+                    let alone = scheduler.started(place, now);
                     pulls.push(self.pull(place, now, alone, &stop));
                     continue;
                 }
@@ -137,16 +135,16 @@ impl Puller {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = pulse.beat() => {}
-                () = self.mended.notified() => pace.retry_now(),
-                Ok(()) = pacing.changed() => self.take_pacing(&pacing.borrow_and_update(), &mut pace),
+                () = self.mended.notified() => scheduler.retry_now(),
+                Ok(()) = pacing.changed() => self.take_pacing(&pacing.borrow_and_update(), &mut scheduler),
                 Some((place, started, outcome)) = pulls.next(), if !pulls.is_empty() => {
-                    pace.finished(place, started, Instant::now(), outcome);
+                    scheduler.finished(place, started, Instant::now(), outcome);
                     let application = &self.applications[place];
                     if let Some(until) = application.large_until() {
-                        pace.go_alone(place, until);
+                        scheduler.go_alone(place, until);
                     }
-                    pace.set_pause(place, application.pause(Instant::now()));
-                    if outcome == PullOutcome::Empty && pace.in_flight(place) == 0 {
+                    scheduler.set_pause(place, application.pause(Instant::now()));
+                    if outcome == PullOutcome::Empty && scheduler.in_flight(place) == 0 {
                         application.note_empty(started);
                     }
                 }
@@ -159,18 +157,18 @@ impl Puller {
         }
     }
 
-    fn tell(&self, pace: &PullScheduler) {
-        let concurrency = i64::try_from(pace.concurrency()).unwrap_or(i64::MAX);
+    fn tell(&self, scheduler: &PullScheduler) {
+        let concurrency = i64::try_from(scheduler.concurrency()).unwrap_or(i64::MAX);
         self.metrics.pull_concurrency.set(concurrency);
-        self.metrics.pull_rate.set(pace.rate());
-        self.metrics.pull_max_rate.set(pace.max_rate());
+        self.metrics.pull_rate.set(scheduler.rate());
+        self.metrics.pull_max_rate.set(scheduler.max_rate());
         let now = Instant::now();
         let circulating = self.applications.iter().map(|of| of.circulating(now)).sum();
         self.metrics.circulating_events.set(circulating);
     }
 
-    fn take_pacing(&self, pacing: &PollPacing, pace: &mut PullScheduler) {
-        pace.set_bounds(bounds(&pacing.settings));
+    fn take_pacing(&self, pacing: &PollPacing, scheduler: &mut PullScheduler) {
+        scheduler.set_limits(limits(&pacing.settings));
         self.applications.iter().for_each(|of| of.set_lease(pacing.lease));
     }
 
@@ -390,7 +388,7 @@ fn next_portion(
     portion
 }
 
-fn bounds(settings: &PollSettings) -> PullLimits {
+fn limits(settings: &PollSettings) -> PullLimits {
     PullLimits {
         interval: settings.interval,
         max_concurrency: settings.max_concurrency as usize,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::journal::error::JournalError;
 use crate::journal::health::JournalHealth;
-use crate::outage::IntermittentOutage;
+use crate::limits::IntermittentOutage;
 
 /// Commits that fail, until they can be trusted again.
 #[derive(Debug)]

@@ -52,13 +52,13 @@ pub(super) fn passages() -> Vec<Passage> {
     let [retry, longest_retry] = waits("delivery/mod.rs", "RETRIES");
     let [probe, longest_probe] = waits("delivery/mod.rs", "PROBES");
     let retry_after = time("sinks/webhook/status.rs", "MAX_RETRY_AFTER");
-    assert_eq!(retry_after, sprited::retry::MAX_ASKED);
+    assert_eq!(retry_after, sprited::limits::MAX_RETRY_AFTER);
     let named = time("delivery/verdicts.rs", "TOLD_AFTER");
     let named_again = time("delivery/verdicts.rs", "TOLD_EVERY");
     let keys = time("journal/settings.rs", "MIN_RETENTION");
     let MaxRejects::At(max_rejects) = config.sinks[0].max_rejects else { panic!("off by default") };
     let max_rejects = f64::from(max_rejects.get());
-    let remind = time("outage.rs", "REMIND");
+    let remind = time("limits/outage.rs", "REMINDER_INTERVAL");
     let share = |name| Value::Number(number("journal/sqlite/prune.rs", name) as f64);
     let row =
         |document, words, values: &[Value]| Passage { document, words, values: values.to_vec() };
@@ -279,12 +279,12 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             trouble,
             "when nothing has failed for {10 s}; until",
-            &[time("outage.rs", "PROBATION").into()],
+            &[time("limits/outage.rs", "PROBATION").into()],
         ),
         row(
             "CHANGELOG.md",
             "until nothing has failed for {10 s}.",
-            &[time("outage.rs", "PROBATION").into()],
+            &[time("limits/outage.rs", "PROBATION").into()],
         ),
         row(trouble, "the [keys of {four days}]", &[keys.into()]),
         row(

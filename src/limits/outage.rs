@@ -1,12 +1,12 @@
-//! Says when to log a failure that goes on: once as it begins, once a minute while it lasts,
-//! once when it is over. Pure; knows nothing of the crate.
+//! When to log a failure that goes on: once as it begins, once a minute while it lasts, once when it
+//! is over. Pure: the time is passed in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// The time between two log lines of one outage.
-const REMIND: Duration = Duration::from_secs(60);
+const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 
 /// An outage, or the lack of one.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ struct Lasting {
     failures: u64,
 }
 
-/// What a log line of an outage tells.
+/// What a log line says of an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutageReport {
     /// How long it has lasted.
@@ -29,21 +29,21 @@ pub struct OutageReport {
 }
 
 impl Outage {
-    /// Another failure; `Some` if it is to be logged.
+    /// Records a failure; `Some` if it is to be logged.
     pub fn failed(&mut self, now: Instant) -> Option<OutageReport> {
         let Some(lasting) = &mut self.0 else {
             self.0 = Some(Lasting { since: now, logged: now, failures: 1 });
             return Some(OutageReport { lasted: Duration::ZERO, failures: 1 });
         };
         lasting.failures += 1;
-        if now.duration_since(lasting.logged) < REMIND {
+        if now.duration_since(lasting.logged) < REMINDER_INTERVAL {
             return None;
         }
         lasting.logged = now;
         Some(OutageReport { lasted: now.duration_since(lasting.since), failures: lasting.failures })
     }
 
-    /// A success; `Some` if it ends an outage.
+    /// Records a success; `Some` if it ends an outage.
     pub fn recovered(&mut self, now: Instant) -> Option<OutageReport> {
         let lasting = self.0.take()?;
         Some(OutageReport { lasted: now.duration_since(lasting.since), failures: lasting.failures })
@@ -56,7 +56,7 @@ impl Outage {
     }
 }
 
-/// Without a failure for this time, what failed is mended.
+/// Without a failure for this time, an intermittent outage is over.
 const PROBATION: Duration = Duration::from_secs(10);
 
 /// An outage of something that works now and then while it lasts, as a disk that is nearly full: over
@@ -70,14 +70,14 @@ pub struct IntermittentOutage {
 }
 
 impl IntermittentOutage {
-    /// Another failure; `Some` if it is to be logged.
+    /// Records a failure; `Some` if it is to be logged.
     pub fn failed(&mut self, now: Instant) -> Option<OutageReport> {
         self.failed = Some(now);
         self.has_worked = false;
         self.outage.failed(now)
     }
 
-    /// It worked.
+    /// Records that it worked.
     pub fn worked(&mut self) {
         self.has_worked = true;
     }
