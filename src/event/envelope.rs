@@ -3,7 +3,8 @@
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, Event};
+use super::app_id::AppId;
+use super::types::Event;
 
 /// How events are written for a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]

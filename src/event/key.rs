@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::AppId;
+use super::app_id::AppId;
 use super::json::{JsonKind, Node};
 
 /// Tells one event from another: a hash of its content. Written as 32 hex digits.

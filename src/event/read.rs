@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::app_id::AppId;
+use super::event_type::UNKNOWN_TYPE;
 use super::json::{JsonKind, Member, Node, Parsed, Span};
+use super::key::Key;
 use super::scan;
 use super::sprite::{Origin, sprites_of};
-use super::{AppId, Event, Key, UNKNOWN_TYPE};
+use super::types::Event;
 
-/// The member that carries the handle of this hand-out; it is no part of the event.
+/// The member that carries the handle of this delivery; it is no part of the event.
 const HANDLE: &str = "EventHandle";
 const TYPE: &str = "EventType";
 
@@ -38,12 +41,12 @@ pub struct EntryReader {
     canonical: Vec<u8>,
 }
 
-/// Bytes of a list that are kept for the next entry. A usual one needs a tenth of them.
-const KEPT: usize = 64 * 1024;
+/// Bytes of memory that are kept for the next entry. A usual one needs a tenth of them.
+const MAX_KEPT_BYTES: usize = 64 * 1024;
 
 impl EntryReader {
     /// Reads an entry, well-formed JSON of any kind, pulled from `app` at `pulled`; `replaced`
-    /// tells that bytes in it were not UTF-8. Cannot fail: what is not understood is kept.
+    /// says that bytes in it were not UTF-8. Cannot fail: what is not understood is kept.
     pub fn read(
         &mut self,
         app: AppId,
@@ -81,21 +84,16 @@ impl EntryReader {
     /// What one huge entry took is not kept.
     fn forget(&mut self) {
         self.places.clear();
-        self.places.shrink_to(KEPT / size_of::<Span>());
+        self.places.shrink_to(MAX_KEPT_BYTES / size_of::<Span>());
         self.canonical.clear();
-        self.canonical.shrink_to(KEPT);
+        self.canonical.shrink_to(MAX_KEPT_BYTES);
     }
 }
 
-/// Reads one entry, as [`Reader::read`] does.
+/// Reads one entry, as [`EntryReader::read`] does.
 #[must_use]
 pub fn read(app: AppId, entry: &str, replaced: bool, pulled: DateTime<Utc>) -> Entry {
     EntryReader::default().read(app, entry, replaced, pulled)
-}
-
-/// The image sprites of an event by its body, as [`read`] found them.
-pub(super) fn sprites_of_body(body: &str) -> Vec<super::ImageSprite> {
-    sprites_of(scan::parse(body, &mut Vec::new()).root())
 }
 
 /// The ids in the member that has any, of the forty or so that the others of which are null; in

@@ -1,4 +1,4 @@
-//! The typed image sprite, from both roads on which one arrives.
+//! The typed image sprite, from either kind of event that reports one.
 //!
 //! Members are chosen by what is there, not by the event's type: the documents contradict each
 //! other on the names of types, and any field may be null, absent or empty.
@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::Key;
 use super::json::{JsonKind, Node};
+use super::key::Key;
+use super::scan;
 
 /// The EventType of image sprites made through the API of 2017.
 pub(super) const CREATE_COMPLETE: &str = "CreateImageSpriteComplete";
@@ -89,6 +90,11 @@ pub(super) fn sprites_of(event: Node<'_>) -> Vec<ImageSprite> {
     // Mostly it is one, in a list that grew to have room for four; thousands of events may wait.
     sprites.shrink_to_fit();
     sprites
+}
+
+/// The image sprites of a stored event by its body, as [`sprites_of`] found them when it came.
+pub(super) fn sprites_of_body(body: &str) -> Vec<ImageSprite> {
+    sprites_of(scan::parse(body, &mut Vec::new()).root())
 }
 
 /// CreateImageSpriteTask2017: no status of its own, `ErrCode` 0 is success.

@@ -1,101 +1,75 @@
-//! The EventTypes that are documented, and what identifies an event of each.
+//! An event, and what is stored of it.
 
-use super::Event;
+use chrono::{DateTime, Utc};
 
-/// What tells an event from all others of its type, even from one that reads the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Identity {
-    /// The task that it reports on: a TaskId is never given twice.
-    Task,
-    /// The file that it reports on, which can be so only once: an upload makes a file of its own.
-    File,
-    /// Nothing: the same can happen again, word for word. A cast starts, stops and starts; of a
-    /// file, a part is deleted, made anew and deleted once more.
-    Nothing,
+use super::app_id::AppId;
+use super::event_type;
+use super::key::Key;
+use super::sprite::{self, ImageSprite};
+
+/// One event as it was received, without the handle it came under. Shared, never changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Tells this event from every other. As it is read, an event that
+    /// [may repeat](Event::is_repeatable) has the key of its content, which equal ones share; the
+    /// journal gives each occurrence a key of its own.
+    pub key: Key,
+    /// The application it was pulled from.
+    pub app: AppId,
+    /// Its EventType as received, or [`UNKNOWN_TYPE`](super::UNKNOWN_TYPE) where it has none or one that is no name:
+    /// over 256 bytes or with control characters.
+    pub event_type: String,
+    /// The FileId of its payload, where it has one: text or the digits of a number, of at most
+    /// 256 bytes without control characters.
+    pub file_id: Option<String>,
+    /// The TaskId of its payload, where it has one; of the same kind.
+    pub task_id: Option<String>,
+    /// Its image sprites, in the order of the payload; those still processing included.
+    pub sprites: Vec<ImageSprite>,
+    /// The EventContent without EventHandle and without white space outside strings: always
+    /// one line of well-formed JSON.
+    pub body: String,
+    /// When it was first pulled; kept with it, so that a retry sends the same bytes.
+    pub first_pulled: DateTime<Utc>,
+    /// Whether bytes that were not UTF-8 were replaced in it.
+    pub replaced: bool,
 }
 
-use Identity::{File, Nothing, Task};
+impl Event {
+    /// An event as it was stored; its sprites are read from `body` again.
+    #[must_use]
+    pub fn from_stored(stored: StoredEvent) -> Self {
+        let StoredEvent { key, app, event_type, file_id, task_id, body, first_pulled, replaced } =
+            stored;
+        let sprites = sprite::sprites_of_body(&body);
+        Self { key, app, event_type, file_id, task_id, sprites, body, first_pulled, replaced }
+    }
 
-/// All types that are documented, with what identifies an event of each (vod-api: the table of
-/// payloads). The list grows with releases of the service.
-const KNOWN: [(&str, Identity); 36] = [
-    ("AigcHunyuan3DTaskComplete", Task),
-    ("AigcImageTaskComplete", Task),
-    ("AigcVideoTaskComplete", Task),
-    ("ClipComplete", Task),
-    ("ComplexAdaptiveDynamicStreamingComplete", Task),
-    ("ComposeMediaComplete", Task),
-    ("ConcatComplete", Task),
-    ("CreateAigcAdvancedCustomElementCompleteEvent", Task),
-    ("CreateAigcCustomVoiceCompleteEvent", Task),
-    ("CreateImageSpriteComplete", Task),
-    ("CreateSnapshotByTimeOffsetComplete", Task),
-    ("DescribeAigcFaceInfoAsyncComplete", Task),
-    ("DescribeFileAttributesComplete", Task),
-    ("EditMediaComplete", Task),
-    ("ExtractBlindWatermarkComplete", Task),
-    ("ExtractCopyRightWatermarkComplete", Task),
-    ("ExtractTraceWatermarkComplete", Task),
-    ("FileDeleted", Nothing),
-    ("MediaCastStatusChanged", Nothing),
-    ("NewFileUpload", File),
-    ("PersistenceComplete", Nothing),
-    ("ProcedureStateChanged", Task),
-    ("ProcessImageAsyncCompleteEvent", Task),
-    ("ProcessMediaByMPSComplete", Task),
-    ("PullComplete", Task),
-    ("QualityEnhanceComplete", Task),
-    ("QualityInspectComplete", Task),
-    ("RebuildMediaComplete", Task),
-    ("RemoveWatermark", Task),
-    ("RestoreMediaComplete", Nothing),
-    ("ReviewAudioVideoComplete", Task),
-    ("SceneAigcImageCompleteEvent", Task),
-    ("SplitMediaComplete", Task),
-    ("TranscodeComplete", Task),
-    ("WechatMiniProgramPublishComplete", Task),
-    ("WechatPublishComplete", Task),
-];
+    /// Whether an event that reads the same may be another one: nothing in it tells them apart.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        event_type::is_repeatable(&self.event_type, self.task_id.is_some(), self.file_id.is_some())
+    }
 
-/// The documented EventTypes.
-#[must_use]
-pub fn known_types() -> impl ExactSizeIterator<Item = &'static str> {
-    KNOWN.iter().map(|(name, _)| *name)
-}
-
-/// The documented EventType of this name, or `other`: a name that no event can make up.
-#[must_use]
-pub fn known_type(name: &str) -> &'static str {
-    find(name).map_or("other", |(known, _)| known)
-}
-
-/// Whether an event that reads the same as this one may be another one. A type that is not known
-/// counts as one whose events have a TaskId: without it nothing tells them apart.
-pub(super) fn is_repeatable(event: &Event) -> bool {
-    match find(&event.event_type).map_or(Task, |(_, identity)| identity) {
-        Task => event.task_id.is_none(),
-        File => event.file_id.is_none(),
-        Nothing => true,
+    /// Whether it reports at least one finished image sprite, successful or failed, or is a
+    /// CreateImageSpriteComplete of any content.
+    #[must_use]
+    pub fn is_image_sprite(&self) -> bool {
+        self.event_type == sprite::CREATE_COMPLETE
+            || self.sprites.iter().any(ImageSprite::is_finished)
     }
 }
 
-fn find(name: &str) -> Option<(&'static str, Identity)> {
-    let place = KNOWN.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-    KNOWN.get(place).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_documented_type_is_found_and_no_other() {
-        assert!(KNOWN.is_sorted_by_key(|(name, _)| *name));
-        for name in known_types() {
-            assert_eq!(known_type(name), name);
-        }
-        for name in ["", "Unknown", "createimagespritecomplete", "A\"}\nB 1"] {
-            assert_eq!(known_type(name), "other", "{name}");
-        }
-    }
+/// What has to be stored of an event to have it again. The members are those of [`Event`].
+#[allow(missing_docs, reason = "each is documented at Event")]
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    pub key: Key,
+    pub app: AppId,
+    pub event_type: String,
+    pub file_id: Option<String>,
+    pub task_id: Option<String>,
+    pub body: String,
+    pub first_pulled: DateTime<Utc>,
+    pub replaced: bool,
 }
