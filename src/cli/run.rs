@@ -117,7 +117,7 @@ async fn daemon(
         // Those of the file are there or are a mistake; others may still come, and so may those of
         // a role: the loops ask for them again and tell why they have none.
         match provider.credentials().await {
-            Ok(_) | Err(ProviderError::Withheld { .. }) => {}
+            Ok(_) | Err(ProviderError::Unavailable { .. }) => {}
             Err(error) => return Err(DaemonError::Credentials(error)),
         }
     }

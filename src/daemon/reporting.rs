@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::event::Wanted;
 use crate::http::DaemonHealth;
 use crate::metrics::{ByApp, Metrics};
-use crate::vod::{Advice, Client, EventConfig, VodError};
+use crate::vod::{Advice, Client, EventConfig, VodError, application_advice};
 
 /// Between two looks; up to a tenth longer, so that many daemons do not ask at once.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -151,5 +151,5 @@ fn judge(config: &EventConfig, client: &Client, wanted: &[Wanted]) -> Found {
 }
 
 fn unknown_application(client: &Client, error: &VodError) -> Fault {
-    Fault { what: error.to_string(), remedy: client.application_advice() }
+    Fault { what: error.to_string(), remedy: application_advice(client.app()) }
 }

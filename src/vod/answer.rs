@@ -280,7 +280,7 @@ impl CallAnswer {
     }
 }
 
-/// Says where the fault is and not what stands there: an answer may hold anything.
+/// Names the place of the error and not what stands there: an answer may hold anything.
 fn unlike(member: &str, error: &serde_json::Error) -> String {
     format!("\"{member}\" cannot be read (its line {}, column {})", error.line(), error.column())
 }

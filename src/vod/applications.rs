@@ -15,19 +15,19 @@ use crate::event::AppId;
 pub struct Applications(Vec<AppId>);
 
 impl Applications {
-    /// All of them.
+    /// Returns all of them.
     #[must_use]
     pub fn ids(&self) -> &[AppId] {
         &self.0
     }
 
-    /// Every fault, in words for the operator.
+    /// Returns the mistakes, in words for the operator.
     pub(super) fn check(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
         for app in &self.0 {
             if !seen.insert(*app) && repeated.insert(*app) {
-                problems.push(format!("{app} stands there more than once"));
+                problems.push(format!("{app} is listed twice"));
             }
         }
         if seen.is_empty() {
@@ -132,10 +132,10 @@ mod tests {
         for (written, expected) in [
             ("0", "0 is no application; leave the key out for the primary one"),
             ("[]", "an empty list names no application; leave the key out for the primary one"),
-            ("[7, 8, 7, 7]", "7 stands there more than once"),
+            ("[7, 8, 7, 7]", "7 is listed twice"),
             (
                 "[0, 0]",
-                "0 stands there more than once; 0 is no application; leave the key out for the \
+                "0 is listed twice; 0 is no application; leave the key out for the \
                  primary one",
             ),
             (

@@ -7,14 +7,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::action::Action;
+use super::advice::Advice;
 use super::answer::{CallAnswer, Text};
 use super::clock::Clock;
-use super::credentials::{Credentials, Provider, ProviderError};
-use super::error::{Advice, VodError};
+use super::credentials::{Provider, ProviderError};
+use super::error::VodError;
+use super::event_config::{EventConfig, EventMode};
 use super::exchange::{self, Exchange, FailedCall, OutgoingCall, Proof};
 use super::http::excerpt;
+use super::key::Credentials;
 use super::pulled::Pulled;
-use super::{Action, EventConfig, EventMode, VodSettings};
+use super::settings::VodSettings;
 use crate::event::AppId;
 
 /// The most handles that one ConfirmEvents takes.
@@ -120,7 +124,7 @@ impl Client {
     /// `NO_PROXY`) is used, but not on the way to this machine.
     ///
     /// # Errors
-    /// When the settings have a fault or TLS cannot be set up, in words for the operator.
+    /// When the settings are wrong or TLS cannot be set up, in words for the operator.
     pub fn new(settings: &VodSettings, provider: Arc<dyn Provider>) -> Result<Self, String> {
         let problems = settings.check();
         if !problems.is_empty() {
@@ -139,51 +143,51 @@ impl Client {
         })
     }
 
-    /// The same for another application.
+    /// Returns a client for another application, which shares all else.
     #[must_use]
     pub fn with_app(&self, app: AppId) -> Self {
         Self { app, shared: self.shared.clone() }
     }
 
-    /// The application; 0 if none is configured, and then none is sent.
+    /// Returns the application; 0 if none is configured, and then none is sent.
     #[must_use]
     pub fn app(&self) -> AppId {
         self.app
     }
 
-    /// What is to be added to this machine's clock to get the service's. Zero until the
+    /// Returns what is to be added to this machine's clock to get the service's. Zero until the
     /// service has refused a request for its time.
     #[must_use]
     pub fn clock_offset(&self) -> TimeDelta {
         TimeDelta::try_seconds(self.shared.clock.offset()).unwrap_or_default()
     }
 
-    /// How far the service's clock was ahead of this machine's by the Date of the last answer,
+    /// Returns how far the service's clock was ahead of this machine's by the Date of the last answer,
     /// to about a second; `None` before an answer had one. Small differences do no harm.
     #[must_use]
     pub fn clock_difference(&self) -> Option<TimeDelta> {
         self.shared.clock.seen().and_then(TimeDelta::try_seconds)
     }
 
-    /// When the credentials that signed last expire; `None` if they do not, as far as known.
+    /// Returns when the credentials that signed last expire; `None` if they do not, as far as known.
     #[must_use]
     pub fn credentials_expiry(&self) -> Option<DateTime<Utc>> {
         *self.shared.expiry.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the credentials come from, for people.
+    /// Returns where the credentials come from, for people.
     #[must_use]
     pub fn credentials_source(&self) -> String {
         self.provider().describe()
     }
 
-    /// Where what requests are signed with comes from.
+    /// Returns where what requests are signed with comes from.
     #[must_use]
     pub fn provider(&self) -> Arc<dyn Provider> {
         self.shared.provider.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What requests are signed with now.
+    /// Returns what requests are signed with now.
     ///
     /// # Errors
     /// When there is nothing to sign with.
@@ -200,8 +204,8 @@ impl Client {
     /// nothing waiting the server holds the call for up to 5 s; then the list is empty.
     ///
     /// # Errors
-    /// See [`Error::advice`]. Events may have been handed out to a call that failed; they come
-    /// again after 30 s. [`Error::is_too_large`] tells that it failed since they are more than
+    /// See [`VodError::advice`]. Events may have been handed out to a call that failed; they come
+    /// again after 30 s. [`VodError::is_too_large`] says that it failed since they are more than
     /// `max_answer_size`: see [`Self::pull_alone`].
     pub async fn pull(&self) -> Result<Pulled, VodError> {
         pulled(self.call(Action::PullEvents, None).await?)
@@ -217,7 +221,7 @@ impl Client {
         pulled(called.map_err(|error| too_large(error, TOO_LARGE_ALONE))?)
     }
 
-    /// Bytes of an answer at most, to a pull and to one that goes alone.
+    /// Returns the bytes of an answer at most, to a pull and to one that goes alone.
     #[must_use]
     pub fn max_answer_sizes(&self) -> (usize, usize) {
         (self.shared.max_answer, self.shared.max_answer_alone)
@@ -226,7 +230,7 @@ impl Client {
     /// Takes the events of these handles, 1 to [`MAX_HANDLES`], out of the queue for good.
     ///
     /// # Errors
-    /// See [`Error::advice`]. The service tells nothing of the single handle: after a parameter
+    /// See [`VodError::advice`]. The service tells nothing of the single handle: after a parameter
     /// error any of them may have been confirmed or not.
     pub async fn confirm(&self, handles: &[&str]) -> Result<(), VodError> {
         if handles.is_empty() || handles.len() > MAX_HANDLES {
@@ -240,20 +244,20 @@ impl Client {
         self.call(Action::ConfirmEvents, Some(handles)).await.map(drop)
     }
 
-    /// Roughly how many events wait, up to three minutes old: for a gauge only.
+    /// Returns roughly how many events wait, up to three minutes old: for a gauge only.
     ///
     /// # Errors
-    /// See [`Error::advice`]; not every site of the cloud knows this action.
+    /// See [`VodError::advice`]; not every site of the cloud knows this action.
     pub async fn events_state(&self) -> Result<u64, VodError> {
         let StateFields { count_of_events_to_pull } =
             self.describe(Action::DescribeEventsState).await?;
         Ok(count_of_events_to_pull)
     }
 
-    /// How the application's events are reported.
+    /// Returns how the application's events are reported.
     ///
     /// # Errors
-    /// See [`Error::advice`]; it needs a permission of its own.
+    /// See [`VodError::advice`]; it needs a permission of its own.
     pub async fn event_config(&self) -> Result<EventConfig, VodError> {
         let fields: ConfigFields = self.describe(Action::DescribeEventConfig).await?;
         // What is none of the documented words is shown to people.
@@ -296,8 +300,9 @@ impl Client {
         let body = serde_json::to_vec(&Parameters { event_handles: handles, sub_app_id })
             .expect("strings and a number always make JSON");
         let provider = self.provider();
-        let mut credentials =
-            provider.credentials().await.map_err(|problem| VodError::unsigned(action, &problem))?;
+        let mut credentials = provider.credentials().await.map_err(|problem| {
+            VodError::new(action, problem.advice(), problem.to_string()).unsent()
+        })?;
         let (mut corrected, mut refreshed) = (false, false);
         loop {
             *self.shared.expiry.write().unwrap_or_else(PoisonError::into_inner) =

@@ -10,13 +10,13 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 /// A smaller change cannot be why a signature was refused (the service takes 300 s either way)
 /// and is not worth a line in the log.
-const WORTH_A_RETRY_SECONDS: u64 = 30;
+const MIN_CORRECTION_SECONDS: u64 = 30;
 
 /// Years a server's clock can truly show; anything else is a broken or hostile header.
 const PLAUSIBLE_YEARS: std::ops::RangeInclusive<i32> = 2020..=2100;
 
-/// Stands for a difference that no answer has told yet.
-const UNSEEN: i64 = i64::MIN;
+/// Stands for a difference that no answer has shown yet.
+const UNKNOWN_DIFFERENCE: i64 = i64::MIN;
 
 /// Seconds to add to this machine's clock.
 #[derive(Debug)]
@@ -29,14 +29,14 @@ pub(super) struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { offset: AtomicI64::new(0), seen: AtomicI64::new(UNSEEN) }
+        Self { offset: AtomicI64::new(0), seen: AtomicI64::new(UNKNOWN_DIFFERENCE) }
     }
 }
 
 impl Clock {
     /// How far the service's clock was ahead by the last answer, to about a second.
     pub(super) fn seen(&self) -> Option<i64> {
-        Some(self.seen.load(Ordering::Relaxed)).filter(|seen| *seen != UNSEEN)
+        Some(self.seen.load(Ordering::Relaxed)).filter(|seen| *seen != UNKNOWN_DIFFERENCE)
     }
 
     /// Looks at the Date header of an answer that came at `local`.
@@ -64,14 +64,14 @@ impl Clock {
         let Some(server) = date.and_then(parse) else { return false };
         let learned = server.timestamp().saturating_sub(local.timestamp());
         let before = self.offset.swap(learned, Ordering::Relaxed);
-        if learned.abs_diff(before) >= WORTH_A_RETRY_SECONDS {
+        if learned.abs_diff(before) >= MIN_CORRECTION_SECONDS {
             tracing::warn!(
                 offset_seconds = learned,
-                "this machine's clock is wrong by the service's; requests are signed with the \
-                 service's time (set the clock, by NTP for instance)"
+                "local clock differs from the service's; requests are signed with the service's \
+                 time (set the clock, by NTP for instance)"
             );
         }
-        learned.abs_diff(used) >= WORTH_A_RETRY_SECONDS
+        learned.abs_diff(used) >= MIN_CORRECTION_SECONDS
     }
 }
 

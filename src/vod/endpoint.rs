@@ -4,7 +4,12 @@ use reqwest::Url;
 
 use crate::loopback;
 
-/// A service of the cloud, or its stand-in on this machine.
+/// VOD's own endpoint.
+pub(super) const VOD_ENDPOINT: &str = "https://vod.tencentcloudapi.com";
+/// That of STS.
+pub(super) const STS_ENDPOINT: &str = "https://sts.tencentcloudapi.com";
+
+/// Where a service of the cloud is called.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) url: Url,

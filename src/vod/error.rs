@@ -1,72 +1,14 @@
-//! What can go wrong with a call, and what to do about it.
-//!
-//! Owns the tables that turn an error code into [`Advice`]. The caller decides by the advice,
-//! never by a message: codes are stable, messages are not.
+//! A call that failed: what is known of it, and hints for the operator.
 
 use std::fmt;
 
+use crate::vod::action::{Action, Service};
+use crate::vod::advice::{Advice, family};
 use crate::vod::answer::MAX_REQUEST_ID;
-use crate::vod::credentials::ProviderError;
 use crate::vod::http;
-use crate::vod::{Action, Service};
 
 /// The longest part of a server's message that is kept, in characters.
 const MAX_MESSAGE: usize = 500;
-
-/// What to do about an error. Nothing here is repeated by the client beyond what
-/// [`Client`](crate::vod::Client) documents: the caller waits and calls again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Advice {
-    /// Too many requests: fewer of them, with back-off and jitter.
-    Throttled,
-    /// The clocks disagree and the answer did not help to set ours right: tell, retry slowly.
-    Clock,
-    /// There are no credentials or the service does not take them: tell, retry slowly.
-    Credentials,
-    /// The service will not do it for this account, this policy or this client: tell, retry
-    /// slowly.
-    Refused,
-    /// The parameters are at fault; for ConfirmEvents that means a handle: narrow it down.
-    InvalidParameters,
-    /// A fault of the service: retry with back-off.
-    Service,
-    /// The request or its answer did not get through: retry with back-off. The request may
-    /// have taken effect.
-    Transport,
-    /// The answer cannot be understood or is too large: retry with back-off, tell. The request
-    /// may have taken effect.
-    Answer,
-}
-
-impl Advice {
-    /// A short name for metrics and logs; never changes.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Throttled => "throttled",
-            Self::Clock => "clock",
-            Self::Credentials => "credentials",
-            Self::Refused => "refused",
-            Self::InvalidParameters => "invalid_parameters",
-            Self::Service => "service",
-            Self::Transport => "transport",
-            Self::Answer => "answer",
-        }
-    }
-
-    /// What to do about an error code. A code that is not in the table is treated as the part
-    /// before its first dot; what is unknown even then counts as a fault of the service.
-    #[must_use]
-    pub fn for_code(code: &str) -> Self {
-        let find = |code: &str| CODES.iter().find(|(known, _)| *known == code);
-        find(code).or_else(|| find(family(code))).map_or(Self::Service, |(_, advice)| *advice)
-    }
-}
-
-/// The part of a code before its first dot.
-fn family(code: &str) -> &str {
-    code.split('.').next().unwrap_or(code)
-}
 
 /// Codes, with all that begin so, of requests that were turned down unread: for their rate, their
 /// signature, a lack of permission, or because nobody would have read them.
@@ -85,48 +27,11 @@ const UNREAD: &[&str] = &[
     "UnsupportedRegion",
 ];
 
-const CODES: &[(&str, Advice)] = &[
-    ("ActionOffline", Advice::Refused),
-    ("AuthFailure", Advice::Credentials),
-    ("AuthFailure.MFAFailure", Advice::Refused),
-    ("AuthFailure.SignatureExpire", Advice::Clock),
-    ("AuthFailure.UnauthorizedOperation", Advice::Refused),
-    ("DryRunOperation", Advice::Refused),
-    ("FailedOperation", Advice::Service),
-    ("FailedOperation.InvalidVodUser", Advice::Refused),
-    ("InternalError", Advice::Service),
-    ("InvalidAction", Advice::Refused),
-    ("InvalidParameter", Advice::InvalidParameters),
-    ("InvalidParameterValue", Advice::InvalidParameters),
-    // The application is part of the configuration: no handle is at fault.
-    ("InvalidParameterValue.SubAppId", Advice::Refused),
-    ("InvalidRequest", Advice::Refused),
-    ("IpInBlacklist", Advice::Refused),
-    ("IpNotInWhitelist", Advice::Refused),
-    ("LimitExceeded", Advice::Refused),
-    ("MissingParameter", Advice::InvalidParameters),
-    ("NoSuchProduct", Advice::Refused),
-    ("NoSuchVersion", Advice::Refused),
-    ("RequestLimitExceeded", Advice::Throttled),
-    ("RequestSizeLimitExceeded", Advice::Refused),
-    ("ResourceInUse", Advice::Refused),
-    ("ResourceInsufficient", Advice::Service),
-    ("ResourceNotFound", Advice::Refused),
-    ("ResourceUnavailable", Advice::Service),
-    ("ResponseSizeLimitExceeded", Advice::Refused),
-    ("ServiceUnavailable", Advice::Service),
-    ("UnauthorizedOperation", Advice::Refused),
-    ("UnknownParameter", Advice::InvalidParameters),
-    ("UnsupportedOperation", Advice::Refused),
-    ("UnsupportedProtocol", Advice::Refused),
-    ("UnsupportedRegion", Advice::Refused),
-];
-
 /// Families of codes that say that the caller may not do this.
 const PERMISSIONS: &[&str] =
     &["AuthFailure", "IpInBlacklist", "IpNotInWhitelist", "UnauthorizedOperation"];
 
-/// What an operator can do about a code, in words.
+/// What an operator can do about a code.
 const HINTS: &[(&str, &str)] = &[
     ("ActionOffline", WRONG_ENDPOINT),
     ("AuthFailure.InvalidSecretId", WRONG_ID),
@@ -149,7 +54,7 @@ const HINTS: &[(&str, &str)] = &[
     ("UnauthorizedOperation", POLICY),
 ];
 
-/// The same where STS says it.
+/// What an operator can do about a code of STS.
 const STS_HINTS: &[(&str, &str)] = &[
     ("ActionOffline", WRONG_STS_ENDPOINT),
     ("AuthFailure.UnauthorizedOperation", TRUST),
@@ -232,11 +137,6 @@ impl VodError {
         Self::new(action, Advice::Answer, format!("the answer is not as expected: {problem}"))
             .with_status(status)
             .with_request_id(request_id)
-    }
-
-    /// There was nothing to sign with.
-    pub(super) fn unsigned(action: Action, cause: &ProviderError) -> Self {
-        Self::new(action, cause.advice(), cause.to_string()).unsent()
     }
 
     /// The request did not leave this machine.
@@ -353,6 +253,24 @@ impl VodError {
         }
     }
 
+    /// Whether the service knows the key and the application, and does not let this be done.
+    #[must_use]
+    pub fn is_missing_permission(&self) -> bool {
+        self.code().is_some_and(|code| {
+            code == "AuthFailure.UnauthorizedOperation" || family(code) == "UnauthorizedOperation"
+        })
+    }
+
+    /// Whether the service says that there is no such application, or that one has to be named. Not
+    /// for the error of a pull: there `ResourceNotFound` is an empty queue.
+    #[must_use]
+    pub fn is_of_the_application(&self) -> bool {
+        matches!(
+            self.code(),
+            Some("InvalidParameterValue.SubAppId" | "MissingParameter" | "ResourceNotFound")
+        )
+    }
+
     /// Whether the parameters are at fault: a reason to narrow a ConfirmEvents down to the
     /// handle that is not taken.
     #[must_use]
@@ -393,55 +311,14 @@ impl std::error::Error for VodError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vod::advice::CODES;
 
     #[test]
-    fn every_documented_code_has_its_advice() {
-        let classes = [
-            (Advice::Clock, "AuthFailure.SignatureExpire"),
-            (
-                Advice::Credentials,
-                "AuthFailure.SignatureFailure AuthFailure.InvalidAuthorization \
-                 AuthFailure.InvalidSecretId AuthFailure.SecretIdNotFound AuthFailure.TokenFailure",
-            ),
-            (
-                Advice::Refused,
-                "AuthFailure.MFAFailure AuthFailure.UnauthorizedOperation UnauthorizedOperation \
-                 UnauthorizedOperation.CamNoAuth FailedOperation.InvalidVodUser LimitExceeded \
-                 InvalidRequest InvalidAction NoSuchVersion NoSuchProduct UnsupportedOperation \
-                 UnsupportedProtocol UnsupportedRegion ActionOffline RequestSizeLimitExceeded \
-                 ResponseSizeLimitExceeded IpInBlacklist IpNotInWhitelist DryRunOperation \
-                 ResourceInUse ResourceNotFound ResourceNotFound.UserNotExist \
-                 InvalidParameterValue.SubAppId",
-            ),
-            (
-                Advice::Throttled,
-                "RequestLimitExceeded RequestLimitExceeded.IPLimitExceeded \
-                 RequestLimitExceeded.UinLimitExceeded \
-                 RequestLimitExceeded.GlobalRegionUinLimitExceeded",
-            ),
-            (
-                Advice::Service,
-                "InternalError InternalError.DBError FailedOperation FailedOperation.Other \
-                 ServiceUnavailable ResourceUnavailable ResourceInsufficient NeverHeardOf \
-                 Never.HeardOf",
-            ),
-            (
-                Advice::InvalidParameters,
-                "MissingParameter InvalidParameter InvalidParameterValue UnknownParameter \
-                 InvalidParameterValue.EventHandles",
-            ),
-        ];
-        for (advice, codes) in classes {
-            for code in codes.split_whitespace() {
-                assert_eq!(Advice::for_code(code), advice, "{code}");
-            }
-        }
+    fn every_hint_is_found() {
         for (code, _) in HINTS {
             let error = VodError::answered(Action::PullEvents, code, "");
             assert!(error.hint().is_some(), "{code}");
         }
-        // A family that is not known as a whole must not be taken for one with a longer name.
-        assert_eq!(Advice::for_code("RequestLimitExceededness"), Advice::Service);
     }
 
     #[test]

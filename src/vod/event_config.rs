@@ -1,7 +1,6 @@
 //! How the cloud reports the events of an application, what is wrong with that for whoever pulls
-//! them, and what mends it.
+//! them, and how to correct it.
 
-use super::{Client, VodError};
 use crate::event::AppId;
 
 /// How an application's events are reported.
@@ -129,36 +128,6 @@ impl EventConfig {
             _ => "",
         };
         format!("{console}; or by the API: {command}{url}")
-    }
-}
-
-impl VodError {
-    /// Whether the service knows the key and the application, and does not let this be done.
-    #[must_use]
-    pub fn is_missing_permission(&self) -> bool {
-        self.code().is_some_and(|code| {
-            code == "AuthFailure.UnauthorizedOperation"
-                || code == "UnauthorizedOperation"
-                || code.starts_with("UnauthorizedOperation.")
-        })
-    }
-
-    /// Whether the service says that there is no such application, or that one has to be named. Not
-    /// for the error of a pull: there `ResourceNotFound` is an empty queue.
-    #[must_use]
-    pub fn is_of_the_application(&self) -> bool {
-        matches!(
-            self.code(),
-            Some("InvalidParameterValue.SubAppId" | "MissingParameter" | "ResourceNotFound")
-        )
-    }
-}
-
-impl Client {
-    /// What to do where [`Error::is_of_the_application`] holds for a call.
-    #[must_use]
-    pub fn application_advice(&self) -> String {
-        application_advice(self.app())
     }
 }
 

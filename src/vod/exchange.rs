@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HOST, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
+use super::action::{Action, Service};
+use super::advice::Advice;
 use super::answer::{AnswerEnvelope, CallAnswer, Text};
-use super::credentials::Credentials;
 use super::endpoint::Endpoint;
-use super::error::{Advice, VodError};
+use super::error::VodError;
 use super::http::{self, BodyError, excerpt};
+use super::key::Credentials;
 use super::sign::{self, SignatureHeaders};
-use super::{Action, Service};
 use crate::loopback;
 use crate::secret::Secret;
 

@@ -1,5 +1,5 @@
-//! The way to the endpoint, looked at before anything is signed: the proxy in force, and whether
-//! the certificate at its end is trusted. For `sprited check`.
+//! The route to an endpoint, checked before anything is signed: the proxy in force, and whether the
+//! certificate at its end is trusted. For `sprited check`.
 
 use std::error::Error;
 use std::io;
@@ -23,7 +23,7 @@ const FOR_HTTPS: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const FOR_ALL: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 const FOR_NONE: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// The way that the requests of a client take.
+/// The route that the requests of a client take.
 #[derive(Debug)]
 pub struct Route {
     endpoint: Url,
@@ -103,12 +103,12 @@ pub enum Tls {
     /// There was no connection to speak TLS over; a call tells why.
     Unconnected,
     /// It failed.
-    Failed(TlsFault, String),
+    Failed(TlsFailure, String),
 }
 
 /// Why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsFault {
+pub enum TlsFailure {
     /// This machine has no certificates of authorities that could be used.
     NoAuthorities,
     /// No authority of this machine stands for the certificate.
@@ -122,15 +122,15 @@ pub enum TlsFault {
 }
 
 impl Route {
-    /// The way to the endpoint of these settings, by the environment of this process.
+    /// Returns the route to the endpoint of these settings, by the environment of this process.
     ///
     /// # Errors
-    /// When the endpoint has a fault, in words for the operator.
+    /// When the endpoint is wrong, in words for the operator.
     pub fn new(settings: &VodSettings) -> Result<Self, String> {
         Ok(Self::to(settings.endpoint()?))
     }
 
-    /// The way to STS, where it hands out the credentials of these settings or, without any, those
+    /// Returns the route to STS, where it hands out the credentials of these settings or, without any, those
     /// of a pod; `None` where it is not asked.
     #[must_use]
     pub fn to_sts(settings: Option<&credentials::CredentialsSettings>) -> Option<Self> {
@@ -200,12 +200,12 @@ impl Route {
         }
         let client = match client.build() {
             Ok(client) => client,
-            Err(error) => return Tls::Failed(TlsFault::NoAuthorities, describe(error)),
+            Err(error) => return Tls::Failed(TlsFailure::NoAuthorities, describe(error)),
         };
         match client.head(self.endpoint.clone()).send().await {
             Ok(_) => Tls::Trusted,
-            Err(error) => match fault(&error) {
-                Some((fault, words)) => Tls::Failed(fault, words),
+            Err(error) => match tls_failure(&error) {
+                Some((failure, words)) => Tls::Failed(failure, words),
                 // It broke only after the handshake, or never came to one.
                 None if !error.is_connect() => Tls::Trusted,
                 None => Tls::Unconnected,
@@ -256,30 +256,32 @@ fn proxy(
     said.map_or(Proxy::None, |(variable, _)| Proxy::Ignored { variable })
 }
 
-/// What TLS says among an error and its causes, and its words.
-fn fault(error: &(dyn Error + 'static)) -> Option<(TlsFault, String)> {
+/// The TLS failure among an error and its causes, and its words.
+fn tls_failure(error: &(dyn Error + 'static)) -> Option<(TlsFailure, String)> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some((kind(tls), tls.to_string()));
+        return Some((failure_of(tls), tls.to_string()));
     }
     // An I/O error does not count what it carries among its causes.
     let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     match carried {
-        Some(carried) => fault(carried),
-        None => error.source().and_then(fault),
+        Some(carried) => tls_failure(carried),
+        None => error.source().and_then(tls_failure),
     }
 }
 
-fn kind(error: &rustls::Error) -> TlsFault {
+fn failure_of(error: &rustls::Error) -> TlsFailure {
     let rustls::Error::InvalidCertificate(problem) = error else {
-        return TlsFault::Protocol;
+        return TlsFailure::Protocol;
     };
     match problem {
         Certificate::Expired
         | Certificate::ExpiredContext { .. }
         | Certificate::NotValidYet
-        | Certificate::NotValidYetContext { .. } => TlsFault::Time,
-        Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => TlsFault::Name,
-        _ => TlsFault::UnknownAuthority,
+        | Certificate::NotValidYetContext { .. } => TlsFailure::Time,
+        Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+            TlsFailure::Name
+        }
+        _ => TlsFailure::UnknownAuthority,
     }
 }
 
@@ -326,8 +328,12 @@ mod tests {
     fn names_are_asked_for_where_they_are_needed() {
         let asked_for = |proxy| {
             let endpoint = Url::parse("https://vod.tencentcloudapi.com").unwrap();
-            let way = Route { endpoint, is_this_machine: false, proxy };
-            way.asked_for().iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>()
+            let route = Route { endpoint, is_this_machine: false, proxy };
+            route
+                .asked_for()
+                .iter()
+                .map(|(host, port)| format!("{host}:{port}"))
+                .collect::<Vec<_>>()
         };
         let (proxy, endpoint) = ("proxy:1080".to_owned(), "vod.tencentcloudapi.com:443".to_owned());
         assert_eq!(asked_for(chosen("socks5://proxy:1080", "", "")), [&*proxy, &*endpoint]);

@@ -5,11 +5,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::applications::Applications;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, VOD_ENDPOINT};
 use crate::event::AppId;
-
-/// The service's own endpoint.
-const STANDARD: &str = "https://vod.tencentcloudapi.com";
 
 /// Where and for which applications to call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -26,35 +23,39 @@ pub struct VodSettings {
     pub max_answer_size: ByteSize,
 }
 
-const LEAST_ANSWER_SIZE: ByteSize = ByteSize::kib(64);
+const MIN_ANSWER_SIZE: ByteSize = ByteSize::kib(64);
 
 /// How many times `max_answer_size` an answer may have that is read alone.
-const ALONE: usize = 4;
+const ALONE_FACTOR: usize = 4;
 
 impl Default for VodSettings {
     fn default() -> Self {
-        Self { endpoint: STANDARD.to_owned(), sub_app_id: None, max_answer_size: ByteSize::mib(16) }
+        Self {
+            endpoint: VOD_ENDPOINT.to_owned(),
+            sub_app_id: None,
+            max_answer_size: ByteSize::mib(16),
+        }
     }
 }
 
 impl VodSettings {
-    /// Every fault of the values, each naming its key; empty if there is none.
+    /// Returns the mistakes in the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(self.endpoint().err());
         let apps = self.sub_app_id.iter().flat_map(Applications::check);
         problems.extend(apps.map(|problem| format!("sub_app_id: {problem}")));
-        if self.max_answer_size < LEAST_ANSWER_SIZE {
+        if self.max_answer_size < MIN_ANSWER_SIZE {
             problems.push(format!(
-                "max_answer_size: {} is too small for one answer; at least {LEAST_ANSWER_SIZE}",
+                "max_answer_size: {} is too small for one answer; at least {MIN_ANSWER_SIZE}",
                 self.max_answer_size
             ));
         }
         problems
     }
 
-    /// The applications to call for, one at least.
+    /// Returns the applications to call for, one at least.
     #[must_use]
     pub fn apps(&self) -> Vec<AppId> {
         self.sub_app_id.as_ref().map_or_else(|| vec![AppId(0)], |apps| apps.ids().to_vec())
@@ -65,12 +66,13 @@ impl VodSettings {
     }
 
     pub(super) fn max_answer_alone(&self) -> usize {
-        self.max_answer().saturating_mul(ALONE)
+        self.max_answer().saturating_mul(ALONE_FACTOR)
     }
 
-    /// Where to call.
+    /// Returns where to call.
     pub(super) fn endpoint(&self) -> Result<Endpoint, String> {
-        Endpoint::parse(&self.endpoint, STANDARD).map_err(|problem| format!("endpoint: {problem}"))
+        Endpoint::parse(&self.endpoint, VOD_ENDPOINT)
+            .map_err(|problem| format!("endpoint: {problem}"))
     }
 }
 
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_found_at_once() {
+    fn all_mistakes_are_found_at_once() {
         let settings: VodSettings = toml::from_str(
             "endpoint = \"http://example.com\"\nsub_app_id = 0\nmax_answer_size = \"1KiB\"",
         )

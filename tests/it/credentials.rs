@@ -29,14 +29,14 @@ fn variables<V: Into<OsString>>(all: impl IntoIterator<Item = (&'static str, V)>
 
 fn broken(result: Result<Credentials, ProviderError>) -> String {
     match result {
-        Err(ProviderError::Broken(reason) | ProviderError::Withheld { reason, .. }) => reason,
+        Err(ProviderError::Invalid(reason) | ProviderError::Unavailable { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
 }
 
 fn not_here(result: Result<Credentials, ProviderError>) -> String {
     match result {
-        Err(ProviderError::NotHere(reason)) => reason,
+        Err(ProviderError::NotFound(reason)) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -406,7 +406,7 @@ mod chain {
     }
 
     fn missing(reason: &str) -> Result<&'static str, ProviderError> {
-        Err(ProviderError::NotHere(reason.to_owned()))
+        Err(ProviderError::NotFound(reason.to_owned()))
     }
 
     #[tokio::test]
@@ -431,7 +431,8 @@ mod chain {
     #[tokio::test]
     async fn a_broken_one_ends_the_search() {
         let first = Told::new("first", vec![missing("nothing there")]);
-        let second = Told::new("second", vec![Err(ProviderError::Broken("half of it".to_owned()))]);
+        let second =
+            Told::new("second", vec![Err(ProviderError::Invalid("half of it".to_owned()))]);
         let third = Told::new("third", vec![Ok("never")]);
         let chain = Chain::new(vec![first, second, third.clone()]);
         let reason = broken(chain.credentials().await);

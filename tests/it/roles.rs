@@ -58,7 +58,7 @@ fn granted(server: &Server, action: ApiAction) -> u64 {
 
 fn broken(result: Result<Credentials, ProviderError>) -> String {
     match result {
-        Err(ProviderError::Broken(reason) | ProviderError::Withheld { reason, .. }) => reason,
+        Err(ProviderError::Invalid(reason) | ProviderError::Unavailable { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -361,7 +361,7 @@ mod of_a_pod {
         let ask = async |variables| pod(variables, &server.url()).credentials().await;
         for none in [HashMap::new(), HashMap::from([("TKE_REGION", "ap-shanghai".to_owned())])] {
             let missing = ask(none).await.unwrap_err();
-            assert!(matches!(missing, ProviderError::NotHere(_)), "{missing}");
+            assert!(matches!(missing, ProviderError::NotFound(_)), "{missing}");
             assert!(missing.to_string().contains("TKE_ROLE_ARN"), "{missing}");
         }
         for name in variables(&path).into_keys() {

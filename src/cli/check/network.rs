@@ -10,7 +10,7 @@ use super::{CLOUD, CheckStep, StepOutcome};
 use crate::cli::Exit;
 use crate::cli::text::plain;
 use crate::loopback;
-use crate::vod::{Proxy, ProxyKind, Route, Tls, TlsFault, VodSettings};
+use crate::vod::{Proxy, ProxyKind, Route, Tls, TlsFailure, VodSettings};
 
 /// The longest that a name server may take.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -153,19 +153,19 @@ fn tls(endpoint: &str, setting: &str, tls: &Tls) -> CheckStep {
         Tls::Failed(fault, error) => (fault, error),
     };
     let (exit, advice) = match fault {
-        TlsFault::NoAuthorities | TlsFault::UnknownAuthority => (
+        TlsFailure::NoAuthorities | TlsFailure::UnknownAuthority => (
             Exit::Failure,
             "install the package ca-certificates; where a proxy looks into TLS, have its \
              authority in a file that SSL_CERT_FILE names"
                 .to_owned(),
         ),
-        TlsFault::Time => {
+        TlsFailure::Time => {
             (Exit::Failure, "set this machine's clock, by NTP for instance".to_owned())
         }
-        TlsFault::Name => {
+        TlsFailure::Name => {
             (Exit::Configuration, format!("check {setting}: another host answers there"))
         }
-        TlsFault::Protocol => (
+        TlsFailure::Protocol => (
             Exit::Failure,
             format!("check {setting}: something else answers there, a proxy perhaps"),
         ),

@@ -10,7 +10,8 @@ use super::settings::RoleSettings;
 use super::sts::{AssumeRoleParameters, Sts, margin};
 use super::{Credentials, CredentialsSettings, Fixed, Provider, ProviderError};
 use crate::vod::Action;
-use crate::vod::error::{Advice, VodError};
+use crate::vod::advice::Advice;
+use crate::vod::error::VodError;
 use crate::vod::exchange::Proof;
 
 /// STS wants one, and its answers do not depend on it.
@@ -35,12 +36,12 @@ impl AssumeRole {
     /// A provider for the role that `settings` name; `None` if they name none. Asks nothing yet.
     ///
     /// # Errors
-    /// When the settings have a fault or no HTTP client can be set up.
+    /// When the settings are wrong or no HTTP client can be set up.
     pub fn new(settings: &CredentialsSettings) -> Result<Option<Self>, ProviderError> {
         Self::pausing(settings, PAUSE)
     }
 
-    /// The same with another pause between attempts.
+    /// As [`AssumeRole::new`], with another pause between attempts.
     ///
     /// # Errors
     /// As [`AssumeRole::new`].
@@ -48,9 +49,9 @@ impl AssumeRole {
         settings: &CredentialsSettings,
         pause: Duration,
     ) -> Result<Option<Self>, ProviderError> {
-        let broken = |problem| ProviderError::Broken(format!("[credentials] {problem}"));
-        let Some((role, endpoint)) = settings.role().map_err(broken)? else { return Ok(None) };
-        let sts = Sts::new(endpoint).map_err(ProviderError::Broken)?;
+        let invalid = |problem| ProviderError::Invalid(format!("[credentials] {problem}"));
+        let Some((role, endpoint)) = settings.role().map_err(invalid)? else { return Ok(None) };
+        let sts = Sts::new(endpoint).map_err(ProviderError::Invalid)?;
         let source = format!("role {} through STS ({})", role.arn, sts.host());
         let assumer = Arc::new(Assumer { sts, role, key: Fixed::new(settings.clone()) });
         let name = source.clone();
@@ -64,7 +65,7 @@ impl AssumeRole {
 
 impl Assumer {
     async fn ask(&self, source: &str) -> Result<Credentials, ProviderError> {
-        let failed = |error| ProviderError::withheld(source, &error);
+        let failed = |error| ProviderError::unavailable(source, &error);
         let key = self.key.credentials().await?;
         let error = match self.assume(&key).await {
             Ok(credentials) => return Ok(credentials),

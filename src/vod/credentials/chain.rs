@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Asks its providers in order and stays with the first that has credentials, for as long as
-/// it has any. A broken one ends the search: whoever put something there wants it used.
+/// it has any. An invalid one ends the search: whoever put something there wants it used.
 #[derive(Debug)]
 pub struct Chain {
     providers: Vec<Arc<dyn Provider>>,
@@ -52,20 +52,20 @@ impl Chain {
                     self.stay_with(provider);
                     return Ok(credentials);
                 }
-                Err(ProviderError::NotHere(reason)) => {
+                Err(ProviderError::NotFound(reason)) => {
                     tried.push(format!("{}: {reason}", provider.describe()));
                 }
-                Err(ProviderError::Broken(reason)) => {
+                Err(ProviderError::Invalid(reason)) => {
                     tried.push(format!("{}: {reason}", provider.describe()));
-                    return Err(ProviderError::Broken(format!(
+                    return Err(ProviderError::Invalid(format!(
                         "the credentials found cannot be used: {}",
                         tried.join("; ")
                     )));
                 }
-                Err(withheld @ ProviderError::Withheld { .. }) => return Err(withheld),
+                Err(unavailable @ ProviderError::Unavailable { .. }) => return Err(unavailable),
             }
         }
-        Err(ProviderError::NotHere(format!(
+        Err(ProviderError::NotFound(format!(
             "no credentials found, and no [credentials] in the configuration: {}",
             tried.join("; ")
         )))
@@ -85,7 +85,7 @@ impl Provider for Chain {
     async fn credentials(&self) -> Result<Credentials, ProviderError> {
         if let Some(provider) = self.found() {
             match provider.credentials().await {
-                Err(ProviderError::NotHere(_)) => {}
+                Err(ProviderError::NotFound(_)) => {}
                 result => return result,
             }
         }
@@ -95,7 +95,7 @@ impl Provider for Chain {
     async fn refresh(&self, refused: &Credentials) -> Result<Credentials, ProviderError> {
         if let Some(provider) = self.found() {
             match provider.refresh(refused).await {
-                Err(ProviderError::NotHere(_)) => {}
+                Err(ProviderError::NotFound(_)) => {}
                 result => return result,
             }
         }

@@ -44,7 +44,7 @@ impl Variables {
             .filter(|value| !value.is_empty())
             .map(|value| value.into_string())
             .transpose()
-            .map_err(|_| ProviderError::Broken(format!("{name} is not UTF-8")))
+            .map_err(|_| ProviderError::Invalid(format!("{name} is not UTF-8")))
     }
 }
 
@@ -69,14 +69,14 @@ impl Environment {
 
     fn read(&self) -> Result<Credentials, ProviderError> {
         let half = |set: &str, unset: &str| {
-            Err(ProviderError::Broken(format!("{set} is set and {unset} is not")))
+            Err(ProviderError::Invalid(format!("{set} is set and {unset} is not")))
         };
         let (id, key) = match (self.variables.text(ID)?, self.variables.text(KEY)?) {
             (Some(id), Some(key)) => (id, key),
             (Some(_), None) => return half(ID, KEY),
             (None, Some(_)) => return half(KEY, ID),
             (None, None) => {
-                return Err(ProviderError::NotHere(format!("{ID} and {KEY} are not set")));
+                return Err(ProviderError::NotFound(format!("{ID} and {KEY} are not set")));
             }
         };
         let mut token = None;
@@ -86,7 +86,7 @@ impl Environment {
             }
         }
         Credentials::new(&id, key.into(), token.map(Secret::from), None)
-            .map_err(|problem| ProviderError::Broken(format!("{problem} ({ID} and its like)")))
+            .map_err(|problem| ProviderError::Invalid(format!("{problem} ({ID} and its like)")))
     }
 }
 

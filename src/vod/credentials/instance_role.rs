@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::renewal::{CredentialsResult, PAUSE, Renewal};
 use super::{Credentials, Provider, ProviderError};
 use crate::secret::Secret;
-use crate::vod::error::Advice;
+use crate::vod::advice::Advice;
 use crate::vod::http::{self, BodyError};
 
 const METADATA: &str = "http://metadata.tencentyun.com";
@@ -48,8 +48,8 @@ impl InstanceRole {
         Self::at(METADATA, PAUSE)
     }
 
-    /// The same with another metadata server (scheme, host and port) and another pause between
-    /// attempts.
+    /// As [`InstanceRole::new`], with another metadata server (scheme, host and port) and another
+    /// pause between attempts.
     ///
     /// # Errors
     /// As [`InstanceRole::new`].
@@ -60,7 +60,7 @@ impl InstanceRole {
             .no_proxy()
             .tls_certs_only([])
             .build()
-            .map_err(|error| ProviderError::Broken(http::describe(error)))?;
+            .map_err(|error| ProviderError::Invalid(http::describe(error)))?;
         let server = server.trim_end_matches('/').to_owned();
         let metadata = Arc::new(Metadata { http, server: server.clone() });
         let ask = move || {
@@ -78,11 +78,11 @@ impl Metadata {
         let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@+=,".contains(&byte);
         if name.is_empty() || name.starts_with('.') || !name.bytes().all(fit) {
             let problem = format!("{} names no role: {}", self.server, http::excerpt(name, 64));
-            return Err(ProviderError::Broken(problem));
+            return Err(ProviderError::Invalid(problem));
         }
         let text = self.get(name).await?;
         read(&text).map_err(|problem| {
-            ProviderError::Broken(format!("{}, role {name}: {problem}", self.server))
+            ProviderError::Invalid(format!("{}, role {name}: {problem}", self.server))
         })
     }
 
@@ -91,16 +91,16 @@ impl Metadata {
         let response =
             self.http.get(format!("{server}{PATH}{name}")).send().await.map_err(|error| {
                 let problem = http::describe(error);
-                ProviderError::NotHere(format!("no answer from {server}: {problem}"))
+                ProviderError::NotFound(format!("no answer from {server}: {problem}"))
             })?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => {
-                return Err(ProviderError::NotHere(format!("{server} knows of no role")));
+                return Err(ProviderError::NotFound(format!("{server} knows of no role")));
             }
             status => {
                 let reason = format!("{server} answered HTTP {status}");
-                return Err(ProviderError::Withheld { reason, advice: Advice::Service });
+                return Err(ProviderError::Unavailable { reason, advice: Advice::Service });
             }
         }
         let body = http::read_body(response, MAX_ANSWER).await.map_err(|error| {
@@ -108,10 +108,10 @@ impl Metadata {
                 BodyError::TooLarge => ("the answer is larger than 64 KiB".into(), Advice::Answer),
                 BodyError::Broken(error) => (http::describe(error), Advice::Transport),
             };
-            ProviderError::Withheld { reason: format!("{server}: {problem}"), advice }
+            ProviderError::Unavailable { reason: format!("{server}: {problem}"), advice }
         })?;
         String::from_utf8(body)
-            .map_err(|_| ProviderError::Broken(format!("{server}: the answer is not UTF-8")))
+            .map_err(|_| ProviderError::Invalid(format!("{server}: the answer is not UTF-8")))
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{Credentials, Kept, Provider, ProviderError, Variables, off_the_runtime};
+use super::cache::CachedCredentials;
+use super::provider::read_blocking;
+use super::{Credentials, Provider, ProviderError, Variables};
 use crate::secret::Secret;
 
 /// Names the file in place of the usual ones.
@@ -23,17 +25,17 @@ const MAX_FILE: u64 = 64 * 1024;
 pub struct Profile {
     variables: Variables,
     system_file: PathBuf,
-    kept: Kept,
+    cache: CachedCredentials,
 }
 
 impl Profile {
     /// A provider that takes the places from `variables`. Reads nothing yet.
     #[must_use]
     pub fn new(variables: Variables) -> Self {
-        Self { variables, system_file: SYSTEM_FILE.into(), kept: Kept::default() }
+        Self { variables, system_file: SYSTEM_FILE.into(), cache: CachedCredentials::default() }
     }
 
-    /// The same with another file in place of `/etc/tencentcloud/credentials`.
+    /// Takes another file in place of `/etc/tencentcloud/credentials`.
     #[must_use]
     pub fn with_system_file(self, path: PathBuf) -> Self {
         Self { system_file: path, ..self }
@@ -41,8 +43,8 @@ impl Profile {
 
     async fn read(&self) -> Result<Credentials, ProviderError> {
         let (variables, system_file) = (self.variables.clone(), self.system_file.clone());
-        let credentials = off_the_runtime(move || find(&variables, &system_file)).await?;
-        self.kept.put(&credentials);
+        let credentials = read_blocking(move || find(&variables, &system_file)).await?;
+        self.cache.put(&credentials);
         Ok(credentials)
     }
 }
@@ -50,11 +52,14 @@ impl Profile {
 fn find(variables: &Variables, system_file: &Path) -> Result<Credentials, ProviderError> {
     if let Some(named) = variables.raw(FILE_VARIABLE) {
         if named.is_empty() {
-            return Err(ProviderError::Broken(format!("{FILE_VARIABLE} is set and empty")));
+            return Err(ProviderError::Invalid(format!("{FILE_VARIABLE} is set and empty")));
         }
         let path = PathBuf::from(named);
         return read_file(&path)?.ok_or_else(|| {
-            ProviderError::Broken(format!("{FILE_VARIABLE} names {}: no such file", path.display()))
+            ProviderError::Invalid(format!(
+                "{FILE_VARIABLE} names {}: no such file",
+                path.display()
+            ))
         });
     }
     let home = variables.raw("HOME").filter(|home| !home.is_empty());
@@ -66,13 +71,13 @@ fn find(variables: &Variables, system_file: &Path) -> Result<Credentials, Provid
         }
     }
     let places: Vec<_> = places.iter().map(|path| path.display().to_string()).collect();
-    Err(ProviderError::NotHere(format!("no such file: {}", places.join(", "))))
+    Err(ProviderError::NotFound(format!("no such file: {}", places.join(", "))))
 }
 
 /// None if there is no such file.
 fn read_file(path: &Path) -> Result<Option<Credentials>, ProviderError> {
-    let broken = |problem: &dyn std::fmt::Display| {
-        ProviderError::Broken(format!("{}: {problem}", path.display()))
+    let invalid = |problem: &dyn std::fmt::Display| {
+        ProviderError::Invalid(format!("{}: {problem}", path.display()))
     };
     let text = match read_text(path) {
         Ok(text) => text,
@@ -81,9 +86,9 @@ fn read_file(path: &Path) -> Result<Option<Credentials>, ProviderError> {
         {
             return Ok(None);
         }
-        Err(error) => return Err(broken(&error)),
+        Err(error) => return Err(invalid(&error)),
     };
-    parse(&text).map(Some).map_err(|problem| broken(&problem))
+    parse(&text).map(Some).map_err(|problem| invalid(&problem))
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
@@ -138,14 +143,14 @@ fn parse(text: &str) -> Result<Credentials, String> {
 #[async_trait]
 impl Provider for Profile {
     async fn credentials(&self) -> Result<Credentials, ProviderError> {
-        match self.kept.get() {
+        match self.cache.get() {
             Some(credentials) => Ok(credentials),
             None => self.read().await,
         }
     }
 
     async fn refresh(&self, refused: &Credentials) -> Result<Credentials, ProviderError> {
-        match self.kept.other_than(refused) {
+        match self.cache.other_than(refused) {
             Some(credentials) => Ok(credentials),
             None => self.read().await,
         }

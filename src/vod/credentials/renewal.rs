@@ -152,19 +152,19 @@ impl Inner {
         let mut state = self.state();
         state.attempt = None;
         let failed_before = state.last.as_ref().is_some_and(|last| last.failure.is_some());
-        // What was here once has not moved elsewhere.
+        // What was found once has not moved elsewhere.
         let outcome = outcome.map_err(|error| match error {
-            ProviderError::NotHere(reason) if state.current.is_some() => {
-                ProviderError::Broken(reason)
+            ProviderError::NotFound(reason) if state.current.is_some() => {
+                ProviderError::Invalid(reason)
             }
             error => error,
         });
         match (&outcome, &state.current) {
-            (Ok(_), _) if failed_before => tracing::info!("the temporary credentials are renewed"),
+            (Ok(_), _) if failed_before => tracing::info!("temporary credentials renewed"),
             (Err(error), Some(old)) if !failed_before => tracing::warn!(
                 error = %error,
                 expires = old.credentials.expires().map(|time| time.to_rfc3339()),
-                "cannot renew the temporary credentials; the old ones are used until they expire"
+                "temporary credentials not renewed; the old ones are used until they expire"
             ),
             _ => {}
         }
@@ -203,7 +203,7 @@ impl State {
             (Some(current), None) => Ok(current.credentials.clone()),
             (Some(current), Some(_)) if current.is_valid() => Ok(current.credentials.clone()),
             (_, Some(failure)) => Err(failure.clone()),
-            (None, None) => Err(ProviderError::Broken("not asked yet".to_owned())),
+            (None, None) => Err(ProviderError::Invalid("not asked yet".to_owned())),
         }
     }
 }
@@ -226,7 +226,7 @@ mod tests {
                 open.acquire().await.unwrap().forget();
                 let expires = Some(Utc::now() + TimeDelta::hours(1));
                 Credentials::new(&format!("AKID{n}"), "k".into(), None, expires)
-                    .map_err(ProviderError::Broken)
+                    .map_err(ProviderError::Invalid)
             }
         };
         (Renewal::new(ask, |life| life, Duration::ZERO), gate, asked)

@@ -5,18 +5,17 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::sts;
 use crate::sanitize::invisible_in;
 use crate::secret::{SecretRef, SecretWarning};
-use crate::vod::endpoint::Endpoint;
+use crate::vod::endpoint::{Endpoint, STS_ENDPOINT};
 
 /// What a session is called in the cloud's audit log if nothing else is said.
-pub(super) const SESSION_NAME: &str = "sprited";
-const DURATION: Duration = Duration::from_secs(2 * 3600);
+pub(super) const DEFAULT_SESSION_NAME: &str = "sprited";
+const DEFAULT_ROLE_DURATION: Duration = Duration::from_secs(2 * 3600);
 
 /// Shorter sessions would be renewed all the time; longer ones STS does not give.
-const SHORTEST: Duration = Duration::from_secs(15 * 60);
-const LONGEST: Duration = Duration::from_secs(12 * 3600);
+const MIN_ROLE_DURATION: Duration = Duration::from_secs(15 * 60);
+const MAX_ROLE_DURATION: Duration = Duration::from_secs(12 * 3600);
 
 /// The `[credentials]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -48,7 +47,7 @@ pub(super) struct RoleSettings {
 }
 
 impl CredentialsSettings {
-    /// Every fault of the values, each naming its key; empty if there is none.
+    /// Returns the mistakes in the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -77,21 +76,21 @@ impl CredentialsSettings {
             );
         }
         if let Some(duration) = self.role_duration
-            && !(SHORTEST..=LONGEST).contains(&duration)
+            && !(MIN_ROLE_DURATION..=MAX_ROLE_DURATION).contains(&duration)
         {
             problems.push(format!(
                 "role_duration: {} is not between {} and {}",
                 humantime::format_duration(duration),
-                humantime::format_duration(SHORTEST),
-                humantime::format_duration(LONGEST)
+                humantime::format_duration(MIN_ROLE_DURATION),
+                humantime::format_duration(MAX_ROLE_DURATION)
             ));
         }
         problems.extend(self.sts_endpoint().err());
         problems
     }
 
-    /// What is to be said of the secrets, as far as they can be looked at from here: none of it is a
-    /// fault, since the service alone knows its keys. Blocks on the files they stand in.
+    /// Returns what looks wrong about the secrets: warnings, since the service alone knows its keys.
+    /// Blocks on the files that hold them.
     #[must_use]
     pub fn remarks(&self) -> Vec<SecretWarning> {
         let secrets = [
@@ -114,7 +113,7 @@ impl CredentialsSettings {
         remarks
     }
 
-    /// The role and where to assume it, if there is one.
+    /// Returns the role and where to assume it, if there is one.
     pub(super) fn role(&self) -> Result<Option<(RoleSettings, Endpoint)>, String> {
         let problems = self.check();
         if !problems.is_empty() {
@@ -124,15 +123,15 @@ impl CredentialsSettings {
         let session_name = self.role_session_name.clone();
         let role = RoleSettings {
             arn,
-            session_name: session_name.unwrap_or_else(|| SESSION_NAME.to_owned()),
-            duration: self.role_duration.unwrap_or(DURATION),
+            session_name: session_name.unwrap_or_else(|| DEFAULT_SESSION_NAME.to_owned()),
+            duration: self.role_duration.unwrap_or(DEFAULT_ROLE_DURATION),
         };
         Ok(Some((role, self.sts_endpoint()?)))
     }
 
     fn sts_endpoint(&self) -> Result<Endpoint, String> {
-        let endpoint = self.sts_endpoint.as_deref().unwrap_or(sts::STANDARD);
-        Endpoint::parse(endpoint, sts::STANDARD)
+        let endpoint = self.sts_endpoint.as_deref().unwrap_or(STS_ENDPOINT);
+        Endpoint::parse(endpoint, STS_ENDPOINT)
             .map_err(|problem| format!("sts_endpoint: {problem}"))
     }
 }
@@ -217,17 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_of_a_role_are_found_at_once() {
-        let faults = |text: &str| parse(&format!("{KEY}{text}")).unwrap().check();
+    fn all_mistakes_of_a_role_are_found_at_once() {
+        let mistakes = |text: &str| parse(&format!("{KEY}{text}")).unwrap().check();
         let more = "role_session_name = \"a b\"\nrole_duration = \"13h\"\n\
                     sts_endpoint = \"http://user:hunter2@sts.example\"";
-        let found = faults(&format!("role_arn = \"admin\"\n{more}"));
-        let keys: Vec<_> = found.iter().filter_map(|fault| fault.split(':').next()).collect();
+        let found = mistakes(&format!("role_arn = \"admin\"\n{more}"));
+        let keys: Vec<_> = found.iter().filter_map(|mistake| mistake.split(':').next()).collect();
         assert_eq!(keys, ["role_arn", "role_session_name", "role_duration", "sts_endpoint"]);
         assert!(!found.concat().contains("hunter2"), "{found:?}");
-        let alone = faults(more);
+        let alone = mistakes(more);
         assert_eq!(alone.len(), 3, "{alone:?}");
-        assert!(alone.iter().all(|fault| fault.contains("without role_arn")), "{alone:?}");
-        assert_eq!(faults(&format!("{ROLE}role_duration = \"1m\"")).len(), 1);
+        assert!(alone.iter().all(|mistake| mistake.contains("without role_arn")), "{alone:?}");
+        assert_eq!(mistakes(&format!("{ROLE}role_duration = \"1m\"")).len(), 1);
     }
 }

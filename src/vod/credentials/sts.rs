@@ -6,14 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::Credentials;
 use crate::secret::Secret;
 use crate::vod::Action;
+use crate::vod::advice::Advice;
 use crate::vod::answer::CallAnswer;
 use crate::vod::clock::Clock;
 use crate::vod::endpoint::Endpoint;
-use crate::vod::error::{Advice, VodError};
+use crate::vod::error::VodError;
 use crate::vod::exchange::{Exchange, FailedCall, OutgoingCall, Proof};
-
-/// The service's own endpoint.
-pub(super) const STANDARD: &str = "https://sts.tencentcloudapi.com";
 
 const MAX_ANSWER: usize = 64 * 1024;
 

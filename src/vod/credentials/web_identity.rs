@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::provider::read_blocking;
 use super::renewal::{PAUSE, Renewal};
-use super::settings::SESSION_NAME;
+use super::settings::DEFAULT_SESSION_NAME;
 use super::sts::{self, AssumeRoleParameters, Sts};
-use super::{Credentials, Provider, ProviderError, Variables, off_the_runtime};
+use super::{Credentials, Provider, ProviderError, Variables};
 use crate::secret::{Secret, SecretRef, SecretSource};
 use crate::vod::Action;
-use crate::vod::endpoint::Endpoint;
+use crate::vod::endpoint::{Endpoint, STS_ENDPOINT};
 use crate::vod::exchange::Proof;
 
 const REGION: &str = "TKE_REGION";
@@ -52,16 +53,16 @@ impl WebIdentity {
     /// # Errors
     /// When no HTTP client can be set up.
     pub fn new(variables: Variables) -> Result<Self, ProviderError> {
-        Self::at(variables, sts::STANDARD, PAUSE)
+        Self::at(variables, STS_ENDPOINT, PAUSE)
     }
 
     /// Where STS is asked, if there is a role in `variables`.
     pub(super) fn endpoint(variables: &Variables) -> Option<Endpoint> {
         variables.text(ROLE).ok()??;
-        Endpoint::parse(sts::STANDARD, sts::STANDARD).ok()
+        Endpoint::parse(STS_ENDPOINT, STS_ENDPOINT).ok()
     }
 
-    /// The same with another endpoint of STS and another pause between attempts.
+    /// As [`WebIdentity::new`], with another endpoint of STS and another pause between attempts.
     ///
     /// # Errors
     /// As [`WebIdentity::new`], and when `endpoint` cannot be used.
@@ -70,8 +71,8 @@ impl WebIdentity {
         endpoint: &str,
         pause: Duration,
     ) -> Result<Self, ProviderError> {
-        let endpoint = Endpoint::parse(endpoint, sts::STANDARD).map_err(ProviderError::Broken)?;
-        let sts = Sts::new(endpoint).map_err(ProviderError::Broken)?;
+        let endpoint = Endpoint::parse(endpoint, STS_ENDPOINT).map_err(ProviderError::Invalid)?;
+        let sts = Sts::new(endpoint).map_err(ProviderError::Invalid)?;
         let source = format!("the web identity of a TKE pod ({ROLE}) through STS ({})", sts.host());
         let bearer = Arc::new(Bearer { sts, variables });
         let ask = move || {
@@ -88,7 +89,7 @@ impl Bearer {
         let token = read_token(token_file).await?;
         let parameters = AssumeRoleParameters {
             role_arn: &role,
-            role_session_name: SESSION_NAME,
+            role_session_name: DEFAULT_SESSION_NAME,
             duration_seconds: DURATION,
             provider_id: Some(&provider),
             web_identity_token: Some(token.expose()),
@@ -97,7 +98,7 @@ impl Bearer {
         let asking = self.sts.ask(action, &region, &parameters, Proof::Token(&token));
         asking.await.map_err(|error| {
             let source = format!("role {role} through STS ({})", self.sts.host());
-            ProviderError::withheld(&source, &error)
+            ProviderError::unavailable(&source, &error)
         })
     }
 }
@@ -114,13 +115,13 @@ impl Identity {
                 Ok(Self { region, provider, token_file: token_file.into(), role })
             }
             (None, None, None, _) => {
-                Err(ProviderError::NotHere(format!("{ROLE} and its like are not set")))
+                Err(ProviderError::NotFound(format!("{ROLE} and its like are not set")))
             }
             (role, provider, token_file, region) => {
                 let values = [role, provider, token_file, region];
                 let unset = names.iter().zip(values).filter(|(_, value)| value.is_none());
                 let unset: Vec<&str> = unset.map(|(name, _)| *name).collect();
-                Err(ProviderError::Broken(format!(
+                Err(ProviderError::Invalid(format!(
                     "{} not set, of {}: all four are needed",
                     unset.join(" and "),
                     names.join(", ")
@@ -132,8 +133,8 @@ impl Identity {
 
 async fn read_token(path: PathBuf) -> Result<Secret, ProviderError> {
     let file = SecretRef::Place(SecretSource::File(path));
-    off_the_runtime(move || {
-        file.resolve().map_err(|error| ProviderError::Broken(format!("{TOKEN_FILE}: {error}")))
+    read_blocking(move || {
+        file.resolve().map_err(|error| ProviderError::Invalid(format!("{TOKEN_FILE}: {error}")))
     })
     .await
 }

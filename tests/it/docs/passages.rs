@@ -476,7 +476,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             example,
             "role_duration = \"{2h}\"",
-            &[time("vod/credentials/settings.rs", "DURATION").into()],
+            &[time("vod/credentials/settings.rs", "DEFAULT_ROLE_DURATION").into()],
         ),
         row(example, "The daemon adapts between {1} and this", &[1.into()]),
         row("CONTRIBUTING.md", "`--soak` ten minutes of faults and 1,000 kills", &[]),

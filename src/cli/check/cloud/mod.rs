@@ -109,7 +109,7 @@ async fn resolve(config: &Config) -> KeysToCheck {
     let provider = credentials::provider(config.credentials.as_ref())?;
     let credentials = timeout(LONGEST, provider.credentials()).await.unwrap_or_else(|_| {
         let reason = format!("no answer within {} s", LONGEST.as_secs());
-        Err(ProviderError::Withheld { reason, advice: Advice::Transport })
+        Err(ProviderError::Unavailable { reason, advice: Advice::Transport })
     })?;
     Ok((provider, credentials))
 }

@@ -11,8 +11,8 @@ use crate::vod::{Advice, Route};
 /// The step that failed for `problem`. Looks at the way to STS where that was not reached.
 pub(super) async fn step(config: &Config, problem: &ProviderError) -> CheckStep {
     let (exit, advice) = match problem {
-        ProviderError::Withheld { advice, .. } if *advice != Advice::Credentials => {
-            withheld(config, *advice).await
+        ProviderError::Unavailable { advice, .. } if *advice != Advice::Credentials => {
+            unavailable(config, *advice).await
         }
         _ => refused(config),
     };
@@ -31,7 +31,7 @@ fn refused(config: &Config) -> (Exit, String) {
     (exit, advice.to_owned())
 }
 
-async fn withheld(config: &Config, advice: Advice) -> (Exit, String) {
+async fn unavailable(config: &Config, advice: Advice) -> (Exit, String) {
     let what = match &config.credentials {
         Some(_) => "[credentials] sts_endpoint",
         None => "what hands out this machine's credentials",
