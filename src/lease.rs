@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::event::AppId;
 use crate::journal::EventId;
 
-/// A handle as the puller hands it to the confirmer: all its events are on disk.
+/// A handle as the confirmer gets it: all its events are on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The application that it is of: only there it means something.
@@ -18,7 +18,7 @@ pub struct Lease {
     pub events: Vec<EventId>,
     /// Those of them that a sink still had to take when they were stored.
     pub pending: Vec<EventId>,
-    /// Whether one of them may repeat: the journal has a say in whether this handle is confirmed.
+    /// Whether one of them may repeat: the journal then decides whether this handle is confirmed.
     pub is_repeatable: bool,
     /// Nothing is sent for it from this moment on.
     pub deadline: Instant,

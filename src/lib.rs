@@ -6,10 +6,11 @@
 //! - [`puller`] pulls at the pace that the [`limits`] allow, by
 //! - [`vod`], the signed client of the cloud's event API.
 //! - [`event`] says what was pulled: the body, its key, the image sprites in it.
+//! - [`ingest`] is the one door for events of every source: stored, counted, their leases handed on.
 //! - [`journal`] has it on disk before anything else happens, and offers it to the sinks.
 //! - [`delivery`], one loop per sink, brings it there, again and again if need be, through
 //! - [`sinks`], where events go.
-//! - [`lease`] is what the puller hands to the confirmer: a handle, and how long it is good.
+//! - [`lease`] is what the confirmer gets: a handle, and how long it is good.
 //! - [`confirmer`] gives the handle back once its events are safe.
 //!
 //! Around that:
@@ -39,6 +40,7 @@ pub mod event;
 pub mod folder;
 pub mod http;
 pub mod identity;
+pub mod ingest;
 pub mod journal;
 pub mod lease;
 pub mod limits;

@@ -28,6 +28,7 @@ use crate::confirmer::{self, Confirmer, Inbox};
 use crate::delivery::DeliveryStop;
 use crate::event::Wanted;
 use crate::http::{self, DaemonHealth};
+use crate::ingest::Ingest;
 use crate::journal::{self, Journal};
 use crate::liveness;
 use crate::metrics::Metrics;
@@ -127,7 +128,7 @@ impl Daemon {
             clients.clone(),
             pulling.subscribe(),
             journal.clone(),
-            leases,
+            Ingest::new(journal.clone(), leases, metrics.clone()),
             metrics.clone(),
         );
         let news =
@@ -151,7 +152,7 @@ impl Daemon {
             wanted,
             outlets,
             changed: changed.clone(),
-            mended: puller.mended(),
+            retry_now: puller.retry_now(),
         };
         Ok(Self {
             clients,

@@ -37,8 +37,8 @@ pub(super) struct Reload {
     pub(super) outlets: SinkSet,
     /// Changes when events may have been settled without a delivery.
     pub(super) changed: watch::Sender<u64>,
-    /// To be notified when credentials may have been mended.
-    pub(super) mended: Arc<Notify>,
+    /// Notified when the credentials may work again.
+    pub(super) retry_now: Arc<Notify>,
 }
 
 /// What stands ready to be taken over.
@@ -96,7 +96,7 @@ impl Reload {
             }
         }
         self.client.set_provider(provider);
-        self.mended.notify_one();
+        self.retry_now.notify_one();
         let config = loaded.config;
         self.pulling.send_if_modified(|pacing| replace(pacing, pulling(&config)));
         self.confirming.send_if_modified(|pacing| replace(pacing, confirming(&config)));

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::{
     self, DeliveryRecord, EventId, FeedReceiver, Journal, PendingEvent, Recorded, SinkId,
 };
-use crate::limits::{Backoff, Outage};
+use crate::limits::{Backoff, JOURNAL_RETRIES, Outage};
 use crate::liveness::Heartbeat;
 use crate::metrics::Metrics;
 use crate::sinks::{Batch, Sink, Verdict};
@@ -45,8 +45,6 @@ pub use max_rejects::MaxRejects;
 const RETRIES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(600) };
 /// Between the probes of a sink that is down.
 const PROBES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) };
-/// Between tries to read or write the journal.
-const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 /// Batches whose verdicts wait for the journal at most.
 const MAX_RECORDING: usize = 8;
 
@@ -188,7 +186,7 @@ impl Delivery {
                 Err(error) => {
                     journal_failures += 1;
                     tracing::debug!(sink = %self.target.name, %error, "cannot read the journal");
-                    Some(Instant::now() + JOURNAL.wait(journal_failures))
+                    Some(Instant::now() + JOURNAL_RETRIES.wait(journal_failures))
                 }
             };
             self.launch(&mut deliveries, &writes, &stop);
@@ -360,7 +358,7 @@ async fn write(
             Err(error) => {
                 failures += 1;
                 tracing::debug!(sink = name, %error, "verdicts wait for the journal");
-                tokio::time::sleep(JOURNAL.wait(failures)).await;
+                tokio::time::sleep(JOURNAL_RETRIES.wait(failures)).await;
             }
         }
     }
@@ -372,7 +370,7 @@ async fn set_mark(journal: &Journal, sink: SinkId, name: &str, mark: String) {
     while let Err(error) = journal.set_checkpoint(sink, mark.clone()).await {
         failures += 1;
         tracing::debug!(sink = name, %error, "a mark waits for the journal");
-        tokio::time::sleep(JOURNAL.wait(failures)).await;
+        tokio::time::sleep(JOURNAL_RETRIES.wait(failures)).await;
     }
 }
 

@@ -5,6 +5,10 @@ use std::time::Duration;
 /// The longest wait that a target may ask for, as by Retry-After.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// Between tries to write to the journal, or to read it.
+pub const JOURNAL_RETRIES: Backoff =
+    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+
 /// Waits that double from `base` to `max`, each shortened at random by up to half, so that many
 /// that failed together do not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ mod concurrency;
 mod outage;
 mod rate;
 
-pub use backoff::{Backoff, MAX_RETRY_AFTER};
+pub use backoff::{Backoff, JOURNAL_RETRIES, MAX_RETRY_AFTER};
 pub use concurrency::{NextPull, PullLimits, PullOutcome, PullScheduler};
 pub use outage::{IntermittentOutage, Outage, OutageReport};
 pub use rate::RateLimiter;

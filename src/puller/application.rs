@@ -1,4 +1,4 @@
-//! An application that is pulled from, and how that goes.
+//! An application that is pulled from: its failures, what is known of its queue, its metrics.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,10 +17,12 @@ use crate::metrics::{ByApp, ByOutcome, Metrics};
 use crate::vod::{Advice, Client, VodError};
 
 /// After failures that pass by themselves: the network, the service.
-const PASSING: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
-/// After failures that somebody has to mend: credentials, permissions, parameters.
-const LASTING: Backoff = Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
-/// After being told to slow down; limits are told by the second.
+const TRANSIENT: Backoff =
+    Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
+/// After failures that somebody has to correct: credentials, permissions, parameters.
+const UNTIL_CORRECTED: Backoff =
+    Backoff { base: Duration::from_secs(5), max: Duration::from_secs(60) };
+/// After being throttled; limits are counted by the second.
 const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
 
 /// After an answer that is too large. Its events are back a lease later: longer waits than this, and
@@ -58,7 +60,7 @@ pub struct PullProgress {
 }
 
 #[derive(Debug)]
-pub(super) struct PolledApplication {
+pub(super) struct PulledApplication {
     pub(super) client: Client,
     /// What log lines call it; nothing where it is the only one.
     pub(super) name: Option<AppId>,
@@ -72,7 +74,7 @@ pub(super) struct PolledApplication {
     metrics: Metrics,
 }
 
-impl PolledApplication {
+impl PulledApplication {
     pub(super) fn new(
         client: Client,
         name: Option<AppId>,
@@ -91,8 +93,8 @@ impl PolledApplication {
         ApplicationProgress { app: self.client.app(), progress: self.progress.subscribe() }
     }
 
-    /// Its queue was found empty by a pull that started at `started`, and no other was in flight.
-    pub(super) fn note_empty(&self, started: Instant) {
+    /// Records that the queue was found empty by a pull that started at `started`, and no other was in flight.
+    pub(super) fn record_empty(&self, started: Instant) {
         if !locked(&self.large).hides(started) {
             self.progress.send_modify(|progress| progress.empty += 1);
             *locked(&self.found_empty) = Some(started);
@@ -104,8 +106,8 @@ impl PolledApplication {
         *locked(&self.found_empty)
     }
 
-    /// An answer of `size` bytes was read.
-    pub(super) fn note_size(&self, size: usize, lease: Duration) {
+    /// Records that an answer of `size` bytes was read.
+    pub(super) fn record_size(&self, size: usize, lease: Duration) {
         if size > self.client.max_answer_sizes().0 {
             locked(&self.large).expect(Instant::now(), lease);
         }
@@ -118,7 +120,7 @@ impl PolledApplication {
             tracing::info!(
                 target: TARGET,
                 app = self.name.map(tracing::field::display),
-                "no answer was larger than vod.max_answer_size for a while; pulls as before"
+                "no more answers exceed vod.max_answer_size; pulling side by side again"
             );
         }
         large.expected_until()
@@ -126,7 +128,7 @@ impl PolledApplication {
 
     /// A pull that started at `started` was answered with more than is read of an answer. One that
     /// went alone failed; what another was answered with is read when it comes again.
-    pub(super) fn note_too_large(
+    pub(super) fn record_too_large(
         &self,
         started: Instant,
         was_alone: bool,
@@ -135,7 +137,7 @@ impl PolledApplication {
     ) -> PullOutcome {
         if was_alone {
             locked(&self.large).expect(Instant::now(), lease);
-            self.note_failed(started, error);
+            self.record_failed(started, error);
             return PullOutcome::Failed(TOO_LARGE.wait(self.progress.borrow().failures));
         }
         self.count_pull(started, "failed");
@@ -148,15 +150,15 @@ impl PolledApplication {
                 max_answer_size = %ByteSize(usual as u64),
                 limit = %ByteSize(alone as u64),
                 error = %error,
-                "an answer is larger than vod.max_answer_size; pulls one at a time, with a larger limit"
+                "answer exceeds vod.max_answer_size; pulling one at a time with a larger limit"
             );
         }
         PullOutcome::Failed(TOO_LARGE.wait(1))
     }
 
-    /// A pull brought so many entries, of them so many repeats of events that sinks still have to
+    /// Records that a pull brought so many entries, of them so many repeats of events that sinks still have to
     /// take. Of the events that `journal` has pending the cloud hands out `most` again; `None`: all.
-    pub(super) async fn note_entries(
+    pub(super) async fn record_entries(
         &self,
         entries: usize,
         repeats: usize,
@@ -189,8 +191,8 @@ impl PolledApplication {
         locked(&self.circulation).set_lease(lease);
     }
 
-    /// A pull that started at `started` was good.
-    pub(super) fn note_good(&self, started: Instant, is_empty: bool) {
+    /// Records that a pull that started at `started` was good.
+    pub(super) fn record_good(&self, started: Instant, is_empty: bool) {
         self.count_pull(started, if is_empty { "empty" } else { "events" });
         let labels = ByApp::of(self.client.app());
         self.metrics.last_successful_pull.get_or_create(&labels).set(Utc::now().timestamp());
@@ -211,8 +213,8 @@ impl PolledApplication {
         }
     }
 
-    /// A pull that started at `started` failed; tells what the pace is to make of it.
-    pub(super) fn note_failed(&self, started: Instant, error: &VodError) -> PullOutcome {
+    /// Records that a pull that started at `started` failed. Returns what the scheduler is told.
+    pub(super) fn record_failed(&self, started: Instant, error: &VodError) -> PullOutcome {
         let advice = error.advice();
         self.progress.send_modify(|progress| {
             // Pulls that were in flight together fail together: that is one failure.
@@ -226,10 +228,10 @@ impl PolledApplication {
         let (label, outcome) = match advice {
             Advice::Throttled => ("throttled", PullOutcome::Throttled(THROTTLED.wait(failures))),
             Advice::Service | Advice::Transport | Advice::Answer => {
-                ("failed", PullOutcome::Failed(PASSING.wait(failures)))
+                ("failed", PullOutcome::Failed(TRANSIENT.wait(failures)))
             }
             Advice::Clock | Advice::Credentials | Advice::Refused | Advice::InvalidParameters => {
-                ("failed", PullOutcome::Failed(LASTING.wait(failures)))
+                ("failed", PullOutcome::Failed(UNTIL_CORRECTED.wait(failures)))
             }
         };
         self.count_pull(started, label);
@@ -249,14 +251,12 @@ impl PolledApplication {
         outcome
     }
 
-    /// The journal did not take what was pulled.
-    pub(super) fn note_unwritable(&self) {
-        self.progress.send_modify(|progress| progress.failed_appends += 1);
-    }
-
-    /// It took it after all.
-    pub(super) fn note_writable(&self) {
-        self.progress.send_modify(|progress| progress.failed_appends = 0);
+    /// Records whether the journal took what was pulled.
+    pub(super) fn record_append(&self, is_stored: bool) {
+        self.progress.send_modify(|progress| match is_stored {
+            true => progress.failed_appends = 0,
+            false => progress.failed_appends += 1,
+        });
     }
 
     fn count_pull(&self, started: Instant, outcome: &'static str) {

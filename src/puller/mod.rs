@@ -1,124 +1,104 @@
-//! Pulls events, has them stored, and hands their leases on: one loop for all applications, so that
-//! they share the rate and the journal's pauses.
-//!
-//! The journal offers the fresh ones to the sinks by itself; nothing here waits for a sink.
-//! Knows neither the deliveries nor the confirmer.
+//! Pulls events and hands the answers to [`Ingest`]: one loop for all applications, so that they
+//! share the rate and the journal's pauses. Knows neither the deliveries nor the confirmer.
 
 mod application;
 mod circulation;
 mod large;
-mod leases;
 mod settings;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{self, AppId, Entry, UNKNOWN_TYPE};
-use crate::journal::{Appended, Journal, JournalHealth, PullReceipt, Receipt, Taken};
-use crate::lease::Lease;
-use crate::limits::{Backoff, NextPull, Outage, PullLimits, PullOutcome, PullScheduler};
+use crate::ingest::{Ingest, IngestSource, LeasedEntries};
+use crate::journal::{Journal, PullReceipt, Receipt};
+use crate::limits::{NextPull, PullLimits, PullOutcome, PullScheduler};
 use crate::liveness::Heartbeat;
-use crate::metrics::{ByTypeAndOutcome, Metrics, set_known};
-use crate::vod::{Client, Entries, Pulled};
-use application::{PolledApplication, locked};
-use leases::LeaseBuilder;
+use crate::metrics::{Metrics, set_known};
+use crate::vod::{Client, Pulled};
+use application::PulledApplication;
 
 pub use application::{ApplicationProgress, PullProgress};
 pub use settings::{PollPacing, PollSettings};
 
 /// Half of what an answer can hold: as many mean that there may be more. vod-api: "at most 16"; that
 /// it holds 16 whenever as many wait, nobody says.
-const MANY: usize = 8;
-/// Between tries to store what was pulled.
-const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
-/// Entries that are stored at once at most; a usual answer has fewer.
-const PORTION: usize = 256;
-/// Bytes of entries after which no more are added to those that are stored at once.
-const PORTION_BYTES: usize = 4 * 1024 * 1024;
+const MANY_ENTRIES: usize = 8;
 /// How long a pull in flight may go on after the stop.
-const LAST_PULL: Duration = Duration::from_secs(5);
+const LAST_PULL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The loop that pulls.
 #[derive(Debug)]
 pub struct Puller {
-    applications: Vec<PolledApplication>,
+    applications: Vec<PulledApplication>,
     journal: Journal,
-    leases: mpsc::Sender<Vec<Lease>>,
+    ingest: Ingest,
     pacing: watch::Receiver<PollPacing>,
     metrics: Metrics,
-    /// Answers that the journal did not take: as long as there are any, nothing more is pulled.
-    unstored: AtomicUsize,
-    /// Of the journal.
-    unwritable: Mutex<Outage>,
-    condition: JournalHealth,
-    mended: Arc<Notify>,
+    retry_now: Arc<Notify>,
 }
 
 impl Puller {
-    /// A puller that pulls by `clients`, one for each application, stores what it gets in
-    /// `journal` and hands the leases to `leases`. It goes by what `pacing` holds last.
+    /// A puller that pulls by `clients`, one for each application, at the pace that `pacing` holds
+    /// last, and hands the answers to `ingest`, behind which is `journal`.
     #[must_use]
     pub fn new(
         clients: Vec<Client>,
         pacing: watch::Receiver<PollPacing>,
         journal: Journal,
-        leases: mpsc::Sender<Vec<Lease>>,
+        ingest: Ingest,
         metrics: Metrics,
     ) -> Self {
         let is_one = clients.len() == 1;
         let lease = pacing.borrow().lease;
         let application = |client: Client| {
             let name = (!is_one).then_some(client.app());
-            PolledApplication::new(client, name, lease, metrics.clone())
+            PulledApplication::new(client, name, lease, metrics.clone())
         };
         Self {
             applications: clients.into_iter().map(application).collect(),
-            condition: journal.health(),
             journal,
-            leases,
+            ingest,
             pacing,
             metrics,
-            unstored: AtomicUsize::new(0),
-            unwritable: Mutex::default(),
-            mended: Arc::default(),
+            retry_now: Arc::default(),
         }
     }
 
-    /// How pulling from each application goes.
+    /// Returns how pulling from each application goes.
     #[must_use]
     pub fn pulling(&self) -> Vec<ApplicationProgress> {
-        self.applications.iter().map(PolledApplication::pulling).collect()
+        self.applications.iter().map(PulledApplication::pulling).collect()
     }
 
-    /// To be notified when what made pulls fail may have been mended: the next one then need not
-    /// wait any longer.
+    /// Returns what is to be notified when the cause of failed pulls may be gone: the next pull then
+    /// waits no longer.
     #[must_use]
-    pub fn mended(&self) -> Arc<Notify> {
-        self.mended.clone()
+    pub fn retry_now(&self) -> Arc<Notify> {
+        self.retry_now.clone()
     }
 
     /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to
-    /// end. What was pulled and could not be stored is let go and comes again.
+    /// end. What was pulled and not stored is pulled again when its lease
+    /// has expired.
     pub async fn run(self, mut pulse: Heartbeat, stop: CancellationToken) {
         let mut pacing = self.pacing.clone();
         let limits = limits(&pacing.borrow_and_update().settings);
         let mut scheduler = PullScheduler::new(limits, self.applications.len(), Instant::now());
         let mut pulls = FuturesUnordered::new();
         while !stop.is_cancelled() {
-            self.tell(&scheduler);
-            self.review_unwritable();
+            self.report(&scheduler);
+            self.ingest.check_recovered();
             let now = Instant::now();
             // A journal that was not written a moment ago is tried with one answer at a time.
-            let is_tried = self.condition.is_unwritable() && !pulls.is_empty();
-            let next = if is_tried || self.unstored.load(Ordering::Relaxed) > 0 {
+            let is_tried = self.ingest.is_unwritable() && !pulls.is_empty();
+            let next = if is_tried || self.ingest.is_waiting() {
                 NextPull::AfterAnother
             } else {
                 scheduler.next(now)
@@ -135,8 +115,8 @@ impl Puller {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = pulse.beat() => {}
-                () = self.mended.notified() => scheduler.retry_now(),
-                Ok(()) = pacing.changed() => self.take_pacing(&pacing.borrow_and_update(), &mut scheduler),
+                () = self.retry_now.notified() => scheduler.retry_now(),
+                Ok(()) = pacing.changed() => self.apply_pacing(&pacing.borrow_and_update(), &mut scheduler),
                 Some((place, started, outcome)) = pulls.next(), if !pulls.is_empty() => {
                     scheduler.finished(place, started, Instant::now(), outcome);
                     let application = &self.applications[place];
@@ -145,19 +125,19 @@ impl Puller {
                     }
                     scheduler.set_pause(place, application.pause(Instant::now()));
                     if outcome == PullOutcome::Empty && scheduler.in_flight(place) == 0 {
-                        application.note_empty(started);
+                        application.record_empty(started);
                     }
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
         let rest = async { while pulls.next().await.is_some() {} };
-        if tokio::time::timeout(LAST_PULL, rest).await.is_err() {
-            tracing::debug!("dropped the last pull; what it was given comes again");
+        if tokio::time::timeout(LAST_PULL_TIMEOUT, rest).await.is_err() {
+            tracing::debug!("pull in flight dropped at the stop; its events are pulled again");
         }
     }
 
-    fn tell(&self, scheduler: &PullScheduler) {
+    fn report(&self, scheduler: &PullScheduler) {
         let concurrency = i64::try_from(scheduler.concurrency()).unwrap_or(i64::MAX);
         self.metrics.pull_concurrency.set(concurrency);
         self.metrics.pull_rate.set(scheduler.rate());
@@ -167,13 +147,13 @@ impl Puller {
         self.metrics.circulating_events.set(circulating);
     }
 
-    fn take_pacing(&self, pacing: &PollPacing, scheduler: &mut PullScheduler) {
+    fn apply_pacing(&self, pacing: &PollPacing, scheduler: &mut PullScheduler) {
         scheduler.set_limits(limits(&pacing.settings));
         self.applications.iter().for_each(|of| of.set_lease(pacing.lease));
     }
 
-    /// One pull from the application at `place`, `alone` or beside others, with all that follows
-    /// from it.
+    /// Pulls once from the application at `place`, `alone` or beside others, and has the answer
+    /// stored.
     async fn pull(
         &self,
         place: usize,
@@ -192,200 +172,53 @@ impl Puller {
         let lease = self.pacing.borrow().lease;
         let outcome = match pulled {
             Ok(pulled) => {
-                application.note_good(started, pulled.is_empty());
+                application.record_good(started, pulled.is_empty());
                 let outcome = match pulled.len() {
                     0 => PullOutcome::Empty,
-                    MANY.. => PullOutcome::Many,
+                    MANY_ENTRIES.. => PullOutcome::Many,
                     _ => PullOutcome::Few,
                 };
                 let (size, entries) = (pulled.size(), pulled.len());
-                let repeats = self.store(application, pulled, received, stop).await;
+                let repeats = self.ingest(application, pulled, received, stop).await;
                 let most = self.pacing.borrow().max_circulating;
-                application.note_entries(entries, repeats, &self.journal, most).await;
+                application.record_entries(entries, repeats, &self.journal, most).await;
                 // Only now: the next pull starts from here, however long that has taken.
-                application.note_size(size, lease);
+                application.record_size(size, lease);
                 outcome
             }
             Err(error) if error.is_too_large() => {
-                application.note_too_large(started, alone, lease, &error)
+                application.record_too_large(started, alone, lease, &error)
             }
-            Err(error) => application.note_failed(started, &error),
+            Err(error) => application.record_failed(started, &error),
         };
         (place, started, outcome)
     }
 
-    /// Stores the events of an answer in portions, so that few are in memory at once however many
-    /// there are, then hands on their leases. Tells how many were known, and sinks still have to
+    /// Has an answer stored. Returns how many of its events were known though a sink still has to
     /// take them.
-    async fn store(
+    async fn ingest(
         &self,
-        application: &PolledApplication,
+        application: &PulledApplication,
         pulled: Pulled,
         received: Instant,
         stop: &CancellationToken,
     ) -> usize {
-        let now = Utc::now();
-        let (sent, lease) = (pulled.sent, self.pacing.borrow().lease);
+        let PollPacing { lease, good_for, .. } = *self.pacing.borrow();
+        let sent = pulled.sent;
         let receipt = Receipt { sent, received, lease, empty: application.found_empty() };
-        let mut answer =
-            PullReceipt { pulled: now, receipt: Some(receipt), taken: Arc::new(Taken::default()) };
-        let app = application.client.app();
-        let mut reader = event::EntryReader::default();
-        let mut entries = pulled.entries();
-        let mut repeats = 0;
-        let mut leases = LeaseBuilder::new(app, pulled.sent + self.pacing.borrow().good_for);
-        loop {
-            let read = |text: &str, replaced| reader.read(app, text, replaced, now);
-            let portion = next_portion(&mut entries, read);
-            if portion.is_empty() {
-                break;
-            }
-            let stored = self.store_portion(application, &portion, &answer, stop).await;
-            // What is stored by then comes again, and is known.
-            let Some(appended) = stored else { return repeats };
-            self.note_entries(application.name, &portion, &appended, &pulled.request_id);
-            repeats += appended.iter().filter(|of| !of.is_new && of.pending).count();
-            Arc::make_mut(&mut answer.taken).add(&portion, &appended);
-            leases.add(portion, &appended);
-        }
-        let leases = leases.into_leases();
-        if !leases.is_empty() && self.leases.send(leases).await.is_err() {
-            tracing::debug!("nobody confirms any more");
-        }
-        repeats
-    }
-
-    /// Stores entries, however often that has to be tried; `None` if `stop` came first.
-    async fn store_portion(
-        &self,
-        application: &PolledApplication,
-        entries: &[Entry],
-        answer: &PullReceipt,
-        stop: &CancellationToken,
-    ) -> Option<Vec<Appended>> {
-        let mut failures = 0;
-        let appended = loop {
-            let error = match self.journal.append(entries.to_vec(), answer.clone()).await {
-                Ok(appended) => break Some(appended),
-                Err(error) => error,
-            };
-            failures += 1;
-            if failures == 1 {
-                self.unstored.fetch_add(1, Ordering::Relaxed);
-            }
-            self.metrics.append_failures.inc();
-            application.note_unwritable();
-            self.note_unwritable(&error);
-            let pause = tokio::time::sleep(JOURNAL.wait(failures));
-            if stop.run_until_cancelled(pause).await.is_none() {
-                break None;
-            }
+        let answer = LeasedEntries {
+            app: application.client.app(),
+            entries: pulled.entries(),
+            receipt: PullReceipt { receipt: Some(receipt), ..Utc::now().into() },
+            deadline: sent + good_for,
         };
-        if failures > 0 {
-            self.unstored.fetch_sub(1, Ordering::Relaxed);
-        }
-        if failures > 0 && appended.is_some() {
-            application.note_writable();
-            self.review_unwritable();
-        }
-        appended
-    }
-
-    fn note_entries(
-        &self,
-        app: Option<AppId>,
-        entries: &[Entry],
-        appended: &[Appended],
-        request_id: &str,
-    ) {
-        let app = app.map(tracing::field::display);
-        // Those of an answer are mostly of one type: looked up once, not for each event.
-        let mut counts: Vec<(ByTypeAndOutcome, u64)> = Vec::new();
-        for (entry, appended) in entries.iter().zip(appended) {
-            let event = &entry.event;
-            let outcome = if appended.is_new { "new" } else { "duplicate" };
-            let labels = ByTypeAndOutcome { r#type: event::known_type(&event.event_type), outcome };
-            match counts.iter_mut().find(|(other, _)| *other == labels) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((labels, 1)),
-            }
-            tracing::debug!(
-                app,
-                event = %appended.key,
-                event_type = %event.event_type,
-                new = appended.is_new,
-                request_id,
-                "pulled"
-            );
-            if entry.handle.is_none() {
-                self.metrics.events_without_handle.inc();
-            }
-            if appended.may_be_duplicate {
-                self.metrics.possible_duplicates.inc();
-                tracing::debug!(app, event = %appended.key, "this event may have been stored before: no answer said that its confirmation was taken");
-            }
-        }
-        let fresh = || entries.iter().zip(appended).filter(|(_, appended)| appended.is_new);
-        // Of an answer that is nonsense throughout, not one line for each entry.
-        let warn = |is_odd: fn(&Entry) -> bool, message| {
-            let mut odd = fresh().filter(|(entry, _)| is_odd(entry));
-            let Some((_, first)) = odd.next() else { return };
-            let entries = 1 + odd.count();
-            tracing::warn!(app, event = %first.key, entries, request_id, "{message}");
+        let source = IngestSource {
+            app_name: application.name,
+            request_id: &pulled.request_id,
+            on_append: &|is_stored| application.record_append(is_stored),
         };
-        warn(|entry| entry.handle.is_none(), "an entry has no handle and cannot be confirmed");
-        let unknown = "an entry has no EventType; it was kept as it is";
-        warn(|entry| entry.event.event_type == UNKNOWN_TYPE, unknown);
-        let replaced = "an entry was not UTF-8; the bytes at fault were replaced";
-        warn(|entry| entry.event.replaced, replaced);
-        for (labels, count) in &counts {
-            self.metrics.events.get_or_create(labels).inc_by(*count);
-        }
+        self.ingest.take_answer(answer, source, stop).await
     }
-
-    fn note_unwritable(&self, error: &crate::journal::JournalError) {
-        // That is told of by the journal, and the loop ends.
-        if error.is_final() {
-            return;
-        }
-        if let Some(report) = locked(&self.unwritable).failed(Instant::now()) {
-            tracing::error!(
-                %error,
-                failures = report.failures,
-                "the journal does not take events; pulling stops until it does"
-            );
-        }
-    }
-
-    /// Tells when the journal takes events again: all that was pulled, and as it says itself.
-    fn review_unwritable(&self) {
-        if self.unstored.load(Ordering::Relaxed) > 0 || self.condition.is_unwritable() {
-            return;
-        }
-        if let Some(report) = locked(&self.unwritable).recovered(Instant::now()) {
-            tracing::info!(
-                lasted_seconds = report.lasted.as_secs(),
-                "the journal takes events again"
-            );
-        }
-    }
-}
-
-/// The next entries of an answer that are stored at once, read; none after the last.
-fn next_portion(
-    entries: &mut Entries<'_>,
-    mut read: impl FnMut(&str, bool) -> Entry,
-) -> Vec<Entry> {
-    let mut portion = Vec::with_capacity(entries.len().min(PORTION));
-    let mut bytes = 0;
-    while portion.len() < PORTION
-        && bytes < PORTION_BYTES
-        && let Some((text, replaced)) = entries.next()
-    {
-        bytes += text.len();
-        portion.push(read(text, replaced));
-    }
-    portion
 }
 
 fn limits(settings: &PollSettings) -> PullLimits {

@@ -251,7 +251,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             trouble,
             "again within {a minute}",
-            &[waits("puller/application.rs", "LASTING")[1].into()],
+            &[waits("puller/application.rs", "UNTIL_CORRECTED")[1].into()],
         ),
         row(
             trouble,

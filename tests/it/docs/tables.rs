@@ -150,7 +150,7 @@ fn the_values_of_outcome_are_those_that_are_counted() {
     counted.extend([
         (
             "sprited_events_total".to_owned(),
-            literals("puller/mod.rs", "let outcome = if appended.is_new", ";"),
+            literals("ingest/mod.rs", "let outcome = if appended.is_new", ";"),
         ),
         (
             "sprited_deliveries_total".to_owned(),

@@ -95,7 +95,7 @@ async fn events_arrive_from_each_and_are_confirmed_where_they_came_from() {
 
     let apps: BTreeSet<_> = site.journaled(None).iter().map(|found| found.event.app.0).collect();
     assert_eq!(apps, BTreeSet::from([FIRST, SECOND]));
-    let pulled = daemon.logged("pulled");
+    let pulled = daemon.logged("entry stored");
     let logged: BTreeSet<_> = pulled.iter().map(|line| line["app"].to_string()).collect();
     assert_eq!(logged, [FIRST, SECOND].map(|app| format!("\"{app}\"")).into());
     assert_eq!(daemon.logged("started")[0]["app"], "1500012345, 1500012346");
@@ -275,11 +275,12 @@ async fn lines_of_one_application_alone_do_not_name_it() {
     site.cloud.control.fault(fault).unwrap();
     let daemon = site.start();
     site.drained().await;
-    for message in ["pulled", "pulling fails", "pulling works again"] {
+    for message in ["entry stored", "pulling fails", "pulling works again"] {
         let lines = daemon.logged(message);
         assert!(!lines.is_empty(), "{message}");
         assert!(lines.iter().all(|line| line.get("app").is_none()), "{lines:?}");
-        assert!(lines.iter().all(|line| line["target"] == "sprited::puller"), "{lines:?}");
+        let target = if message == "entry stored" { "sprited::ingest" } else { "sprited::puller" };
+        assert!(lines.iter().all(|line| line["target"] == target), "{lines:?}");
     }
     daemon.stop().await;
 }

@@ -478,7 +478,7 @@ async fn a_folder_that_may_not_be_looked_into_confirms_nothing_and_ends_nothing(
     until(async || daemon.get("/readyz").await.0 == 200).await;
     mode(0o000);
     site.add_sprites(3);
-    let failed = "the journal does not take events; pulling stops until it does";
+    let failed = "journal accepts no events; pulling paused";
     daemon.has_logged(failed).await;
     assert_eq!(site.confirmed(), 2);
     assert!(daemon.runs());

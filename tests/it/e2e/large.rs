@@ -14,9 +14,8 @@ use crate::support::{self, noise};
 const KIB: usize = 1024;
 const MIB: u64 = 1024 * 1024;
 /// Told when an answer is refused that may be read alone.
-const TOLD: &str =
-    "an answer is larger than vod.max_answer_size; pulls one at a time, with a larger limit";
-const OVER: &str = "no answer was larger than vod.max_answer_size for a while; pulls as before";
+const TOLD: &str = "answer exceeds vod.max_answer_size; pulling one at a time with a larger limit";
+const OVER: &str = "no more answers exceed vod.max_answer_size; pulling side by side again";
 
 /// A site whose daemon reads 64 KiB of an answer, and 256 KiB of one alone.
 async fn site() -> Site {

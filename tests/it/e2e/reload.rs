@@ -347,10 +347,10 @@ async fn the_logs_level_follows() {
     let site = Site::new(&file("sprites", "*")).await;
     let daemon = site.start();
     let pulled = async || {
-        let before = daemon.logged("pulled").len();
+        let before = daemon.logged("entry stored").len();
         site.add_sprites(3);
         site.drained().await;
-        daemon.logged("pulled").len() - before
+        daemon.logged("entry stored").len() - before
     };
     assert_eq!(pulled().await, 3);
     for (from, to, seen) in [("debug", "error", 0), ("error", "off", 0), ("off", "debug", 3)] {

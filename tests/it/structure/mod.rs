@@ -26,7 +26,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("metrics", &["event"]),
     ("journal", &["event", "folder", "limits", "metrics", "units"]),
     ("lease", &["event", "journal"]),
-    ("puller", &["event", "journal", "lease", "metrics", "limits", "liveness", "units", "vod"]),
+    ("ingest", &["event", "journal", "lease", "limits", "metrics"]),
+    ("puller", &["event", "ingest", "journal", "metrics", "limits", "liveness", "units", "vod"]),
     ("delivery", &["event", "journal", "metrics", "limits", "liveness", "units", "sinks"]),
     ("confirmer", &["event", "journal", "lease", "metrics", "limits", "liveness", "units", "vod"]),
     (
@@ -63,6 +64,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "event",
             "http",
             "identity",
+            "ingest",
             "journal",
             "lease",
             "metrics",

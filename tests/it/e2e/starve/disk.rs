@@ -139,7 +139,7 @@ pub(in crate::e2e) fn limit(daemon: &Daemon, limit: &str) {
 
 pub(super) const FULL: &str = "journal write failed; retrying";
 pub(super) const FREE: &str = "journal writable again";
-pub(super) const REFUSED: &str = "the journal does not take events; pulling stops until it does";
+pub(super) const REFUSED: &str = "journal accepts no events; pulling paused";
 const DOWN: &str = "the sink is down; its events wait in the journal";
 
 async fn under_the_journal(disk: Disk) {

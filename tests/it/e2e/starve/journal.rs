@@ -8,7 +8,7 @@ use super::super::receiver::{Answer, Receiver};
 use super::super::{Site, file, settings};
 use super::{check, within};
 
-const REFUSED: &str = "the journal does not take events; pulling stops until it does";
+const REFUSED: &str = "journal accepts no events; pulling paused";
 const KIB: usize = 1024;
 
 async fn small(sinks: &str) -> Site {
@@ -77,7 +77,7 @@ async fn the_sink_whose_backlog_fills_it_is_named() {
     within(90, async || site.cloud.control.totals().waiting == 0).await;
     within(60, async || daemon.get("/readyz").await.0 == 200).await;
     // It may have been full once more while the sink caught up, but not with every event.
-    let resumed = daemon.logged("the journal takes events again").len();
+    let resumed = daemon.logged("journal accepts events again").len();
     assert!((1..=8).contains(&resumed), "{resumed} times");
     daemon.stop().await;
     hook.assert_once(count);

@@ -56,7 +56,7 @@ async fn with_room_now_and_then(disk: Disk) {
     within(60, async || site.cloud.control.totals().waiting == 0).await;
     within(60, async || daemon.get("/readyz").await.0 == 200).await;
     assert!(freed.elapsed() > Duration::from_secs(4), "{:?}", freed.elapsed());
-    within(60, async || lines("the journal takes events again") == 1).await;
+    within(60, async || lines("journal accepts events again") == 1).await;
     assert_eq!((lines(FULL), lines(FREE), lines(REFUSED)), (1, 1, 1), "{}", daemon.log());
     assert!(daemon.runs());
     let (code, said) = disk.run(&site, &daemon, &["audit"]);

@@ -1,4 +1,4 @@
-//! The leases of an answer.
+//! Builds the leases of an answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
