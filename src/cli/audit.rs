@@ -5,9 +5,10 @@ use std::fmt::Write;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use super::args::ConfigArg;
+use super::exit::{Exit, answer};
 use super::open_journal::{self, CliError};
 use super::text::plain;
-use super::{ConfigArg, Exit, answer};
 use crate::journal::{AuditReport, audit};
 
 /// Recount the journal: nothing lost, nothing silent.

@@ -1,9 +1,9 @@
 //! `sprited completions`: what a shell needs to complete the command line.
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::{Cli, Exit, answer};
+use super::exit::{Exit, answer};
 
 /// Write the completions of a shell to stdout.
 #[derive(Debug, clap::Args)]
@@ -16,10 +16,10 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Does it.
+/// Writes the completions of `command`.
 #[must_use]
-pub fn run(args: &CompletionsArgs) -> Exit {
+pub fn run(args: &CompletionsArgs, mut command: Command) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "sprited", &mut script);
+    clap_complete::generate(args.shell, &mut command, "sprited", &mut script);
     answer(&script, Exit::Success)
 }

@@ -1,6 +1,6 @@
 //! `sprited config`: what there is to know of the configuration as such.
 
-use super::{Exit, answer, complain};
+use super::exit::{Exit, answer, complain};
 use crate::config;
 
 /// What a configuration may hold.

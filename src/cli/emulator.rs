@@ -2,8 +2,8 @@
 
 use vod_emulator::EmulatorArgs;
 
+use super::exit::{Exit, complain, print};
 use super::process::{self, Signals};
-use super::{Exit, complain, print};
 use crate::daemon::DaemonSignals;
 use crate::logging;
 

@@ -18,8 +18,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::exit::{Exit, complain};
 use super::process::block_on;
-use super::{Exit, complain};
 use crate::sinks::exec::launcher;
 
 /// The signals that are passed on. SIGQUIT asks a process to end, and ends the daemon as it would if it

@@ -7,9 +7,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::args::ConfigArg;
+use super::exit::{Exit, answer};
 use super::open_journal::{self, CliError};
 use super::text::{counted, plain};
-use super::{ConfigArg, Exit, answer};
 use crate::identity::{self, Owner};
 use crate::journal::{
     MaintenanceError, Replacement, Restored, SourceJournal, Violation, check, compact,

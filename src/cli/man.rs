@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::{Cli, Exit, answer, complain};
+use super::exit::{Exit, answer, complain};
 
 const SOURCE: &str = concat!("sprited ", env!("CARGO_PKG_VERSION"));
 const CONFIGURATION: &str = include_str!("../../config.example.toml");
@@ -24,10 +24,10 @@ pub struct ManArgs {
     folder: Option<PathBuf>,
 }
 
-/// Does it.
+/// Writes the pages of `command`.
 #[must_use]
-pub fn run(args: &ManArgs) -> Exit {
-    let mut command = Cli::command().disable_help_subcommand(true);
+pub fn run(args: &ManArgs, command: Command) -> Exit {
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     let done = match &args.folder {
         None => page(&command).map(|page| answer(&page, Exit::Success)),

@@ -4,6 +4,7 @@
 //! stdout, everything else to stderr. Whoever closes stdout early has seen enough: that is no
 //! failure.
 
+mod args;
 pub mod audit;
 pub mod check;
 pub mod completions;
@@ -13,6 +14,7 @@ pub mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
 pub mod events;
+mod exit;
 mod init;
 pub mod journal;
 pub mod man;
@@ -24,13 +26,13 @@ pub mod status;
 mod text;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::DEFAULT_PATH;
+pub use self::args::ConfigArg;
+pub use self::exit::Exit;
+use self::exit::{complain, ended};
 use crate::identity;
 use crate::sinks::exec::launcher;
 
@@ -80,58 +82,6 @@ enum Command {
     Man(man::ManArgs),
 }
 
-/// Which configuration a command works with.
-#[derive(Clone, Debug, Args)]
-pub struct ConfigArg {
-    /// The configuration.
-    #[arg(
-        short = 'c',
-        long = "config",
-        value_name = "FILE",
-        env = "SPRITED_CONFIG",
-        default_value = DEFAULT_PATH
-    )]
-    pub path: PathBuf,
-}
-
-/// How a command ended, as sysexits(3) has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Everything was done.
-    Success,
-    /// Something was not, and the message says what.
-    Failure,
-    /// The command line cannot be understood.
-    Usage,
-    /// The journal cannot be read or written.
-    Journal,
-    /// The cloud refuses the credentials.
-    Credentials,
-    /// The configuration cannot be used.
-    Configuration,
-}
-
-impl Exit {
-    /// The process's exit status.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Success => 0,
-            Self::Failure => 1,
-            Self::Usage => 64,
-            Self::Journal => 74,
-            Self::Credentials => 77,
-            Self::Configuration => 78,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
-}
-
 /// Does what the arguments of the process say, the program's name first. Returns its exit status.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -177,43 +127,13 @@ fn obey(arguments: Vec<OsString>) -> Exit {
         Command::Audit(args) => audit::run(&args),
         Command::Journal(args) => journal::run(&args),
         Command::Config(args) => config::run(&args),
-        Command::Completions(args) => completions::run(&args),
-        Command::Man(args) => man::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     }
-}
-
-/// Writes an answer to stdout; `exit` unless that fails.
-fn answer(bytes: &[u8], exit: Exit) -> Exit {
-    match print(bytes) {
-        Ok(()) => exit,
-        Err(error) => ended(&error, exit),
-    }
-}
-
-fn print(bytes: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
-}
-
-/// Says on stderr why a command cannot go on.
-fn complain(message: impl std::fmt::Display) {
-    // Without a stderr there is nobody to tell; the exit code still does.
-    drop(writeln!(io::stderr().lock(), "sprited: {message}"));
-}
-
-fn ended(error: &io::Error, exit: Exit) -> Exit {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return exit;
-    }
-    complain(format_args!("cannot write the answer: {error}"));
-    Exit::Failure
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

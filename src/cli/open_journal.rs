@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::io;
 
-use super::{ConfigArg, Exit, complain, ended};
+use super::args::ConfigArg;
+use super::exit::{Exit, complain, ended};
 use crate::config::{Config, ConfigErrors};
 use crate::identity::{self, IdentityError};
 use crate::journal::{self, JournalReader, OpenError};

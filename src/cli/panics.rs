@@ -4,7 +4,7 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 
-use super::complain;
+use super::exit::complain;
 
 /// Has every panic say its place and the words that stand in the code. Words that were put
 /// together at run time may hold anything, a secret or an event, and are left out.

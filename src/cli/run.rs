@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use super::args::ConfigArg;
+use super::exit::{Exit, complain};
+use super::open_journal;
 use super::process::{self, Signals};
-use super::{ConfigArg, Exit, complain, open_journal};
 use crate::config::{Config, Loaded};
 use crate::daemon::{DaemonError, DaemonSignals, ExitReason, Prepared, warn_astray};
 use crate::identity;

@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::args::ConfigArg;
+use super::exit::{Exit, complain};
 use super::open_journal::{self, CliError};
 use super::process::{self, Signals};
-use super::{ConfigArg, Exit, complain};
 use crate::daemon::DaemonSignals;
 use crate::journal;
 

@@ -14,8 +14,8 @@ use nix::sys::statvfs::statvfs;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::CheckStep;
-use crate::cli::Exit;
+use super::report::CheckStep;
+use crate::cli::exit::Exit;
 use crate::folder::{self, Synced, UNSYNCED};
 use crate::identity::IdentityError;
 use crate::journal::{self, JournalSettings};

@@ -1,7 +1,8 @@
 //! The configuration's file, and the secrets of `[credentials]` it refers to.
 
-use super::{CheckStep, Finding, StepOutcome, UNSEEN_CREDENTIALS};
-use crate::cli::Exit;
+use super::names::UNSEEN_CREDENTIALS;
+use super::report::{CheckStep, Finding, StepOutcome};
+use crate::cli::exit::Exit;
 use crate::cli::text::counted;
 use crate::config::{Config, ConfigErrors, Loaded, Mistake};
 use crate::secret::SecretError;

@@ -12,8 +12,8 @@ use nix::unistd::{AccessFlags, access};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::CheckStep;
-use crate::cli::Exit;
+use super::report::CheckStep;
+use crate::cli::exit::Exit;
 use crate::cli::text::{counted, plain};
 use crate::identity::{self, IdentityError};
 use crate::journal::{self, Backlog, JournalReader, OpenError};

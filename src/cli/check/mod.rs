@@ -7,6 +7,7 @@ mod cloud;
 mod disk;
 mod file;
 mod journal;
+mod names;
 mod network;
 mod policy;
 mod report;
@@ -16,7 +17,9 @@ use futures_util::future::join_all;
 
 pub use report::{CheckReport, CheckStep, Finding, StepOutcome};
 
-use super::{ConfigArg, Exit, answer, complain, process};
+use super::args::ConfigArg;
+use super::exit::{Exit, answer, complain};
+use super::process;
 use crate::config::{Config, Loaded};
 use crate::{identity, vod};
 
@@ -125,13 +128,3 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckS
         )]
     })
 }
-
-/// The step that others point at where nothing answers.
-const CLOUD: &str = "cloud";
-
-/// What to do where a secret can be seen by the service alone.
-const UNSEEN_CREDENTIALS: &str = "only the service itself can see systemd's credentials; to check as \
-                                  it does: sudo systemd-run --pipe --wait --collect -p User=sprited \
-                                  -p StateDirectory=sprited \
-                                  -p LoadCredential=secret_key:/etc/sprited/secret_key \
-                                  /usr/bin/sprited check";

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::{CLOUD, CheckStep, StepOutcome};
-use crate::cli::Exit;
+use super::names::CLOUD;
+use super::report::{CheckStep, StepOutcome};
+use crate::cli::exit::Exit;
 use crate::cli::text::plain;
 use crate::loopback;
 use crate::vod::{Proxy, ProxyKind, Route, Tls, TlsFailure, VodSettings};

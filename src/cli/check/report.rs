@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::Exit;
+use crate::cli::exit::Exit;
 use crate::cli::text::plain;
 
 /// How a step came out.

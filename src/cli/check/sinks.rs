@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::{CheckStep, UNSEEN_CREDENTIALS};
-use crate::cli::Exit;
+use super::names::UNSEEN_CREDENTIALS;
+use super::report::CheckStep;
+use crate::cli::exit::Exit;
 use crate::config::SinkConfig;
 use crate::event::AppId;
 use crate::identity::{self, IdentityError, Owner};

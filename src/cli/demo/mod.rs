@@ -12,8 +12,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use vod_emulator::{Emulator, SpriteOrder};
 
+use super::exit::{Exit, complain};
 use super::process::{self, Signals};
-use super::{Exit, complain};
 use crate::config::{Config, Loaded};
 use crate::daemon::{Daemon, DaemonSignals};
 use crate::logging;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::CliError;
 use super::target::{Chosen, TargetEvents};
-use crate::cli::Exit;
+use crate::cli::exit::Exit;
+use crate::cli::open_journal::CliError;
 use crate::cli::text::counted;
 use crate::journal::{self, EventId, JournalAdmin, JournalReader, SinkId};
 

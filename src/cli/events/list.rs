@@ -4,11 +4,12 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::format::{EventSummary, json_line, label, moment, short};
 use super::selection::{View, each};
-use super::{CliError, Summary, json_line, moment, short};
-use crate::cli::open_journal::configuration;
+use crate::cli::args::ConfigArg;
+use crate::cli::exit::Exit;
+use crate::cli::open_journal::{CliError, configuration};
 use crate::cli::text::{counted, plain, plain_json};
-use crate::cli::{ConfigArg, Exit};
 use crate::journal::{EventRow, EventState, JournalReader, SinkState};
 
 /// Characters of a failure in one line.
@@ -53,7 +54,7 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
     if args.json {
         each(&reader, filter, limit, |found| {
             let sinks = reader.sinks_of(found.id)?;
-            let line = json_line(&Summary::of(found, &sinks))?;
+            let line = json_line(&EventSummary::of(found, &sinks))?;
             Ok(write!(out, "{}", plain_json(&line))?)
         })?;
     } else {
@@ -98,8 +99,8 @@ pub(super) fn row(found: &EventRow, sinks: &[SinkState], with_app: bool) -> Vec<
 fn unfinished(sink: &SinkState) -> Option<String> {
     let attempts = counted(sink.attempts.into(), "attempt");
     match sink.state {
-        EventState::Pending if sink.attempts == 0 => Some(format!("{}: not tried", sink.label())),
-        EventState::Pending => Some(format!("{}: {attempts}", sink.label())),
+        EventState::Pending if sink.attempts == 0 => Some(format!("{}: not tried", label(sink))),
+        EventState::Pending => Some(format!("{}: {attempts}", label(sink))),
         EventState::Dead => {
             let failures = [("first", &sink.first_error), ("last", &sink.last_error)];
             let failures = failures.map(|(word, error)| Some((word, excerpt(error.as_deref()?))));
@@ -108,7 +109,7 @@ fn unfinished(sink: &SinkState) -> Option<String> {
                 [Some((_, first)), Some((_, last))] => format!(", first: {first}, last: {last}"),
                 _ => String::new(),
             };
-            Some(format!("{}: dead after {attempts}{failures}", sink.label()))
+            Some(format!("{}: dead after {attempts}{failures}", label(sink)))
         }
         EventState::Delivered | EventState::Unrouted => None,
     }

@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use super::bulk::{self, BulkOptions};
+use super::format::json_line;
 use super::selection::Selection;
 use super::target::TargetEvents;
-use super::{CliError, json_line};
-use crate::cli::open_journal::configuration;
+use crate::cli::args::ConfigArg;
+use crate::cli::exit::{Exit, answer};
+use crate::cli::open_journal::{CliError, configuration};
 use crate::cli::text::counted;
-use crate::cli::{ConfigArg, Exit, answer};
 use crate::config::Config;
 use crate::journal::{
     EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink, Requeued,

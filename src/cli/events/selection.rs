@@ -3,8 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{EnumValueParser, TypedValueParser as _};
 
-use super::{CliError, moment};
-use crate::cli::Exit;
+use super::format::moment;
+use crate::cli::exit::Exit;
+use crate::cli::open_journal::CliError;
 use crate::cli::text::plain;
 use crate::event::AppId;
 use crate::journal::{EventRow, EventState, Filter, JournalReader, KnownSink};
@@ -245,7 +246,7 @@ fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::moment;
+    use super::super::format::moment;
     use super::*;
 
     #[test]

@@ -6,10 +6,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::format::{EventSummary, label, moment};
 use super::selection::{by_prefix, parse_prefix};
-use super::{CliError, Summary, moment, open};
+use crate::cli::args::ConfigArg;
+use crate::cli::exit::Exit;
+use crate::cli::open_journal::{CliError, open};
 use crate::cli::text::{counted, plain, plain_json, pretty_json};
-use crate::cli::{ConfigArg, Exit};
 use crate::event::{ImageSprite, SpriteStatus};
 use crate::journal::{EventRow, EventState, SinkState};
 
@@ -48,7 +50,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, CliError> {
 #[derive(Serialize)]
 struct Whole<'a> {
     #[serde(flatten)]
-    summary: Summary<'a>,
+    summary: EventSummary<'a>,
     /// Whether bytes that were not UTF-8 were replaced.
     replaced: bool,
     sprites: &'a [ImageSprite],
@@ -62,7 +64,7 @@ fn json(found: &EventRow, sinks: &[SinkState]) -> io::Result<String> {
         .then(|| RawValue::from_string(event.body.clone()).or_else(|_| to_raw_value(&event.body)))
         .transpose()?;
     let whole = Whole {
-        summary: Summary::of(found, sinks),
+        summary: EventSummary::of(found, sinks),
         replaced: event.replaced,
         sprites: &event.sprites,
         event: body.as_deref(),
@@ -111,7 +113,7 @@ fn exact(time: DateTime<Utc>) -> String {
 }
 
 fn of_sink(sink: &SinkState) -> Vec<String> {
-    let mut first = format!("  {}: {}", sink.label(), sink.state.as_str());
+    let mut first = format!("  {}: {}", label(sink), sink.state.as_str());
     if sink.attempts > 0 {
         first.push_str(&format!(" after {}", counted(sink.attempts.into(), "attempt")));
     } else if sink.state == EventState::Pending {

@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::format::{EventSummary, json_line};
 use super::list::row;
 use super::selection::View;
-use super::{CliError, Summary, json_line};
-use crate::cli::open_journal::configuration;
+use crate::cli::args::ConfigArg;
+use crate::cli::exit::Exit;
+use crate::cli::open_journal;
+use crate::cli::open_journal::{CliError, configuration};
 use crate::cli::text::plain_json;
-use crate::cli::{ConfigArg, Exit, open_journal};
 use crate::event::Key;
 use crate::journal::{EventId, EventRow, EventState, Filter, JournalReader};
 
@@ -146,7 +148,7 @@ impl Tail {
         }
         let sinks = self.reader.sinks_of(found.id)?;
         if self.as_json {
-            let line = json_line(&Summary::of(found, &sinks))?;
+            let line = json_line(&EventSummary::of(found, &sinks))?;
             write!(self.out, "{}", plain_json(&line))?;
         } else {
             let row = row(found, &sinks, self.with_app).join("  ");

@@ -1,7 +1,7 @@
 //! The events to be changed at one sink: found anew whenever they are gone through, a page at a
 //! time, so that memory does not grow with their number.
 
-use super::CliError;
+use crate::cli::open_journal::CliError;
 use crate::event::Wanted;
 use crate::journal::{EventId, EventRow, Filter, JournalReader, KnownSink};
 

@@ -3,8 +3,9 @@
 
 use tokio::time::timeout;
 
-use super::{CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, LONGEST, QUEUE};
-use crate::cli::Exit;
+use crate::cli::check::names::{CALL_TIMEOUT, CLOUD, CREDENTIALS, EVENT_MODE, QUEUE};
+use crate::cli::check::report::CheckStep;
+use crate::cli::exit::Exit;
 use crate::cli::text::counted;
 use crate::config::SinkConfig;
 use crate::event::AppId;
@@ -20,7 +21,7 @@ pub(super) enum CloudFailure {
 pub(super) async fn in_time<T>(
     call: impl Future<Output = Result<T, VodError>>,
 ) -> Result<T, CloudFailure> {
-    match timeout(LONGEST, call).await {
+    match timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => answer.map_err(CloudFailure::Error),
         Err(_) => Err(CloudFailure::TooLate),
     }
@@ -62,7 +63,7 @@ impl CloudFailure {
                 let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
                 text.strip_suffix(&hint).unwrap_or(&text).to_owned()
             }
-            Self::TooLate => format!("no answer within {} s", LONGEST.as_secs()),
+            Self::TooLate => format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
         }
     }
 }

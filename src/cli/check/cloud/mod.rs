@@ -8,30 +8,25 @@ mod answers;
 mod unresolved;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use self::answers::{Answers, in_time};
-use super::{CLOUD, CheckStep};
-use crate::cli::Exit;
+use super::names::{CALL_TIMEOUT, CLOUD, CREDENTIALS, EVENT_MODE, QUEUE};
+use super::report::CheckStep;
+use crate::cli::exit::Exit;
 use crate::config::Config;
 use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
 use crate::vod::{Advice, Client};
 
-/// The longest that the search for credentials may take, and each call with its repeats.
-const LONGEST: Duration = Duration::from_secs(20);
 /// A clock that is further off is worth a look; the service takes 300 s.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
 /// Applications that are asked about at once: the quota of these calls is small.
 const AT_ONCE: usize = 4;
 
-const CREDENTIALS: &str = "credentials";
-const EVENT_MODE: &str = "event-mode";
-const QUEUE: &str = "queue";
 const CLOCK: &str = "clock";
 
 /// What requests are signed with, or why there is nothing.
@@ -107,8 +102,8 @@ fn skipped(steps: &[&str], because_of: &str) -> Vec<CheckStep> {
 
 async fn resolve(config: &Config) -> KeysToCheck {
     let provider = credentials::provider(config.credentials.as_ref())?;
-    let credentials = timeout(LONGEST, provider.credentials()).await.unwrap_or_else(|_| {
-        let reason = format!("no answer within {} s", LONGEST.as_secs());
+    let credentials = timeout(CALL_TIMEOUT, provider.credentials()).await.unwrap_or_else(|_| {
+        let reason = format!("no answer within {} s", CALL_TIMEOUT.as_secs());
         Err(ProviderError::Unavailable { reason, advice: Advice::Transport })
     })?;
     Ok((provider, credentials))

@@ -1,0 +1,62 @@
+//! How an event and what became of it at a sink are written, for people and for programs.
+
+use std::io;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use crate::cli::text::plain;
+use crate::event::Key;
+use crate::journal::{EventRow, EventState, SinkState};
+
+/// An event as programs get it, its body left out.
+#[derive(Debug, Serialize)]
+pub(super) struct EventSummary<'a> {
+    key: String,
+    state: EventState,
+    r#type: &'a str,
+    app: u64,
+    file_id: Option<&'a str>,
+    task_id: Option<&'a str>,
+    first_pulled: DateTime<Utc>,
+    confirmed: Option<DateTime<Utc>>,
+    sinks: &'a [SinkState],
+}
+
+impl<'a> EventSummary<'a> {
+    pub(super) fn of(found: &'a EventRow, sinks: &'a [SinkState]) -> Self {
+        let event = &found.event;
+        Self {
+            key: event.key.to_string(),
+            state: found.state,
+            r#type: &event.event_type,
+            app: event.app.0,
+            file_id: event.file_id.as_deref(),
+            task_id: event.task_id.as_deref(),
+            first_pulled: event.first_pulled,
+            confirmed: found.confirmed,
+            sinks,
+        }
+    }
+}
+
+/// The name of a sink, and whether the daemon has it at all.
+pub(super) fn label(sink: &SinkState) -> String {
+    let name = plain(&sink.sink);
+    if sink.active { name } else { format!("{name} (not in the configuration)") }
+}
+
+/// An answer for programs, on one line.
+pub(super) fn json_line(answer: &impl Serialize) -> io::Result<String> {
+    Ok(serde_json::to_string(answer)? + "\n")
+}
+
+/// As much of a key as tells it from others in all likelihood.
+pub(super) fn short(key: Key) -> String {
+    key.to_string().chars().take(12).collect()
+}
+
+/// A moment for people, to the second.
+pub(super) fn moment(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
