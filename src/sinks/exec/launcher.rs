@@ -20,10 +20,11 @@ use nix::unistd::execv;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::TRY_AGAIN;
-
 /// Where the daemon finds its own program, also when another file has its name by now.
 pub const SELF: &str = "/proc/self/exe";
+
+/// The exit code for "not now", as in sysexits.h: of a program, and of a launcher that cannot become it.
+pub(super) const EX_TEMPFAIL: i32 = 75;
 
 /// The first argument that tells a launcher from a command of the program.
 const ARGUMENT: &str = "--launch-program-of-exec-sink";
@@ -45,7 +46,7 @@ impl Token {
     /// Why the program was never run, if that is what this end and output mean.
     pub(super) fn failure(&self, status: ExitStatus, output: &[u8]) -> Option<io::Error> {
         let said = str::from_utf8(output).ok()?.strip_prefix(&self.0)?.trim();
-        let errno = said.parse().ok().filter(|_| status.code() == Some(TRY_AGAIN))?;
+        let errno = said.parse().ok().filter(|_| status.code() == Some(EX_TEMPFAIL))?;
         Some(io::Error::from_raw_os_error(errno))
     }
 }
@@ -62,7 +63,7 @@ pub fn run(arguments: &[OsString]) -> Option<u8> {
     let mut stderr = io::stderr().lock();
     // Where nobody listens any more, nobody waits for it either.
     drop(writeln!(stderr, "{} {errno}", token.to_string_lossy()));
-    u8::try_from(TRY_AGAIN).ok()
+    u8::try_from(EX_TEMPFAIL).ok()
 }
 
 /// Returns only if it fails.

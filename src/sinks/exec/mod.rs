@@ -24,16 +24,13 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
 pub use self::group::kill_all;
-use self::launcher::Token;
+use self::launcher::{EX_TEMPFAIL, Token};
 use self::process::{Run, RunEnd};
 pub use self::settings::{ExecSettings, Otherwise};
 use super::excerpt::{self, excerpt, printable};
 use super::{Batch, BatchLimits, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Event;
 use crate::secret::Secret;
-
-/// The exit code for "not now", as in sysexits.h: EX_TEMPFAIL.
-const TRY_AGAIN: i32 = 75;
 
 /// The most characters of an event's type in the environment: the kernel takes no variable
 /// beyond 128 KiB, and a type is a short name.
@@ -130,7 +127,7 @@ impl Exec {
             }
             RunEnd::Exited(status) => match (status.code(), self.settings.otherwise) {
                 (Some(0), _) => Verdict::Delivered,
-                (None | Some(TRY_AGAIN), _) | (_, Otherwise::Retry) => {
+                (None | Some(EX_TEMPFAIL), _) | (_, Otherwise::Retry) => {
                     Verdict::retry(tell(&ended(status)))
                 }
                 (_, Otherwise::Reject) => Verdict::Reject(tell(&ended(status))),

@@ -2,9 +2,7 @@
 
 use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{
-    FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,90 +10,12 @@ use nix::fcntl::OFlag;
 use nix::unistd::Group;
 
 use super::checkpoint::Checkpoint;
+use super::error::{LogError, failed, failed_in_folder};
 use super::file_id::FileId;
 use super::rotation::folder_of;
 use super::tail::Tail;
-use crate::folder::{self, TooLong};
+use crate::folder;
 use crate::sinks::OutputPath;
-
-/// Why the file cannot be used. Names it and says what to do.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LogError {
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io { what: &'static str, path: PathBuf, source: io::Error },
-    #[error(
-        "{} is locked by another writer: give every sink of every daemon a file of its own, \
-         or stop the other one",
-        .0.display()
-    )]
-    Locked(PathBuf),
-    #[error(
-        "cannot give {} to the group {group}: {source}; the service's user has to be a member \
-         of it, by SupplementaryGroups={group} in the unit",
-        path.display()
-    )]
-    Group { path: PathBuf, group: String, source: io::Error },
-    #[error(
-        "cannot read the folder {}, which takes new names to the disk and shows the files that were \
-         rotated: give the service's user read permission for it as well, by chmod u+r or g+r",
-        .0.display()
-    )]
-    Unreadable(PathBuf),
-    #[error("{} is {what}, not a regular file: name one, or a new one", path.display())]
-    NotAFile { path: PathBuf, what: &'static str },
-    #[error(
-        "{} does not begin like a file of JSON lines and is left alone: name another, or move \
-         it away",
-        .0.display()
-    )]
-    Foreign(PathBuf),
-    #[error(
-        "{} is the same file as {}, which another sink writes to: give each a file of its own",
-        .0.display(), .1.display()
-    )]
-    Shared(PathBuf, PathBuf),
-    #[error("{} changed under its name again and again while it was opened", .0.display())]
-    Restless(PathBuf),
-    #[error(
-        "the files that are rotated from {} would get {limit}: give it a shorter one, or leave out \
-         rotate_size and rotate_age",
-        path.display()
-    )]
-    TooLong { path: PathBuf, limit: TooLong },
-}
-
-impl LogError {
-    /// Of what lines cannot be put in and kept; `None` for a regular file.
-    pub(super) fn of_kind(path: &Path, about: &Metadata) -> Option<Self> {
-        let kind = about.file_type();
-        let what = match () {
-            () if kind.is_file() => return None,
-            () if kind.is_dir() => "a folder",
-            () if kind.is_fifo() => "a pipe",
-            () if kind.is_socket() => "a socket",
-            () => "a device",
-        };
-        Some(Self::NotAFile { path: path.to_owned(), what })
-    }
-}
-
-/// Names the file and what was being done to it.
-pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LogError {
-    let path = path.to_owned();
-    move |source| LogError::Io { what, path, source }
-}
-
-/// The same of the file's folder, which had to be listed or synced: either needs it to be read.
-pub(super) fn failed_in_folder(
-    what: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> LogError {
-    let path = path.to_owned();
-    move |source| match source.kind() {
-        ErrorKind::PermissionDenied => LogError::Unreadable(folder_of(&path).to_owned()),
-        _ => LogError::Io { what, path, source },
-    }
-}
 
 /// What a new file gets.
 #[derive(Clone, Debug)]

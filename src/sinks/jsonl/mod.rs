@@ -8,7 +8,9 @@
 //! when it bears the tag that it got when it was rotated. A name alone says nothing: where neither
 //! is known, a line is written again and a file left alone.
 
+mod append;
 mod checkpoint;
+mod error;
 mod file_id;
 mod log;
 mod maintenance;
@@ -30,14 +32,15 @@ use chrono::Utc;
 use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
+use self::append::Filled;
 use self::checkpoint::Checkpoint;
+use self::error::{LogError, failed, failed_in_folder};
 use self::file_id::FileId;
-use self::log::{Log, LogError, Ownership, failed, failed_in_folder};
+use self::log::{Log, Ownership};
 use self::maintenance::RotatedFiles;
 use self::recovery::{Extent, Reading};
 use self::rotation::Names;
 pub use self::settings::{Compress, FileMode, JsonlSettings};
-use self::tail::Filled;
 use super::{Batch, BatchLimits, HeldEvents, OutputPath, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Key;
 use crate::folder;

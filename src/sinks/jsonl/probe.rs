@@ -14,7 +14,8 @@ use nix::unistd::geteuid;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::File;
-use super::log::{LogError, failed, failed_in_folder, open_file, whole_lines};
+use super::error::{LogError, failed, failed_in_folder};
+use super::log::{open_file, whole_lines};
 use super::rotation::Names;
 use crate::folder::{self, Synced, UNSYNCED};
 
