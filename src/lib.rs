@@ -22,13 +22,13 @@
 //! - The crate `vod-emulator`, in `crates/`, is a strict stand-in of the cloud's event API, for tests,
 //!   the demo and `sprited emulator`; it knows nothing of this one.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
-//! - [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`loopback`] says what is
+//! - [`settings`] is what the settings of all modules have in common, [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`loopback`] says what is
 //!   this machine; [`limits`], [`liveness`], [`sanitize`] and [`units`] are small and pure: how fast and
 //!   how often, whether a task stalls, how foreign text is shown, how values with a unit are written.
 //!
 //! What holds between them, and is tested: `event`, `folder`, `identity`, `loopback`, `limits`,
-//! `secret`, `units` and `sanitize` know nothing of the crate; `sinks` know `event`, `folder`, `loopback`,
-//! `secret`, `units` and `sanitize`; `vod` knows neither journal nor sinks; `puller`,
+//! `secret`, `settings`, `units` and `sanitize` know nothing of the crate; `sinks` know `event`, `folder`, `loopback`,
+//! `secret`, `settings`, `units` and `sanitize`; `vod` knows neither journal nor sinks; `puller`,
 //! `delivery` and `confirmer` meet only through the journal and their queues.
 
 pub mod cli;
@@ -51,6 +51,7 @@ pub mod metrics;
 pub mod puller;
 pub mod sanitize;
 pub mod secret;
+pub mod settings;
 pub mod sinks;
 pub mod systemd;
 pub mod units;

@@ -71,17 +71,6 @@ pub enum SecretRef {
     Place(SecretSource),
 }
 
-/// What is to be said of the text of a secret in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretWarning {
-    /// The key that names the secret, in its table.
-    pub key: &'static str,
-    /// What is to be said, beginning with the key. Never holds the value.
-    pub message: String,
-    /// Whether the secret cannot be used.
-    pub is_fault: bool,
-}
-
 /// Where the value of a secret stands.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

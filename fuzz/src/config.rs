@@ -15,7 +15,7 @@ pub fn check(bytes: &[u8]) {
     check_problems(warnings, lines);
     match &parsed {
         Ok(loaded) => check_rewritten(text, &loaded.config),
-        Err(ConfigErrors { faults, .. }) => {
+        Err(ConfigErrors { mistakes: faults, .. }) => {
             assert!(!faults.is_empty(), "it says what is wrong");
             check_problems(faults, lines);
             check_secret(text, faults);
@@ -71,7 +71,7 @@ fn check_shifted(text: &str, parsed: &Result<Loaded, ConfigErrors>) {
             assert_eq!(placed(&one.warnings, 0), placed(&other.warnings, 1));
         }
         (Err(one), Err(other)) => {
-            assert_eq!(placed(&one.faults, 0), placed(&other.faults, 1));
+            assert_eq!(placed(&one.mistakes, 0), placed(&other.mistakes, 1));
             assert_eq!(placed(&one.warnings, 0), placed(&other.warnings, 1));
         }
         _ => panic!("a comment decides"),

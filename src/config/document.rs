@@ -9,14 +9,14 @@ use toml::de::{DeTable, DeValue, Deserializer, Error};
 use super::keys;
 use super::mistake::{Location, Mistake};
 use crate::sanitize;
-use crate::secret::SecretWarning;
+use crate::settings::{SettingIssue, keys_of};
 
 /// The text of a configuration and what was found wrong with it so far.
 pub(super) struct Document<'t> {
     text: &'t str,
     /// Which table has which keys, for whoever wrote one under the wrong heading.
     homes: Vec<(&'static str, &'static [&'static str])>,
-    pub(super) faults: Vec<Mistake>,
+    pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<Mistake>,
 }
 
@@ -59,51 +59,62 @@ impl<'t> Table<'t> {
 
 impl<'t> Document<'t> {
     pub(super) fn new(text: &'t str, homes: Vec<(&'static str, &'static [&'static str])>) -> Self {
-        Self { text, homes, faults: Vec::new(), warnings: Vec::new() }
+        Self { text, homes, mistakes: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn fault(&mut self, offset: usize, message: impl AsRef<str>) {
-        self.faults.push(self.problem(offset, message.as_ref()));
+    pub(super) fn mistake(&mut self, offset: usize, message: impl AsRef<str>) {
+        self.mistakes.push(self.place(offset, message.as_ref()));
     }
 
     pub(super) fn warn(&mut self, offset: usize, message: impl AsRef<str>) {
-        self.warnings.push(self.problem(offset, message.as_ref()));
+        self.warnings.push(self.place(offset, message.as_ref()));
     }
 
     /// On one line: types quote a value that they do not know as it stands.
-    fn problem(&self, offset: usize, said: &str) -> Mistake {
-        let mut message = String::with_capacity(said.len());
-        sanitize::escape(said, |_| false, &mut message);
+    fn place(&self, offset: usize, text: &str) -> Mistake {
+        let mut message = String::with_capacity(text.len());
+        sanitize::escape(text, |_| false, &mut message);
         Mistake { place: Some(Location::of(self.text, offset)), message }
     }
 
-    /// Takes in what a module found wrong with its own settings; each begins with its key.
-    pub(super) fn check(&mut self, table: &Table<'_>, found: Vec<String>) {
-        for message in found {
-            let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
-            let key = message.split(ends).next().unwrap_or_default();
-            self.fault(table.offset(key), format!("{} {message}", table.title));
-        }
-    }
-
-    /// Takes in what is to be said of the secrets of a table.
-    pub(super) fn remark(&mut self, table: &Table<'_>, remarks: Vec<SecretWarning>) {
-        for SecretWarning { key, message, is_fault } in remarks {
-            let (at, message) = (table.offset(key), format!("{} {message}", table.title));
-            if is_fault {
-                self.fault(at, message);
+    /// Takes over what the check of a table's settings has found.
+    pub(super) fn report(&mut self, table: &Table<'_>, issues: Vec<SettingIssue>) {
+        for issue in issues {
+            let (at, message) =
+                (table.offset(issue.key()), format!("{} {}", table.title, issue.message));
+            if issue.is_mistake {
+                self.mistake(at, message);
             } else {
                 self.warn(at, message);
             }
         }
     }
 
-    /// Reads `[name]` out of `root`. A table that is absent is read as an empty one.
-    pub(super) fn section<T>(
+    /// Reads `[name]` out of `root` and checks it. A table that is absent is read as an empty one.
+    pub(super) fn table<T: DeserializeOwned>(
         &mut self,
         root: &mut DeTable<'t>,
         name: &'static str,
-    ) -> (Table<'t>, Option<T>)
+        check: impl Fn(&T) -> Vec<SettingIssue>,
+    ) -> Option<T> {
+        let (table, settings) = self.section(root, name);
+        if let Some(settings) = &settings {
+            self.report(&table, check(settings));
+        }
+        settings
+    }
+
+    /// Reads `[name]` as [`Document::table`] does, if it is there; `None` if it cannot be read.
+    pub(super) fn optional<T: DeserializeOwned>(
+        &mut self,
+        root: &mut DeTable<'t>,
+        name: &'static str,
+        check: impl Fn(&T) -> Vec<SettingIssue>,
+    ) -> Option<Option<T>> {
+        if root.contains_key(name) { self.table(root, name, check).map(Some) } else { Some(None) }
+    }
+
+    fn section<T>(&mut self, root: &mut DeTable<'t>, name: &'static str) -> (Table<'t>, Option<T>)
     where
         T: DeserializeOwned,
     {
@@ -117,13 +128,13 @@ impl<'t> Document<'t> {
                         article(other.type_str()),
                         other.type_str()
                     );
-                    self.fault(span.start, message);
+                    self.mistake(span.start, message);
                     return (Table::new(format!("[{name}]"), span, DeTable::new()), None);
                 }
             },
         };
         let mut table = Table::new(format!("[{name}]"), span, entries);
-        self.refuse_unknown(&mut table, keys::of::<T>());
+        self.refuse_unknown(&mut table, keys_of::<T>());
         let settings = self.read(&table, |table| T::deserialize(table));
         (table, settings)
     }
@@ -142,7 +153,7 @@ impl<'t> Document<'t> {
                 (None, None) => format!("known are {}", known.join(", ")),
             };
             let message = format!("unknown key {written:?} in {}; {advice}", table.title);
-            self.fault(key.span().start, message);
+            self.mistake(key.span().start, message);
         }
         table.entries = entries.entries;
     }
@@ -172,11 +183,11 @@ impl<'t> Document<'t> {
             let Some(key) = culprit else {
                 let follows = left_out.iter().any(|key| message.contains(&format!("`{key}`")));
                 if !follows {
-                    self.fault(at, format!("{}: {message}", table.title));
+                    self.mistake(at, format!("{}: {message}", table.title));
                 }
                 return None;
             };
-            self.fault(at, format!("{} {key}: {message}", table.title));
+            self.mistake(at, format!("{} {key}: {message}", table.title));
             rest.remove(key.as_str());
             left_out.push(key);
         }

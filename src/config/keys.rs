@@ -1,6 +1,4 @@
-//! Which keys a settings type knows, and which of them a misspelt one was meant to be.
-
-pub(super) use crate::sinks::keys_of as of;
+//! Which key a misspelt one was meant to be.
 
 /// The one of `names` that `written` was most likely meant to be.
 pub(super) fn nearest<'n>(

@@ -32,7 +32,7 @@ impl Location {
     }
 }
 
-/// A problem together with its file: `sprited.toml:12: unknown key …`.
+/// A mistake together with its file: `sprited.toml:12: unknown key …`.
 #[derive(Clone, Copy, Debug)]
 pub struct Located<'p>(pub &'p Path, pub &'p Mistake);
 
@@ -51,19 +51,19 @@ impl fmt::Display for Located<'_> {
 pub struct ConfigErrors {
     /// The file it was read from.
     pub file: PathBuf,
-    /// What has to be changed; at least one.
-    pub faults: Vec<Mistake>,
-    /// What should be looked at besides.
+    /// The mistakes; at least one.
+    pub mistakes: Vec<Mistake>,
+    /// Warnings, which alone would not keep it from being used.
     pub warnings: Vec<Mistake>,
 }
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            Located(&self.file, fault).fmt(f)?;
+            Located(&self.file, mistake).fmt(f)?;
         }
         Ok(())
     }

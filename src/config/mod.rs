@@ -11,6 +11,7 @@ mod outputs;
 mod permissions;
 mod schema;
 mod secrets;
+mod sections;
 mod sinks;
 
 use std::fs::File;
@@ -22,44 +23,20 @@ use toml::de::DeTable;
 
 pub use mistake::{ConfigErrors, Located, Location, Mistake};
 pub use schema::schema;
-pub use sinks::{ConfiguredOutput, SinkConfig};
+pub use sections::{Config, outline};
+pub use sinks::SinkConfig;
 
-use crate::logging;
-use crate::loopback::is_loopback;
 use crate::secret::{SecretError, SecretRef};
-use crate::vod::credentials;
-use crate::{confirmer, http, journal, puller, vod};
 use document::{Document, Table};
 use permissions::{Holds, exposures};
 use secrets::Secrets;
+use sections::Sections;
 
 /// Where the configuration is looked for if nothing else is said.
 pub const DEFAULT_PATH: &str = "/etc/sprited/sprited.toml";
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
-
-/// Every setting, with defaults for what the file leaves out.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// `[credentials]`; without it they are looked for in the environment, the profile file, the
-    /// web identity of a TKE pod and the instance role.
-    pub credentials: Option<credentials::CredentialsSettings>,
-    /// `[vod]`
-    pub vod: vod::VodSettings,
-    /// `[poll]`
-    pub poll: puller::PollSettings,
-    /// `[confirm]`
-    pub confirm: confirmer::ConfirmSettings,
-    /// `[journal]`
-    pub journal: journal::JournalSettings,
-    /// `[http]`
-    pub http: http::HttpSettings,
-    /// `[log]`
-    pub log: logging::LogSettings,
-    /// `[[sinks]]`, at least one.
-    pub sinks: Vec<SinkConfig>,
-}
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
@@ -77,7 +54,7 @@ impl Loaded {
     pub fn warn(&self) {
         for warning in &self.warnings {
             let warning = Located(&self.file, warning);
-            tracing::warn!(%warning, "the configuration can be used, but");
+            tracing::warn!(%warning, "configuration warning");
         }
     }
 
@@ -108,7 +85,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
         let unreadable = |message: String| ConfigErrors {
             file: path.to_owned(),
-            faults: vec![Mistake { place: None, message }],
+            mistakes: vec![Mistake { place: None, message }],
             warnings: Vec::new(),
         };
         let mut bytes = Vec::new();
@@ -144,17 +121,17 @@ impl Config {
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
                 // The error's own rendering would show the line, which may hold a secret.
-                reader.fault(at, format!("not TOML: {}", error.message()));
+                reader.mistake(at, format!("not TOML: {}", error.message()));
                 None
             }
         };
-        let Document { mut faults, mut warnings, .. } = reader;
-        faults.sort_by_key(|problem| problem.place);
+        let Document { mut mistakes, mut warnings, .. } = reader;
+        mistakes.sort_by_key(|problem| problem.place);
         warnings.sort_by_key(|problem| problem.place);
         let file = file.to_owned();
         match config {
-            Some(config) if faults.is_empty() => Ok(Loaded { file, config, warnings }),
-            _ => Err(ConfigErrors { file, faults, warnings }),
+            Some(config) if mistakes.is_empty() => Ok(Loaded { file, config, warnings }),
+            _ => Err(ConfigErrors { file, mistakes, warnings }),
         }
     }
 
@@ -172,80 +149,13 @@ impl Config {
     }
 }
 
-/// Every table of the file with its keys: the outline of `config.example.toml`.
-#[must_use]
-pub fn outline() -> Vec<(&'static str, &'static [&'static str])> {
-    vec![
-        ("credentials", keys::of::<credentials::CredentialsSettings>()),
-        ("vod", keys::of::<vod::VodSettings>()),
-        ("poll", keys::of::<puller::PollSettings>()),
-        ("confirm", keys::of::<confirmer::ConfirmSettings>()),
-        ("journal", keys::of::<journal::JournalSettings>()),
-        ("http", keys::of::<http::HttpSettings>()),
-        ("log", keys::of::<logging::LogSettings>()),
-        ("sinks", keys::of::<sinks::Common>()),
-    ]
-}
-
 fn compose<'t>(reader: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Option<Config> {
     let span = root.span();
     let mut top = Table::new("the file", span, root.into_inner());
     let known: Vec<&str> = outline().into_iter().map(|(name, _)| name).collect();
     reader.refuse_unknown(&mut top, &known);
-    let root = &mut top.entries;
-
-    let credentials = if root.contains_key("credentials") {
-        let (table, credentials) =
-            reader.section::<credentials::CredentialsSettings>(root, "credentials");
-        if let Some(credentials) = &credentials {
-            reader.check(&table, credentials.check());
-            reader.remark(&table, credentials.remarks());
-        }
-        credentials.map(Some)
-    } else {
-        Some(None)
-    };
-    let (table, vod) = reader.section::<vod::VodSettings>(root, "vod");
-    if let Some(vod) = &vod {
-        reader.check(&table, vod.check());
-    }
-    let (table, poll) = reader.section::<puller::PollSettings>(root, "poll");
-    if let Some(poll) = &poll {
-        reader.check(&table, poll.check());
-    }
-    let (table, confirm) = reader.section::<confirmer::ConfirmSettings>(root, "confirm");
-    if let Some(confirm) = &confirm {
-        reader.check(&table, confirm.check());
-    }
-    let (journal_table, journal) = reader.section::<journal::JournalSettings>(root, "journal");
-    if let Some(journal) = &journal {
-        reader.check(&journal_table, journal.check());
-    }
-    let (table, http) = reader.section::<http::HttpSettings>(root, "http");
-    if let Some(http::Listen::At(address)) = http.as_ref().map(|http| http.listen)
-        && !is_loopback(address.ip())
-    {
-        let message = format!(
-            "[http] listen: {address} can be reached from other machines, and what it serves \
-             asks for no password"
-        );
-        reader.warn(table.offset("listen"), message);
-    }
-    let (table, log) = reader.section::<logging::LogSettings>(root, "log");
-    if let Some(log) = &log {
-        reader.check(&table, log.check());
-    }
-    let sinks = sinks::read(reader, root);
-    outputs::refuse_shared(reader, journal.as_ref(), &sinks);
-
-    Some(Config {
-        credentials: credentials?,
-        vod: vod?,
-        poll: poll?,
-        confirm: confirm?,
-        journal: journal?,
-        http: http?,
-        log: log?,
-        sinks: sinks::acquainted(sinks)?,
-    })
+    let sections = Sections::read(reader, &mut top.entries);
+    let sinks = sinks::read(reader, &mut top.entries);
+    outputs::refuse_shared(reader, sections.journal.as_ref(), &sinks);
+    sections.with(sinks::acquainted(sinks))
 }

@@ -3,44 +3,40 @@
 use std::path::{Path, PathBuf};
 
 use super::document::Document;
-use super::sinks::{ConfiguredOutput, Read, plain};
+use super::sinks::Read;
 use crate::journal;
-use crate::sinks::OutputPath;
+use crate::sinks::{OutputPath, OutputTarget, SinkOutput};
 
 /// Who writes to a file.
 struct Writer {
     /// In words for the operator.
     name: &'static str,
-    output: ConfiguredOutput,
+    output: SinkOutput,
     path: PathBuf,
     place: OutputPath,
-    /// Whether it makes further files beside it.
-    rotates: bool,
 }
 
 impl Writer {
-    fn new(name: &'static str, output: ConfiguredOutput, rotates: bool) -> Self {
-        let path = match &output {
-            ConfiguredOutput::File(path) => path.clone(),
-            // Where lines can be kept, as in a file that the standard output was redirected to.
-            ConfiguredOutput::Standard => PathBuf::from("/dev/stdout"),
-        };
-        Self { name, output, place: OutputPath::of(&path), path, rotates }
+    fn new(name: &'static str, output: SinkOutput) -> Self {
+        // Where lines can be kept, as in a file that the standard output was redirected to.
+        let path = output.target.path().unwrap_or(Path::new("/dev/stdout")).to_owned();
+        Self { name, output, place: OutputPath::of(&path), path }
     }
 
     /// What is wrong with `other`, which is written to as well.
     fn refuses(&self, other: &Self) -> Option<String> {
         let Self { name, path, .. } = self;
-        if self.output == other.output || self.place.is(&other.place) {
-            let what = match &other.output {
-                ConfiguredOutput::Standard => "type: standard output".to_owned(),
-                ConfiguredOutput::File(path) => format!("path: {path:?}"),
+        if self.output.target == other.output.target || self.place.is(&other.place) {
+            let what = match &other.output.target {
+                OutputTarget::Standard => "standard output".to_owned(),
+                OutputTarget::File(path) => format!("{path:?}"),
             };
+            let key = other.output.key;
             let same = match self.path == other.path {
                 true => String::new(),
                 false => format!("is the same file as {path:?}, which "),
             };
-            return Some(format!("{what} {same}is written by {name} already"));
+            return Some(format!("{key}: {what} {same}is written by {name} already"));
         }
         if self.rotates_to(other) {
             return Some(format!(
@@ -59,7 +55,7 @@ impl Writer {
     }
 
     fn rotates_to(&self, other: &Self) -> bool {
-        self.rotates && crate::sinks::jsonl::is_rotated(&self.path, &other.place)
+        self.output.claims.is_some_and(|claims| claims(&self.path, &other.place))
     }
 }
 
@@ -82,20 +78,18 @@ pub(super) fn refuse_shared(
     };
     let journals: Vec<PathBuf> = journal.into_iter().flat_map(both).collect();
     let files = journals.iter().flat_map(|it| journal::all_files(it));
-    let writer =
-        |path: PathBuf| Writer::new("the journal", ConfiguredOutput::File(plain(&path)), false);
+    let writer = |path: PathBuf| Writer::new("the journal", SinkOutput::file(&path));
     let mut writers: Vec<_> = files.map(writer).collect();
     for read in sinks {
         let Some((output, at)) = &read.output else { continue };
-        let rotates = read.sink.as_ref().is_some_and(|sink| sink.plan.rotates());
-        let writer = Writer::new("another sink", output.clone(), rotates);
+        let writer = Writer::new("another sink", output.clone());
         if let Some(journal) = journals.iter().find(|it| is_copy(it, &writer.place)) {
             let (path, copy) = (&writer.path, journal.display());
             let why = format!("path: {path:?} is called like a copy of the journal {copy}");
-            reader.fault(*at, format!("[[sinks]] {why}; give it another name"));
+            reader.mistake(*at, format!("[[sinks]] {why}; give it another name"));
         }
         if let Some(why) = writers.iter().find_map(|earlier| earlier.refuses(&writer)) {
-            reader.fault(*at, format!("[[sinks]] {why}"));
+            reader.mistake(*at, format!("[[sinks]] {why}"));
         }
         writers.push(writer);
     }

@@ -4,14 +4,13 @@
 //! `[[sinks]]` entry depend on its `type`. It knows each key and each kind of value; what has to
 //! hold between keys is for `sprited check`.
 
+use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::sections::{schema_of, schemas};
 use super::sinks::Common;
 use crate::sinks::{KINDS, SinkKind};
-use crate::vod::credentials;
-use crate::{confirmer, http, journal, logging, puller, vod};
 
 /// The schema, of the draft 2020-12: accepts what the configuration may hold and no unknown key.
 #[must_use]
@@ -20,25 +19,21 @@ pub fn schema() -> Value {
     settings.inline_subschemas = true;
     let generator = &mut settings.into_generator();
     let sinks: Vec<Value> = KINDS.iter().map(|kind| sink(generator, kind)).collect();
+    let mut tables = schemas(generator);
+    tables.insert(
+        "sinks".to_owned(),
+        json!({
+            "description": "Where events go.",
+            "type": "array",
+            "minItems": 1,
+            "items": { "oneOf": sinks },
+        }),
+    );
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The configuration of sprited",
         "type": "object",
-        "properties": {
-            "credentials": table::<credentials::CredentialsSettings>(generator),
-            "vod": table::<vod::VodSettings>(generator),
-            "poll": table::<puller::PollSettings>(generator),
-            "confirm": table::<confirmer::ConfirmSettings>(generator),
-            "journal": table::<journal::JournalSettings>(generator),
-            "http": table::<http::HttpSettings>(generator),
-            "log": table::<logging::LogSettings>(generator),
-            "sinks": {
-                "description": "Where events go.",
-                "type": "array",
-                "minItems": 1,
-                "items": { "oneOf": sinks },
-            },
-        },
+        "properties": tables,
         "required": ["sinks"],
         "additionalProperties": false,
     });
@@ -46,14 +41,10 @@ pub fn schema() -> Value {
     schema
 }
 
-fn table<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    generator.subschema_for::<T>().to_value()
-}
-
 /// An entry of that kind: the keys that every sink has, and its own.
 fn sink(generator: &mut SchemaGenerator, kind: &SinkKind) -> Value {
     let own = (kind.schema)(generator).to_value();
-    let mut entry = table::<Common>(generator);
+    let mut entry = schema_of::<Common>(generator);
     for part in ["properties", "required"] {
         match (&mut entry[part], &own[part]) {
             (Value::Object(all), Value::Object(own)) => all.extend(own.clone()),

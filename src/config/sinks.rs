@@ -1,7 +1,7 @@
 //! The `[[sinks]]` entries: what every sink has here, the rest by its kind.
 
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -12,8 +12,9 @@ use super::document::{Document, Table};
 use super::keys;
 use crate::delivery::MaxRejects;
 use crate::event::{AppId, EventFormat, Wanted, known_types};
+use crate::settings::{SettingIssue, keys_of};
 use crate::sinks::exec::launcher;
-use crate::sinks::{KINDS, Plan, SinkContext, SinkKind};
+use crate::sinks::{KINDS, Plan, SinkContext, SinkKind, SinkOutput};
 
 /// One `[[sinks]]` entry.
 #[derive(Clone, Debug)]
@@ -33,8 +34,6 @@ pub struct SinkConfig {
     pub timeout: Duration,
     /// What its kind made of the other keys.
     pub plan: Plan,
-    /// What it writes lines to.
-    pub output: Option<ConfiguredOutput>,
     /// The files that other sinks write lines to.
     pub others: Vec<PathBuf>,
 }
@@ -55,11 +54,8 @@ impl SinkConfig {
 
     /// The file that it writes to, if it writes to one.
     #[must_use]
-    pub fn file(&self) -> Option<&Path> {
-        match &self.output {
-            Some(ConfiguredOutput::File(path)) => Some(path),
-            _ => None,
-        }
+    pub fn file(&self) -> Option<PathBuf> {
+        self.plan.output()?.target.path().map(Path::to_owned)
     }
 
     /// Whether the sink that is opened by these settings would be the same, secrets aside: which
@@ -116,32 +112,23 @@ fn ten_seconds() -> Duration {
 pub(super) struct Read {
     pub(super) sink: Option<SinkConfig>,
     /// Where its output is named.
-    pub(super) output: Option<(ConfiguredOutput, usize)>,
-}
-
-/// What takes the lines of one writer alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ConfiguredOutput {
-    /// A file.
-    File(PathBuf),
-    /// The standard output of the process.
-    Standard,
+    pub(super) output: Option<(SinkOutput, usize)>,
 }
 
 /// Reads every `[[sinks]]` entry out of `root`.
 pub(super) fn read<'t>(reader: &mut Document<'t>, root: &mut DeTable<'t>) -> Vec<Read> {
     const HOW: &str = "a sink is written under [[sinks]], with name = \"…\" and type = \"…\"";
     let Some(value) = root.remove("sinks") else {
-        reader.fault(0, format!("there is no sink, so that every event would be lost; {HOW}"));
+        reader.mistake(0, format!("there is no sink, so that every event would be lost; {HOW}"));
         return Vec::new();
     };
     let span = value.span();
     let DeValue::Array(entries) = value.into_inner() else {
-        reader.fault(span.start, format!("expected a list of sinks; {HOW}"));
+        reader.mistake(span.start, format!("expected a list of sinks; {HOW}"));
         return Vec::new();
     };
     if entries.is_empty() {
-        reader.fault(
+        reader.mistake(
             span.start,
             format!("there is no sink, so that every event would be lost; {HOW}"),
         );
@@ -154,7 +141,7 @@ pub(super) fn read<'t>(reader: &mut Document<'t>, root: &mut DeTable<'t>) -> Vec
             DeValue::Table(table) => {
                 read.push(entry_of(reader, &mut names, Table::new("[[sinks]]", span, table)));
             }
-            _ => reader.fault(span.start, format!("expected a table; {HOW}")),
+            _ => reader.mistake(span.start, format!("expected a table; {HOW}")),
         }
     }
     read
@@ -170,7 +157,7 @@ fn entry_of<'t>(
         table.title = format!("[[sinks]] {name:?}");
     }
     let kind = kind_of(reader, &table);
-    let common_keys = keys::of::<Common>();
+    let common_keys = keys_of::<Common>();
     if let Some(kind) = kind {
         let known: Vec<&str> = common_keys.iter().chain((kind.keys)()).copied().collect();
         reader.refuse_unknown(&mut table, &known);
@@ -179,41 +166,24 @@ fn entry_of<'t>(
     let (common_table, own_table) = table.split(common_keys);
     let common = reader.read(&common_table, Common::deserialize);
     let plan = kind.and_then(|kind| reader.read(&own_table, kind.parse));
-    let output = match (&plan, own_table.text("path")) {
-        (Some(Plan::Stdout(_)), _) => {
-            Some((ConfiguredOutput::Standard, common_table.offset("type")))
-        }
-        (_, Some(path)) => {
-            Some((ConfiguredOutput::File(plain(Path::new(path))), own_table.offset("path")))
-        }
-        _ => None,
-    };
+    // Of settings that cannot be read, so far as it can be told.
+    let unread = || own_table.text("path").map(|path| SinkOutput::file(Path::new(path)));
+    let output = plan.as_ref().map_or_else(unread, Plan::output);
+    let output = output.map(|output| {
+        let table = if own_table.text(output.key).is_some() { &own_table } else { &common_table };
+        let at = table.offset(output.key);
+        (output, at)
+    });
     if let Some(common) = &common {
         check_common(reader, &common_table, common);
     }
     let sink = common.zip(plan).map(|(common, plan)| {
         let Common { name, events, format, give_up_after, max_rejects, timeout, .. } = common;
-        let output = output.clone().map(|(output, _)| output);
         let others = Vec::new();
-        SinkConfig {
-            name,
-            events,
-            format,
-            give_up_after,
-            max_rejects,
-            timeout,
-            plan,
-            output,
-            others,
-        }
+        SinkConfig { name, events, format, give_up_after, max_rejects, timeout, plan, others }
     });
     if let Some(sink) = &sink {
-        reader.check(&own_table, sink.plan.check(&sink.context(AppId::default())));
-        reader.remark(&own_table, sink.plan.remarks());
-        if let Some((key, warning)) = sink.plan.warning() {
-            let message = format!("{} {key}: {warning}", own_table.title);
-            reader.warn(own_table.offset(key), message);
-        }
+        reader.report(&own_table, sink.plan.check());
     }
     Read { sink, output }
 }
@@ -221,10 +191,7 @@ fn entry_of<'t>(
 /// The sinks, each with the files of the others; `None` if one could not be read.
 pub(super) fn acquainted(read: Vec<Read>) -> Option<Vec<SinkConfig>> {
     let mut sinks: Vec<_> = read.into_iter().map(|read| read.sink).collect::<Option<_>>()?;
-    let file = |sink: &SinkConfig| match &sink.output {
-        Some(ConfiguredOutput::File(path)) => Some((sink.name.clone(), path.clone())),
-        _ => None,
-    };
+    let file = |sink: &SinkConfig| Some((sink.name.clone(), sink.file()?));
     let files: Vec<_> = sinks.iter().filter_map(file).collect();
     for sink in &mut sinks {
         let others = files.iter().filter(|(name, _)| *name != sink.name);
@@ -243,11 +210,11 @@ fn check_name(
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     if !(1..=64).contains(&name.len()) || !name.chars().all(plain) {
         let message = format!(
-            "[[sinks]] name: {name:?} is no name for a sink; expected 1 to 64 of a-z, 0-9, _ and -"
+            "[[sinks]] name: invalid sink name {name:?}; expected 1 to 64 of a-z, 0-9, _ and -"
         );
-        reader.fault(at, message);
+        reader.mistake(at, message);
     } else if names.insert(name.to_owned(), at).is_some() {
-        reader.fault(at, format!("[[sinks]] name: {name:?} is the name of an earlier sink, too"));
+        reader.mistake(at, format!("[[sinks]] name: {name:?} is the name of an earlier sink, too"));
     }
 }
 
@@ -262,13 +229,13 @@ fn kind_of(reader: &mut Document<'_>, table: &Table<'_>) -> Option<&'static Sink
             None => format!("known are {}", names.collect::<Vec<_>>().join(", ")),
         };
         let message = format!("{} type: unknown type {written:?}; {advice}", table.title);
-        reader.fault(table.offset("type"), message);
+        reader.mistake(table.offset("type"), message);
     }
     kind
 }
 
 fn check_common(reader: &mut Document<'_>, table: &Table<'_>, common: &Common) {
-    let mut found = Vec::new();
+    let mut found: Vec<String> = Vec::new();
     if common.events.is_empty() {
         found.push(
             "events: an empty list wants nothing; expected [\"image-sprite\"], EventType names \
@@ -282,7 +249,7 @@ fn check_common(reader: &mut Document<'_>, table: &Table<'_>, common: &Common) {
     if common.timeout.is_zero() || common.timeout > Duration::from_secs(60 * 60) {
         found.push("timeout: expected more than 0s and at most 1h".to_owned());
     }
-    reader.check(table, found);
+    reader.report(table, found.into_iter().map(SettingIssue::mistake).collect());
 }
 
 /// A name that is misspelt would quietly match nothing. One that is like no other may be newer than
@@ -310,9 +277,4 @@ fn warn_of_unlikely_events(reader: &mut Document<'_>, table: &Table<'_>) {
             format!("{} events: {text:?} is no EventType that is known; {advice}", table.title);
         reader.warn(name.span().start, message);
     }
-}
-
-/// The path without `.` and doubled slashes, so that two ways to write one file compare equal.
-pub(super) fn plain(path: &Path) -> PathBuf {
-    path.components().filter(|part| *part != Component::CurDir).collect()
 }

@@ -9,7 +9,7 @@ use crate::identity::{self, IdentityError, Owner};
 /// When it cannot be told of one.
 pub fn warn_astray(sinks: &[config::SinkConfig]) -> Result<(), IdentityError> {
     for sink in sinks {
-        if let Some(user) = sink.file().map(Owner::of).transpose()?.flatten() {
+        if let Some(user) = sink.file().as_deref().map(Owner::of).transpose()?.flatten() {
             let place = user.place().display();
             tracing::warn!(sink = sink.name, %user, %place, "{}", identity::ASTRAY);
         }

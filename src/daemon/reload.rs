@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::metrics::{ByOutcome, Metrics};
 use crate::vod::Client;
 use crate::vod::credentials::{self, Provider};
-use crate::{confirmer, http, identity, journal, liveness, logging, puller, systemd, vod};
+use crate::{confirmer, identity, liveness, logging, puller, systemd};
 
 /// What goes by the configuration, and where it is read.
 #[derive(Debug)]
@@ -107,14 +107,10 @@ impl Reload {
         }
 
         let before = std::mem::replace(&mut self.config, config);
-        let tables = [
-            ("credentials", are_other_credentials),
-            ("poll", before.poll != self.config.poll),
-            ("confirm", before.confirm != self.config.confirm),
-            ("journal", before.journal != self.config.journal),
-            ("log", before.log != self.config.log),
-        ];
-        let tables = tables.into_iter().filter_map(|(name, is_other)| is_other.then_some(name));
+        // Of credentials the values count, wherever they stand.
+        let changed_tables = before.changed_tables(&self.config).into_iter();
+        let tables = are_other_credentials.then_some("credentials").into_iter();
+        let tables = tables.chain(changed_tables.filter(|name| *name != "credentials"));
         let tables = list(tables.map(str::to_owned).collect());
         let (added, removed, changed) = (list(added), list(removed), list(changed));
         let is_same = [&added, &removed, &changed, &tables].into_iter().all(Option::is_none);
@@ -154,7 +150,9 @@ impl Reload {
                 return Err(faults);
             }
         };
-        let mut faults = fixed(&self.config, &loaded.config);
+        let keys = self.config.restart_keys(&loaded.config).into_iter();
+        let mut faults: Vec<_> =
+            keys.map(|key| format!("{key}: a change of it needs a restart")).collect();
         let (provider, sinks) = tokio::join!(
             self.provider(loaded.config.credentials.clone()),
             self.open(&loaded.config),
@@ -173,9 +171,9 @@ impl Reload {
         let file = self.file.clone();
         let read = spawn_blocking(move || Config::load(&file)).await;
         let loaded = read.map_err(|error| vec![error.to_string()])?;
-        loaded.map_err(|faults| {
-            let each = faults.faults.iter();
-            each.map(|fault| Located(&faults.file, fault).to_string()).collect()
+        loaded.map_err(|errors| {
+            let each = errors.mistakes.iter();
+            each.map(|mistake| Located(&errors.file, mistake).to_string()).collect()
         })
     }
 
@@ -206,26 +204,6 @@ impl Reload {
         SinkSet::probe(&opened).await?;
         Ok(opened)
     }
-}
-
-/// The keys that cannot change while the daemon runs and do, a line for each.
-fn fixed(before: &Config, after: &Config) -> Vec<String> {
-    // Taken apart, so that no key is forgotten.
-    let Config { vod, http, journal, log, .. } = before;
-    let vod::VodSettings { endpoint, sub_app_id, max_answer_size } = vod;
-    let http::HttpSettings { listen } = http;
-    let journal::JournalSettings { path, retention: _, max_size: _ } = journal;
-    let logging::LogSettings { level: _, format } = log;
-    let keys = [
-        ("[vod] endpoint", *endpoint != after.vod.endpoint),
-        ("[vod] sub_app_id", *sub_app_id != after.vod.sub_app_id),
-        ("[vod] max_answer_size", *max_answer_size != after.vod.max_answer_size),
-        ("[journal] path", *path != after.journal.path),
-        ("[http] listen", *listen != after.http.listen),
-        ("[log] format", *format != after.log.format),
-    ];
-    let changed = keys.into_iter().filter(|(_, is_other)| *is_other);
-    changed.map(|(key, _)| format!("{key}: a change of it needs a restart")).collect()
 }
 
 fn replace<T: PartialEq>(value: &mut T, new: T) -> bool {

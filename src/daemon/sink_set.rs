@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::tasks::{TaskName, Tasks};
-use crate::config::{self, ConfiguredOutput};
+use crate::config;
 use crate::delivery::{Delivery, DeliveryStop, DeliveryTarget};
 use crate::event::AppId;
 use crate::journal::{self, EventId, FeedReceiver, FeedSender, Journal, Route, SinkId};
 use crate::liveness;
 use crate::metrics::Metrics;
-use crate::sinks::Sink;
+use crate::sinks::{OutputTarget, Sink};
 
 /// The longest that opening a sink may take: it reads files and asks no target.
 const OPEN_TIME: Duration = Duration::from_secs(20);
@@ -328,7 +328,7 @@ enum Duty {
     /// Bring events to the sink of this name.
     Deliver(String),
     /// Write to this output.
-    Write(ConfiguredOutput),
+    Write(OutputTarget),
 }
 
 impl SinkLocks {
@@ -337,7 +337,9 @@ impl SinkLocks {
         // Those that nobody has and nobody waits for begin anew.
         self.0.retain(|_, turn| Arc::strong_count(turn) > 1);
         let deliver = Duty::Deliver(settings.name.clone());
-        let duties = [deliver].into_iter().chain(settings.output.clone().map(Duty::Write));
+        let duties = [deliver]
+            .into_iter()
+            .chain(settings.plan.output().map(|output| Duty::Write(output.target)));
         let turn = |duty| self.0.entry(duty).or_insert_with(|| Arc::new(Semaphore::new(1))).clone();
         duties.map(turn).collect()
     }

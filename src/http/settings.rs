@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::loopback::is_loopback;
+use crate::settings::SettingIssue;
+
 /// The `[http]` table of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -46,6 +49,19 @@ impl TryFrom<String> for Listen {
 }
 
 impl HttpSettings {
+    /// Returns a warning where other machines can reach the address.
+    #[must_use]
+    pub fn check(&self) -> Vec<SettingIssue> {
+        let open = self.address().filter(|address| !is_loopback(address.ip()));
+        let warning = |address| {
+            SettingIssue::warning(format!(
+                "listen: {address} can be reached from other machines, and what it serves asks for no \
+                 password"
+            ))
+        };
+        open.map(warning).into_iter().collect()
+    }
+
     /// The address to listen on, if any.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {

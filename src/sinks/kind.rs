@@ -1,16 +1,15 @@
 //! The list of sinks.
 //!
 //! Owns what the configuration has to know of a kind of sink: its name, its keys, how its
-//! settings are read ([`Kind`]) and what then stands ready to be opened ([`Plan`]).
+//! settings are read ([`SinkKind`]) and what then stands ready to be opened ([`Plan`]).
 
 use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
 use serde::Deserialize;
 
-use super::keys::keys_of;
-use super::{Sink, SinkContext, exec, jsonl, stdout, webhook};
-use crate::secret::SecretWarning;
+use super::{Sink, SinkContext, SinkOutput, exec, jsonl, stdout, webhook};
+use crate::settings::{SettingIssue, keys_of};
 
 /// A kind of sink: what the `type` of a `[[sinks]]` entry names.
 #[derive(Clone, Copy, Debug)]
@@ -64,12 +63,20 @@ macro_rules! kinds {
                 }
             }
 
-            /// What is wrong with the settings, as far as it shows without touching the target:
-            /// one line for each fault, none if all is well.
+            /// Returns the mistakes in the settings and the warnings, as far as they show without
+            /// touching the target. Blocks on the files that hold their secrets.
             #[must_use]
-            pub fn check(&self, context: &SinkContext) -> Vec<String> {
+            pub fn check(&self) -> Vec<SettingIssue> {
                 match self {
-                    $(Self::$variant(settings) => settings.check(context),)+
+                    $(Self::$variant(settings) => settings.check(),)+
+                }
+            }
+
+            /// Returns what the sink writes to, if that takes one writer alone.
+            #[must_use]
+            pub fn output(&self) -> Option<SinkOutput> {
+                match self {
+                    $(Self::$variant(settings) => settings.output(),)+
                 }
             }
 
@@ -91,34 +98,6 @@ kinds! {
     "jsonl" Jsonl(jsonl::JsonlSettings) "One line per event in a file that is synced, rotated and never repeats an event.";
     "webhook" Webhook(webhook::WebhookSettings) "A signed HTTP POST per event (Standard Webhooks).";
     "exec" Exec(exec::ExecSettings) "A program run per event, with the event on its standard input.";
-}
-
-impl Plan {
-    /// What is doubtful in the settings: a key, and what is to be said of it.
-    #[must_use]
-    pub fn warning(&self) -> Option<(&'static str, String)> {
-        match self {
-            Self::Webhook(settings) => settings.warning(),
-            _ => None,
-        }
-    }
-
-    /// What is to be said of its secrets, as far as they can be looked at from here. Blocks on the
-    /// files they stand in.
-    #[must_use]
-    pub fn remarks(&self) -> Vec<SecretWarning> {
-        match self {
-            Self::Webhook(settings) => settings.remarks(),
-            Self::Exec(settings) => settings.remarks(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Whether it makes further files beside the one that it writes to.
-    #[must_use]
-    pub fn rotates(&self) -> bool {
-        matches!(self, Self::Jsonl(settings) if settings.rotates())
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ pub mod stdout;
 pub mod webhook;
 
 mod excerpt;
-mod keys;
 mod kind;
+mod output;
 mod output_path;
 mod warnings;
 
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{AppId, Event, EventFormat, Key};
 
-pub use keys::keys_of;
 pub use kind::{KINDS, Plan, SinkKind};
+pub use output::{OutputTarget, SinkOutput};
 pub use output_path::OutputPath;
 
 /// Where events go. May be called concurrently up to `limits().max_in_flight`; the delivery

@@ -22,8 +22,9 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, BatchLimits, Sink, SinkContext, Verdict, Verdicts};
+use super::{Batch, BatchLimits, Sink, SinkContext, SinkOutput, Verdict, Verdicts};
 use crate::event::{Event, EventFormat, Key};
+use crate::settings::SettingIssue;
 
 const MAX_BATCH: usize = 64;
 
@@ -36,8 +37,12 @@ const MAX_LANDED: usize = 64 * MAX_BATCH;
 pub struct StdoutSettings {}
 
 impl StdoutSettings {
-    pub(super) fn check(&self, _: &SinkContext) -> Vec<String> {
+    pub(super) fn check(&self) -> Vec<SettingIssue> {
         Vec::new()
+    }
+
+    pub(super) fn output(&self) -> Option<SinkOutput> {
+        Some(SinkOutput::standard())
     }
 }
 

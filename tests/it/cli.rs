@@ -101,7 +101,7 @@ fn every_fault_of_a_bad_file_is_listed() {
     assert_eq!(code, 78, "{out}");
     assert!(out.starts_with("fail  configuration  "), "{out}");
     for said in [
-        "sprited.toml: 2 faults\n",
+        "sprited.toml: 2 mistakes\n",
         "  sprited.toml:2: unknown key \"intervall\" in [poll]; did you mean \"interval\"?\n",
         "  sprited.toml:3: [poll] max_concurrency: 0 is not between 1 and 256\n",
         "  sprited.toml:5: warning: [http] listen: 0.0.0.0:1 can be reached",

@@ -164,7 +164,7 @@ fn every_wrong_sink_is_named() {
         ("type = 'stdout'", ":1: [[sinks]]: missing field `name`"),
         ("name = 3\ntype = 'stdout'", ":2: [[sinks]] name: invalid type: integer `3`"),
         ("name = 'a'\ntype = 3", ":3: [[sinks]] \"a\" type: invalid type"),
-        ("name = 'A b'\ntype = 'stdout'", ":2: [[sinks]] name: \"A b\" is no name for a sink"),
+        ("name = 'A b'\ntype = 'stdout'", ":2: [[sinks]] name: invalid sink name \"A b\""),
         ("name = 'a'\ntype = 'kafka'", "unknown type \"kafka\"; known are stdout, jsonl, webhook"),
         ("name = 'a'\ntype = 'stdout'\nevents = []", ":4: [[sinks]] \"a\" events: an empty list"),
         ("name = 'a'\ntype = 'stdout'\nevents = 'image-sprite'", "expected a list, such as"),
@@ -196,7 +196,7 @@ fn every_wrong_sink_is_named() {
         assert!(found.contains(said) && found.lines().count() == 1, "{keys}:\n{found}");
     }
     let name = "n".repeat(65);
-    assert!(sink(&format!("name = '{name}'\ntype = 'stdout'")).contains("is no name for a sink"));
+    assert!(sink(&format!("name = '{name}'\ntype = 'stdout'")).contains("invalid sink name"));
     for none in ["", "sinks = []"] {
         assert!(faults(none).contains("sprited.toml:1: there is no sink"), "{none}");
     }

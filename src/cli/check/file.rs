@@ -9,15 +9,15 @@ use crate::secret::SecretError;
 
 const CONFIGURATION: &str = "configuration";
 
-pub(super) fn refused(faults: &ConfigErrors) -> CheckStep {
-    let count = counted(faults.faults.len() as u64, "fault");
+pub(super) fn refused(errors: &ConfigErrors) -> CheckStep {
+    let count = counted(errors.mistakes.len() as u64, "mistake");
     CheckStep {
-        problems: found(&faults.faults, &faults.warnings),
+        problems: found(&errors.mistakes, &errors.warnings),
         advice: None,
         ..CheckStep::fail(
             CONFIGURATION,
             Exit::Configuration,
-            format!("{}: {count}", faults.file.display()),
+            format!("{}: {count}", errors.file.display()),
             "",
         )
     }
@@ -30,7 +30,7 @@ pub(super) fn accepted(Loaded { file, config, warnings }: &Loaded) -> CheckStep 
     CheckStep { outcome, problems: found(&[], warnings), ..step }
 }
 
-fn found(faults: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
+fn found(mistakes: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
     let all = |outcome, problems: &[Mistake]| -> Vec<Finding> {
         problems
             .iter()
@@ -42,7 +42,7 @@ fn found(faults: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
             })
             .collect()
     };
-    let mut found = all(StepOutcome::Fail, faults);
+    let mut found = all(StepOutcome::Fail, mistakes);
     found.extend(all(StepOutcome::Warn, warnings));
     found
 }

@@ -52,7 +52,7 @@ pub(super) async fn look(
         Ok(Ok(warnings)) if !warnings.is_empty() => {
             CheckStep::warn(STEP, format!("{kind}: would take events"), warnings.join("; "))
         }
-        Ok(Ok(_)) => match sink.file().map(Owner::of) {
+        Ok(Ok(_)) => match sink.file().as_deref().map(Owner::of) {
             None | Some(Ok(None)) => CheckStep::ok(STEP, format!("{kind}: would take events")),
             Some(Ok(Some(user))) => {
                 let place = user.place().display();

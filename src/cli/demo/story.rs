@@ -11,7 +11,7 @@ use serde::Deserialize;
 use vod_emulator::{CreatedSprite, EmulatorControl, LedgerEntry, SourceApi, SpriteOrder};
 
 use super::sums::Sums;
-use crate::cli::print;
+use crate::cli::exit::print;
 use crate::cli::text::plain;
 use crate::journal::JournalReader;
 

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::secret::{SecretRef, SecretWarning};
-use crate::sinks::{SinkContext, warnings};
+use crate::secret::SecretRef;
+use crate::settings::SettingIssue;
+use crate::sinks::{SinkOutput, warnings};
 
 /// Settings of the sink `exec`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -66,42 +67,38 @@ fn is_the_daemons_own(name: &str) -> bool {
 }
 
 impl ExecSettings {
-    pub(crate) fn check(&self, context: &SinkContext) -> Vec<String> {
-        let mut problems = Vec::new();
-        if context.timeout.is_zero() {
-            problems.push("timeout must be longer than 0s".to_owned());
-        }
+    pub(crate) fn output(&self) -> Option<SinkOutput> {
+        None
+    }
+
+    pub(crate) fn check(&self) -> Vec<SettingIssue> {
+        let mut mistakes = Vec::new();
         match self.command.first() {
-            None => problems.push("command is empty; it begins with a program's path".to_owned()),
-            Some(program) if !Path::new(program).is_absolute() => problems.push(format!(
+            None => mistakes.push("command is empty; it begins with a program's path".to_owned()),
+            Some(program) if !Path::new(program).is_absolute() => mistakes.push(format!(
                 "command: {program:?} must be an absolute path; no shell looks for it"
             )),
             Some(_) => {}
         }
         if self.command.iter().any(|word| word.contains('\0')) {
-            problems.push("command holds a NUL character, which no argument can".to_owned());
+            mistakes.push("command holds a NUL character, which no argument can".to_owned());
         }
         if !self.directory.is_absolute() {
-            problems.push(format!("directory: {:?} must be an absolute path", self.directory));
+            mistakes.push(format!("directory: {:?} must be an absolute path", self.directory));
         }
         for name in self.env.keys().chain(&self.pass_env) {
             if name.is_empty() || name.contains(['=', '\0']) {
-                problems.push(format!("{name:?} cannot be a variable's name"));
+                mistakes.push(format!("{name:?} cannot be a variable's name"));
             }
         }
         for name in self.env.keys().filter(|name| name.starts_with("SPRITED_")) {
-            problems.push(format!("env: {name} is set by the sink itself"));
+            mistakes.push(format!("env: {name} is set by the sink itself"));
         }
         for name in self.pass_env.iter().filter(|name| is_the_daemons_own(name)) {
-            problems.push(format!("pass_env: {name} is the daemon's own and is never passed on"));
+            mistakes.push(format!("pass_env: {name} is the daemon's own and is never passed on"));
         }
-        problems
-    }
-
-    /// What is to be said of the secrets, as far as they can be looked at from here. Blocks on the
-    /// files they stand in.
-    pub(crate) fn remarks(&self) -> Vec<SecretWarning> {
-        warnings::of_values("env", &self.env)
+        let mistakes = mistakes.into_iter().map(SettingIssue::mistake);
+        mistakes.chain(warnings::of_values("env", &self.env)).collect()
     }
 
     /// The daemon's variables that are passed on, whatever the list says of its own ones.
@@ -112,29 +109,18 @@ impl ExecSettings {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::event::{AppId, EventFormat};
 
-    fn problems(text: &str) -> Vec<String> {
-        let settings: ExecSettings = toml::from_str(text).unwrap();
-        settings.check(&SinkContext {
-            name: "run".to_owned(),
-            app: AppId(1),
-            format: EventFormat::CloudEvents,
-            timeout: Duration::from_secs(1),
-            others: Vec::new(),
-            launcher: PathBuf::new(),
-        })
+    fn mistakes(text: &str) -> Vec<SettingIssue> {
+        toml::from_str::<ExecSettings>(text).unwrap().check()
     }
 
     #[test]
-    fn faults_are_found_without_the_target() {
-        assert!(problems("command = ['/bin/true', '$x']").is_empty());
-        assert_eq!(problems("command = []").len(), 1);
+    fn mistakes_are_found_without_the_target() {
+        assert!(mistakes("command = ['/bin/true', '$x']").is_empty());
+        assert_eq!(mistakes("command = []").len(), 1);
         let text = "command = ['true']\ndirectory = 'x'\npass_env = ['NOTIFY_SOCKET', 'PATH']\n\
                     env = { 'A=B' = 'x', SPRITED_SINK = 'x' }";
-        assert_eq!(problems(text).len(), 5, "{:?}", problems(text));
+        assert_eq!(mistakes(text).len(), 5, "{:?}", mistakes(text));
     }
 }

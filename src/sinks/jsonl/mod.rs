@@ -84,13 +84,6 @@ pub async fn open(settings: &JsonlSettings, context: &SinkContext) -> anyhow::Re
     .await?
 }
 
-/// Whether a file there is called like those that are rotated from `path`. Blocks on the file
-/// system.
-#[must_use]
-pub fn is_rotated(path: &Path, place: &OutputPath) -> bool {
-    Names::new("", path).rotate_to(place)
-}
-
 /// The sink `jsonl`.
 #[derive(Debug)]
 pub struct Jsonl {

@@ -17,6 +17,7 @@ use super::File;
 use super::error::{LogError, failed, failed_in_folder};
 use super::log::{open_file, whole_lines};
 use super::rotation::Names;
+use super::settings::Compress;
 use crate::folder::{self, Synced, UNSYNCED};
 
 /// What is written for the trial: a page, as no line is shorter than its block on the disk.
@@ -73,7 +74,7 @@ impl File {
             return Ok(());
         }
         let path = &self.settings.path;
-        let longest = names.longest(self.settings.compress);
+        let longest = names.longest(self.settings.compress == Compress::Gzip);
         match folder::refuses(names.folder(), longest) {
             Ok(None) => Ok(()),
             Ok(Some(limit)) => Err(LogError::TooLong { path: path.clone(), limit }),

@@ -8,7 +8,6 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use flate2::read::GzDecoder;
 
 use super::file_id::FileId;
-use super::settings::Compress;
 use crate::sinks::OutputPath;
 
 const STAMP: &str = "%Y%m%dT%H%M%S%.3fZ";
@@ -101,12 +100,9 @@ impl Names {
     }
 
     /// The bytes of the longest name that a rotated file gets, compressed or not.
-    pub(super) fn longest(&self, compress: Compress) -> usize {
+    pub(super) fn longest(&self, is_compressed: bool) -> usize {
         let rotated = self.stem.len() + 1 + STAMP_LEN + 1 + TAG_LEN + self.extension.len();
-        match compress {
-            Compress::None => rotated,
-            Compress::Gzip => rotated + GZIP.len() + UNFINISHED.len(),
-        }
+        rotated + if is_compressed { GZIP.len() + UNFINISHED.len() } else { 0 }
     }
 
     /// Whether a rotated file could be called so.
@@ -180,6 +176,11 @@ pub(super) fn gzip_names(rotated: &Path) -> (PathBuf, PathBuf) {
         PathBuf::from(name)
     };
     (with(GZIP), with(&format!("{GZIP}{UNFINISHED}")))
+}
+
+/// Whether `place` is called like the files that are rotated from `path`. Blocks on the file system.
+pub(super) fn is_rotated(path: &Path, place: &OutputPath) -> bool {
+    Names::new("", path).rotate_to(place)
 }
 
 pub(super) fn folder_of(path: &Path) -> &Path {

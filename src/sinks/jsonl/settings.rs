@@ -7,7 +7,9 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::sinks::SinkContext;
+use super::rotation::is_rotated;
+use crate::settings::SettingIssue;
+use crate::sinks::SinkOutput;
 
 /// Settings of the sink `jsonl`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -78,55 +80,51 @@ impl<'de> Deserialize<'de> for FileMode {
 
 impl JsonlSettings {
     /// Whether files are rotated.
-    pub(crate) fn rotates(&self) -> bool {
+    pub(super) fn rotates(&self) -> bool {
         self.rotate_size.is_some() || self.rotate_age.is_some()
     }
 
-    pub(crate) fn check(&self, _: &SinkContext) -> Vec<String> {
-        let mut problems = Vec::new();
+    pub(crate) fn output(&self) -> Option<SinkOutput> {
+        let file = SinkOutput::file(&self.path);
+        Some(SinkOutput { claims: self.rotates().then_some(is_rotated), ..file })
+    }
+
+    pub(crate) fn check(&self) -> Vec<SettingIssue> {
+        let mut mistakes: Vec<String> = Vec::new();
         if !self.path.is_absolute() {
-            problems.push(format!("path: {:?} must be an absolute path", self.path));
+            mistakes.push(format!("path: {:?} must be an absolute path", self.path));
         }
         let name = self.path.file_name().and_then(|name| name.to_str());
         if name.is_none() || self.path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-            problems.push(format!("path: {:?} does not name a file", self.path));
+            mistakes.push(format!("path: {:?} does not name a file", self.path));
         }
         if self.rotate_size.is_some_and(|size| size.as_u64() == 0) {
-            problems.push("rotate_size must be more than 0; leave it out to turn it off".into());
+            mistakes.push("rotate_size must be more than 0; leave it out to turn it off".into());
         }
         if self.rotate_age.is_some_and(|age| age.is_zero()) {
-            problems.push("rotate_age must be more than 0s; leave it out to turn it off".into());
+            mistakes.push("rotate_age must be more than 0s; leave it out to turn it off".into());
         }
         if !self.rotates() {
             if self.keep.is_some() {
-                problems.push("keep has no effect without rotate_size or rotate_age".into());
+                mistakes.push("keep has no effect without rotate_size or rotate_age".into());
             }
             if self.compress != Compress::None {
-                problems.push("compress has no effect without rotate_size or rotate_age".into());
+                mistakes.push("compress has no effect without rotate_size or rotate_age".into());
             }
         }
         if self.keep == Some(0) {
-            problems.push("keep must be at least 1; leave it out to keep all".into());
+            mistakes.push("keep must be at least 1; leave it out to keep all".into());
         }
-        problems
+        mistakes.into_iter().map(SettingIssue::mistake).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{AppId, EventFormat};
 
-    fn problems(text: &str) -> Vec<String> {
-        let settings: JsonlSettings = toml::from_str(text).unwrap();
-        settings.check(&SinkContext {
-            name: "file".to_owned(),
-            app: AppId(1),
-            format: EventFormat::CloudEvents,
-            timeout: Duration::from_secs(1),
-            others: Vec::new(),
-            launcher: PathBuf::new(),
-        })
+    fn mistakes(text: &str) -> Vec<SettingIssue> {
+        toml::from_str::<JsonlSettings>(text).unwrap().check()
     }
 
     #[test]
@@ -137,7 +135,7 @@ mod tests {
         assert_eq!(settings.mode, FileMode(0o600));
         assert_eq!(settings.rotate_size, Some(ByteSize::mib(64)));
         assert_eq!(settings.rotate_age, Some(Duration::from_secs(3600)));
-        assert!(problems(text).is_empty());
+        assert!(mistakes(text).is_empty());
         for mode in ["'644x'", "'1777'", "'0444'", "''", "'+644'", "420"] {
             assert!(
                 toml::from_str::<JsonlSettings>(&format!("path = '/x'\nmode = {mode}")).is_err()
@@ -146,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_found_without_the_target() {
-        assert_eq!(problems("path = 'x.jsonl'").len(), 1);
-        assert_eq!(problems("path = '/x/'").len(), 1);
-        assert_eq!(problems("path = '/x'\nkeep = 2\ncompress = 'gzip'").len(), 2);
-        assert_eq!(problems("path = '/x'\nkeep = 0\nrotate_size = 0\nrotate_age = '0s'").len(), 3);
+    fn mistakes_are_found_without_the_target() {
+        assert_eq!(mistakes("path = 'x.jsonl'").len(), 1);
+        assert_eq!(mistakes("path = '/x/'").len(), 1);
+        assert_eq!(mistakes("path = '/x'\nkeep = 2\ncompress = 'gzip'").len(), 2);
+        assert_eq!(mistakes("path = '/x'\nkeep = 0\nrotate_size = 0\nrotate_age = '0s'").len(), 3);
     }
 }

@@ -14,8 +14,9 @@ use serde::{Deserialize, Deserializer, de};
 use super::advice;
 use super::signature::SigningKey;
 use crate::loopback;
-use crate::secret::{Secret, SecretRef, SecretWarning};
-use crate::sinks::{SinkContext, warnings};
+use crate::secret::{Secret, SecretRef};
+use crate::settings::SettingIssue;
+use crate::sinks::{SinkOutput, warnings};
 
 /// Settings of the sink `webhook`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -55,58 +56,60 @@ fn is_reserved(name: &HeaderName) -> bool {
 }
 
 impl WebhookSettings {
-    pub(crate) fn check(&self, context: &SinkContext) -> Vec<String> {
-        let mut problems = Vec::new();
-        if context.timeout.is_zero() {
-            problems.push("timeout must be longer than 0s".to_owned());
-        }
+    pub(crate) fn output(&self) -> Option<SinkOutput> {
+        None
+    }
+
+    pub(crate) fn check(&self) -> Vec<SettingIssue> {
+        let mut found = Vec::new();
         if self.previous_secret.is_some() && self.secret.is_none() {
-            problems.push("previous_secret stands beside secret, not alone".to_owned());
+            let message = "previous_secret is set without secret";
+            found.push(SettingIssue::mistake(message));
         }
         for name in self.headers.keys() {
             match HeaderName::try_from(name.as_str()) {
-                Err(_) => problems.push(format!("headers: {name:?} cannot be a header's name")),
-                Ok(header) if is_reserved(&header) => {
-                    problems.push(format!("headers: {name} is set by the sink itself"));
-                }
+                Err(_) => found.push(SettingIssue::mistake(format!(
+                    "headers: {name:?} is an invalid header name"
+                ))),
+                Ok(header) if is_reserved(&header) => found.push(SettingIssue::mistake(format!(
+                    "headers: {name} is set by the sink itself"
+                ))),
                 Ok(_) => {}
             }
         }
-        problems
+        if self.url.is_unencrypted() {
+            found.push(SettingIssue::warning(format!(
+                "url: {} is plain http: events can be read and changed on the way",
+                self.url.origin()
+            )));
+        }
+        found.extend(self.check_secrets());
+        found.extend(warnings::of_values("headers", &self.headers));
+        found
     }
 
-    pub(crate) fn warning(&self) -> Option<(&'static str, String)> {
-        let warning = || {
-            let origin = self.url.origin();
-            format!("{origin} is plain http: events can be read and changed on the way")
-        };
-        self.url.is_in_the_open().then(|| ("url", warning()))
-    }
-
-    /// What is to be said of the secrets, as far as they can be looked at from here. Blocks on the
-    /// files they stand in.
-    pub(crate) fn remarks(&self) -> Vec<SecretWarning> {
+    /// Checks the signing secrets, as far as they can be read here.
+    fn check_secrets(&self) -> Vec<SettingIssue> {
         let mut found = Vec::new();
         let keys = [("secret", &self.secret), ("previous_secret", &self.previous_secret)];
         for (key, secret) in keys {
             let Some(glance) = secret.as_ref().and_then(SecretRef::glance) else { continue };
-            let remark = |message| SecretWarning {
-                key,
-                message: format!("{key}: {message}"),
-                is_fault: false,
-            };
-            let fault = |message| SecretWarning { is_fault: true, ..remark(message) };
             match glance.map(|secret| (SigningKey::new(&secret), secret)) {
-                Err(error) if error.is_empty() => found.push(fault(error.to_string())),
-                // Elsewhere it may be readable; whoever opens the sink says why it is not.
-                Err(_) => {}
-                Ok((Err(error), _)) => found.push(fault(error.to_string())),
-                Ok((Ok(_), secret)) => {
-                    found.extend(advice::of(&secret).into_iter().map(remark));
+                Err(error) if error.is_empty() => {
+                    found.push(SettingIssue::mistake(format!("{key}: {error}")));
                 }
+                // The service may be able to read it; opening the sink says why it is not.
+                Err(_) => {}
+                Ok((Err(error), _)) => {
+                    found.push(SettingIssue::mistake(format!("{key}: {error}")));
+                }
+                Ok((Ok(_), secret)) => found.extend(
+                    advice::of(&secret)
+                        .into_iter()
+                        .map(|advice| SettingIssue::warning(format!("{key}: {advice}"))),
+                ),
             }
         }
-        found.extend(warnings::of_values("headers", &self.headers));
         found
     }
 
@@ -136,7 +139,7 @@ impl WebhookUrl {
     }
 
     /// Whether what is sent can be read on the way.
-    fn is_in_the_open(&self) -> bool {
+    fn is_unencrypted(&self) -> bool {
         self.0.scheme() == "http" && !self.is_this_machine()
     }
 
@@ -251,29 +254,18 @@ impl WebhookCredentials {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::event::{AppId, EventFormat};
 
-    fn problems(text: &str) -> Vec<String> {
-        let settings: WebhookSettings = toml::from_str(text).unwrap();
-        settings.check(&SinkContext {
-            name: "hook".to_owned(),
-            app: AppId(1),
-            format: EventFormat::CloudEvents,
-            timeout: Duration::from_secs(1),
-            others: Vec::new(),
-            launcher: std::path::PathBuf::new(),
-        })
+    fn issues(text: &str) -> Vec<SettingIssue> {
+        toml::from_str::<WebhookSettings>(text).unwrap().check()
     }
 
     #[test]
-    fn faults_are_found_without_the_target() {
-        assert_eq!(problems("url = 'https://x/'\nheaders = { Authorization = 'a' }").len(), 0);
+    fn mistakes_are_found_without_the_target() {
+        assert_eq!(issues("url = 'https://x/'\nheaders = { Authorization = 'a' }").len(), 0);
         let text = "url = 'https://x/'\nprevious_secret = 'a'\n\
                     headers = { 'Webhook-Id' = 'a', 'a b' = 'a', Host = 'a' }";
-        assert_eq!(problems(text).len(), 4, "{:?}", problems(text));
+        assert_eq!(issues(text).len(), 4, "{:?}", issues(text));
     }
 
     #[test]
@@ -302,13 +294,13 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_in_the_open_unless_it_stays_here() {
+    fn plain_http_is_unencrypted_unless_it_stays_here() {
         let open = |url| toml::from_str::<WebhookSettings>(&format!("url = '{url}'")).unwrap().url;
-        assert!(open("http://example.com/").is_in_the_open());
+        assert!(open("http://example.com/").is_unencrypted());
         for url in
             ["https://example.com/", "http://127.0.0.1:1/", "http://[::1]/", "http://localhost/"]
         {
-            assert!(!open(url).is_in_the_open(), "{url}");
+            assert!(!open(url).is_unencrypted(), "{url}");
         }
     }
 }

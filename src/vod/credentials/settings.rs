@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::sanitize::invisible_in;
-use crate::secret::{SecretRef, SecretWarning};
+use crate::secret::SecretRef;
+use crate::settings::SettingIssue;
 use crate::vod::endpoint::{Endpoint, STS_ENDPOINT};
 
 /// What a session is called in the cloud's audit log if nothing else is said.
@@ -47,9 +48,15 @@ pub(super) struct RoleSettings {
 }
 
 impl CredentialsSettings {
-    /// Returns the mistakes in the values, each naming its key; empty if there is none.
+    /// Returns the mistakes in the values, and warnings of what the secrets look like. Blocks on the
+    /// files that hold them.
     #[must_use]
-    pub fn check(&self) -> Vec<String> {
+    pub fn check(&self) -> Vec<SettingIssue> {
+        let mistakes = self.mistakes().into_iter().map(SettingIssue::mistake);
+        mistakes.chain(self.warnings()).collect()
+    }
+
+    fn mistakes(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let Some(role) = &self.role_arn else {
             let of_a_role = [
@@ -89,33 +96,28 @@ impl CredentialsSettings {
         problems
     }
 
-    /// Returns what looks wrong about the secrets: warnings, since the service alone knows its keys.
-    /// Blocks on the files that hold them.
-    #[must_use]
-    pub fn remarks(&self) -> Vec<SecretWarning> {
+    /// Of the secrets, as far as they can be read here. None is a mistake: the service alone knows its
+    /// keys.
+    fn warnings(&self) -> Vec<SettingIssue> {
         let secrets = [
             ("secret_id", Some(&self.secret_id)),
             ("secret_key", Some(&self.secret_key)),
             ("token", self.token.as_ref()),
         ];
-        let mut remarks = Vec::new();
+        let mut warnings = Vec::new();
         for (key, secret) in secrets {
             let Some(Ok(secret)) = secret.and_then(SecretRef::glance) else { continue };
             let text = secret.expose();
             let unseen = invisible_in(text).map(|what| format!("it {what}, which no key has"));
             let said = unseen.or_else(|| mistaken(key, text).map(str::to_owned));
-            remarks.extend(said.map(|said| SecretWarning {
-                key,
-                message: format!("{key}: {said}"),
-                is_fault: false,
-            }));
+            warnings.extend(said.map(|said| SettingIssue::warning(format!("{key}: {said}"))));
         }
-        remarks
+        warnings
     }
 
     /// Returns the role and where to assume it, if there is one.
     pub(super) fn role(&self) -> Result<Option<(RoleSettings, Endpoint)>, String> {
-        let problems = self.check();
+        let problems = self.mistakes();
         if !problems.is_empty() {
             return Err(problems.join("; "));
         }
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn misspelt_keys_are_refused() {
-        assert!(parse(KEY).unwrap().check().is_empty());
+        assert!(parse(KEY).unwrap().mistakes().is_empty());
         assert!(parse(&format!("{KEY}tokn = \"c\"")).is_err());
         assert!(parse("secret_id = \"a\"").is_err());
     }
@@ -187,8 +189,8 @@ mod tests {
             let mut settings = parse(KEY).unwrap();
             (settings.secret_id, settings.secret_key) = (literal(id), literal(key));
             settings.token = Some(literal(token));
-            let remarks = settings.remarks();
-            assert!(remarks.iter().all(|remark| !remark.is_fault));
+            let remarks = settings.warnings();
+            assert!(remarks.iter().all(|remark| !remark.is_mistake));
             let said: Vec<_> = remarks.into_iter().map(|remark| remark.message).collect();
             let said = said.join("; ");
             assert!(!said.contains("z8krbs") && !said.contains("Gu5t9x"), "{said}");
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_of_a_role_are_found_at_once() {
-        let mistakes = |text: &str| parse(&format!("{KEY}{text}")).unwrap().check();
+        let mistakes = |text: &str| parse(&format!("{KEY}{text}")).unwrap().mistakes();
         let more = "role_session_name = \"a b\"\nrole_duration = \"13h\"\n\
                     sts_endpoint = \"http://user:hunter2@sts.example\"";
         let found = mistakes(&format!("role_arn = \"admin\"\n{more}"));
