@@ -7,7 +7,6 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::daemon::DaemonSignals;
-use crate::sinks::exec;
 
 /// Signals to end that come within this time after the first are that same one.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
@@ -56,7 +55,7 @@ impl Signals {
                 }
             };
             match first {
-                Some(first) if first.elapsed() >= SAME_SIGNAL => end_at_once(kind),
+                Some(first) if first.elapsed() >= SAME_SIGNAL => end_at_once(kind, &control),
                 Some(_) => {}
                 None => first = Some(Instant::now()),
             }
@@ -66,8 +65,8 @@ impl Signals {
 }
 
 #[allow(clippy::exit, reason = "a second signal is there to end the process whatever hangs")]
-fn end_at_once(signal: SignalKind) {
-    tracing::warn!("a second signal: ends at once; what was not done stays due");
-    exec::kill_all();
+fn end_at_once(signal: SignalKind, control: &DaemonSignals) -> ! {
+    tracing::warn!("second signal: exiting now; unfinished deliveries will be retried");
+    control.sinks.abort();
     std::process::exit(128 + signal.as_raw_value());
 }

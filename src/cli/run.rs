@@ -11,7 +11,6 @@ use crate::daemon::{DaemonError, DaemonSignals, ExitReason, Prepared, warn_astra
 use crate::identity;
 use crate::journal::{self, OpenError};
 use crate::logging;
-use crate::sinks::exec;
 use crate::vod::credentials::{self, ProviderError};
 
 /// Pull events, deliver them and confirm them until told to stop.
@@ -60,8 +59,6 @@ pub fn run(args: &RunArgs) -> Exit {
     };
     loaded.warn();
     let ended = process::block_on(daemon(loaded, log, args));
-    // A stop that was forced leaves tasks behind that may hold programs.
-    exec::kill_all();
     let ended = match ended {
         Ok(ended) => ended,
         Err(error) => {

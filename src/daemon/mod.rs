@@ -11,6 +11,7 @@ mod prepared;
 mod reload;
 mod reporting;
 mod rescue;
+mod running_sinks;
 mod sink_set;
 mod summary;
 mod tasks;
@@ -42,6 +43,7 @@ use leftovers::{warn_of_orphans, warn_of_rescued};
 use maintenance::Maintenance;
 pub use prepared::Prepared;
 use reload::Reload;
+pub use running_sinks::RunningSinks;
 use sink_set::{Dependencies, SinkSet};
 use tasks::{TaskName, Tasks};
 
@@ -65,6 +67,8 @@ pub struct DaemonSignals {
     pub reload: Arc<Notify>,
     /// The log whose level the configuration has; `None` where there is none.
     pub log: Option<logging::LogHandle>,
+    /// The sinks that it has in use.
+    pub sinks: RunningSinks,
 }
 
 /// A daemon: all is open and bound, nothing runs yet.
@@ -215,6 +219,7 @@ impl Daemon {
         ));
 
         let confirmer_idle = confirmer.idle();
+        reload.outlets.share(control.sinks.clone());
         reload.outlets.launch(&mut running, &pulses);
         let gone = journal.health().gone();
         let confirming = confirmer.run(pulses.register("confirmer"), finish_confirming.clone());

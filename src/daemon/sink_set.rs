@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::running_sinks::RunningSinks;
 use super::tasks::{TaskName, Tasks};
 use crate::config;
 use crate::delivery::{Delivery, DeliveryStop, DeliveryTarget};
@@ -42,6 +43,7 @@ pub(super) struct SinkSet {
     turns: SinkLocks,
     tools: Dependencies,
     stop: DeliveryStop,
+    running: RunningSinks,
 }
 
 /// A sink in use.
@@ -81,7 +83,19 @@ pub(super) struct SinkChanges {
 impl SinkSet {
     /// None yet; their loops end by `stop`.
     pub(super) fn new(tools: Dependencies, stop: DeliveryStop) -> Self {
-        Self { all: Vec::new(), ready: Vec::new(), turns: SinkLocks::default(), tools, stop }
+        Self {
+            all: Vec::new(),
+            ready: Vec::new(),
+            turns: SinkLocks::default(),
+            tools,
+            stop,
+            running: RunningSinks::default(),
+        }
+    }
+
+    /// Has `running` know the sinks whose loops start from now on.
+    pub(super) fn share(&mut self, running: RunningSinks) {
+        self.running = running;
     }
 
     /// Opens the sinks of a configuration; one that is in use already is only asked to open its
@@ -241,6 +255,7 @@ impl SinkSet {
     /// when what is under way there has ended.
     pub(super) fn launch(&mut self, running: &mut Tasks, pulses: &liveness::LivenessMonitor) {
         for UnspawnedSink { delivery, finish, turns } in self.ready.drain(..) {
+            self.running.add(delivery.sink());
             let sink = delivery.name().to_owned();
             let mut pulse = pulses.register(format!("delivery to {sink}"));
             let stop = DeliveryStop { finish: finish.clone(), ..self.stop.clone() };

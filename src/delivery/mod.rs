@@ -150,6 +150,12 @@ impl Delivery {
         &self.target.name
     }
 
+    /// The sink.
+    #[must_use]
+    pub fn sink(&self) -> &Arc<dyn Sink> {
+        &self.target.sink
+    }
+
     /// Tells whether nothing is under way, and all was tried at least once or the sink is down and
     /// stays so when it is asked again.
     #[must_use]

@@ -38,10 +38,11 @@ impl Delivery {
         let (sink, id) = (self.target.sink.clone(), self.target.id);
         let since = self.journal.checkpoint(id).await?;
         let mut after = EventId::default();
-        let mark = loop {
+        let checkpoint = loop {
             let pending = self.journal.unacknowledged(id, after, RECOVER_STEP).await?;
             let keys: Vec<_> = pending.iter().map(|unsure| unsure.key).collect();
-            let HeldEvents { keys, is_since, mark } = sink.recover(since.as_deref(), &keys).await?;
+            let HeldEvents { keys, is_since, checkpoint } =
+                sink.recover(since.as_deref(), &keys).await?;
             let held: HashSet<_> = keys.into_iter().collect();
             let counts = |unsure: &&UnacknowledgedEvent| {
                 held.contains(&unsure.key) && (is_since || !unsure.is_requeued)
@@ -66,12 +67,12 @@ impl Delivery {
             }
             match pending.last() {
                 Some(last) => after = last.id,
-                None => break mark,
+                None => break checkpoint,
             }
         };
         // On disk before anything is delivered: a crash may come right after that.
-        if let Some(mark) = mark {
-            self.journal.set_checkpoint(id, mark).await?;
+        if let Some(checkpoint) = checkpoint {
+            self.journal.set_checkpoint(id, checkpoint).await?;
         }
         self.pending = self.journal.record(id, Vec::new(), None, Utc::now()).await?.pending;
         // After what it was found to hold, which it has taken.

@@ -33,9 +33,9 @@ pub use output_path::OutputPath;
 /// loop owns concurrency, retries and time. A sink says what happened, it decides nothing.
 #[async_trait]
 pub trait Sink: Send + Sync + fmt::Debug {
-    /// Makes ready for the batch that is offered next. What it returns is a mark, and is recorded
-    /// before that: what the target will hold is then known as the sink's own, wherever a crash
-    /// comes. Failures are for `deliver` to tell.
+    /// Prepares for the batch that is offered next. A checkpoint that it returns is recorded before
+    /// the delivery: what the target will hold is then known as the sink's own, wherever a crash
+    /// comes. Failures are for `deliver` to report.
     async fn prepare(&self, batch: &Batch) -> Option<String> {
         let _ = batch;
         None
@@ -51,7 +51,7 @@ pub trait Sink: Send + Sync + fmt::Debug {
 
     /// At start, before the first `deliver`: which of these pending events does the target
     /// already hold? Called several times, each with a part of what is pending, the last time
-    /// with nothing; `since` is the last mark that was recorded, `None` before the first.
+    /// with nothing; `since` is the last checkpoint that was recorded, `None` before the first.
     ///
     /// # Errors
     /// When the target cannot be read; nothing is delivered to it until it can.
@@ -74,13 +74,17 @@ pub trait Sink: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Ends at once whatever the sink has running outside of this process. For right before an end of
+    /// the process that drops no values; nothing is delivered after it. Blocks for up to a second.
+    fn abort(&self) {}
+
     /// Whether [`Sink::probe`] asks this machine alone: what it finds is then a mistake in the
     /// settings rather than an outage of the target.
     fn is_local(&self) -> bool {
         false
     }
 
-    /// Looks whether the target would take an event, by something close to real use that leaves
+    /// Checks whether the target would take an event, by something close to real use that leaves
     /// no trace of an event. For `sprited check`.
     ///
     /// # Errors
@@ -99,11 +103,11 @@ pub trait Sink: Send + Sync + fmt::Debug {
 pub struct HeldEvents {
     /// The keys of the events that it holds.
     pub keys: Vec<Key>,
-    /// Whether it came by them after the mark that it was asked with. Otherwise some may be of
-    /// long ago, which says nothing of an event that is to be delivered anew.
+    /// Whether it got them after the checkpoint that it was asked with. Otherwise some may be of
+    /// long ago, which says nothing about an event that is to be delivered anew.
     pub is_since: bool,
     /// How far its target has come: recorded when all that is pending was asked for.
-    pub mark: Option<String>,
+    pub checkpoint: Option<String>,
 }
 
 /// How much a sink takes at once.
@@ -137,12 +141,24 @@ impl Batch {
     /// The same verdict for every event.
     #[must_use]
     pub fn all(&self, verdict: &Verdict) -> Verdicts {
-        Verdicts { each: vec![verdict.clone(); self.events.len()], mark: None }
+        Verdicts { each: vec![verdict.clone(); self.events.len()], checkpoint: None }
+    }
+
+    /// Delivers one event after the other, for a target that takes each by itself.
+    pub async fn one_by_one<F: Future<Output = Verdict>>(
+        &self,
+        mut deliver: impl FnMut(Arc<Event>) -> F,
+    ) -> Verdicts {
+        let mut each = Vec::with_capacity(self.events.len());
+        for event in &self.events {
+            each.push(deliver(Arc::clone(event)).await);
+        }
+        Verdicts { each, checkpoint: None }
     }
 
     /// A verdict for each event, in order.
     pub fn each(&self, verdict: impl FnMut(&Arc<Event>) -> Verdict) -> Verdicts {
-        Verdicts { each: self.events.iter().map(verdict).collect(), mark: None }
+        Verdicts { each: self.events.iter().map(verdict).collect(), checkpoint: None }
     }
 }
 
@@ -170,26 +186,26 @@ impl Verdict {
     }
 }
 
-/// One verdict per event of a batch: made by [`Batch::all`] and [`Batch::each`] only.
+/// One verdict per event of a batch: made by [`Batch`] only.
 #[derive(Clone, Debug)]
 pub struct Verdicts {
     each: Vec<Verdict>,
-    mark: Option<String>,
+    checkpoint: Option<String>,
 }
 
 impl Verdicts {
-    /// Adds the sink's own note of how far its target has come (a file and an offset, say). It
+    /// Adds the sink's checkpoint: how far its target has come (a file and an offset, say). It
     /// is recorded with the verdicts and handed to [`Sink::recover`] at the next start.
     #[must_use]
-    pub fn with_mark(mut self, mark: String) -> Self {
-        self.mark = Some(mark);
+    pub fn with_checkpoint(mut self, checkpoint: String) -> Self {
+        self.checkpoint = Some(checkpoint);
         self
     }
 
-    /// The verdicts in the order of the batch, and the mark.
+    /// Returns the verdicts in the order of the batch, and the checkpoint.
     #[must_use]
     pub fn into_parts(self) -> (Vec<Verdict>, Option<String>) {
-        (self.each, self.mark)
+        (self.each, self.checkpoint)
     }
 }
 

@@ -23,7 +23,7 @@ use nix::unistd::{AccessFlags, access};
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
-pub use self::group::kill_all;
+use self::group::Programs;
 use self::launcher::{EX_TEMPFAIL, Token};
 use self::process::{Run, RunEnd};
 pub use self::settings::{ExecSettings, Otherwise};
@@ -44,7 +44,7 @@ pub async fn open(settings: &ExecSettings, context: &SinkContext) -> anyhow::Res
     anyhow::ensure!(!settings.command.is_empty(), "command is empty");
     let settings = Arc::new(settings.clone());
     let secrets = Mutex::new(read_secrets(&settings).await?);
-    Ok(Exec { settings, context: context.clone(), secrets })
+    Ok(Exec { settings, context: context.clone(), secrets, programs: Arc::default() })
 }
 
 /// The sink `exec`.
@@ -53,6 +53,7 @@ pub struct Exec {
     settings: Arc<ExecSettings>,
     context: SinkContext,
     secrets: Mutex<Secrets>,
+    programs: Arc<Programs>,
 }
 
 /// The variables that are secrets, by name.
@@ -96,14 +97,15 @@ impl Exec {
         (command, token)
     }
 
-    async fn run(&self, event: &Event) -> Verdict {
+    async fn run(&self, event: Arc<Event>) -> Verdict {
         let secrets = self.secrets();
         let mut input = Vec::new();
         event.render(self.context.format, &mut input);
         input.push(b'\n');
-        let run = process::run(self.command(event, &secrets), &input, self.context.timeout).await;
+        let command = self.command(&event, &secrets);
+        let run = process::run(&self.programs, command, &input, self.context.timeout).await;
         match run {
-            Ok(run) => self.judge(event, run, &secrets),
+            Ok(run) => self.judge(&event, run, &secrets),
             Err(error) => Verdict::retry(self.cannot_start(&error)),
         }
     }
@@ -115,7 +117,7 @@ impl Exec {
             let output = printable(&run.output, &hidden);
             tracing::debug!(sink, %key, output, "the program said");
         }
-        let tell = |how: &str| {
+        let error = |how: &str| {
             let said = excerpt(&run.output, excerpt::KeptEnd::Last, &hidden);
             let colon = if said.is_empty() { "" } else { ": " };
             format!("{} {how}{colon}{said}", self.program())
@@ -123,14 +125,14 @@ impl Exec {
         match run.end {
             RunEnd::TimedOut => {
                 let limit = humantime::format_duration(self.context.timeout);
-                Verdict::retry(tell(&format!("was killed after {limit}")))
+                Verdict::retry(error(&format!("was killed after {limit}")))
             }
             RunEnd::Exited(status) => match (status.code(), self.settings.otherwise) {
                 (Some(0), _) => Verdict::Delivered,
                 (None | Some(EX_TEMPFAIL), _) | (_, Otherwise::Retry) => {
-                    Verdict::retry(tell(&ended(status)))
+                    Verdict::retry(error(&ended(status)))
                 }
-                (_, Otherwise::Reject) => Verdict::Reject(tell(&ended(status))),
+                (_, Otherwise::Reject) => Verdict::Reject(error(&ended(status))),
             },
         }
     }
@@ -160,12 +162,7 @@ fn ended(status: ExitStatus) -> String {
 #[async_trait]
 impl Sink for Exec {
     async fn deliver(&self, batch: &Batch) -> Verdicts {
-        let mut verdicts = Vec::with_capacity(batch.events().len());
-        for event in batch.events() {
-            verdicts.push(self.run(event).await);
-        }
-        let mut verdicts = verdicts.into_iter();
-        batch.each(|_| verdicts.next().expect("one was pushed for each event of the batch"))
+        batch.one_by_one(|event| self.run(event)).await
     }
 
     fn limits(&self) -> BatchLimits {
@@ -176,6 +173,10 @@ impl Sink for Exec {
         let fresh = read_secrets(&self.settings).await?;
         *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
+    }
+
+    fn abort(&self) {
+        self.programs.abort();
     }
 
     fn is_local(&self) -> bool {

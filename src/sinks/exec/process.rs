@@ -1,7 +1,7 @@
 //! One run of a program: fed, drained, timed, and never left behind.
 
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, pin::pin};
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::group::ProcessGroup;
+use super::group::Programs;
 use super::launcher::{SELF, Token};
 
 /// How much of a program's output is kept, in bytes: its end, which tells most.
@@ -17,10 +17,10 @@ pub(super) const MAX_OUTPUT: usize = 64 * 1024;
 
 /// How long output is waited for once the program has ended. Only a process it left behind can
 /// still hold the pipes, and that is not waited for.
-const LINGER: Duration = Duration::from_millis(100);
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long a killed program may take to be gone.
-const REAP: Duration = Duration::from_secs(5);
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -39,20 +39,20 @@ pub(super) struct Run {
 }
 
 /// Runs the program that `command` launches, with `input` on its standard input: up to `limit` for the
-/// launcher's start, as much for the program's run, and [`LINGER`] for the rest of its output. Dropping
+/// launcher's start, as much for the program's run, and [`OUTPUT_TIMEOUT`] for the rest of its output. Dropping
 /// the future kills the program and its group.
 ///
 /// # Errors
 /// When the program cannot be started or waited for.
 pub(super) async fn run(
+    programs: &Arc<Programs>,
     (mut command, token): (Command, Token),
     input: &[u8],
     limit: Duration,
 ) -> io::Result<Run> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it has not started within timeout");
-    let mut group =
-        timeout(limit, ProcessGroup::spawn(command)).await.map_err(late)?.map_err(itself)?;
+    let mut group = timeout(limit, programs.spawn(command)).await.map_err(late)?.map_err(itself)?;
     let (stdin, stdout, stderr) =
         (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
     let output = Mutex::new(Vec::new());
@@ -72,7 +72,7 @@ pub(super) async fn run(
         if ended.is_ok() && talks {
             // Whether the pipes close in that time or not, the program is over and its status
             // stands.
-            drop(timeout(LINGER, talk).await);
+            drop(timeout(OUTPUT_TIMEOUT, talk).await);
         }
         ended
     };
@@ -81,7 +81,7 @@ pub(super) async fn run(
         Err(_) => {
             group.kill();
             // Only a program stuck in the kernel outlives this; the runtime reaps it later.
-            drop(timeout(REAP, group.wait()).await);
+            drop(timeout(KILL_TIMEOUT, group.wait()).await);
             RunEnd::TimedOut
         }
     };

@@ -325,11 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_of_a_batch_is_the_end_of_the_file_however_many_writes_it_took() {
+    fn the_checkpoint_of_a_batch_is_the_end_of_the_file_however_many_writes_it_took() {
         let (_folder, path, mut log) = log();
         for writes in [&["{}\n{\"b\":1}\n"][..], &["{\"a\":1}\n", "{}\n{}\n"], &["{}\n"; 3]] {
-            let mark = append(&mut log, writes, |_| {});
-            assert_eq!(mark.unwrap(), log.end().unwrap());
+            let checkpoint = append(&mut log, writes, |_| {});
+            assert_eq!(checkpoint.unwrap(), log.end().unwrap());
         }
         assert_eq!(text(&path).lines().count(), 8);
     }
@@ -340,7 +340,7 @@ mod tests {
         for part in ["x", "{\"half\":", "whole\nhalf", "\n\nx", "whole\n", ""] {
             append(&mut log, &["{}\n"], |_| {}).unwrap();
             other(&path, part);
-            let mark = append(&mut log, &["{\"a\":1}\n"], |_| {}).unwrap();
+            let checkpoint = append(&mut log, &["{\"a\":1}\n"], |_| {}).unwrap();
             let after = format!(
                 "{{}}\n{}{{\"a\":1}}\n",
                 match part {
@@ -349,7 +349,7 @@ mod tests {
                 }
             );
             assert!(text(&path).ends_with(&after), "{part:?}: {:?}", text(&path));
-            assert_eq!(mark, log.end().unwrap());
+            assert_eq!(checkpoint, log.end().unwrap());
         }
     }
 
@@ -357,15 +357,15 @@ mod tests {
     fn a_part_of_a_line_that_comes_right_before_a_write_costs_a_repeat_of_one_line() {
         let (_folder, path, mut log) = log();
         append(&mut log, &["{\"a\":1}\n"], |_| {}).unwrap();
-        let mark = append(&mut log, &["{\"b\":1}\n{\"c\":1}\n", "{\"d\":1}\n"], |_| {
+        let checkpoint = append(&mut log, &["{\"b\":1}\n{\"c\":1}\n", "{\"d\":1}\n"], |_| {
             other(&path, "half");
         });
         let expected = "{\"a\":1}\nhalf{\"b\":1}\n{\"c\":1}\n{\"b\":1}\nhalf{\"d\":1}\n{\"d\":1}\n";
         assert_eq!(text(&path), expected);
-        assert_eq!(mark.unwrap(), log.end().unwrap());
-        let mark = append(&mut log, &["{\"e\":1}\n"], |_| other(&path, "whole\n")).unwrap();
+        assert_eq!(checkpoint.unwrap(), log.end().unwrap());
+        let checkpoint = append(&mut log, &["{\"e\":1}\n"], |_| other(&path, "whole\n")).unwrap();
         assert_eq!(text(&path), format!("{expected}whole\n{{\"e\":1}}\n"));
-        assert_eq!(mark, log.end().unwrap());
+        assert_eq!(checkpoint, log.end().unwrap());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The mark at `offset`, right after the last of `lines`.
+    /// The checkpoint at `offset`, right after the last of `lines`.
     pub(super) fn new(file: FileId, offset: u64, lines: &[u8]) -> Self {
         let whole = lines.strip_suffix(b"\n").unwrap_or(lines);
         let start = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -52,7 +52,7 @@ impl fmt::Display for Checkpoint {
 impl FromStr for Checkpoint {
     type Err = ();
 
-    /// Reads a mark of 0.1 as well, which knows the file by its number alone.
+    /// Reads a checkpoint of 0.1 as well, which knows the file by its number alone.
     fn from_str(text: &str) -> Result<Self, ()> {
         let mut parts = text.rsplitn(4, ':');
         let mut next = || parts.next().ok_or(());
@@ -71,13 +71,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_text_and_back() {
-        let mark = Checkpoint::new("7:18446744073709551615".parse().unwrap(), 12, b"{}\n");
-        assert_eq!(mark.to_string().parse(), Ok(mark));
-        assert_eq!(mark.line(), Some((9, 3)));
-        let of_an_earlier_version = Checkpoint { file: FileId::numbered(7), ..mark };
+    fn a_checkpoint_is_text_and_back() {
+        let checkpoint = Checkpoint::new("7:18446744073709551615".parse().unwrap(), 12, b"{}\n");
+        assert_eq!(checkpoint.to_string().parse(), Ok(checkpoint));
+        assert_eq!(checkpoint.line(), Some((9, 3)));
+        let of_an_earlier_version = Checkpoint { file: FileId::numbered(7), ..checkpoint };
         assert_eq!(
-            mark.to_string().replacen(":18446744073709551615", "", 1).parse(),
+            checkpoint.to_string().replacen(":18446744073709551615", "", 1).parse(),
             Ok(of_an_earlier_version)
         );
         for text in ["", "1:2", "1:2:3:4:5:6", "x:2:3:00000000", "1:-2:3:0", "1:2:3:x"] {

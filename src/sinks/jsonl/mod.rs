@@ -4,7 +4,7 @@
 //! program moved it away, and read back after a crash, so that no event stands there twice.
 //! The file is first touched when it is first used, so that `open` disturbs no other writer.
 //!
-//! A file is the sink's own when a mark was made in it, which is recorded before its first line, or
+//! A file is the sink's own when a checkpoint was made in it, which is recorded before its first line, or
 //! when it bears the tag that it got when it was rotated. A name alone says nothing: where neither
 //! is known, a line is written again and a file left alone.
 
@@ -108,8 +108,8 @@ struct File {
 struct State {
     log: OpenFile,
     held: HeldWrites,
-    /// The file that the last mark was made in.
-    marked: Option<FileId>,
+    /// The file that the last checkpoint was made in.
+    checkpointed: Option<FileId>,
     /// Whether the file was made ready for the batch that comes next.
     is_ready: bool,
     rotation_failed: Option<Instant>,
@@ -189,18 +189,18 @@ impl File {
     }
 
     /// Opens the file anew or rotates it, if it is time to. Returns the place where the batch will
-    /// begin if that is in another file than the last mark.
+    /// begin if that is in another file than the last checkpoint.
     fn prepare(&self, batch: &Batch) -> Result<Option<Checkpoint>, LogError> {
         let state = &mut *self.lock();
         self.make_ready(state, batch)?;
         state.is_ready = true;
         let log = self.current(&mut state.log)?;
-        if state.marked == Some(log.identity()) {
+        if state.checkpointed == Some(log.identity()) {
             return Ok(None);
         }
-        let mark = log.end()?;
-        state.marked = Some(mark.file);
-        Ok(Some(mark))
+        let checkpoint = log.end()?;
+        state.checkpointed = Some(checkpoint.file);
+        Ok(Some(checkpoint))
     }
 
     fn make_ready(&self, state: &mut State, batch: &Batch) -> Result<(), LogError> {
@@ -227,7 +227,7 @@ impl File {
         }
         let State { log, lines, .. } = state;
         let mut events = batch.events().iter();
-        let mark = self.current(log)?.append(lines, |lines| {
+        let checkpoint = self.current(log)?.append(lines, |lines| {
             while lines.len() < MAX_WRITE
                 && let Some(event) = events.next()
             {
@@ -237,8 +237,8 @@ impl File {
         });
         lines.clear();
         lines.shrink_to(2 * MAX_WRITE);
-        state.marked = mark.as_ref().ok().map(|mark| mark.file);
-        mark
+        state.checkpointed = checkpoint.as_ref().ok().map(|checkpoint| checkpoint.file);
+        checkpoint
     }
 
     /// Whether the file is to be rotated before it takes the batch.
@@ -285,11 +285,11 @@ impl File {
             log.sync()?;
         }
         let end = log.end()?;
-        state.marked = Some(end.file);
-        let mark = Some(end.to_string());
+        state.checkpointed = Some(end.file);
+        let checkpoint = Some(end.to_string());
         // Every start asks at least once; the file can be large.
         if pending.is_empty() {
-            return Ok(HeldEvents { mark, ..HeldEvents::default() });
+            return Ok(HeldEvents { checkpoint, ..HeldEvents::default() });
         }
         if matches!(state.held, HeldWrites::Unread) {
             let mut held = HashSet::new();
@@ -316,7 +316,7 @@ impl File {
             })?;
             (held.into_iter().collect(), extent)
         };
-        Ok(HeldEvents { keys, is_since: extent == Extent::Since, mark })
+        Ok(HeldEvents { keys, is_since: extent == Extent::Since, checkpoint })
     }
 
     fn scan(&self, since: Option<&str>, found: impl FnMut(Key)) -> Result<Extent, LogError> {
@@ -353,9 +353,9 @@ impl Sink for Jsonl {
         let events = batch.clone();
         let written = self.on_file(move |file| file.append(&events)).await;
         match written.map(|written| written.map_err(|error| error.to_string())) {
-            Ok(Ok(mark)) => {
+            Ok(Ok(checkpoint)) => {
                 self.file.upkeep.start();
-                batch.all(&Verdict::Delivered).with_mark(mark.to_string())
+                batch.all(&Verdict::Delivered).with_checkpoint(checkpoint.to_string())
             }
             Ok(Err(error)) => batch.all(&Verdict::retry(error)),
             Err(error) => batch.all(&Verdict::retry(format!("the write was lost: {error:#}"))),

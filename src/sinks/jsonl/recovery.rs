@@ -90,17 +90,17 @@ fn key_in_blanks(line: &str) -> Option<Key> {
 /// Which lines were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Those that came after the mark.
+    /// Those that came after the checkpoint.
     Since,
-    /// All of the file in which the mark was made: it was emptied or changed since.
+    /// All of the file in which the checkpoint was made: it was emptied or changed since.
     All,
     /// None: nothing is known as the sink's own.
     Nothing,
 }
 
 /// Calls `found` with the event of each line that the sink is known to have written after the
-/// mark: of those in the very file in which the mark was made, whatever that is called now. Since a
-/// new file gets a mark before its first line, there are no others, and without a mark there are
+/// checkpoint: of those in the very file in which the checkpoint was made, whatever that is called now. Since a
+/// new file gets a checkpoint before its first line, there are no others, and without a checkpoint there are
 /// none. Whatever else is named like the sink's file is no more its own than what `others` write.
 ///
 /// # Errors
@@ -112,10 +112,11 @@ pub(super) fn scan(
     reading: Reading,
     mut found: impl FnMut(Key),
 ) -> Result<Extent, LogError> {
-    let Some(mark) = since.and_then(|mark| mark.parse::<Checkpoint>().ok()) else {
+    let Some(checkpoint) = since.and_then(|checkpoint| checkpoint.parse::<Checkpoint>().ok())
+    else {
         return Ok(Extent::Nothing);
     };
-    let Some((path, gzip)) = marked(names, others, mark.file)? else {
+    let Some((path, gzip)) = file_of(names, others, checkpoint.file)? else {
         let file = names.path().display();
         tracing::warn!(%file, "the file that was written to last is gone; repeating what may have been in it");
         return Ok(Extent::Nothing);
@@ -125,12 +126,12 @@ pub(super) fn scan(
     if path != names.path() {
         file.sync().map_err(failed("sync", &path))?;
     }
-    if tolerate(file.seek(&mark), &path)?.unwrap_or(false) {
+    if tolerate(file.seek(&checkpoint), &path)?.unwrap_or(false) {
         tolerate(file.each(reading, &mut found), &path)?;
         return Ok(Extent::Since);
     }
     // The number alone may be that of another file.
-    if !mark.file.is_certain() {
+    if !checkpoint.file.is_certain() {
         return Ok(Extent::Nothing);
     }
     tracing::warn!(file = %path.display(), "the last recorded place is gone; reading the file from its beginning");
@@ -138,9 +139,9 @@ pub(super) fn scan(
     Ok(Extent::All)
 }
 
-/// The file in which a mark was made, under its own name or another one in the same folder, and
+/// The file in which a checkpoint was made, under its own name or another one in the same folder, and
 /// whether it is compressed now. What another sink writes to is never looked at.
-fn marked(
+fn file_of(
     names: &Names,
     others: &[Names],
     file: FileId,
@@ -220,11 +221,11 @@ impl Lines {
         }
     }
 
-    /// Reads on to the mark. Whether its line stands before it; if not, the position afterwards
+    /// Reads on to the checkpoint. Whether its line stands before it; if not, the position afterwards
     /// is any. No line before it is no evidence, but for a file that is certain.
-    fn seek(&mut self, mark: &Checkpoint) -> io::Result<bool> {
-        let Some((start, length)) = mark.line() else { return Ok(false) };
-        if length == 0 && !mark.file.is_certain() {
+    fn seek(&mut self, checkpoint: &Checkpoint) -> io::Result<bool> {
+        let Some((start, length)) = checkpoint.line() else { return Ok(false) };
+        if length == 0 && !checkpoint.file.is_certain() {
             return Ok(false);
         }
         self.skip(start)?;
@@ -239,7 +240,7 @@ impl Lines {
             sum.update(chunk);
             line.consume(read);
         }
-        Ok(line.limit() == 0 && mark.follows(sum))
+        Ok(line.limit() == 0 && checkpoint.follows(sum))
     }
 
     /// Calls `found` for each whole line from here on. Keeps no more of a line than [`MAX_LINE`].

@@ -111,7 +111,7 @@ impl Webhook {
         Ok(())
     }
 
-    async fn post(&self, event: &Event) -> Verdict {
+    async fn post(&self, event: Arc<Event>) -> Verdict {
         let credentials = self.credentials();
         let mut body = Vec::new();
         event.render(self.context.format, &mut body);
@@ -183,12 +183,7 @@ impl Webhook {
 #[async_trait]
 impl Sink for Webhook {
     async fn deliver(&self, batch: &Batch) -> Verdicts {
-        let mut verdicts = Vec::with_capacity(batch.events().len());
-        for event in batch.events() {
-            verdicts.push(self.post(event).await);
-        }
-        let mut verdicts = verdicts.into_iter();
-        batch.each(|_| verdicts.next().expect("one was pushed for each event of the batch"))
+        batch.one_by_one(|event| self.post(event)).await
     }
 
     fn limits(&self) -> BatchLimits {

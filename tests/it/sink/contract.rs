@@ -167,7 +167,7 @@ async fn what_was_delivered_is_recovered_where_the_target_can_be_read() {
         let subject = Subject::of(kind).await;
         let (first, second, third) = (event("first"), event("second"), event("third"));
         // As every start does, before the first event.
-        let began = subject.sink.recover(None, &[]).await.unwrap().mark;
+        let began = subject.sink.recover(None, &[]).await.unwrap().checkpoint;
         let mark = subject.deliver(std::slice::from_ref(&first)).await;
         subject.deliver(std::slice::from_ref(&second)).await;
         let Subject { plan, sink, target: _target, _folder } = subject;
@@ -176,7 +176,7 @@ async fn what_was_delivered_is_recovered_where_the_target_can_be_read() {
         let pending = [first.key, second.key, third.key];
         let all = again.recover(began.as_deref(), &pending).await.unwrap();
         if mark.is_none() {
-            assert_eq!((all.keys, all.mark), (vec![], None), "{} gives no mark", kind.name);
+            assert_eq!((all.keys, all.checkpoint), (vec![], None), "{} gives no mark", kind.name);
             continue;
         }
         assert_eq!((&all.keys[..], all.is_since), (&pending[..2], true), "{}", kind.name);
@@ -184,7 +184,7 @@ async fn what_was_delivered_is_recovered_where_the_target_can_be_read() {
         // Without a mark, or with one that is of nothing, nothing is known as the sink's own.
         let asked = [
             (mark, 1..2, true),
-            (all.mark, 2..2, true),
+            (all.checkpoint, 2..2, true),
             (Some("odd".into()), 0..0, false),
             (None, 0..0, false),
         ];

@@ -29,7 +29,7 @@ async fn put(sink: &dyn Sink, events: &[Arc<Event>]) -> String {
 
 /// The mark of a start that finds nothing pending.
 async fn begun(sink: &dyn Sink) -> String {
-    sink.recover(None, &[]).await.unwrap().mark.unwrap()
+    sink.recover(None, &[]).await.unwrap().checkpoint.unwrap()
 }
 
 /// What is recorded before the event is delivered.
