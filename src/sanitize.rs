@@ -42,7 +42,46 @@ pub fn invisible_in(value: &str) -> Option<&'static str> {
     }
 }
 
-/// The text with `\u{1b}` in the place of what is unseen, but for what `keeps` names.
+/// Returns the text on one line, with `\u{1b}` in the place of what a terminal would obey or hide.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    escape(text, |_| false, &mut line);
+    line
+}
+
+/// Returns the same JSON, with `\u009b` in the place of what a terminal would obey or hide. Line ends
+/// stay.
+#[must_use]
+pub fn json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    escape_json(json, &mut out);
+    out
+}
+
+/// Which end of a long text is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptEnd {
+    /// Its beginning.
+    First,
+    /// Its end.
+    Last,
+}
+
+/// Returns at most `max` characters of the text; a `…` stands for what was cut off.
+#[must_use]
+pub fn truncate(text: &str, max: usize, end: KeptEnd) -> String {
+    let surplus = text.chars().count().saturating_sub(max);
+    if surplus == 0 {
+        return text.to_owned();
+    }
+    match end {
+        KeptEnd::First => text.chars().take(max).chain("…".chars()).collect(),
+        KeptEnd::Last => "…".chars().chain(text.chars().skip(surplus)).collect(),
+    }
+}
+
+/// Appends the text with `\u{1b}` in the place of what is invisible, except for what `keeps` names.
 pub fn escape(text: &str, keeps: impl Fn(char) -> bool, out: &mut String) {
     for c in text.chars() {
         if is_invisible(c) && !keeps(c) {
@@ -53,8 +92,8 @@ pub fn escape(text: &str, keeps: impl Fn(char) -> bool, out: &mut String) {
     }
 }
 
-/// JSON with `\u009b` in the place of what is unseen: the same JSON, since that can stand in its
-/// strings only. Line ends stay.
+/// Appends the JSON with `\u009b` in the place of what is invisible, which can stand in its strings
+/// only. Line ends stay.
 pub fn escape_json(json: &str, out: &mut String) {
     for c in json.chars() {
         if c == '\n' || !is_invisible(c) {
@@ -70,6 +109,29 @@ pub fn escape_json(json: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_it_would_obey() {
+        assert_eq!(
+            one_line("a\u{1b}[31m\n\u{9b}2J\u{202e}ü 你"),
+            "a\\u{1b}[31m\\n\\u{9b}2J\\u{202e}ü 你"
+        );
+        let text = "{\"a\":\"\u{7f}\u{9b}31m\u{202e}ü\u{e0041}\"}\n";
+        let sanitized = json(text);
+        assert_eq!(sanitized, "{\"a\":\"\\u007f\\u009b31m\\u202eü\\udb40\\udc41\"}\n");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&sanitized), value(text));
+    }
+
+    #[test]
+    fn only_one_end_of_long_text_is_kept() {
+        let text = format!("a{}z", "é".repeat(1000));
+        let first = truncate(&text, 200, KeptEnd::First);
+        assert!(first.starts_with('a') && first.ends_with('…'));
+        assert_eq!(first.chars().count(), 201);
+        assert!(truncate(&text, 200, KeptEnd::Last).ends_with('z'));
+        assert_eq!(truncate(&text, 1002, KeptEnd::Last), text);
+    }
 
     #[test]
     fn what_nobody_sees_in_a_value_is_found() {

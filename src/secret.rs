@@ -28,6 +28,20 @@ impl Secret {
     }
 }
 
+/// Returns the text of what a target said, trimmed, with the values of `hidden` masked: it may echo
+/// what it was sent.
+#[must_use]
+pub fn mask(text: &[u8], hidden: &[Secret]) -> String {
+    let mut text = String::from_utf8_lossy(text).trim().to_owned();
+    // The longest first: one may be a part of another, of which the rest would stay.
+    let mut hidden: Vec<_> = hidden.iter().filter(|secret| !secret.expose().is_empty()).collect();
+    hidden.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+    for secret in hidden {
+        text = text.replace(secret.expose(), "[secret]");
+    }
+    text
+}
+
 /// For telling a changed configuration from the same one; not for checking what a stranger sent.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
@@ -312,6 +326,14 @@ mod tests {
         let error = parse("key = [\"hunter2\"]").unwrap_err();
         assert!(!error.message().contains("hunter2"), "{}", error.message());
         assert!(error.message().contains("expected a secret"), "{}", error.message());
+    }
+
+    #[test]
+    fn a_masked_text_holds_nothing_of_the_secrets() {
+        let text = b"  no \nkey hunter2\xff ";
+        assert_eq!(mask(text, &["hunter2".into(), "".into()]), "no \nkey [secret]\u{fffd}");
+        let hidden = ["hunter2".into(), "me:hunter2@home".into()];
+        assert_eq!(mask(b"no me:hunter2@home", &hidden), "no [secret]");
     }
 
     #[test]

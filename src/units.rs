@@ -1,4 +1,4 @@
-//! How values with a unit are written in the configuration, as JSON Schema.
+//! Values with a unit: how the configuration writes them, as JSON Schema, and counts in words.
 //!
 //! Knows nothing of the crate: the settings of each module name these where their own types
 //! cannot say it.
@@ -6,6 +6,18 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+/// Returns `event` for one, `events` for any other count.
+#[must_use]
+pub fn plural(count: u64, noun: &str) -> String {
+    format!("{noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Returns `1 event`, `2 events`.
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {}", plural(count, noun))
+}
 
 /// A duration, as `humantime` reads it.
 #[derive(Debug)]

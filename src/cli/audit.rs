@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::args::ConfigArg;
 use super::exit::{Exit, answer};
 use super::open_journal::{self, CliError};
-use super::text::plain;
 use crate::journal::{AuditReport, audit};
+use crate::sanitize::one_line;
 
 /// Recount the journal: nothing lost, nothing silent.
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ fn text(findings: &AuditReport) -> String {
     for sum in &findings.sums {
         table.add_row([
             sum.what.to_owned(),
-            sum.sink.as_deref().map_or_else(|| "-".to_owned(), plain),
+            sum.sink.as_deref().map_or_else(|| "-".to_owned(), one_line),
             sum.counted.to_string(),
             sum.recounted.to_string(),
             if sum.ok { "yes" } else { "NO" }.to_owned(),

@@ -10,11 +10,12 @@ use serde::Serialize;
 use super::args::ConfigArg;
 use super::exit::{Exit, answer};
 use super::open_journal::{self, CliError};
-use super::text::{counted, plain};
 use crate::identity::{self, Owner};
 use crate::journal::{
     MaintenanceError, Replacement, Restored, SourceJournal, Violation, check, compact,
 };
+use crate::sanitize::one_line;
+use crate::units::counted;
 
 /// Check, copy, bring back or compact the journal's file.
 #[derive(Debug, clap::Args)]
@@ -180,7 +181,7 @@ fn told(path: &Path, Checked { ok, damage, violations }: &Checked) -> String {
     if *ok {
         return format!("{path}: whole");
     }
-    let mut lines: Vec<String> = damage.iter().map(|line| plain(line)).collect();
+    let mut lines: Vec<String> = damage.iter().map(|line| one_line(line)).collect();
     lines.extend(violations.iter().map(|kind| format!("{}: {}", kind.what, kind.first.join(", "))));
     let lines = lines.join("\n  ");
     format!(

@@ -23,7 +23,6 @@ mod panics;
 mod process;
 pub mod run;
 pub mod status;
-mod text;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -72,8 +72,7 @@ impl<'t> Document<'t> {
 
     /// On one line: types quote a value that they do not know as it stands.
     fn place(&self, offset: usize, text: &str) -> Mistake {
-        let mut message = String::with_capacity(text.len());
-        sanitize::escape(text, |_| false, &mut message);
+        let message = sanitize::one_line(text);
         Mistake { place: Some(Location::of(self.text, offset)), message }
     }
 

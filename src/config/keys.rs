@@ -5,19 +5,19 @@ pub(super) fn nearest<'n>(
     written: &str,
     names: impl IntoIterator<Item = &'n str>,
 ) -> Option<&'n str> {
-    let written = plain(written);
+    let written = letters(written);
     // One slip for every three letters: more would suggest what was not meant.
     let most = (written.chars().count() / 3).max(1);
     names
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&written, &plain(name)), name))
+        .map(|name| (strsim::damerau_levenshtein(&written, &letters(name)), name))
         .filter(|(slips, _)| *slips <= most)
         .min()
         .map(|(_, name)| name)
 }
 
 /// `SubAppId`, `sub-app-id` and `sub_app_id` are the same word.
-fn plain(name: &str) -> String {
+fn letters(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 

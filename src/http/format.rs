@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::sanitize;
+use crate::sanitize::{self, KeptEnd};
+use crate::units::plural;
 
 /// Characters of foreign text that are shown.
 const MAX_TEXT: usize = 300;
@@ -22,7 +23,7 @@ pub(super) fn number(count: u64) -> String {
 
 /// `1 event`, `2 events`
 pub(super) fn counted(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+    format!("{} {}", number(count), plural(count, noun))
 }
 
 /// In the unit that fits: `4 ms`, `2.5 s`, `3 min`, `2 h`, `5 days`.
@@ -61,13 +62,7 @@ pub(super) fn rate(per_second: f64) -> String {
 
 /// Foreign text on one line, not too long, with what a reader would not see made visible.
 pub(super) fn foreign(text: &str) -> String {
-    let mut shown = String::new();
-    let end = text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(end, _)| end);
-    sanitize::escape(&text[..end], |_| false, &mut shown);
-    if end < text.len() {
-        shown.push('…');
-    }
-    shown
+    sanitize::one_line(&sanitize::truncate(text, MAX_TEXT, KeptEnd::First))
 }
 
 #[cfg(test)]

@@ -188,9 +188,7 @@ fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> f
         let (dim, plain) = if out.has_ansi_escapes() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
         write!(out, "{dim}{}={plain}", field.name())?;
     }
-    let mut shown = String::new();
-    sanitize::escape(&format!("{value:?}"), |_| false, &mut shown);
-    out.write_str(&shown)
+    out.write_str(&sanitize::one_line(&format!("{value:?}")))
 }
 
 /// What `auto` stands for. `journal` is JOURNAL_STREAM, by which systemd says which stream it

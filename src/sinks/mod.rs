@@ -9,7 +9,6 @@ pub mod jsonl;
 pub mod stdout;
 pub mod webhook;
 
-mod excerpt;
 mod kind;
 mod output;
 mod output_path;
@@ -28,6 +27,9 @@ use crate::event::{AppId, Event, EventFormat, Key};
 pub use kind::{KINDS, Plan, SinkKind};
 pub use output::{OutputTarget, SinkOutput};
 pub use output_path::OutputPath;
+
+/// Characters of a target's own words in an error, at most.
+const MAX_REPLY_CHARS: usize = 200;
 
 /// Where events go. May be called concurrently up to `limits().max_in_flight`; the delivery
 /// loop owns concurrency, retries and time. A sink says what happened, it decides nothing.

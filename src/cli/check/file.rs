@@ -3,9 +3,9 @@
 use super::names::UNSEEN_CREDENTIALS;
 use super::report::{CheckStep, Finding, StepOutcome};
 use crate::cli::exit::Exit;
-use crate::cli::text::counted;
 use crate::config::{Config, ConfigErrors, Loaded, Mistake};
 use crate::secret::SecretError;
+use crate::units::counted;
 
 const CONFIGURATION: &str = "configuration";
 

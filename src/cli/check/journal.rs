@@ -14,9 +14,10 @@ use tokio::time::timeout;
 
 use super::report::CheckStep;
 use crate::cli::exit::Exit;
-use crate::cli::text::{counted, plain};
 use crate::identity::{self, IdentityError};
 use crate::journal::{self, Backlog, JournalReader, OpenError};
+use crate::sanitize::one_line;
+use crate::units::counted;
 
 /// The longest that the disk may take; SQLite waits up to 5 s for another's transaction.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -198,7 +199,7 @@ fn owner(path: &Path) -> Option<u32> {
 }
 
 fn orphan(Backlog { sink, pending, dead }: &Backlog) -> String {
-    format!("{pending} pending and {dead} dead at {}", plain(sink))
+    format!("{pending} pending and {dead} dead at {}", one_line(sink))
 }
 
 /// Whether somebody holds its lock file, as far as the kernel tells.

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::names::CLOUD;
 use super::report::{CheckStep, StepOutcome};
 use crate::cli::exit::Exit;
-use crate::cli::text::plain;
 use crate::loopback;
+use crate::sanitize::one_line;
 use crate::vod::{Proxy, ProxyKind, Route, Tls, TlsFailure, VodSettings};
 
 /// The longest that a name server may take.
@@ -70,7 +70,7 @@ fn proxy(proxy: &Proxy) -> CheckStep {
         ),
         Proxy::Used { url, kind, has_port, has_password, variable, .. } => {
             let password = if *has_password { ", with a user and a password" } else { "" };
-            let mut detail = format!("{} by {variable}{password}", plain(url));
+            let mut detail = format!("{} by {variable}{password}", one_line(url));
             if let ProxyKind::Socks { asks_here } = kind {
                 let who = if *asks_here { "this machine asks" } else { "the proxy asks" };
                 detail.push_str(&format!("; {who} for the addresses of names"));
@@ -114,7 +114,7 @@ async fn ask_for(way: &Route, (host, port): (&str, u16), whose: &str) -> CheckSt
         CheckStep::fail(
             DNS,
             Exit::Failure,
-            format!("{}: {what}", plain(host)),
+            format!("{}: {what}", one_line(host)),
             format!("check {whose}, and what this machine asks for names: resolvectl status"),
         )
     };
@@ -128,7 +128,7 @@ async fn ask_for(way: &Route, (host, port): (&str, u16), whose: &str) -> CheckSt
         Err(_) => failed(format!("no answer within {} s", LONGEST.as_secs())),
         Ok(Err(error)) => failed(error.to_string()),
         Ok(Ok(addresses)) => match found(addresses) {
-            Some(found) => CheckStep::ok(DNS, format!("{} is {found}", plain(host))),
+            Some(found) => CheckStep::ok(DNS, format!("{} is {found}", one_line(host))),
             None => failed("has no address".to_owned()),
         },
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::cli::text::plain;
+use crate::sanitize::one_line;
 
 /// How a step came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -159,7 +159,7 @@ impl CheckReport {
         let mut lines = Vec::new();
         for step in &self.steps {
             let CheckStep { outcome, detail, advice, problems, .. } = step;
-            let (title, detail) = (step.title(), plain(detail));
+            let (title, detail) = (step.title(), one_line(detail));
             let word = match outcome {
                 StepOutcome::Ok => "ok",
                 StepOutcome::Warn => "warn",
@@ -171,9 +171,9 @@ impl CheckReport {
             for Finding { outcome, line, message, .. } in problems {
                 let line = line.map_or_else(String::new, |line| format!(":{line}"));
                 let kind = if *outcome == StepOutcome::Warn { "warning: " } else { "" };
-                lines.push(format!("{below}{file}{line}: {kind}{}", plain(message)));
+                lines.push(format!("{below}{file}{line}: {kind}{}", one_line(message)));
             }
-            lines.extend(advice.iter().map(|advice| format!("{below}→ {}", plain(advice))));
+            lines.extend(advice.iter().map(|advice| format!("{below}→ {}", one_line(advice))));
         }
         lines.push(String::new());
         lines.join("\n")

@@ -12,8 +12,9 @@ use vod_emulator::{CreatedSprite, EmulatorControl, LedgerEntry, SourceApi, Sprit
 
 use super::sums::Sums;
 use crate::cli::exit::print;
-use crate::cli::text::plain;
 use crate::journal::JournalReader;
+use crate::sanitize::one_line;
+use crate::units::counted;
 
 pub(super) const JOURNAL: &str = "journal.db";
 pub(super) const SPRITES: &str = "sprites.jsonl";
@@ -203,14 +204,10 @@ fn in_the_sink(line: &Line) -> String {
         None => format!(
             "{} tiles on {}, {}",
             sprite.tile_count.unwrap_or_default(),
-            counted(sprite.sheets.len(), "sheet"),
+            counted(sprite.sheets.len() as u64, "sheet"),
             sprite.sheets.first().map_or("-", String::as_str)
         ),
     });
     // The stand-in takes events from whoever reaches it.
-    plain(&format!("in the sink, key {key}: {}", sprites.collect::<Vec<_>>().join("; ")))
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+    one_line(&format!("in the sink, key {key}: {}", sprites.collect::<Vec<_>>().join("; ")))
 }

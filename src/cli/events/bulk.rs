@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::target::{Chosen, TargetEvents};
 use crate::cli::exit::Exit;
 use crate::cli::open_journal::CliError;
-use crate::cli::text::counted;
 use crate::journal::{self, EventId, JournalAdmin, JournalReader, SinkId};
+use crate::units::counted;
 
 /// Changes in one transaction at most, for each of a rate's tenth of a second.
 const PER_SECOND: u32 = 10;

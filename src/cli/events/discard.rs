@@ -9,8 +9,8 @@ use super::target::TargetEvents;
 use crate::cli::args::ConfigArg;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::open_journal::{CliError, configuration};
-use crate::cli::text::counted;
 use crate::journal::{EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink};
+use crate::units::counted;
 
 /// Discard pending and dead events: their sinks will not get them.
 #[derive(Debug, clap::Args)]

@@ -5,9 +5,9 @@ use std::io;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use crate::cli::text::plain;
 use crate::event::Key;
 use crate::journal::{EventRow, EventState, SinkState};
+use crate::sanitize::one_line;
 
 /// An event as programs get it, its body left out.
 #[derive(Debug, Serialize)]
@@ -42,7 +42,7 @@ impl<'a> EventSummary<'a> {
 
 /// The name of a sink, and whether the daemon has it at all.
 pub(super) fn label(sink: &SinkState) -> String {
-    let name = plain(&sink.sink);
+    let name = one_line(&sink.sink);
     if sink.active { name } else { format!("{name} (not in the configuration)") }
 }
 

@@ -9,8 +9,9 @@ use super::selection::{View, each};
 use crate::cli::args::ConfigArg;
 use crate::cli::exit::Exit;
 use crate::cli::open_journal::{CliError, configuration};
-use crate::cli::text::{counted, plain, plain_json};
 use crate::journal::{EventRow, EventState, JournalReader, SinkState};
+use crate::sanitize::{self, KeptEnd, one_line, truncate};
+use crate::units::counted;
 
 /// Characters of a failure in one line.
 const MAX_FAILURE: usize = 80;
@@ -55,7 +56,7 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
         each(&reader, filter, limit, |found| {
             let sinks = reader.sinks_of(found.id)?;
             let line = json_line(&EventSummary::of(found, &sinks))?;
-            Ok(write!(out, "{}", plain_json(&line))?)
+            Ok(write!(out, "{}", sanitize::json(&line))?)
         })?;
     } else {
         let mut table = Table::new();
@@ -87,8 +88,8 @@ pub(super) fn row(found: &EventRow, sinks: &[SinkState], with_app: bool) -> Vec<
     let app = with_app.then(|| event.app.to_string());
     let before = [short(event.key), moment(event.first_pulled)];
     let after = [
-        plain(&event.event_type),
-        event.file_id.as_deref().map_or_else(|| "-".to_owned(), plain),
+        one_line(&event.event_type),
+        event.file_id.as_deref().map_or_else(|| "-".to_owned(), one_line),
         found.state.as_str().to_owned(),
         sinks.iter().filter_map(unfinished).collect::<Vec<_>>().join(", "),
     ];
@@ -117,9 +118,5 @@ fn unfinished(sink: &SinkState) -> Option<String> {
 
 /// A failure on the line of its event.
 fn excerpt(error: &str) -> String {
-    let mut excerpt: String = error.chars().take(MAX_FAILURE).collect();
-    if excerpt.len() < error.len() {
-        excerpt.push('…');
-    }
-    plain(&excerpt)
+    one_line(&truncate(error, MAX_FAILURE, KeptEnd::First))
 }

@@ -4,6 +4,7 @@ mod bulk;
 mod discard;
 mod format;
 mod list;
+mod pretty_json;
 mod redeliver;
 mod selection;
 mod show;

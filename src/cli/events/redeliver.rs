@@ -9,11 +9,11 @@ use super::target::TargetEvents;
 use crate::cli::args::ConfigArg;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::open_journal::{CliError, configuration};
-use crate::cli::text::counted;
 use crate::config::Config;
 use crate::journal::{
     EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink, Requeued,
 };
+use crate::units::counted;
 
 /// Deliver events again: dead letters, or any others to the sinks that are named.
 #[derive(Debug, clap::Args)]

@@ -6,9 +6,9 @@ use clap::builder::{EnumValueParser, TypedValueParser as _};
 use super::format::moment;
 use crate::cli::exit::Exit;
 use crate::cli::open_journal::CliError;
-use crate::cli::text::plain;
 use crate::event::AppId;
 use crate::journal::{EventRow, EventState, Filter, JournalReader, KnownSink};
+use crate::sanitize::one_line;
 
 /// Events read at once: each comes with its body, of which any number may be large.
 const PAGE: usize = 100;
@@ -214,7 +214,7 @@ pub(super) fn by_prefix(reader: &JournalReader, prefix: &str) -> Result<EventRow
         let mut lines = vec![format!("the key of more than one event begins with {prefix}:")];
         for key in &keys {
             if let Some(EventRow { event, state, .. }) = reader.find(*key)? {
-                let (time, kind) = (moment(event.first_pulled), plain(&event.event_type));
+                let (time, kind) = (moment(event.first_pulled), one_line(&event.event_type));
                 lines.push(format!("  {key}  {time}  {kind}  {}", state.as_str()));
             }
         }

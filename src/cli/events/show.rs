@@ -7,13 +7,15 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::format::{EventSummary, label, moment};
+use super::pretty_json::pretty_json;
 use super::selection::{by_prefix, parse_prefix};
 use crate::cli::args::ConfigArg;
 use crate::cli::exit::Exit;
 use crate::cli::open_journal::{CliError, open};
-use crate::cli::text::{counted, plain, plain_json, pretty_json};
 use crate::event::{ImageSprite, SpriteStatus};
 use crate::journal::{EventRow, EventState, SinkState};
+use crate::sanitize::{self, one_line};
+use crate::units::counted;
 
 /// Show one event as it was received, and what became of it.
 #[derive(Debug, clap::Args)]
@@ -71,15 +73,15 @@ fn json(found: &EventRow, sinks: &[SinkState]) -> io::Result<String> {
     };
     // The pretty form of serde_json would leave the body on one line.
     let text = pretty_json(&serde_json::to_string(&whole)?);
-    Ok(format!("{}\n", plain_json(&text)))
+    Ok(format!("{}\n", sanitize::json(&text)))
 }
 
 fn text(found: &EventRow, sinks: &[SinkState]) -> String {
     let EventRow { event, state, confirmed, is_pruned, .. } = found;
-    let or_dash = |id: &Option<String>| id.as_deref().map_or_else(|| "-".to_owned(), plain);
+    let or_dash = |id: &Option<String>| id.as_deref().map_or_else(|| "-".to_owned(), one_line);
     let mut lines = vec![
         format!("key           {}", event.key),
-        format!("type          {}", plain(&event.event_type)),
+        format!("type          {}", one_line(&event.event_type)),
         format!("state         {}", state.as_str()),
         format!("application   {}", event.app),
         format!("file          {}", or_dash(&event.file_id)),
@@ -102,7 +104,7 @@ fn text(found: &EventRow, sinks: &[SinkState]) -> String {
     lines.push(if *is_pruned {
         "  pruned for space; its key stays as long as a repeat may come".to_owned()
     } else {
-        plain_json(&pretty_json(&event.body))
+        sanitize::json(&pretty_json(&event.body))
     });
     lines.push(String::new());
     lines.join("\n")
@@ -123,7 +125,7 @@ fn of_sink(sink: &SinkState) -> Vec<String> {
         first.push_str(&format!(", due {}", moment(due)));
     }
     let failure = |word, at: Option<DateTime<Utc>>, error: &Option<String>| {
-        let (at, error) = (moment(at?), plain(error.as_deref()?));
+        let (at, error) = (moment(at?), one_line(error.as_deref()?));
         Some(format!("    {word} failure {at}: {error}"))
     };
     let mut lines = vec![first];
@@ -150,9 +152,9 @@ fn of_sprite(sprite: &ImageSprite) -> Vec<String> {
     }
     let mut lines = vec![format!("  {}", said.join(", "))];
     if let Some(error) = &sprite.error {
-        lines.push(format!("    {}: {}", plain(&error.code), plain(&error.message)));
+        lines.push(format!("    {}: {}", one_line(&error.code), one_line(&error.message)));
     }
-    lines.extend(sprite.sheets.iter().map(|url| format!("    sheet {}", plain(url))));
-    lines.extend(sprite.vtt_url.iter().map(|url| format!("    index {}", plain(url))));
+    lines.extend(sprite.sheets.iter().map(|url| format!("    sheet {}", one_line(url))));
+    lines.extend(sprite.vtt_url.iter().map(|url| format!("    index {}", one_line(url))));
     lines
 }

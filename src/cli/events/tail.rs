@@ -12,9 +12,9 @@ use crate::cli::args::ConfigArg;
 use crate::cli::exit::Exit;
 use crate::cli::open_journal;
 use crate::cli::open_journal::{CliError, configuration};
-use crate::cli::text::plain_json;
 use crate::event::Key;
 use crate::journal::{EventId, EventRow, EventState, Filter, JournalReader};
+use crate::sanitize;
 
 /// Between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(500);
@@ -149,7 +149,7 @@ impl Tail {
         let sinks = self.reader.sinks_of(found.id)?;
         if self.as_json {
             let line = json_line(&EventSummary::of(found, &sinks))?;
-            write!(self.out, "{}", plain_json(&line))?;
+            write!(self.out, "{}", sanitize::json(&line))?;
         } else {
             let row = row(found, &sinks, self.with_app).join("  ");
             writeln!(self.out, "{}", row.trim_end())?;

@@ -27,10 +27,10 @@ use self::group::Programs;
 use self::launcher::{EX_TEMPFAIL, Token};
 use self::process::{Run, RunEnd};
 pub use self::settings::{ExecSettings, Otherwise};
-use super::excerpt::{self, excerpt, printable};
-use super::{Batch, BatchLimits, Sink, SinkContext, Verdict, Verdicts};
+use super::{Batch, BatchLimits, MAX_REPLY_CHARS, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Event;
-use crate::secret::Secret;
+use crate::sanitize::{self, KeptEnd};
+use crate::secret::{Secret, mask};
 
 /// The most characters of an event's type in the environment: the kernel takes no variable
 /// beyond 128 KiB, and a type is a short name.
@@ -113,12 +113,12 @@ impl Exec {
     fn judge(&self, event: &Event, run: Run, secrets: &Secrets) -> Verdict {
         let hidden: Vec<Secret> = secrets.iter().map(|(_, secret)| secret.clone()).collect();
         let (sink, key) = (&self.context.name, event.key);
+        let output = sanitize::one_line(&mask(&run.output, &hidden));
         if !run.output.is_empty() {
-            let output = printable(&run.output, &hidden);
-            tracing::debug!(sink, %key, output, "the program said");
+            tracing::debug!(sink, %key, output, "output of the program");
         }
         let error = |how: &str| {
-            let said = excerpt(&run.output, excerpt::KeptEnd::Last, &hidden);
+            let said = sanitize::truncate(&output, MAX_REPLY_CHARS, KeptEnd::Last);
             let colon = if said.is_empty() { "" } else { ": " };
             format!("{} {how}{colon}{said}", self.program())
         };

@@ -24,11 +24,11 @@ use tokio::time::timeout;
 use self::settings::WebhookCredentials;
 pub use self::settings::{WebhookSettings, WebhookUrl};
 use self::status::Meaning;
-use super::excerpt::{KeptEnd, excerpt};
-use super::{Batch, BatchLimits, Sink, SinkContext, Verdict, Verdicts};
+use super::{Batch, BatchLimits, MAX_REPLY_CHARS, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Event;
 use crate::loopback;
-use crate::secret::Secret;
+use crate::sanitize::{self, KeptEnd};
+use crate::secret::{Secret, mask};
 
 /// The longest that making a connection may take; the sink's timeout if that is shorter.
 const MAX_CONNECT: Duration = Duration::from_secs(5);
@@ -169,7 +169,8 @@ impl Webhook {
         if !hint.is_empty() {
             error = format!("{error} ({hint})");
         }
-        let said = excerpt(&answer, KeptEnd::First, hidden);
+        let said = sanitize::one_line(&mask(&answer, hidden));
+        let said = sanitize::truncate(&said, MAX_REPLY_CHARS, KeptEnd::First);
         if !said.is_empty() {
             error = format!("{error}: {said}");
         }

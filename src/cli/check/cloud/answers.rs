@@ -6,9 +6,9 @@ use tokio::time::timeout;
 use crate::cli::check::names::{CALL_TIMEOUT, CLOUD, CREDENTIALS, EVENT_MODE, QUEUE};
 use crate::cli::check::report::CheckStep;
 use crate::cli::exit::Exit;
-use crate::cli::text::counted;
 use crate::config::SinkConfig;
 use crate::event::AppId;
+use crate::units::counted;
 use crate::vod::{Advice, EventConfig, VodError, application_advice};
 
 /// Why a call brought nothing.
