@@ -28,7 +28,7 @@ pub use sinks::SinkConfig;
 
 use crate::secret::{SecretError, SecretRef};
 use document::{Document, Table};
-use permissions::{Holds, exposures};
+use permissions::Sensitivity;
 use secrets::Secrets;
 use sections::Sections;
 
@@ -45,12 +45,12 @@ pub struct Loaded {
     pub file: PathBuf,
     /// The settings.
     pub config: Config,
-    /// What should be looked at, though it stops nothing.
+    /// Warnings: they stop nothing.
     pub warnings: Vec<Mistake>,
 }
 
 impl Loaded {
-    /// Logs what should be looked at.
+    /// Logs the warnings.
     pub fn warn(&self) {
         for warning in &self.warnings {
             let warning = Located(&self.file, warning);
@@ -58,19 +58,19 @@ impl Loaded {
         }
     }
 
-    /// What others could do with the file itself, with the secrets it names and with the journal.
-    fn exposures(&self, text: &str) -> Vec<Mistake> {
+    /// Returns warnings about the permissions of the file, of the secrets it names and of the journal.
+    fn check_permissions(&self, text: &str) -> Vec<Mistake> {
         let secrets = Secrets::of(text);
-        let own = if secrets.has_literals { Holds::Secret } else { Holds::Settings };
-        let all = |path: &Path, holds, place| {
-            let found = exposures(path, holds).into_iter();
+        let own = if secrets.has_literals { Sensitivity::Secret } else { Sensitivity::Settings };
+        let all = |path: &Path, sensitivity, place| {
+            let found = permissions::warnings(path, sensitivity).into_iter();
             found.map(move |message| Mistake { place, message }).collect::<Vec<_>>()
         };
         let mut found = all(&self.file, own, None);
         for (at, path) in &secrets.files {
-            found.extend(all(path, Holds::Secret, Some(Location::of(text, *at))));
+            found.extend(all(path, Sensitivity::Secret, Some(Location::of(text, *at))));
         }
-        found.extend(all(&self.config.journal.path, Holds::Events, None));
+        found.extend(all(&self.config.journal.path, Sensitivity::Events, None));
         found
     }
 }
@@ -103,13 +103,13 @@ impl Config {
         let text = String::from_utf8(bytes)
             .map_err(|_| unreadable("the configuration is not UTF-8 text".to_owned()))?;
         let mut loaded = Self::parse(&text, path)?;
-        let exposed = loaded.exposures(&text);
-        loaded.warnings.splice(0..0, exposed);
+        let warnings = loaded.check_permissions(&text);
+        loaded.warnings.splice(0..0, warnings);
         Ok(loaded)
     }
 
     /// Checks the text of a configuration; `file` is only its name in messages. Blocks on the file
-    /// system, to see whether sinks share a file, and what the secrets look like that can be read.
+    /// system, to see whether sinks share a file, and the secrets that can be read.
     ///
     /// # Errors
     /// Everything that is wrong with the text, at once; of a text that is no TOML, the first

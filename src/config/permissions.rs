@@ -1,33 +1,34 @@
-//! What others could do with the files of a configuration, looked at as ssh looks at its keys.
+//! Permissions of the files of a configuration, checked as ssh checks its keys.
 //!
-//! Nothing is refused for it: a file's mode may be as it is for a reason. It is told at the start
-//! and by `check`.
+//! Nothing is refused for them, since a file's mode may be as it is for a reason: the start and `check`
+//! warn.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-/// What a file must not be open to everybody for.
+/// How sensitive a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holds {
-    /// What may be read by all.
+pub(super) enum Sensitivity {
+    /// It holds settings, which everybody may read.
     Settings,
-    /// A secret among the settings, or nothing else.
+    /// It holds a secret.
     Secret,
-    /// The events themselves.
+    /// It holds events.
     Events,
 }
 
-/// What is wrong with a file's mode, owner or folder; nothing if it is not there.
-pub(super) fn exposures(path: &Path, holds: Holds) -> Vec<String> {
+/// Returns warnings about a file's mode, owner and folder; none if it is not there.
+pub(super) fn warnings(path: &Path, sensitivity: Sensitivity) -> Vec<String> {
     // What is no file, a device say, has its mode from elsewhere.
     let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
     let Some(file) = file else { return Vec::new() };
     let (mode, name) = (file.mode() & 0o7777, path.display());
     let mut found = Vec::new();
-    if mode & 0o004 != 0 && holds != Holds::Settings {
-        let what = if holds == Holds::Secret { "holds a secret" } else { "holds the events" };
+    if mode & 0o004 != 0 && sensitivity != Sensitivity::Settings {
+        let what =
+            if sensitivity == Sensitivity::Secret { "holds a secret" } else { "holds the events" };
         found.push(format!(
             "{name} {what} and can be read by everybody (mode {mode:03o}); use chmod o-rwx"
         ));
@@ -38,7 +39,7 @@ pub(super) fn exposures(path: &Path, holds: Holds) -> Vec<String> {
         ));
     }
     let (owner, own) = (file.uid(), geteuid().as_raw());
-    if is_strange(owner, own) {
+    if is_foreign_owner(owner, own) {
         found.push(format!(
             "{name} belongs to user {owner}, who can change it; use chown, to root or to user {own}"
         ));
@@ -47,8 +48,8 @@ pub(super) fn exposures(path: &Path, holds: Holds) -> Vec<String> {
     found
 }
 
-/// Whether somebody else owns a file. Root looks at files of the service's user, as they should be.
-fn is_strange(owner: u32, own: u32) -> bool {
+/// Whether the owner of a file is neither root nor this user. Root checks files of the service's user, as they should be.
+fn is_foreign_owner(owner: u32, own: u32) -> bool {
     own != 0 && owner != 0 && owner != own
 }
 
@@ -76,38 +77,44 @@ mod tests {
 
     use super::*;
 
-    fn found(mode: u32, folder_mode: u32, holds: Holds) -> usize {
+    fn found(mode: u32, folder_mode: u32, sensitivity: Sensitivity) -> usize {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(folder_mode)).unwrap();
-        exposures(&path, holds).len()
+        warnings(&path, sensitivity).len()
     }
 
     #[test]
     fn a_file_is_root_s_or_one_s_own() {
-        assert!(is_strange(1000, 999));
-        assert!(!is_strange(0, 999) && !is_strange(999, 999) && !is_strange(999, 0));
+        assert!(is_foreign_owner(1000, 999));
+        assert!(
+            !is_foreign_owner(0, 999) && !is_foreign_owner(999, 999) && !is_foreign_owner(999, 0)
+        );
     }
 
     #[test]
     fn each_mode_has_its_exposures() {
-        for (mode, folder, holds, expected) in [
-            (0o600, 0o700, Holds::Secret, 0),
-            (0o640, 0o755, Holds::Secret, 0),
-            (0o644, 0o755, Holds::Settings, 0),
-            (0o644, 0o755, Holds::Secret, 1),
-            (0o644, 0o755, Holds::Events, 1),
-            (0o660, 0o755, Holds::Settings, 1),
-            (0o602, 0o755, Holds::Settings, 1),
-            (0o666, 0o755, Holds::Secret, 2),
-            (0o600, 0o777, Holds::Secret, 1),
-            (0o600, 0o1777, Holds::Secret, 0),
+        for (mode, folder, sensitivity, expected) in [
+            (0o600, 0o700, Sensitivity::Secret, 0),
+            (0o640, 0o755, Sensitivity::Secret, 0),
+            (0o644, 0o755, Sensitivity::Settings, 0),
+            (0o644, 0o755, Sensitivity::Secret, 1),
+            (0o644, 0o755, Sensitivity::Events, 1),
+            (0o660, 0o755, Sensitivity::Settings, 1),
+            (0o602, 0o755, Sensitivity::Settings, 1),
+            (0o666, 0o755, Sensitivity::Secret, 2),
+            (0o600, 0o777, Sensitivity::Secret, 1),
+            (0o600, 0o1777, Sensitivity::Secret, 0),
         ] {
-            assert_eq!(found(mode, folder, holds), expected, "{mode:o} in {folder:o}, {holds:?}");
+            assert_eq!(
+                found(mode, folder, sensitivity),
+                expected,
+                "{mode:o} in {folder:o}, {sensitivity:?}"
+            );
         }
-        assert!(exposures(Path::new("/nowhere/file"), Holds::Secret).is_empty());
-        assert!(exposures(Path::new("/"), Holds::Settings).is_empty());
+        assert!(warnings(Path::new("/nowhere/file"), Sensitivity::Secret).is_empty());
+        assert!(warnings(Path::new("/"), Sensitivity::Settings).is_empty());
     }
 }

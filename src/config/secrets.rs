@@ -20,14 +20,14 @@ impl Secrets {
         let mut secrets = Self::default();
         if let Ok(root) = DeTable::parse(text) {
             let span = root.span();
-            secrets.note("", &Spanned::new(span, DeValue::Table(root.into_inner())));
+            secrets.collect("", &Spanned::new(span, DeValue::Table(root.into_inner())));
         }
         secrets
     }
 
     /// A string is a secret if its key says so, if it is a header or a variable of a sink, or a URL with
     /// a password in it.
-    fn note(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
+    fn collect(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
         let key = key.to_lowercase();
         let named = ["secret", "token", "password", "authorization"];
         match value.get_ref() {
@@ -45,9 +45,9 @@ impl Secrets {
                     // Whatever is no string refers to a secret elsewhere.
                     self.has_literals |= table.values().any(|value| value.get_ref().is_str());
                 }
-                table.iter().for_each(|(key, value)| self.note(key.get_ref(), value));
+                table.iter().for_each(|(key, value)| self.collect(key.get_ref(), value));
             }
-            DeValue::Array(values) => values.iter().for_each(|value| self.note(&key, value)),
+            DeValue::Array(values) => values.iter().for_each(|value| self.collect(&key, value)),
             _ => {}
         }
     }

@@ -43,7 +43,7 @@ pub(super) struct BulkOptions {
 /// it came.
 pub(super) fn apply<T: Default>(
     what: &str,
-    manner: &BulkOptions,
+    options: &BulkOptions,
     journal: &Path,
     reader: &JournalReader,
     targets: &[TargetEvents],
@@ -54,20 +54,20 @@ pub(super) fn apply<T: Default>(
         done.push((target.count(reader)?, T::default()));
     }
     let total: u64 = done.iter().map(|(chosen, _)| chosen.events).sum();
-    if manner.dry_run || total == 0 {
+    if options.dry_run || total == 0 {
         return Ok(done);
     }
-    if total > 1 && !manner.yes {
+    if total > 1 && !options.yes {
         let counts = targets.iter().zip(&done).map(|(target, (chosen, _))| (target, chosen.events));
         ask(what, counts.filter(|(_, events)| *events > 0))?;
     }
-    let mut editor = JournalAdmin::open(journal)?;
-    let mut pace = BulkPace::new(manner.rate, total);
+    let mut admin = JournalAdmin::open(journal)?;
+    let mut pace = BulkPace::new(options.rate, total);
     for (target, (chosen, done)) in targets.iter().zip(&mut done) {
         *chosen = target.each(reader, pace.at_once, |events| {
             pace.wait();
             let began = Instant::now();
-            change(&mut editor, target.sink.id, events, done).map_err(|error| {
+            change(&mut admin, target.sink.id, events, done).map_err(|error| {
                 let why = format!(
                     "the journal cannot be written: {}; {} of {total} were done, \
                      and doing it again does the rest",

@@ -29,9 +29,9 @@ pub(super) struct DiscardArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
-    choice: Selection,
+    selection: Selection,
     #[command(flatten)]
-    manner: BulkOptions,
+    options: BulkOptions,
 }
 
 #[derive(Serialize)]
@@ -50,25 +50,25 @@ struct AtSink<'a> {
 pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
     let journal = configuration(&args.config)?.journal.path;
     let reader = JournalReader::open(&journal)?;
-    let sinks = args.choice.sinks(&reader)?.map_or_else(|| reader.sinks(), Ok)?;
-    let targets = if args.choice.keys.is_empty() {
-        by_conditions(args, &reader, sinks)?
+    let sinks = args.selection.sinks(&reader)?.map_or_else(|| reader.sinks(), Ok)?;
+    let targets = if args.selection.keys.is_empty() {
+        by_filter(args, &reader, sinks)?
     } else {
         by_keys(args, &reader, sinks)?
     };
-    let manner = &args.manner;
-    let discard = |editor: &mut JournalAdmin, sink, events: &[EventId], discarded: &mut u64| {
-        *discarded += editor.discard(sink, events)?;
+    let options = &args.options;
+    let discard = |admin: &mut JournalAdmin, sink, events: &[EventId], discarded: &mut u64| {
+        *discarded += admin.discard(sink, events)?;
         Ok(())
     };
-    let done = bulk::apply("Discard", manner, &journal, &reader, &targets, discard)?;
+    let done = bulk::apply("Discard", options, &journal, &reader, &targets, discard)?;
     let sinks = targets.iter().zip(done).map(|(target, (chosen, discarded))| AtSink {
         sink: &target.sink.name,
         chosen: chosen.events,
         discarded,
     });
-    let summary = Summary { dry_run: manner.dry_run, sinks: sinks.collect() };
-    let text = if manner.json { json_line(&summary)? } else { text(&summary) };
+    let summary = Summary { dry_run: options.dry_run, sinks: sinks.collect() };
+    let text = if options.json { json_line(&summary)? } else { text(&summary) };
     Ok(answer(text.as_bytes(), Exit::Success))
 }
 
@@ -78,7 +78,7 @@ fn by_keys(
     sinks: Vec<KnownSink>,
 ) -> Result<Vec<TargetEvents>, CliError> {
     let mut targets: Vec<TargetEvents> = sinks.into_iter().map(TargetEvents::these).collect();
-    for found in args.choice.by_keys(reader)? {
+    for found in args.selection.by_keys(reader)? {
         let states = reader.sinks_of(found.id)?;
         for target in &mut targets {
             let is_left = states.iter().any(|at| {
@@ -93,13 +93,13 @@ fn by_keys(
     Ok(targets)
 }
 
-fn by_conditions(
+fn by_filter(
     args: &DiscardArgs,
     reader: &JournalReader,
     sinks: Vec<KnownSink>,
 ) -> Result<Vec<TargetEvents>, CliError> {
-    let conditions = &args.choice.conditions;
-    let states = match conditions.state {
+    let filter = &args.selection.filter;
+    let states = match filter.state() {
         None => vec![EventState::Pending, EventState::Dead],
         Some(state @ (EventState::Pending | EventState::Dead)) => vec![state],
         Some(state) => {
@@ -114,7 +114,7 @@ fn by_conditions(
         let at_sink = |state: &EventState| Filter {
             state: Some(*state),
             sink: Some(sink.name.clone()),
-            ..conditions.filter()
+            ..filter.to_filter()
         };
         let filters = states.iter().map(at_sink).collect();
         TargetEvents::any(reader, sink, filters, None)

@@ -38,34 +38,34 @@ pub(super) struct RedeliverArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
-    choice: Selection,
+    selection: Selection,
     /// Only what the sink does not have yet.
     #[arg(long)]
     missing: bool,
     #[command(flatten)]
-    manner: BulkOptions,
+    options: BulkOptions,
 }
 
 pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
     let config = configuration(&args.config)?;
     let reader = JournalReader::open(&config.journal.path)?;
-    let named = args.choice.sinks(&reader)?;
-    let targets = if args.choice.keys.is_empty() {
-        by_conditions(args, &config, &reader, named)?
+    let named = args.selection.sinks(&reader)?;
+    let targets = if args.selection.keys.is_empty() {
+        by_filter(args, &config, &reader, named)?
     } else {
         by_keys(args, &reader, named)?
     };
-    let manner = &args.manner;
-    let requeue = |editor: &mut JournalAdmin, sink, events: &[EventId], done: &mut Requeued| {
+    let options = &args.options;
+    let requeue = |admin: &mut JournalAdmin, sink, events: &[EventId], done: &mut Requeued| {
         let Requeued { requeued, expedited, without_body, gone } =
-            editor.requeue(sink, events, chrono::Utc::now())?;
+            admin.requeue(sink, events, chrono::Utc::now())?;
         done.requeued += requeued;
         done.expedited += expedited;
         done.without_body += without_body;
         done.gone += gone;
         Ok(())
     };
-    let done = bulk::apply("Redeliver", manner, &config.journal.path, &reader, &targets, requeue)?;
+    let done = bulk::apply("Redeliver", options, &config.journal.path, &reader, &targets, requeue)?;
     let at_sinks: Vec<AtSink<'_>> = targets
         .iter()
         .zip(done)
@@ -81,8 +81,8 @@ pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
         .collect();
     let is_in_vain =
         at_sinks.iter().all(|at| at.chosen == 0) && at_sinks.iter().any(|at| at.without_body > 0);
-    let text = if manner.json {
-        json_line(&Summary { dry_run: manner.dry_run, sinks: at_sinks })?
+    let text = if options.json {
+        json_line(&Summary { dry_run: options.dry_run, sinks: at_sinks })?
     } else {
         text(args, &at_sinks)
     };
@@ -97,7 +97,7 @@ fn by_keys(
     let only_dead = named.is_none();
     let sinks = named.map_or_else(|| reader.sinks(), Ok)?;
     let mut targets: Vec<TargetEvents> = sinks.into_iter().map(TargetEvents::these).collect();
-    for found in args.choice.by_keys(reader)? {
+    for found in args.selection.by_keys(reader)? {
         let states = reader.sinks_of(found.id)?;
         for target in &mut targets {
             let there = states.iter().find(|at| at.sink == target.sink.name).map(|at| at.state);
@@ -114,14 +114,14 @@ fn by_keys(
     Ok(targets)
 }
 
-fn by_conditions(
+fn by_filter(
     args: &RedeliverArgs,
     config: &Config,
     reader: &JournalReader,
     named: Option<Vec<KnownSink>>,
 ) -> Result<Vec<TargetEvents>, CliError> {
-    let conditions = &args.choice.conditions;
-    let state = match (conditions.state, &named) {
+    let filter = &args.selection.filter;
+    let state = match (filter.state(), &named) {
         (None, None) => Some(EventState::Dead),
         (Some(state @ (EventState::Delivered | EventState::Unrouted)), None) => {
             let why = format!("{} events: to which sink? Name it by --sink", state.as_str());
@@ -136,13 +136,13 @@ fn by_conditions(
             state,
             sink: is_there.then(|| sink.name.clone()),
             lacking: args.missing.then(|| sink.name.clone()),
-            ..conditions.filter()
+            ..filter.to_filter()
         };
         let wanted = config
             .sinks
             .iter()
             .find(|configured| configured.name == sink.name)
-            .filter(|_| !is_there && conditions.event_type.is_none())
+            .filter(|_| !is_there && filter.event_type.is_none())
             .map(|configured| configured.events.clone());
         TargetEvents::any(reader, sink, vec![filter], wanted)
     };
@@ -174,7 +174,7 @@ fn text(args: &RedeliverArgs, at_sinks: &[AtSink<'_>]) -> String {
                 lines.push(format!("{}: {} {what}", at.sink, counted(count, "event")));
             }
         };
-        if args.manner.dry_run {
+        if args.options.dry_run {
             say(at.chosen, "would be delivered again");
         }
         say(at.redelivered, "to be delivered again");
@@ -190,7 +190,7 @@ fn text(args: &RedeliverArgs, at_sinks: &[AtSink<'_>]) -> String {
     }
     if lines.is_empty() {
         lines.push("nothing to deliver again".to_owned());
-        if !args.choice.keys.is_empty() {
+        if !args.selection.keys.is_empty() {
             lines.push("dead at no sink; --sink NAME delivers it there all the same".to_owned());
         }
     }

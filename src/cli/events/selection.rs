@@ -1,7 +1,6 @@
 //! Which events and sinks a command is about.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::builder::{EnumValueParser, TypedValueParser as _};
 
 use super::format::moment;
 use crate::cli::exit::Exit;
@@ -13,10 +12,10 @@ use crate::sanitize::one_line;
 /// Events read at once: each comes with its body, of which any number may be large.
 const PAGE: usize = 100;
 
-/// A state, as an argument.
+/// A state, as an argument names it.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum StateArg {
-    /// A sink still has to take it.
+    /// At least one sink still has to take it.
     Pending,
     /// Every sink that wanted it has it.
     Delivered,
@@ -41,8 +40,8 @@ impl From<StateArg> for EventState {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct FilterArgs {
     /// Only those in this state; with --sink, in this state there.
-    #[arg(long, value_parser = EnumValueParser::<StateArg>::new().map(EventState::from))]
-    pub(super) state: Option<EventState>,
+    #[arg(long, value_enum)]
+    state: Option<StateArg>,
     /// Only those of the application with this SubAppId; 0 for the primary one where none is
     /// configured.
     #[arg(long, value_name = "SUBAPPID")]
@@ -65,9 +64,13 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
-    pub(super) fn filter(&self) -> Filter {
+    pub(super) fn state(&self) -> Option<EventState> {
+        self.state.map(EventState::from)
+    }
+
+    pub(super) fn to_filter(&self) -> Filter {
         Filter {
-            state: self.state,
+            state: self.state(),
             app: self.app.map(AppId),
             event_type: self.event_type.clone(),
             file_id: self.file.clone(),
@@ -91,7 +94,7 @@ impl FilterArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct View {
     #[command(flatten)]
-    pub(super) conditions: FilterArgs,
+    pub(super) filter: FilterArgs,
     /// Only those for this sink.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
@@ -106,7 +109,7 @@ impl View {
         if let Some(sink) = &self.sink {
             known(&reader.sinks()?, sink)?;
         }
-        Ok(Filter { sink: self.sink.clone(), ..self.conditions.filter() })
+        Ok(Filter { sink: self.sink.clone(), ..self.filter.to_filter() })
     }
 }
 
@@ -121,7 +124,7 @@ pub(super) struct Selection {
     )]
     pub(super) keys: Vec<String>,
     #[command(flatten)]
-    pub(super) conditions: FilterArgs,
+    pub(super) filter: FilterArgs,
     /// At this sink; may be given several times.
     #[arg(long = "sink", value_name = "NAME")]
     sinks: Vec<String>,
@@ -133,7 +136,7 @@ impl Selection {
     /// # Errors
     /// When one of them is unknown, or nothing at all was chosen.
     pub(super) fn sinks(&self, reader: &JournalReader) -> Result<Option<Vec<KnownSink>>, CliError> {
-        if self.keys.is_empty() && self.conditions.is_empty() && self.sinks.is_empty() {
+        if self.keys.is_empty() && self.filter.is_empty() && self.sinks.is_empty() {
             let why = "which events? Give keys, a sink or another condition; see --help";
             return Err(CliError::because(Exit::Usage, why));
         }

@@ -62,7 +62,7 @@ fn follow(args: &TailArgs) -> Result<std::convert::Infallible, CliError> {
     let reader = JournalReader::open(&config.journal.path)?;
     let mut tail = Tail {
         filter: args.view.filter(&reader)?,
-        state: args.view.conditions.state,
+        state: args.view.filter.state(),
         as_json: args.json,
         with_app: config.vod.apps().len() > 1,
         reader,
