@@ -8,7 +8,7 @@ use crate::config::DEFAULT_PATH;
 
 /// Which configuration a command works with.
 #[derive(Clone, Debug, Args)]
-pub struct ConfigArg {
+pub(super) struct ConfigArg {
     /// The configuration.
     #[arg(
         short = 'c',
@@ -17,5 +17,5 @@ pub struct ConfigArg {
         env = "SPRITED_CONFIG",
         default_value = DEFAULT_PATH
     )]
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
 }

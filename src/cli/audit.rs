@@ -26,7 +26,7 @@ each what, count, first.
 Example:
   sprited audit --json"
 )]
-pub struct AuditArgs {
+pub(super) struct AuditArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Answer in JSON.
@@ -34,9 +34,7 @@ pub struct AuditArgs {
     json: bool,
 }
 
-/// Does it.
-#[must_use]
-pub fn run(args: &AuditArgs) -> Exit {
+pub(super) fn run(args: &AuditArgs) -> Exit {
     open_journal::end(look(args))
 }
 

@@ -11,14 +11,13 @@ use super::exit::{Exit, answer};
   sprited completions bash > /usr/share/bash-completion/completions/sprited
   sprited completions zsh > /usr/share/zsh/site-functions/_sprited
   sprited completions fish > /usr/share/fish/vendor_completions.d/sprited.fish")]
-pub struct CompletionsArgs {
+pub(super) struct CompletionsArgs {
     /// The shell.
     shell: Shell,
 }
 
 /// Writes the completions of `command`.
-#[must_use]
-pub fn run(args: &CompletionsArgs, mut command: Command) -> Exit {
+pub(super) fn run(args: &CompletionsArgs, mut command: Command) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "sprited", &mut script);
     answer(&script, Exit::Success)

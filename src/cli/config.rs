@@ -5,7 +5,7 @@ use crate::config;
 
 /// What a configuration may hold.
 #[derive(Debug, clap::Args)]
-pub struct ConfigArgs {
+pub(super) struct ConfigArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -29,9 +29,7 @@ An editor with TOML support takes it from the first line of a configuration:
 )]
 struct Schema {}
 
-/// Does it.
-#[must_use]
-pub fn run(args: &ConfigArgs) -> Exit {
+pub(super) fn run(args: &ConfigArgs) -> Exit {
     let Command::Schema(Schema {}) = args.command;
     match serde_json::to_vec_pretty(&config::schema()) {
         Ok(mut text) => {

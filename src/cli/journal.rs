@@ -1,6 +1,5 @@
 //! `sprited journal`: the journal's file.
 
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use serde::Serialize;
 use super::args::ConfigArg;
 use super::exit::{Exit, answer};
 use super::open_journal::{self, CliError};
+use super::prompt::{confirm, is_somebody_there};
 use crate::identity::{self, Owner};
 use crate::journal::{
     MaintenanceError, Replacement, Restored, SourceJournal, Violation, check, compact,
@@ -34,7 +34,7 @@ Examples:
   sprited journal restore /backup/journal.db
   sprited journal compact                 while the daemon is stopped"
 )]
-pub struct JournalArgs {
+pub(super) struct JournalArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -76,9 +76,7 @@ struct Common {
     json: bool,
 }
 
-/// Does it.
-#[must_use]
-pub fn run(args: &JournalArgs) -> Exit {
+pub(super) fn run(args: &JournalArgs) -> Exit {
     open_journal::end(match &args.command {
         Command::Check(common) => run_check(common),
         Command::Backup { common, to } => run_backup(common, to),
@@ -244,27 +242,14 @@ fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, CliError
 
 /// Asks whether a journal may make way.
 fn ask(path: &Path, from: &Path) -> Result<(), CliError> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !is_somebody_there() {
         let why = format!(
             "{} is there and would make way; with --yes it moves aside, nothing is deleted",
             path.display()
         );
         return Err(CliError::because(Exit::Usage, why));
     }
-    let mut stderr = io::stderr().lock();
-    write!(
-        stderr,
-        "Move {} aside and put {} in its place? [y/N] ",
-        path.display(),
-        from.display()
-    )?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-        return Ok(());
-    }
-    Err(CliError::because(Exit::Failure, "nothing was changed"))
+    confirm(format_args!("Move {} aside and put {} in its place?", path.display(), from.display()))
 }
 
 fn run_compact(common: &Common) -> Result<Exit, CliError> {

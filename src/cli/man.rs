@@ -18,15 +18,14 @@ const CONFIGURATION: &str = include_str!("../../config.example.toml");
 #[command(after_help = "Examples:
   sprited man | man -l -
   sprited man /usr/local/share/man")]
-pub struct ManArgs {
+pub(super) struct ManArgs {
     /// The folder; a page for each command is written to man1 in it, one for the configuration
     /// to man5.
     folder: Option<PathBuf>,
 }
 
 /// Writes the pages of `command`.
-#[must_use]
-pub fn run(args: &ManArgs, command: Command) -> Exit {
+pub(super) fn run(args: &ManArgs, command: Command) -> Exit {
     let mut command = command.disable_help_subcommand(true);
     command.build();
     let done = match &args.folder {

@@ -5,31 +5,31 @@
 //! failure.
 
 mod args;
-pub mod audit;
-pub mod check;
-pub mod completions;
-pub mod config;
+mod audit;
+mod check;
+mod completions;
+mod config;
 #[cfg(feature = "emulator")]
-pub mod demo;
+mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
-pub mod events;
+mod events;
 mod exit;
 mod init;
-pub mod journal;
-pub mod man;
+mod journal;
+mod man;
 mod open_journal;
 mod panics;
 mod process;
-pub mod run;
-pub mod status;
+mod prompt;
+mod run;
+mod status;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use self::args::ConfigArg;
 pub use self::exit::Exit;
 use self::exit::{complain, ended};
 use crate::identity;

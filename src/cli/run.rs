@@ -28,7 +28,7 @@ Examples:
   sprited run --config ./sprited.toml
   sprited run --once                      from cron: drain the queue and exit
   sprited run --new-journal               once, where a start says that the journal is missing")]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Stop once the queue is empty and nothing is pending; 1 if something stays.
@@ -40,9 +40,7 @@ pub struct RunArgs {
     new_journal: bool,
 }
 
-/// Does it.
-#[must_use]
-pub fn run(args: &RunArgs) -> Exit {
+pub(super) fn run(args: &RunArgs) -> Exit {
     let loaded = match Config::load(&args.config.path) {
         Ok(loaded) => loaded,
         Err(faults) => {

@@ -30,7 +30,7 @@ Examples:
   sprited status --watch
   sprited status --json"
 )]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Look again every two seconds until interrupted, also while no daemon answers.
@@ -41,9 +41,7 @@ pub struct StatusArgs {
     json: bool,
 }
 
-/// Does it.
-#[must_use]
-pub fn run(args: &StatusArgs) -> Exit {
+pub(super) fn run(args: &StatusArgs) -> Exit {
     open_journal::end(show(args))
 }
 

@@ -15,7 +15,7 @@ mod sinks;
 
 use futures_util::future::join_all;
 
-pub use report::{CheckReport, CheckStep, Finding, StepOutcome};
+use report::{CheckReport, CheckStep, StepOutcome};
 
 use super::args::ConfigArg;
 use super::exit::{Exit, answer, complain};
@@ -39,7 +39,7 @@ Examples:
   sprited check --policy=100000000001
   sprited check --json | jq -r '.steps[] | select(.outcome != \"ok\")'"
 )]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Only what needs neither network nor journal: the file, and the secrets it refers to.
@@ -60,9 +60,7 @@ pub struct CheckArgs {
     policy: Option<Option<u64>>,
 }
 
-/// Does it.
-#[must_use]
-pub fn run(args: &CheckArgs) -> Exit {
+pub(super) fn run(args: &CheckArgs) -> Exit {
     let path = &args.config.path;
     let mut report = CheckReport::new(path);
     match Config::load(path) {

@@ -10,7 +10,7 @@ use crate::sanitize::one_line;
 /// How a step came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum StepOutcome {
+pub(in crate::cli) enum StepOutcome {
     /// As it should be.
     Ok,
     /// To be looked at; nothing is stopped by it.
@@ -23,43 +23,43 @@ pub enum StepOutcome {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
-pub struct CheckStep {
+pub(in crate::cli) struct CheckStep {
     /// What was looked at, in one word; stable, for programs.
-    pub step: String,
+    pub(in crate::cli) step: String,
     /// Which one, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub(in crate::cli) name: Option<String>,
     /// How it came out.
-    pub outcome: StepOutcome,
+    pub(in crate::cli) outcome: StepOutcome,
     /// What was found, in one line.
-    pub detail: String,
+    pub(in crate::cli) detail: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
+    pub(in crate::cli) advice: Option<String>,
     /// What is wrong in the configuration, by line; only that step has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<Finding>,
+    pub(in crate::cli) problems: Vec<Finding>,
     /// How the command ends if this is the first step that failed.
     #[serde(skip)]
-    pub exit: Exit,
+    pub(in crate::cli) exit: Exit,
 }
 
 /// One problem of the configuration.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub(in crate::cli) struct Finding {
     /// [`Outcome::Fail`] or [`Outcome::Warn`].
-    pub outcome: StepOutcome,
+    pub(in crate::cli) outcome: StepOutcome,
     /// Where it stands, counted from 1; none if it is about the whole file.
-    pub line: Option<usize>,
+    pub(in crate::cli) line: Option<usize>,
     /// The character in that line.
-    pub column: Option<usize>,
+    pub(in crate::cli) column: Option<usize>,
     /// What is wrong and what to do.
-    pub message: String,
+    pub(in crate::cli) message: String,
 }
 
 impl CheckStep {
     /// A step that came out well.
-    pub fn ok(step: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(in crate::cli) fn ok(step: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             step: step.into(),
             name: None,
@@ -72,7 +72,7 @@ impl CheckStep {
     }
 
     /// A step to be looked at.
-    pub fn warn(
+    pub(in crate::cli) fn warn(
         step: impl Into<String>,
         detail: impl Into<String>,
         advice: impl Into<String>,
@@ -81,13 +81,12 @@ impl CheckStep {
     }
 
     /// A step that was not taken.
-    pub fn skip(step: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(in crate::cli) fn skip(step: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { outcome: StepOutcome::Skip, ..Self::ok(step, detail) }
     }
 
     /// The same, of the one with this name.
-    #[must_use]
-    pub fn named(self, name: &str) -> Self {
+    pub(in crate::cli) fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
 
@@ -98,7 +97,7 @@ impl CheckStep {
     }
 
     /// A step that failed; `exit` is how the command ends if it is the first.
-    pub fn fail(
+    pub(in crate::cli) fn fail(
         step: impl Into<String>,
         exit: Exit,
         detail: impl Into<String>,
@@ -110,7 +109,7 @@ impl CheckStep {
 
 /// All that was looked at, in order.
 #[derive(Clone, Debug, Serialize)]
-pub struct CheckReport {
+pub(in crate::cli) struct CheckReport {
     /// Whether nothing failed.
     ok: bool,
     /// How the command ends.
@@ -123,28 +122,25 @@ pub struct CheckReport {
 
 impl CheckReport {
     /// An empty report on the configuration `file`.
-    #[must_use]
-    pub fn new(file: &Path) -> Self {
+    pub(in crate::cli) fn new(file: &Path) -> Self {
         Self { ok: true, exit: 0, file: file.display().to_string(), steps: Vec::new() }
     }
 
     /// Adds what was found next.
-    pub fn push(&mut self, step: CheckStep) {
+    pub(in crate::cli) fn push(&mut self, step: CheckStep) {
         self.ok &= step.outcome != StepOutcome::Fail;
         self.steps.push(step);
         self.exit = self.exit().code();
     }
 
     /// How the command ends: as its first failed step says.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
+    pub(in crate::cli) fn exit(&self) -> Exit {
         let failed = self.steps.iter().find(|step| step.outcome == StepOutcome::Fail);
         failed.map_or(Exit::Success, |step| step.exit)
     }
 
     /// For programs: one JSON object and a line end.
-    #[must_use]
-    pub fn json(&self) -> String {
+    pub(in crate::cli) fn json(&self) -> String {
         let mut text =
             serde_json::to_string_pretty(self).expect("strings and numbers can be written");
         text.push('\n');
@@ -152,8 +148,7 @@ impl CheckReport {
     }
 
     /// For people: a line for each step, what to do below it.
-    #[must_use]
-    pub fn table(&self) -> String {
+    pub(in crate::cli) fn table(&self) -> String {
         let width = self.steps.iter().map(|step| step.title().chars().count()).max().unwrap_or(0);
         let file = Path::new(&self.file).file_name().unwrap_or_default().to_string_lossy();
         let mut lines = Vec::new();

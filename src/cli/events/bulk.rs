@@ -1,7 +1,6 @@
 //! Many changes to the journal, a few at a time: with a question before, at a rate, and with a
 //! bar that shows how far it has come.
 
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::target::{Chosen, TargetEvents};
 use crate::cli::exit::Exit;
 use crate::cli::open_journal::CliError;
+use crate::cli::prompt::{confirm, is_somebody_there};
 use crate::journal::{self, EventId, JournalAdmin, JournalReader, SinkId};
 use crate::units::counted;
 
@@ -89,21 +89,13 @@ fn ask<'t>(
     what: &str,
     counts: impl Iterator<Item = (&'t TargetEvents, u64)>,
 ) -> Result<(), CliError> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !is_somebody_there() {
         return Ok(());
     }
     let counts: Vec<String> = counts
         .map(|(target, events)| format!("{} at {}", counted(events, "event"), target.sink.name))
         .collect();
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{what} {}? [y/N] ", counts.join(", "))?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-        return Ok(());
-    }
-    Err(CliError::because(Exit::Failure, "nothing was changed"))
+    confirm(format_args!("{what} {}?", counts.join(", ")))
 }
 
 /// How many at once, how fast, and how far it has come.

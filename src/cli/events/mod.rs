@@ -8,7 +8,7 @@ mod pretty_json;
 mod redeliver;
 mod selection;
 mod show;
-pub mod tail;
+pub(super) mod tail;
 mod target;
 
 use super::exit::Exit;
@@ -16,7 +16,7 @@ use super::open_journal;
 
 /// Look at the events in the journal; deliver them again, or discard them.
 #[derive(Debug, clap::Args)]
-pub struct EventsArgs {
+pub(super) struct EventsArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -29,9 +29,7 @@ enum Command {
     Discard(discard::DiscardArgs),
 }
 
-/// Does it.
-#[must_use]
-pub fn run(args: &EventsArgs) -> Exit {
+pub(super) fn run(args: &EventsArgs) -> Exit {
     open_journal::end(match &args.command {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),

@@ -35,7 +35,7 @@ Examples:
   sprited tail --state dead
   sprited tail --sink sprites --json | jq -r .file_id"
 )]
-pub struct TailArgs {
+pub(in crate::cli) struct TailArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
@@ -48,9 +48,7 @@ pub struct TailArgs {
     json: bool,
 }
 
-/// Does it.
-#[must_use]
-pub fn run(args: &TailArgs) -> Exit {
+pub(in crate::cli) fn run(args: &TailArgs) -> Exit {
     match follow(args) {
         Ok(never) => match never {},
         Err(stop) => open_journal::end(Err(stop)),
