@@ -9,7 +9,7 @@ use crate::config::DEFAULT_PATH;
 /// Which configuration a command works with.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ConfigArg {
-    /// The configuration.
+    /// Configuration file.
     #[arg(
         short = 'c',
         long = "config",

@@ -1,4 +1,4 @@
-//! `sprited audit`: whether the journal's numbers add up.
+//! `sprited audit`: verifies the journal's counters against its rows.
 
 use std::fmt::Write;
 
@@ -11,16 +11,15 @@ use super::open_journal::{self, CliError};
 use crate::journal::{AuditReport, audit};
 use crate::sanitize::one_line;
 
-/// Recount the journal: nothing lost, nothing silent.
+/// Verify the journal's counters against its rows.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Holds what was counted as events came and went against the rows that are there, and the rows
-against each other. Reads beside a running daemon and holds it up by nothing. What was seen
-again is counted without rows, and so cannot be recounted.
-Exits with 0 if all adds up, 1 if not (then with the first 20 of the rows at fault), 74 if the
-journal cannot be read.
+    after_help = "It compares the counters with the rows, and the rows with each other. A running daemon is not
+affected. Duplicates are counted without rows, so they cannot be recounted.
+Exit code: 0 if all counters match, 1 if not (with the first 20 rows at fault), 74 if the journal
+cannot be read.
 
-With --json the answer has ok; sums, of each what, sink, counted, recounted, ok; and violations, of
+With --json, the answer has ok; sums, of each what, sink, counted, recounted, ok; and violations, of
 each what, count, first.
 
 Example:
@@ -29,13 +28,13 @@ Example:
 pub(super) struct AuditArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Answer in JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &AuditArgs) -> Exit {
-    open_journal::end(look(args))
+    open_journal::end(verify(args))
 }
 
 #[derive(Serialize)]
@@ -45,7 +44,7 @@ struct Answer<'a> {
     findings: &'a AuditReport,
 }
 
-fn look(args: &AuditArgs) -> Result<Exit, CliError> {
+fn verify(args: &AuditArgs) -> Result<Exit, CliError> {
     let path = open_journal::configuration(&args.config)?.journal.path;
     let findings = audit(&path)??;
     let ok = findings.ok();
@@ -83,9 +82,9 @@ fn text(findings: &AuditReport) -> String {
         text.push('\n');
     }
     text.push_str(if findings.ok() {
-        "\nAll adds up.\n"
+        "\nAll counters match their rows.\n"
     } else {
-        "\nTHIS DOES NOT ADD UP: keep a copy (`sprited journal backup`) and please report it.\n"
+        "\nCOUNTERS DO NOT MATCH: keep a copy (`sprited journal backup`) and report it.\n"
     });
     text
 }

@@ -1,11 +1,11 @@
-//! `sprited completions`: what a shell needs to complete the command line.
+//! `sprited completions`: completion scripts for shells.
 
 use clap::Command;
 use clap_complete::Shell;
 
 use super::exit::{Exit, answer};
 
-/// Write the completions of a shell to stdout.
+/// Print the completion script of a shell.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sprited completions bash > /usr/share/bash-completion/completions/sprited

@@ -1,9 +1,9 @@
-//! `sprited config`: what there is to know of the configuration as such.
+//! `sprited config`: the format of the configuration.
 
 use super::exit::{Exit, answer, complain};
 use crate::config;
 
-/// What a configuration may hold.
+/// Describe the format of the configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigArgs {
     #[command(subcommand)]
@@ -15,16 +15,16 @@ enum Command {
     Schema(Schema),
 }
 
-/// Write the configuration's JSON Schema to stdout, for editors.
+/// Print the configuration's JSON Schema, for editors.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It has every key, its type and its default, and refuses unknown keys. What has to hold between
-keys is for `sprited check --offline` to say.
+    after_help = "The schema has every key, its type and its default, and rejects unknown keys. `sprited check --offline`
+also checks what must hold between keys.
 
 Example:
   sprited config schema > sprited.schema.json
 
-An editor with TOML support takes it from the first line of a configuration:
+An editor with TOML support finds it by the first line of a configuration:
   #:schema ./sprited.schema.json"
 )]
 struct Schema {}

@@ -44,8 +44,8 @@ pub(super) fn run(arguments: &[OsString]) -> Option<u8> {
         Ok(code) => Some(code),
         Err(error) => {
             complain(format_args!(
-                "has the process id 1 and cannot start itself as a child, to reap what others leave \
-                 behind: {error:#}; goes on without, and programs of exec sinks may leave zombies; \
+                "this process has the id 1 and cannot start itself as a child to reap processes: \
+                 {error:#}; it continues without, and programs of exec sinks may leave zombies; \
                  start it under an init (docker run --init)"
             ));
             None
@@ -70,7 +70,7 @@ async fn attend(arguments: &[OsString]) -> anyhow::Result<u8> {
             which = next(&mut signals) => {
                 // Not reaped yet, so that the id is its own.
                 if let Err(error) = kill(child, which) {
-                    complain(format_args!("cannot pass {which} on: {error}"));
+                    complain(format_args!("cannot pass on {which}: {error}"));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! `sprited journal`: the journal's file.
+//! `sprited journal`: maintenance of the journal's file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::journal::{
 use crate::sanitize::one_line;
 use crate::units::counted;
 
-/// Check, copy, bring back or compact the journal's file.
+/// Check, back up, restore or compact the journal.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exits with 74 if the journal is damaged or cannot be used. As root it works there as the user that
-the journal's folder belongs to; what backup makes is root's, or its folder's owner's.
+    after_help = "Exit code: 74 if the journal is damaged or cannot be used. As root it works as the owner of the
+journal's folder; a backup belongs to the owner of its own folder.
 
-With --json the answer has journal and, by check, ok, damage (what SQLite says of the pages) and
-violations, of each what, count, first; by backup, copy and size_bytes; by restore, copy, events, pending
-and aside, the files that made way; by compact, before_bytes and after_bytes.
+With --json, the answer has journal and, for check, ok, damage (SQLite's report on the pages) and
+violations, of each what, count, first; for backup, copy and size_bytes; for restore, copy, events,
+pending and aside (the files moved aside); for compact, before_bytes and after_bytes.
 
 Examples:
   sprited journal check
@@ -41,29 +41,29 @@ pub(super) struct JournalArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Read every page and look whether all is whole; beside a running daemon.
+    /// Read and verify every page; the daemon may be running.
     Check(Common),
-    /// Copy it to a new file, as it stands at one moment; beside a running daemon.
+    /// Copy the journal, as it is at one moment, to a new file; the daemon may be running.
     Backup {
         #[command(flatten)]
         common: Common,
-        /// The copy: a name that is free.
+        /// Destination file; must not exist.
         #[arg(value_name = "FILE")]
         to: PathBuf,
     },
-    /// Bring back a copy, from a backup or rescued by a daemon; the daemon must be stopped. Files
-    /// that are in its place move aside.
+    /// Restore a backup, or a copy that a daemon rescued; the daemon must be stopped. Existing files
+    /// are moved aside.
     Restore {
         #[command(flatten)]
         common: Common,
-        /// The copy; it stays as it is.
+        /// The copy; it is not changed.
         #[arg(value_name = "FILE")]
         from: PathBuf,
-        /// Do not ask before a journal makes way.
+        /// Do not ask before an existing journal is moved aside.
         #[arg(long, short)]
         yes: bool,
     },
-    /// Give unused space back to the file system; the daemon must be stopped.
+    /// Return unused space to the file system; the daemon must be stopped.
     Compact(Common),
 }
 
@@ -71,7 +71,7 @@ enum Command {
 struct Common {
     #[command(flatten)]
     config: ConfigArg,
-    /// Answer in JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -115,7 +115,7 @@ struct Copied<'a> {
 }
 
 #[derive(Serialize)]
-struct Brought<'a> {
+struct RestoredCopy<'a> {
     copy: &'a Path,
     #[serde(flatten)]
     restored: Restored,
@@ -171,10 +171,10 @@ fn run_check(common: &Common) -> Result<Exit, CliError> {
     spinner.finish_and_clear();
     let ok = damage.is_empty() && violations.is_empty();
     let exit = if ok { Exit::Success } else { Exit::Journal };
-    common.answer(&path, Checked { ok, damage, violations }, |found| told(&path, found), exit)
+    common.answer(&path, Checked { ok, damage, violations }, |found| check_text(&path, found), exit)
 }
 
-fn told(path: &Path, Checked { ok, damage, violations }: &Checked) -> String {
+fn check_text(path: &Path, Checked { ok, damage, violations }: &Checked) -> String {
     let path = path.display();
     if *ok {
         return format!("{path}: whole");
@@ -183,8 +183,8 @@ fn told(path: &Path, Checked { ok, damage, violations }: &Checked) -> String {
     lines.extend(violations.iter().map(|kind| format!("{}: {}", kind.what, kind.first.join(", "))));
     let lines = lines.join("\n  ");
     format!(
-        "{path}: damaged; restore a backup with `sprited journal restore FILE`, or keep a copy and \
-         report it\n  {lines}"
+        "{path}: damaged; restore a backup with `sprited journal restore FILE`, or keep a copy \
+         and report it\n  {lines}"
     )
 }
 
@@ -222,31 +222,27 @@ fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, CliError
     let spinner = spinner("copying it and reading every page");
     let restored = replacement.restore(&path)?;
     spinner.finish_and_clear();
-    let words = |done: &Brought<'_>| {
+    let words = |done: &RestoredCopy<'_>| {
         let Restored { events, pending, aside } = &done.restored;
         let mut text = format!(
-            "{}: restored from {}, {}; what is pending in it, {}, will be made, once more where it \
-             was made after the copy",
+            "{}: restored from {} with {}; {} pending; those made after the copy are repeated",
             path.display(),
             from.display(),
             counted(*events, "event"),
             if *pending == 1 { "1 delivery".to_owned() } else { format!("{pending} deliveries") },
         );
         for file in aside {
-            text.push_str(&format!("\nkept what was in its place: {}", file.display()));
+            text.push_str(&format!("\nmoved aside: {}", file.display()));
         }
         text
     };
-    common.answer(&path, Brought { copy: from, restored }, words, Exit::Success)
+    common.answer(&path, RestoredCopy { copy: from, restored }, words, Exit::Success)
 }
 
-/// Asks whether a journal may make way.
+/// Asks whether an existing journal may be moved aside.
 fn ask(path: &Path, from: &Path) -> Result<(), CliError> {
     if !is_somebody_there() {
-        let why = format!(
-            "{} is there and would make way; with --yes it moves aside, nothing is deleted",
-            path.display()
-        );
+        let why = format!("{} exists; --yes moves it aside, nothing is deleted", path.display());
         return Err(CliError::because(Exit::Usage, why));
     }
     confirm(format_args!("Move {} aside and put {} in its place?", path.display(), from.display()))
@@ -262,7 +258,7 @@ fn run_compact(common: &Common) -> Result<Exit, CliError> {
     common.answer(&path, done, words, Exit::Success)
 }
 
-/// Shows on a terminal that it goes on.
+/// Shows on a terminal that the work goes on.
 fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(100));

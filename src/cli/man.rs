@@ -13,14 +13,13 @@ use super::exit::{Exit, answer, complain};
 const SOURCE: &str = concat!("sprited ", env!("CARGO_PKG_VERSION"));
 const CONFIGURATION: &str = include_str!("../../config.example.toml");
 
-/// Write the manual pages to a folder, or the first of them to stdout.
+/// Write the manual pages to a folder, or print the first of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sprited man | man -l -
   sprited man /usr/local/share/man")]
 pub(super) struct ManArgs {
-    /// The folder; a page for each command is written to man1 in it, one for the configuration
-    /// to man5.
+    /// The folder: man1 in it gets a page for each command, man5 one for the configuration.
     folder: Option<PathBuf>,
 }
 

@@ -37,13 +37,13 @@ use crate::sinks::exec::launcher;
 
 /// The demo among the examples, where it is built in.
 const DEMO: &str = if cfg!(feature = "emulator") {
-    "\n  sprited demo                            see it work, without a cloud account"
+    "\n  sprited demo                            run a demonstration, without a cloud account"
 } else {
     ""
 };
 
-/// Delivers Tencent Cloud VOD events from the reliable-callback queue to where they are wanted,
-/// and confirms them.
+/// Delivers Tencent Cloud VOD events from the reliable-callback queue to the configured sinks, and
+/// confirms them.
 #[derive(Debug, Parser)]
 #[command(
     name = "sprited",
@@ -52,9 +52,9 @@ const DEMO: &str = if cfg!(feature = "emulator") {
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = format!("Examples:{DEMO}
-  sprited check                           look at configuration, credentials, queue and sinks
+  sprited check                           check configuration, credentials, queue and sinks
   sprited run                             pull, deliver and confirm until told to stop
-  sprited status                          what the daemon does now
+  sprited status                          show the status of the daemon
 
 Exit codes: 0 done, 1 failed, 64 usage, 74 journal, 77 rejected credentials, 78 configuration.")
 )]
@@ -69,7 +69,7 @@ enum Command {
     Check(check::CheckArgs),
     Status(status::StatusArgs),
     #[cfg(feature = "emulator")]
-    Demo(demo::Args),
+    Demo(demo::DemoArgs),
     #[cfg(feature = "emulator")]
     Emulator(vod_emulator::EmulatorArgs),
     Events(events::EventsArgs),
@@ -90,8 +90,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     panics::keep_quiet_about_state();
     if let Err(error) = identity::hide_memory() {
         complain(format_args!(
-            "cannot keep the memory from other programs of the same user, who could find secrets \
-             in it: {error}"
+            "cannot hide the memory from other programs of this user, which could read secrets: \
+             {error}"
         ));
     }
     match init::run(&arguments) {

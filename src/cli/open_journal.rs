@@ -110,13 +110,13 @@ fn what_to_do(error: &OpenError) -> String {
     if let OpenError::File { source, .. } = error
         && source.kind() == io::ErrorKind::NotFound
     {
-        return "; `sprited run` makes it at its first start: start it, or name the configuration it \
-                was started with by --config"
+        return "; the first `sprited run` creates it: start the daemon, or name its configuration \
+                with --config"
             .to_owned();
     }
     as_whom(error).unwrap_or_else(|| match error {
         OpenError::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            "; ask as root or as the user the service runs as".to_owned()
+            "; run the command as root or as the service's user".to_owned()
         }
         _ => String::new(),
     })
@@ -133,9 +133,9 @@ pub(super) fn as_whom(error: &OpenError) -> Option<String> {
     let place = user.place().display();
     may_be_refused.then(|| {
         format!(
-            "; started as root, sprited works there as {user}, whose {place} is: what that user \
-             cannot use was made by another, root perhaps; look at what is in there, and give over what \
-             is sprited's, files of sinks too: chown --reference={place} -h {place}/*"
+            "; started as root, sprited works there as {user}, who owns {place}; files that this \
+             user cannot use belong to another, perhaps root; check the folder and give sprited's \
+             files to that user, files of sinks too: chown --reference={place} -h {place}/*"
         )
     })
 }

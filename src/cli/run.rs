@@ -16,26 +16,25 @@ use crate::vod::credentials::{self, ProviderError};
 /// Pull events, deliver them and confirm them until told to stop.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Signals:
-  TERM, INT   stop: what is in hand is finished, at most 25 s; a second one, a second or more after
-              the first, ends at once
-  HUP         take over the configuration as it is now, or say in the log what is wrong with it;
-              open the sinks' files anew
+  TERM, INT   stop: finish deliveries under way, in at most 25 s; a second signal, at least a second
+              later, exits immediately
+  HUP         reload the configuration, or log why it is rejected; reopen the sinks' files
 
-Started as root it reads the configuration and its secrets, and goes on as the user that the journal's
-folder belongs to.
+Started as root, it reads the configuration and its secrets, then continues as the owner of the
+journal's folder.
 
 Examples:
   sprited run --config ./sprited.toml
   sprited run --once                      from cron: drain the queue and exit
-  sprited run --new-journal               once, where a start says that the journal is missing")]
+  sprited run --new-journal               once, if a start reports that the journal is missing")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Stop once the queue is empty and nothing is pending; 1 if something stays.
+    /// Exit once the queue is empty and nothing is pending; with 1 if something stays pending.
     #[arg(long)]
     once: bool,
-    /// Start with a new journal where one was and is not any more: what was pending in it is given
-    /// up. A journal that is there stays in use.
+    /// Start with a new journal if the previous one is missing: what was pending in it is lost. An
+    /// existing journal stays in use.
     #[arg(long)]
     new_journal: bool,
 }
@@ -124,7 +123,8 @@ async fn daemon(
     // What only root can read has been read, and nothing touched that belongs to somebody else.
     if let Some(user) = identity::become_owner(&journal)? {
         let place = user.place().display();
-        tracing::info!(%user, %place, "started as root, and goes on as the user whose this place is");
+        tracing::info!(%user, %place, "started as root; continuing as the owner of the journal's \
+                                       folder");
     }
     warn_astray(&sinks)?;
     if args.new_journal {
@@ -146,7 +146,7 @@ fn begin_anew(path: &Path) -> Result<(), OpenError> {
     tracing::warn!(
         journal = %path.display(),
         kept = kept.join(", "),
-        "starts with a new journal: what was pending in the one before is given up"
+        "starting with a new journal; deliveries pending in the previous one are lost"
     );
     Ok(())
 }

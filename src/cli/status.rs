@@ -1,4 +1,4 @@
-//! `sprited status`: what the daemon does now, as it tells itself.
+//! `sprited status`: the status page of the running daemon.
 
 use std::error::Error as _;
 use std::io::{self, IsTerminal, Write};
@@ -12,19 +12,18 @@ use super::process::{self, Signals};
 use crate::daemon::DaemonSignals;
 use crate::journal;
 
-/// Between two looks.
-const WATCH: Duration = Duration::from_secs(2);
-/// For an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Goes to the upper left and empties the screen.
-const CLEAR: &str = "\x1b[H\x1b[2J";
+/// Between two refreshes.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Moves the cursor to the upper left and clears the screen.
+const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 
-/// Show what the daemon does now: the page at `[http] listen`, on the terminal.
+/// Show the daemon's status page on the terminal.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exits with 0 if the daemon answers, whatever it says of itself, and with 1 if not; whether it
-is ready is what /readyz is for. With --watch it waits for a daemon that does not answer, says so
-once, and exits with 0 when it is interrupted.
+    after_help = "It asks the daemon at [http] listen. Exit code: 0 if the daemon answers, whatever its state, 1 if
+not; /readyz tells whether it is ready. With --watch it waits for a daemon that does not answer,
+reports that once, and exits with 0 when interrupted.
 
 Examples:
   sprited status --watch
@@ -33,10 +32,10 @@ Examples:
 pub(super) struct StatusArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Look again every two seconds until interrupted, also while no daemon answers.
+    /// Refresh every two seconds until interrupted, even while no daemon answers.
     #[arg(long)]
     watch: bool,
-    /// Answer in JSON, one line a look.
+    /// Print JSON, one line per refresh.
     #[arg(long)]
     json: bool,
 }
@@ -51,21 +50,21 @@ fn show(args: &StatusArgs) -> Result<Exit, CliError> {
     let file = args.config.path.display();
     let Some(address) = config.http.address() else {
         return Err(failed(&format_args!(
-            "{file} has [http] listen = \"off\": nobody can be asked"
+            "{file} has [http] listen = \"off\": the daemon serves no status"
         )));
     };
     let page = if args.json { "status.json" } else { "status.txt" };
     let url = format!("http://{}/{page}", reachable(address));
     drop(rustls::crypto::ring::default_provider().install_default());
     // Past any proxy: who is asked is on this machine.
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build();
     let client = client.map_err(|error| failed(&error))?;
     let clear = args.watch && !args.json && io::stdout().is_terminal();
     let absent = |why: &str| {
-        let daemon = format!("no daemon answers at {address}, the [http] listen of {file}: {why}");
+        let daemon = format!("no daemon answers at {address} ([http] listen of {file}): {why}");
         match journal::missing(&config.journal.path) {
             Some(missing) => format!("{daemon}; {missing}"),
-            None => format!("{daemon}; does it run? (systemctl status sprited)"),
+            None => format!("{daemon}; is it running? (systemctl status sprited)"),
         }
     };
     let looking = async {
@@ -79,7 +78,7 @@ fn show(args: &StatusArgs) -> Result<Exit, CliError> {
                 never = signals.obey(control) => match never {},
             };
         }
-        match look(&client, &url).await {
+        match fetch(&client, &url).await {
             Ok(status) => write(&status, false)?,
             Err(why) => return Err(failed(&absent(&why))),
         }
@@ -88,34 +87,34 @@ fn show(args: &StatusArgs) -> Result<Exit, CliError> {
     process::block_on(looking).map_err(|error| failed(&format_args!("{error:#}")))?
 }
 
-/// Looks again and again. A daemon that is away may be about to come: it is waited for, and its
-/// last figures do not stay on the screen meanwhile.
+/// Refreshes until interrupted. A daemon that does not answer is waited for, and its last figures do
+/// not stay on the screen meanwhile.
 async fn watch(
     client: &reqwest::Client,
     url: &str,
     clear: bool,
     absent: impl Fn(&str) -> String,
 ) -> Result<Exit, CliError> {
-    let mut is_told = false;
+    let mut is_reported = false;
     loop {
-        match look(client, url).await {
+        match fetch(client, url).await {
             Ok(status) => {
                 write(&status, clear)?;
-                is_told = false;
+                is_reported = false;
             }
-            Err(why) if !is_told => {
+            Err(why) if !is_reported => {
                 write("", clear)?;
                 complain(format_args!("{}; waiting for it", absent(&why)));
-                is_told = true;
+                is_reported = true;
             }
             Err(_) => {}
         }
-        tokio::time::sleep(WATCH).await;
+        tokio::time::sleep(REFRESH_INTERVAL).await;
     }
 }
 
-/// Of a page of ours, as text and as JSON.
-const BEGINNINGS: [&str; 2] = ["sprited ", "{\"version\":"];
+/// How a page of sprited begins, as text and as JSON.
+const PAGE_PREFIXES: [&str; 2] = ["sprited ", "{\"version\":"];
 
 /// Where a listener on this address is reached from here.
 fn reachable(listen: SocketAddr) -> SocketAddr {
@@ -127,21 +126,21 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// The page, or why there is none.
-async fn look(client: &reqwest::Client, url: &str) -> Result<String, String> {
+/// Returns the page, or why there is none.
+async fn fetch(client: &reqwest::Client, url: &str) -> Result<String, String> {
     let answer = client.get(url).send().await.map_err(|error| reason(&error))?;
     if !answer.status().is_success() {
-        return Err(format!("what answers there says {}", answer.status()));
+        return Err(format!("unexpected answer {}", answer.status()));
     }
     let page = answer.text().await.map_err(|error| reason(&error))?;
     // Another program has the port, perhaps: what it says is not for a terminal.
-    if !BEGINNINGS.iter().any(|beginning| page.starts_with(beginning)) {
-        return Err("what answers there is another program".to_owned());
+    if !PAGE_PREFIXES.iter().any(|prefix| page.starts_with(prefix)) {
+        return Err("another program answers there".to_owned());
     }
     Ok(page)
 }
 
-/// The innermost cause, which says it all: `Connection refused`.
+/// Returns the innermost cause: `Connection refused`.
 fn reason(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -155,7 +154,7 @@ fn reason(error: &reqwest::Error) -> String {
 fn write(status: &str, clear: bool) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     if clear {
-        stdout.write_all(CLEAR.as_bytes())?;
+        stdout.write_all(CLEAR_SCREEN.as_bytes())?;
     }
     stdout.write_all(status.as_bytes())?;
     stdout.flush()

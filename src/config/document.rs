@@ -123,7 +123,7 @@ impl<'t> Document<'t> {
                 (span, DeValue::Table(entries)) => (span, entries),
                 (span, other) => {
                     let message = format!(
-                        "[{name}] is a table; found {} {} in its place",
+                        "[{name}]: expected a table, found {} {}",
                         article(other.type_str()),
                         other.type_str()
                     );

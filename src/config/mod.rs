@@ -98,7 +98,7 @@ impl Config {
             ))
         })?;
         if bytes.len() as u64 > MAX_FILE {
-            return Err(unreadable(format!("larger than {MAX_FILE} bytes: no configuration is")));
+            return Err(unreadable(format!("the configuration is larger than {MAX_FILE} bytes")));
         }
         let text = String::from_utf8(bytes)
             .map_err(|_| unreadable("the configuration is not UTF-8 text".to_owned()))?;
@@ -115,17 +115,17 @@ impl Config {
     /// Everything that is wrong with the text, at once; of a text that is no TOML, the first
     /// place where it is none.
     pub fn parse(text: &str, file: &Path) -> Result<Loaded, ConfigErrors> {
-        let mut reader = Document::new(text, outline());
+        let mut document = Document::new(text, outline());
         let config = match DeTable::parse(text) {
-            Ok(root) => compose(&mut reader, root),
+            Ok(root) => compose(&mut document, root),
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
                 // The error's own rendering would show the line, which may hold a secret.
-                reader.mistake(at, format!("not TOML: {}", error.message()));
+                document.mistake(at, format!("not TOML: {}", error.message()));
                 None
             }
         };
-        let Document { mut mistakes, mut warnings, .. } = reader;
+        let Document { mut mistakes, mut warnings, .. } = document;
         mistakes.sort_by_key(|problem| problem.place);
         warnings.sort_by_key(|problem| problem.place);
         let file = file.to_owned();
@@ -149,13 +149,13 @@ impl Config {
     }
 }
 
-fn compose<'t>(reader: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Option<Config> {
+fn compose<'t>(document: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Option<Config> {
     let span = root.span();
     let mut top = Table::new("the file", span, root.into_inner());
     let known: Vec<&str> = outline().into_iter().map(|(name, _)| name).collect();
-    reader.refuse_unknown(&mut top, &known);
-    let sections = Sections::read(reader, &mut top.entries);
-    let sinks = sinks::read(reader, &mut top.entries);
-    outputs::refuse_shared(reader, sections.journal.as_ref(), &sinks);
+    document.refuse_unknown(&mut top, &known);
+    let sections = Sections::read(document, &mut top.entries);
+    let sinks = sinks::read(document, &mut top.entries);
+    outputs::refuse_shared(document, sections.journal.as_ref(), &sinks);
     sections.with(sinks::acquainted(sinks))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::document::Document;
-use super::sinks::Read;
+use super::sinks::ReadSink;
 use crate::journal;
 use crate::sinks::{OutputPath, OutputTarget, SinkOutput};
 
@@ -36,19 +36,18 @@ impl Writer {
                 true => String::new(),
                 false => format!("is the same file as {path:?}, which "),
             };
-            return Some(format!("{key}: {what} {same}is written by {name} already"));
+            return Some(format!("{key}: {what} {same}is already written by {name}"));
         }
         if self.rotates_to(other) {
             return Some(format!(
-                "path: {:?} is called like the files that are rotated from {path:?}; give it \
-                 another name",
+                "path: {:?} is named like the files rotated from {path:?}; choose another name",
                 other.path
             ));
         }
         other.rotates_to(self).then(|| {
             format!(
-                "path: {:?} is rotated to files that are called like {path:?}, which is written \
-                 by {name} already",
+                "path: {:?} is rotated to files named like {path:?}, which is already written by \
+                 {name}",
                 other.path
             )
         })
@@ -68,9 +67,9 @@ fn is_copy(journal: &Path, place: &OutputPath) -> bool {
 /// Two writers of one file, or of standard output, would write into each other's lines. Blocks on
 /// the file system: a file can have many names.
 pub(super) fn refuse_shared(
-    reader: &mut Document<'_>,
+    document: &mut Document<'_>,
     journal: Option<&journal::JournalSettings>,
-    sinks: &[Read],
+    sinks: &[ReadSink],
 ) {
     // Where its path is a link, SQLite has its files where that leads.
     let both = |it: &journal::JournalSettings| {
@@ -85,11 +84,11 @@ pub(super) fn refuse_shared(
         let writer = Writer::new("another sink", output.clone());
         if let Some(journal) = journals.iter().find(|it| is_copy(it, &writer.place)) {
             let (path, copy) = (&writer.path, journal.display());
-            let why = format!("path: {path:?} is called like a copy of the journal {copy}");
-            reader.mistake(*at, format!("[[sinks]] {why}; give it another name"));
+            let why = format!("path: {path:?} is named like a copy of the journal {copy}");
+            document.mistake(*at, format!("[[sinks]] {why}; choose another name"));
         }
         if let Some(why) = writers.iter().find_map(|earlier| earlier.refuses(&writer)) {
-            reader.mistake(*at, format!("[[sinks]] {why}"));
+            document.mistake(*at, format!("[[sinks]] {why}"));
         }
         writers.push(writer);
     }

@@ -56,9 +56,9 @@ macro_rules! sections {
 
         impl Sections {
             /// Takes the tables out of `root`, and checks them.
-            pub(super) fn read<'t>(reader: &mut Document<'t>, root: &mut DeTable<'t>) -> Self {
+            pub(super) fn read<'t>(document: &mut Document<'t>, root: &mut DeTable<'t>) -> Self {
                 Self {
-                    $($name: reader.$presence(root, stringify!($name), |settings: &$settings| {
+                    $($name: document.$presence(root, stringify!($name), |settings: &$settings| {
                         settings.check().into_iter().map(SettingIssue::from).collect()
                     }),)+
                 }

@@ -109,28 +109,28 @@ fn ten_seconds() -> Duration {
 }
 
 /// A sink and what it writes lines to, with the place that names it.
-pub(super) struct Read {
+pub(super) struct ReadSink {
     pub(super) sink: Option<SinkConfig>,
     /// Where its output is named.
     pub(super) output: Option<(SinkOutput, usize)>,
 }
 
 /// Reads every `[[sinks]]` entry out of `root`.
-pub(super) fn read<'t>(reader: &mut Document<'t>, root: &mut DeTable<'t>) -> Vec<Read> {
-    const HOW: &str = "a sink is written under [[sinks]], with name = \"…\" and type = \"…\"";
+pub(super) fn read<'t>(document: &mut Document<'t>, root: &mut DeTable<'t>) -> Vec<ReadSink> {
+    const HOW: &str = "add a [[sinks]] entry with name = \"…\" and type = \"…\"";
     let Some(value) = root.remove("sinks") else {
-        reader.mistake(0, format!("there is no sink, so that every event would be lost; {HOW}"));
+        document.mistake(0, format!("no sink is configured, so every event would be lost; {HOW}"));
         return Vec::new();
     };
     let span = value.span();
     let DeValue::Array(entries) = value.into_inner() else {
-        reader.mistake(span.start, format!("expected a list of sinks; {HOW}"));
+        document.mistake(span.start, format!("expected a list of sinks; {HOW}"));
         return Vec::new();
     };
     if entries.is_empty() {
-        reader.mistake(
+        document.mistake(
             span.start,
-            format!("there is no sink, so that every event would be lost; {HOW}"),
+            format!("no sink is configured, so every event would be lost; {HOW}"),
         );
     }
     let mut names = HashMap::new();
@@ -139,33 +139,33 @@ pub(super) fn read<'t>(reader: &mut Document<'t>, root: &mut DeTable<'t>) -> Vec
         let span = entry.span();
         match entry.into_inner() {
             DeValue::Table(table) => {
-                read.push(entry_of(reader, &mut names, Table::new("[[sinks]]", span, table)));
+                read.push(entry_of(document, &mut names, Table::new("[[sinks]]", span, table)));
             }
-            _ => reader.mistake(span.start, format!("expected a table; {HOW}")),
+            _ => document.mistake(span.start, format!("expected a table; {HOW}")),
         }
     }
     read
 }
 
 fn entry_of<'t>(
-    reader: &mut Document<'t>,
+    document: &mut Document<'t>,
     names: &mut HashMap<String, usize>,
     mut table: Table<'t>,
-) -> Read {
+) -> ReadSink {
     if let Some(name) = table.text("name").map(ToOwned::to_owned) {
-        check_name(reader, names, &table, &name);
+        check_name(document, names, &table, &name);
         table.title = format!("[[sinks]] {name:?}");
     }
-    let kind = kind_of(reader, &table);
+    let kind = kind_of(document, &table);
     let common_keys = keys_of::<Common>();
     if let Some(kind) = kind {
         let known: Vec<&str> = common_keys.iter().chain((kind.keys)()).copied().collect();
-        reader.refuse_unknown(&mut table, &known);
+        document.refuse_unknown(&mut table, &known);
     }
-    warn_of_unlikely_events(reader, &table);
+    warn_of_unlikely_events(document, &table);
     let (common_table, own_table) = table.split(common_keys);
-    let common = reader.read(&common_table, Common::deserialize);
-    let plan = kind.and_then(|kind| reader.read(&own_table, kind.parse));
+    let common = document.read(&common_table, Common::deserialize);
+    let plan = kind.and_then(|kind| document.read(&own_table, kind.parse));
     // Of settings that cannot be read, so far as it can be told.
     let unread = || own_table.text("path").map(|path| SinkOutput::file(Path::new(path)));
     let output = plan.as_ref().map_or_else(unread, Plan::output);
@@ -175,7 +175,7 @@ fn entry_of<'t>(
         (output, at)
     });
     if let Some(common) = &common {
-        check_common(reader, &common_table, common);
+        check_common(document, &common_table, common);
     }
     let sink = common.zip(plan).map(|(common, plan)| {
         let Common { name, events, format, give_up_after, max_rejects, timeout, .. } = common;
@@ -183,13 +183,13 @@ fn entry_of<'t>(
         SinkConfig { name, events, format, give_up_after, max_rejects, timeout, plan, others }
     });
     if let Some(sink) = &sink {
-        reader.report(&own_table, sink.plan.check());
+        document.report(&own_table, sink.plan.check());
     }
-    Read { sink, output }
+    ReadSink { sink, output }
 }
 
 /// The sinks, each with the files of the others; `None` if one could not be read.
-pub(super) fn acquainted(read: Vec<Read>) -> Option<Vec<SinkConfig>> {
+pub(super) fn acquainted(read: Vec<ReadSink>) -> Option<Vec<SinkConfig>> {
     let mut sinks: Vec<_> = read.into_iter().map(|read| read.sink).collect::<Option<_>>()?;
     let file = |sink: &SinkConfig| Some((sink.name.clone(), sink.file()?));
     let files: Vec<_> = sinks.iter().filter_map(file).collect();
@@ -201,7 +201,7 @@ pub(super) fn acquainted(read: Vec<Read>) -> Option<Vec<SinkConfig>> {
 }
 
 fn check_name(
-    reader: &mut Document<'_>,
+    document: &mut Document<'_>,
     names: &mut HashMap<String, usize>,
     table: &Table<'_>,
     name: &str,
@@ -212,13 +212,14 @@ fn check_name(
         let message = format!(
             "[[sinks]] name: invalid sink name {name:?}; expected 1 to 64 of a-z, 0-9, _ and -"
         );
-        reader.mistake(at, message);
+        document.mistake(at, message);
     } else if names.insert(name.to_owned(), at).is_some() {
-        reader.mistake(at, format!("[[sinks]] name: {name:?} is the name of an earlier sink, too"));
+        document
+            .mistake(at, format!("[[sinks]] name: {name:?} is already the name of another sink"));
     }
 }
 
-fn kind_of(reader: &mut Document<'_>, table: &Table<'_>) -> Option<&'static SinkKind> {
+fn kind_of(document: &mut Document<'_>, table: &Table<'_>) -> Option<&'static SinkKind> {
     // A type that is missing or no text is reported with the keys that every sink has.
     let written = table.text("type")?;
     let kind = SinkKind::named(written);
@@ -229,32 +230,32 @@ fn kind_of(reader: &mut Document<'_>, table: &Table<'_>) -> Option<&'static Sink
             None => format!("known are {}", names.collect::<Vec<_>>().join(", ")),
         };
         let message = format!("{} type: unknown type {written:?}; {advice}", table.title);
-        reader.mistake(table.offset("type"), message);
+        document.mistake(table.offset("type"), message);
     }
     kind
 }
 
-fn check_common(reader: &mut Document<'_>, table: &Table<'_>, common: &Common) {
+fn check_common(document: &mut Document<'_>, table: &Table<'_>, common: &Common) {
     let mut found: Vec<String> = Vec::new();
     if common.events.is_empty() {
         found.push(
-            "events: an empty list wants nothing; expected [\"image-sprite\"], EventType names \
-             or [\"*\"]"
+            "events: the list is empty; expected [\"image-sprite\"], EventType names or [\"*\"]"
                 .to_owned(),
         );
     }
     if common.give_up_after.is_zero() {
-        found.push("give_up_after: zero would make a dead letter of the first failure".to_owned());
+        found
+            .push("give_up_after: zero would turn the first failure into a dead letter".to_owned());
     }
     if common.timeout.is_zero() || common.timeout > Duration::from_secs(60 * 60) {
         found.push("timeout: expected more than 0s and at most 1h".to_owned());
     }
-    reader.report(table, found.into_iter().map(SettingIssue::mistake).collect());
+    document.report(table, found.into_iter().map(SettingIssue::mistake).collect());
 }
 
 /// A name that is misspelt would quietly match nothing. One that is like no other may be newer than
 /// this program; only EventTypes begin with a capital letter.
-fn warn_of_unlikely_events(reader: &mut Document<'_>, table: &Table<'_>) {
+fn warn_of_unlikely_events(document: &mut Document<'_>, table: &Table<'_>) {
     let Some(DeValue::Array(names)) = table.entries.get("events").map(|value| value.get_ref())
     else {
         return;
@@ -269,12 +270,10 @@ fn warn_of_unlikely_events(reader: &mut Document<'_>, table: &Table<'_>) {
         let advice = match keys::nearest(text, known()) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None if looks_like_one => continue,
-            None => "such names begin with a capital letter, and image sprites go by \
-                     \"image-sprite\""
+            None => "EventTypes begin with a capital letter; image sprites are \"image-sprite\""
                 .to_owned(),
         };
-        let message =
-            format!("{} events: {text:?} is no EventType that is known; {advice}", table.title);
-        reader.warn(name.span().start, message);
+        let message = format!("{} events: unknown EventType {text:?}; {advice}", table.title);
+        document.warn(name.span().start, message);
     }
 }

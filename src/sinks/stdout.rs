@@ -60,9 +60,9 @@ pub async fn open(_: &StdoutSettings, context: &SinkContext) -> anyhow::Result<S
         let mode = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
         anyhow::ensure!(
             mode != OFlag::O_RDWR,
-            "standard output is closed, or /dev/null opened for reading and writing, which looks the \
-             same: start sprited with a program or a file behind it, or, if its events are to be \
-             thrown away, with >/dev/null, opened for writing alone"
+            "standard output is closed (or is /dev/null opened for reading and writing, which \
+             looks the same): start sprited with a pipe or a file, or discard the events with \
+             >/dev/null, opened for writing only"
         );
         tracing::warn!(sink = context.name, "{THROWN_AWAY}");
     }
@@ -71,7 +71,7 @@ pub async fn open(_: &StdoutSettings, context: &SinkContext) -> anyhow::Result<S
 }
 
 const THROWN_AWAY: &str =
-    "standard output is /dev/null: each event counts as delivered and is nowhere";
+    "standard output is /dev/null: events count as delivered and are discarded";
 
 fn is_null(file: &File) -> bool {
     let null = std::fs::metadata("/dev/null").map(|about| about.rdev());
@@ -190,7 +190,7 @@ impl Stdout {
         let Ok(ended) = tokio::time::timeout(self.timeout, &mut writing.task).await else {
             let waited = humantime::format_duration(self.timeout);
             return Err(Verdict::retry(format!(
-                "the reader of standard output took nothing for {waited}"
+                "the reader of standard output read nothing for {waited}"
             )));
         };
         let keys = output.writing.take().map(|writing| writing.keys).unwrap_or_default();
@@ -213,8 +213,7 @@ impl Stdout {
         output.landed.extend(keys.into_iter().take(lines));
         let Some(error) = error else { return Ok(()) };
         Err(Verdict::retry(if is_gone {
-            "standard output was closed by its reader, and this process gets no other: restart \
-             sprited with one"
+            "the reader of standard output closed it: restart sprited with another reader"
                 .to_owned()
         } else {
             format!("cannot write to standard output: {error}")

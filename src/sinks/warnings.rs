@@ -17,7 +17,7 @@ pub(super) fn of_values(key: &str, values: &BTreeMap<String, SecretRef>) -> Vec<
         let unseen =
             if has_lines { text.lines().find_map(invisible_in) } else { invisible_in(text) };
         found.extend(unseen.map(|what| {
-            let message = format!("{key}.{name}: its value {what}, which is handed on with it");
+            let message = format!("{key}.{name}: the value {what}, which is passed on with it");
             SettingIssue::warning(message)
         }));
     }

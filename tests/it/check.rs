@@ -224,7 +224,7 @@ async fn a_good_set_up_is_called_good_and_left_as_it_was() {
     assert_eq!(said("cloud"), format!("{} answers for application 1500012345", bench.endpoint));
     assert!(said("event-mode").starts_with("PULL"), "{}", said("event-mode"));
     assert!(said("queue").starts_with("1 event waiting;"), "{}", said("queue"));
-    assert!(said("journal").contains("journal.db is not there yet"), "{}", said("journal"));
+    assert!(said("journal").contains("journal.db does not exist yet"), "{}", said("journal"));
     assert_eq!(steps.last().unwrap()["name"], "sprites");
 
     let Ended { code, out, err } = bench.check(&[]);
@@ -371,7 +371,10 @@ async fn an_endpoint_that_does_not_answer_holds_up_nothing_else() {
     let (code, outcomes, said) = bench.outcomes();
     let failed = ["cloud fail", "event-mode skip", "queue skip", "clock skip"];
     assert_eq!((code, outcomes), (1, all_but(&failed)));
-    assert!(said.contains(&bench.endpoint) && said.contains("way to it"), "{said}");
+    assert!(
+        said.contains(&bench.endpoint) && said.contains("the network, and HTTPS_PROXY"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -445,7 +448,7 @@ async fn files_that_cannot_be_written_are_found() {
     bench.lines = bench.folder.path().join("sprites.jsonl");
     for (journal, says) in [
         (file.join("journal.db"), "Not a directory"),
-        (bench.folder.path().join("none/journal.db"), "make the folder"),
+        (bench.folder.path().join("none/journal.db"), "create the folder"),
         (bench.folder.path().to_owned(), "cannot be used"),
     ] {
         bench.journal = journal;

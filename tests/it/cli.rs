@@ -209,7 +209,7 @@ fn manual_pages_are_written_for_every_command_and_for_the_configuration() {
         page.contains(".SH EXAMPLES\n.nf\n  sprited check\n  sprited check \\-\\-offline"),
         "{page}"
     );
-    assert!(page.contains("offline") && page.contains("Exits with 0 if nothing failed"), "{page}");
+    assert!(page.contains("offline") && page.contains("Exit code: 0 if nothing failed"), "{page}");
     let page = read("man5/sprited.toml.5");
     assert!(page.contains("\n.nf\n    [poll]\n.fi\nThe minimum time between"), "{page}");
     for line in include_str!("../../config.example.toml").lines() {

@@ -83,7 +83,7 @@ type = "webhok"
     sprited.toml:11: [journal] max_size: invalid value: string "16Gib of it", expected a size with a unit, such as "64MiB" or "16GiB"
     sprited.toml:12: [[sinks]] "a": missing field `path`
     sprited.toml:15: unknown key "paht" in [[sinks]] "a"; did you mean "path"?
-    sprited.toml:17: [[sinks]] name: "a" is the name of an earlier sink, too
+    sprited.toml:17: [[sinks]] name: "a" is already the name of another sink
     sprited.toml:18: [[sinks]] "a" type: unknown type "webhok"; did you mean "webhook"?
     "#);
 }
@@ -143,8 +143,8 @@ fn every_wrong_value_is_named_where_it_stands() {
         ("[http]\nlisten = 'localhost'", ":2: [http] listen: expected an IP address with a port"),
         ("[log]\nlevel = 'loud'", ":2: [log] level: found \"loud\""),
         ("[log]\nformat = 'xml'", ":2: [log] format: unknown variant `xml`"),
-        ("poll = 3", ":1: [poll] is a table; found an integer in its place"),
-        ("[[vod]]\nsub_app_id = 1", "[vod] is a table; found an array in its place"),
+        ("poll = 3", ":1: [poll]: expected a table, found an integer"),
+        ("[[vod]]\nsub_app_id = 1", "[vod]: expected a table, found an array"),
         (
             "[vod]\nsub_app_id = '15'",
             ":2: [vod] sub_app_id: invalid type: a string, expected the number of an application, \
@@ -166,7 +166,10 @@ fn every_wrong_sink_is_named() {
         ("name = 'a'\ntype = 3", ":3: [[sinks]] \"a\" type: invalid type"),
         ("name = 'A b'\ntype = 'stdout'", ":2: [[sinks]] name: invalid sink name \"A b\""),
         ("name = 'a'\ntype = 'kafka'", "unknown type \"kafka\"; known are stdout, jsonl, webhook"),
-        ("name = 'a'\ntype = 'stdout'\nevents = []", ":4: [[sinks]] \"a\" events: an empty list"),
+        (
+            "name = 'a'\ntype = 'stdout'\nevents = []",
+            ":4: [[sinks]] \"a\" events: the list is empty",
+        ),
         ("name = 'a'\ntype = 'stdout'\nevents = 'image-sprite'", "expected a list, such as"),
         (
             "name = 'a'\ntype = 'stdout'\nformat = 'csv'",
@@ -198,7 +201,7 @@ fn every_wrong_sink_is_named() {
     let name = "n".repeat(65);
     assert!(sink(&format!("name = '{name}'\ntype = 'stdout'")).contains("invalid sink name"));
     for none in ["", "sinks = []"] {
-        assert!(faults(none).contains("sprited.toml:1: there is no sink"), "{none}");
+        assert!(faults(none).contains("sprited.toml:1: no sink is configured"), "{none}");
     }
     assert!(faults("sinks = 3").contains("expected a list of sinks"));
     assert!(faults("[sinks]\nname = 'a'").contains("expected a list of sinks"));
@@ -231,13 +234,13 @@ fn no_file_has_two_writers() {
     };
     let found = faults(&(sink("a", "/x/y.jsonl") + &sink("b", "/x/./y.jsonl")));
     assert!(
-        found.contains(":8: [[sinks]] path: \"/x/y.jsonl\" is written by another sink"),
+        found.contains(":8: [[sinks]] path: \"/x/y.jsonl\" is already written by another sink"),
         "{found}"
     );
     for suffix in ["", "-wal"] {
         let path = format!("/var/lib/sprited/journal.db{suffix}");
         let found = faults(&sink("a", &path));
-        assert!(found.contains("is written by the journal already"), "{found}");
+        assert!(found.contains("is already written by the journal"), "{found}");
     }
 }
 
@@ -271,12 +274,12 @@ fn one_file_has_one_writer_however_it_is_called() {
         ("d/none.jsonl", "e/none.jsonl", "is the same file as"),
         ("d/new.jsonl", "e/soft.jsonl", "is the same file as"),
         ("none.jsonl", "d/../none.jsonl", "is the same file as"),
-        ("d/a.jsonl", "wal.jsonl", "which is written by the journal already"),
-        ("d/a.jsonl", "journal.db.rescued-20260102T030405Z", "called like a copy of the journal"),
-        ("d/a.jsonl", "d/../journal.db.replaced-1", "called like a copy of the journal"),
-        ("d/r.jsonl", "d/r-20260102T030405.678Z.jsonl", "called like"),
-        ("d/r.jsonl", "e/r-20260102T030405.678Z-0123abcd.jsonl", "called like"),
-        ("soft.jsonl", "d/a-20260102T030405.678Z.jsonl.gz", "called like"),
+        ("d/a.jsonl", "wal.jsonl", "which is already written by the journal"),
+        ("d/a.jsonl", "journal.db.rescued-20260102T030405Z", "named like a copy of the journal"),
+        ("d/a.jsonl", "d/../journal.db.replaced-1", "named like a copy of the journal"),
+        ("d/r.jsonl", "d/r-20260102T030405.678Z.jsonl", "named like"),
+        ("d/r.jsonl", "e/r-20260102T030405.678Z-0123abcd.jsonl", "named like"),
+        ("soft.jsonl", "d/a-20260102T030405.678Z.jsonl.gz", "named like"),
     ] {
         for found in refused(first, second, rotates) {
             let found = found.unwrap_or_else(|| panic!("{first} and {second} pass"));
@@ -377,12 +380,12 @@ fn doubtful_values_are_warned_of() {
     let events = "['image-sprites', '*', 'NewFileUpload', 'FileDelted', 'Anything', 'whatever']";
     let text = warnings(&format!("{LEAST}events = {events}\n"));
     let expected = "\
-        [[sinks]] \"sprites\" events: \"image-sprites\" is no EventType that is known; did you mean \
+        [[sinks]] \"sprites\" events: unknown EventType \"image-sprites\"; did you mean \
         \"image-sprite\"?\n\
-        [[sinks]] \"sprites\" events: \"FileDelted\" is no EventType that is known; did you mean \
+        [[sinks]] \"sprites\" events: unknown EventType \"FileDelted\"; did you mean \
         \"FileDeleted\"?\n\
-        [[sinks]] \"sprites\" events: \"whatever\" is no EventType that is known; such names begin \
-        with a capital letter, and image sprites go by \"image-sprite\"";
+        [[sinks]] \"sprites\" events: unknown EventType \"whatever\"; EventTypes begin \
+        with a capital letter; image sprites are \"image-sprite\"";
     assert_eq!(text, expected);
     let hook = |url: &str| format!("[[sinks]]\nname = 'hook'\ntype = 'webhook'\nurl = '{url}'\n");
     let expected = "[[sinks]] \"hook\" url: http://example.com is plain http: events can be read and \
@@ -522,7 +525,7 @@ fn the_defaults_that_comments_show_are_the_defaults() {
 fn standard_output_takes_one_sink_alone() {
     let sink = |name: &str| format!("[[sinks]]\nname = '{name}'\ntype = 'stdout'\n");
     let found = faults(&(sink("a") + &sink("b")));
-    let expected = ":6: [[sinks]] type: standard output is written by another sink already";
+    let expected = ":6: [[sinks]] type: standard output is already written by another sink";
     assert!(found.contains(expected), "{found}");
     parse(&sink("a")).unwrap();
 }

@@ -97,9 +97,9 @@ async fn nothing_is_broken() {
     ok    credentials    AKIDEMUL… from the configuration's [credentials]: accepted
     ok    cloud          ENDPOINT answers for application 1500012345
     ok    event-mode     PULL: events wait until they are confirmed; NewFileUpload OFF, FileDeleted OFF, PersistenceComplete OFF
-    ok    queue          1 event waiting; the count may be three minutes old
+    ok    queue          1 event waiting; the count may be up to three minutes old
     ok    clock          within 5 s of the service's
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -120,14 +120,14 @@ async fn a_name_that_nobody_knows() {
     ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
     ok    proxy          none
     fail  dns            vod.invalid: failed to lookup address information: NOT KNOWN
-                         → check [vod] endpoint, and what this machine asks for names: resolvectl status
+                         → check [vod] endpoint, and this machine's name servers: resolvectl status
     skip  tls            see dns
-    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not tried out
+    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not verified
     skip  cloud          see dns
     skip  event-mode     see dns
     skip  queue          see dns
     skip  clock          see dns
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -165,7 +165,7 @@ async fn an_sts_that_is_not_reached() {
     let unknown = known.iter().fold(unknown, |told, words| told.replace(words, "NOT KNOWN"));
     insta::assert_snapshot!(unknown, @r#"
     fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): dns error: error resolving DNS: failed to lookup address information: NOT KNOWN
-                         → check [credentials] sts_endpoint, and what this machine asks for names: resolvectl status
+                         → check [credentials] sts_endpoint, and this machine's name servers: resolvectl status
     skip  cloud          see credentials
     skip  event-mode     see credentials
     skip  queue          see credentials
@@ -173,7 +173,7 @@ async fn an_sts_that_is_not_reached() {
     "#);
     insta::assert_snapshot!(told(&format!("http://{closed}")), @r#"
     fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
-                         → check [credentials] sts_endpoint, this machine's way there, and HTTPS_PROXY where one is needed
+                         → check [credentials] sts_endpoint, the network, and HTTPS_PROXY if a proxy is needed
     skip  cloud          see credentials
     skip  event-mode     see credentials
     skip  queue          see credentials
@@ -181,7 +181,7 @@ async fn an_sts_that_is_not_reached() {
     "#);
     insta::assert_snapshot!(told(&format!("https://localhost:{}", tls.port)), @r#"
     fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): invalid peer certificate: UnknownIssuer
-                         → install the package ca-certificates; where a proxy looks into TLS, have its authority in a file that SSL_CERT_FILE names
+                         → install the package ca-certificates; if a proxy intercepts TLS, add its authority to the file that SSL_CERT_FILE names
     skip  cloud          see credentials
     skip  event-mode     see credentials
     skip  queue          see credentials
@@ -201,13 +201,13 @@ async fn a_certificate_that_is_not_trusted() {
     ok    proxy          none
     ok    dns            localhost is 127.0.0.1
     fail  tls            ENDPOINT: invalid peer certificate: UnknownIssuer
-                         → install the package ca-certificates; where a proxy looks into TLS, have its authority in a file that SSL_CERT_FILE names
-    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not tried out
+                         → install the package ca-certificates; if a proxy intercepts TLS, add its authority to the file that SSL_CERT_FILE names
+    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not verified
     skip  cloud          see tls
     skip  event-mode     see tls
     skip  queue          see tls
     skip  clock          see tls
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -226,13 +226,13 @@ async fn a_machine_without_authorities() {
     ok    proxy          none
     ok    dns            localhost is 127.0.0.1
     fail  tls            ENDPOINT: builder error: unexpected error: No CA certificates were loaded from the system
-                         → install the package ca-certificates; where a proxy looks into TLS, have its authority in a file that SSL_CERT_FILE names
-    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not tried out
+                         → install the package ca-certificates; if a proxy intercepts TLS, add its authority to the file that SSL_CERT_FILE names
+    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not verified
     skip  cloud          see tls
     skip  event-mode     see tls
     skip  queue          see tls
     skip  clock          see tls
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -251,12 +251,12 @@ async fn a_certificate_of_another_name() {
     ok    dns            127.0.0.1 is an address
     fail  tls            ENDPOINT: invalid peer certificate: certificate not valid for name "127.0.0.1"; certificate is only valid for DnsName("localhost")
                          → check [vod] endpoint: another host answers there
-    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not tried out
+    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not verified
     skip  cloud          see tls
     skip  event-mode     see tls
     skip  queue          see tls
     skip  clock          see tls
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -278,13 +278,13 @@ async fn a_clock_of_another_century() {
     ok    proxy          none
     ok    dns            localhost is 127.0.0.1
     fail  tls            ENDPOINT: invalid peer certificate: certificate expired: verification time 7258118400 (UNIX), but certificate is not valid after 4949090619 (2309027781 seconds ago)
-                         → set this machine's clock, by NTP for instance
-    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not tried out
+                         → set this machine's clock, for instance by NTP
+    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not verified
     skip  cloud          see tls
     skip  event-mode     see tls
     skip  queue          see tls
     skip  clock          see tls
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -304,13 +304,13 @@ async fn something_else_at_the_endpoint() {
     ok    proxy          none
     ok    dns            127.0.0.1 is an address
     fail  tls            ENDPOINT: received corrupt message of type InvalidContentType
-                         → check [vod] endpoint: something else answers there, a proxy perhaps
-    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not tried out
+                         → check [vod] endpoint: something else answers there, perhaps a proxy
+    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not verified
     skip  cloud          see tls
     skip  event-mode     see tls
     skip  queue          see tls
     skip  clock          see tls
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -329,16 +329,16 @@ async fn a_proxy_that_lets_nobody_through() {
     ok    configuration  FOLDER/sprited.toml: 1 sink
     ok    secrets        can be read
     ok    confirm        a machine lost with its disk loses what is pending above max_unconfirmed = 2000; "never" leaves it in the cloud
-    ok    proxy          PROXY by https_proxy, with a user and a password; as this shell has it: the service has what its unit says
+    ok    proxy          PROXY by https_proxy, with a user and a password; from this shell's environment: the service uses its unit's
     ok    dns            127.0.0.1 is an address
     skip  tls            not connected: see cloud
-    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not tried out
+    ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not verified
     fail  cloud          ENDPOINT: DescribeEventConfig failed: talking to vod.tencentcloudapi.com: error sending request: client error (Connect): tunnel error: proxy authorization required
-                         → check [vod] endpoint, this machine's way to it, and HTTPS_PROXY where one is needed
+                         → check [vod] endpoint, the network, and HTTPS_PROXY if a proxy is needed
     skip  event-mode     see cloud
     skip  queue          see cloud
-    skip  clock          no answer told the time
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    skip  clock          no answer had a date
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -353,8 +353,8 @@ async fn a_proxy_that_means_nothing() {
     assert!(!told.contains("hunter2"));
     let told: Vec<_> = told.lines().skip(3).take(2).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    warn  proxy          ALL_PROXY names none that can be used: requests go without a proxy
-                         → write it as ALL_PROXY=http://HOST:PORT, or with https, socks5, socks5h, socks4 or socks4a in the place of http; or take it away
+    warn  proxy          ALL_PROXY names no usable proxy: requests use none
+                         → write it as ALL_PROXY=http://HOST:PORT, or with https, socks5, socks5h, socks4 or socks4a instead of http; or unset it
     "#);
 }
 
@@ -377,7 +377,7 @@ async fn a_wrong_key() {
     skip  event-mode     see credentials
     skip  queue          see credentials
     ok    clock          within 5 s of the service's
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -412,11 +412,11 @@ async fn a_policy_that_allows_too_little_and_a_switch_that_is_off() {
     ok    credentials    AKIDEMUL… from the configuration's [credentials]: accepted
     ok    cloud          ENDPOINT answers for application 1500012345
     warn  event-mode     DescribeEventConfig failed: UnauthorizedOperation: an injected error (HTTP 200, RequestId ID)
-                         → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key or its role, which `sprited check --policy` prints; it cannot be told whether events can be pulled; see in the console that the application's callback settings say reliable callback
+                         → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key or its role, which `sprited check --policy` prints; unknown whether events can be pulled; check in the console that the application's callback settings say reliable callback
     warn  queue          DescribeEventsState failed: UnauthorizedOperation: an injected error (HTTP 200, RequestId ID)
-                         → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key or its role, which `sprited check --policy` prints; nothing depends on this number; the international site may not have it
+                         → allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and vod:DescribeEventConfig in the CAM policy of this key or its role, which `sprited check --policy` prints; nothing depends on this number; the international site may not provide it
     ok    clock          within 5 s of the service's
-    ok    journal        FOLDER/journal.db is not there yet; the first start makes it
+    ok    journal        FOLDER/journal.db does not exist yet; the first start creates it
     ok    disk           ROOM free; a flush takes FEW ms
     ok    sink sprites   jsonl: would take events
     "#);
@@ -456,14 +456,14 @@ async fn a_disk_in_memory_without_room() {
     };
     insta::assert_snapshot!(disk(&told), @r#"
     fail  disk           ROOM free; a flush takes FEW ms
-                         → make room, or set journal.path to another disk; while there is none, nothing is pulled
+                         → free some space, or set journal.path to another disk; nothing is pulled while it is full
     "#);
     bench.through = mounted("24m");
     let (code, told) = bench.told();
     assert_eq!(code, 0);
     insta::assert_snapshot!(disk(&told), @r#"
     warn  disk           ROOM free; a flush takes FEW ms
-                         → it is memory, where what was confirmed is lost at the next start of this machine: set journal.path to a disk; the journal may grow by 32.0 MiB: make room, or set journal.max_size to less
+                         → it is a memory file system, which loses confirmed events at a reboot: set journal.path to a disk; the journal may grow by 32.0 MiB: free some space, or lower journal.max_size
     "#);
 }
 
@@ -500,7 +500,7 @@ async fn a_disk_that_fails() {
     let told: Vec<_> = told.lines().filter(|line| !line.starts_with("ok ")).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
     fail  disk           nothing can be written: Input/output error (os error 5)
-                         → make room, or look at the disk; while it takes nothing, nothing is pulled
+                         → free some space, or check the disk; nothing is pulled while it cannot be written
     "#);
 }
 
@@ -547,10 +547,10 @@ async fn each_application_is_looked_at() {
     ok    credentials            AKIDEMUL… from the configuration's [credentials]: accepted
     ok    cloud 1500012345       ENDPOINT answers for application 1500012345
     ok    event-mode 1500012345  PULL: events wait until they are confirmed; NewFileUpload OFF, FileDeleted OFF, PersistenceComplete OFF
-    ok    queue 1500012345       1 event waiting; the count may be three minutes old
+    ok    queue 1500012345       1 event waiting; the count may be up to three minutes old
     ok    cloud 1500012346       ENDPOINT answers for application 1500012346
     ok    event-mode 1500012346  PULL: events wait until they are confirmed; NewFileUpload OFF, FileDeleted OFF, PersistenceComplete OFF
-    ok    queue 1500012346       0 events waiting; the count may be three minutes old
+    ok    queue 1500012346       0 events waiting; the count may be up to three minutes old
     fail  cloud 1500099999       ENDPOINT: DescribeEventConfig failed: InvalidParameterValue.SubAppId: the SubAppId is not one of this emulator (HTTP 200, RequestId ID)
                                  → check sub_app_id
     skip  event-mode 1500099999  see cloud
@@ -593,8 +593,8 @@ fn the_policy_is_the_one_in_the_documentation() {
     let resource = &printed["statement"][0]["resource"][0];
     assert_eq!(resource, "qcs::vod::uin/ROOT_ACCOUNT_ID:subAppId/APPLICATION_ID");
     insta::assert_snapshot!(aside, @r#"
-    sprited: put the ID of the root account in the place of ROOT_ACCOUNT_ID, or give it: --policy=ID
-    sprited: put the ID of the primary application in the place of APPLICATION_ID, since [vod] names none
+    sprited: replace ROOT_ACCOUNT_ID by the ID of the root account, or pass it: --policy=ID
+    sprited: replace APPLICATION_ID by the ID of the primary application, since [vod] names none
     "#);
 }
 

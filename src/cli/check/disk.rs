@@ -21,14 +21,14 @@ use crate::identity::IdentityError;
 use crate::journal::{self, JournalSettings};
 
 /// The longest that the disk may take.
-const LONGEST: Duration = Duration::from_secs(15);
+const DISK_TIMEOUT: Duration = Duration::from_secs(15);
 /// With less than this, an append may find no room.
-const LEAST_ROOM: ByteSize = ByteSize::mib(16);
+const MIN_FREE: ByteSize = ByteSize::mib(16);
 /// With a slower one, pulls as many as the cloud allows cannot be stored: docs/performance.md has the
 /// formula. Lower by what a disk may be slower than now while it is used.
 const SLOW_FLUSH: Duration = Duration::from_millis(50);
 /// So many are timed; the median tells.
-const FLUSHES: usize = 5;
+const TIMED_FLUSHES: usize = 5;
 /// What is written before each: a page of the database.
 const PAGE: [u8; 4096] = [0x5a; 4096];
 
@@ -54,23 +54,23 @@ struct Disk {
 
 /// Takes the step for the disk of this journal. What is written for it has no name, and is gone
 /// with the look. Skipped if root was `refused` to be the journal's owner.
-pub(super) async fn look(journal: &JournalSettings, refused: Option<&IdentityError>) -> CheckStep {
+pub(super) async fn check(journal: &JournalSettings, refused: Option<&IdentityError>) -> CheckStep {
     if refused.is_some() {
         return CheckStep::skip(STEP, "see journal");
     }
     let owned = journal.clone();
-    match timeout(LONGEST, spawn_blocking(move || measure(&owned))).await {
+    match timeout(DISK_TIMEOUT, spawn_blocking(move || measure(&owned))).await {
         Ok(Ok(Ok(disk))) => judge(disk),
         // The journal's own step says what is wrong with its folder.
         Ok(Ok(Err(error))) if is_about_folder(&error) => CheckStep::skip(STEP, "see journal"),
         Ok(Ok(Err(error))) => failed(
             format!("nothing can be written: {error}"),
-            "make room, or look at the disk; while it takes nothing, nothing is pulled",
+            "free some space, or check the disk; nothing is pulled while it cannot be written",
         ),
-        Ok(Err(_)) => failed("the look at it was broken off".to_owned(), "try again"),
+        Ok(Err(_)) => failed("the check was interrupted".to_owned(), "try again"),
         Err(_) => failed(
-            format!("no answer within {} s", LONGEST.as_secs()),
-            "look at the disk; `dmesg` tells of its errors",
+            format!("no answer within {} s", DISK_TIMEOUT.as_secs()),
+            "check the disk; `dmesg` shows its errors",
         ),
     }
 }
@@ -116,7 +116,7 @@ fn size(path: &PathBuf) -> u64 {
 /// The median of what it takes to have a page on the disk.
 fn flush(folder: &Path) -> io::Result<Duration> {
     let mut file = tempfile::tempfile_in(folder)?;
-    let mut times = [Duration::ZERO; FLUSHES];
+    let mut times = [Duration::ZERO; TIMED_FLUSHES];
     for time in &mut times {
         let start = Instant::now();
         file.write_all(&PAGE)?;
@@ -124,27 +124,27 @@ fn flush(folder: &Path) -> io::Result<Duration> {
         *time = start.elapsed();
     }
     times.sort_unstable();
-    Ok(times[FLUSHES / 2])
+    Ok(times[TIMED_FLUSHES / 2])
 }
 
 fn judge(Disk { elsewhere, synced, free, growth, flush }: Disk) -> CheckStep {
     let flush_time = format!("{:.1} ms", flush.as_secs_f64() * 1000.0);
     let detail = format!("{free} free; a flush takes {flush_time}");
-    if free < LEAST_ROOM {
-        let advice = "make room, or set journal.path to another disk; while there is none, nothing \
-                      is pulled";
+    if free < MIN_FREE {
+        let advice = "free some space, or set journal.path to another disk; nothing is pulled \
+                      while it is full";
         return failed(detail, advice);
     }
     let mut advice: Vec<String> = Vec::new();
     match elsewhere {
         Some(Elsewhere::Memory) => advice.push(
-            "it is memory, where what was confirmed is lost at the next start of this machine: set \
+            "it is a memory file system, which loses confirmed events at a reboot: set \
              journal.path to a disk"
                 .to_owned(),
         ),
         Some(Elsewhere::Network) => advice.push(
-            "it is another machine's, where the database's log and locks do not hold: set \
-             journal.path to a disk of this machine"
+            "it is a network file system, on which the database's log and locks are not safe: set \
+             journal.path to a local disk"
                 .to_owned(),
         ),
         None => {}
@@ -154,7 +154,7 @@ fn judge(Disk { elsewhere, synced, free, growth, flush }: Disk) -> CheckStep {
     }
     if free < growth {
         advice.push(format!(
-            "the journal may grow by {growth}: make room, or set journal.max_size to less"
+            "the journal may grow by {growth}: free some space, or lower journal.max_size"
         ));
     }
     if flush > SLOW_FLUSH {
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(judge(GOOD).detail, "20.0 GiB free; a flush takes 2.0 ms");
         assert_eq!(judge(Disk { free: ByteSize::mib(15), ..GOOD }).outcome, StepOutcome::Fail);
         let network = Disk { elsewhere: elsewhere(NFS_SUPER_MAGIC), ..GOOD };
-        assert!(said(network).contains("another machine's"), "{}", said(network));
+        assert!(said(network).contains("a network file system"), "{}", said(network));
         let unsynced = said(Disk { synced: Synced::Unsupported, ..GOOD });
         assert!(unsynced.contains("cannot sync a folder"), "{unsynced}");
         let bad = Disk {

@@ -51,7 +51,8 @@ fn found(mistakes: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
 pub(super) fn secrets(config: &Config) -> CheckStep {
     const STEP: &str = "secrets";
     if config.credentials.is_none() {
-        let detail = "none in the file: environment, profile file, TKE web identity and instance role are asked";
+        let detail = "none in the file: environment, profile file, TKE web identity and instance \
+                      role are tried";
         return CheckStep::ok(STEP, detail);
     }
     let missing = config.check_secrets();
@@ -68,6 +69,6 @@ pub(super) fn secrets(config: &Config) -> CheckStep {
         STEP,
         Exit::Configuration,
         detail,
-        "put the secret there, let the service's user read it, or name another place",
+        "create the secret, let the service's user read it, or name another source",
     )
 }

@@ -20,13 +20,13 @@ use crate::sanitize::one_line;
 use crate::units::counted;
 
 /// The longest that the disk may take; SQLite waits up to 5 s for another's transaction.
-const LONGEST: Duration = Duration::from_secs(15);
+const DISK_TIMEOUT: Duration = Duration::from_secs(15);
 
 const STEP: &str = "journal";
 
 /// Takes the step for the journal at `path` of a daemon with these sinks; fails if root was `refused`
 /// to be its owner.
-pub(super) async fn look(
+pub(super) async fn check(
     path: &Path,
     sinks: &[&str],
     refused: Option<&IdentityError>,
@@ -38,13 +38,13 @@ pub(super) async fn look(
     }
     let owned = path.to_owned();
     let sinks: Vec<String> = sinks.iter().map(ToString::to_string).collect();
-    match timeout(LONGEST, spawn_blocking(move || look_blocking(&owned, &sinks))).await {
+    match timeout(DISK_TIMEOUT, spawn_blocking(move || check_blocking(&owned, &sinks))).await {
         Ok(Ok(step)) => step,
-        Ok(Err(_)) => failed(path, "the look at it was broken off", "try again"),
+        Ok(Err(_)) => failed(path, "the check was interrupted", "try again"),
         Err(_) => failed(
             path,
-            format_args!("no answer from its disk within {} s", LONGEST.as_secs()),
-            "look at the disk, or whether the file system is mounted over a network that is away",
+            format_args!("no answer from its disk within {} s", DISK_TIMEOUT.as_secs()),
+            "check the disk, or whether a network file system is unreachable",
         ),
     }
 }
@@ -53,18 +53,23 @@ fn failed(path: &Path, what: impl std::fmt::Display, advice: &str) -> CheckStep 
     CheckStep::fail(STEP, Exit::Journal, format!("{}: {what}", path.display()), advice)
 }
 
-fn look_blocking(path: &Path, sinks: &[String]) -> CheckStep {
+fn check_blocking(path: &Path, sinks: &[String]) -> CheckStep {
     if let Ok(Some(why)) = journal::too_long(path) {
         return failed(path, why, "set journal.path to a shorter one");
     }
     let lock = journal::lock_file(path);
     if lock.symlink_metadata().is_ok_and(|about| !about.is_file()) {
-        let what = "is no regular file, and no daemon can lock it";
-        return failed(&lock, what, "move it away; no link is followed there");
+        let what = "is not a regular file, so no daemon can lock it";
+        return failed(&lock, what, "move it away; links are not followed there");
     }
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => missing(path),
-        Err(error) => failed(path, error, "name another by journal.path, or make way to this one"),
+        Err(error) => failed(
+            path,
+            error,
+            "set journal.path to another file, or make this one \
+                                           accessible",
+        ),
         Ok(about) if about.is_file() && about.len() == 0 => missing(path),
         Ok(_) => existing(path, sinks),
     }
@@ -74,21 +79,21 @@ fn look_blocking(path: &Path, sinks: &[String]) -> CheckStep {
 fn missing(path: &Path) -> CheckStep {
     if let Some(error) = journal::missing(path) {
         let text = error.to_string();
-        let (detail, advice) = text.split_once("; ").unwrap_or((&text, "look at the folder"));
+        let (detail, advice) = text.split_once("; ").unwrap_or((&text, "check the folder"));
         return CheckStep::fail(STEP, Exit::Journal, detail, advice);
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
     match access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
         Ok(()) => CheckStep::ok(
             STEP,
-            format!("{} is not there yet; the first start makes it", path.display()),
+            format!("{} does not exist yet; the first start creates it", path.display()),
         ),
         Err(error) => {
             let error = io::Error::from(error);
             failed(
                 path,
-                format_args!("cannot be made in its folder: {error}"),
-                "make the folder, and let the service's user write there; systemd makes \
+                format_args!("cannot be created in its folder: {error}"),
+                "create the folder and let the service's user write there; systemd creates \
                  /var/lib/sprited when it starts the service",
             )
         }
@@ -106,8 +111,8 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
             let what = format_args!("cannot be written: {error}");
             if let Some(user) = identity::became() {
                 let advice = format!(
-                    "the daemon would work there as {user}, whose the folder is: chown \
-                     --reference={} {} gives it over",
+                    "the daemon would work there as {user}, who owns the folder: chown \
+                     --reference={} {}",
                     folder.display(),
                     place.display()
                 );
@@ -122,7 +127,7 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
         Ok(reader) => reader.sums().and_then(|sums| Ok((sums, reader.backlogs()?))),
         Err(error) => {
             let text = error.to_string();
-            let (detail, advice) = text.split_once("; ").unwrap_or((&text, "look at the file"));
+            let (detail, advice) = text.split_once("; ").unwrap_or((&text, "check the file"));
             if matches!(error, OpenError::Older { .. }) {
                 return CheckStep::warn(STEP, detail, advice);
             }
@@ -141,42 +146,38 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
             if is_in_use(path) {
                 detail.push_str("; in use by a running sprited");
             }
-            let strangers = strangers(path, owner);
-            if !strangers.is_empty() {
+            let foreign_files = foreign_files(path, owner);
+            if !foreign_files.is_empty() {
                 let advice = format!(
                     "the service writes as its folder's owner: chown --reference={} {}",
                     folder.display(),
-                    strangers.join(" ")
+                    foreign_files.join(" ")
                 );
                 return CheckStep::warn(
                     STEP,
-                    format!("{detail}; another user's than its folder"),
+                    format!("{detail}; owned by another user than its folder"),
                     advice,
                 );
             }
             if let Some(copy) = journal::rescued(path).last() {
                 let advice = format!(
-                    "a daemon made {} as its journal was gone: `sprited journal restore` brings it \
-                     back; if nothing of it is needed any more, move it away",
+                    "a daemon rescued {} when its journal was gone: `sprited journal restore` \
+                     restores it; if it is not needed any more, move it away",
                     copy.display()
                 );
-                return CheckStep::warn(
-                    STEP,
-                    format!("{detail}; beside it is a rescued one"),
-                    advice,
-                );
+                return CheckStep::warn(STEP, format!("{detail}; a rescued copy exists"), advice);
             }
             let is_orphan = |left: &&Backlog| !sinks.contains(&left.sink);
             let orphans: Vec<String> = backlogs.iter().filter(is_orphan).map(orphan).collect();
             if orphans.is_empty() {
                 return CheckStep::ok(STEP, detail);
             }
-            let advice = "name a sink so to have its events delivered, or discard them by \
-                          `sprited events discard --sink NAME`";
+            let advice = "configure a sink of that name to have them delivered, or discard them \
+                          with `sprited events discard --sink NAME`";
             let orphans = orphans.join("; ");
             CheckStep::warn(
                 STEP,
-                format!("{detail}; for no sink in the configuration: {orphans}"),
+                format!("{detail}; for sinks that are not configured: {orphans}"),
                 advice,
             )
         }
@@ -186,12 +187,12 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
 
 /// The journal's files that are not their folder's owner's: made by root, perhaps, by a command or
 /// a daemon that was started by hand. Whoever looks as root sees no fault otherwise.
-fn strangers(path: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Vec<String> {
+fn foreign_files(path: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Vec<String> {
     let wanted = path.parent().and_then(&owner).filter(|owner| *owner != 0);
     let Some(wanted) = wanted else { return Vec::new() };
     let files = journal::all_files(path);
-    let is_strange = |file: &&PathBuf| owner(file).is_some_and(|owner| owner != wanted);
-    files.iter().filter(is_strange).map(|file| file.display().to_string()).collect()
+    let is_foreign = |file: &&PathBuf| owner(file).is_some_and(|owner| owner != wanted);
+    files.iter().filter(is_foreign).map(|file| file.display().to_string()).collect()
 }
 
 fn owner(path: &Path) -> Option<u32> {
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn a_journal_that_root_made_in_the_service_s_folder_shows() {
         let found = |folder: u32, lock: u32| {
-            strangers(Path::new("/state/journal.db"), |path| match path.to_str().unwrap() {
+            foreign_files(Path::new("/state/journal.db"), |path| match path.to_str().unwrap() {
                 "/state" => Some(folder),
                 "/state/journal.db" => Some(997),
                 "/state/journal.db.lock" => Some(lock),

@@ -1,7 +1,7 @@
 //! `sprited check`: everything that can be found wrong before events depend on it.
 //!
-//! A list of steps, each with an outcome and, where it is not good, with what to do. Never
-//! consumes an event.
+//! A list of steps, each with an outcome and, where it is not ok, with advice. Never consumes an
+//! event.
 
 mod cloud;
 mod disk;
@@ -26,12 +26,12 @@ use crate::{identity, vod};
 /// Check configuration, network, credentials, queue, journal and sinks; no event is consumed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exits with 0 if nothing failed, warnings or not; else with 78 for the configuration, 77 for
-credentials that are refused, 74 for the journal, 1 for the rest; the first failure decides.
-The steps, by the names --json has for them: configuration, secrets, confirm, proxy, dns, tls,
-credentials, cloud, event-mode, queue, clock, journal, disk, and sink for each; each is ok, warn,
-fail, or skip if one before it left nothing to look at. Of several applications each has its own
-cloud, event-mode and queue.
+    after_help = "Exit code: 0 if nothing failed, even with warnings; otherwise the first failure decides: 78 for the
+configuration, 77 for rejected credentials, 74 for the journal, 1 for the rest.
+The steps, as --json names them: configuration, secrets, confirm, proxy, dns, tls, credentials,
+cloud, event-mode, queue, clock, journal, disk, and one sink for each sink. A step is ok, warn, fail,
+or skip if an earlier failure prevents it. With several applications, each has its own cloud,
+event-mode and queue.
 
 Examples:
   sprited check
@@ -42,14 +42,14 @@ Examples:
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Only what needs neither network nor journal: the file, and the secrets it refers to.
+    /// Check only the file and the secrets it refers to, without network and journal.
     #[arg(long)]
     offline: bool,
-    /// Answer in JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Print the access policy that the daemon's key needs, for the configured applications and
-    /// this root account, and check nothing else than the file.
+    /// Print the access policy that the daemon's key needs for the configured applications and this
+    /// root account; check only the file.
     #[arg(
         long,
         value_name = "ROOT_ACCOUNT",
@@ -94,7 +94,7 @@ fn print_policy(root_account: Option<u64>, vod: &vod::VodSettings) -> Exit {
 fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckStep> {
     let app = config.vod.apps().first().copied().unwrap_or_default();
     let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    let looks = async {
+    let checks = async {
         // Like the daemon: what only root may read is read, and then root is the journal's owner.
         let opening = config.sinks.iter().map(|sink| sinks::open(sink, app));
         let (keys, opened) =
@@ -102,22 +102,22 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckS
         let refused = identity::become_owner(&config.journal.path).err();
         let refused = refused.as_ref();
         let network_and_cloud = async {
-            let mut steps = network::look(&config.vod).await;
-            steps.extend(cloud::look(config, keys, network::culprit(&steps)).await);
+            let mut steps = network::check(&config.vod).await;
+            steps.extend(cloud::check(config, keys, network::culprit(&steps)).await);
             steps
         };
         let sinks = config.sinks.iter().zip(opened);
         let (mut steps, journal, disk, sinks) = tokio::join!(
             network_and_cloud,
-            journal::look(&config.journal.path, &names, refused),
-            disk::look(&config.journal, refused),
-            join_all(sinks.map(|(sink, opened)| sinks::look(sink, opened, refused))),
+            journal::check(&config.journal.path, &names, refused),
+            disk::check(&config.journal, refused),
+            join_all(sinks.map(|(sink, opened)| sinks::check(sink, opened, refused))),
         );
         steps.extend([journal, disk]);
         steps.extend(sinks);
         steps
     };
-    process::block_on(looks).unwrap_or_else(|error| {
+    process::block_on(checks).unwrap_or_else(|error| {
         vec![CheckStep::fail(
             "process",
             Exit::Failure,

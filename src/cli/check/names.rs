@@ -6,11 +6,12 @@ use std::time::Duration;
 pub(super) const CLOUD: &str = "cloud";
 
 /// What to do where a secret can be seen by the service alone.
-pub(super) const UNSEEN_CREDENTIALS: &str = "only the service itself can see systemd's credentials; to check as \
-                                  it does: sudo systemd-run --pipe --wait --collect -p User=sprited \
-                                  -p StateDirectory=sprited \
-                                  -p LoadCredential=secret_key:/etc/sprited/secret_key \
-                                  /usr/bin/sprited check";
+pub(super) const UNSEEN_CREDENTIALS: &str = "only the service can read systemd's credentials; to \
+                                             check as the service does: sudo systemd-run --pipe \
+                                             --wait --collect -p User=sprited -p \
+                                             StateDirectory=sprited -p \
+                                             LoadCredential=secret_key:/etc/sprited/secret_key \
+                                             /usr/bin/sprited check";
 
 pub(super) const CREDENTIALS: &str = "credentials";
 pub(super) const EVENT_MODE: &str = "event-mode";

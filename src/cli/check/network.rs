@@ -14,7 +14,7 @@ use crate::sanitize::one_line;
 use crate::vod::{Proxy, ProxyKind, Route, Tls, TlsFailure, VodSettings};
 
 /// The longest that a name server may take.
-const LONGEST: Duration = Duration::from_secs(20);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 
 const PROXY: &str = "proxy";
 const DNS: &str = "dns";
@@ -23,11 +23,11 @@ const TLS: &str = "tls";
 const ENDPOINT: &str = "[vod] endpoint";
 
 /// Takes the steps, in the order of a request's way.
-pub(super) async fn look(vod: &VodSettings) -> Vec<CheckStep> {
+pub(super) async fn check(vod: &VodSettings) -> Vec<CheckStep> {
     let way = match Route::new(vod) {
         Ok(way) => way,
         Err(problem) => {
-            let failed = CheckStep::fail(PROXY, Exit::Configuration, problem, "look at [vod]");
+            let failed = CheckStep::fail(PROXY, Exit::Configuration, problem, "check [vod]");
             return vec![
                 failed,
                 CheckStep::skip(DNS, "see proxy"),
@@ -62,10 +62,10 @@ fn proxy(proxy: &Proxy) -> CheckStep {
         }
         Proxy::Ignored { variable } => CheckStep::warn(
             PROXY,
-            format!("{variable} names none that can be used: requests go without a proxy"),
+            format!("{variable} names no usable proxy: requests use none"),
             format!(
-                "write it as {variable}=http://HOST:PORT, or with https, socks5, socks5h, socks4 or \
-                 socks4a in the place of http; or take it away"
+                "write it as {variable}=http://HOST:PORT, or with https, socks5, socks5h, socks4 \
+                 or socks4a instead of http; or unset it"
             ),
         ),
         Proxy::Used { url, kind, has_port, has_password, variable, .. } => {
@@ -84,7 +84,7 @@ fn proxy(proxy: &Proxy) -> CheckStep {
                 return CheckStep::ok(PROXY, detail);
             }
             // A shell's environment is not the service's.
-            let elsewhere = "; as this shell has it: the service has what its unit says";
+            let elsewhere = "; from this shell's environment: the service uses its unit's";
             CheckStep::ok(PROXY, format!("{detail}{elsewhere}"))
         }
     }
@@ -115,7 +115,7 @@ async fn ask_for(way: &Route, (host, port): (&str, u16), whose: &str) -> CheckSt
             DNS,
             Exit::Failure,
             format!("{}: {what}", one_line(host)),
-            format!("check {whose}, and what this machine asks for names: resolvectl status"),
+            format!("check {whose}, and this machine's name servers: resolvectl status"),
         )
     };
     let look = async {
@@ -124,8 +124,8 @@ async fn ask_for(way: &Route, (host, port): (&str, u16), whose: &str) -> CheckSt
         }
         lookup_host((host, port)).await.map(Iterator::collect)
     };
-    match timeout(LONGEST, look).await {
-        Err(_) => failed(format!("no answer within {} s", LONGEST.as_secs())),
+    match timeout(LOOKUP_TIMEOUT, look).await {
+        Err(_) => failed(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs())),
         Ok(Err(error)) => failed(error.to_string()),
         Ok(Ok(addresses)) => match found(addresses) {
             Some(found) => CheckStep::ok(DNS, format!("{} is {found}", one_line(host))),
@@ -156,19 +156,19 @@ fn tls(endpoint: &str, setting: &str, tls: &Tls) -> CheckStep {
     let (exit, advice) = match fault {
         TlsFailure::NoAuthorities | TlsFailure::UnknownAuthority => (
             Exit::Failure,
-            "install the package ca-certificates; where a proxy looks into TLS, have its \
-             authority in a file that SSL_CERT_FILE names"
+            "install the package ca-certificates; if a proxy intercepts TLS, add its authority to \
+             the file that SSL_CERT_FILE names"
                 .to_owned(),
         ),
         TlsFailure::Time => {
-            (Exit::Failure, "set this machine's clock, by NTP for instance".to_owned())
+            (Exit::Failure, "set this machine's clock, for instance by NTP".to_owned())
         }
         TlsFailure::Name => {
             (Exit::Configuration, format!("check {setting}: another host answers there"))
         }
         TlsFailure::Protocol => (
             Exit::Failure,
-            format!("check {setting}: something else answers there, a proxy perhaps"),
+            format!("check {setting}: something else answers there, perhaps a proxy"),
         ),
     };
     CheckStep::fail(TLS, exit, format!("{endpoint}: {error}"), advice)

@@ -57,13 +57,12 @@ pub(super) fn blanks(root_account: Option<u64>, apps: &[AppId]) -> Vec<String> {
     let mut blanks = Vec::new();
     if root_account.is_none() {
         blanks.push(format!(
-            "put the ID of the root account in the place of {ROOT_ACCOUNT}, or give it: --policy=ID"
+            "replace {ROOT_ACCOUNT} by the ID of the root account, or pass it: --policy=ID"
         ));
     }
     if apps.contains(&AppId(0)) {
         blanks.push(format!(
-            "put the ID of the primary application in the place of {APPLICATION}, since [vod] \
-             names none"
+            "replace {APPLICATION} by the ID of the primary application, since [vod] names none"
         ));
     }
     blanks

@@ -16,7 +16,7 @@ use crate::secret::SecretError;
 use crate::sinks;
 
 /// The longest that one may take, whatever its own timeout is.
-const LONGEST: Duration = Duration::from_secs(20);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 const STEP: &str = "sink";
 
@@ -25,12 +25,12 @@ pub(super) type CheckedSinks = Result<anyhow::Result<Arc<dyn sinks::Sink>>, Elap
 
 /// Opens one: it reads its secrets, and touches no target.
 pub(super) async fn open(sink: &SinkConfig, app: AppId) -> CheckedSinks {
-    timeout(LONGEST, sink.plan.open(&sink.context(app))).await
+    timeout(PROBE_TIMEOUT, sink.plan.open(&sink.context(app))).await
 }
 
 /// Takes the step for one sink that was opened so; of none if root was `refused` to be the user that
 /// the daemon would write as.
-pub(super) async fn look(
+pub(super) async fn check(
     sink: &SinkConfig,
     opened: CheckedSinks,
     refused: Option<&IdentityError>,
@@ -44,7 +44,7 @@ pub(super) async fn look(
         anyhow::Ok(target.warnings().await)
     };
     let probed = match opened {
-        Ok(Ok(opened)) => timeout(LONGEST, probe(opened)).await,
+        Ok(Ok(opened)) => timeout(PROBE_TIMEOUT, probe(opened)).await,
         Ok(Err(error)) => Ok(Err(error)),
         Err(elapsed) => Err(elapsed),
     };
@@ -71,15 +71,16 @@ pub(super) async fn look(
             if is_unseen_credential(&error) {
                 CheckStep::warn(STEP, detail, UNSEEN_CREDENTIALS)
             } else {
-                let advice = format!("events for {:?} wait in the journal until it can", sink.name);
+                let advice =
+                    format!("events for {:?} wait in the journal until it works", sink.name);
                 CheckStep::fail(STEP, Exit::Failure, detail, advice)
             }
         }
         Err(_) => CheckStep::fail(
             STEP,
             Exit::Failure,
-            format!("{kind}: no answer within {} s", LONGEST.as_secs()),
-            "see what holds up its target",
+            format!("{kind}: no answer within {} s", PROBE_TIMEOUT.as_secs()),
+            "check what blocks its target",
         ),
     };
     step.named(&sink.name)

@@ -38,7 +38,7 @@ Examples:
   sprited demo
   sprited demo --events 3                 end by itself after three events"
 )]
-pub struct Args {
+pub(super) struct DemoArgs {
     /// End after this many events; otherwise it goes on until Ctrl-C.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     events: Option<u32>,
@@ -46,7 +46,7 @@ pub struct Args {
 
 /// Does it.
 #[must_use]
-pub fn run(args: &Args) -> Exit {
+pub(super) fn run(args: &DemoArgs) -> Exit {
     match process::block_on(demonstrate(args)).flatten() {
         Ok(sums) if sums.add_up() => Exit::Success,
         Ok(_) => Exit::Failure,
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> Exit {
     }
 }
 
-async fn demonstrate(args: &Args) -> anyhow::Result<Sums> {
+async fn demonstrate(args: &DemoArgs) -> anyhow::Result<Sums> {
     let signals = Signals::new().context("cannot take over the signals")?;
     // Ends making events; the daemon goes on until they have arrived.
     let ending = DaemonSignals::default();

@@ -1,5 +1,4 @@
-//! Many changes to the journal, a few at a time: with a question before, at a rate, and with a
-//! bar that shows how far it has come.
+//! Many changes to the journal, a few at a time: with a confirmation, a rate and a progress bar.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,22 +12,22 @@ use crate::cli::prompt::{confirm, is_somebody_there};
 use crate::journal::{self, EventId, JournalAdmin, JournalReader, SinkId};
 use crate::units::counted;
 
-/// Changes in one transaction at most, for each of a rate's tenth of a second.
-const PER_SECOND: u32 = 10;
+/// A rate is spread over so many transactions a second.
+const BATCHES_PER_SECOND: u32 = 10;
 
-/// How to go about it.
+/// Options of bulk changes.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct BulkOptions {
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// At most so many events a second.
+    /// Maximum number of events per second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Do not ask before more than one event is changed.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
-    /// Answer in JSON.
+    /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -69,14 +68,14 @@ pub(super) fn apply<T: Default>(
             let began = Instant::now();
             change(&mut admin, target.sink.id, events, done).map_err(|error| {
                 let why = format!(
-                    "the journal cannot be written: {}; {} of {total} were done, \
-                     and doing it again does the rest",
+                    "the journal cannot be written: {}; {} of {total} were done; run the command \
+                     again for the rest",
                     error.reason(),
                     pace.done
                 );
                 CliError::because(Exit::Journal, why)
             })?;
-            pace.note(events.len(), began.elapsed());
+            pace.record(events.len(), began.elapsed());
             Ok(())
         })?;
     }
@@ -113,7 +112,9 @@ struct BulkPace {
 impl BulkPace {
     fn new(rate: Option<u32>, total: u64) -> Self {
         let at_once = rate.map_or(JournalAdmin::BATCH, |rate| {
-            usize::try_from(rate / PER_SECOND).unwrap_or(usize::MAX).clamp(1, JournalAdmin::BATCH)
+            usize::try_from(rate / BATCHES_PER_SECOND)
+                .unwrap_or(usize::MAX)
+                .clamp(1, JournalAdmin::BATCH)
         });
         let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta}")
             .expect("the template is well-formed");
@@ -126,7 +127,7 @@ impl BulkPace {
         std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
     }
 
-    fn note(&mut self, events: usize, took: Duration) {
+    fn record(&mut self, events: usize, took: Duration) {
         self.done = self.done.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
         self.bar.set_position(self.done.into());
         let at_rate = self.rate.map(|rate| Duration::from_secs(1) / rate * self.done);

@@ -1,4 +1,4 @@
-//! `sprited events discard`: takes pending and dead events from sinks.
+//! `sprited events discard`: removes pending and dead events from sinks.
 
 use serde::Serialize;
 
@@ -12,13 +12,13 @@ use crate::cli::open_journal::{CliError, configuration};
 use crate::journal::{EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink};
 use crate::units::counted;
 
-/// Discard pending and dead events: their sinks will not get them.
+/// Discard pending and dead events, so that their sinks do not get them.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --sink, at every sink. An event that is left for no sink is unrouted; it stays in the
-journal as long as others do, and `events redeliver --sink NAME` has it back.
+    after_help = "Without --sink, it discards them at every sink. An event discarded at all its sinks is unrouted; it
+stays in the journal as long as other events, and `events redeliver --sink NAME` restores it.
 
-With --json the answer has dry_run and sinks, and of each of these: sink, chosen, discarded.
+With --json, the answer has dry_run and sinks, and of each sink: sink, chosen, discarded.
 
 Examples:
   sprited events discard 3f9a2c
@@ -103,10 +103,8 @@ fn by_filter(
         None => vec![EventState::Pending, EventState::Dead],
         Some(state @ (EventState::Pending | EventState::Dead)) => vec![state],
         Some(state) => {
-            let why = format!(
-                "{} events: no sink has to get them, there is nothing to discard",
-                state.as_str()
-            );
+            let why =
+                format!("{} events are not due at any sink: nothing to discard", state.as_str());
             return Err(CliError::because(Exit::Usage, why));
         }
     };

@@ -19,13 +19,13 @@ const MAX_FAILURE: usize = 80;
 /// List events, the newest first.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every given condition must hold. A MOMENT is a time back from now (90m, 2h, 7d) or a date as
-in RFC 3339; it is held against the time at which an event was first pulled.
+    after_help = "All given conditions must hold. A MOMENT is a time before now (90m, 2h, 7d) or an RFC 3339 date; it
+refers to the time at which an event was first pulled.
 
-With --json each line has of its event: key, state, type, app, file_id, task_id, first_pulled,
-confirmed, sinks; and of each of these: sink, active (whether it is in the daemon's
-configuration), state, attempts, due, first_error, last_error, first_failed, last_failed. What is
-not known is null. Members may be added, none goes.
+With --json, a line has of its event: key, state, type, app, file_id, task_id, first_pulled,
+confirmed, sinks; and of each sink: sink, active (whether it is in the daemon's configuration),
+state, attempts, due, first_error, last_error, first_failed, last_failed. Unknown values are null.
+Later versions may add members and remove none.
 
 Examples:
   sprited events list --state dead
@@ -37,10 +37,10 @@ pub(super) struct ListArgs {
     config: ConfigArg,
     #[command(flatten)]
     view: View,
-    /// At most so many.
+    /// Maximum number of events.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
-    /// Answer in JSON, one line for each event.
+    /// Print JSON, one line per event.
     #[arg(long)]
     json: bool,
 }

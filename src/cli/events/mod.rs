@@ -1,4 +1,4 @@
-//! `sprited events`: what the journal holds, looked at and changed beside the daemon.
+//! `sprited events`: shows and changes what the journal holds, beside the daemon.
 
 mod bulk;
 mod discard;
@@ -14,7 +14,7 @@ mod target;
 use super::exit::Exit;
 use super::open_journal;
 
-/// Look at the events in the journal; deliver them again, or discard them.
+/// List, show, redeliver or discard events in the journal.
 #[derive(Debug, clap::Args)]
 pub(super) struct EventsArgs {
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! `sprited events redeliver`: has sinks get events once more.
+//! `sprited events redeliver`: delivers events to sinks again.
 
 use serde::Serialize;
 
@@ -15,18 +15,18 @@ use crate::journal::{
 };
 use crate::units::counted;
 
-/// Deliver events again: dead letters, or any others to the sinks that are named.
+/// Deliver events again: dead letters, or any events to the named sinks.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --sink, an event goes to the sinks where it is a dead letter (or pending, with
---state pending: then it is due now). With --sink, it goes there, whatever became of it before.
-By conditions, a sink gets what its `events` in the configuration name; by KEY or with --type,
-whatever is asked for. A running daemon takes notice within two seconds. What was pruned for
-space is gone and cannot be delivered again.
+    after_help = "Without --sink, an event goes to the sinks where it is a dead letter (with --state pending: where it
+is pending, and it becomes due now). With --sink, it goes to that sink, whatever its state there.
+Selected by conditions, a sink gets only what its `events` in the configuration name; selected by KEY
+or --type, it gets every selected event. A running daemon notices within two seconds. Events pruned
+for space cannot be delivered again.
 
-With --json the answer has dry_run and sinks, and of each of these: sink, active (whether it is in
-the daemon's configuration), chosen, redelivered, due_now (pending already), without_body (pruned
-for space), gone (pruned meanwhile).
+With --json, the answer has dry_run and sinks, and of each sink: sink, active (whether it is in the
+daemon's configuration), chosen, redelivered, due_now (already pending), without_body (pruned for
+space), gone (pruned meanwhile).
 
 Examples:
   sprited events redeliver 3f9a2c
@@ -39,7 +39,7 @@ pub(super) struct RedeliverArgs {
     config: ConfigArg,
     #[command(flatten)]
     selection: Selection,
-    /// Only what the sink does not have yet.
+    /// Only events that the sink does not have yet.
     #[arg(long)]
     missing: bool,
     #[command(flatten)]
@@ -124,7 +124,7 @@ fn by_filter(
     let state = match (filter.state(), &named) {
         (None, None) => Some(EventState::Dead),
         (Some(state @ (EventState::Delivered | EventState::Unrouted)), None) => {
-            let why = format!("{} events: to which sink? Name it by --sink", state.as_str());
+            let why = format!("{} events: name their sink with --sink", state.as_str());
             return Err(CliError::because(Exit::Usage, why));
         }
         (state, _) => state,
@@ -183,7 +183,7 @@ fn text(args: &RedeliverArgs, at_sinks: &[AtSink<'_>]) -> String {
         say(at.gone, "pruned meanwhile");
         if !at.active && at.chosen > 0 {
             lines.push(format!(
-                "{}: not in the configuration that the daemon has; it waits until it is",
+                "{}: not in the daemon's configuration; its events wait until it is",
                 at.sink
             ));
         }
@@ -191,7 +191,7 @@ fn text(args: &RedeliverArgs, at_sinks: &[AtSink<'_>]) -> String {
     if lines.is_empty() {
         lines.push("nothing to deliver again".to_owned());
         if !args.selection.keys.is_empty() {
-            lines.push("dead at no sink; --sink NAME delivers it there all the same".to_owned());
+            lines.push("dead at no sink; --sink NAME delivers it there anyway".to_owned());
         }
     }
     lines.push(String::new());

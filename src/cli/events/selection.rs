@@ -1,4 +1,4 @@
-//! Which events and sinks a command is about.
+//! Arguments that select events and sinks.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,7 +10,7 @@ use crate::journal::{EventRow, EventState, Filter, JournalReader, KnownSink};
 use crate::sanitize::one_line;
 
 /// Events read at once: each comes with its body, of which any number may be large.
-const PAGE: usize = 100;
+const PAGE_EVENTS: usize = 100;
 
 /// A state, as an argument names it.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -39,26 +39,26 @@ impl From<StateArg> for EventState {
 /// Conditions that must all hold.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct FilterArgs {
-    /// Only those in this state; with --sink, in this state there.
+    /// Only events in this state; with --sink, in this state at that sink.
     #[arg(long, value_enum)]
     state: Option<StateArg>,
-    /// Only those of the application with this SubAppId; 0 for the primary one where none is
+    /// Only events of the application with this SubAppId; 0 is the primary one where none is
     /// configured.
     #[arg(long, value_name = "SUBAPPID")]
     app: Option<u64>,
-    /// Only those of this EventType.
+    /// Only events of this EventType.
     #[arg(long = "type", value_name = "EVENTTYPE")]
     pub(super) event_type: Option<String>,
-    /// Only those with this FileId.
+    /// Only events with this FileId.
     #[arg(long, value_name = "ID")]
     file: Option<String>,
-    /// Only those with this TaskId.
+    /// Only events with this TaskId.
     #[arg(long, value_name = "ID")]
     task: Option<String>,
-    /// Only those first pulled at this moment or later.
+    /// Only events first pulled at or after this moment.
     #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
     since: Option<DateTime<Utc>>,
-    /// Only those first pulled before this moment.
+    /// Only events first pulled before this moment.
     #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
     until: Option<DateTime<Utc>>,
 }
@@ -90,18 +90,18 @@ impl FilterArgs {
     }
 }
 
-/// The events to look at.
+/// The events to show.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct View {
     #[command(flatten)]
     pub(super) filter: FilterArgs,
-    /// Only those for this sink.
+    /// Only events for this sink.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
 }
 
 impl View {
-    /// What holds for them.
+    /// Returns the filter.
     ///
     /// # Errors
     /// When the sink is unknown.
@@ -113,10 +113,10 @@ impl View {
     }
 }
 
-/// The events to change: by their keys, or by conditions.
+/// The events to change: by their keys, or by a filter.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Selection {
-    /// Their keys, or the beginnings of them.
+    /// Keys of events, or their first digits.
     #[arg(
         value_name = "KEY",
         value_parser = parse_prefix,
@@ -125,7 +125,7 @@ pub(super) struct Selection {
     pub(super) keys: Vec<String>,
     #[command(flatten)]
     pub(super) filter: FilterArgs,
-    /// At this sink; may be given several times.
+    /// Only at this sink; may be repeated.
     #[arg(long = "sink", value_name = "NAME")]
     sinks: Vec<String>,
 }
@@ -137,7 +137,7 @@ impl Selection {
     /// When one of them is unknown, or nothing at all was chosen.
     pub(super) fn sinks(&self, reader: &JournalReader) -> Result<Option<Vec<KnownSink>>, CliError> {
         if self.keys.is_empty() && self.filter.is_empty() && self.sinks.is_empty() {
-            let why = "which events? Give keys, a sink or another condition; see --help";
+            let why = "no events selected: give keys, a sink or another condition; see --help";
             return Err(CliError::because(Exit::Usage, why));
         }
         let all = reader.sinks()?;
@@ -171,14 +171,14 @@ fn known<'s>(sinks: &'s [KnownSink], name: &str) -> Result<&'s KnownSink, CliErr
         let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
         let names = if names.is_empty() { "no sink yet".to_owned() } else { names.join(", ") };
         let why = format!(
-            "the journal knows no sink {name:?}; it knows {names}. \
-             A new sink is known once the daemon was started with it"
+            "unknown sink {name:?}; the journal knows {names}. A new sink is known once the \
+             daemon has started with it"
         );
         CliError::because(Exit::Failure, why)
     })
 }
 
-/// Has `work` look at the events for which `filter` holds, up to `limit` of them, the newest
+/// Calls `work` with the events for which `filter` holds, up to `limit` of them, the newest
 /// first. Reads page by page, so that memory does not grow with their number.
 pub(super) fn each(
     reader: &JournalReader,
@@ -188,7 +188,7 @@ pub(super) fn each(
 ) -> Result<(), CliError> {
     let mut left = limit;
     while left > 0 {
-        let asked = left.min(PAGE);
+        let asked = left.min(PAGE_EVENTS);
         let page = reader.list(&filter, asked)?;
         page.iter().try_for_each(&mut work)?;
         if page.len() < asked {
@@ -204,7 +204,7 @@ pub(super) fn parse_prefix(text: &str) -> Result<String, &'static str> {
     if (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err("an event's key is 32 hex digits; the first few will do")
+    Err("expected an event's key, 32 hex digits, or its first digits")
 }
 
 /// The one event whose key begins with `prefix`.
@@ -214,7 +214,7 @@ pub(super) fn parse_prefix(text: &str) -> Result<String, &'static str> {
 pub(super) fn by_prefix(reader: &JournalReader, prefix: &str) -> Result<EventRow, CliError> {
     let keys = reader.keys(prefix)?;
     if let [_, _, ..] = keys[..] {
-        let mut lines = vec![format!("the key of more than one event begins with {prefix}:")];
+        let mut lines = vec![format!("more than one key begins with {prefix}:")];
         for key in &keys {
             if let Some(EventRow { event, state, .. }) = reader.find(*key)? {
                 let (time, kind) = (moment(event.first_pulled), one_line(&event.event_type));
@@ -228,7 +228,7 @@ pub(super) fn by_prefix(reader: &JournalReader, prefix: &str) -> Result<EventRow
     }
     let found = keys.first().map(|key| reader.find(*key)).transpose()?;
     found.flatten().ok_or_else(|| {
-        let why = format!("the journal holds no event whose key begins with {prefix}");
+        let why = format!("the journal has no event whose key begins with {prefix}");
         CliError::because(Exit::Failure, why)
     })
 }

@@ -1,4 +1,4 @@
-//! `sprited events show`: all that is known of one event.
+//! `sprited events show`: one event in full.
 
 use std::io::{self, Write};
 
@@ -20,9 +20,9 @@ use crate::units::counted;
 /// Show one event as it was received, and what became of it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With --json it has what `events list --json` has of an event, and beside that:
-replaced (whether bytes that were not UTF-8 were), sprites (as a sink gets them), and event (as
-received; null where it was pruned for space).
+    after_help = "With --json, it prints what `events list --json` prints of an event, and also: replaced (whether
+bytes that were not UTF-8 were replaced), sprites (as sinks receive them), and event (as received;
+null if it was pruned for space).
 
 Example:
   sprited events show 3f9a2c"
@@ -30,10 +30,10 @@ Example:
 pub(super) struct ShowArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Its key, or the beginning of it.
+    /// The event's key, or its first digits.
     #[arg(value_parser = parse_prefix)]
     key: String,
-    /// Answer in JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `sprited tail`: events as they come in, and what becomes of them.
+//! `sprited tail`: events as they arrive, and their changes of state.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
@@ -16,19 +16,19 @@ use crate::event::Key;
 use crate::journal::{EventId, EventRow, EventState, Filter, JournalReader};
 use crate::sanitize;
 
-/// Between two looks at the journal.
-const LOOK: Duration = Duration::from_millis(500);
+/// Between two reads of the journal.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Events read at once.
-const PAGE: usize = 100;
-/// Pending events whose end is waited for; beyond it that of the oldest is not told.
+const PAGE_EVENTS: usize = 100;
+/// Pending events whose end is waited for; beyond it, that of the oldest is not printed.
 const MAX_PENDING: usize = 5000;
 
-/// Follow events as they come in: one line each, and another when a pending one is not any more.
+/// Follow events: one line when an event arrives and one when its state changes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Reads the journal, which a daemon writes meanwhile or later, until it is interrupted. Begins with
-the last events, or with all that came since a given moment. With --state, an event is told when
-it comes into that state. With --json, each line is one as of `events list --json`.
+    after_help = "It reads the journal until it is interrupted, whether a daemon runs or not. It begins with the last
+events, or with all events since a given moment. With --state, it prints an event when it enters that
+state. With --json, lines are those of `events list --json`.
 
 Examples:
   sprited tail
@@ -40,10 +40,10 @@ pub(in crate::cli) struct TailArgs {
     config: ConfigArg,
     #[command(flatten)]
     view: View,
-    /// Begin with the last so many; with --since, with all since then.
+    /// Number of events to begin with; with --since, all events since then.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
     lines: u32,
-    /// Answer in JSON, one line for each event.
+    /// Print JSON, one line per event.
     #[arg(long)]
     json: bool,
 }
@@ -69,8 +69,8 @@ fn follow(args: &TailArgs) -> Result<std::convert::Infallible, CliError> {
     };
     tail.begin(usize::try_from(args.lines).unwrap_or(usize::MAX))?;
     loop {
-        tail.look()?;
-        sleep(LOOK);
+        tail.poll()?;
+        sleep(POLL_INTERVAL);
     }
 }
 
@@ -78,10 +78,10 @@ struct Tail {
     reader: JournalReader,
     /// Which events, whatever their state; and those after which are new.
     filter: Filter,
-    /// The state in which an event is told, if only in one.
+    /// The state in which an event is printed, if only in one.
     state: Option<EventState>,
     as_json: bool,
-    /// Whether lines for people tell the application.
+    /// Whether lines for people name the application.
     with_app: bool,
     /// Events that were pending when they were seen last.
     pending: BTreeMap<EventId, Key>,
@@ -89,14 +89,14 @@ struct Tail {
 }
 
 impl Tail {
-    /// Tells the last `lines` events, unless all since a moment are asked for.
+    /// Prints the last `lines` events, unless all since a moment are asked for.
     fn begin(&mut self, lines: usize) -> Result<(), CliError> {
         if self.filter.since.is_none() {
             let last = self.reader.last()?;
             let before = Some(EventId(last.0 + 1));
             let filter = Filter { before, ..self.filter.clone() };
             for found in self.reader.list(&filter, lines)?.iter().rev() {
-                self.seen(found)?;
+                self.print(found)?;
             }
             self.filter.after = Some(last);
         }
@@ -104,18 +104,18 @@ impl Tail {
         Ok(())
     }
 
-    /// Tells what came, and what is not pending any more.
-    fn look(&mut self) -> Result<(), CliError> {
+    /// Prints new events, and those that are no longer pending.
+    fn poll(&mut self) -> Result<(), CliError> {
         loop {
-            let page = self.reader.list_oldest(&self.filter, PAGE)?;
-            page.iter().try_for_each(|found| self.seen(found))?;
+            let page = self.reader.list_oldest(&self.filter, PAGE_EVENTS)?;
+            page.iter().try_for_each(|found| self.print(found))?;
             let Some(last) = page.last() else { break };
             self.filter.after = Some(last.id);
         }
         for key in self.no_longer_pending()? {
             // It may have been pruned meanwhile.
             if let Some(found) = self.reader.find(key)? {
-                self.seen(&found)?;
+                self.print(&found)?;
             }
         }
         Ok(self.out.flush()?)
@@ -134,7 +134,7 @@ impl Tail {
         Ok(gone.map(|(_, key)| key).collect())
     }
 
-    fn seen(&mut self, found: &EventRow) -> Result<(), CliError> {
+    fn print(&mut self, found: &EventRow) -> Result<(), CliError> {
         if found.state == EventState::Pending {
             self.pending.insert(found.id, found.event.key);
             if self.pending.len() > MAX_PENDING {

@@ -6,9 +6,9 @@ use crate::event::Wanted;
 use crate::journal::{EventId, EventRow, Filter, JournalReader, KnownSink};
 
 /// Events read at once with their bodies, of which any number may be large.
-const BODIES: usize = 100;
+const PAGE_WITH_BODIES: usize = 100;
 /// Events read at once without.
-const IDS: usize = 5000;
+const PAGE_OF_IDS: usize = 5000;
 
 /// What is to be changed at one sink.
 #[derive(Debug)]
@@ -110,12 +110,12 @@ fn pages(
     loop {
         let (events, last) = match wanted {
             None => {
-                let events = reader.ids(&filter, IDS)?;
+                let events = reader.ids(&filter, PAGE_OF_IDS)?;
                 let last = events.last().map(|event| event.0);
                 (events, last)
             }
             Some(wanted) => {
-                let found = reader.list_oldest(&filter, BODIES)?;
+                let found = reader.list_oldest(&filter, PAGE_WITH_BODIES)?;
                 let last = found.last().map(|found| found.id);
                 // What sprites a pruned event had cannot be told any more.
                 let is_wanted = |found: &&EventRow| found.is_pruned || wanted.matches(&found.event);

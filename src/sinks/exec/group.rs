@@ -158,7 +158,8 @@ impl Starting {
             return Err(io::Error::other("the daemon is about to end"));
         }
         if state.starting >= MAX_STARTING {
-            let why = "too many are still being started; does the disk of sprited itself hang?";
+            let why = "too many programs are still being started; does the disk of the sprited \
+                       program hang?";
             return Err(io::Error::other(why));
         }
         state.starting += 1;

@@ -140,9 +140,9 @@ impl Exec {
     fn cannot_start(&self, error: &io::Error) -> String {
         let advice = match error.kind() {
             _ if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
-                " (is it a script that does not begin with #! and its interpreter?)"
+                " (is it a script without #! and an interpreter?)"
             }
-            io::ErrorKind::NotFound => " (does it, the interpreter it names and directory exist?)",
+            io::ErrorKind::NotFound => " (do the program, its interpreter and directory exist?)",
             io::ErrorKind::PermissionDenied => " (may this user execute it?)",
             _ => "",
         };
@@ -154,7 +154,7 @@ fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".to_owned(),
     }
 }
@@ -202,7 +202,7 @@ impl Sink for Exec {
             let directory = &settings.directory;
             let about = std::fs::metadata(directory)
                 .with_context(|| format!("cannot look at directory {}", directory.display()))?;
-            anyhow::ensure!(about.is_dir(), "directory {} is not one", directory.display());
+            anyhow::ensure!(about.is_dir(), "directory {} is not a folder", directory.display());
             Ok(())
         })
         .await?
@@ -222,8 +222,8 @@ impl Sink for Exec {
             return Vec::new();
         }
         vec![format!(
-            "{} is neither a program nor a script that begins with #! and its interpreter, and few \
-             systems can run it",
+            "{} is neither a program nor a script with #! and an interpreter; few systems can run \
+             it",
             self.program()
         )]
     }

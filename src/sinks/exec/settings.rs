@@ -74,28 +74,30 @@ impl ExecSettings {
     pub(crate) fn check(&self) -> Vec<SettingIssue> {
         let mut mistakes = Vec::new();
         match self.command.first() {
-            None => mistakes.push("command is empty; it begins with a program's path".to_owned()),
+            None => mistakes
+                .push("command is empty; expected a program's path and its arguments".to_owned()),
             Some(program) if !Path::new(program).is_absolute() => mistakes.push(format!(
-                "command: {program:?} must be an absolute path; no shell looks for it"
+                "command: {program:?} must be an absolute path; no shell searches for it"
             )),
             Some(_) => {}
         }
         if self.command.iter().any(|word| word.contains('\0')) {
-            mistakes.push("command holds a NUL character, which no argument can".to_owned());
+            mistakes.push("command: an argument cannot hold a NUL character".to_owned());
         }
         if !self.directory.is_absolute() {
             mistakes.push(format!("directory: {:?} must be an absolute path", self.directory));
         }
         for name in self.env.keys().chain(&self.pass_env) {
             if name.is_empty() || name.contains(['=', '\0']) {
-                mistakes.push(format!("{name:?} cannot be a variable's name"));
+                mistakes.push(format!("{name:?} is an invalid variable name"));
             }
         }
         for name in self.env.keys().filter(|name| name.starts_with("SPRITED_")) {
             mistakes.push(format!("env: {name} is set by the sink itself"));
         }
         for name in self.pass_env.iter().filter(|name| is_the_daemons_own(name)) {
-            mistakes.push(format!("pass_env: {name} is the daemon's own and is never passed on"));
+            mistakes
+                .push(format!("pass_env: {name} is reserved for the daemon and never passed on"));
         }
         let mistakes = mistakes.into_iter().map(SettingIssue::mistake);
         mistakes.chain(warnings::of_values("env", &self.env)).collect()

@@ -77,7 +77,7 @@ impl Log {
             self.tail.end = None;
             self.tail.torn = self.torn_by(&batch);
             if let Err(error) = self.repair() {
-                tracing::warn!(%error, "a failed write cannot be taken back yet");
+                tracing::warn!(%error, "cannot undo a failed write yet");
             }
             return Err(failed("write to", &self.path)(error));
         }
@@ -134,7 +134,7 @@ impl Log {
             if brings_its_line_end || self.is_line_start(begin)? {
                 return Ok(());
             }
-            self.tell_of_part();
+            self.warn_of_partial_line();
             let first = lines.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             lines.truncate(first);
         }
@@ -181,7 +181,7 @@ impl Log {
         // Such a file is opened anew before it is next written to.
         let mut offset = end.offset;
         if !self.is_line_start(offset).map_err(failed("read", &self.path))? {
-            self.tell_of_part();
+            self.warn_of_partial_line();
             let put = self.put(b"\n").map_err(|(error, _)| error);
             offset = put.map_err(failed("write to", &self.path))? + 1;
         }
@@ -199,13 +199,13 @@ impl Log {
     }
 
     /// Once for an open file: who does it once may do it with every line.
-    fn tell_of_part(&mut self) {
+    fn warn_of_partial_line(&mut self) {
         if !std::mem::replace(&mut self.tail.has_warned, true) {
             let file = self.path.display();
             tracing::warn!(
                 %file,
-                "the file ends with a part of a line that is not of sprited: the next event begins \
-                 a line of its own"
+                "the file ends with another program's partial line; the next event begins a new \
+                 line"
             );
         }
     }
@@ -221,9 +221,7 @@ impl Log {
     pub(super) fn repair(&mut self) -> Result<(), LogError> {
         let Some(torn) = self.tail.torn else { return Ok(()) };
         if self.len()? == torn.to {
-            self.file
-                .set_len(torn.from)
-                .map_err(failed("take back a failed write to", &self.path))?;
+            self.file.set_len(torn.from).map_err(failed("undo a failed write to", &self.path))?;
         }
         self.tail.torn = None;
         Ok(())

@@ -14,41 +14,41 @@ pub(super) enum LogError {
     #[error("cannot {what} {}: {source}", path.display())]
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "{} is locked by another writer: give every sink of every daemon a file of its own, \
-         or stop the other one",
+        "{} is locked by another writer: give every sink of every daemon its own file, or stop \
+         the other writer",
         .0.display()
     )]
     Locked(PathBuf),
     #[error(
-        "cannot give {} to the group {group}: {source}; the service's user has to be a member \
-         of it, by SupplementaryGroups={group} in the unit",
+        "cannot set the group of {} to {group}: {source}; make the service's user a member with \
+         SupplementaryGroups={group} in the unit",
         path.display()
     )]
     Group { path: PathBuf, group: String, source: io::Error },
     #[error(
-        "cannot read the folder {}, which takes new names to the disk and shows the files that were \
-         rotated: give the service's user read permission for it as well, by chmod u+r or g+r",
+        "cannot read the folder {}, which is necessary to sync new names and to find rotated \
+         files: give the service's user read permission, with chmod u+r or g+r",
         .0.display()
     )]
     Unreadable(PathBuf),
-    #[error("{} is {what}, not a regular file: name one, or a new one", path.display())]
+    #[error("{} is {what}, not a regular file: configure a file, or a path that does not exist", path.display())]
     NotAFile { path: PathBuf, what: &'static str },
     #[error(
-        "{} does not begin like a file of JSON lines and is left alone: name another, or move \
-         it away",
+        "{} does not begin like a file of JSON lines and is left unchanged: configure another \
+         path, or move it away",
         .0.display()
     )]
     Foreign(PathBuf),
     #[error(
-        "{} is the same file as {}, which another sink writes to: give each a file of its own",
+        "{} is the same file as {}, which another sink writes to: give each sink its own file",
         .0.display(), .1.display()
     )]
     Shared(PathBuf, PathBuf),
-    #[error("{} changed under its name again and again while it was opened", .0.display())]
-    Restless(PathBuf),
+    #[error("{} was replaced repeatedly while it was opened", .0.display())]
+    Unstable(PathBuf),
     #[error(
-        "the files that are rotated from {} would get {limit}: give it a shorter one, or leave out \
-         rotate_size and rotate_age",
+        "files rotated from {} would get {limit}: choose a shorter name, or omit rotate_size and \
+         rotate_age",
         path.display()
     )]
     TooLong { path: PathBuf, limit: TooLong },

@@ -64,10 +64,10 @@ pub(super) struct Log {
 const MAX_TAIL: u64 = 4096;
 
 /// A file may be moved away between opening and looking; not this often in a row.
-const ATTEMPTS: usize = 5;
+const OPEN_ATTEMPTS: usize = 5;
 
 /// How long the lock of another writer is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Log {
     /// Opens the file, or makes it, for this writer alone. Where it `was_open` before, whatever has
@@ -77,7 +77,7 @@ impl Log {
         ownership: &Ownership,
         was_open: bool,
     ) -> Result<Self, LogError> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..OPEN_ATTEMPTS {
             // Before it is opened, which to a device may mean something.
             if let Ok(about) = fs::metadata(path)
                 && let Some(error) = LogError::of_kind(path, &about)
@@ -109,7 +109,7 @@ impl Log {
                 return Ok(log);
             }
         }
-        Err(LogError::Restless(path.to_owned()))
+        Err(LogError::Unstable(path.to_owned()))
     }
 
     /// Where it was when it was opened, all links followed.
@@ -234,12 +234,12 @@ fn line_start(file: &File, mut end: u64) -> io::Result<u64> {
 /// Locks the file, with a little patience: at a reload the sink that goes may still be at its
 /// last write, and a child that is just being started holds every lock for a moment.
 fn lock(file: &File, path: &Path) -> Result<(), LogError> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(LOCK_PATIENCE / 10);
+                std::thread::sleep(LOCK_TIMEOUT / 10);
             }
             Err(TryLockError::WouldBlock) => return Err(LogError::Locked(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),

@@ -26,7 +26,7 @@ pub(super) struct RotatedFiles {
     keep: Option<usize>,
     work: Mutex<Work>,
     stop: AtomicBool,
-    has_told: AtomicBool,
+    has_warned: AtomicBool,
 }
 
 /// How far the work is: at most one run at a time, and none is missed.
@@ -48,12 +48,12 @@ impl RotatedFiles {
             keep: settings.keep,
             work: Mutex::new(Work::Due),
             stop: AtomicBool::new(false),
-            has_told: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
         }
     }
 
     /// There is a new rotated file.
-    pub(super) fn ask(&self) {
+    pub(super) fn request(&self) {
         let mut work = self.work();
         *work = match *work {
             Work::Due | Work::Idle => Work::Due,
@@ -67,15 +67,15 @@ impl RotatedFiles {
         let mut work = self.work();
         if *work == Work::Due {
             *work = Work::Running;
-            let upkeep = Arc::clone(self);
+            let rotated_files = Arc::clone(self);
             // Nothing to wait for: `work` tells when it is over, and `stop` ends it.
-            drop(spawn_blocking(move || upkeep.run()));
+            drop(spawn_blocking(move || rotated_files.run()));
         }
     }
 
     fn run(&self) {
         loop {
-            if let Err(error) = self.tend() {
+            if let Err(error) = self.clean_up() {
                 let (sink, file) = (&self.sink, self.path.display());
                 tracing::warn!(sink, %error, %file, "cannot list the rotated files");
             }
@@ -100,9 +100,9 @@ impl RotatedFiles {
     /// Deletes and compresses the files that the sink has rotated, as the settings say; others are
     /// left alone, whatever they are called. Interrupted at any point it leaves every line in at
     /// least one whole file, and the next run goes on. A file that fails holds up no other.
-    fn tend(&self) -> io::Result<()> {
+    fn clean_up(&self) -> io::Result<()> {
         let (mut rotated, foreign) = Names::new(&self.sink, &self.path).rotated()?;
-        self.tell_of_foreign(foreign);
+        self.warn_of_foreign(foreign);
         // Before compressing: what goes need not be compressed first.
         if let Some(keep) = self.keep {
             // Counted by time: an interrupted run may have left one in both forms.
@@ -111,11 +111,11 @@ impl RotatedFiles {
             let first = times.len().checked_sub(keep).and_then(|surplus| times.get(surplus));
             let is_kept = |rotated: &Rotated| first.is_none_or(|first| rotated.at >= *first);
             for gone in rotated.extract_if(.., |rotated| !is_kept(rotated)) {
-                self.tell(&gone.path, delete(&gone));
+                self.log_failure(&gone.path, delete(&gone));
             }
         }
         for Rotated { path, .. } in rotated.iter().filter(|rotated| !rotated.gzip) {
-            self.tell(
+            self.log_failure(
                 path,
                 match self.compress {
                     Compress::Gzip => gzip(path, &self.stop),
@@ -126,23 +126,22 @@ impl RotatedFiles {
         Ok(())
     }
 
-    fn tell(&self, file: &Path, tended: io::Result<()>) {
-        if let Err(error) = tended {
+    fn log_failure(&self, file: &Path, result: io::Result<()>) {
+        if let Err(error) = result {
             let (sink, file) = (&self.sink, file.display());
-            tracing::warn!(sink, %error, %file, "cannot tend to a rotated file");
+            tracing::warn!(sink, %error, %file, "cannot clean up a rotated file");
         }
     }
 
     /// Once: an operator who waits for `keep` to delete them would wait for ever.
-    fn tell_of_foreign(&self, files: usize) {
-        if files > 0 && !self.has_told.swap(true, Ordering::Relaxed) {
+    fn warn_of_foreign(&self, files: usize) {
+        if files > 0 && !self.has_warned.swap(true, Ordering::Relaxed) {
             let (sink, file) = (&self.sink, self.path.display());
             tracing::warn!(
                 sink,
                 %file,
                 files,
-                "files beside it are named like rotated ones and are not known as the sink's own; \
-                 leaving them alone"
+                "files of unknown origin are named like rotated ones; left unchanged"
             );
         }
     }
@@ -170,7 +169,7 @@ fn gzip(path: &Path, stop: &AtomicBool) -> io::Result<()> {
     let file = FileId::of(&fs::symlink_metadata(path)?);
     // One of an earlier run that ended before it deleted the plain file is made again.
     if fs::symlink_metadata(&whole).is_ok() && gzip_identity(&whole) != Some(file) {
-        let message = format!("{} is there and is not of this file", whole.display());
+        let message = format!("{} exists and was not made from this file", whole.display());
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
     remove_if_there(&unfinished)?;
@@ -216,7 +215,7 @@ fn compress(from: &Path, to: &Path, stop: &AtomicBool) -> io::Result<bool> {
     target.set_modified(about.modified()?)?;
     target.sync_all()?;
     if source.metadata()?.len() != length {
-        return Err(io::Error::other("another program writes to it; compressing it later"));
+        return Err(io::Error::other("another program writes to the file; compressing it later"));
     }
     Ok(true)
 }
@@ -225,7 +224,7 @@ fn compress(from: &Path, to: &Path, stop: &AtomicBool) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    fn upkeep(path: &Path, more: &str) -> RotatedFiles {
+    fn rotated_files(path: &Path, more: &str) -> RotatedFiles {
         let settings = toml::from_str(&format!("path = {path:?}\n{more}")).unwrap();
         RotatedFiles::new("a", &settings)
     }
@@ -251,25 +250,25 @@ mod tests {
     fn an_interrupted_compression_is_done_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let upkeep = upkeep(&path, "compress = 'gzip'");
+        let rotated_files = rotated_files(&path, "compress = 'gzip'");
         let rotated = rotate(&path, "{}\n");
         let (whole, unfinished) = gzip_names(&rotated);
 
-        upkeep.stop();
-        upkeep.tend().unwrap();
+        rotated_files.stop();
+        rotated_files.clean_up().unwrap();
         assert!(rotated.exists() && !whole.exists() && !unfinished.exists(), "stopped");
         fs::write(&unfinished, "half").unwrap();
-        upkeep.stop.store(false, Ordering::Relaxed);
+        rotated_files.stop.store(false, Ordering::Relaxed);
         // One that ended before it deleted the plain file.
-        assert!(compress(&rotated, &whole, &upkeep.stop).unwrap());
-        upkeep.tend().unwrap();
+        assert!(compress(&rotated, &whole, &rotated_files.stop).unwrap());
+        rotated_files.clean_up().unwrap();
         assert!(!rotated.exists() && !unfinished.exists());
         assert_eq!(text(&whole), "{}\n");
 
         let rotated = rotate(&path, "{}\n");
         let (_, unfinished) = gzip_names(&rotated);
         fs::write(&unfinished, "half").unwrap();
-        self::upkeep(&path, "").tend().unwrap();
+        self::rotated_files(&path, "").clean_up().unwrap();
         assert!(rotated.exists() && !unfinished.exists(), "nothing is compressed any more");
     }
 
@@ -284,14 +283,14 @@ mod tests {
         fs::write(&unfinished, "half").unwrap();
         let there = || rotated.iter().map(|path| path.exists()).collect::<Vec<_>>();
         for keep in ["", "keep = 5", "keep = 6"] {
-            upkeep(&path, keep).tend().unwrap();
+            rotated_files(&path, keep).clean_up().unwrap();
             assert_eq!(there(), [true; 5], "{keep}");
         }
         fs::write(&unfinished, "half").unwrap();
-        upkeep(&path, "keep = 4").tend().unwrap();
+        rotated_files(&path, "keep = 4").clean_up().unwrap();
         assert_eq!(there(), [false, true, true, true, true]);
         fs::write(&unfinished, "half").unwrap();
-        upkeep(&path, "keep = 2").tend().unwrap();
+        rotated_files(&path, "keep = 2").clean_up().unwrap();
         assert_eq!(there(), [false, false, false, true, true]);
         assert!(!whole.exists() && !unfinished.exists());
     }
@@ -318,7 +317,7 @@ mod tests {
             fs::write(path, "{\"mine\":1}\n").unwrap();
         }
         let own = rotate(&path, "{}\n");
-        upkeep(&path, "keep = 2\ncompress = 'gzip'").tend().unwrap();
+        rotated_files(&path, "keep = 2\ncompress = 'gzip'").clean_up().unwrap();
         for path in &foreign {
             assert_eq!(fs::read_to_string(path).unwrap(), "{\"mine\":1}\n", "{path:?}");
         }

@@ -51,7 +51,7 @@ const MAX_BATCH: usize = 512;
 const MAX_WRITE: usize = 256 * 1024;
 
 /// How long a failed rotation is left alone; the file grows on meanwhile.
-const ROTATION_PAUSE: Duration = Duration::from_secs(60);
+const ROTATION_RETRY: Duration = Duration::from_secs(60);
 
 /// The most events that are kept in mind while recovering; beyond it the files are read again
 /// for each part of what is pending.
@@ -71,7 +71,7 @@ pub async fn open(settings: &JsonlSettings, context: &SinkContext) -> anyhow::Re
             group.with_context(|| format!("the group {name} does not exist"))
         });
         let file = File {
-            upkeep: Arc::new(RotatedFiles::new(&sink, &settings)),
+            rotated: Arc::new(RotatedFiles::new(&sink, &settings)),
             sink,
             others,
             ownership: Ownership { mode: settings.mode.0, group: group.transpose()? },
@@ -101,7 +101,7 @@ struct File {
     reading: Reading,
     /// Locked by blocking work only.
     state: Mutex<State>,
-    upkeep: Arc<RotatedFiles>,
+    rotated: Arc<RotatedFiles>,
 }
 
 #[derive(Debug, Default)]
@@ -123,7 +123,7 @@ struct State {
 struct OpenFile {
     log: Option<Log>,
     /// Whether one was open before: the place is the sink's own.
-    once: bool,
+    was_open: bool,
 }
 
 /// What was found in the files at the start.
@@ -152,13 +152,13 @@ impl File {
 
     /// The file under its name, opened again if it is not the one that was open.
     fn current<'a>(&self, opened: &'a mut OpenFile) -> Result<&'a mut Log, LogError> {
-        let OpenFile { log, once } = opened;
+        let OpenFile { log, was_open } = opened;
         if let Some(moved) = log
             && !moved.is_at_its_path()?
         {
-            tracing::info!(sink = self.sink, "the file was moved away; opening it anew");
+            tracing::info!(sink = self.sink, "file moved away; reopening");
             if let Err(error) = moved.finish() {
-                tracing::warn!(sink = self.sink, %error, "it ends with a partial line");
+                tracing::warn!(sink = self.sink, %error, "the moved file ends with a partial line");
             }
             *log = None;
         }
@@ -166,12 +166,13 @@ impl File {
             Some(log) => Ok(log),
             None => {
                 self.refuse_shared()?;
-                let opened = Log::open(&self.settings.path, &self.ownership, *once)?;
+                let opened = Log::open(&self.settings.path, &self.ownership, *was_open)?;
                 // The file itself works, so that the daemon runs.
-                if !std::mem::replace(once, true)
+                if !std::mem::replace(was_open, true)
                     && let Err(error) = self.refuse_long_names(&self.names_at(opened.place()))
                 {
-                    tracing::warn!(sink = self.sink, %error, "cannot rotate; writing on");
+                    tracing::warn!(sink = self.sink, %error, "cannot rotate the file; it keeps \
+                                                              growing");
                 }
                 Ok(log.insert(opened))
             }
@@ -207,12 +208,13 @@ impl File {
         state.held = HeldWrites::Unread;
         let log = self.current(&mut state.log)?;
         log.repair()?;
-        let pausing = state.rotation_failed.is_some_and(|at| at.elapsed() < ROTATION_PAUSE);
-        if !pausing && self.is_full(log, batch)? {
+        let is_waiting = state.rotation_failed.is_some_and(|at| at.elapsed() < ROTATION_RETRY);
+        if !is_waiting && self.is_full(log, batch)? {
             match self.rotate(&mut state.log) {
                 Ok(()) => state.rotation_failed = None,
                 Err(error) => {
-                    tracing::warn!(sink = self.sink, %error, "cannot rotate; writing on");
+                    tracing::warn!(sink = self.sink, %error, "cannot rotate the file; it keeps \
+                                                              growing");
                     state.rotation_failed = Some(Instant::now());
                 }
             }
@@ -274,7 +276,7 @@ impl File {
         opened.log = None;
         folder::sync_or_tell(names.folder())
             .map_err(failed_in_folder("sync the folder of", path))?;
-        self.upkeep.ask();
+        self.rotated.request();
         Ok(())
     }
 
@@ -337,7 +339,7 @@ impl Jsonl {
 
 impl Drop for Jsonl {
     fn drop(&mut self) {
-        self.file.upkeep.stop();
+        self.file.rotated.stop();
     }
 }
 
@@ -354,11 +356,11 @@ impl Sink for Jsonl {
         let written = self.on_file(move |file| file.append(&events)).await;
         match written.map(|written| written.map_err(|error| error.to_string())) {
             Ok(Ok(checkpoint)) => {
-                self.file.upkeep.start();
+                self.file.rotated.start();
                 batch.all(&Verdict::Delivered).with_checkpoint(checkpoint.to_string())
             }
             Ok(Err(error)) => batch.all(&Verdict::retry(error)),
-            Err(error) => batch.all(&Verdict::retry(format!("the write was lost: {error:#}"))),
+            Err(error) => batch.all(&Verdict::retry(format!("the write failed: {error:#}"))),
         }
     }
 

@@ -24,9 +24,9 @@ use crate::folder::{self, Synced, UNSYNCED};
 const PAGE: [u8; 4096] = [b'\n'; 4096];
 
 /// With less room than this its disk is as good as full.
-const LEAST_ROOM: ByteSize = ByteSize::mib(16);
+const MIN_FREE: ByteSize = ByteSize::mib(16);
 
-const TRIAL: &str = ".sprited-check-";
+const TRIAL_PREFIX: &str = ".sprited-check-";
 
 impl File {
     /// Makes the system calls that a delivery and a rotation make.
@@ -41,11 +41,11 @@ impl File {
         let names = self.names();
         let folder = names.folder();
         let about = fs::metadata(folder).with_context(|| {
-            format!("cannot look at the folder {}; it has to exist", folder.display())
+            format!("cannot read the folder {}; it must exist", folder.display())
         })?;
         anyhow::ensure!(about.is_dir(), "{} is not a folder", folder.display());
         self.refuse_long_names(&names)?;
-        self.try_out(folder)?;
+        self.try_folder(folder)?;
         folder::sync(folder).map_err(failed_in_folder("sync the folder of", path))?;
         Ok(())
     }
@@ -60,8 +60,8 @@ impl File {
         }
         if let Ok(space) = statvfs(folder) {
             let free = ByteSize(space.blocks_available().saturating_mul(space.fragment_size()));
-            if free < LEAST_ROOM {
-                warnings.push(format!("{}: only {free} are free there", folder.display()));
+            if free < MIN_FREE {
+                warnings.push(format!("{}: only {free} free", folder.display()));
             }
         }
         warnings
@@ -98,8 +98,8 @@ impl File {
         let folder = fs::metadata(names.folder()).map_err(failed("look at the folder of", path))?;
         if self.settings.rotates() && !may_rename(about, &folder) {
             anyhow::bail!(
-                "{} could not be rotated: in a folder with the sticky bit its owner alone may \
-                 rename it; let it be in a folder of its own",
+                "{} cannot be rotated: in a folder with the sticky bit only its owner may rename \
+                 it; use a folder of its own",
                 path.display()
             );
         }
@@ -108,9 +108,9 @@ impl File {
 
     /// Makes a file in the folder, writes to it, and gives it another name where the sink would.
     /// Nothing is left of it; where no name is needed it has none.
-    fn try_out(&self, folder: &Path) -> anyhow::Result<()> {
+    fn try_folder(&self, folder: &Path) -> anyhow::Result<()> {
         let path = &self.settings.path;
-        let may_not = || format!("may not make files in {}", folder.display());
+        let may_not = || format!("cannot create files in {}", folder.display());
         let write = |mut file: &fs::File| {
             // The file itself may be another's, who is not to be disturbed.
             let locked = file.try_lock().map_err(io::Error::from);
@@ -123,7 +123,7 @@ impl File {
             self.ownership.apply(&trial, path)?;
             return Ok(write(&trial)?);
         }
-        let trial = tempfile::Builder::new().prefix(TRIAL).tempfile_in(folder);
+        let trial = tempfile::Builder::new().prefix(TRIAL_PREFIX).tempfile_in(folder);
         let trial: NamedTempFile = trial.with_context(may_not)?;
         self.ownership.apply(trial.as_file(), path)?;
         write(trial.as_file())?;

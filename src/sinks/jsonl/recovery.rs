@@ -118,7 +118,7 @@ pub(super) fn scan(
     };
     let Some((path, gzip)) = file_of(names, others, checkpoint.file)? else {
         let file = names.path().display();
-        tracing::warn!(%file, "the file that was written to last is gone; repeating what may have been in it");
+        tracing::warn!(%file, "the last written file is gone; repeating events that may be in it");
         return Ok(Extent::Nothing);
     };
     let open = || Lines::open(&path, gzip).map_err(failed("read", &path));
@@ -134,7 +134,7 @@ pub(super) fn scan(
     if !checkpoint.file.is_certain() {
         return Ok(Extent::Nothing);
     }
-    tracing::warn!(file = %path.display(), "the last recorded place is gone; reading the file from its beginning");
+    tracing::warn!(file = %path.display(), "the checkpoint does not match the file; reading it from the beginning");
     tolerate(open()?.each(reading, &mut found), &path)?;
     Ok(Extent::All)
 }

@@ -31,18 +31,18 @@ use crate::sanitize::{self, KeptEnd};
 use crate::secret::{Secret, mask};
 
 /// The longest that making a connection may take; the sink's timeout if that is shorter.
-const MAX_CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Idle connections are given up before the usual receiver would close them under a request.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much of an answer's body is read, in bytes, and for how long. What it says changes
 /// nothing; reading it to its end lets the connection be used again.
-const MAX_ANSWER: usize = 64 * 1024;
-const ANSWER_TIME: Duration = Duration::from_secs(2);
+const MAX_BODY: usize = 64 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an answer that may lie there already is looked for when its time is up.
-const MOMENT: Duration = Duration::from_millis(500);
+const LATE_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Opens the sink: reads its secrets and makes the client. Connects to nothing.
 ///
@@ -71,9 +71,9 @@ fn client(settings: &WebhookSettings, context: &SinkContext) -> anyhow::Result<C
         .redirect(redirect::Policy::none())
         .referer(false)
         .gzip(false)
-        .connect_timeout(MAX_CONNECT.min(context.timeout))
+        .connect_timeout(CONNECT_TIMEOUT.min(context.timeout))
         .pool_max_idle_per_host(settings.max_in_flight.get())
-        .pool_idle_timeout(IDLE)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .build()
         .map_err(|error| anyhow::anyhow!(describe(error)))
         .context("cannot make the HTTP client")
@@ -154,7 +154,7 @@ impl Webhook {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| status::retry_after(value, chrono::Utc::now()));
-        let answer = read_some(response, ANSWER_TIME.min(self.context.timeout)).await;
+        let answer = read_some(response, BODY_TIMEOUT.min(self.context.timeout)).await;
         let hint = match meaning {
             Meaning::Delivered => return Verdict::Delivered,
             Meaning::Retry(hint) | Meaning::Reject(hint) => hint,
@@ -205,7 +205,7 @@ impl Sink for Webhook {
         let status =
             answer.map_err(|error| anyhow::anyhow!("no answer from {origin}: {error}"))?.status();
         if matches!(status.as_u16(), 407 | 502..=504) {
-            anyhow::bail!("{origin} cannot be reached through what stands before it: {status}");
+            anyhow::bail!("a proxy or gateway cannot reach {origin}: {status}");
         }
         if status.is_redirection() {
             anyhow::bail!("{origin} answered {status}: configure the final URL");
@@ -214,13 +214,13 @@ impl Sink for Webhook {
     }
 }
 
-/// Waits for an answer, `limit` long at most, and then for [`MOMENT`]: a process that was stopped
+/// Waits for an answer, `limit` long at most, and then for [`LATE_ANSWER_TIMEOUT`]: a process that was stopped
 /// finds its time up when it goes on, before it has read what came meanwhile.
 async fn within<T>(limit: Duration, answer: impl Future<Output = T>) -> Option<T> {
     let mut answer = pin!(answer);
     match timeout(limit, &mut answer).await {
         Ok(answer) => Some(answer),
-        Err(_) => timeout(MOMENT, answer).await.ok(),
+        Err(_) => timeout(LATE_ANSWER_TIMEOUT, answer).await.ok(),
     }
 }
 
@@ -228,10 +228,10 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = T>) -> Option<T
 async fn read_some(mut response: Response, limit: Duration) -> Vec<u8> {
     let mut answer = Vec::new();
     let reading = async {
-        while answer.len() < MAX_ANSWER
+        while answer.len() < MAX_BODY
             && let Ok(Some(chunk)) = response.chunk().await
         {
-            let room = MAX_ANSWER - answer.len();
+            let room = MAX_BODY - answer.len();
             answer.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
     };

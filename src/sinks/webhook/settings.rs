@@ -207,8 +207,8 @@ impl<'de> Deserialize<'de> for WebhookUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The text itself stays out of the errors: it may hold a password.
         let text = String::deserialize(deserializer)?;
-        let url = Url::parse(&text)
-            .map_err(|e| de::Error::custom(format_args!("the url is not one: {e}")))?;
+        let url =
+            Url::parse(&text).map_err(|e| de::Error::custom(format_args!("invalid url: {e}")))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(de::Error::custom("the url must begin with https:// or http://"));
         }
@@ -239,7 +239,7 @@ impl WebhookCredentials {
         for (name, value) in &settings.headers {
             let secret = value.resolve()?;
             let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| {
-                anyhow::anyhow!("the value of the header {name} holds what no header can hold")
+                anyhow::anyhow!("the value of the header {name} holds invalid characters")
             })?;
             value.set_sensitive(true);
             headers.insert(HeaderName::try_from(name.as_str())?, value);

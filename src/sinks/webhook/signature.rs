@@ -19,14 +19,14 @@ pub(super) const MIN_KEY: usize = 24;
 pub(super) enum BadSecret {
     /// What follows [`PREFIX`] is not Base64.
     #[error(
-        "a webhook secret that begins with {PREFIX} must go on in Base64, of A-Z, a-z, 0-9, + and /, \
-         filled up with = to a multiple of 4{0}"
+        "a webhook secret after {PREFIX} must be Base64: A-Z, a-z, 0-9, + and /, padded with = to \
+         a multiple of 4{0}"
     )]
     NotBase64(String),
     /// There is nothing that others would have to know.
     #[error(
-        "a webhook secret without a key: it is blank, or nothing follows {PREFIX}, and anybody could \
-         sign like that; make one by `openssl rand -base64 32` and write it after {PREFIX}"
+        "a webhook secret without a key (blank, or nothing after {PREFIX}), with which anybody \
+         could sign; generate one with `openssl rand -base64 32` and write it after {PREFIX}"
     )]
     NoKey,
 }

@@ -30,14 +30,14 @@ pub(super) fn meaning(status: u16) -> Meaning {
         400 => Retry("if the receiver verifies signatures, compare the secrets and the clocks"),
         401 | 403 => Retry("compare the secret and the headers with what the receiver expects"),
         404 | 410 => Retry("is the URL right?"),
-        405 => Retry("the URL does not take POST; is it right?"),
+        405 => Retry("the URL does not accept POST; is it right?"),
         407 => Retry("the proxy refuses the credentials"),
         408 | 425 => Retry(""),
-        413 => Reject("the event is larger than the receiver takes"),
+        413 => Reject("the event is larger than the receiver accepts"),
         415 => Retry("the receiver refuses the content type; is the sink's format right?"),
         422 => Reject("the receiver understood the event and refuses it"),
         429 => Retry("the receiver asks for fewer requests"),
-        500..=599 => Retry("the receiver has a fault"),
+        500..=599 => Retry("the receiver failed"),
         _ => Retry(""),
     }
 }

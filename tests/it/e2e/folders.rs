@@ -140,12 +140,12 @@ async fn a_name_too_long_to_be_rotated_is_a_fault_to_check_and_a_warning_to_the_
         let (code, steps) = checked(&mut check);
         let (outcome, said) = outcome(&steps, "sink");
         assert!(outcome == "fail" && said.contains("where its file system takes 255"), "{said}");
-        assert!(said.contains("give it a shorter one"), "{said}");
+        assert!(said.contains("choose a shorter name"), "{said}");
         assert_ne!(code, 0);
         let daemon = site.start();
         site.add_sprites(2);
         site.drained().await;
-        let told = daemon.logged("cannot rotate; writing on");
+        let told = daemon.logged("cannot rotate the file; it keeps growing");
         assert!(!told.is_empty() && told.len() <= 2, "{told:?}");
         assert!(told[0]["error"].as_str().unwrap().contains("takes 255"), "{told:?}");
         assert_eq!(site.lines(&format!("{name}.jsonl")).len(), 2);
@@ -251,7 +251,7 @@ async fn a_folder_that_may_not_be_read_is_named_with_what_to_do() {
     let (code, steps) = checked(&mut bound(&["check", "--json"]));
     let (outcome, said) = outcome(&steps, "sink");
     assert!(code != 0 && outcome == "fail", "{said}");
-    assert!(said.contains(&says) && said.contains("by chmod u+r or g+r"), "{said}");
+    assert!(said.contains(&says) && said.contains("with chmod u+r or g+r"), "{said}");
     let daemon = Daemon::spawn(bound(&["run"]), site.folder.path());
     site.add_sprites(1);
     daemon.has_logged("the sink is down; its events wait in the journal").await;

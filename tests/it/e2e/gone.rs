@@ -385,7 +385,7 @@ async fn a_new_journal_begins_only_where_it_is_asked_for() {
     hook.set(Answer::Take);
     let daemon = Daemon::start(site.folder.path(), &["run", "--new-journal"], &[]);
     daemon.has_logged("started").await;
-    let told = "starts with a new journal: what was pending in the one before is given up";
+    let told = "starting with a new journal; deliveries pending in the previous one are lost";
     assert!(daemon.logged(told)[0]["kept"].as_str().unwrap().contains(rescued.to_str().unwrap()));
     site.add_sprites(1);
     until(async || hook.count() == 1).await;

@@ -186,7 +186,7 @@ async fn what_is_wrong_or_cannot_change_leaves_all_as_it_was_and_says_why() {
         ("format = 'json'", "format = 'pretty'", "[log] format: a change of it needs a restart"),
         ("/key'", "/no-key'", "[credentials] secret_key: "),
         ("DIR/secret", "DIR/no-secret", "the sink \"hook\": "),
-        (first, &new("type = 'jsonl'\npath = '/no/such/folder/a'"), "it has to exist"),
+        (first, &new("type = 'jsonl'\npath = '/no/such/folder/a'"), "it must exist"),
         (first, &new("type = 'jsonl'\npath = '/dev/null'"), "not a regular file"),
         (first, &new("type = 'exec'\ncommand = ['/no/such/program']"), "/no/such/program"),
         (

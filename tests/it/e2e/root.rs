@@ -142,7 +142,7 @@ async fn root_works_there_as_the_folder_s_owner_with_what_only_root_can_read() {
         // The key is root's alone, for signing as for the sink.
         let said = fs::read_to_string(home.path("id")).unwrap();
         assert_eq!(said, format!("{user}\n{user}\nemulator-secret-key\n"));
-        let told = "started as root, and goes on as the user whose this place is";
+        let told = "started as root; continuing as the owner of the journal's folder";
         let told = daemon.logged(told);
         assert_eq!(told.len(), 1, "{}", daemon.log());
         assert!(told[0]["user"].as_str().unwrap().contains(&user.to_string()), "{told:?}");

@@ -53,7 +53,7 @@ fn audited(bench: &Bench) -> (i32, Value, String) {
 async fn a_journal_that_is_right_adds_up() {
     let bench = bench().await;
     let said = bench.said(&["audit"]);
-    assert!(said.ends_with("\nAll adds up.\n") && !said.contains("NO"), "{said}");
+    assert!(said.ends_with("\nAll counters match their rows.\n") && !said.contains("NO"), "{said}");
     let (code, found, out) = audited(&bench);
     assert_eq!(
         (code, &found["ok"], &found["violations"]),
@@ -214,7 +214,7 @@ async fn each_row_that_is_off_is_found() {
         code == 1 && out.contains("pending without an event: 2\n  event 8 at sink 1\n"),
         "{out}"
     );
-    assert!(out.contains("THIS DOES NOT ADD UP"), "{out}");
+    assert!(out.contains("COUNTERS DO NOT MATCH"), "{out}");
     drop(sqlite);
     bench.close().await;
 }

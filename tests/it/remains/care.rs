@@ -119,7 +119,7 @@ async fn space_is_given_back_while_the_daemon_is_away() {
     assert!(code == 0 && out.contains(" before, "), "{out}{err}");
     assert!(std::fs::metadata(&path).unwrap().len() < before);
     let bench = Bench::within(folder, &["a", "b"]).await;
-    assert!(bench.said(&["audit"]).ends_with("All adds up.\n"));
+    assert!(bench.said(&["audit"]).ends_with("All counters match their rows.\n"));
     assert_eq!(bench.number("PRAGMA auto_vacuum"), 2, "space still comes free step by step");
     let folder = bench.close().await;
 

@@ -64,7 +64,7 @@ async fn a_copy_takes_the_place_of_a_journal_that_is_kept() {
 
     let Ended { code, out, err } = restore(folder.path(), "copy.db", &["--yes"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert!(out.contains("3 events; what is pending in it, 2 deliveries, will be made"), "{out}");
+    assert!(out.contains("with 3 events; 2 deliveries pending"), "{out}");
     assert_eq!(received(&path), 3);
     let about = path.metadata().unwrap();
     assert_eq!(about.permissions().mode() & 0o777, 0o600);

@@ -90,7 +90,7 @@ async fn a_program_that_cannot_be_run_is_told_from_one_that_fails() {
         path.to_str().unwrap().to_owned()
     };
     let sent = event("a");
-    let absent = "os error 2) (does it, the interpreter it names and directory exist?)";
+    let absent = "os error 2) (do the program, its interpreter and directory exist?)";
     for (program, more, says) in [
         ("/no/such/program".to_owned(), "", absent),
         (script("no-interpreter", "#!/no/such/shell\n", 0o755), "", absent),
@@ -103,7 +103,7 @@ async fn a_program_that_cannot_be_run_is_told_from_one_that_fails() {
         (
             script("nothing", "", 0o755),
             "",
-            "os error 8) (is it a script that does not begin with #! and its interpreter?)",
+            "os error 8) (is it a script without #! and an interpreter?)",
         ),
     ] {
         let settings = format!("command = [{program:?}]\notherwise = 'reject'\n{more}");

@@ -35,7 +35,7 @@ async fn a_reader_that_left_means_retry() {
     drop(reader);
     let sink = Stdout::on(writer, &context("out"));
     let verdict = offer(&sink, &event("a")).await;
-    assert!(retry_error(&verdict).contains("closed by its reader"), "{verdict:?}");
+    assert!(retry_error(&verdict).contains("closed it: restart sprited"), "{verdict:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -48,7 +48,7 @@ async fn a_reader_that_stalls_holds_up_the_sink_alone_and_gets_nothing_twice() {
     let large = event(&"x".repeat(300_000));
     for _ in 0..3 {
         let verdict = offer(&*sink, &large).await;
-        assert!(retry_error(&verdict).contains("took nothing"), "{verdict:?}");
+        assert!(retry_error(&verdict).contains("read nothing"), "{verdict:?}");
     }
     let reading = std::thread::spawn(move || {
         let mut text = String::new();
@@ -75,7 +75,7 @@ async fn lines_that_a_reader_has_not_read_when_it_leaves_are_not_delivered() {
     let (verdicts, _) = deliver(&sink, &sent).await;
     leaving.join().unwrap();
     for verdict in &verdicts {
-        assert!(retry_error(verdict).contains("closed by its reader"), "{verdict:?}");
+        assert!(retry_error(verdict).contains("closed it: restart sprited"), "{verdict:?}");
     }
     assert!(sink.gone().unwrap().is_cancelled());
 }

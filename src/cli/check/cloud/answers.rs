@@ -114,21 +114,20 @@ impl Answers {
             Advice::Throttled => CheckStep::warn(
                 CLOUD,
                 format!("{endpoint}: {}", failure.detail()),
-                "others use up what the account may ask for; try again later",
+                "other clients use up the account's request quota; try again later",
             ),
-            Advice::Clock => fail(Exit::Failure, "set this machine's clock, by NTP for instance"),
+            Advice::Clock => fail(Exit::Failure, "set this machine's clock, for instance by NTP"),
             Advice::Refused | Advice::InvalidParameters => {
                 fail(Exit::Failure, "check [vod] endpoint and sub_app_id")
             }
-            Advice::Service => fail(Exit::Failure, "a fault of the service: try again later"),
+            Advice::Service => fail(Exit::Failure, "service error: try again later"),
             Advice::Transport => fail(
                 Exit::Failure,
-                "check [vod] endpoint, this machine's way to it, and HTTPS_PROXY where one is \
-                 needed",
+                "check [vod] endpoint, the network, and HTTPS_PROXY if a proxy is needed",
             ),
             Advice::Answer => fail(
                 Exit::Failure,
-                "check [vod] endpoint: something else answers there, a proxy perhaps",
+                "check [vod] endpoint: something else answers there, perhaps a proxy",
             ),
         }
     }
@@ -140,9 +139,8 @@ impl Answers {
                 return self.unanswered(
                     EVENT_MODE,
                     failure,
-                    "it cannot be told whether \
-                 events can be pulled; see in the console that the application's callback \
-                 settings say reliable callback",
+                    "unknown whether events can be pulled; check in the console that the \
+                     application's callback settings say reliable callback",
                 );
             }
         };
@@ -168,7 +166,7 @@ impl Answers {
         match &self.queue {
             Ok(count) => {
                 let detail = format!(
-                    "{} waiting; the count may be three minutes old",
+                    "{} waiting; the count may be up to three minutes old",
                     counted(*count, "event")
                 );
                 CheckStep::ok(QUEUE, detail)
@@ -176,7 +174,7 @@ impl Answers {
             Err(failure) => self.unanswered(
                 QUEUE,
                 failure,
-                "nothing depends on this number; the international site may not have it",
+                "nothing depends on this number; the international site may not provide it",
             ),
         }
     }
@@ -207,7 +205,7 @@ pub(super) fn credentials(all: &[Answers], source: String) -> CheckStep {
         None if all.iter().any(Answers::is_known) => {
             CheckStep::ok(CREDENTIALS, format!("{source}: accepted"))
         }
-        None => CheckStep::ok(CREDENTIALS, format!("{source}: found, not tried out")),
+        None => CheckStep::ok(CREDENTIALS, format!("{source}: found, not verified")),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::vod::{Advice, Client};
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
 /// Applications that are asked about at once: the quota of these calls is small.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_APPS: usize = 4;
 
 const CLOCK: &str = "clock";
 
@@ -39,7 +39,7 @@ pub(super) async fn keys(config: &Config, secrets_are_there: bool) -> Option<Key
 
 /// Takes all the steps; without keys there is nothing to sign with, and beyond a step `in_the_way`
 /// there is nobody to ask.
-pub(super) async fn look(
+pub(super) async fn check(
     config: &Config,
     keys: Option<KeysToCheck>,
     in_the_way: Option<&str>,
@@ -57,14 +57,14 @@ pub(super) async fn look(
     };
     let source = source(provider.as_ref(), &credentials);
     if let Some(culprit) = in_the_way {
-        let mut steps = vec![CheckStep::ok(CREDENTIALS, format!("{source}: found, not tried out"))];
+        let mut steps = vec![CheckStep::ok(CREDENTIALS, format!("{source}: found, not verified"))];
         steps.extend(skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], culprit));
         return steps;
     }
     let client = match Client::new(&config.vod, provider) {
         Ok(client) => client,
         Err(problem) => {
-            let advice = "look at [vod], and at the machine's certificates";
+            let advice = "check [vod] and the machine's certificates";
             let failed = CheckStep::fail(CLOUD, Exit::Configuration, problem, advice);
             let mut steps = vec![CheckStep::ok(CREDENTIALS, source), failed];
             steps.extend(skipped(&[EVENT_MODE, QUEUE, CLOCK], CLOUD));
@@ -73,7 +73,7 @@ pub(super) async fn look(
     };
     let apps = config.vod.apps();
     let asked = stream::iter(apps.iter().map(|app| ask(client.with_app(*app))));
-    let answers: Vec<Answers> = asked.buffered(AT_ONCE).collect().await;
+    let answers: Vec<Answers> = asked.buffered(MAX_CONCURRENT_APPS).collect().await;
     let mut steps = vec![answers::credentials(&answers, source)];
     for answers in &answers {
         let of_app = [
@@ -119,7 +119,7 @@ fn source(provider: &dyn Provider, credentials: &Credentials) -> String {
 
 fn clock(difference: Option<TimeDelta>) -> CheckStep {
     let Some(difference) = difference else {
-        return CheckStep::skip(CLOCK, "no answer told the time");
+        return CheckStep::skip(CLOCK, "no answer had a date");
     };
     if difference.abs() <= CLOCK_TOLERANCE {
         let tolerance = CLOCK_TOLERANCE.num_seconds();
@@ -130,8 +130,8 @@ fn clock(difference: Option<TimeDelta>) -> CheckStep {
     CheckStep::warn(
         CLOCK,
         format!("this machine's clock is {} s {which} the service's", seconds.unsigned_abs()),
-        "set it, by NTP for instance; requests that are 300 s off are refused, and then signed \
-         with the service's time",
+        "set it, for instance by NTP; requests that are 300 s off are refused, then signed with \
+         the service's time",
     )
 }
 

@@ -27,7 +27,7 @@ fn refused(config: &Config) -> (Exit, String) {
     } else if config.credentials.is_some() {
         (Exit::Configuration, "correct [credentials], or what it refers to")
     } else {
-        (Exit::Credentials, "put a key into [credentials], or into one of these places")
+        (Exit::Credentials, "put a key into [credentials], or into one of these sources")
     };
     (exit, advice.to_owned())
 }
@@ -35,7 +35,7 @@ fn refused(config: &Config) -> (Exit, String) {
 async fn unavailable(config: &Config, advice: Advice) -> (Exit, String) {
     let what = match &config.credentials {
         Some(_) => "[credentials] sts_endpoint",
-        None => "what hands out this machine's credentials",
+        None => "the source of this machine's credentials",
     };
     let advice = match advice {
         Advice::Transport => {
@@ -45,11 +45,11 @@ async fn unavailable(config: &Config, advice: Advice) -> (Exit, String) {
             {
                 return (exit, advice);
             }
-            format!("check {what}, this machine's way there, and HTTPS_PROXY where one is needed")
+            format!("check {what}, the network, and HTTPS_PROXY if a proxy is needed")
         }
-        Advice::Clock => "set this machine's clock, by NTP for instance".to_owned(),
-        Advice::Answer => format!("check {what}: something else answers there, a proxy perhaps"),
-        _ => "a fault of the service: try again later".to_owned(),
+        Advice::Clock => "set this machine's clock, for instance by NTP".to_owned(),
+        Advice::Answer => format!("check {what}: something else answers there, perhaps a proxy"),
+        _ => "service error: try again later".to_owned(),
     };
     (Exit::Failure, advice)
 }
