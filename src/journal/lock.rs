@@ -41,9 +41,7 @@ impl Lock {
             Err(error) => Err(error),
         }
     }
-}
 
-impl Lock {
     /// Marks the file as that of a journal that is there. Where it cannot be written, a journal that is emptied
     /// later passes for one that was never begun.
     fn mark(&self) {

@@ -106,15 +106,7 @@ impl Store {
         self.count(Counter::Duplicates, 1);
         // It may be one of these events.
         self.insert_pending(outstanding)?;
-        Ok(Appended {
-            id,
-            key,
-            is_new: false,
-            pending: self.is_pending(id)?,
-            is_repeatable: false,
-            is_under_its_handle: false,
-            may_be_duplicate: false,
-        })
+        Ok(appended(id, key, false, self.is_pending(id)?))
     }
 
     fn key_of(&self, id: EventId) -> Result<Key> {
@@ -166,15 +158,7 @@ impl Store {
         for sink in &sinks {
             outstanding.entry(*sink).or_default().push(id);
         }
-        let appended = Appended {
-            id,
-            key: event.key,
-            is_new: true,
-            pending: !sinks.is_empty(),
-            is_repeatable: false,
-            is_under_its_handle: false,
-            may_be_duplicate: false,
-        };
+        let appended = appended(id, event.key, true, !sinks.is_empty());
         let new = NewEvent { id, event: event.clone() };
         Ok(Some(StoredEntry { appended, new: Some((new, sinks)) }))
     }
@@ -195,4 +179,10 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Of an event that can be told from all others.
+fn appended(id: EventId, key: Key, is_new: bool, pending: bool) -> Appended {
+    let (is_repeatable, is_under_its_handle, may_be_duplicate) = Default::default();
+    Appended { id, key, is_new, pending, is_repeatable, is_under_its_handle, may_be_duplicate }
 }

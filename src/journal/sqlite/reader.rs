@@ -1,5 +1,6 @@
 //! Reads the journal beside the daemon that writes it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -247,24 +248,20 @@ impl JournalReader {
             "SELECT name, sum(value) FROM counters GROUP BY name
              UNION ALL SELECT 'pending', count(*) FROM pending",
         )?;
-        let mut sums = JournalTotals::default();
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let (name, value) = (row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned());
-            match name.as_str() {
-                "received" => sums.received = value,
-                "seen_again" => sums.duplicates = value,
-                "unrouted" => sums.unrouted = value,
-                "confirmed" => sums.confirmed = value,
-                "routed" => sums.routed = value,
-                "delivered" => sums.delivered = value,
-                "dead" => sums.dead = value,
-                "discarded" => sums.discarded = value,
-                "pending" => sums.pending = value,
-                _ => {}
-            }
-        }
-        Ok(sums)
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let sums: BTreeMap<String, i64> = rows.collect::<rusqlite::Result<_>>()?;
+        let sum = |name| sums.get(name).copied().unwrap_or_default().cast_unsigned();
+        Ok(JournalTotals {
+            received: sum("received"),
+            duplicates: sum("seen_again"),
+            unrouted: sum("unrouted"),
+            confirmed: sum("confirmed"),
+            routed: sum("routed"),
+            delivered: sum("delivered"),
+            dead: sum("dead"),
+            discarded: sum("discarded"),
+            pending: sum("pending"),
+        })
     }
 }
 

@@ -45,7 +45,8 @@ const MAX_UNMEASURED: usize = 1024 * 1024;
 /// Steps of pruning for one append when the journal is found full.
 const MAX_PRUNE_STEPS: usize = 10;
 
-/// What the writer is asked to do, by those of its methods that tell how it is committed.
+/// What the writer is asked to do: a call of one of its methods, each of which commits in its own
+/// way.
 pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
 pub(super) struct Writer {
@@ -345,7 +346,7 @@ impl Writer {
     fn may_commit(&self) -> Result<()> {
         match self.health.check_in_place() {
             Err(JournalError::Gone(_)) if !self.needs_commit() => Ok(()),
-            looked => looked,
+            checked => checked,
         }
     }
 
