@@ -22,12 +22,13 @@
 //! - The crate `vod-emulator`, in `crates/`, is a strict stand-in of the cloud's event API, for tests,
 //!   the demo and `sprited emulator`; it knows nothing of this one.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
-//! - [`settings`] is what the settings of all modules have in common, [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`loopback`] says what is
-//!   this machine; [`limits`], [`liveness`], [`sanitize`] and [`units`] are small and pure: how fast and
-//!   how often, whether a task stalls, how foreign text is shown, how values with a unit are written.
+//! - [`settings`] is what the settings of all modules have in common, [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`net`] makes HTTP clients
+//!   and knows what is this machine.
+//! - [`limits`], [`liveness`], [`sanitize`] and [`units`] are small and pure: how fast and how often,
+//!   whether a task stalls, how foreign text is shown, how values with a unit are written.
 //!
-//! What holds between them, and is tested: `event`, `folder`, `identity`, `loopback`, `limits`,
-//! `secret`, `settings`, `units` and `sanitize` know nothing of the crate; `sinks` know `event`, `folder`, `loopback`,
+//! What holds between them, and is tested: `event`, `folder`, `identity`, `net`, `limits`,
+//! `secret`, `settings`, `units` and `sanitize` know nothing of the crate; `sinks` know `event`, `folder`, `net`,
 //! `secret`, `settings`, `units` and `sanitize`; `vod` knows neither journal nor sinks; `puller`,
 //! `delivery` and `confirmer` meet only through the journal and their queues.
 
@@ -46,8 +47,8 @@ pub mod lease;
 pub mod limits;
 pub mod liveness;
 pub mod logging;
-pub mod loopback;
 pub mod metrics;
+pub mod net;
 pub mod puller;
 pub mod sanitize;
 pub mod secret;

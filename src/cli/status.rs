@@ -11,6 +11,7 @@ use super::open_journal::{self, CliError};
 use super::process::{self, Signals};
 use crate::daemon::DaemonSignals;
 use crate::journal;
+use crate::net;
 
 /// Between two refreshes.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
@@ -55,9 +56,8 @@ fn show(args: &StatusArgs) -> Result<Exit, CliError> {
     };
     let page = if args.json { "status.json" } else { "status.txt" };
     let url = format!("http://{}/{page}", reachable(address));
-    drop(rustls::crypto::ring::default_provider().install_default());
     // Past any proxy: who is asked is on this machine.
-    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build();
+    let client = net::client_builder(ANSWER_TIMEOUT).no_proxy().timeout(ANSWER_TIMEOUT).build();
     let client = client.map_err(|error| failed(&error))?;
     let clear = args.watch && !args.json && io::stdout().is_terminal();
     let absent = |why: &str| {

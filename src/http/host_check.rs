@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::loopback;
+use crate::net;
 
 /// Refuses requests by a name that is not this machine's own.
 ///
@@ -24,7 +24,7 @@ pub(super) async fn refuse_other_hosts(request: Request, next: Next) -> Response
 
 fn is_this_machine(host: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
-    loopback::is_this_machine(authority.host())
+    net::is_this_machine(authority.host())
 }
 
 /// Nothing is loaded from elsewhere, nothing is run, nothing is kept.

@@ -29,8 +29,8 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::loopback::is_loopback;
 use crate::metrics::Metrics;
+use crate::net::is_loopback;
 use crate::sanitize;
 use history::ActivityHistory;
 use snapshot::Snapshots;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::loopback::is_loopback;
+use crate::net::is_loopback;
 use crate::settings::SettingIssue;
 
 /// The `[http]` table of the configuration.

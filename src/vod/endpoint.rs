@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::loopback;
+use crate::net;
 
 /// VOD's own endpoint.
 pub(super) const VOD_ENDPOINT: &str = "https://vod.tencentcloudapi.com";
@@ -35,7 +35,7 @@ impl Endpoint {
         }
         match url.scheme() {
             "https" => {}
-            "http" if loopback::is_this_machine(host) => {}
+            "http" if net::is_this_machine(host) => {}
             "http" => return Err(wrong("plain http is for loopback only; expected https")),
             _ => return Err(wrong("expected an https URL")),
         }
@@ -48,6 +48,6 @@ impl Endpoint {
 
     /// Whether it is on this machine.
     pub(super) fn is_this_machine(&self) -> bool {
-        self.url.host_str().is_some_and(loopback::is_this_machine)
+        self.url.host_str().is_some_and(net::is_this_machine)
     }
 }

@@ -14,7 +14,7 @@ use super::error::VodError;
 use super::http::{self, BodyError, excerpt};
 use super::key::Credentials;
 use super::sign::{self, SignatureHeaders};
-use crate::loopback;
+use crate::net;
 use crate::secret::Secret;
 
 const CONTENT_TYPE: &str = "application/json";
@@ -91,11 +91,11 @@ impl Exchange {
     /// # Errors
     /// When TLS cannot be set up.
     pub(super) fn new(endpoint: Endpoint) -> Result<Self, String> {
-        let mut builder = http::builder(CONNECT_TIMEOUT)
+        let mut builder = net::client_builder(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_keepalive(TCP_KEEPALIVE);
         if endpoint.is_this_machine() {
-            builder = loopback::direct(builder);
+            builder = net::direct(builder);
         }
         if endpoint.url.scheme() == "http" {
             // It needs no certificates, of which a machine may have none.

@@ -1,28 +1,12 @@
-//! What every HTTP call of this module has in common: TLS, limits, and errors in words.
+//! What every HTTP call of this module has in common: limits, and errors in words.
 
-use std::error::Error as _;
-use std::time::Duration;
+use reqwest::Response;
 
-use reqwest::{ClientBuilder, Response, redirect};
-
+use crate::net;
 use crate::sanitize::is_invisible;
-
-/// How this program names itself to servers.
-pub(super) const USER_AGENT: &str = concat!("sprited/", env!("CARGO_PKG_VERSION"));
 
 /// The most memory that is taken on a server's word, in bytes.
 const RESERVED: usize = 256 * 1024;
-
-/// A builder with TLS by ring, no redirects (a signature or a token must not follow one) and a
-/// limit on connecting.
-pub(super) fn builder(connect_timeout: Duration) -> ClientBuilder {
-    // Fails only where a provider is installed already, which is as good.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    ClientBuilder::new()
-        .user_agent(USER_AGENT)
-        .redirect(redirect::Policy::none())
-        .connect_timeout(connect_timeout)
-}
 
 /// Why the body of an answer could not be read.
 #[derive(Debug)]
@@ -50,20 +34,10 @@ pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Ve
     Ok(body)
 }
 
-/// The error with all its causes on one line, without the URL.
+/// Returns the error with all its causes on one line, without the URL.
 pub(super) fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
+    net::with_causes(error.to_string(), &error)
 }
 
 /// The beginning of a text from outside, fit for a log line: blanks for what a terminal would obey

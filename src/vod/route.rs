@@ -11,9 +11,9 @@ use reqwest::Url;
 use rustls::CertificateError as Certificate;
 
 use super::endpoint::Endpoint;
-use super::http::{self, describe};
+use super::http::describe;
 use super::{VodSettings, credentials};
-use crate::loopback;
+use crate::net;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -194,9 +194,9 @@ impl Route {
         if self.endpoint.scheme() == "http" {
             return Tls::Unused;
         }
-        let mut client = http::builder(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
+        let mut client = net::client_builder(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
         if self.is_this_machine {
-            client = loopback::direct(client);
+            client = net::direct(client);
         }
         let client = match client.build() {
             Ok(client) => client,

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::names::CLOUD;
 use super::report::{CheckStep, StepOutcome};
 use crate::cli::exit::Exit;
-use crate::loopback;
+use crate::net;
 use crate::sanitize::one_line;
 use crate::vod::{Proxy, ProxyKind, Route, Tls, TlsFailure, VodSettings};
 
@@ -120,7 +120,7 @@ async fn ask_for(way: &Route, (host, port): (&str, u16), whose: &str) -> CheckSt
     };
     let look = async {
         if way.is_this_machine() {
-            return Ok(loopback::addresses(host).await);
+            return Ok(net::addresses(host).await);
         }
         lookup_host((host, port)).await.map(Iterator::collect)
     };

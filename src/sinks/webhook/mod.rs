@@ -8,7 +8,6 @@ mod settings;
 mod signature;
 mod status;
 
-use std::error::Error as _;
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -26,7 +25,7 @@ pub use self::settings::{WebhookSettings, WebhookUrl};
 use self::status::Meaning;
 use super::{Batch, BatchLimits, MAX_REPLY_CHARS, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Event;
-use crate::loopback;
+use crate::net;
 use crate::sanitize::{self, KeptEnd};
 use crate::secret::{Secret, mask};
 
@@ -60,18 +59,13 @@ pub async fn open(settings: &WebhookSettings, context: &SinkContext) -> anyhow::
 }
 
 fn client(settings: &WebhookSettings, context: &SinkContext) -> anyhow::Result<Client> {
-    // Refused when the process has one already, and that one is as good.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let mut client = Client::builder();
+    let mut client = net::client_builder(CONNECT_TIMEOUT.min(context.timeout));
     if settings.url.is_this_machine() {
-        client = loopback::direct(client);
+        client = net::direct(client);
     }
     client
-        .user_agent(concat!("sprited/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
         .referer(false)
         .gzip(false)
-        .connect_timeout(CONNECT_TIMEOUT.min(context.timeout))
         .pool_max_idle_per_host(settings.max_in_flight.get())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .build()
@@ -249,17 +243,5 @@ fn describe(error: reqwest::Error) -> String {
         e if e.is_builder() => "cannot make the request",
         _ => "the connection failed",
     };
-    let error = error.without_url();
-    let mut text = kind.to_owned();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        // Some layers only repeat what the one below them says.
-        if error.source().is_none_or(|below| !message.contains(&below.to_string())) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
+    net::with_causes(kind.to_owned(), &error.without_url())
 }

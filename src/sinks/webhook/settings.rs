@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::advice;
 use super::signature::SigningKey;
-use crate::loopback;
+use crate::net;
 use crate::secret::{Secret, SecretRef};
 use crate::settings::SettingIssue;
 use crate::sinks::{SinkOutput, warnings};
@@ -135,7 +135,7 @@ impl WebhookUrl {
 
     /// Whether it is on this machine.
     pub(super) fn is_this_machine(&self) -> bool {
-        self.0.host_str().is_some_and(loopback::is_this_machine)
+        self.0.host_str().is_some_and(net::is_this_machine)
     }
 
     /// Whether what is sent can be read on the way.

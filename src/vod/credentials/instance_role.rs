@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::renewal::{CredentialsResult, PAUSE, Renewal};
 use super::{Credentials, Provider, ProviderError};
+use crate::net;
 use crate::secret::Secret;
 use crate::vod::advice::Advice;
 use crate::vod::http::{self, BodyError};
@@ -55,7 +56,7 @@ impl InstanceRole {
     /// As [`InstanceRole::new`].
     pub fn at(server: &str, pause: Duration) -> Result<Self, ProviderError> {
         // The answers are keys: they must come from the host itself, through no proxy.
-        let http = http::builder(CONNECT_TIMEOUT)
+        let http = net::client_builder(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .no_proxy()
             .tls_certs_only([])

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("identity", &[]),
     ("folder", &[]),
-    ("loopback", &[]),
+    ("net", &[]),
     ("limits", &[]),
     ("liveness", &[]),
     ("secret", &[]),
@@ -22,8 +22,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("systemd", &[]),
     ("event", &[]),
     ("logging", &["sanitize"]),
-    ("sinks", &["event", "folder", "loopback", "secret", "settings", "units", "sanitize"]),
-    ("vod", &["event", "loopback", "secret", "settings", "units", "sanitize"]),
+    ("sinks", &["event", "folder", "net", "secret", "settings", "units", "sanitize"]),
+    ("vod", &["event", "net", "secret", "settings", "units", "sanitize"]),
     ("metrics", &["event"]),
     ("journal", &["event", "folder", "limits", "metrics", "units"]),
     ("lease", &["event", "journal"]),
@@ -34,7 +34,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "event", "journal", "limits", "loopback", "metrics", "puller", "settings", "units",
+            "event", "journal", "limits", "net", "metrics", "puller", "settings", "units",
             "sanitize", "vod",
         ],
     ),
@@ -46,6 +46,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "event",
             "http",
             "journal",
+            "net",
             "puller",
             "secret",
             "settings",
@@ -84,8 +85,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "config", "daemon", "event", "folder", "http", "identity", "journal", "loopback",
-            "secret", "units", "sanitize", "sinks", "logging", "vod",
+            "config", "daemon", "event", "folder", "http", "identity", "journal", "net", "secret",
+            "units", "sanitize", "sinks", "logging", "vod",
         ],
     ),
     ("main", &["cli"]),

@@ -1,11 +1,36 @@
-//! What is this machine, by one rule for the whole program: plain http is trusted with secrets only
-//! on the way there, and no proxy is told what is meant for it.
+//! HTTP clients, and what is this machine, by one rule for the whole program: plain http is trusted
+//! with secrets only on the way there, and no proxy is told what is meant for it.
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use reqwest::ClientBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{ClientBuilder, redirect};
+
+/// Returns a builder with TLS by ring, this program's name, no redirects (a signature or a token must
+/// not follow one) and a limit on connecting.
+pub fn client_builder(connect_timeout: Duration) -> ClientBuilder {
+    // Fails only where a provider is installed already, which is as good.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    ClientBuilder::new()
+        .user_agent(concat!("sprited/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .connect_timeout(connect_timeout)
+}
+
+/// Returns `what` went wrong, followed on the same line by each cause of `error` that adds something.
+#[must_use]
+pub fn with_causes(what: String, error: &dyn Error) -> String {
+    std::iter::successors(error.source(), |cause| Error::source(*cause)).fold(
+        what,
+        |text, cause| {
+            let cause = cause.to_string();
+            if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+        },
+    )
+}
 
 /// Whether an address can be reached from this machine alone: `127.0.0.0/8` and `::1`, also where
 /// they are written as `::ffff:127.0.0.1`.
@@ -110,6 +135,15 @@ mod tests {
             assert!(!is_this_machine(url.host_str().unwrap()), "{host}");
         }
         assert!(is_this_machine("::1") && !is_this_machine("") && !is_this_machine("["));
+    }
+
+    #[test]
+    fn causes_that_only_repeat_are_left_out() {
+        let fmt = std::fmt::Error;
+        let error = anyhow::Error::new(fmt).context("middle").context("top");
+        let error: &(dyn Error + 'static) = error.as_ref();
+        assert_eq!(with_causes("top".to_owned(), error), format!("top: middle: {fmt}"));
+        assert_eq!(with_causes("in the middle".to_owned(), error), format!("in the middle: {fmt}"));
     }
 
     #[test]
