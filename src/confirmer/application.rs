@@ -1,4 +1,4 @@
-//! An application whose handles are confirmed: its calls, and how they go.
+//! An application whose handles are confirmed: its calls to be made again, and its outage.
 
 use tokio::time::Instant;
 
@@ -36,21 +36,21 @@ impl ConfirmedApplication {
     }
 
     /// A handle may be stale; when so many are, and none is good, it is not the handles.
-    pub(super) fn note_refused(&mut self, error: &VodError, now: Instant) {
+    pub(super) fn record_refused(&mut self, error: &VodError, now: Instant) {
         self.refused += 1;
         if self.refused >= MAX_HANDLES {
-            self.note_failed(error, now);
+            self.record_failed(error, now);
         } else {
-            self.recovered(now);
+            self.record_recovered(now);
         }
     }
 
-    pub(super) fn note_good(&mut self, now: Instant) {
+    pub(super) fn record_good(&mut self, now: Instant) {
         self.refused = 0;
-        self.recovered(now);
+        self.record_recovered(now);
     }
 
-    pub(super) fn recovered(&mut self, now: Instant) {
+    pub(super) fn record_recovered(&mut self, now: Instant) {
         if let Some(report) = self.outage.recovered(now) {
             tracing::info!(
                 target: TARGET,
@@ -62,7 +62,7 @@ impl ConfirmedApplication {
         }
     }
 
-    pub(super) fn note_failed(&mut self, error: &VodError, now: Instant) {
+    pub(super) fn record_failed(&mut self, error: &VodError, now: Instant) {
         if let Some(report) = self.outage.failed(now) {
             tracing::warn!(
                 target: TARGET,
@@ -73,7 +73,7 @@ impl ConfirmedApplication {
                 hint = error.hint(),
                 failures = report.failures,
                 %error,
-                "confirming fails; what is not confirmed comes again"
+                "confirming fails; unconfirmed events are pulled again"
             );
         }
     }

@@ -9,14 +9,15 @@ use crate::limits::Backoff;
 use crate::vod::{Advice, VodError};
 
 /// Between repeats of a call that failed.
-const REPEATS: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
+const CALL_RETRIES: Backoff =
+    Backoff { base: Duration::from_millis(200), max: Duration::from_secs(5) };
 /// Answers in a row with an error of any code after which a handle is taken to be at fault.
 const MAX_REFUSALS: u32 = 2;
 
 /// Answers in a row that are lost, others being taken meanwhile, after which a call is split: a handle
 /// may be what breaks them.
 const MAX_LOST: u32 = 2;
-/// The same where nobody knows whether the service works. Such a call is split once.
+/// Such answers where nobody knows whether the service works. Such a call is split once.
 const MAX_LOST_ALONE: u32 = 4;
 
 /// Handles to confirm in one call.
@@ -36,8 +37,8 @@ pub(super) struct ConfirmCall {
     is_trial: bool,
     /// When it failed for the first time.
     failed_at: Option<Instant>,
-    /// Whether it waits until the journal can be told of it.
-    is_put_off: bool,
+    /// Whether it waits until the journal can record it.
+    is_deferred: bool,
 }
 
 /// What follows from a call that failed.
@@ -67,8 +68,8 @@ pub(super) enum Followup {
 #[derive(Debug, Default)]
 pub(super) struct CallQueue {
     calls: Vec<ConfirmCall>,
-    /// When the last call that was taken was answered: the service works.
-    taken_at: Option<Instant>,
+    /// When the last call was acknowledged: the service works.
+    acknowledged_at: Option<Instant>,
 }
 
 impl ConfirmCall {
@@ -82,7 +83,7 @@ impl ConfirmCall {
             lost: 0,
             is_trial: false,
             failed_at: None,
-            is_put_off: false,
+            is_deferred: false,
         }
     }
 
@@ -91,7 +92,7 @@ impl ConfirmCall {
         self.handles.extract_if(.., |ready| ready.deadline <= now).collect()
     }
 
-    /// Takes out the handles of which the journal has to be told before they are sent.
+    /// Takes out the handles that the journal has to record before they are sent.
     pub(super) fn take_repeatable(&mut self) -> Vec<ReadyHandle> {
         self.handles.extract_if(.., |ready| ready.is_repeatable).collect()
     }
@@ -106,10 +107,10 @@ impl ConfirmCall {
         self.handles.iter().map(|ready| ready.deadline).min()
     }
 
-    /// The same for other handles.
+    /// Returns a call with the same history for other handles.
     fn with(&self, handles: Vec<ReadyHandle>) -> Self {
         let Self { not_before, failures, refusals, was_lost, lost, .. } = *self;
-        let Self { is_trial, failed_at, is_put_off, .. } = *self;
+        let Self { is_trial, failed_at, is_deferred, .. } = *self;
         Self {
             handles,
             not_before,
@@ -119,52 +120,47 @@ impl ConfirmCall {
             lost,
             is_trial,
             failed_at,
-            is_put_off,
+            is_deferred,
         }
     }
 }
 
 impl CallQueue {
-    /// Takes a call that was given up as a handle in it lapsed: the others have time left. It may
+    /// Takes a call that was given up as a handle in it expired: the others have time left. It may
     /// have been on its way.
     pub(super) fn expired(&mut self, call: ConfirmCall) {
         self.calls.push(ConfirmCall { was_lost: true, ..call });
     }
 
-    /// Takes these handles of a call, if there are any, of which the journal has to be told first:
-    /// until then, or until the next try.
-    pub(super) fn put_off(
-        &mut self,
-        call: &ConfirmCall,
-        handles: Vec<ReadyHandle>,
-        until: Instant,
-    ) {
+    /// Takes these handles of a call, if there are any, that the journal has to record first: until
+    /// then, or until the next try.
+    pub(super) fn defer(&mut self, call: &ConfirmCall, handles: Vec<ReadyHandle>, until: Instant) {
         if !handles.is_empty() {
             let call = call.with(handles);
-            self.calls.push(ConfirmCall { not_before: Some(until), is_put_off: true, ..call });
+            self.calls.push(ConfirmCall { not_before: Some(until), is_deferred: true, ..call });
         }
     }
 
-    /// The journal was written: what it could not be told of is tried again at once.
+    /// The journal was written: what it could not record is tried again at once.
     pub(super) fn wake(&mut self) {
-        for call in self.calls.iter_mut().filter(|call| call.is_put_off) {
+        for call in self.calls.iter_mut().filter(|call| call.is_deferred) {
             call.not_before = None;
         }
     }
 
-    /// A call was taken.
-    pub(super) fn taken(&mut self, now: Instant) {
-        self.taken_at = Some(now);
+    /// A call was acknowledged.
+    pub(super) fn acknowledged(&mut self, now: Instant) {
+        self.acknowledged_at = Some(now);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Takes out the calls that failed whole, or were put off: there is no time to wait for better
+    /// Takes out the calls that failed whole, or were deferred: there is no time to wait for better
     /// ones.
     pub(super) fn take_repeats(&mut self) -> Vec<ConfirmCall> {
-        self.calls.extract_if(.., |call| call.failures > 0 || call.is_put_off).collect()
+        self.calls.extract_if(.., |call| call.failures > 0 || call.is_deferred).collect()
     }
 
     /// The next call whose wait is over.
@@ -186,7 +182,7 @@ impl CallQueue {
         error: &VodError,
         now: Instant,
     ) -> Followup {
-        call.is_put_off = false;
+        call.is_deferred = false;
         call.refusals += u32::from(error.may_be_of_a_handle());
         if error.is_parameter_error() || call.refusals >= MAX_REFUSALS {
             return self.refused(call, error.is_parameter_error(), now);
@@ -209,7 +205,7 @@ impl CallQueue {
         let is_throttled = error.advice() == Advice::Throttled;
         // One that was throttled is the first to go when the rate allows.
         let failures = call.failures.max(call.lost);
-        call.not_before = (!is_throttled).then(|| now + REPEATS.wait(failures));
+        call.not_before = (!is_throttled).then(|| now + CALL_RETRIES.wait(failures));
         self.calls.push(call);
         let is_of_a_handle = works && error.may_be_of_a_handle();
         Followup::Repeated { is_throttled, is_of_a_handle }
@@ -221,14 +217,14 @@ impl CallQueue {
         let first = std::mem::take(&mut call.handles);
         for handles in [first, half] {
             let part = call.with(handles);
-            let not_before = Some(now + REPEATS.wait(part.failures));
+            let not_before = Some(now + CALL_RETRIES.wait(part.failures));
             self.calls.push(ConfirmCall { not_before, lost: 0, is_trial: !works, ..part });
         }
     }
 
     /// Whether another call was taken since this one failed for the first time.
     fn works_since(&self, call: &ConfirmCall) -> bool {
-        call.failed_at.is_some() && self.taken_at > call.failed_at
+        call.failed_at.is_some() && self.acknowledged_at > call.failed_at
     }
 
     /// A handle in it is at fault, or the service: another call that is taken shows that it works.
@@ -249,8 +245,8 @@ impl CallQueue {
         let first = std::mem::take(&mut call.handles);
         for handles in [first, half] {
             let mut part = call.with(handles);
-            part.not_before = (!works).then(|| now + REPEATS.wait(part.failures));
-            // What was refused in company counts, but for the handle that is let go for it.
+            part.not_before = (!works).then(|| now + CALL_RETRIES.wait(part.failures));
+            // What was refused in company counts, but for the handle that is given up for it.
             part.refusals = u32::from(!by_parameter && part.handles.len() > 1);
             self.calls.push(part);
         }
@@ -286,10 +282,10 @@ mod tests {
     }
 
     /// Plays a cloud with one bad handle until nothing is left to do, from `now` on: how many calls
-    /// that took, how long, and which handles were let go.
+    /// that took, how long, and which handles were given up.
     fn play(calls: &mut CallQueue, handles: usize, code: &str) -> (usize, Duration, Vec<String>) {
         let start = Instant::now();
-        let (mut now, mut made, mut expired) = (start, 0, Vec::new());
+        let (mut now, mut made, mut given_up) = (start, 0, Vec::new());
         let mut next = Some(call(handles, start));
         loop {
             let Some(call) = next.take().or_else(|| calls.take_due(now)) else {
@@ -303,16 +299,16 @@ mod tests {
                 match calls.failed(call, &error(code), now) {
                     Followup::Refused { ready, is_certain } => {
                         assert!(is_certain, "{code}");
-                        expired.push(ready.handle.text.to_string());
+                        given_up.push(ready.handle.text.to_string());
                     }
                     Followup::Dropped(handles) => panic!("dropped {handles:?}"),
                     Followup::Narrowed | Followup::Repeated { .. } => {}
                 }
             } else {
-                calls.taken(now);
+                calls.acknowledged(now);
             }
         }
-        (made, now - start, expired)
+        (made, now - start, given_up)
     }
 
     #[test]
@@ -325,8 +321,8 @@ mod tests {
             ("NeverHeardOf", 11, 1500),
         ] {
             for handles in [16, 6] {
-                let (made, took, expired) = play(&mut CallQueue::default(), handles, code);
-                assert_eq!(expired, ["5"], "{code}");
+                let (made, took, given_up) = play(&mut CallQueue::default(), handles, code);
+                assert_eq!(given_up, ["5"], "{code}");
                 assert!(made <= most, "{made} calls for {code}");
                 assert!(took <= Duration::from_millis(longest), "{took:?} for {code}");
             }
@@ -342,7 +338,7 @@ mod tests {
             let mut next = Some(call(16, start));
             while now < start + Duration::from_secs(20) {
                 if others_are_taken {
-                    calls.taken(now);
+                    calls.acknowledged(now);
                 }
                 let Some(call) = next.take().or_else(|| calls.take_due(now)) else {
                     now += Duration::from_millis(10);
@@ -354,7 +350,7 @@ mod tests {
                     assert!(matches!(followup, Followup::Narrowed | Followup::Repeated { .. }));
                 } else {
                     taken += call.handles.len();
-                    calls.taken(now);
+                    calls.acknowledged(now);
                 }
             }
             assert_eq!(taken, 15);
@@ -451,8 +447,8 @@ mod tests {
         cut.handles[1].deadline = now;
         calls.expired(cut);
         let mut again = calls.take_due(now).unwrap();
-        let lapsed = again.take_expired(now);
-        assert_eq!(lapsed.iter().map(|ready| &*ready.handle.text).collect::<Vec<_>>(), ["1"]);
+        let expired = again.take_expired(now);
+        assert_eq!(expired.iter().map(|ready| &*ready.handle.text).collect::<Vec<_>>(), ["1"]);
         assert_eq!(again.handles.len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! What a confirmer is told, and what it finds out by itself.
+//! What reaches a confirmer, and what it finds out by itself.
 
 use tokio::sync::{mpsc, watch};
 
@@ -6,9 +6,9 @@ use crate::journal::{EventId, Journal};
 use crate::lease::Lease;
 
 /// Events that the journal is asked for at once, so that appends come between.
-const LOOK: usize = 1000;
+const SETTLED_BATCH: usize = 1000;
 
-/// What a confirmer is told.
+/// What reaches a confirmer.
 #[derive(Debug)]
 pub struct Inbox {
     /// Handles, by the puller: those of an answer at once.
@@ -20,15 +20,15 @@ pub struct Inbox {
     pub changed: watch::Receiver<u64>,
 }
 
-/// Those of `events` that no sink has to take any more, though no delivery told so: they were
+/// Those of `events` that no sink has to take any more, though no delivery reported it: they were
 /// discarded, or their sink is gone. As far as the journal can be read; what is not found out
 /// comes again.
 pub(super) async fn settled(journal: Journal, events: Vec<EventId>) -> Vec<EventId> {
     let mut settled = Vec::new();
-    for part in events.chunks(LOOK) {
+    for part in events.chunks(SETTLED_BATCH) {
         match journal.settled(part.to_vec()).await {
             Ok(part) => settled.extend(part),
-            Err(error) => tracing::debug!(%error, "cannot see what others settled"),
+            Err(error) => tracing::debug!(%error, "events settled by others not read"),
         }
     }
     settled

@@ -10,13 +10,13 @@ use crate::event::AppId;
 use crate::journal::EventId;
 use crate::lease::Lease;
 
-/// How long it is remembered at least that an event is settled, and at most twice as long. A lease
-/// and the news that its event is settled come by different ways and may cross; were the news
-/// forgotten, the cloud would only hand out the event once more.
-const REMEMBER: Duration = Duration::from_secs(2);
+/// How long at least it is remembered that an event is settled, and at most twice as long. A lease
+/// and the report that its event is settled come on different channels and may cross; were the report
+/// forgotten, the event would only be pulled once more.
+const SETTLED_MEMORY: Duration = Duration::from_secs(2);
 
-/// Released events at most. One that is not kept lapses once more and is released then; the newest
-/// go, as the cloud hands out what became visible first.
+/// Released events at most. One that is not kept expires once more and is released then; the newest
+/// go, as the oldest are received first.
 const MAX_RELEASED: usize = 100_000;
 
 /// A handle, and the application that it is of: another one's may read the same.
@@ -40,21 +40,21 @@ pub(super) struct ReadyHandle {
 pub(super) enum Added {
     /// Nothing holds it up.
     Ready,
-    /// It is confirmed on the journal's word.
-    Unsettled,
+    /// It is confirmed early.
+    ConfirmedEarly,
     /// Sinks have to take its events first.
     Waits,
 }
 
-/// A handle: one thing, whatever is on its way for it. While it is in a call, which has its events,
+/// A handle, whatever is under way for it. While it is in a call, which has its events,
 /// this is what has come under it since.
 #[derive(Debug)]
-struct Wait {
+struct OpenLease {
     events: Vec<EventId>,
     pending: Vec<EventId>,
     is_repeatable: bool,
     deadline: Instant,
-    place: LeaseState,
+    state: LeaseState,
 }
 
 /// Where a handle is.
@@ -73,17 +73,17 @@ enum LeaseState {
 pub(super) struct OpenLeases {
     /// `None`: no event is confirmed early, so of those past their lease nothing is kept.
     max_unconfirmed: Option<usize>,
-    waits: HashMap<LeaseHandle, Wait>,
+    by_handle: HashMap<LeaseHandle, OpenLease>,
     by_event: HashMap<EventId, Vec<LeaseHandle>>,
-    /// Of those in the place [`Place::Waits`].
+    /// Of those in the state [`LeaseState::Waits`].
     deadlines: BTreeSet<(Instant, LeaseHandle)>,
-    /// Those in the place [`Place::Ready`] of each application that has any, in the order in which
+    /// Those in the state [`LeaseState::Ready`] of each application that has any, in the order in which
     /// they became so, and when.
     ready: BTreeMap<AppId, VecDeque<(LeaseHandle, Instant)>>,
     settled: SettledEvents,
     /// Pending events past their lease: at most `max_unconfirmed`, the oldest go to `released`.
-    lapsed: BTreeSet<EventId>,
-    /// Events to be confirmed on the journal's word as soon as the cloud hands them out again: at
+    expired_events: BTreeSet<EventId>,
+    /// Events to be confirmed early, as soon as they are received again: at
     /// most [`MAX_RELEASED`].
     released: BTreeSet<EventId>,
 }
@@ -92,12 +92,12 @@ impl OpenLeases {
     pub(super) fn new(max_unconfirmed: Option<usize>) -> Self {
         Self {
             max_unconfirmed,
-            waits: HashMap::new(),
+            by_handle: HashMap::new(),
             by_event: HashMap::new(),
             deadlines: BTreeSet::new(),
             ready: BTreeMap::new(),
             settled: SettledEvents::default(),
-            lapsed: BTreeSet::new(),
+            expired_events: BTreeSet::new(),
             released: BTreeSet::new(),
         }
     }
@@ -108,7 +108,7 @@ impl OpenLeases {
         let Lease { app, handle, mut events, mut pending, mut is_repeatable, deadline } = lease;
         let handle = LeaseHandle { app, text: handle };
         pending.retain(|event| !self.settled.contains(*event, now));
-        let mut place = LeaseState::Waits;
+        let mut state = LeaseState::Waits;
         if let Some(known) = self.remove(&handle) {
             pending.extend(known.pending);
             events.extend(known.events);
@@ -117,23 +117,23 @@ impl OpenLeases {
                 ids.sort_unstable();
                 ids.dedup();
             }
-            if known.place == LeaseState::Called {
-                place = LeaseState::Called;
+            if known.state == LeaseState::Called {
+                state = LeaseState::Called;
             }
         }
         let added = match pending.iter().all(|event| self.released.contains(event)) {
             true if pending.is_empty() => Added::Ready,
-            true => Added::Unsettled,
+            true => Added::ConfirmedEarly,
             false => Added::Waits,
         };
         if added != Added::Waits {
             for event in &events {
                 self.released.remove(event);
-                self.lapsed.remove(event);
+                self.expired_events.remove(event);
             }
             pending.clear();
         }
-        self.put(handle, Wait { events, pending, is_repeatable, deadline, place }, now);
+        self.put(handle, OpenLease { events, pending, is_repeatable, deadline, state }, now);
         added
     }
 
@@ -141,34 +141,34 @@ impl OpenLeases {
     pub(super) fn settle(&mut self, events: &[EventId], now: Instant) {
         for event in events {
             self.settled.insert(*event, now);
-            self.lapsed.remove(event);
+            self.expired_events.remove(event);
             self.released.remove(event);
             for handle in self.by_event.remove(event).unwrap_or_default() {
-                let Some(wait) = self.waits.get_mut(&handle) else { continue };
-                wait.pending.retain(|other| other != event);
-                if wait.pending.is_empty() && wait.place == LeaseState::Waits {
-                    wait.place = LeaseState::Ready;
-                    self.deadlines.remove(&(wait.deadline, handle.clone()));
+                let Some(lease) = self.by_handle.get_mut(&handle) else { continue };
+                lease.pending.retain(|other| other != event);
+                if lease.pending.is_empty() && lease.state == LeaseState::Waits {
+                    lease.state = LeaseState::Ready;
+                    self.deadlines.remove(&(lease.deadline, handle.clone()));
                     self.ready.entry(handle.app).or_default().push_back((handle, now));
                 }
             }
         }
     }
 
-    /// Lets go what waits past its deadline; tells how many handles.
+    /// Drops what waits past its deadline. Returns how many handles.
     pub(super) fn expire(&mut self, now: Instant) -> usize {
         let mut expired = 0;
         while let Some((deadline, handle)) = self.deadlines.first().cloned()
             && deadline <= now
         {
-            let Some(wait) = self.remove(&handle) else { break };
+            let Some(lease) = self.remove(&handle) else { break };
             if self.max_unconfirmed.is_some() {
-                self.lapsed.extend(wait.pending);
+                self.expired_events.extend(lease.pending);
             }
             expired += 1;
         }
-        while self.max_unconfirmed.is_some_and(|most| self.lapsed.len() > most) {
-            self.released.extend(self.lapsed.pop_first());
+        while self.max_unconfirmed.is_some_and(|most| self.expired_events.len() > most) {
+            self.released.extend(self.expired_events.pop_first());
         }
         while self.released.len() > MAX_RELEASED {
             self.released.pop_last();
@@ -189,13 +189,13 @@ impl OpenLeases {
         let Some(ready) = self.ready.get_mut(&app).filter(|_| is_time) else { return Vec::new() };
         let mut taken = Vec::with_capacity(max.min(ready.len()));
         for (handle, _) in ready.drain(..max.min(ready.len())) {
-            let Some(wait) = self.waits.get_mut(&handle) else { continue };
-            wait.place = LeaseState::Called;
+            let Some(lease) = self.by_handle.get_mut(&handle) else { continue };
+            lease.state = LeaseState::Called;
             taken.push(ReadyHandle {
                 handle,
-                events: std::mem::take(&mut wait.events),
-                is_repeatable: std::mem::take(&mut wait.is_repeatable),
-                deadline: wait.deadline,
+                events: std::mem::take(&mut lease.events),
+                is_repeatable: std::mem::take(&mut lease.is_repeatable),
+                deadline: lease.deadline,
             });
         }
         if ready.is_empty() {
@@ -211,36 +211,36 @@ impl OpenLeases {
         Some(if ready.len() >= max { *since } else { *since + linger })
     }
 
-    /// Looks at a handle once more before its call is made again: with what has come under it since,
-    /// or `None` if that has to wait for sinks, and the handle with it.
+    /// Returns a handle as its call is made again: with what has come under it since, or `None` if that has to wait for sinks, and the handle with it.
     pub(super) fn renew(&mut self, mut ready: ReadyHandle, now: Instant) -> Option<ReadyHandle> {
-        let Some(wait) = self.waits.get_mut(&ready.handle) else { return Some(ready) };
-        if wait.events.is_empty() {
+        let Some(lease) = self.by_handle.get_mut(&ready.handle) else { return Some(ready) };
+        if lease.events.is_empty() {
             return Some(ready);
         }
-        ready.deadline = wait.deadline;
-        ready.is_repeatable |= std::mem::take(&mut wait.is_repeatable);
-        ready.events.append(&mut wait.events);
+        ready.deadline = lease.deadline;
+        ready.is_repeatable |= std::mem::take(&mut lease.is_repeatable);
+        ready.events.append(&mut lease.events);
         ready.events.sort_unstable();
         ready.events.dedup();
-        if wait.pending.is_empty() {
+        if lease.pending.is_empty() {
             return Some(ready);
         }
-        let mut wait = self.remove(&ready.handle)?;
-        (wait.events, wait.is_repeatable) = (ready.events, ready.is_repeatable);
-        wait.place = LeaseState::Waits;
-        self.put(ready.handle, wait, now);
+        let mut lease = self.remove(&ready.handle)?;
+        (lease.events, lease.is_repeatable) = (ready.events, ready.is_repeatable);
+        lease.state = LeaseState::Waits;
+        self.put(ready.handle, lease, now);
         None
     }
 
-    /// The call of a handle is over: the cloud has taken it, or it is given up. What has come under
+    /// The call of a handle is over: it is acknowledged, or given up. What has come under
     /// it since stands on its own.
-    pub(super) fn called(&mut self, ready: &ReadyHandle, is_taken: bool, now: Instant) {
-        let Some(mut wait) = self.remove(&ready.handle) else { return };
-        let is_done = is_taken && wait.events.iter().all(|event| ready.events.contains(event));
-        if !wait.events.is_empty() && !is_done {
-            wait.place = LeaseState::Waits;
-            self.put(ready.handle.clone(), wait, now);
+    pub(super) fn call_ended(&mut self, ready: &ReadyHandle, is_acknowledged: bool, now: Instant) {
+        let Some(mut lease) = self.remove(&ready.handle) else { return };
+        let is_done =
+            is_acknowledged && lease.events.iter().all(|event| ready.events.contains(event));
+        if !lease.events.is_empty() && !is_done {
+            lease.state = LeaseState::Waits;
+            self.put(ready.handle.clone(), lease, now);
         }
     }
 
@@ -252,7 +252,7 @@ impl OpenLeases {
     /// Events that sinks have to take before a handle can be confirmed, here or at its next repeat.
     pub(super) fn pending(&self) -> Vec<EventId> {
         let mut pending: BTreeSet<_> = self.by_event.keys().copied().collect();
-        pending.extend(&self.lapsed);
+        pending.extend(&self.expired_events);
         pending.extend(&self.released);
         pending.into_iter().collect()
     }
@@ -267,50 +267,50 @@ impl OpenLeases {
     pub(super) fn set_max_unconfirmed(&mut self, max_unconfirmed: Option<usize>) {
         self.max_unconfirmed = max_unconfirmed;
         if max_unconfirmed.is_none() {
-            self.lapsed.clear();
+            self.expired_events.clear();
             self.released.clear();
         }
     }
 
-    /// Nothing has to wait any more; tells how many handles did.
+    /// Nothing has to wait any more. Returns how many handles did.
     pub(super) fn release_all(&mut self, now: Instant) -> usize {
         let pending: Vec<_> = self.by_event.keys().copied().collect();
         let released = self.deadlines.len();
         for event in pending {
             for handle in self.by_event.remove(&event).unwrap_or_default() {
-                let Some(mut wait) = self.remove(&handle) else { continue };
-                wait.pending.clear();
-                self.put(handle, wait, now);
+                let Some(mut lease) = self.remove(&handle) else { continue };
+                lease.pending.clear();
+                self.put(handle, lease, now);
             }
         }
         released
     }
 
     /// Keeps a handle that is not there.
-    fn put(&mut self, handle: LeaseHandle, mut wait: Wait, now: Instant) {
-        for event in &wait.pending {
+    fn put(&mut self, handle: LeaseHandle, mut lease: OpenLease, now: Instant) {
+        for event in &lease.pending {
             let handles = self.by_event.entry(*event).or_insert_with(|| Vec::with_capacity(1));
             handles.push(handle.clone());
         }
-        if wait.place != LeaseState::Called {
-            wait.place =
-                if wait.pending.is_empty() { LeaseState::Ready } else { LeaseState::Waits };
+        if lease.state != LeaseState::Called {
+            lease.state =
+                if lease.pending.is_empty() { LeaseState::Ready } else { LeaseState::Waits };
         }
-        match wait.place {
-            LeaseState::Waits => drop(self.deadlines.insert((wait.deadline, handle.clone()))),
+        match lease.state {
+            LeaseState::Waits => drop(self.deadlines.insert((lease.deadline, handle.clone()))),
             LeaseState::Ready => {
                 self.ready.entry(handle.app).or_default().push_back((handle.clone(), now));
             }
             LeaseState::Called => {}
         }
-        self.waits.insert(handle, wait);
+        self.by_handle.insert(handle, lease);
     }
 
-    fn remove(&mut self, handle: &LeaseHandle) -> Option<Wait> {
-        let wait = self.waits.remove(handle)?;
-        match wait.place {
-            LeaseState::Waits => drop(self.deadlines.remove(&(wait.deadline, handle.clone()))),
-            // Seldom: the cloud hands out again what is about to be confirmed.
+    fn remove(&mut self, handle: &LeaseHandle) -> Option<OpenLease> {
+        let lease = self.by_handle.remove(handle)?;
+        match lease.state {
+            LeaseState::Waits => drop(self.deadlines.remove(&(lease.deadline, handle.clone()))),
+            // Seldom: what is about to be confirmed is received again.
             LeaseState::Ready => {
                 if let Some(ready) = self.ready.get_mut(&handle.app) {
                     ready.retain(|(other, _)| other != handle);
@@ -321,7 +321,7 @@ impl OpenLeases {
             }
             LeaseState::Called => {}
         }
-        for event in &wait.pending {
+        for event in &lease.pending {
             if let Some(handles) = self.by_event.get_mut(event) {
                 handles.retain(|other| other != handle);
                 if handles.is_empty() {
@@ -329,7 +329,7 @@ impl OpenLeases {
                 }
             }
         }
-        Some(wait)
+        Some(lease)
     }
 }
 
@@ -356,11 +356,11 @@ impl SettledEvents {
     fn forget(&mut self, now: Instant) {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since);
-        if passed > REMEMBER * 2 {
+        if passed > SETTLED_MEMORY * 2 {
             *self = Self { since: Some(now), ..Self::default() };
-        } else if passed > REMEMBER {
+        } else if passed > SETTLED_MEMORY {
             self.older = std::mem::take(&mut self.newer);
-            self.since = Some(since + REMEMBER);
+            self.since = Some(since + SETTLED_MEMORY);
         }
     }
 }
@@ -379,8 +379,8 @@ mod tests {
         Lease { app: APP, handle: handle.into(), pending, events, is_repeatable: false, deadline }
     }
 
-    fn taken(waiting: &mut OpenLeases, now: Instant) -> Vec<String> {
-        let ready = waiting.take_ready(APP, 16, LINGER, now + LINGER);
+    fn taken(leases: &mut OpenLeases, now: Instant) -> Vec<String> {
+        let ready = leases.take_ready(APP, 16, LINGER, now + LINGER);
         ready.iter().map(|ready| ready.handle.text.to_string()).collect()
     }
 
@@ -388,54 +388,54 @@ mod tests {
     fn a_handle_waits_for_all_its_events_and_an_event_frees_all_its_handles() {
         let now = Instant::now();
         let later = now + Duration::from_secs(28);
-        let mut waiting = OpenLeases::new(Some(10));
-        assert_eq!(waiting.add(lease("both", &[1, 2], later), now), Added::Waits);
-        assert_eq!(waiting.add(lease("one", &[1], later), now), Added::Waits);
-        assert_eq!(waiting.add(lease("none", &[], later), now), Added::Ready);
-        assert_eq!(taken(&mut waiting, now), ["none"]);
-        waiting.settle(&[EventId(1)], now);
-        assert_eq!(taken(&mut waiting, now), ["one"]);
-        waiting.settle(&[EventId(2)], now);
-        assert_eq!(taken(&mut waiting, now), ["both"]);
+        let mut leases = OpenLeases::new(Some(10));
+        assert_eq!(leases.add(lease("both", &[1, 2], later), now), Added::Waits);
+        assert_eq!(leases.add(lease("one", &[1], later), now), Added::Waits);
+        assert_eq!(leases.add(lease("none", &[], later), now), Added::Ready);
+        assert_eq!(taken(&mut leases, now), ["none"]);
+        leases.settle(&[EventId(1)], now);
+        assert_eq!(taken(&mut leases, now), ["one"]);
+        leases.settle(&[EventId(2)], now);
+        assert_eq!(taken(&mut leases, now), ["both"]);
         // An answer may hold an event twice, under one handle.
-        waiting.add(lease("twice", &[3, 3], later), now);
-        waiting.settle(&[EventId(3)], now);
-        assert_eq!(taken(&mut waiting, now), ["twice"]);
-        assert_eq!(waiting.expire(later), 0);
+        leases.add(lease("twice", &[3, 3], later), now);
+        leases.settle(&[EventId(3)], now);
+        assert_eq!(taken(&mut leases, now), ["twice"]);
+        assert_eq!(leases.expire(later), 0);
     }
 
     #[test]
-    fn news_that_overtakes_its_lease_is_not_lost() {
+    fn a_report_that_overtakes_its_lease_is_not_lost() {
         let now = Instant::now();
-        let mut waiting = OpenLeases::new(Some(10));
-        waiting.settle(&[EventId(1)], now);
-        assert_eq!(waiting.add(lease("a", &[1], now + REMEMBER), now), Added::Ready);
+        let mut leases = OpenLeases::new(Some(10));
+        leases.settle(&[EventId(1)], now);
+        assert_eq!(leases.add(lease("a", &[1], now + SETTLED_MEMORY), now), Added::Ready);
         // Nor one that was on its way while another handle of the event waited.
-        waiting.add(lease("b", &[2], now + REMEMBER), now);
-        waiting.settle(&[EventId(2)], now);
-        let at = now + REMEMBER;
-        assert_eq!(waiting.add(lease("c", &[1, 2], at + REMEMBER), at), Added::Ready);
-        let at = at + REMEMBER + Duration::from_millis(1);
-        assert_eq!(waiting.add(lease("d", &[1], at + REMEMBER), at), Added::Waits);
-        assert!(waiting.settled.newer.is_empty() && waiting.settled.older.is_empty());
+        leases.add(lease("b", &[2], now + SETTLED_MEMORY), now);
+        leases.settle(&[EventId(2)], now);
+        let at = now + SETTLED_MEMORY;
+        assert_eq!(leases.add(lease("c", &[1, 2], at + SETTLED_MEMORY), at), Added::Ready);
+        let at = at + SETTLED_MEMORY + Duration::from_millis(1);
+        assert_eq!(leases.add(lease("d", &[1], at + SETTLED_MEMORY), at), Added::Waits);
+        assert!(leases.settled.newer.is_empty() && leases.settled.older.is_empty());
         // Not longer than twice, however seldom anybody looks.
-        waiting.settle(&[EventId(3)], at);
-        assert!(waiting.settled.contains(EventId(3), at + REMEMBER * 2));
-        let at = at + REMEMBER * 2 + Duration::from_millis(1);
-        assert!(!waiting.settled.contains(EventId(3), at));
+        leases.settle(&[EventId(3)], at);
+        assert!(leases.settled.contains(EventId(3), at + SETTLED_MEMORY * 2));
+        let at = at + SETTLED_MEMORY * 2 + Duration::from_millis(1);
+        assert!(!leases.settled.contains(EventId(3), at));
     }
 
     #[test]
     fn what_is_settled_is_forgotten_in_time_though_more_comes_all_the_while() {
         let now = Instant::now();
-        let mut waiting = OpenLeases::new(Some(10));
+        let mut leases = OpenLeases::new(Some(10));
         for event in 0..10_000 {
             let at = now + Duration::from_millis(event as u64);
-            waiting.settle(&[EventId(event)], at);
-            let kept = waiting.settled.newer.len() + waiting.settled.older.len();
-            assert!(kept <= 2 * REMEMBER.as_millis() as usize + 2, "{kept}");
-            let early = EventId(event - event.min(REMEMBER.as_millis() as i64));
-            assert!(waiting.settled.contains(early, at));
+            leases.settle(&[EventId(event)], at);
+            let kept = leases.settled.newer.len() + leases.settled.older.len();
+            assert!(kept <= 2 * SETTLED_MEMORY.as_millis() as usize + 2, "{kept}");
+            let early = EventId(event - event.min(SETTLED_MEMORY.as_millis() as i64));
+            assert!(leases.settled.contains(early, at));
         }
     }
 
@@ -443,28 +443,28 @@ mod tests {
     fn a_handle_goes_on_the_journals_word_only_for_all_its_events() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = OpenLeases::new(Some(1));
-        waiting.add(lease("one", &[1], at(28)), now);
-        waiting.add(lease("two", &[2], at(28)), now);
-        assert_eq!(waiting.expire(at(28)), 2);
-        assert_eq!(waiting.add(lease("both", &[1, 2], at(58)), at(30)), Added::Waits);
-        waiting.settle(&[EventId(2)], at(31));
-        assert_eq!(waiting.ready(), 0, "the first is pending still");
-        waiting.settle(&[EventId(1)], at(32));
-        assert_eq!(waiting.ready(), 1);
-        assert!(waiting.released.is_empty() && waiting.lapsed.is_empty());
+        let mut leases = OpenLeases::new(Some(1));
+        leases.add(lease("one", &[1], at(28)), now);
+        leases.add(lease("two", &[2], at(28)), now);
+        assert_eq!(leases.expire(at(28)), 2);
+        assert_eq!(leases.add(lease("both", &[1, 2], at(58)), at(30)), Added::Waits);
+        leases.settle(&[EventId(2)], at(31));
+        assert_eq!(leases.ready(), 0, "the first is pending still");
+        leases.settle(&[EventId(1)], at(32));
+        assert_eq!(leases.ready(), 1);
+        assert!(leases.released.is_empty() && leases.expired_events.is_empty());
     }
 
     #[test]
     fn a_handle_that_comes_again_unchanged_is_good_for_its_new_time() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = OpenLeases::new(Some(10));
-        waiting.add(lease("same", &[1], at(28)), now);
-        waiting.add(lease("same", &[1], at(58)), at(30));
-        assert_eq!(waiting.expire(at(40)), 0);
-        waiting.settle(&[EventId(1)], at(41));
-        let ready = waiting.take_ready(APP, 16, Duration::ZERO, at(41));
+        let mut leases = OpenLeases::new(Some(10));
+        leases.add(lease("same", &[1], at(28)), now);
+        leases.add(lease("same", &[1], at(58)), at(30));
+        assert_eq!(leases.expire(at(40)), 0);
+        leases.settle(&[EventId(1)], at(41));
+        let ready = leases.take_ready(APP, 16, Duration::ZERO, at(41));
         assert_eq!(ready.len(), 1);
         assert_eq!(ready[0].deadline, at(58));
     }
@@ -473,101 +473,104 @@ mod tests {
     fn past_the_limit_the_oldest_go_on_the_journals_word() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = OpenLeases::new(Some(2));
+        let mut leases = OpenLeases::new(Some(2));
         for event in [3, 1, 2, 4] {
-            waiting.add(lease(&format!("h{event}"), &[event], at(28)), now);
+            leases.add(lease(&format!("h{event}"), &[event], at(28)), now);
         }
-        assert_eq!(waiting.expire(at(28)), 4);
-        for (event, added) in
-            [(1, Added::Unsettled), (2, Added::Unsettled), (3, Added::Waits), (4, Added::Waits)]
-        {
-            assert_eq!(waiting.add(lease("again", &[event], at(58)), at(30)), added, "{event}");
-            waiting.settle(&[EventId(event)], at(30));
+        assert_eq!(leases.expire(at(28)), 4);
+        for (event, added) in [
+            (1, Added::ConfirmedEarly),
+            (2, Added::ConfirmedEarly),
+            (3, Added::Waits),
+            (4, Added::Waits),
+        ] {
+            assert_eq!(leases.add(lease("again", &[event], at(58)), at(30)), added, "{event}");
+            leases.settle(&[EventId(event)], at(30));
         }
-        assert!(waiting.released.is_empty() && waiting.lapsed.is_empty());
+        assert!(leases.released.is_empty() && leases.expired_events.is_empty());
     }
 
     #[test]
     fn of_a_backlog_that_no_sink_takes_not_all_is_kept_in_mind() {
         let now = Instant::now();
-        let mut waiting = OpenLeases::new(Some(10));
+        let mut leases = OpenLeases::new(Some(10));
         let last = MAX_RELEASED as i64 + 1000;
         for event in 0..last {
-            waiting.add(lease(&event.to_string(), &[event], now), now);
-            waiting.expire(now);
+            leases.add(lease(&event.to_string(), &[event], now), now);
+            leases.expire(now);
         }
-        assert_eq!((waiting.lapsed.len(), waiting.released.len()), (10, MAX_RELEASED));
+        assert_eq!((leases.expired_events.len(), leases.released.len()), (10, MAX_RELEASED));
         // The oldest, which come first, and one that comes a third time.
         let middle = last - 500;
-        assert_eq!(waiting.add(lease("first", &[0], now), now), Added::Unsettled);
-        assert_eq!(waiting.add(lease("middle", &[middle], now), now), Added::Waits);
-        waiting.expire(now);
-        assert_eq!(waiting.add(lease("again", &[middle], now), now), Added::Unsettled);
+        assert_eq!(leases.add(lease("first", &[0], now), now), Added::ConfirmedEarly);
+        assert_eq!(leases.add(lease("middle", &[middle], now), now), Added::Waits);
+        leases.expire(now);
+        assert_eq!(leases.add(lease("again", &[middle], now), now), Added::ConfirmedEarly);
     }
 
     #[test]
     fn without_a_limit_nothing_is_confirmed_early_and_nothing_kept_of_what_lapsed() {
         let now = Instant::now();
-        let mut waiting = OpenLeases::new(None);
+        let mut leases = OpenLeases::new(None);
         for round in 0..3 {
             let at = now + Duration::from_secs(30 * round);
             for event in 0..1000 {
                 let again = lease(&format!("{round}.{event}"), &[event], at);
-                assert_eq!(waiting.add(again, at), Added::Waits, "{event} in round {round}");
+                assert_eq!(leases.add(again, at), Added::Waits, "{event} in round {round}");
             }
-            assert_eq!(waiting.pending().len(), 1000);
-            assert_eq!((waiting.expire(at), waiting.ready()), (1000, 0));
-            assert!(waiting.waits.is_empty() && waiting.by_event.is_empty());
-            assert!(waiting.lapsed.is_empty() && waiting.released.is_empty());
-            assert!(waiting.deadlines.is_empty() && waiting.pending().is_empty());
+            assert_eq!(leases.pending().len(), 1000);
+            assert_eq!((leases.expire(at), leases.ready()), (1000, 0));
+            assert!(leases.by_handle.is_empty() && leases.by_event.is_empty());
+            assert!(leases.expired_events.is_empty() && leases.released.is_empty());
+            assert!(leases.deadlines.is_empty() && leases.pending().is_empty());
         }
         // A sink took it: its next handle is as good as any.
         let at = now + Duration::from_secs(100);
-        waiting.settle(&[EventId(7)], at);
-        assert_eq!(waiting.add(lease("last", &[7], at + REMEMBER), at), Added::Ready);
+        leases.settle(&[EventId(7)], at);
+        assert_eq!(leases.add(lease("last", &[7], at + SETTLED_MEMORY), at), Added::Ready);
     }
 
     #[test]
     fn a_limit_that_is_taken_away_takes_back_what_was_released_and_one_that_is_set_holds() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = OpenLeases::new(Some(1));
-        let add = |waiting: &mut OpenLeases, event: i64, deadline, now| {
-            waiting.add(lease(&format!("{event} at {deadline:?}"), &[event], deadline), now)
+        let mut leases = OpenLeases::new(Some(1));
+        let add = |leases: &mut OpenLeases, event: i64, deadline, now| {
+            leases.add(lease(&format!("{event} at {deadline:?}"), &[event], deadline), now)
         };
         for event in [1, 2, 3] {
-            add(&mut waiting, event, at(28), now);
+            add(&mut leases, event, at(28), now);
         }
-        waiting.expire(at(28));
-        assert_eq!((waiting.lapsed.len(), waiting.released.len()), (1, 2));
-        waiting.set_max_unconfirmed(None);
+        leases.expire(at(28));
+        assert_eq!((leases.expired_events.len(), leases.released.len()), (1, 2));
+        leases.set_max_unconfirmed(None);
         for event in [1, 2, 3] {
-            assert_eq!(add(&mut waiting, event, at(58), at(30)), Added::Waits, "{event}");
+            assert_eq!(add(&mut leases, event, at(58), at(30)), Added::Waits, "{event}");
         }
-        waiting.set_max_unconfirmed(Some(2));
-        waiting.expire(at(58));
-        for (event, added) in [(1, Added::Unsettled), (2, Added::Waits), (3, Added::Waits)] {
-            assert_eq!(add(&mut waiting, event, at(88), at(60)), added, "{event}");
+        leases.set_max_unconfirmed(Some(2));
+        leases.expire(at(58));
+        for (event, added) in [(1, Added::ConfirmedEarly), (2, Added::Waits), (3, Added::Waits)] {
+            assert_eq!(add(&mut leases, event, at(88), at(60)), added, "{event}");
         }
     }
 
     #[test]
     fn what_waits_is_released_when_nothing_has_to_wait_any_more() {
         let now = Instant::now();
-        let mut waiting = OpenLeases::new(Some(10));
-        waiting.add(lease("a", &[1, 2], now + REMEMBER), now);
-        waiting.add(lease("b", &[2], now + REMEMBER), now);
-        assert_eq!(waiting.pending().len(), 2);
-        assert_eq!(waiting.release_all(now), 2);
-        assert!(waiting.pending().is_empty() && waiting.next_deadline().is_none());
-        assert_eq!(waiting.take_ready(APP, 16, LINGER, now + LINGER).len(), 2);
-        waiting.settle(&[EventId(1), EventId(2)], now);
-        assert_eq!(waiting.ready(), 0, "none is confirmed twice");
+        let mut leases = OpenLeases::new(Some(10));
+        leases.add(lease("a", &[1, 2], now + SETTLED_MEMORY), now);
+        leases.add(lease("b", &[2], now + SETTLED_MEMORY), now);
+        assert_eq!(leases.pending().len(), 2);
+        assert_eq!(leases.release_all(now), 2);
+        assert!(leases.pending().is_empty() && leases.next_deadline().is_none());
+        assert_eq!(leases.take_ready(APP, 16, LINGER, now + LINGER).len(), 2);
+        leases.settle(&[EventId(1), EventId(2)], now);
+        assert_eq!(leases.ready(), 0, "none is confirmed twice");
     }
 
     /// Takes all that is ready into a call.
-    fn call(waiting: &mut OpenLeases, now: Instant) -> Vec<ReadyHandle> {
-        waiting.take_ready(APP, 16, LINGER, now + LINGER)
+    fn call(leases: &mut OpenLeases, now: Instant) -> Vec<ReadyHandle> {
+        leases.take_ready(APP, 16, LINGER, now + LINGER)
     }
 
     fn numbers(ready: &ReadyHandle) -> Vec<i64> {
@@ -578,34 +581,34 @@ mod tests {
     fn a_handle_whose_call_is_to_be_repeated_waits_for_what_came_under_it_since() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = OpenLeases::new(Some(10));
-        waiting.add(lease("h", &[1], at(28)), now);
-        waiting.settle(&[EventId(1)], now);
-        let mut ready = call(&mut waiting, now).remove(0);
+        let mut leases = OpenLeases::new(Some(10));
+        leases.add(lease("h", &[1], at(28)), now);
+        leases.settle(&[EventId(1)], now);
+        let mut ready = call(&mut leases, now).remove(0);
         // It failed, and before it is made again another event comes under the handle.
-        ready = waiting.renew(ready, now).unwrap();
-        assert_eq!(waiting.add(lease("h", &[2], at(30)), at(1)), Added::Waits);
-        assert_eq!(waiting.renew(ready, at(2)), None);
-        assert_eq!(waiting.ready(), 0);
-        waiting.settle(&[EventId(2)], at(5));
-        let ready = call(&mut waiting, at(5)).remove(0);
+        ready = leases.renew(ready, now).unwrap();
+        assert_eq!(leases.add(lease("h", &[2], at(30)), at(1)), Added::Waits);
+        assert_eq!(leases.renew(ready, at(2)), None);
+        assert_eq!(leases.ready(), 0);
+        leases.settle(&[EventId(2)], at(5));
+        let ready = call(&mut leases, at(5)).remove(0);
         assert_eq!((numbers(&ready), ready.deadline), (vec![1, 2], at(30)));
-        waiting.called(&ready, true, at(6));
-        assert!(waiting.waits.is_empty() && waiting.by_event.is_empty());
-        assert!(waiting.deadlines.is_empty() && waiting.ready.is_empty());
+        leases.call_ended(&ready, true, at(6));
+        assert!(leases.by_handle.is_empty() && leases.by_event.is_empty());
+        assert!(leases.deadlines.is_empty() && leases.ready.is_empty());
     }
 
     #[test]
     fn a_handle_whose_call_is_to_be_repeated_takes_along_what_is_settled() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = OpenLeases::new(Some(10));
-        waiting.add(lease("h", &[], at(28)), now);
-        let ready = call(&mut waiting, now).remove(0);
-        waiting.add(Lease { is_repeatable: true, ..lease("h", &[2], at(58)) }, at(1));
-        waiting.settle(&[EventId(2)], at(2));
-        assert_eq!(waiting.ready(), 0, "it is in a call");
-        let ready = waiting.renew(ready, at(3)).unwrap();
+        let mut leases = OpenLeases::new(Some(10));
+        leases.add(lease("h", &[], at(28)), now);
+        let ready = call(&mut leases, now).remove(0);
+        leases.add(Lease { is_repeatable: true, ..lease("h", &[2], at(58)) }, at(1));
+        leases.settle(&[EventId(2)], at(2));
+        assert_eq!(leases.ready(), 0, "it is in a call");
+        let ready = leases.renew(ready, at(3)).unwrap();
         assert_eq!((numbers(&ready), ready.deadline), (vec![2], at(58)));
         assert!(ready.is_repeatable);
     }
@@ -614,17 +617,17 @@ mod tests {
     fn what_came_under_a_handle_while_its_call_was_on_its_way_stands_on_its_own() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        for (event, is_taken, is_left) in
+        for (event, is_acknowledged, is_left) in
             [(1, true, false), (1, false, true), (2, true, true), (2, false, true)]
         {
-            let mut waiting = OpenLeases::new(Some(10));
-            waiting.add(lease("h", &[1], at(28)), now);
-            waiting.settle(&[EventId(1)], now);
-            let ready = call(&mut waiting, now).remove(0);
-            waiting.add(lease("h", &[event], at(58)), at(1));
-            waiting.called(&ready, is_taken, at(2));
-            waiting.settle(&[EventId(event)], at(3));
-            let left = call(&mut waiting, at(3));
+            let mut leases = OpenLeases::new(Some(10));
+            leases.add(lease("h", &[1], at(28)), now);
+            leases.settle(&[EventId(1)], now);
+            let ready = call(&mut leases, now).remove(0);
+            leases.add(lease("h", &[event], at(58)), at(1));
+            leases.call_ended(&ready, is_acknowledged, at(2));
+            leases.settle(&[EventId(event)], at(3));
+            let left = call(&mut leases, at(3));
             assert_eq!(
                 left.iter().map(numbers).collect::<Vec<_>>().concat(),
                 match is_left {
@@ -632,8 +635,8 @@ mod tests {
                     false => vec![],
                 }
             );
-            left.iter().for_each(|ready| waiting.called(ready, true, at(4)));
-            assert!(waiting.waits.is_empty());
+            left.iter().for_each(|ready| leases.call_ended(ready, true, at(4)));
+            assert!(leases.by_handle.is_empty());
         }
     }
 
@@ -641,46 +644,46 @@ mod tests {
     fn a_handle_that_could_be_confirmed_waits_for_what_comes_under_it() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        let mut waiting = OpenLeases::new(Some(10));
-        waiting.add(lease("h", &[], at(28)), now);
-        assert_eq!(waiting.ready(), 1);
-        waiting.add(lease("h", &[2], at(30)), now);
-        assert_eq!((waiting.ready(), waiting.next_deadline()), (0, Some(at(30))));
+        let mut leases = OpenLeases::new(Some(10));
+        leases.add(lease("h", &[], at(28)), now);
+        assert_eq!(leases.ready(), 1);
+        leases.add(lease("h", &[2], at(30)), now);
+        assert_eq!((leases.ready(), leases.next_deadline()), (0, Some(at(30))));
         // In one call, once.
-        waiting.settle(&[EventId(2)], now);
-        waiting.add(lease("h", &[], at(31)), now);
-        let called = call(&mut waiting, now);
-        assert_eq!(called.iter().map(|ready| ready.deadline).collect::<Vec<_>>(), [at(31)]);
-        assert_eq!(waiting.expire(at(60)), 0, "a call sees to its own deadlines");
+        leases.settle(&[EventId(2)], now);
+        leases.add(lease("h", &[], at(31)), now);
+        let calls = call(&mut leases, now);
+        assert_eq!(calls.iter().map(|ready| ready.deadline).collect::<Vec<_>>(), [at(31)]);
+        assert_eq!(leases.expire(at(60)), 0, "a call sees to its own deadlines");
     }
 
     #[test]
     fn sixteen_go_at_once_and_fewer_after_a_moment() {
         let now = Instant::now();
-        let mut waiting = OpenLeases::new(Some(10));
+        let mut leases = OpenLeases::new(Some(10));
         for n in 0..17 {
-            waiting.add(lease(&format!("h{n}"), &[], now + REMEMBER), now);
+            leases.add(lease(&format!("h{n}"), &[], now + SETTLED_MEMORY), now);
         }
-        assert_eq!(waiting.take_ready(APP, 16, LINGER, now).len(), 16);
-        assert_eq!(waiting.take_ready(APP, 16, LINGER, now).len(), 0);
-        assert_eq!(waiting.ready_at(APP, 16, LINGER), Some(now + LINGER));
-        assert_eq!(waiting.take_ready(APP, 16, LINGER, now + LINGER).len(), 1);
+        assert_eq!(leases.take_ready(APP, 16, LINGER, now).len(), 16);
+        assert_eq!(leases.take_ready(APP, 16, LINGER, now).len(), 0);
+        assert_eq!(leases.ready_at(APP, 16, LINGER), Some(now + LINGER));
+        assert_eq!(leases.take_ready(APP, 16, LINGER, now + LINGER).len(), 1);
     }
 
     #[test]
     fn a_call_holds_handles_of_one_application_though_they_read_the_same() {
         let now = Instant::now();
-        let mut waiting = OpenLeases::new(Some(10));
+        let mut leases = OpenLeases::new(Some(10));
         let other = AppId(8);
-        waiting.add(lease("same", &[1], now + REMEMBER), now);
-        waiting.add(Lease { app: other, ..lease("same", &[2], now + REMEMBER) }, now);
-        waiting.settle(&[EventId(2)], now);
-        assert_eq!(waiting.ready_at(APP, 16, LINGER), None);
-        let ready = waiting.take_ready(other, 16, Duration::ZERO, now);
+        leases.add(lease("same", &[1], now + SETTLED_MEMORY), now);
+        leases.add(Lease { app: other, ..lease("same", &[2], now + SETTLED_MEMORY) }, now);
+        leases.settle(&[EventId(2)], now);
+        assert_eq!(leases.ready_at(APP, 16, LINGER), None);
+        let ready = leases.take_ready(other, 16, Duration::ZERO, now);
         assert_eq!(ready.iter().map(|r| r.events.clone()).collect::<Vec<_>>(), [[EventId(2)]]);
-        waiting.settle(&[EventId(1)], now);
-        assert_eq!(waiting.ready(), 1);
-        assert_eq!(taken(&mut waiting, now), ["same"]);
-        assert_eq!(waiting.ready(), 0);
+        leases.settle(&[EventId(1)], now);
+        assert_eq!(leases.ready(), 1);
+        assert_eq!(taken(&mut leases, now), ["same"]);
+        assert_eq!(leases.ready(), 0);
     }
 }

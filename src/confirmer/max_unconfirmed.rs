@@ -11,7 +11,7 @@ const EXPECTED: &str = "expected a number from 0 on, or \"never\"";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub enum MaxUnconfirmed {
-    /// Of more pending events than this the oldest are confirmed on the journal's word.
+    /// Of more pending events than this the oldest are confirmed early.
     At(usize),
     /// None is confirmed early, however many there are: the cloud keeps a copy of each until every
     /// sink that wants it has it, or until it forgets the event.
@@ -19,7 +19,7 @@ pub enum MaxUnconfirmed {
 }
 
 impl MaxUnconfirmed {
-    /// The number, if it is one.
+    /// Returns the number, if it is one.
     #[must_use]
     pub fn limit(self) -> Option<usize> {
         match self {

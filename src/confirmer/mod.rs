@@ -1,9 +1,8 @@
 //! Confirms the handles of events that are safe: one loop for all applications, so that they share
-//! the rate and the news of what is settled.
+//! the rate and the reports of what is settled.
 //!
-//! Leases come from the puller, the news that events are settled from the deliveries; it knows
-//! neither. Nothing is sent for a handle past its deadline: the cloud hands the event out again,
-//! and the journal knows it.
+//! Leases come from the ingest, reports that events are settled from the deliveries; it knows neither.
+//! Nothing is sent for a handle past its deadline: its event is pulled again, and the journal knows it.
 
 mod application;
 mod batches;
@@ -41,8 +40,8 @@ pub use max_unconfirmed::MaxUnconfirmed;
 pub use settings::{ConfirmAfter, ConfirmPacing, ConfirmSettings};
 
 /// How long a handle waits for company in its call.
-const LINGER: Duration = Duration::from_millis(4);
-/// After being told to slow down; limits are told by the second.
+const CONFIRM_LINGER: Duration = Duration::from_millis(4);
+/// After being throttled; limits are counted by the second.
 const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
 
 /// The loop that confirms.
@@ -52,27 +51,27 @@ pub struct Confirmer {
     /// The application whose turn it is, if it has a call to make.
     turn: usize,
     journal: Journal,
-    news: Inbox,
+    inbox: Inbox,
     pacing: watch::Receiver<ConfirmPacing>,
     after: ConfirmAfter,
     /// Calls in flight at most, of each application.
     max_concurrency: usize,
-    waiting: OpenLeases,
-    notes: RecordQueue,
+    leases: OpenLeases,
+    records: RecordQueue,
     limiter: RateLimiter,
     metrics: Metrics,
     idle: watch::Sender<bool>,
 }
 
 impl Confirmer {
-    /// A confirmer that learns what to do by `news`, does it by `clients`, one for each application,
+    /// A confirmer that learns what to do from `inbox`, does it by `clients`, one for each application,
     /// and goes by what `pacing` holds last.
     #[must_use]
     pub fn new(
         clients: Vec<Client>,
         mut pacing: watch::Receiver<ConfirmPacing>,
         journal: Journal,
-        news: Inbox,
+        inbox: Inbox,
         metrics: Metrics,
     ) -> Self {
         let ConfirmPacing { settings, max_requests_per_second, max_concurrency } =
@@ -88,18 +87,18 @@ impl Confirmer {
             turn: 0,
             pacing,
             journal,
-            news,
+            inbox,
             after: settings.after,
             max_concurrency: max_concurrency as usize,
-            waiting: OpenLeases::new(settings.max_unconfirmed.limit()),
-            notes: RecordQueue::default(),
+            leases: OpenLeases::new(settings.max_unconfirmed.limit()),
+            records: RecordQueue::default(),
             limiter: RateLimiter::new(max_rate, Instant::now()),
             metrics,
             idle: watch::Sender::new(true),
         }
     }
 
-    /// Tells whether nothing that could be confirmed is left unconfirmed.
+    /// Returns whether nothing that could be confirmed is left unconfirmed.
     #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.subscribe()
@@ -111,7 +110,8 @@ impl Confirmer {
     pub async fn run(mut self, mut pulse: Heartbeat, finish: CancellationToken) {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, FinishedCall>> =
             FuturesUnordered::new();
-        let mut looks: FuturesUnordered<BoxFuture<'static, Vec<EventId>>> = FuturesUnordered::new();
+        let mut checks: FuturesUnordered<BoxFuture<'static, Vec<EventId>>> =
+            FuturesUnordered::new();
         let (mut leases_open, mut settled_open) = (true, true);
         loop {
             let now = Instant::now();
@@ -121,14 +121,14 @@ impl Confirmer {
             self.expire(now);
             self.launch(&mut in_flight, now);
             let no_calls = self.applications.iter().all(|application| application.calls.is_empty());
-            let is_done = no_calls && self.waiting.ready() == 0 && self.notes.is_empty();
+            let is_done = no_calls && self.leases.ready() == 0 && self.records.is_empty();
             let is_idle = in_flight.is_empty() && is_done;
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
-            let all_heard = !leases_open && !settled_open;
+            let is_closed = !leases_open && !settled_open;
             if is_idle
-                && (finish.is_cancelled() || all_heard)
-                && self.news.leases.is_empty()
-                && self.news.settled.is_empty()
+                && (finish.is_cancelled() || is_closed)
+                && self.inbox.leases.is_empty()
+                && self.inbox.settled.is_empty()
             {
                 return;
             }
@@ -137,27 +137,27 @@ impl Confirmer {
                 biased;
                 // Before all that a busy loop never runs out of.
                 () = pulse.beat() => {}
-                Ok(()) = self.pacing.changed() => self.take_pacing(),
-                () = self.notes.write(&self.journal), if !self.notes.is_empty() => {
-                    if self.notes.is_empty() {
-                        self.wake_untold();
+                Ok(()) = self.pacing.changed() => self.apply_pacing(),
+                () = self.records.write(&self.journal), if !self.records.is_empty() => {
+                    if self.records.is_empty() {
+                        self.wake_deferred();
                     }
                 }
-                Some(asked) = in_flight.next(), if !in_flight.is_empty() => self.asked(asked),
-                leases = self.news.leases.recv(), if leases_open => match leases {
+                Some(finished) = in_flight.next(), if !in_flight.is_empty() => self.record_call(finished),
+                leases = self.inbox.leases.recv(), if leases_open => match leases {
                     Some(leases) => leases.into_iter().for_each(|lease| self.lease(lease)),
                     None => leases_open = false,
                 },
-                settled = self.news.settled.recv(), if settled_open => match settled {
-                    Some(events) => self.waiting.settle(&events, Instant::now()),
+                settled = self.inbox.settled.recv(), if settled_open => match settled {
+                    Some(events) => self.leases.settle(&events, Instant::now()),
                     None => settled_open = false,
                 },
-                Some(events) = looks.next(), if !looks.is_empty() => {
-                    self.waiting.settle(&events, Instant::now());
+                Some(events) = checks.next(), if !checks.is_empty() => {
+                    self.leases.settle(&events, Instant::now());
                 }
-                // One look at a time: what changes meanwhile is seen by the next.
-                Ok(()) = self.news.changed.changed(), if looks.is_empty() => {
-                    looks.push(Box::pin(settled(self.journal.clone(), self.waiting.pending())));
+                // One check at a time: what changes meanwhile is seen by the next.
+                Ok(()) = self.inbox.changed.changed(), if checks.is_empty() => {
+                    checks.push(Box::pin(settled(self.journal.clone(), self.leases.pending())));
                 }
                 () = finish.cancelled(), if !finish.is_cancelled() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
@@ -165,17 +165,17 @@ impl Confirmer {
         }
     }
 
-    /// What was refused its rate stays slow; what waits though nothing has to wait any more goes.
-    fn take_pacing(&mut self) {
+    /// A rate that was cut stays cut; what waits goes if it does not have to any more.
+    fn apply_pacing(&mut self) {
         let ConfirmPacing { settings, max_requests_per_second, max_concurrency } =
             self.pacing.borrow_and_update().clone();
         let max_rate = f64::from(max_requests_per_second);
         self.limiter.set_max(max_rate);
         self.max_concurrency = max_concurrency as usize;
         self.after = settings.after;
-        self.waiting.set_max_unconfirmed(settings.max_unconfirmed.limit());
+        self.leases.set_max_unconfirmed(settings.max_unconfirmed.limit());
         if self.after == ConfirmAfter::Journal {
-            let handles = self.waiting.release_all(Instant::now());
+            let handles = self.leases.release_all(Instant::now());
             self.metrics.confirmed_early.inc_by(handles as u64);
         }
     }
@@ -185,21 +185,19 @@ impl Confirmer {
             lease.pending.clear();
             self.metrics.confirmed_early.inc();
         }
-        if self.waiting.add(lease, Instant::now()) == Added::Unsettled {
+        if self.leases.add(lease, Instant::now()) == Added::ConfirmedEarly {
             self.metrics.confirmed_early.inc();
-            tracing::debug!(
-                "confirms an event on the journal's word: too many are pending past their lease"
-            );
+            tracing::debug!("event confirmed early: too many are pending past their lease");
         }
     }
 
     fn expire(&mut self, now: Instant) {
-        let expired = self.waiting.expire(now);
+        let expired = self.leases.expire(now);
         if expired > 0 {
             self.count_handles("expired", expired);
             tracing::debug!(
                 handles = expired,
-                "let go handles whose events are still pending; the cloud hands them out again"
+                "leases expired while events are pending; these events are pulled again"
             );
         }
     }
@@ -212,13 +210,13 @@ impl Confirmer {
     ) {
         while self.may_launch(in_flight.len()) && self.limiter.ready_at() <= now {
             let Some((place, mut call)) = self.next_call(now) else { return };
-            let lapsed = call.take_expired(now);
-            self.give_up(&lapsed, "expired", now);
+            let expired = call.take_expired(now);
+            self.give_up(&expired, "expired", now);
             if call.is_repeatable()
-                && let Err(until) = self.notes.may_tell(now)
+                && let Err(until) = self.records.may_send(now)
             {
-                let untold = call.take_repeatable();
-                self.applications[place].calls.put_off(&call, untold, until);
+                let deferred = call.take_repeatable();
+                self.applications[place].calls.defer(&call, deferred, until);
             }
             if call.handles.is_empty() {
                 continue;
@@ -243,11 +241,11 @@ impl Confirmer {
             let app = application.client.app();
             let again = application.calls.take_due(now).map(|mut call| {
                 let handles = call.handles.into_iter();
-                call.handles = handles.filter_map(|ready| self.waiting.renew(ready, now)).collect();
+                call.handles = handles.filter_map(|ready| self.leases.renew(ready, now)).collect();
                 call
             });
             let call = again.or_else(|| {
-                let handles = self.waiting.take_ready(app, MAX_HANDLES, LINGER, now);
+                let handles = self.leases.take_ready(app, MAX_HANDLES, CONFIRM_LINGER, now);
                 (!handles.is_empty()).then(|| ConfirmCall::new(handles))
             });
             if let Some(call) = call {
@@ -259,19 +257,19 @@ impl Confirmer {
     }
 
     fn may_launch(&self, in_flight: usize) -> bool {
-        self.notes.has_room() && (!self.limiter.is_refused() || in_flight == 0)
+        self.records.has_room() && (!self.limiter.is_refused() || in_flight == 0)
     }
 
-    /// When there is something to do though nobody says so.
+    /// When there is something to do though nothing arrives.
     fn wake(&self, in_flight: usize) -> Option<Instant> {
         let with_room = self.applications.iter().filter(|application| {
             self.may_launch(in_flight) && application.in_flight < self.max_concurrency
         });
         let due = with_room.flat_map(|ConfirmedApplication { client, calls, .. }| {
-            [calls.next_due(), self.waiting.ready_at(client.app(), MAX_HANDLES, LINGER)]
+            [calls.next_due(), self.leases.ready_at(client.app(), MAX_HANDLES, CONFIRM_LINGER)]
         });
         let launch = due.flatten().min().map(|at| at.max(self.limiter.ready_at()));
-        [launch, self.waiting.next_deadline()].into_iter().flatten().min()
+        [launch, self.leases.next_deadline()].into_iter().flatten().min()
     }
 
     /// There is no time to wait for better ones.
@@ -289,25 +287,25 @@ impl Confirmer {
             return;
         }
         self.count_handles(outcome, handles.len());
-        handles.iter().for_each(|ready| self.waiting.called(ready, false, now));
+        handles.iter().for_each(|ready| self.leases.call_ended(ready, false, now));
     }
 
-    fn asked(&mut self, asked: FinishedCall) {
+    fn record_call(&mut self, finished: FinishedCall) {
         let now = Instant::now();
-        let FinishedCall { place, sent, call, superseded, unnoted, ended, note } = asked;
+        let FinishedCall { place, sent, call, superseded, unrecorded, ended, record } = finished;
         self.applications[place].in_flight -= 1;
         self.give_up(&superseded, "superseded", now);
-        self.notes.take(note);
-        if !unnoted.is_empty() {
-            let until = self.notes.untold(now);
-            self.applications[place].calls.put_off(&call, unnoted, until);
-        } else if call.is_repeatable() && self.notes.told() {
-            self.wake_untold();
+        self.records.push(record);
+        if !unrecorded.is_empty() {
+            let until = self.records.sending_failed(now);
+            self.applications[place].calls.defer(&call, unrecorded, until);
+        } else if call.is_repeatable() && self.records.sending_recorded() {
+            self.wake_deferred();
         }
         match ended {
-            CallEnd::Taken => self.taken(place, sent, &call, now),
+            CallEnd::Acknowledged => self.acknowledged(place, sent, &call, now),
             CallEnd::Failed(error) => self.failed(place, sent, call, &error, now),
-            CallEnd::Lapsed => {
+            CallEnd::Expired => {
                 self.count_call("failed");
                 self.applications[place].calls.expired(call);
             }
@@ -315,22 +313,22 @@ impl Confirmer {
         }
     }
 
-    /// The journal can be told again.
-    fn wake_untold(&mut self) {
+    /// The journal records again.
+    fn wake_deferred(&mut self) {
         self.applications.iter_mut().for_each(|of| of.calls.wake());
     }
 
-    fn taken(&mut self, place: usize, sent: Instant, call: &ConfirmCall, now: Instant) {
+    fn acknowledged(&mut self, place: usize, sent: Instant, call: &ConfirmCall, now: Instant) {
         self.count_call("ok");
         self.limiter.accepted(sent);
         self.count_handles("confirmed", call.handles.len());
         for ready in &call.handles {
             let margin = ready.deadline.saturating_duration_since(now);
             self.metrics.confirm_margin_seconds.observe(margin);
-            self.waiting.called(ready, true, now);
+            self.leases.call_ended(ready, true, now);
         }
-        self.applications[place].calls.taken(now);
-        self.applications[place].note_good(now);
+        self.applications[place].calls.acknowledged(now);
+        self.applications[place].record_good(now);
     }
 
     fn failed(
@@ -345,26 +343,26 @@ impl Confirmer {
             Followup::Narrowed => {
                 self.limiter.accepted(sent);
                 self.count_call("refused");
-                tracing::debug!(%error, "a confirm was refused; narrows it down to the handle at fault");
+                tracing::debug!(%error, "confirm refused; splitting the call to find the refused handle");
             }
             Followup::Refused { ready, is_certain } => {
                 self.limiter.accepted(sent);
                 self.count_call("refused");
-                tracing::debug!(handle = %ready.handle.text, %error, "a handle was refused; its event comes again if the cloud still has it");
+                tracing::debug!(handle = %ready.handle.text, %error, "handle refused; its event is pulled again if the cloud still has it");
                 self.give_up(&[ready], "refused", now);
                 if is_certain {
-                    self.applications[place].note_refused(error, now);
+                    self.applications[place].record_refused(error, now);
                 } else {
-                    self.applications[place].note_failed(error, now);
+                    self.applications[place].record_failed(error, now);
                 }
             }
             Followup::Dropped(handles) => {
                 self.limiter.accepted(sent);
                 self.count_call("refused");
-                tracing::debug!(handles = handles.len(), %error, "a confirm whose answer was lost was refused when it was repeated; what was not taken comes again");
+                tracing::debug!(handles = handles.len(), %error, "repeated confirm refused after a lost answer; unconfirmed events are pulled again");
                 self.give_up(&handles, "refused", now);
                 if error.is_parameter_error() {
-                    self.applications[place].recovered(now);
+                    self.applications[place].record_recovered(now);
                 }
             }
             Followup::Repeated { is_throttled, is_of_a_handle } => {
@@ -374,7 +372,7 @@ impl Confirmer {
                     self.limiter.refused(sent, now, wait);
                 }
                 if !is_of_a_handle {
-                    self.applications[place].note_failed(error, now);
+                    self.applications[place].record_failed(error, now);
                 }
             }
         }

@@ -1,81 +1,77 @@
-//! What the journal is still to be told of calls that are over: in order, one write at a time, tried
-//! until it can be written. No call waits for it.
+//! Confirmation records that the journal does not have yet: in order, one write at a time, tried until
+//! it is written. No call waits for it.
 //!
-//! An occurrence whose confirmation is not noted counts as sent all the same: the journal knew before
-//! the call. But a note that takes that back has to be written before the same occurrence is sent
-//! again, or it would be open though it may have been taken.
+//! An occurrence whose confirmation is not recorded counts as sent all the same: the journal knew
+//! before the call. But a record that reopens an occurrence has to be written before the same one is
+//! sent again, or it would be open though it may have been confirmed.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::journal::{self, EventId, Journal};
-use crate::limits::Backoff;
+use crate::limits::JOURNAL_RETRIES;
 
-/// Between tries to write to the journal.
-const JOURNAL: Backoff = Backoff { base: Duration::from_millis(200), max: Duration::from_secs(1) };
-
-/// Calls that may be over and not noted: as long as there are so many, no further one is made.
-const MAX_NOTES: usize = 1024;
+/// Calls that may be over and not recorded: as long as there are so many, no further one is made.
+const MAX_RECORDS: usize = 1024;
 
 /// Events that are written at once at most.
-const PORTION: usize = 1000;
+const MAX_RECORD_EVENTS: usize = 1000;
 
-/// What became of a call, as far as the journal is to know.
+/// What the journal records of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ConfirmRecord {
-    /// The cloud took back the handles of these events.
+    /// The cloud acknowledged the handles of these events.
     Confirmed {
         /// The events.
         events: Vec<EventId>,
         /// When.
         at: DateTime<Utc>,
     },
-    /// It certainly did not, and these occurrences were open before.
-    NotTaken(Vec<EventId>),
+    /// It certainly did not confirm these occurrences, which were open before.
+    NotConfirmed(Vec<EventId>),
 }
 
-/// Notes that are not written yet.
+/// Records that are not written yet.
 #[derive(Default)]
 pub(super) struct RecordQueue {
     waiting: VecDeque<ConfirmRecord>,
     /// The first of them, on its way to the journal.
     writing: Option<BoxFuture<'static, journal::Result<()>>>,
     failures: u32,
-    /// Calls in a row that it could not be told of before they were sent.
-    untold: u32,
-    /// The next try of that; `None` while it can be.
+    /// Calls in a row whose sending it could not record.
+    sending_failures: u32,
+    /// The next try of that; `None` while it works.
     next_try: Option<Instant>,
 }
 
 impl std::fmt::Debug for RecordQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Notes").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("RecordQueue").field("waiting", &self.waiting).finish_non_exhaustive()
     }
 }
 
 impl RecordQueue {
-    /// Takes a note over, if there is one.
-    pub(super) fn take(&mut self, note: Option<ConfirmRecord>) {
-        let Some(note) = note else { return };
-        // What is on its way stays as it is.
+    /// Adds a record, if there is one.
+    pub(super) fn push(&mut self, record: Option<ConfirmRecord>) {
+        let Some(record) = record else { return };
+        // What is being written stays as it is.
         let last = if self.writing.is_some() && self.waiting.len() == 1 {
             None
         } else {
             self.waiting.back_mut()
         };
-        match (last, note) {
+        match (last, record) {
             (
                 Some(ConfirmRecord::Confirmed { events, at }),
                 ConfirmRecord::Confirmed { events: more, at: later },
-            ) if events.len() + more.len() <= PORTION => {
+            ) if events.len() + more.len() <= MAX_RECORD_EVENTS => {
                 events.extend(more);
                 *at = later;
             }
-            (_, note) => self.waiting.push_back(note),
+            (_, record) => self.waiting.push_back(record),
         }
     }
 
@@ -83,47 +79,47 @@ impl RecordQueue {
         self.waiting.is_empty()
     }
 
-    /// Whether another call may be made.
+    /// Whether there is room for the record of another call.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < MAX_NOTES
+        self.waiting.len() < MAX_RECORDS
     }
 
-    /// Whether each note that an occurrence is open again is written.
+    /// Whether each record that reopens an occurrence is written.
     fn are_in_order(&self) -> bool {
-        !self.waiting.iter().any(|note| matches!(note, ConfirmRecord::NotTaken(_)))
+        !self.waiting.iter().any(|record| matches!(record, ConfirmRecord::NotConfirmed(_)))
     }
 
-    /// Whether a call may be made now that the journal has to be told of first; if not, when to ask
-    /// again. While it could not be told, one such call is a try.
-    pub(super) fn may_tell(&mut self, now: Instant) -> Result<(), Instant> {
+    /// Whether a call may be made now whose sending has to be recorded first; if not, when to ask
+    /// again. While recording fails, one such call is a try.
+    pub(super) fn may_send(&mut self, now: Instant) -> Result<(), Instant> {
         if !self.are_in_order() {
-            return Err(now + JOURNAL.base);
+            return Err(now + JOURNAL_RETRIES.base);
         }
         match self.next_try {
             Some(at) if at > now => Err(at),
             Some(_) => {
-                self.next_try = Some(now + JOURNAL.wait(self.untold));
+                self.next_try = Some(now + JOURNAL_RETRIES.wait(self.sending_failures));
                 Ok(())
             }
             None => Ok(()),
         }
     }
 
-    /// The journal could not be told of a call; when there is another try.
-    pub(super) fn untold(&mut self, now: Instant) -> Instant {
-        self.untold = self.untold.saturating_add(1);
-        let next_try = now + JOURNAL.wait(self.untold);
+    /// The sending of a call could not be recorded. Returns when there is another try.
+    pub(super) fn sending_failed(&mut self, now: Instant) -> Instant {
+        self.sending_failures = self.sending_failures.saturating_add(1);
+        let next_try = now + JOURNAL_RETRIES.wait(self.sending_failures);
         self.next_try = Some(next_try);
         next_try
     }
 
-    /// It was. Tells whether it could not be before.
-    pub(super) fn told(&mut self) -> bool {
-        self.untold = 0;
+    /// The sending of a call was recorded. Returns whether that had failed before.
+    pub(super) fn sending_recorded(&mut self) -> bool {
+        self.sending_failures = 0;
         self.next_try.take().is_some()
     }
 
-    /// Writes the first one, or tries to; never ends where there is none. Cancel safe.
+    /// Writes the first record, or tries to; never ends where there is none. Cancel safe.
     pub(super) async fn write(&mut self, journal: &Journal) {
         let Some(first) = self.waiting.front() else { return std::future::pending().await };
         let writing = self
@@ -138,31 +134,33 @@ impl RecordQueue {
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                tracing::debug!(%error, "the note of what is confirmed waits for the journal");
+                tracing::debug!(%error, "confirmation record delayed: journal busy");
             }
         }
     }
 }
 
-/// Writes a note, after a wait if the last tries failed.
+/// Writes a record, after a wait if the last tries failed.
 fn write(
     journal: Journal,
-    note: ConfirmRecord,
+    record: ConfirmRecord,
     failures: u32,
 ) -> BoxFuture<'static, journal::Result<()>> {
     Box::pin(async move {
         if failures > 0 {
-            tokio::time::sleep(JOURNAL.wait(failures)).await;
+            tokio::time::sleep(JOURNAL_RETRIES.wait(failures)).await;
         }
-        match note {
+        match record {
             ConfirmRecord::Confirmed { events, at } => journal.confirmed(events, at).await,
-            ConfirmRecord::NotTaken(events) => journal.abort_confirm(events).await,
+            ConfirmRecord::NotConfirmed(events) => journal.abort_confirm(events).await,
         }
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::journal::{Closing, JournalSettings};
 
@@ -181,62 +179,62 @@ mod tests {
         })
     }
 
-    fn not_taken(event: i64) -> Option<ConfirmRecord> {
-        Some(ConfirmRecord::NotTaken(vec![EventId(event)]))
+    fn not_confirmed(event: i64) -> Option<ConfirmRecord> {
+        Some(ConfirmRecord::NotConfirmed(vec![EventId(event)]))
     }
 
     #[tokio::test]
-    async fn they_are_written_in_order_and_those_of_one_sort_together() {
+    async fn records_are_written_in_order_and_those_of_one_kind_together() {
         let (_folder, journal, _closing) = journal();
-        let mut notes = RecordQueue::default();
-        notes.take(None);
-        assert!(notes.is_empty() && notes.are_in_order());
-        for note in [confirmed(0..16), confirmed(16..32), not_taken(7), confirmed(32..33)] {
-            notes.take(note);
+        let mut records = RecordQueue::default();
+        records.push(None);
+        assert!(records.is_empty() && records.are_in_order());
+        for record in [confirmed(0..16), confirmed(16..32), not_confirmed(7), confirmed(32..33)] {
+            records.push(record);
         }
-        assert_eq!(notes.waiting.len(), 3);
+        assert_eq!(records.waiting.len(), 3);
         let mut in_order = Vec::new();
-        while !notes.is_empty() {
-            in_order.push(notes.are_in_order());
-            notes.write(&journal).await;
+        while !records.is_empty() {
+            in_order.push(records.are_in_order());
+            records.write(&journal).await;
         }
-        assert_eq!(in_order, [false, false, true], "until the note of an open one is written");
+        assert_eq!(in_order, [false, false, true], "until the record that reopens one is written");
     }
 
     #[tokio::test]
-    async fn what_is_on_its_way_stays_as_it_is_and_comes_again_if_it_fails() {
+    async fn what_is_being_written_stays_as_it_is_and_comes_again_if_it_fails() {
         let (_folder, journal, _closing) = journal();
-        let mut notes = RecordQueue::default();
-        notes.take(confirmed(0..1));
+        let mut records = RecordQueue::default();
+        records.push(confirmed(0..1));
         // Begun, and dropped in the middle.
-        assert!(futures_util::poll!(Box::pin(notes.write(&journal))).is_pending());
-        notes.take(confirmed(1..2));
-        assert_eq!(notes.waiting.len(), 2);
-        notes.write(&journal).await;
-        assert_eq!(notes.waiting, [confirmed(1..2).unwrap()]);
+        assert!(futures_util::poll!(Box::pin(records.write(&journal))).is_pending());
+        records.push(confirmed(1..2));
+        assert_eq!(records.waiting.len(), 2);
+        records.write(&journal).await;
+        assert_eq!(records.waiting, [confirmed(1..2).unwrap()]);
         for more in 1..2000 {
-            notes.take(not_taken(more));
-            assert_eq!(notes.has_room(), notes.waiting.len() < MAX_NOTES);
+            records.push(not_confirmed(more));
+            assert_eq!(records.has_room(), records.waiting.len() < MAX_RECORDS);
         }
-        assert!(!notes.has_room());
+        assert!(!records.has_room());
     }
 
     #[test]
-    fn a_journal_that_cannot_be_told_is_tried_with_one_call_now_and_then() {
-        let (mut notes, now) = (RecordQueue::default(), Instant::now());
-        assert!((0..100).all(|_| notes.may_tell(now).is_ok()));
-        let mut at = notes.untold(now);
+    fn a_journal_that_cannot_be_written_is_tried_with_one_call_now_and_then() {
+        let (mut records, now) = (RecordQueue::default(), Instant::now());
+        assert!((0..100).all(|_| records.may_send(now).is_ok()));
+        let mut at = records.sending_failed(now);
         for _ in 0..10 {
             assert!(at > now && at <= now + Duration::from_secs(60));
-            assert_eq!(notes.may_tell(at - Duration::from_millis(1)), Err(at));
-            assert_eq!(notes.may_tell(at), Ok(()));
-            let next = notes.may_tell(at).unwrap_err();
-            assert!(next > at && next <= at + JOURNAL.max, "no second one beside it");
-            at = notes.untold(at);
+            assert_eq!(records.may_send(at - Duration::from_millis(1)), Err(at));
+            assert_eq!(records.may_send(at), Ok(()));
+            let next = records.may_send(at).unwrap_err();
+            assert!(next > at && next <= at + JOURNAL_RETRIES.max, "no second one beside it");
+            at = records.sending_failed(at);
         }
-        assert!(notes.told() && !notes.told());
-        assert!((0..100).all(|_| notes.may_tell(now).is_ok()));
-        notes.take(not_taken(1));
-        assert!(notes.may_tell(now).unwrap_err() > now);
+        assert!(records.sending_recorded() && !records.sending_recorded());
+        assert!((0..100).all(|_| records.may_send(now).is_ok()));
+        records.push(not_confirmed(1));
+        assert!(records.may_send(now).unwrap_err() > now);
     }
 }

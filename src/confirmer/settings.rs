@@ -13,8 +13,8 @@ use super::max_unconfirmed::MaxUnconfirmed;
 pub struct ConfirmSettings {
     /// What has to be true before a handle is confirmed.
     pub after: ConfirmAfter,
-    /// Events that may be pending past their lease before the oldest are confirmed on the
-    /// journal's word; or `"never"`.
+    /// Events that may be pending past their lease before the oldest are confirmed early; or
+    /// `"never"`.
     pub max_unconfirmed: MaxUnconfirmed,
     /// How long a handle stays good, counted from the sending of its pull.
     #[serde(with = "humantime_serde")]
@@ -22,7 +22,7 @@ pub struct ConfirmSettings {
     pub lease: Duration,
 }
 
-/// What the confirmer goes by; can change while it runs.
+/// What the confirmer is paced by; can change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfirmPacing {
     /// The `[confirm]` table.
@@ -54,21 +54,21 @@ impl Default for ConfirmSettings {
 }
 
 impl ConfirmSettings {
-    /// Every fault of the values, each naming its key; empty if there is none.
+    /// Returns the mistakes in the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut mistakes = Vec::new();
         if self.lease <= Duration::from_secs(2) || self.lease > Duration::from_secs(3600) {
-            faults.push(format!(
+            mistakes.push(format!(
                 "lease: {} leaves no time to confirm in, or is no lease of the cloud's; \
                  expected more than 2s and at most 1h",
                 humantime::format_duration(self.lease)
             ));
         }
-        faults
+        mistakes
     }
 
-    /// What a machine that is lost with its disk loses, in a sentence.
+    /// Returns what a machine that is lost with its disk loses, in a sentence.
     #[must_use]
     pub fn lost_with_the_machine(&self) -> String {
         match (self.after, self.max_unconfirmed) {
@@ -89,7 +89,7 @@ impl ConfirmSettings {
         }
     }
 
-    /// How long a handle is used: the lease less a margin for the way to the cloud.
+    /// Returns how long a handle is used: the lease less a margin for the way to the cloud.
     #[must_use]
     pub fn good_for(&self) -> Duration {
         self.lease - (self.lease / 10).min(Duration::from_secs(2))

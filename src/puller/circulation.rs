@@ -10,36 +10,36 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Of this many entries
-const OF: u64 = 10;
-/// at least so many are repeats when pulls slow down.
-const REPEATS: u64 = 9;
-/// Over so many leases: a minute.
-const LEASES: u32 = 2;
+/// Pulls slow down when at least this many repeats
+const REPEAT_SHARE: u64 = 9;
+/// are among so many entries,
+const REPEAT_SHARE_OF: u64 = 10;
+/// over so many leases: a minute.
+const WINDOW_LEASES: u32 = 2;
 /// Parts of a lease, by which entries are counted.
-const PARTS: u32 = 12;
-/// Of them, those that tell what comes now: the last five seconds, all but the part that has just
+const PARTS_PER_LEASE: u32 = 12;
+/// Of them, those that show what comes now: the last five seconds, all but the part that has just
 /// begun.
-const NOW: u32 = 2;
+const RECENT_PARTS: u32 = 2;
 /// Entries that an answer can hold.
-const FULL: u64 = 16;
+const FULL_ANSWER: u64 = 16;
 /// From the start of a pull to that of the next at most.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Pulls as a multiple of what the repeats need: there is room for the fresh ones among them, and of
 /// five answers one at least is not full,
-const ROOM: f64 = 1.25;
+const HEADROOM: f64 = 1.25;
 /// or else more wait than should.
-const BEHIND: u32 = 5;
+const MAX_FULL_ANSWERS: u32 = 5;
 /// How long the number of pending events is good for, in parts of a lease.
-const COUNT_PARTS: u32 = 4;
+const PENDING_VALID_PARTS: u32 = 4;
 
 /// What the pulls from a queue brought of late.
 #[derive(Debug)]
 pub(super) struct Circulation {
     lease: Duration,
-    /// The first pull that was told of.
+    /// The first pull that was recorded.
     since: Option<Instant>,
-    /// What came within the last [`LEASES`], the newest last; parts without a pull are left out.
+    /// What came within the last [`WINDOW_LEASES`], the newest last; parts without a pull are left out.
     parts: VecDeque<Part>,
     /// Full answers in a row, up to the last one: there may be more behind it.
     full: u32,
@@ -62,7 +62,7 @@ impl Circulation {
         Self { lease, since: None, parts: VecDeque::new(), full: 0, pending: None }
     }
 
-    /// Another lease: what was seen by the other one says nothing.
+    /// Changes the lease: what was seen by the other one does not count.
     pub(super) fn set_lease(&mut self, lease: Duration) {
         if self.lease != lease {
             *self = Self::new(lease);
@@ -72,11 +72,11 @@ impl Circulation {
     /// A pull brought so many entries, of them so many repeats of pending events.
     pub(super) fn pulled(&mut self, entries: u64, repeats: u64, now: Instant) {
         self.since.get_or_insert(now);
-        let window = self.lease * LEASES;
+        let window = self.lease * WINDOW_LEASES;
         while self.parts.front().is_some_and(|part| now.duration_since(part.began) >= window) {
             self.parts.pop_front();
         }
-        let part = self.lease / PARTS;
+        let part = self.lease / PARTS_PER_LEASE;
         if self.parts.back().is_none_or(|last| now.duration_since(last.began) >= part) {
             self.parts.push_back(Part { began: now, entries: 0, repeats: 0 });
         }
@@ -84,7 +84,7 @@ impl Circulation {
             last.entries += entries;
             last.repeats += repeats;
         }
-        self.full = if entries >= FULL { self.full.saturating_add(1) } else { 0 };
+        self.full = if entries >= FULL_ANSWER { self.full.saturating_add(1) } else { 0 };
     }
 
     /// So many events are pending, as was counted now.
@@ -94,7 +94,7 @@ impl Circulation {
 
     /// Whether the pause depends on the number of pending events, and it is not known well enough.
     pub(super) fn wants_pending(&self, now: Instant) -> bool {
-        let good_for = self.lease / PARTS * COUNT_PARTS;
+        let good_for = self.lease / PARTS_PER_LEASE * PENDING_VALID_PARTS;
         self.is_the_rule(now)
             && self.pending.is_none_or(|(_, at)| now.duration_since(at) >= good_for)
     }
@@ -109,16 +109,17 @@ impl Circulation {
     /// while events wait. At most a second.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         let (pending, _) = self.pending?;
-        if self.full >= BEHIND || !are_many(pending, self.lease) || !self.is_the_rule(now) {
+        if self.full >= MAX_FULL_ANSWERS || !are_many(pending, self.lease) || !self.is_the_rule(now)
+        {
             return None;
         }
-        let needed = ROOM * pending as f64 / FULL as f64 / self.lease.as_secs_f64();
+        let needed = HEADROOM * pending as f64 / FULL_ANSWER as f64 / self.lease.as_secs_f64();
         Some(Duration::try_from_secs_f64(1.0 / needed).unwrap_or(MAX_PAUSE).min(MAX_PAUSE))
     }
 
     /// Whether repeats are the rule: over the whole time and now.
     fn is_the_rule(&self, now: Instant) -> bool {
-        let window = self.lease * LEASES;
+        let window = self.lease * WINDOW_LEASES;
         if self.since.is_none_or(|since| now.duration_since(since) < window) {
             return false;
         }
@@ -128,9 +129,9 @@ impl Circulation {
             })
         };
         let (entries, repeats) = sum(window);
-        let (entries_now, repeats_now) = sum(self.lease / PARTS * NOW);
+        let (entries_now, repeats_now) = sum(self.lease / PARTS_PER_LEASE * RECENT_PARTS);
         are_many(repeats, window)
-            && repeats * OF >= entries * REPEATS
+            && repeats * REPEAT_SHARE_OF >= entries * REPEAT_SHARE
             && repeats_now * 2 >= entries_now
     }
 
@@ -315,7 +316,7 @@ mod tests {
     fn what_is_remembered_is_bounded_and_another_lease_begins_anew() {
         let mut cloud = Cloud::with(3200);
         cloud.runs_for(600, None);
-        assert!(cloud.circulation.parts.len() <= (PARTS * LEASES) as usize + 1);
+        assert!(cloud.circulation.parts.len() <= (PARTS_PER_LEASE * WINDOW_LEASES) as usize + 1);
         assert!(cloud.now > cloud.start + LEASE);
         cloud.circulation.set_lease(LEASE);
         assert!(cloud.circulating() > 0);

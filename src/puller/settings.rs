@@ -22,7 +22,7 @@ pub struct PollSettings {
     pub max_requests_per_second: u32,
 }
 
-/// What the puller goes by; can change while it runs.
+/// What the puller is paced by; can change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollPacing {
     /// The `[poll]` table.
@@ -31,7 +31,7 @@ pub struct PollPacing {
     pub good_for: Duration,
     /// How long the cloud lends an event.
     pub lease: Duration,
-    /// Pending events at most that the cloud hands out again: those above are confirmed early.
+    /// Pending events at most that are pulled again: those above are confirmed early.
     /// `None`: all of them.
     pub max_circulating: Option<usize>,
 }
@@ -43,25 +43,25 @@ impl Default for PollSettings {
 }
 
 impl PollSettings {
-    /// Every fault of the values, each naming its key; empty if there is none.
+    /// Returns the mistakes in the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut mistakes = Vec::new();
         if self.interval > Duration::from_secs(3600) {
-            faults.push("interval: more than 1h would leave finished events waiting".to_owned());
+            mistakes.push("interval: more than 1h would leave finished events waiting".to_owned());
         }
         if !(1..=256).contains(&self.max_concurrency) {
-            faults.push(format!(
+            mistakes.push(format!(
                 "max_concurrency: {} is not between 1 and 256",
                 self.max_concurrency
             ));
         }
         if !(1..=1000).contains(&self.max_requests_per_second) {
-            faults.push(format!(
+            mistakes.push(format!(
                 "max_requests_per_second: {} is not between 1 and 1000",
                 self.max_requests_per_second
             ));
         }
-        faults
+        mistakes
     }
 }

@@ -75,8 +75,8 @@ pub(super) fn passages() -> Vec<Passage> {
     let start = "docs/getting-started.md";
     let example = "config.example.toml";
     let circulation = |name| number("puller/circulation.rs", name);
-    let observed = lease * circulation("LEASES") as u32;
-    let now = lease * circulation("NOW") as u32 / circulation("PARTS") as u32;
+    let observed = lease * circulation("WINDOW_LEASES") as u32;
+    let now = lease * circulation("RECENT_PARTS") as u32 / circulation("PARTS_PER_LEASE") as u32;
     let slowest = time("puller/circulation.rs", "MAX_PAUSE");
     let role = |name| time("vod/credentials/settings.rs", name).into();
     vec![

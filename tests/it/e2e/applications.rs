@@ -162,8 +162,8 @@ async fn one_whose_confirms_are_refused_holds_up_no_other_and_is_named() {
     site.add_sprites_to(FIRST, 200);
     let daemon = site.start();
     support::until(|| site.confirmed_of(FIRST) == 200).await;
-    daemon.has_logged("confirming fails; what is not confirmed comes again").await;
-    let failures = daemon.logged("confirming fails; what is not confirmed comes again");
+    daemon.has_logged("confirming fails; unconfirmed events are pulled again").await;
+    let failures = daemon.logged("confirming fails; unconfirmed events are pulled again");
     assert!(failures.iter().all(|line| line["app"] == "1500012346"), "{failures:?}");
     assert_eq!(site.confirmed_of(SECOND), 0);
 

@@ -460,7 +460,7 @@ async fn a_confirm_that_took_effect_without_an_answer_ends_well() {
     let daemon = site.start();
     site.drained().await;
     until(|| daemon.logged("confirming works again").len() == 1).await;
-    assert_eq!(daemon.logged("confirming fails; what is not confirmed comes again").len(), 1);
+    assert_eq!(daemon.logged("confirming fails; unconfirmed events are pulled again").len(), 1);
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 16);
 }
@@ -474,8 +474,8 @@ async fn handles_that_are_all_refused_are_no_matter_of_the_handles() {
     control.fault(InjectedFault::rate(1.0, refused).on(ApiAction::ConfirmEvents)).unwrap();
     let made = site.make_sprites(32);
     let daemon = site.start();
-    daemon.has_logged("confirming fails; what is not confirmed comes again").await;
-    let told = &daemon.logged("confirming fails; what is not confirmed comes again")[0];
+    daemon.has_logged("confirming fails; unconfirmed events are pulled again").await;
+    let told = &daemon.logged("confirming fails; unconfirmed events are pulled again")[0];
     assert_eq!(told["code"], "InvalidParameterValue", "{told}");
     control.clear_faults();
     site.drained().await;
