@@ -307,7 +307,11 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             operations,
             "When {nine} of {ten} entries over {a minute} are such duplicates",
-            &[circulation("REPEATS").into(), circulation("OF").into(), observed.into()],
+            &[
+                circulation("REPEAT_SHARE").into(),
+                circulation("REPEAT_SHARE_OF").into(),
+                observed.into(),
+            ],
         ),
         row(operations, "to {one} a second at least", &[slowest.as_secs().into()]),
         row(operations, "what comes within {five seconds} is new", &[now.into()]),
@@ -350,7 +354,7 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(operations, "and up to {30 s}. So while", &[lease.into()]),
         row(operations, "what came in the last {30 seconds}", &[lease.into()]),
-        row(configuration, "from {15m} to {12h} and at most", &[role("SHORTEST"), role("LONGEST")]),
+        row(configuration, "from {15m} to {12h} and at most", &[role("MIN_ROLE_DURATION"), role("MAX_ROLE_DURATION")]),
         row(configuration, "at least {4d}, the time in which a repeat", &[keys.into()]),
         row(configuration, "or keys of the last {4d}", &[keys.into()]),
         row(configuration, "adapts between {1} and this number", &[1.into()]),
@@ -452,7 +456,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             architecture,
             "| {1,024} calls |",
-            &[number("confirmer/records.rs", "MAX_NOTES").into()],
+            &[number("confirmer/records.rs", "MAX_RECORDS").into()],
         ),
         row(
             architecture,
@@ -469,7 +473,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             example,
             "temporary keys, from {15m} to {12h} and at most",
-            &[role("SHORTEST"), role("LONGEST")],
+            &[role("MIN_ROLE_DURATION"), role("MAX_ROLE_DURATION")],
         ),
         row(example, "At least {4d}, the time in which a repeat may come", &[keys.into()]),
         row(example, "or the keys of the last {4d};", &[keys.into()]),
