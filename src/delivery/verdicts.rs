@@ -110,7 +110,7 @@ impl Delivery {
                 self.note_answered(was_down);
             }
             Verdict::Reject(error) => {
-                self.metrics.sink_failures.note(&self.target.name, error);
+                self.metrics.sink_failures.record(&self.target.name, error);
                 if self.health.is_braked() {
                     self.note_delivery_failed(pending, error, None, now);
                 } else {
@@ -121,7 +121,7 @@ impl Delivery {
             }
             Verdict::Retry { error, after } => {
                 self.tally.retried.inc();
-                self.metrics.sink_failures.note(&self.target.name, error);
+                self.metrics.sink_failures.record(&self.target.name, error);
                 tracing::debug!(
                     sink = %self.target.name,
                     event = %pending.event.key,
@@ -174,7 +174,7 @@ impl Delivery {
     /// The sink is down, again or still.
     pub(super) fn note_failed(&mut self, error: &str) {
         self.note_up(false);
-        self.metrics.sink_failures.note(&self.target.name, error);
+        self.metrics.sink_failures.record(&self.target.name, error);
         if let Some(report) = self.outage.failed(Instant::now()) {
             tracing::warn!(
                 sink = %self.target.name,

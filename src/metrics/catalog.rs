@@ -1,21 +1,21 @@
 //! The list of all metrics, and the text that Prometheus scrapes.
 //!
-//! The text is of the classic format, which every scraper, `promtool` and the eye can read; the
-//! library writes OpenMetrics, which names counters otherwise.
+//! The text is of the classic format, which every scraper and `promtool` can read; the library
+//! writes OpenMetrics, which names counters otherwise.
 
 use std::fmt::Write;
 
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::{Metric, Registry};
 
-/// What one metric is.
+/// The description of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricEntry {
     /// Its name as it is exported.
     pub name: &'static str,
     /// `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
-    /// What it tells.
+    /// What it measures.
     pub help: &'static str,
 }
 
@@ -33,37 +33,38 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    /// A counter; its name ends in `_total`.
-    pub(super) fn counter(
+    /// Declares a counter, whose name ends in `_total`.
+    pub(super) fn counter<M: Metric + Clone + Default>(
         &mut self,
         name: &'static str,
         help: &'static str,
-        counter: &(impl Metric + Clone),
-    ) {
-        self.add(MetricEntry { name, kind: "counter", help }, counter);
+    ) -> M {
+        self.add(MetricEntry { name, kind: "counter", help }, M::default())
     }
 
-    pub(super) fn gauge(
+    /// Declares a gauge.
+    pub(super) fn gauge<M: Metric + Clone + Default>(
         &mut self,
         name: &'static str,
         help: &'static str,
-        gauge: &(impl Metric + Clone),
-    ) {
-        self.add(MetricEntry { name, kind: "gauge", help }, gauge);
+    ) -> M {
+        self.add(MetricEntry { name, kind: "gauge", help }, M::default())
     }
 
-    pub(super) fn histogram(
+    /// Declares a histogram, which knows its buckets.
+    pub(super) fn histogram<M: Metric + Clone>(
         &mut self,
         name: &'static str,
         help: &'static str,
-        histogram: &(impl Metric + Clone),
-    ) {
-        self.add(MetricEntry { name, kind: "histogram", help }, histogram);
+        histogram: M,
+    ) -> M {
+        self.add(MetricEntry { name, kind: "histogram", help }, histogram)
     }
 
-    fn add(&mut self, entry: MetricEntry, metric: &(impl Metric + Clone)) {
+    fn add<M: Metric + Clone>(&mut self, entry: MetricEntry, metric: M) -> M {
         self.registry.register(entry.stem(), entry.help, metric.clone());
         self.entries.push(entry);
+        metric
     }
 
     pub(super) fn entries(&self) -> &[MetricEntry] {
@@ -74,7 +75,7 @@ impl Catalog {
         let mut open = String::new();
         if encode_registry(&mut open, &self.registry).is_err() {
             // Writing to a String cannot fail.
-            tracing::error!("the metrics could not be written");
+            tracing::error!("metrics encoding failed");
         }
         let mut text = String::with_capacity(open.len());
         let mut entries = self.entries.iter();
@@ -108,14 +109,11 @@ mod tests {
     #[test]
     fn counters_are_named_as_the_classic_format_has_them_and_what_is_not_known_is_left_out() {
         let mut catalog = Catalog::default();
-        let (counter, gauge) = (Counter::<u64>::default(), Gauge::<i64>::default());
-        let (known, unknown) = (Family::<Unlabelled, Gauge>::default(), Family::default());
-        counter.inc();
+        catalog.counter::<Counter>("a_total", "An A").inc();
+        let _unknown: Family<Unlabelled, Gauge> = catalog.gauge("b", "A B");
+        let _zero: Gauge = catalog.gauge("b_bytes", "Bytes of B");
+        let known: Family<Unlabelled, Gauge> = catalog.gauge("c", "A C");
         known.get_or_create(&Unlabelled {}).set(7);
-        catalog.counter("a_total", "An A", &counter);
-        catalog.gauge("b", "A B", &Family::<Unlabelled, Gauge>::clone(&unknown));
-        catalog.gauge("b_bytes", "Bytes of B", &gauge);
-        catalog.gauge("c", "A C", &known);
         assert_eq!(
             catalog.encode(),
             "# HELP a_total An A\n# TYPE a_total counter\na_total 1\n\

@@ -1,4 +1,4 @@
-//! What failed last, in words: no number can say it.
+//! The last error of each sink, as text; not exported.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,19 +19,20 @@ pub struct SinkFailure {
 }
 
 impl SinkFailures {
-    /// Another one.
-    pub fn note(&self, sink: &str, error: &str) {
+    /// Records a failure.
+    pub fn record(&self, sink: &str, error: &str) {
         let failure = SinkFailure { error: error.to_owned(), at: Utc::now() };
         let mut failures = self.0.write().unwrap_or_else(PoisonError::into_inner);
         failures.insert(sink.to_owned(), failure);
     }
 
-    /// The last one of a sink.
+    /// Returns the last failure of a sink.
     #[must_use]
     pub fn of(&self, sink: &str) -> Option<SinkFailure> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(sink).cloned()
     }
-    /// The sinks that have failed, by name.
+
+    /// Returns the names of the sinks that have failed.
     #[must_use]
     pub fn sinks(&self) -> Vec<String> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()

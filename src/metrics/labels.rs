@@ -1,11 +1,11 @@
-//! The labels that metrics are told apart by. Their values are names from the configuration or
-//! words of ours, never what an event holds.
+//! The labels of metrics. Their values are names from the configuration or fixed words, never what
+//! an event holds.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::event::AppId;
 
-/// None.
+/// No label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Unlabelled {}
 
@@ -17,7 +17,7 @@ pub struct ByApp {
 }
 
 impl ByApp {
-    /// The labels of this application.
+    /// Returns the labels of this application.
     #[must_use]
     pub fn of(app: AppId) -> Self {
         Self { app: app.0 }
@@ -27,7 +27,7 @@ impl ByApp {
 /// `outcome="…"`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByOutcome {
-    /// What came of it.
+    /// One of a fixed list.
     pub outcome: &'static str,
 }
 
@@ -36,7 +36,7 @@ pub struct ByOutcome {
 pub struct ByTypeAndOutcome {
     /// A known EventType, or `other`.
     pub r#type: &'static str,
-    /// What came of it.
+    /// One of a fixed list.
     pub outcome: &'static str,
 }
 
@@ -52,7 +52,7 @@ pub struct ByState {
 pub struct BySinkAndOutcome {
     /// The sink's name in the configuration.
     pub sink: String,
-    /// What came of it.
+    /// One of a fixed list.
     pub outcome: &'static str,
 }
 

@@ -7,10 +7,10 @@ use procfs::process::{LimitValue, Process as Proc};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::FloatGauge;
 use super::catalog::Catalog;
+use super::gauges::FloatGauge;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Process {
     cpu_seconds: Counter<f64, AtomicU64>,
     resident_bytes: Gauge,
@@ -22,22 +22,23 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn register(&self, to: &mut Catalog) {
-        let help = "Processor time used, user and system";
-        to.counter("process_cpu_seconds_total", help, &self.cpu_seconds);
-        to.gauge("process_resident_memory_bytes", "Resident memory", &self.resident_bytes);
-        to.gauge("process_virtual_memory_bytes", "Virtual memory", &self.virtual_bytes);
-        to.gauge("process_open_fds", "Open file descriptors", &self.open_fds);
-        to.gauge("process_max_fds", "The most there may be of them", &self.max_fds);
-        to.gauge("process_threads", "Threads", &self.threads);
-        let help = "When the process started, since 1970";
-        to.gauge("process_start_time_seconds", help, &self.start_seconds);
+    pub(super) fn new(all: &mut Catalog) -> Self {
+        Self {
+            cpu_seconds: all.counter("process_cpu_seconds_total", "CPU time, user and system"),
+            resident_bytes: all.gauge("process_resident_memory_bytes", "Resident memory"),
+            virtual_bytes: all.gauge("process_virtual_memory_bytes", "Virtual memory"),
+            open_fds: all.gauge("process_open_fds", "Open file descriptors"),
+            max_fds: all.gauge("process_max_fds", "Maximum number of open file descriptors"),
+            threads: all.gauge("process_threads", "Threads"),
+            start_seconds: all
+                .gauge("process_start_time_seconds", "Unix time at which the process started"),
+        }
     }
 
-    /// Looks at the process. Where `/proc` does not tell, the figures stay as they were.
+    /// Reads the figures. Where `/proc` has none they stay as they were.
     pub(super) fn read(&self) {
         if let Err(error) = self.try_read() {
-            tracing::debug!(%error, "cannot read the process's figures");
+            tracing::debug!(%error, "cannot read the figures of the process");
         }
     }
 

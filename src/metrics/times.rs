@@ -1,4 +1,4 @@
-//! A histogram of times that can say its average: the library's cannot be read.
+//! A histogram of times with a readable average: the library's cannot be read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// Times by how long they are. Clones share them.
+/// Times in buckets. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Times {
     histogram: Histogram,
@@ -22,13 +22,13 @@ struct All {
 }
 
 impl Times {
-    /// None yet; `bounds` are in seconds.
+    /// An empty histogram; `bounds` are in seconds.
     #[must_use]
     pub fn new(bounds: impl IntoIterator<Item = f64>) -> Self {
         Self { histogram: Histogram::new(bounds), all: Arc::default() }
     }
 
-    /// Another one.
+    /// Records a time.
     pub fn observe(&self, time: Duration) {
         self.histogram.observe(time.as_secs_f64());
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -36,19 +36,19 @@ impl Times {
         self.all.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many there are.
+    /// Returns the number of times.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.all.count.load(Ordering::Relaxed)
     }
 
-    /// What they come to, in seconds.
+    /// Returns their sum in seconds.
     #[must_use]
     pub fn sum(&self) -> f64 {
         self.all.micros.load(Ordering::Relaxed) as f64 / 1e6
     }
 
-    /// Their average in seconds, if there are any.
+    /// Returns their average in seconds, if there are any.
     #[must_use]
     pub fn average(&self) -> Option<f64> {
         let count = self.count();
