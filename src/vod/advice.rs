@@ -1,7 +1,8 @@
-//! What to do about an error.
+//! What to do about a call that failed, and in which words that is told.
 //!
 //! Owns the table that turns an error code into [`Advice`]. The caller decides by the advice, never
-//! by a message: codes are stable, messages are not.
+//! by a message: codes are stable, messages are not. A new kind of failure is a variant here, with
+//! its name, reason and remedy.
 
 /// What to do about an error. Nothing here is repeated by the client beyond what
 /// [`Client`](crate::vod::Client) documents: the caller waits and calls again.
@@ -29,7 +30,7 @@ pub enum Advice {
 }
 
 impl Advice {
-    /// A short name for metrics and logs; never changes.
+    /// Returns a short name for metrics and logs; never changes.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,6 +45,43 @@ impl Advice {
         }
     }
 
+    /// Returns why nothing is pulled while calls fail so: the words of every page, log and status
+    /// line.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Throttled => "the cloud throttles the requests",
+            Self::Clock => "the cloud refuses this machine's clock",
+            Self::Credentials => "the cloud refuses the credentials",
+            Self::Refused | Self::InvalidParameters => "the cloud refuses the request",
+            Self::Service => "the cloud reports an error of its own",
+            Self::Transport => "the cloud cannot be reached",
+            Self::Answer => "the cloud's answer cannot be read",
+        }
+    }
+
+    /// Returns what an operator can do about it where the error's code suggests nothing better.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Throttled => "other clients use up the account's request quota; try again later",
+            Self::Clock => "set this machine's clock, for instance by NTP",
+            Self::Credentials => "check secret_id, secret_key and token",
+            Self::Refused | Self::InvalidParameters => "check [vod] endpoint and sub_app_id",
+            Self::Service => "service error: try again later",
+            Self::Transport => {
+                "check [vod] endpoint, the network, and HTTPS_PROXY if a proxy is needed"
+            }
+            Self::Answer => "check [vod] endpoint: something else answers there, perhaps a proxy",
+        }
+    }
+
+    /// Whether calls fail so until somebody acts.
+    #[must_use]
+    pub fn is_lasting(self) -> bool {
+        matches!(self, Self::Clock | Self::Credentials | Self::Refused)
+    }
+
     /// Returns what to do about an error code. A code that is not in the table is treated as the part
     /// before its first dot; what is unknown even then counts as a failure of the service.
     #[must_use]
@@ -53,7 +91,7 @@ impl Advice {
     }
 }
 
-/// The part of a code before its first dot.
+/// Returns the part of a code before its first dot.
 pub(super) fn family(code: &str) -> &str {
     code.split('.').next().unwrap_or(code)
 }

@@ -37,7 +37,7 @@ const HINTS: &[(&str, &str)] = &[
     ("AuthFailure.InvalidSecretId", WRONG_ID),
     ("AuthFailure.MFAFailure", POLICY),
     ("AuthFailure.SecretIdNotFound", WRONG_ID),
-    ("AuthFailure.SignatureExpire", "set this machine's clock, by NTP for instance"),
+    ("AuthFailure.SignatureExpire", "set this machine's clock, for instance by NTP"),
     ("AuthFailure.SignatureFailure", "check that secret_key belongs to secret_id"),
     ("AuthFailure.TokenFailure", "the session token is wrong or has expired: renew it"),
     ("AuthFailure.UnauthorizedOperation", POLICY),

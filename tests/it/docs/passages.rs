@@ -354,7 +354,11 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(operations, "and up to {30 s}. So while", &[lease.into()]),
         row(operations, "what came in the last {30 seconds}", &[lease.into()]),
-        row(configuration, "from {15m} to {12h} and at most", &[role("MIN_ROLE_DURATION"), role("MAX_ROLE_DURATION")]),
+        row(
+            configuration,
+            "from {15m} to {12h} and at most",
+            &[role("MIN_ROLE_DURATION"), role("MAX_ROLE_DURATION")],
+        ),
         row(configuration, "at least {4d}, the time in which a repeat", &[keys.into()]),
         row(configuration, "or keys of the last {4d}", &[keys.into()]),
         row(configuration, "adapts between {1} and this number", &[1.into()]),

@@ -105,30 +105,14 @@ impl Answers {
         let Some(failure) = self.failures().next() else {
             return CheckStep::ok(CLOUD, format!("{endpoint} answers"));
         };
-        let fail = |exit, otherwise: &str| {
-            let detail = format!("{endpoint}: {}", failure.detail());
-            CheckStep::fail(CLOUD, exit, detail, failure.hint().unwrap_or(otherwise))
-        };
-        match failure.advice() {
+        let (advice, detail) = (failure.advice(), format!("{endpoint}: {}", failure.detail()));
+        match advice {
             Advice::Credentials => CheckStep::skip(CLOUD, format!("see {CREDENTIALS}")),
-            Advice::Throttled => CheckStep::warn(
-                CLOUD,
-                format!("{endpoint}: {}", failure.detail()),
-                "other clients use up the account's request quota; try again later",
-            ),
-            Advice::Clock => fail(Exit::Failure, "set this machine's clock, for instance by NTP"),
-            Advice::Refused | Advice::InvalidParameters => {
-                fail(Exit::Failure, "check [vod] endpoint and sub_app_id")
+            Advice::Throttled => CheckStep::warn(CLOUD, detail, advice.remedy()),
+            _ => {
+                let remedy = failure.hint().unwrap_or_else(|| advice.remedy());
+                CheckStep::fail(CLOUD, Exit::Failure, detail, remedy)
             }
-            Advice::Service => fail(Exit::Failure, "service error: try again later"),
-            Advice::Transport => fail(
-                Exit::Failure,
-                "check [vod] endpoint, the network, and HTTPS_PROXY if a proxy is needed",
-            ),
-            Advice::Answer => fail(
-                Exit::Failure,
-                "check [vod] endpoint: something else answers there, perhaps a proxy",
-            ),
         }
     }
 
@@ -200,7 +184,7 @@ pub(super) fn credentials(all: &[Answers], source: String) -> CheckStep {
             CREDENTIALS,
             Exit::Credentials,
             format!("{source}: {}", refused.detail()),
-            refused.hint().unwrap_or("check secret_id, secret_key and token"),
+            refused.hint().unwrap_or_else(|| Advice::Credentials.remedy()),
         ),
         None if all.iter().any(Answers::is_known) => {
             CheckStep::ok(CREDENTIALS, format!("{source}: accepted"))

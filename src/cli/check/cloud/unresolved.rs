@@ -47,9 +47,9 @@ async fn unavailable(config: &Config, advice: Advice) -> (Exit, String) {
             }
             format!("check {what}, the network, and HTTPS_PROXY if a proxy is needed")
         }
-        Advice::Clock => "set this machine's clock, for instance by NTP".to_owned(),
+        Advice::Clock => advice.remedy().to_owned(),
         Advice::Answer => format!("check {what}: something else answers there, perhaps a proxy"),
-        _ => "service error: try again later".to_owned(),
+        _ => Advice::Service.remedy().to_owned(),
     };
     (Exit::Failure, advice)
 }
