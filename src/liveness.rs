@@ -1,24 +1,24 @@
-//! Shows that a loop still comes round. Knows nothing of the crate.
+//! Heartbeats: whether each task still runs. Knows nothing of the crate.
 //!
-//! The watch sends a beat, each loop answers it when it comes round. A loop with nothing to do
-//! answers as well as a busy one; a loop that is stuck does not.
+//! The monitor sends a beat, each task answers it in its loop. An idle task answers as well as a
+//! busy one; one that is stalled does not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-/// Sends beats and looks who answered. Clones watch over the same loops.
+/// Sends beats and checks who answered. Clones monitor the same tasks.
 #[derive(Clone, Debug)]
 pub struct LivenessMonitor {
     beat: watch::Sender<u64>,
-    loops: Arc<Mutex<Vec<Watched>>>,
+    tasks: Arc<Mutex<Vec<MonitoredTask>>>,
 }
 
-/// A loop's name and the last beat it answered, as long as it runs.
-type Watched = (String, Weak<AtomicU64>);
+/// A task's name and the last beat it answered, as long as it runs.
+type MonitoredTask = (String, Weak<AtomicU64>);
 
-/// A loop's side.
+/// A task's side.
 #[derive(Debug)]
 pub struct Heartbeat {
     beat: watch::Receiver<u64>,
@@ -27,33 +27,33 @@ pub struct Heartbeat {
 
 impl Default for LivenessMonitor {
     fn default() -> Self {
-        Self { beat: watch::Sender::new(0), loops: Arc::default() }
+        Self { beat: watch::Sender::new(0), tasks: Arc::default() }
     }
 }
 
 impl LivenessMonitor {
-    /// Adds a loop to watch, until its pulse is dropped.
+    /// Adds a task, until its heartbeat is dropped.
     pub fn register(&self, name: impl Into<String>) -> Heartbeat {
-        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let answered = Arc::new(AtomicU64::new(*self.beat.borrow()));
-        loops.push((name.into(), Arc::downgrade(&answered)));
+        tasks.push((name.into(), Arc::downgrade(&answered)));
         Heartbeat { beat: self.beat.subscribe(), answered }
     }
 
-    /// The loops that have not answered the last beat; then sends the next one.
+    /// Returns the tasks that have not answered the last beat, and sends the next one.
     pub fn stalled_tasks(&self) -> Vec<String> {
-        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let last = *self.beat.borrow();
-        let mut stuck = Vec::new();
-        loops.retain(|(name, answered)| {
+        let mut stalled = Vec::new();
+        tasks.retain(|(name, answered)| {
             let Some(answered) = answered.upgrade() else { return false };
             if answered.load(Ordering::Relaxed) < last {
-                stuck.push(name.clone());
+                stalled.push(name.clone());
             }
             true
         });
         self.beat.send_replace(last + 1);
-        stuck
+        stalled
     }
 }
 
@@ -65,7 +65,7 @@ impl Heartbeat {
         }
     }
 
-    /// Waits for a beat and answers it; never returns once the watch is gone. Cancel safe.
+    /// Waits for a beat and answers it; never returns once the monitor is gone. Cancel safe.
     pub async fn beat(&mut self) {
         if self.beat.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -79,17 +79,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_loop_that_does_not_come_round_shows() {
-        let watch = LivenessMonitor::default();
-        let mut alive = watch.register("alive");
-        let stuck = watch.register("stuck");
-        assert_eq!(watch.stalled_tasks(), Vec::<String>::new());
+    async fn a_task_that_does_not_answer_shows() {
+        let monitor = LivenessMonitor::default();
+        let mut alive = monitor.register("alive");
+        let stalled = monitor.register("stalled");
+        assert_eq!(monitor.stalled_tasks(), Vec::<String>::new());
         alive.beat().await;
-        assert_eq!(watch.stalled_tasks(), ["stuck"]);
-        assert_eq!(watch.stalled_tasks(), ["alive", "stuck"]);
+        assert_eq!(monitor.stalled_tasks(), ["stalled"]);
+        assert_eq!(monitor.stalled_tasks(), ["alive", "stalled"]);
         alive.beat().await;
-        assert_eq!(watch.stalled_tasks(), ["stuck"]);
-        drop(stuck);
-        assert_eq!(watch.stalled_tasks(), ["alive"], "one that has ended is watched no longer");
+        assert_eq!(monitor.stalled_tasks(), ["stalled"]);
+        drop(stalled);
+        assert_eq!(monitor.stalled_tasks(), ["alive"], "one that has ended is monitored no longer");
     }
 }

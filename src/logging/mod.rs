@@ -1,4 +1,4 @@
-//! The log: where it goes, how it looks, and how much of it there is.
+//! The log: its destination, format and level.
 //!
 //! Owns the process's tracing subscriber. Logs go to stderr or to journald, never to stdout,
 //! which belongs to the stdout sink and to the commands' answers. One event is one line whatever
@@ -62,10 +62,10 @@ impl Default for LogSettings {
 }
 
 impl LogSettings {
-    /// Every fault of the values, each naming its key; empty if there is none.
+    /// Returns every mistake in the values, each with its key.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
-        filter(&self.level).err().map(|fault| format!("level: {fault}")).into_iter().collect()
+        filter(&self.level).err().map(|mistake| format!("level: {mistake}")).into_iter().collect()
     }
 }
 
@@ -89,7 +89,7 @@ pub struct LogHandle(reload::Handle<Targets, tracing_subscriber::Registry>);
 
 impl fmt::Debug for LogHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle")
+        f.write_str("LogHandle")
     }
 }
 
@@ -191,7 +191,7 @@ fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> f
     out.write_str(&sanitize::one_line(&format!("{value:?}")))
 }
 
-/// What `auto` stands for. `journal` is JOURNAL_STREAM, by which systemd says which stream it
+/// Returns the format for `auto`. `journal` is JOURNAL_STREAM, by which systemd says which stream it
 /// reads: it may have been inherited by a process whose stderr goes elsewhere.
 fn choose(journal: Option<&str>, stderr: Option<(u64, u64)>, terminal: bool) -> LogFormat {
     let read_by_systemd =
@@ -214,7 +214,7 @@ fn stderr_identity() -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Reads a level. A word alone is sprited's own; `name=level` is that of the crate `name`.
+/// Parses a level. A word alone is sprited's own; `name=level` is that of the crate `name`.
 fn filter(text: &str) -> Result<Targets, String> {
     const EXPECTED: &str = "expected off, error, warn, info, debug or trace, for a library as in \
                             \"info,hyper=debug\"";
@@ -237,7 +237,7 @@ fn filter(text: &str) -> Result<Targets, String> {
     Ok(targets)
 }
 
-/// Keeps an event on one line, and shows what a terminal would obey or hide.
+/// Keeps an event on one line, and escapes what a terminal would obey or hide.
 struct OneLine<W> {
     writer: W,
     escape: fn(&str, &mut String),
@@ -257,7 +257,7 @@ struct Escaping<W> {
 }
 
 impl<W: Write> Write for Escaping<W> {
-    /// Takes one event, whole: that is how the layers write.
+    /// Writes one event, whole, as the layers pass it.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
@@ -404,9 +404,10 @@ mod tests {
         assert!(!at("off", "hyper::client", Level::ERROR));
         assert!(at("WARN", "sprited", Level::WARN));
         for wrong in ["", "infoo", "3", "info,", "=info", "hyper=", "a=b=c", "info;debug"] {
-            let faults = LogSettings { level: wrong.to_owned(), ..LogSettings::default() }.check();
-            assert_eq!(faults.len(), 1, "{wrong:?}");
-            assert!(faults[0].starts_with("level: found"), "{faults:?}");
+            let mistakes =
+                LogSettings { level: wrong.to_owned(), ..LogSettings::default() }.check();
+            assert_eq!(mistakes.len(), 1, "{wrong:?}");
+            assert!(mistakes[0].starts_with("level: found"), "{mistakes:?}");
         }
     }
 
