@@ -18,14 +18,16 @@
 //! - [`daemon`] wires it all: the only place that opens, spawns and stops.
 //! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
 //! - [`cli`] has one file per command.
-//! - [`http`], [`metrics`], [`logging`] and [`systemd`] show what goes on.
+//! - [`metrics`], [`logging`] and [`health`] have what is known of its work, [`http`] shows it;
+//!   [`listener`] accepts connections, for `http` and for whatever else is served.
 //! - The crate `vod-emulator`, in `crates/`, is a strict stand-in of the cloud's event API, for tests,
 //!   the demo and `sprited emulator`; it knows nothing of this one.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
 //! - [`settings`] is what the settings of all modules have in common, [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`net`] makes HTTP clients
 //!   and knows what is this machine.
-//! - [`limits`], [`liveness`], [`sanitize`] and [`units`] are small and pure: how fast and how often,
-//!   whether a task stalls, how foreign text is shown, how values with a unit are written.
+//! - [`limits`], [`liveness`], [`sanitize`], [`format`] and [`units`] are small and pure: how fast and how
+//!   often, whether a task stalls, how foreign text is shown, how figures are written for people and
+//!   values with a unit in the configuration.
 //!
 //! What holds between them, and is tested: `event`, `folder`, `identity`, `net`, `limits`,
 //! `secret`, `settings`, `units` and `sanitize` know nothing of the crate; `sinks` know `event`, `folder`, `net`,
@@ -39,12 +41,15 @@ pub mod daemon;
 pub mod delivery;
 pub mod event;
 pub mod folder;
+pub mod format;
+pub mod health;
 pub mod http;
 pub mod identity;
 pub mod ingest;
 pub mod journal;
 pub mod lease;
 pub mod limits;
+pub mod listener;
 pub mod liveness;
 pub mod logging;
 pub mod metrics;
@@ -54,6 +59,5 @@ pub mod sanitize;
 pub mod secret;
 pub mod settings;
 pub mod sinks;
-pub mod systemd;
 pub mod units;
 pub mod vod;

@@ -7,7 +7,7 @@ use super::exit::{Exit, complain};
 use super::open_journal;
 use super::process::{self, Signals};
 use crate::config::{Config, Loaded};
-use crate::daemon::{DaemonError, DaemonSignals, ExitReason, Prepared, warn_astray};
+use crate::daemon::{DaemonError, DaemonSignals, ExitReason, Prepared, warn_of_foreign_folders};
 use crate::identity;
 use crate::journal::{self, OpenError};
 use crate::logging;
@@ -93,7 +93,7 @@ fn exit(error: &DaemonError) -> Exit {
         DaemonError::Journal(_)
         | DaemonError::JournalFailed(_)
         | DaemonError::Address { .. }
-        | DaemonError::LoopEnded(_) => Exit::Failure,
+        | DaemonError::TaskEnded(_) => Exit::Failure,
     }
 }
 
@@ -126,7 +126,7 @@ async fn daemon(
         tracing::info!(%user, %place, "started as root; continuing as the owner of the journal's \
                                        folder");
     }
-    warn_astray(&sinks)?;
+    warn_of_foreign_folders(&sinks)?;
     if args.new_journal {
         begin_anew(&journal)?;
     }

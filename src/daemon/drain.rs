@@ -1,4 +1,4 @@
-//! When a run that is to happen once is done.
+//! Drain mode: when `run --once` is done.
 
 use futures_util::future::select_all;
 use tokio::sync::watch;
@@ -8,15 +8,15 @@ use crate::journal::Journal;
 use crate::puller::{ApplicationProgress, PullProgress};
 use crate::vod::Advice;
 
-/// Failed pulls in a row after which a run that is to happen once gives up.
-const MAX_FAILURES: u32 = 3;
+/// Failed pulls in a row after which it gives up.
+const MAX_FAILED_PULLS: u32 = 3;
 
 /// Failed appends in a row after which it gives up: some seconds, in which room may be made.
 const MAX_FAILED_APPENDS: u64 = 10;
 
 /// Waits until each queue was found empty or cannot be pulled from now, and nothing is left to do,
-/// or nothing can be done now. `idles` tell of each loop behind the puller whether it has nothing
-/// under way.
+/// or nothing can be done now. `idles` has, for each task behind the puller, whether it has nothing in
+/// flight.
 pub(super) async fn until_done(
     journal: &Journal,
     mut pulling: Vec<ApplicationProgress>,
@@ -61,9 +61,9 @@ pub(super) async fn until_done(
     }
 }
 
-/// How a run ends whose pulls from an application go like this; `None` if it goes on.
+/// Returns how a run ends after such pulls from an application; `None` if it goes on.
 fn given_up(progress: &PullProgress) -> Option<ExitReason> {
-    (progress.failures >= MAX_FAILURES).then_some(match progress.trouble {
+    (progress.failures >= MAX_FAILED_PULLS).then_some(match progress.trouble {
         Some(Advice::Credentials) => ExitReason::Credentials,
         _ => ExitReason::Unreachable,
     })

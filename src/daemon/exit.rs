@@ -1,4 +1,4 @@
-//! How a daemon ends.
+//! How a daemon ends, and why it does not start.
 
 use crate::identity;
 use crate::journal::{self, OpenError};
@@ -30,15 +30,15 @@ pub enum DaemonError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A loop ended though nobody stopped it: a fault of the program.
-    #[error("the {0} loop ended by itself; this is a fault of sprited, please report it")]
-    LoopEnded(String),
+    /// A task ended though nobody stopped it: a bug.
+    #[error("the {0} task ended by itself; this is a bug in sprited, please report it")]
+    TaskEnded(String),
 }
 
-/// How a daemon ended that was told to.
+/// How a daemon ended after a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitReason {
-    /// All is done.
+    /// Everything is done.
     Clean,
     /// With `once`: something stays pending.
     SomethingStays,
@@ -50,8 +50,8 @@ pub enum ExitReason {
     Unwritable,
     /// By itself: the journal's files were deleted, moved or replaced, or another daemon has them.
     JournalGone,
-    /// By itself: the target of the only sink is gone for as long as the process lives.
+    /// By itself: the target of the only sink is gone for good.
     SinkGone,
-    /// The time for the stop was up; what was not done stays due.
+    /// The stop timed out; unfinished deliveries will be retried.
     Forced,
 }

@@ -1,5 +1,5 @@
-//! What has to be done now and then: pruning, noticing what other processes wrote, feeding the
-//! watchdog, telling the service manager, asking the cloud what waits there and how it reports.
+//! Periodic work: pruning, noticing what other processes wrote, the watchdog, the status line of the
+//! service manager, asking the cloud for its backlog and for how it reports events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::reporting::ReportingCheck;
-use super::summary::Summary;
+use super::event_config::EventConfigCheck;
+use super::status_line::StatusReporter;
+use super::systemd;
 use crate::event::Wanted;
-use crate::http::DaemonHealth;
+use crate::health::DaemonHealth;
 use crate::journal::{Journal, PRUNE_PAUSE};
-use crate::liveness;
+use crate::liveness::LivenessMonitor;
 use crate::metrics::{ByApp, Metrics};
-use crate::systemd;
 use crate::vod::Client;
 
 /// How soon the daemon notices what the command line wrote.
-const LOOK_OUTSIDE: Duration = Duration::from_millis(1500);
-/// Between two looks at how much waits in the cloud, whose count is minutes old anyway.
-const LOOK_AT_BACKLOG: Duration = Duration::from_secs(60);
+const OUTSIDE_WRITES_INTERVAL: Duration = Duration::from_millis(1500);
+/// Between two requests for the cloud's backlog, whose count is minutes old anyway.
+const BACKLOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Between two rounds of pruning.
-const PRUNE: Duration = Duration::from_secs(60);
-/// Between two beats where no service manager asks for them more often.
-const BEAT: Duration = Duration::from_secs(30);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Between two heartbeats where no service manager asks for them more often.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) struct Maintenance {
     pub(super) journal: Journal,
@@ -34,36 +34,36 @@ pub(super) struct Maintenance {
     pub(super) clients: Vec<Client>,
     pub(super) metrics: Metrics,
     pub(super) changed: watch::Sender<u64>,
-    pub(super) pulses: liveness::LivenessMonitor,
+    pub(super) liveness: LivenessMonitor,
     pub(super) health: Arc<DaemonHealth>,
     /// The events that each sink wants.
     pub(super) wanted: watch::Receiver<Vec<Wanted>>,
 }
 
 impl Maintenance {
-    /// Does all that until `stop`.
+    /// Runs until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let (summary, reporting) = (self.summary(), self.reporting());
+        let (status, event_config) = (self.status_reporter(), self.event_config_check());
         tokio::join!(
-            stop.run_until_cancelled(reporting.run()),
-            stop.run_until_cancelled(self.look_outside()),
-            stop.run_until_cancelled(self.look_at_backlog()),
+            stop.run_until_cancelled(event_config.run()),
+            stop.run_until_cancelled(self.notice_outside_writes()),
+            stop.run_until_cancelled(self.poll_backlog()),
             stop.run_until_cancelled(self.prune()),
-            stop.run_until_cancelled(self.beat()),
-            stop.run_until_cancelled(summary.run()),
+            stop.run_until_cancelled(self.watch_liveness()),
+            stop.run_until_cancelled(status.run()),
         );
     }
 
-    fn summary(&self) -> Summary {
-        Summary {
+    fn status_reporter(&self) -> StatusReporter {
+        StatusReporter {
             journal: self.journal.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
         }
     }
 
-    fn reporting(&self) -> ReportingCheck<'_> {
-        ReportingCheck {
+    fn event_config_check(&self) -> EventConfigCheck<'_> {
+        EventConfigCheck {
             clients: &self.clients,
             wanted: self.wanted.clone(),
             metrics: &self.metrics,
@@ -71,22 +71,22 @@ impl Maintenance {
         }
     }
 
-    async fn look_outside(&self) {
-        let mut ticks = every(LOOK_OUTSIDE);
+    async fn notice_outside_writes(&self) {
+        let mut ticks = every(OUTSIDE_WRITES_INTERVAL);
         loop {
             ticks.tick().await;
             match self.journal.changed_outside().await {
                 Ok(true) => self.changed.send_modify(|count| *count += 1),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "cannot see what others wrote to the journal")
+                    tracing::debug!(%error, "cannot detect outside writes to the journal")
                 }
             }
         }
     }
 
-    async fn look_at_backlog(&self) {
-        let mut ticks = every(LOOK_AT_BACKLOG);
+    async fn poll_backlog(&self) {
+        let mut ticks = every(BACKLOG_INTERVAL);
         loop {
             // One after the other: the quota of this action is small.
             for client in &self.clients {
@@ -100,7 +100,7 @@ impl Maintenance {
                         // Not every key may ask, not every site of the cloud answers; pulling
                         // needs neither.
                         let app = client.app();
-                        tracing::debug!(%app, %error, "cannot see how much waits in the cloud");
+                        tracing::debug!(%app, %error, "cloud backlog unknown");
                         backlog.remove(&labels);
                     }
                 }
@@ -110,13 +110,13 @@ impl Maintenance {
     }
 
     async fn prune(&self) {
-        let mut ticks = every(PRUNE);
+        let mut ticks = every(PRUNE_INTERVAL);
         loop {
             // First at once: a run from a timer may end before the first tick.
             while match self.journal.prune(Utc::now()).await {
                 Ok(has_more) => has_more,
                 Err(error) => {
-                    tracing::debug!(%error, "cannot prune the journal now");
+                    tracing::debug!(%error, "journal not pruned");
                     false
                 }
             } {
@@ -126,31 +126,31 @@ impl Maintenance {
         }
     }
 
-    async fn beat(&self) {
+    async fn watch_liveness(&self) {
         let watchdog = systemd::watchdog_interval();
-        let mut ticks = every(watchdog.unwrap_or(BEAT).min(BEAT));
-        let mut were_stuck = Vec::new();
+        let mut ticks = every(watchdog.unwrap_or(HEARTBEAT_INTERVAL).min(HEARTBEAT_INTERVAL));
+        let mut were_stalled = Vec::new();
         loop {
             ticks.tick().await;
-            // Loops that end in their turn no longer come round; the stop has its own limit.
+            // Tasks that end at their stage answer no more; the stop has its own limit.
             if self.health.is_draining() {
-                self.health.set_stuck(Vec::new());
-                systemd::alive().await;
+                self.health.set_stalled_tasks(Vec::new());
+                systemd::feed_watchdog().await;
                 continue;
             }
-            let stuck = self.pulses.stalled_tasks();
-            if stuck.is_empty() {
-                systemd::alive().await;
-            } else if stuck != were_stuck {
-                tracing::error!(loops = stuck.join(", "), "a loop does not come round");
+            let stalled = self.liveness.stalled_tasks();
+            if stalled.is_empty() {
+                systemd::feed_watchdog().await;
+            } else if stalled != were_stalled {
+                tracing::error!(tasks = stalled.join(", "), "task stalled");
             }
-            self.health.set_stuck(stuck.clone());
-            were_stuck = stuck;
+            self.health.set_stalled_tasks(stalled.clone());
+            were_stalled = stalled;
         }
     }
 }
 
-/// Ticks that begin after one period; those missed are left out.
+/// Returns ticks that begin after one period; those missed are skipped.
 fn every(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! The configuration is read again: all of it is taken over, or nothing.
+//! The configuration in use, and its reload: all of another one is taken over, or nothing.
 //!
 //! First everything that can fail and disturbs nobody: the file, the credentials, the sinks that
 //! are new. Then one write to the journal, from which on events go by the new sinks. What follows
@@ -7,41 +7,35 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
+use super::live_settings::LiveSettings;
 use super::sink_set::{OpenedSink, SinkChanges, SinkSet};
+use super::systemd;
 use super::tasks::Tasks;
-use super::{confirming, pulling, tell_max_size, wanted, warn_astray, warn_of_orphans};
+use super::warnings::warn_of_foreign_folders;
 use crate::config::{Config, Loaded, Located};
-use crate::event::Wanted;
-use crate::journal::Journal;
-use crate::metrics::{ByOutcome, Metrics};
+use crate::liveness::LivenessMonitor;
+use crate::metrics::ByOutcome;
 use crate::vod::Client;
 use crate::vod::credentials::{self, Provider};
-use crate::{confirmer, identity, liveness, logging, puller, systemd};
+use crate::{identity, logging};
 
-/// What goes by the configuration, and where it is read.
+/// The configuration in use, and the parts of the daemon that go by it.
 #[derive(Debug)]
-pub(super) struct Reload {
+pub(super) struct ActiveConfig {
     pub(super) file: PathBuf,
     pub(super) config: Config,
     pub(super) log: Option<logging::LogHandle>,
     pub(super) client: Client,
-    pub(super) journal: Journal,
-    pub(super) metrics: Metrics,
-    pub(super) pulling: watch::Sender<puller::PollPacing>,
-    pub(super) confirming: watch::Sender<confirmer::ConfirmPacing>,
-    /// The events that each sink wants.
-    pub(super) wanted: watch::Sender<Vec<Wanted>>,
-    pub(super) outlets: SinkSet,
-    /// Changes when events may have been settled without a delivery.
-    pub(super) changed: watch::Sender<u64>,
-    /// Notified when the credentials may work again.
+    pub(super) settings: LiveSettings,
+    pub(super) sinks: SinkSet,
+    /// Notified when credentials may have been corrected.
     pub(super) retry_now: Arc<Notify>,
 }
 
-/// What stands ready to be taken over.
+/// What is ready to be taken over.
 struct Next {
     loaded: Loaded,
     provider: Arc<dyn Provider>,
@@ -49,62 +43,53 @@ struct Next {
     sinks: Vec<OpenedSink>,
 }
 
-impl Reload {
-    /// Reads the configuration and takes it over, or says why not and leaves all as it was.
+impl ActiveConfig {
+    /// Reads the configuration and takes it over, or logs why not and leaves all as it was.
     /// Dropped half-way it may leave sinks in use whose loops do not run: for a stop only.
-    pub(super) async fn run(&mut self, running: &mut Tasks, pulses: &liveness::LivenessMonitor) {
+    pub(super) async fn reload(&mut self, tasks: &mut Tasks, liveness: &LivenessMonitor) {
         systemd::reloading().await;
-        let outcome = match self.take_over(running, pulses).await {
+        let outcome = match self.take_over(tasks, liveness).await {
             Ok(()) => "ok",
-            Err(faults) => {
-                for fault in faults {
-                    tracing::error!(fault, "cannot reload; goes on as before");
+            Err(errors) => {
+                for error in errors {
+                    tracing::error!(error, "reload rejected; previous configuration stays active");
                 }
                 if let Some(user) = identity::became() {
                     tracing::warn!(
                         %user,
-                        "was started as root and goes on as this user, who has to be able to read \
-                         the configuration and its secrets for a reload; a restart reads them as root"
+                        "started as root and running as this user, who must be able to read the \
+                         configuration and its secrets for a reload; a restart reads them as root"
                     );
                 }
                 "failed"
             }
         };
-        self.metrics.reloads.get_or_create(&ByOutcome { outcome }).inc();
+        self.settings.metrics.reloads.get_or_create(&ByOutcome { outcome }).inc();
         systemd::ready().await;
     }
 
     async fn take_over(
         &mut self,
-        running: &mut Tasks,
-        pulses: &liveness::LivenessMonitor,
+        tasks: &mut Tasks,
+        liveness: &LivenessMonitor,
     ) -> Result<(), Vec<String>> {
         let Next { loaded, provider, are_other_credentials, sinks } = self.prepare().await?;
         loaded.warn();
         let sinks_now = loaded.config.sinks.clone();
-        let looked = spawn_blocking(move || warn_astray(&sinks_now)).await;
-        let looked = looked.map_err(|error| vec![error.to_string()])?;
-        looked.map_err(|refused| vec![refused.to_string()])?;
-        let replaced = self.outlets.replace(sinks).await;
+        let warned = spawn_blocking(move || warn_of_foreign_folders(&sinks_now)).await;
+        let warned = warned.map_err(|error| vec![error.to_string()])?;
+        warned.map_err(|refused| vec![refused.to_string()])?;
+        let replaced = self.sinks.replace(sinks).await;
         let SinkChanges { added, removed, changed } =
             replaced.map_err(|error| vec![error.to_string()])?;
-        self.outlets.launch(running, pulses);
+        self.sinks.launch(tasks, liveness);
         if !removed.is_empty() {
-            self.changed.send_modify(|count| *count += 1);
-            if let Err(error) = warn_of_orphans(&self.journal).await {
-                tracing::debug!(%error, "cannot see what the removed sinks leave");
-            }
+            self.sinks.release_removed().await;
         }
         self.client.set_provider(provider);
         self.retry_now.notify_one();
         let config = loaded.config;
-        self.pulling.send_if_modified(|pacing| replace(pacing, pulling(&config)));
-        self.confirming.send_if_modified(|pacing| replace(pacing, confirming(&config)));
-        self.wanted.send_replace(wanted(&config));
-        tell_max_size(&self.metrics, &config.journal);
-        if let Err(error) = self.journal.set_limits(config.journal.clone()).await {
-            tracing::debug!(%error, "nobody keeps the journal any more");
-        }
+        self.settings.replace(&config).await;
 
         let before = std::mem::replace(&mut self.config, config);
         // Of credentials the values count, wherever they stand.
@@ -114,20 +99,20 @@ impl Reload {
         let tables = list(tables.map(str::to_owned).collect());
         let (added, removed, changed) = (list(added), list(removed), list(changed));
         let is_same = [&added, &removed, &changed, &tables].into_iter().all(Option::is_none);
-        let tell = || {
+        let report = || {
             if is_same {
-                tracing::info!("reloaded; nothing has changed");
+                tracing::info!("reloaded: nothing has changed");
             } else {
                 tracing::info!(added, removed, changed, tables, "reloaded");
             }
         };
         // By the level that shows it, if one of them does.
         if tracing::enabled!(tracing::Level::INFO) {
-            tell();
+            report();
             self.set_level();
         } else {
             self.set_level();
-            tell();
+            report();
         }
         Ok(())
     }
@@ -136,34 +121,34 @@ impl Reload {
         if let Some(log) = &self.log
             && let Err(error) = log.set_level(&self.config.log)
         {
-            tracing::error!(%error, "cannot change the level of the log");
+            tracing::error!(%error, "log level not changed");
         }
     }
 
-    /// Reads and opens what the configuration names now. All that is wrong is found at once.
+    /// Reads and opens what the configuration names now. All errors are found at once.
     async fn prepare(&self) -> Result<Next, Vec<String>> {
         let loaded = match self.read().await {
             Ok(loaded) => loaded,
-            Err(faults) => {
+            Err(errors) => {
                 // Another program may have moved a file away all the same.
-                self.outlets.reopen().await;
-                return Err(faults);
+                self.sinks.reopen().await;
+                return Err(errors);
             }
         };
         let keys = self.config.restart_keys(&loaded.config).into_iter();
-        let mut faults: Vec<_> =
-            keys.map(|key| format!("{key}: a change of it needs a restart")).collect();
+        let mut errors: Vec<_> =
+            keys.map(|key| format!("{key}: a change needs a restart")).collect();
         let (provider, sinks) = tokio::join!(
             self.provider(loaded.config.credentials.clone()),
             self.open(&loaded.config),
         );
-        let provider = provider.map_err(|fault| faults.push(fault));
-        let sinks = sinks.map_err(|more| faults.extend(more));
+        let provider = provider.map_err(|error| errors.push(error));
+        let sinks = sinks.map_err(|more| errors.extend(more));
         match (provider, sinks) {
-            (Ok((provider, are_other_credentials)), Ok(sinks)) if faults.is_empty() => {
+            (Ok((provider, are_other_credentials)), Ok(sinks)) if errors.is_empty() => {
                 Ok(Next { loaded, provider, are_other_credentials, sinks })
             }
-            _ => Err(faults),
+            _ => Err(errors),
         }
     }
 
@@ -177,7 +162,7 @@ impl Reload {
         })
     }
 
-    /// The provider, and whether it has other credentials than are in use.
+    /// Returns the provider, and whether its credentials differ from those in use.
     async fn provider(
         &self,
         settings: Option<credentials::CredentialsSettings>,
@@ -200,14 +185,10 @@ impl Reload {
     }
 
     async fn open(&self, config: &Config) -> Result<Vec<OpenedSink>, Vec<String>> {
-        let opened = self.outlets.open(&config.sinks, self.client.app()).await?;
+        let opened = self.sinks.open(&config.sinks, self.client.app()).await?;
         SinkSet::probe(&opened).await?;
         Ok(opened)
     }
-}
-
-fn replace<T: PartialEq>(value: &mut T, new: T) -> bool {
-    std::mem::replace(value, new) != *value
 }
 
 /// The names in one line; `None` if there are none.

@@ -1,69 +1,71 @@
-//! The end of a daemon whose journal is gone: what it still has open is kept.
+//! The end of a daemon whose journal is gone: what it still has open is copied.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::systemd;
 use crate::journal::{Journal, JournalError, Rescue};
-use crate::systemd;
 
-/// How long the disk may take to tell whether the files are in place.
-const LOOK: Duration = Duration::from_secs(2);
+/// How long the disk may take to show whether the files are in place.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between tries to copy the journal: the disk may be full.
-const RETRY: Duration = Duration::from_secs(5);
+const COPY_RETRY: Duration = Duration::from_secs(5);
 /// After this time no further try begins.
-const LONGEST: Duration = Duration::from_secs(30 * 60);
-/// Between two words to the service manager that it goes on, and what it is asked for each time.
-const WORD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+const COPY_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Between two requests to the service manager for more time.
+const EXTENSION_INTERVAL: Duration = Duration::from_secs(10);
+/// What it is asked for each time.
+const EXTENSION: Duration = Duration::from_secs(60);
 
-/// Looks a last time whether the journal's files are in place. If they are not, copies what is
-/// open, trying until it can or is told to `stop`, and tells so. The service manager waits
-/// meanwhile. What another daemon has is only told of. Tells whether it was one of both.
+/// Checks a last time whether the journal's files are in place. If they are not, copies what is
+/// open, retrying until it can or is told to `stop`; the service manager waits meanwhile. A journal
+/// that another daemon has is left alone. Returns whether the journal was gone in either way.
 pub(super) async fn rescue_if_gone(journal: &Journal, stop: &CancellationToken) -> bool {
-    let looked = timeout_at(Instant::now() + LOOK, journal.in_place()).await;
+    let checked = timeout_at(Instant::now() + CHECK_TIMEOUT, journal.in_place()).await;
     if let Some(error @ JournalError::Taken(_)) = journal.health().error() {
         tracing::error!(
             %error,
-            "the daemon ends; see to it that one alone is started on a journal, and that nothing \
-             removes its lock file"
+            "ending: make sure that a single daemon is started on a journal, and that nothing removes \
+             its lock file"
         );
         return true;
     }
-    if !matches!(looked, Ok(Err(JournalError::Gone(_)))) && !journal.health().is_gone() {
+    if !matches!(checked, Ok(Err(JournalError::Gone(_)))) && !journal.health().is_gone() {
         return false;
     }
-    let mut words = interval(WORD.0);
-    words.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut extensions = interval(EXTENSION_INTERVAL);
+    extensions.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let rescuing = rescue(journal, stop);
     tokio::pin!(rescuing);
     loop {
         tokio::select! {
             () = &mut rescuing => return true,
-            _ = words.tick() => systemd::goes_on(WORD.1).await,
+            _ = extensions.tick() => systemd::extend_timeout(EXTENSION).await,
         }
     }
 }
 
 async fn rescue(journal: &Journal, stop: &CancellationToken) {
-    let last = Instant::now() + LONGEST;
+    let last = Instant::now() + COPY_TIMEOUT;
     loop {
         let may_pass = match journal.rescue().await {
-            Ok(rescue) => tell(&rescue),
+            Ok(rescue) => report(&rescue),
             Err(error) => {
-                tracing::error!(%error, "cannot read the journal that is gone; nothing of it is kept");
+                tracing::error!(%error, "journal gone and unreadable; nothing of it is kept");
                 false
             }
         };
         let goes_on = may_pass && Instant::now() < last;
-        if !goes_on || stop.run_until_cancelled(sleep(RETRY)).await.is_none() {
+        if !goes_on || stop.run_until_cancelled(sleep(COPY_RETRY)).await.is_none() {
             return;
         }
     }
 }
 
-/// Tells what became of it, and whether another try makes sense.
-fn tell(Rescue { copy, is_folder_gone, is_damaged, pending, unconfirmed }: &Rescue) -> bool {
+/// Logs the outcome, and returns whether to try again.
+fn report(Rescue { copy, is_folder_gone, is_damaged, pending, unconfirmed }: &Rescue) -> bool {
     let lost = pending - unconfirmed;
     match copy {
         Ok((path, size)) => {
@@ -76,7 +78,7 @@ fn tell(Rescue { copy, is_folder_gone, is_damaged, pending, unconfirmed }: &Resc
                      starts without it",
                     path.display()
                 ),
-                "rescued the journal that was gone; the daemon ends"
+                "journal gone; rescued to a copy; ending"
             );
             false
         }
@@ -86,8 +88,8 @@ fn tell(Rescue { copy, is_folder_gone, is_damaged, pending, unconfirmed }: &Resc
                 pending,
                 unconfirmed,
                 lost,
-                "the journal's folder is gone as well, nothing is kept: of the events that are \
-                 pending only the cloud still has those that are unconfirmed; the daemon ends"
+                "journal and its folder gone; nothing is kept: of the pending events only the \
+                 unconfirmed are left, in the cloud; ending"
             );
             false
         }
@@ -97,7 +99,7 @@ fn tell(Rescue { copy, is_folder_gone, is_damaged, pending, unconfirmed }: &Resc
                 pending,
                 unconfirmed,
                 lost,
-                "the journal that is gone is damaged and cannot be copied; the daemon ends"
+                "journal gone, damaged and not copied; ending"
             );
             false
         }
@@ -106,8 +108,7 @@ fn tell(Rescue { copy, is_folder_gone, is_damaged, pending, unconfirmed }: &Resc
                 %error,
                 pending,
                 unconfirmed,
-                "cannot copy the journal that is gone; tries until it can or is stopped: make room \
-                 on its disk"
+                "journal gone and not copied; retrying: make room on its disk"
             );
             true
         }

@@ -1,5 +1,5 @@
-//! The sinks in use, each with the loop that brings events to it: how they are opened, put in
-//! use and replaced by those of another configuration.
+//! The sinks in use, each with its delivery loop: how they are opened, put in use and replaced by
+//! those of another configuration.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,20 +12,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::running_sinks::RunningSinks;
 use super::tasks::{TaskName, Tasks};
+use super::warnings::warn_of_orphans;
 use crate::config;
 use crate::delivery::{Delivery, DeliveryStop, DeliveryTarget};
 use crate::event::AppId;
 use crate::journal::{self, EventId, FeedReceiver, FeedSender, Journal, Route, SinkId};
-use crate::liveness;
+use crate::liveness::LivenessMonitor;
 use crate::metrics::Metrics;
 use crate::sinks::{OutputTarget, Sink};
 
-/// The longest that opening a sink may take: it reads files and asks no target.
-const OPEN_TIME: Duration = Duration::from_secs(20);
-/// A sink that has waited so long for its predecessor's last deliveries says so.
-const LONG_WAIT: Duration = Duration::from_secs(1);
+/// How long opening a sink may take: it reads files and asks no target.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+/// A sink that waits longer for the deliveries of the one it replaced logs that.
+const REPLACED_SINK_WAIT: Duration = Duration::from_secs(1);
 
-/// What every delivery loop is made with.
+/// What every delivery loop needs.
 #[derive(Debug)]
 pub(super) struct Dependencies {
     pub(super) journal: Journal,
@@ -39,9 +40,9 @@ pub(super) struct Dependencies {
 pub(super) struct SinkSet {
     all: Vec<RunningSink>,
     /// Delivery loops that do not run yet.
-    ready: Vec<UnspawnedSink>,
-    turns: SinkLocks,
-    tools: Dependencies,
+    unspawned: Vec<UnspawnedSink>,
+    locks: SinkLocks,
+    dependencies: Dependencies,
     stop: DeliveryStop,
     running: RunningSinks,
 }
@@ -60,7 +61,7 @@ struct RunningSink {
 struct UnspawnedSink {
     delivery: Delivery,
     finish: CancellationToken,
-    turns: Vec<Arc<Semaphore>>,
+    locks: Vec<Arc<Semaphore>>,
 }
 
 /// A sink of a configuration, opened and not yet in use.
@@ -69,10 +70,10 @@ pub(super) struct OpenedSink {
     settings: config::SinkConfig,
     feed: FeedSender,
     /// `None` if the one in use stays.
-    fresh: Option<(Arc<dyn Sink>, FeedReceiver)>,
+    new: Option<(Arc<dyn Sink>, FeedReceiver)>,
 }
 
-/// The names of sinks by what became of them.
+/// The names of the sinks that a reload changed.
 #[derive(Debug, Default)]
 pub(super) struct SinkChanges {
     pub(super) added: Vec<String>,
@@ -81,16 +82,10 @@ pub(super) struct SinkChanges {
 }
 
 impl SinkSet {
-    /// None yet; their loops end by `stop`.
-    pub(super) fn new(tools: Dependencies, stop: DeliveryStop) -> Self {
-        Self {
-            all: Vec::new(),
-            ready: Vec::new(),
-            turns: SinkLocks::default(),
-            tools,
-            stop,
-            running: RunningSinks::default(),
-        }
+    /// An empty set, whose loops end by `stop`.
+    pub(super) fn new(dependencies: Dependencies, stop: DeliveryStop) -> Self {
+        let (all, unspawned, locks) = Default::default();
+        Self { all, unspawned, locks, dependencies, stop, running: RunningSinks::default() }
     }
 
     /// Has `running` know the sinks whose loops start from now on.
@@ -102,26 +97,26 @@ impl SinkSet {
     /// target again. Changes nothing else.
     ///
     /// # Errors
-    /// What cannot be opened, a line for each.
+    /// A line for each sink that cannot be opened.
     pub(super) async fn open(
         &self,
         settings: &[config::SinkConfig],
         app: AppId,
     ) -> Result<Vec<OpenedSink>, Vec<String>> {
         let opening = settings.iter().map(|one| in_time(&one.name, self.open_one(one, app)));
-        all_or_faults(join_all(opening).await)
+        all_or_errors(join_all(opening).await)
     }
 
     /// Opens the sinks of a configuration where none is in use.
     ///
     /// # Errors
-    /// What cannot be opened, a line for each.
-    pub(super) async fn open_anew(
+    /// A line for each sink that cannot be opened.
+    pub(super) async fn open_all(
         settings: &[config::SinkConfig],
         app: AppId,
     ) -> Result<Vec<OpenedSink>, Vec<String>> {
-        let opening = settings.iter().map(|one| in_time(&one.name, open_fresh(one, app)));
-        all_or_faults(join_all(opening).await)
+        let opening = settings.iter().map(|one| in_time(&one.name, open_new(one, app)));
+        all_or_errors(join_all(opening).await)
     }
 
     async fn open_one(
@@ -129,44 +124,44 @@ impl SinkSet {
         settings: &config::SinkConfig,
         app: AppId,
     ) -> anyhow::Result<OpenedSink> {
-        if let Some(outlet) = self.named(&settings.name)
-            && outlet.settings.opens_as(settings)
+        if let Some(running) = self.named(&settings.name)
+            && running.settings.opens_as(settings)
         {
-            outlet.sink.reopen().await?;
-            let (settings, feed) = (settings.clone(), outlet.feed.clone());
-            return Ok(OpenedSink { settings, feed, fresh: None });
+            running.sink.reopen().await?;
+            let (settings, feed) = (settings.clone(), running.feed.clone());
+            return Ok(OpenedSink { settings, feed, new: None });
         }
-        open_fresh(settings, app).await
+        open_new(settings, app).await
     }
 
-    /// Asks the sinks that would be put in use whether this machine lets them work.
+    /// Probes the sinks that would be put in use and are local to this machine.
     ///
     /// # Errors
-    /// What is wrong, a line for each.
+    /// A line for each that fails.
     pub(super) async fn probe(opened: &[OpenedSink]) -> Result<(), Vec<String>> {
-        let probes = opened.iter().map(async |OpenedSink { settings, fresh, .. }| {
-            let (sink, _) = fresh.as_ref().filter(|(sink, _)| sink.is_local())?;
-            let probed = timeout(OPEN_TIME, sink.probe()).await;
+        let probes = opened.iter().map(async |OpenedSink { settings, new, .. }| {
+            let (sink, _) = new.as_ref().filter(|(sink, _)| sink.is_local())?;
+            let probed = timeout(OPEN_TIMEOUT, sink.probe()).await;
             let error = match probed {
                 Ok(Ok(())) => return None,
                 Ok(Err(error)) => format!("{error:#}"),
-                Err(_) => format!("no answer within {} s", OPEN_TIME.as_secs()),
+                Err(_) => format!("no answer within {} s", OPEN_TIMEOUT.as_secs()),
             };
             Some(format!("the sink {:?}: {}: {error}", settings.name, settings.plan.kind()))
         });
-        let faults: Vec<_> = join_all(probes).await.into_iter().flatten().collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+        let errors: Vec<_> = join_all(probes).await.into_iter().flatten().collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// Has every sink in use open its target again.
     pub(super) async fn reopen(&self) {
-        let reopening = self.all.iter().map(async |outlet| {
-            let reopened = timeout(OPEN_TIME, outlet.sink.reopen()).await;
+        let reopening = self.all.iter().map(async |running| {
+            let reopened = timeout(OPEN_TIMEOUT, running.sink.reopen()).await;
             if let Ok(Err(error)) = reopened {
                 tracing::error!(
-                    sink = %outlet.settings.name,
+                    sink = %running.settings.name,
                     error = format!("{error:#}"),
-                    "cannot open the sink again; goes on with what it had"
+                    "sink not reopened; continuing with its present target"
                 );
             }
         });
@@ -175,7 +170,7 @@ impl SinkSet {
 
     /// Puts these sinks in use, and no others: an event goes by the old ones or by the new ones.
     /// Those that stay notice nothing. The loops of the others are told to end; the new ones start
-    /// with [`Outlets::launch`].
+    /// with [`SinkSet::launch`].
     ///
     /// # Errors
     /// When the journal cannot be written; nothing has changed then.
@@ -184,27 +179,27 @@ impl SinkSet {
         opened: Vec<OpenedSink>,
     ) -> journal::Result<SinkChanges> {
         let stays = |(new, old): (&OpenedSink, &RunningSink)| {
-            new.fresh.is_none() && new.settings.events == old.settings.events
+            new.new.is_none() && new.settings.events == old.settings.events
         };
         if opened.len() == self.all.len() && opened.iter().zip(&self.all).all(stays) {
             return Ok(SinkChanges::default());
         }
         let names = opened.iter().map(|new| new.settings.name.clone()).collect();
-        let ids = self.tools.journal.register(names).await?;
+        let ids = self.dependencies.journal.register(names).await?;
         let route = |(new, id): (&OpenedSink, &SinkId)| Route {
             sink: *id,
             wanted: new.settings.events.clone(),
             feed: new.feed.clone(),
         };
-        self.tools.journal.set_routes(opened.iter().zip(&ids).map(route).collect()).await?;
+        self.dependencies.journal.set_routes(opened.iter().zip(&ids).map(route).collect()).await?;
         // From here on nothing can fail.
         let mut changes = SinkChanges::default();
         let mut before = std::mem::take(&mut self.all);
-        for (OpenedSink { settings, feed, fresh }, id) in opened.into_iter().zip(ids) {
+        for (OpenedSink { settings, feed, new }, id) in opened.into_iter().zip(ids) {
             let place = before.iter().position(|old| old.settings.name == settings.name);
             let old = place.map(|place| before.remove(place));
             let name = settings.name.clone();
-            let (names, outlet) = match (old, fresh) {
+            let (names, running) = match (old, new) {
                 (Some(old), None) => {
                     let wants_others = old.settings.events != settings.events;
                     (wants_others.then_some(&mut changes.changed), RunningSink { settings, ..old })
@@ -217,7 +212,7 @@ impl SinkSet {
                 (None, None) => continue,
             };
             names.into_iter().for_each(|names| names.push(name.clone()));
-            self.all.push(outlet);
+            self.all.push(running);
         }
         for old in before {
             old.finish.cancel();
@@ -234,7 +229,7 @@ impl SinkSet {
         feed: FeedSender,
         fed: FeedReceiver,
     ) -> RunningSink {
-        let Dependencies { journal, settled, changed, metrics } = &self.tools;
+        let Dependencies { journal, settled, changed, metrics } = &self.dependencies;
         let target = DeliveryTarget {
             name: settings.name.clone(),
             id,
@@ -246,63 +241,71 @@ impl SinkSet {
         let delivery =
             Delivery::new(target, fed, journal, settled, changed.subscribe(), metrics.clone());
         let (finish, idle) = (self.stop.finish.child_token(), delivery.idle());
-        let turns = self.turns.of(&settings);
-        self.ready.push(UnspawnedSink { delivery, finish: finish.clone(), turns });
+        let locks = self.locks.of(&settings);
+        self.unspawned.push(UnspawnedSink { delivery, finish: finish.clone(), locks });
         RunningSink { settings, sink, feed, finish, idle }
     }
 
     /// Starts the loops that do not run yet. One whose sink had another loop before starts its work
-    /// when what is under way there has ended.
-    pub(super) fn launch(&mut self, running: &mut Tasks, pulses: &liveness::LivenessMonitor) {
-        for UnspawnedSink { delivery, finish, turns } in self.ready.drain(..) {
+    /// when the deliveries in flight there have ended.
+    pub(super) fn launch(&mut self, tasks: &mut Tasks, liveness: &LivenessMonitor) {
+        for UnspawnedSink { delivery, finish, locks } in self.unspawned.drain(..) {
             self.running.add(delivery.sink());
             let sink = delivery.name().to_owned();
-            let mut pulse = pulses.register(format!("delivery to {sink}"));
+            let mut heartbeat = liveness.register(format!("delivery to {sink}"));
             let stop = DeliveryStop { finish: finish.clone(), ..self.stop.clone() };
-            running.spawn(TaskName::Delivery { sink: sink.clone(), finish }, async move {
-                let turns = tokio::select! {
-                    turns = stop.finish.run_until_cancelled(take(turns, &sink)) => turns,
-                    never = pulse.beat_forever() => match never {},
+            tasks.spawn(TaskName::Delivery { sink: sink.clone(), finish }, async move {
+                let locked = tokio::select! {
+                    locked = stop.finish.run_until_cancelled(lock(locks, &sink)) => locked,
+                    never = heartbeat.beat_forever() => match never {},
                 };
                 // Held until the sink is dropped with its loop.
-                if let Some(_turns) = turns {
-                    delivery.run(pulse, stop).await;
+                if let Some(_locked) = locked {
+                    delivery.run(heartbeat, stop).await;
                 }
             });
         }
     }
 
-    /// Waits until the target of the only sink in use is gone for good; for ever where there are
-    /// others, which go on. Tells the sink's name. Cancel safe.
+    /// Has everybody see that events of removed sinks may be settled, and warns of those that are left.
+    pub(super) async fn release_removed(&self) {
+        self.dependencies.changed.send_modify(|count| *count += 1);
+        if let Err(error) = warn_of_orphans(&self.dependencies.journal).await {
+            tracing::debug!(%error, "cannot read the events of removed sinks");
+        }
+    }
+
+    /// Waits until the target of the only sink in use is gone for good, and returns its name; for
+    /// ever where there are others, which go on. Cancel safe.
     pub(super) async fn all_gone(&self) -> String {
-        if let [outlet] = self.all.as_slice()
-            && let Some(gone) = outlet.sink.gone()
+        if let [running] = self.all.as_slice()
+            && let Some(gone) = running.sink.gone()
         {
             gone.cancelled().await;
-            return outlet.settings.name.clone();
+            return running.settings.name.clone();
         }
         std::future::pending().await
     }
 
-    /// The loop of a sink has ended: nothing is told any more of one that is not in use.
+    /// The loop of a sink has ended: removes the metrics of one that is not in use.
     pub(super) fn ended(&self, name: &str) {
         if self.named(name).is_none() {
-            self.tools.metrics.forget_sink(name);
+            self.dependencies.metrics.forget_sink(name);
         }
     }
 
-    /// Of each sink in use, whether it has nothing under way.
+    /// Returns, for each sink in use, whether it has nothing in flight.
     pub(super) fn idles(&self) -> Vec<watch::Receiver<bool>> {
-        self.all.iter().map(|outlet| outlet.idle.clone()).collect()
+        self.all.iter().map(|running| running.idle.clone()).collect()
     }
 
-    /// The sinks in use.
+    /// Returns the names of the sinks in use.
     pub(super) fn names(&self) -> Vec<&str> {
-        self.all.iter().map(|outlet| outlet.settings.name.as_str()).collect()
+        self.all.iter().map(|running| running.settings.name.as_str()).collect()
     }
 
     fn named(&self, name: &str) -> Option<&RunningSink> {
-        self.all.iter().find(|outlet| outlet.settings.name == name)
+        self.all.iter().find(|running| running.settings.name == name)
     }
 }
 
@@ -310,69 +313,69 @@ async fn in_time(
     name: &str,
     opening: impl Future<Output = anyhow::Result<OpenedSink>>,
 ) -> Result<OpenedSink, String> {
-    let opened = timeout(OPEN_TIME, opening)
-        .await
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("does not open within {} s", OPEN_TIME.as_secs())));
+    let opened = timeout(OPEN_TIMEOUT, opening).await.unwrap_or_else(|_| {
+        Err(anyhow::anyhow!("does not open within {} s", OPEN_TIMEOUT.as_secs()))
+    });
     opened.map_err(|error| format!("the sink {name:?}: {error:#}"))
 }
 
-fn all_or_faults(results: Vec<Result<OpenedSink, String>>) -> Result<Vec<OpenedSink>, Vec<String>> {
-    let (mut opened, mut faults) = (Vec::new(), Vec::new());
+fn all_or_errors(results: Vec<Result<OpenedSink, String>>) -> Result<Vec<OpenedSink>, Vec<String>> {
+    let (mut opened, mut errors) = (Vec::new(), Vec::new());
     for result in results {
         match result {
             Ok(one) => opened.push(one),
-            Err(fault) => faults.push(fault),
+            Err(error) => errors.push(error),
         }
     }
-    if faults.is_empty() { Ok(opened) } else { Err(faults) }
+    if errors.is_empty() { Ok(opened) } else { Err(errors) }
 }
 
-async fn open_fresh(settings: &config::SinkConfig, app: AppId) -> anyhow::Result<OpenedSink> {
+async fn open_new(settings: &config::SinkConfig, app: AppId) -> anyhow::Result<OpenedSink> {
     let sink = settings.plan.open(&settings.context(app)).await?;
     let (feed, fed) = journal::feed();
-    Ok(OpenedSink { settings: settings.clone(), feed, fresh: Some((sink, fed)) })
+    Ok(OpenedSink { settings: settings.clone(), feed, new: Some((sink, fed)) })
 }
 
-/// What only one loop at a time may do. Whoever comes next waits until the one before has ended
-/// altogether: an event is never under way twice, and no file has two writers.
+/// What only one loop at a time may hold. The next one waits until the one before has ended
+/// altogether: an event is never in flight twice, and no file has two writers.
 #[derive(Debug, Default)]
-struct SinkLocks(HashMap<Duty, Arc<Semaphore>>);
+struct SinkLocks(HashMap<LockKey, Arc<Semaphore>>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Duty {
-    /// Bring events to the sink of this name.
-    Deliver(String),
-    /// Write to this output.
-    Write(OutputTarget),
+enum LockKey {
+    /// Deliveries to the sink of this name.
+    Name(String),
+    /// Writes to this output.
+    Output(OutputTarget),
 }
 
 impl SinkLocks {
-    /// The turns that a loop of this sink has to wait for.
+    /// Returns the locks that a loop of this sink has to hold.
     fn of(&mut self, settings: &config::SinkConfig) -> Vec<Arc<Semaphore>> {
-        // Those that nobody has and nobody waits for begin anew.
-        self.0.retain(|_, turn| Arc::strong_count(turn) > 1);
-        let deliver = Duty::Deliver(settings.name.clone());
-        let duties = [deliver]
+        // Those that no loop holds or waits for are dropped.
+        self.0.retain(|_, lock| Arc::strong_count(lock) > 1);
+        let name = LockKey::Name(settings.name.clone());
+        let keys = [name]
             .into_iter()
-            .chain(settings.plan.output().map(|output| Duty::Write(output.target)));
-        let turn = |duty| self.0.entry(duty).or_insert_with(|| Arc::new(Semaphore::new(1))).clone();
-        duties.map(turn).collect()
+            .chain(settings.plan.output().map(|output| LockKey::Output(output.target)));
+        let lock = |key| self.0.entry(key).or_insert_with(|| Arc::new(Semaphore::new(1))).clone();
+        keys.map(lock).collect()
     }
 }
 
-async fn take(turns: Vec<Arc<Semaphore>>, sink: &str) -> Vec<OwnedSemaphorePermit> {
-    let taking = async {
-        let mut taken = Vec::new();
-        for turn in turns {
+async fn lock(locks: Vec<Arc<Semaphore>>, sink: &str) -> Vec<OwnedSemaphorePermit> {
+    let locking = async {
+        let mut locked = Vec::new();
+        for lock in locks {
             // None is ever closed.
-            taken.extend(turn.acquire_owned().await);
+            locked.extend(lock.acquire_owned().await);
         }
-        taken
+        locked
     };
-    tokio::pin!(taking);
-    if let Ok(taken) = timeout(LONG_WAIT, &mut taking).await {
-        return taken;
+    tokio::pin!(locking);
+    if let Ok(locked) = timeout(REPLACED_SINK_WAIT, &mut locking).await {
+        return locked;
     }
-    tracing::info!(sink, "waits until what is under way at the sink as it was has ended");
-    taking.await
+    tracing::info!(sink, "waiting for in-flight deliveries of the replaced sink");
+    locking.await
 }

@@ -1,4 +1,5 @@
-//! Whether a sink is up or down, and whether what it rejects is bad. Pure: the time is passed in.
+//! Whether a sink is up or down, and whether its rejections prove bad events. Pure: the time is passed
+//! in.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,24 +10,24 @@ use super::MaxRejects;
 use crate::journal::{EventId, SinkHistory};
 use crate::limits::Backoff;
 
-/// Failures of so many different events in a row mean that it is the sink that fails.
+/// Failures of so many different events in a row mean that the sink fails.
 const DOWN_AFTER: usize = 5;
-/// A run that ends when nothing is left to do waits no longer than this for the next probe.
-const LONG_PAUSE: Duration = Duration::from_secs(2);
+/// In drain mode the next probe is waited for no longer than this.
+const MAX_DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
-/// The health of a sink.
+/// The circuit breaker of a sink.
 ///
-/// A rejection proves a bad event only where the sink takes others. While it has taken none, or has
-/// rejected as many in a row as `max_rejects`, which is its *brake*, a rejection is a failure of the
-/// sink like any other. The brake is lifted by the first event taken.
+/// A rejection proves a bad event only where the sink accepts others. While it has accepted none, or
+/// has rejected as many in a row as `max_rejects`, which is its *brake*, a rejection is a failure of
+/// the sink like any other. The first success lifts the brake.
 #[derive(Debug)]
 pub(super) struct Breaker {
     max_rejects: MaxRejects,
-    /// Whether it has ever taken an event.
+    /// Whether it has ever accepted an event.
     has_taken: bool,
-    /// Different events that failed since the last answer; no more than [`DOWN_AFTER`].
+    /// Different events that failed since the last success; no more than [`DOWN_AFTER`].
     failed: BTreeSet<EventId>,
-    /// Different events that were rejected since the last one taken; no more than `max_rejects`.
+    /// Different events that were rejected since the last one accepted; no more than `max_rejects`.
     rejected: BTreeSet<EventId>,
     down: Option<Down>,
     pauses: Backoff,
@@ -40,7 +41,7 @@ struct Down {
 }
 
 impl Breaker {
-    /// A sink that is up and has taken nothing yet; while it is down it is probed at these pauses.
+    /// A sink that is up and has accepted nothing yet; while it is down it is probed at these pauses.
     pub(super) fn new(max_rejects: MaxRejects, pauses: Backoff) -> Self {
         Self {
             max_rejects,
@@ -52,7 +53,7 @@ impl Breaker {
         }
     }
 
-    /// Goes on where an earlier run has ended: with the brake on it is down, and probed at once.
+    /// Resumes where an earlier run has ended: with the brake on it is down, and probed at once.
     pub(super) fn resume(&mut self, history: SinkHistory, now: Instant) {
         self.has_taken = history.has_taken;
         self.rejected = history.rejected.into_iter().collect();
@@ -60,16 +61,16 @@ impl Breaker {
             self.is_braked().then_some(Down { probes: 0, pause: Duration::ZERO, next_probe: now });
     }
 
-    /// The sink took an event. Tells whether it was down.
-    pub(super) fn took(&mut self) -> bool {
+    /// Records that the sink accepted an event. Returns whether it was down.
+    pub(super) fn on_success(&mut self) -> bool {
         self.has_taken = true;
         self.rejected.clear();
-        self.answered()
+        self.on_answer()
     }
 
-    /// The sink rejected an event. Tells whether that proves the event to be a bad one; if not,
-    /// the delivery [failed](Health::failed).
-    pub(super) fn rejected(&mut self, event: EventId) -> bool {
+    /// Records that the sink rejected an event. Returns whether that proves the event to be bad; if
+    /// not, it is a [failure](Breaker::on_failure).
+    pub(super) fn on_reject(&mut self, event: EventId) -> bool {
         match self.max_rejects {
             MaxRejects::Off => true,
             MaxRejects::At(_) if !self.has_taken || self.is_braked() => false,
@@ -80,26 +81,26 @@ impl Breaker {
         }
     }
 
-    /// The sink answered for an event, if only by a rejection that proves it to be a bad one. Tells
-    /// whether it was down.
-    pub(super) fn answered(&mut self) -> bool {
+    /// Records an answer for an event, if only a rejection that proves it to be bad. Returns whether
+    /// the sink was down.
+    pub(super) fn on_answer(&mut self) -> bool {
         self.failed.clear();
         self.down.take().is_some()
     }
 
-    /// Nothing waits for the sink any more: there is nothing to probe it with, and nothing to keep
-    /// from it. Only its brake stays on. Tells whether it is up.
-    pub(super) fn nothing_waits(&mut self) -> bool {
+    /// Records that nothing waits for the sink: there is nothing to probe it with. Only its brake
+    /// stays on. Returns whether it is up.
+    pub(super) fn on_empty_backlog(&mut self) -> bool {
         if !self.is_braked() {
-            self.answered();
+            self.on_answer();
         }
         self.down.is_none()
     }
 
-    /// The delivery of an event failed. `waiting` events wait for the sink, this one included.
-    /// `asked` is the wait that the target asked for. Tells whether the sink went down by it. A lone
-    /// event takes a sink down only if it has never taken any, or by its brake.
-    pub(super) fn failed(
+    /// Records a failed delivery of an event. `waiting` events wait for the sink, this one included.
+    /// `asked` is the wait that the target asked for. Returns whether the sink went down by it. A lone
+    /// event takes a sink down only if it has never accepted any, or by its brake.
+    pub(super) fn on_failure(
         &mut self,
         event: EventId,
         waiting: u64,
@@ -107,7 +108,7 @@ impl Breaker {
         now: Instant,
     ) -> bool {
         if let Some(down) = &mut self.down {
-            // What was under way when it went down fails as well and is no probe.
+            // What was in flight when it went down fails as well and is no probe.
             if now >= down.next_probe {
                 down.probes += 1;
                 down.pause = self.pauses.wait_or(down.probes, asked);
@@ -136,7 +137,7 @@ impl Breaker {
         }
     }
 
-    /// When a sink that is down may be asked next; `None` while it is up.
+    /// Returns when a sink that is down is probed next; `None` while it is up.
     pub(super) fn next_probe(&self) -> Option<Instant> {
         self.down.as_ref().map(|down| down.next_probe)
     }
@@ -144,20 +145,23 @@ impl Breaker {
     /// Whether it is down, and probes of others than took it down have failed as well, or the next
     /// one is far away.
     pub(super) fn is_down_for_long(&self) -> bool {
-        self.down.as_ref().is_some_and(|down| down.pause > LONG_PAUSE)
+        self.down.as_ref().is_some_and(|down| down.pause > MAX_DRAIN_PAUSE)
     }
 
-    /// What the operator of a sink that is down should know of it, besides its error.
+    /// Returns what the operator of a sink that is down should know besides its error.
     pub(super) fn hint(&self) -> Option<String> {
         if self.is_braked() {
             Some(format!(
-                "it rejected {} different events in a row and took none between them, so that what \
-                 it rejects waits and makes no more dead letters; mend it, or set max_rejects = \
-                 \"off\" if the events are bad indeed",
+                "it rejected {} different events in a row and accepted none between them, so \
+                 rejected events wait instead of becoming dead letters; correct the sink, or set \
+                 max_rejects = \"off\" if the events are bad",
                 self.rejected.len()
             ))
         } else if !self.has_taken {
-            Some("it has taken no event yet: see its settings, and what answers there".to_owned())
+            Some(
+                "it has accepted no event yet: check its settings, and what answers there"
+                    .to_owned(),
+            )
         } else {
             None
         }
@@ -168,13 +172,13 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    fn health() -> Breaker {
-        let mut health = untried(MaxRejects::default());
-        health.took();
-        health
+    fn breaker() -> Breaker {
+        let mut breaker = untried(MaxRejects::default());
+        breaker.on_success();
+        breaker
     }
 
-    /// A sink that has taken nothing yet.
+    /// A sink that has accepted nothing yet.
     fn untried(max_rejects: MaxRejects) -> Breaker {
         let pauses = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) };
         Breaker::new(max_rejects, pauses)
@@ -182,145 +186,147 @@ mod tests {
 
     #[test]
     fn five_different_events_in_a_row_take_it_down() {
-        let (mut health, now) = (health(), Instant::now());
-        assert!((0..4).all(|n| !health.failed(EventId(n), 100, None, now)));
-        assert!(health.failed(EventId(4), 100, None, now));
-        assert!(health.next_probe().unwrap() > now);
-        assert!(health.answered());
-        assert_eq!(health.next_probe(), None);
+        let (mut breaker, now) = (breaker(), Instant::now());
+        assert!((0..4).all(|n| !breaker.on_failure(EventId(n), 100, None, now)));
+        assert!(breaker.on_failure(EventId(4), 100, None, now));
+        assert!(breaker.next_probe().unwrap() > now);
+        assert!(breaker.on_answer());
+        assert_eq!(breaker.next_probe(), None);
     }
 
     #[test]
     fn one_event_never_does_and_a_success_between_starts_anew() {
-        let (mut health, now) = (health(), Instant::now());
-        assert!((0..100).all(|_| !health.failed(EventId(7), 1, None, now)));
-        health.answered();
+        let (mut breaker, now) = (breaker(), Instant::now());
+        assert!((0..100).all(|_| !breaker.on_failure(EventId(7), 1, None, now)));
+        breaker.on_answer();
         for n in 0..20 {
-            assert!(!health.failed(EventId(n), 100, None, now));
-            assert!(!health.answered());
+            assert!(!breaker.on_failure(EventId(n), 100, None, now));
+            assert!(!breaker.on_answer());
         }
     }
 
     #[test]
     fn all_that_wait_take_it_down_if_they_are_two_or_more() {
-        let (mut health, now) = (health(), Instant::now());
-        assert!(!health.failed(EventId(1), 2, None, now));
-        assert!(health.failed(EventId(2), 2, None, now));
+        let (mut breaker, now) = (breaker(), Instant::now());
+        assert!(!breaker.on_failure(EventId(1), 2, None, now));
+        assert!(breaker.on_failure(EventId(2), 2, None, now));
     }
 
     #[test]
-    fn a_sink_that_has_taken_nothing_is_down_at_its_first_failure_or_rejection() {
+    fn a_sink_that_has_accepted_nothing_is_down_at_its_first_failure_or_rejection() {
         let now = Instant::now();
-        let mut health = untried(MaxRejects::default());
-        assert!(health.failed(EventId(7), 100, None, now) && health.next_probe().is_some());
-        let mut health = untried(MaxRejects::default());
+        let mut breaker = untried(MaxRejects::default());
+        assert!(breaker.on_failure(EventId(7), 100, None, now) && breaker.next_probe().is_some());
+        let mut breaker = untried(MaxRejects::default());
         // It proves nothing, however often, and is no part of the brake.
-        assert!((0..50).all(|n| !health.rejected(EventId(n))));
-        assert!(health.failed(EventId(0), 1, None, now));
-        assert!(!health.is_braked());
-        assert!(health.nothing_waits(), "the next event shows how it is");
-        health.took();
-        assert!(!health.failed(EventId(7), 1, None, now) && health.rejected(EventId(8)));
+        assert!((0..50).all(|n| !breaker.on_reject(EventId(n))));
+        assert!(breaker.on_failure(EventId(0), 1, None, now));
+        assert!(!breaker.is_braked());
+        assert!(breaker.on_empty_backlog(), "the next event shows how it is");
+        breaker.on_success();
+        assert!(!breaker.on_failure(EventId(7), 1, None, now) && breaker.on_reject(EventId(8)));
     }
 
     #[test]
-    fn twenty_different_rejections_with_none_taken_between_put_the_brake_on() {
-        let (mut health, now) = (health(), Instant::now());
-        assert!((0..19).all(|n| health.rejected(EventId(n)) && !health.is_braked()));
+    fn twenty_different_rejections_with_none_accepted_between_put_the_brake_on() {
+        let (mut breaker, now) = (breaker(), Instant::now());
+        assert!((0..19).all(|n| breaker.on_reject(EventId(n)) && !breaker.is_braked()));
         // The same once more, as after a redelivery, and failures between.
-        assert!((0..19).all(|n| health.rejected(EventId(n)) && !health.is_braked()));
-        assert!(!health.failed(EventId(50), 100, None, now));
-        assert!(health.rejected(EventId(19)) && health.is_braked());
-        assert!(health.failed(EventId(19), 1, None, now), "a lone event as well");
-        assert!((10..40).all(|n| !health.rejected(EventId(n))), "they prove nothing any more");
-        assert!(!health.nothing_waits() && health.is_braked(), "only a taken one lifts it");
-        assert!(health.took() && !health.is_braked());
-        assert_eq!(health.next_probe(), None);
-        assert!((0..19).all(|n| health.rejected(EventId(n)) && !health.is_braked()));
-        health.took();
-        assert!(health.rejected(EventId(19)) && !health.is_braked(), "it begins anew");
+        assert!((0..19).all(|n| breaker.on_reject(EventId(n)) && !breaker.is_braked()));
+        assert!(!breaker.on_failure(EventId(50), 100, None, now));
+        assert!(breaker.on_reject(EventId(19)) && breaker.is_braked());
+        assert!(breaker.on_failure(EventId(19), 1, None, now), "a lone event as well");
+        assert!((10..40).all(|n| !breaker.on_reject(EventId(n))), "they prove nothing any more");
+        assert!(!breaker.on_empty_backlog() && breaker.is_braked(), "only a success lifts it");
+        assert!(breaker.on_success() && !breaker.is_braked());
+        assert_eq!(breaker.next_probe(), None);
+        assert!((0..19).all(|n| breaker.on_reject(EventId(n)) && !breaker.is_braked()));
+        breaker.on_success();
+        assert!(breaker.on_reject(EventId(19)) && !breaker.is_braked(), "it begins anew");
     }
 
     #[test]
     fn the_limit_is_the_sinks_own() {
         let at = |max| MaxRejects::At(std::num::NonZeroU32::new(max).unwrap());
-        let mut health = untried(at(1));
-        health.took();
-        assert!(health.rejected(EventId(1)) && !health.rejected(EventId(2)));
-        let mut health = untried(MaxRejects::Off);
-        assert!((0..1000).all(|n| health.rejected(EventId(n)) && !health.is_braked()));
-        assert!(health.rejected.is_empty(), "nothing is kept of them");
+        let mut breaker = untried(at(1));
+        breaker.on_success();
+        assert!(breaker.on_reject(EventId(1)) && !breaker.on_reject(EventId(2)));
+        let mut breaker = untried(MaxRejects::Off);
+        assert!((0..1000).all(|n| breaker.on_reject(EventId(n)) && !breaker.is_braked()));
+        assert!(breaker.rejected.is_empty(), "nothing is kept of them");
     }
 
     #[test]
-    fn an_earlier_run_is_gone_on_with() {
+    fn an_earlier_run_is_resumed() {
         let now = Instant::now();
         let history = |has_taken, rejected| SinkHistory {
             has_taken,
             rejected: (0..rejected).map(EventId).collect(),
         };
-        let mut health = untried(MaxRejects::default());
-        health.resume(history(true, 19), now);
-        assert!(!health.is_braked() && health.next_probe().is_none());
-        assert!(health.rejected(EventId(3)) && !health.is_braked());
-        assert!(health.rejected(EventId(19)) && health.is_braked());
+        let mut breaker = untried(MaxRejects::default());
+        breaker.resume(history(true, 19), now);
+        assert!(!breaker.is_braked() && breaker.next_probe().is_none());
+        assert!(breaker.on_reject(EventId(3)) && !breaker.is_braked());
+        assert!(breaker.on_reject(EventId(19)) && breaker.is_braked());
 
-        let mut health = untried(MaxRejects::default());
-        health.resume(history(true, 20), now);
-        assert!(health.is_braked() && !health.is_down_for_long());
-        assert_eq!(health.next_probe(), Some(now), "it is asked at once");
-        assert!(!health.rejected(EventId(20)));
+        let mut breaker = untried(MaxRejects::default());
+        breaker.resume(history(true, 20), now);
+        assert!(breaker.is_braked() && !breaker.is_down_for_long());
+        assert_eq!(breaker.next_probe(), Some(now), "it is asked at once");
+        assert!(!breaker.on_reject(EventId(20)));
 
-        let mut health = untried(MaxRejects::default());
-        health.resume(history(false, 0), now);
-        assert!(!health.rejected(EventId(1)) && health.failed(EventId(1), 9, None, now));
-        let mut health = untried(MaxRejects::default());
-        health.resume(history(true, 0), now);
-        assert!(!health.failed(EventId(1), 9, None, now));
+        let mut breaker = untried(MaxRejects::default());
+        breaker.resume(history(false, 0), now);
+        assert!(!breaker.on_reject(EventId(1)) && breaker.on_failure(EventId(1), 9, None, now));
+        let mut breaker = untried(MaxRejects::default());
+        breaker.resume(history(true, 0), now);
+        assert!(!breaker.on_failure(EventId(1), 9, None, now));
     }
 
     #[test]
     fn a_sink_is_down_for_long_when_probes_have_failed_too_or_are_far_away() {
-        let (mut health, mut now) = (untried(MaxRejects::default()), Instant::now());
-        assert!(!health.is_down_for_long());
-        health.failed(EventId(0), 9, None, now);
+        let (mut breaker, mut now) = (untried(MaxRejects::default()), Instant::now());
+        assert!(!breaker.is_down_for_long());
+        breaker.on_failure(EventId(0), 9, None, now);
         let mut probes = 0;
-        while !health.is_down_for_long() {
-            now = health.next_probe().unwrap();
-            health.failed(EventId(probes), 9, None, now);
+        while !breaker.is_down_for_long() {
+            now = breaker.next_probe().unwrap();
+            breaker.on_failure(EventId(probes), 9, None, now);
             probes += 1;
         }
         assert_eq!(probes, 2);
-        assert!(health.took() && !health.is_down_for_long());
-        let mut health = untried(MaxRejects::default());
-        health.failed(EventId(0), 9, Some(Duration::from_secs(60)), now);
-        assert!(health.is_down_for_long());
+        assert!(breaker.on_success() && !breaker.is_down_for_long());
+        let mut breaker = untried(MaxRejects::default());
+        breaker.on_failure(EventId(0), 9, Some(Duration::from_secs(60)), now);
+        assert!(breaker.is_down_for_long());
     }
 
     #[test]
-    fn what_was_under_way_when_it_went_down_does_not_put_off_the_first_probe() {
-        let (mut health, now) = (health(), Instant::now());
-        assert_eq!((0..16).filter(|n| health.failed(EventId(*n), 100, None, now)).count(), 1);
-        assert!(health.next_probe().unwrap() <= now + Duration::from_secs(1));
+    fn what_was_in_flight_when_it_went_down_does_not_put_off_the_first_probe() {
+        let (mut breaker, now) = (breaker(), Instant::now());
+        assert_eq!((0..16).filter(|n| breaker.on_failure(EventId(*n), 100, None, now)).count(), 1);
+        assert!(breaker.next_probe().unwrap() <= now + Duration::from_secs(1));
     }
 
     #[test]
     fn a_wait_that_is_asked_for_is_kept() {
-        let (mut health, now, asked) = (health(), Instant::now(), Duration::from_secs(120));
-        (0..5).for_each(|n| assert_eq!(health.failed(EventId(n), 100, Some(asked), now), n == 4));
-        assert!(health.next_probe().unwrap() >= now + asked);
+        let (mut breaker, now, asked) = (breaker(), Instant::now(), Duration::from_secs(120));
+        (0..5).for_each(|n| {
+            assert_eq!(breaker.on_failure(EventId(n), 100, Some(asked), now), n == 4)
+        });
+        assert!(breaker.next_probe().unwrap() >= now + asked);
     }
 
     #[test]
     fn probes_come_at_growing_pauses() {
-        let (mut health, mut now) = (health(), Instant::now());
-        assert_eq!((0..5).filter(|n| health.failed(EventId(*n), 100, None, now)).count(), 1);
+        let (mut breaker, mut now) = (breaker(), Instant::now());
+        assert_eq!((0..5).filter(|n| breaker.on_failure(EventId(*n), 100, None, now)).count(), 1);
         let mut pauses = Vec::new();
         for n in 5..15 {
-            let probe = health.next_probe().unwrap();
+            let probe = breaker.next_probe().unwrap();
             pauses.push(probe - now);
             now = probe;
-            assert!(!health.failed(EventId(n), 100, None, now));
+            assert!(!breaker.on_failure(EventId(n), 100, None, now));
         }
         assert!(pauses[0] <= Duration::from_secs(1) && pauses[9] >= Duration::from_secs(30));
     }

@@ -3,10 +3,10 @@
 use tokio::time::Instant;
 
 /// Deliveries at once to begin with.
-const START: usize = 8;
+const INITIAL_SIZE: usize = 8;
 
-/// Within the sink's limit: one more after each delivery that was taken while there was no room
-/// for another, half as many after one that failed.
+/// Within the sink's limit: one more after each success while the window was full, half as many
+/// after a failure.
 #[derive(Debug)]
 pub(super) struct ConcurrencyWindow {
     max: usize,
@@ -15,25 +15,26 @@ pub(super) struct ConcurrencyWindow {
 }
 
 impl ConcurrencyWindow {
-    /// For a sink that takes up to `max` at once.
+    /// A window for a sink that takes up to `max` at once.
     pub(super) fn new(max: usize) -> Self {
-        Self { max, size: START.min(max), cut: None }
+        Self { max, size: INITIAL_SIZE.min(max), cut: None }
     }
 
-    /// Deliveries at once at most, as of now.
+    /// Returns how many deliveries may be in flight now.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
-    /// The sink took a delivery, one of `under_way`.
-    pub(super) fn taken(&mut self, under_way: usize) {
-        if under_way >= self.size {
+    /// Records a success, one of `in_flight`.
+    pub(super) fn on_success(&mut self, in_flight: usize) {
+        if in_flight >= self.size {
             self.size = (self.size + 1).min(self.max);
         }
     }
 
-    /// The delivery that began at `began` failed. Those that were under way together count once.
-    pub(super) fn failed(&mut self, began: Instant, now: Instant) {
+    /// Records a failure of the delivery that began at `began`. Those that were in flight together
+    /// count once.
+    pub(super) fn on_failure(&mut self, began: Instant, now: Instant) {
         if self.cut.is_none_or(|cut| began >= cut) {
             self.size = (self.size / 2).max(1);
             self.cut = Some(now);
@@ -52,16 +53,16 @@ mod tests {
         let start = Instant::now();
         let mut window = ConcurrencyWindow::new(12);
         assert_eq!(window.size(), 8);
-        window.taken(7);
+        window.on_success(7);
         assert_eq!(window.size(), 8, "there was room");
-        (0..10).for_each(|_| window.taken(window.size()));
+        (0..10).for_each(|_| window.on_success(window.size()));
         assert_eq!(window.size(), 12);
         let later = start + Duration::from_secs(1);
-        (0..5).for_each(|_| window.failed(start, later));
+        (0..5).for_each(|_| window.on_failure(start, later));
         assert_eq!(window.size(), 6);
-        (0..5).for_each(|turn| window.failed(later + Duration::from_secs(turn), later));
+        (0..5).for_each(|turn| window.on_failure(later + Duration::from_secs(turn), later));
         assert_eq!(window.size(), 1);
-        window.taken(1);
+        window.on_success(1);
         assert_eq!(window.size(), 2);
         assert_eq!(ConcurrencyWindow::new(1).size(), 1);
     }

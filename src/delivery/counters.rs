@@ -1,4 +1,4 @@
-//! What is counted of one sink: looked up once, not for each event.
+//! The metrics of one sink: looked up once, not for each event.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,7 +15,7 @@ pub(super) struct DeliveryCounters {
     pub(super) durations: Times,
     /// From the first pull of an event to its delivery.
     pub(super) lags: Times,
-    pub(super) held: Gauge,
+    pub(super) in_flight: Gauge,
     pub(super) up: Gauge,
 }
 
@@ -33,7 +33,7 @@ impl DeliveryCounters {
             recovered: deliveries("recovered"),
             durations: metrics.delivery_seconds.get_or_create_owned(&by_sink),
             lags: metrics.delivery_lag_seconds.get_or_create_owned(&by_sink),
-            held: metrics.sink_in_flight.get_or_create_owned(&by_sink),
+            in_flight: metrics.sink_in_flight.get_or_create_owned(&by_sink),
             up: metrics.sink_up.get_or_create_owned(&by_sink),
         }
     }

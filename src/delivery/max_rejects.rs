@@ -1,4 +1,4 @@
-//! After how many rejections in a row a sink's rejections prove nothing any more.
+//! The limit of rejections in a row, after which a sink's rejections prove nothing.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
@@ -12,10 +12,10 @@ const EXPECTED: &str = "expected a number from 1 on, or \"off\"";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub enum MaxRejects {
-    /// Each rejected event is a bad one, however many there are.
+    /// Each rejected event is bad, however many there are.
     Off,
-    /// So many different events rejected in a row, and none taken between them, mean that it is the
-    /// sink that fails.
+    /// So many different events rejected in a row, and none accepted between them, mean that the sink
+    /// fails.
     At(NonZeroU32),
 }
 
@@ -25,7 +25,7 @@ impl Default for MaxRejects {
     }
 }
 
-/// As it stands in the file.
+/// As it is written in the file.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a number from 1 on, or \"off\"")]
 enum Written {

@@ -1,6 +1,6 @@
-//! Brings events to one sink: one loop per sink, none waits for another.
+//! Delivers events to one sink: one loop per sink, none waits for another.
 //!
-//! Owns concurrency, retries and time. Fresh events come from the sink's feed, or from the
+//! Owns concurrency, retries and time. New events come from the sink's feed, or from the
 //! journal after a start and whenever the feed overflowed; failed ones come from the journal
 //! when they are due. Knows sinks and the journal, neither the puller nor the confirmer.
 
@@ -41,14 +41,16 @@ use uptime::Uptime;
 
 pub use max_rejects::MaxRejects;
 
-/// Between the tries of one event.
-const RETRIES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(600) };
+/// Between the attempts at one event.
+const EVENT_RETRIES: Backoff =
+    Backoff { base: Duration::from_secs(1), max: Duration::from_secs(600) };
 /// Between the probes of a sink that is down.
-const PROBES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) };
+const PROBE_PAUSES: Backoff =
+    Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) };
 /// Batches whose verdicts wait for the journal at most.
 const MAX_RECORDING: usize = 8;
 
-/// A sink as its delivery loop has it.
+/// The sink of a delivery loop.
 #[derive(Clone, Debug)]
 pub struct DeliveryTarget {
     /// Its name in the configuration.
@@ -57,19 +59,19 @@ pub struct DeliveryTarget {
     pub id: SinkId,
     /// The sink.
     pub sink: Arc<dyn Sink>,
-    /// A failing event becomes a dead letter after this time, of which only that counts in
-    /// which the sink took other events.
+    /// The failure time after which an event becomes a dead letter; only time in which the sink
+    /// accepted other events counts.
     pub give_up_after: Duration,
-    /// After how many rejections in a row they make no dead letters any more.
+    /// The number of rejections in a row after which they make no dead letters any more.
     pub max_rejects: MaxRejects,
 }
 
 /// What ends a delivery loop.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryStop {
-    /// No delivery starts any more; those under way are waited for.
+    /// No delivery starts any more; those in flight are waited for.
     pub finish: CancellationToken,
-    /// Those under way are dropped.
+    /// Those in flight are dropped.
     pub abandon: CancellationToken,
 }
 
@@ -82,14 +84,15 @@ pub struct Delivery {
     changed: watch::Receiver<u64>,
     idle: watch::Sender<bool>,
     metrics: Metrics,
-    tally: DeliveryCounters,
-    intake: DeliveryQueue,
-    health: Breaker,
+    counters: DeliveryCounters,
+    queue: DeliveryQueue,
+    breaker: Breaker,
     window: ConcurrencyWindow,
     outage: Outage,
     uptime: Uptime,
-    storm: DeadLetterBurst,
+    dead_letters: DeadLetterBurst,
     pending: u64,
+    read_failures: u32,
 }
 
 /// A batch after its delivery.
@@ -97,13 +100,13 @@ struct Delivered {
     began: Instant,
     events: Vec<PendingEvent>,
     verdicts: Vec<Verdict>,
-    mark: Option<String>,
+    checkpoint: Option<String>,
 }
 
 /// A batch after its verdicts were written.
 struct Written {
     events: Vec<EventId>,
-    /// `None` where another daemon has the journal: they are its affair now.
+    /// `None` where another daemon has the journal: its events are no longer ours.
     recorded: Option<Recorded>,
 }
 
@@ -111,21 +114,21 @@ type Deliveries = FuturesUnordered<BoxFuture<'static, Delivered>>;
 type Writes = FuturesUnordered<BoxFuture<'static, Written>>;
 
 impl Delivery {
-    /// A loop that brings what `fed` holds to `target` and tells `settled` what no sink has to
-    /// take any more. `changed` changes when somebody else wrote to the journal.
+    /// A loop that delivers what `feed` receives to `target` and sends the events that no sink has
+    /// pending any more to `settled`. `changed` changes when another process wrote to the journal.
     #[must_use]
     pub fn new(
         target: DeliveryTarget,
-        fed: FeedReceiver,
+        feed: FeedReceiver,
         journal: Journal,
         settled: mpsc::Sender<Vec<EventId>>,
         changed: watch::Receiver<u64>,
         metrics: Metrics,
     ) -> Self {
         let limits = target.sink.limits();
-        let intake = DeliveryQueue::new(target.id, fed, journal.clone(), limits);
-        let tally = DeliveryCounters::new(&metrics, &target.name);
-        let health = Breaker::new(target.max_rejects, PROBES);
+        let queue = DeliveryQueue::new(target.id, feed, journal.clone(), limits);
+        let counters = DeliveryCounters::new(&metrics, &target.name);
+        let breaker = Breaker::new(target.max_rejects, PROBE_PAUSES);
         Self {
             target,
             journal,
@@ -133,18 +136,19 @@ impl Delivery {
             changed,
             idle: watch::Sender::new(false),
             metrics,
-            tally,
-            intake,
-            health,
+            counters,
+            queue,
+            breaker,
             window: ConcurrencyWindow::new(limits.max_in_flight),
             outage: Outage::default(),
             uptime: Uptime::default(),
-            storm: DeadLetterBurst::default(),
+            dead_letters: DeadLetterBurst::default(),
             pending: 0,
+            read_failures: 0,
         }
     }
 
-    /// The sink's name.
+    /// Returns the sink's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.target.name
@@ -156,78 +160,75 @@ impl Delivery {
         &self.target.sink
     }
 
-    /// Tells whether nothing is under way, and all was tried at least once or the sink is down and
-    /// stays so when it is asked again.
+    /// Returns a watch on whether nothing is in flight, and all was tried at least once or the sink
+    /// is down and stays so when it is probed.
     #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.subscribe()
     }
 
-    /// Runs, answering `pulse` on the way, until it is told to finish and has, or to abandon what is left. Events that were not
-    /// delivered stay due in the journal.
-    pub async fn run(mut self, mut pulse: Heartbeat, stop: DeliveryStop) {
-        self.note_up(true);
+    /// Runs until it is told to finish and has, or to abandon what is left; answers `heartbeat`.
+    /// Events that were not delivered stay due in the journal.
+    pub async fn run(mut self, mut heartbeat: Heartbeat, stop: DeliveryStop) {
+        self.set_up(true);
         let recovered = tokio::select! {
             recovered = self.recover(&stop) => recovered,
-            never = pulse.beat_forever() => match never {},
+            never = heartbeat.beat_forever() => match never {},
         };
         if !recovered {
             return;
         }
-        let mut deliveries = Deliveries::new();
-        let mut writes = Writes::new();
-        let mut journal_failures = 0;
+        let (mut deliveries, mut writes) = (Deliveries::new(), Writes::new());
         loop {
-            let (probe, is_braked) = (self.health.next_probe(), self.health.is_braked());
-            let refilled = tokio::select! {
-                refilled = self.intake.refill(probe, is_braked) => refilled,
-                // A disk that hangs is waited for; a restart would meet the same one.
-                never = pulse.beat_forever() => match never {},
-            };
-            let pause = match refilled {
-                Ok(()) => {
-                    journal_failures = 0;
-                    None
-                }
-                Err(error) => {
-                    journal_failures += 1;
-                    tracing::debug!(sink = %self.target.name, %error, "cannot read the journal");
-                    Some(Instant::now() + JOURNAL_RETRIES.wait(journal_failures))
-                }
-            };
+            let retry_read = self.refill(&mut heartbeat).await;
             self.launch(&mut deliveries, &writes, &stop);
-            self.note_held();
-            self.report_storm();
-            let is_through = self.intake.is_dry() || self.health.is_down_for_long();
-            let is_idle = deliveries.is_empty() && writes.is_empty() && is_through;
-            self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
-            let wake = pause.or_else(|| self.wake(&deliveries, &writes));
-            let wake = wake.into_iter().chain(self.storm.next_report()).min();
+            self.set_in_flight();
+            self.report_dead_letters();
+            self.set_idle(deliveries.is_empty() && writes.is_empty());
+            let wake = retry_read.or_else(|| self.wake(&deliveries, &writes));
+            let wake = wake.into_iter().chain(self.dead_letters.next_report()).min();
             tokio::select! {
                 biased;
                 () = stop.finish.cancelled() => break,
                 // Before all that a busy loop never runs out of.
-                () = pulse.beat() => {}
-                Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
+                () = heartbeat.beat() => {}
+                Some(written) = writes.next(), if !writes.is_empty() => self.recorded(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
-                    writes.push(self.judged(delivered, deliveries.len() + 1));
+                    writes.push(self.record_verdicts(delivered, deliveries.len() + 1));
                 }
-                () = self.intake.arrived(), if pause.is_none() => {}
+                () = self.queue.receive(), if retry_read.is_none() => {}
                 Ok(()) = self.changed.changed() => {
-                    self.intake.mark_stale();
-                    // For how much is owed now.
+                    self.queue.mark_stale();
+                    // Learns how many events are pending now.
                     writes.push(self.write(Vec::new(), Vec::new(), None));
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
-        self.finish(deliveries, writes, pulse, &stop).await;
+        self.finish(deliveries, writes, heartbeat, &stop).await;
+    }
+
+    /// Fills the queue. Returns when to try again where the journal cannot be read.
+    async fn refill(&mut self, heartbeat: &mut Heartbeat) -> Option<Instant> {
+        let (probe, is_braked) = (self.breaker.next_probe(), self.breaker.is_braked());
+        let refilled = tokio::select! {
+            refilled = self.queue.refill(probe, is_braked) => refilled,
+            // A disk that hangs is waited for; a restart would meet the same one.
+            never = heartbeat.beat_forever() => match never {},
+        };
+        let Err(error) = refilled else {
+            self.read_failures = 0;
+            return None;
+        };
+        self.read_failures += 1;
+        tracing::debug!(sink = %self.target.name, %error, "journal read failed");
+        Some(Instant::now() + JOURNAL_RETRIES.wait(self.read_failures))
     }
 
     /// Starts as many deliveries as the sink takes at once: while it is down, a single event.
     fn launch(&mut self, deliveries: &mut Deliveries, writes: &Writes, stop: &DeliveryStop) {
         let limits = self.target.sink.limits();
-        let probe = self.health.next_probe();
+        let probe = self.breaker.next_probe();
         let (max_batch, max_in_flight) = match probe {
             Some(at) if at > Instant::now() => return,
             Some(_) => (1, 1),
@@ -237,114 +238,123 @@ impl Delivery {
             && writes.len() < MAX_RECORDING
             && !stop.finish.is_cancelled()
         {
-            let events = self.intake.take(max_batch);
+            let events = self.queue.take(max_batch);
             if events.is_empty() {
                 break;
             }
-            let duration = self.tally.durations.clone();
+            let duration = self.counters.durations.clone();
             let DeliveryTarget { name, id, sink, .. } = self.target.clone();
             let journal = self.journal.clone();
             deliveries.push(Box::pin(async move {
                 let batch =
                     Batch::new(events.iter().map(|pending| pending.event.clone()).collect());
-                if let Some(mark) = sink.prepare(&batch).await {
-                    set_mark(&journal, id, &name, mark).await;
+                if let Some(checkpoint) = sink.prepare(&batch).await {
+                    set_checkpoint(&journal, id, &name, checkpoint).await;
                 }
                 let began = Instant::now();
-                let (verdicts, mark) = sink.deliver(&batch).await.into_parts();
+                let (verdicts, checkpoint) = sink.deliver(&batch).await.into_parts();
                 duration.observe(began.elapsed());
-                Delivered { began, events, verdicts, mark }
+                Delivered { began, events, verdicts, checkpoint }
             }));
         }
     }
 
-    /// When to look again though nothing happens. A moment that has passed is never named twice:
-    /// what it was named for has started by then, or waits for something else.
+    /// Returns when to go on though nothing happens. A moment that has passed is never returned twice:
+    /// what it was for has started by then, or waits for something else.
     fn wake(&self, deliveries: &Deliveries, writes: &Writes) -> Option<Instant> {
-        let Some(probe) = self.health.next_probe() else { return self.intake.next_due() };
-        let can_probe = !self.intake.is_empty() || probe > Instant::now();
+        let Some(probe) = self.breaker.next_probe() else { return self.queue.next_due() };
+        let can_probe = !self.queue.is_empty() || probe > Instant::now();
         (deliveries.is_empty() && writes.is_empty() && can_probe).then_some(probe)
     }
 
     /// Turns verdicts into records and writes them, however long that takes.
-    fn judged(&mut self, delivered: Delivered, under_way: usize) -> BoxFuture<'static, Written> {
+    fn record_verdicts(
+        &mut self,
+        delivered: Delivered,
+        in_flight: usize,
+    ) -> BoxFuture<'static, Written> {
         let now = Utc::now();
-        let Delivered { began, events, verdicts, mark } = delivered;
+        let Delivered { began, events, verdicts, checkpoint } = delivered;
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Retry { .. })) {
-            self.window.failed(began, Instant::now());
+            self.window.on_failure(began, Instant::now());
         } else {
-            self.window.taken(under_way);
+            self.window.on_success(in_flight);
         }
         let mut records = Vec::with_capacity(events.len());
         for (pending, verdict) in events.iter().zip(verdicts) {
-            let verdict = self.weighed(pending.id, verdict);
-            self.note(pending, &verdict, now);
+            let verdict = self.weigh(pending.id, verdict);
+            self.observe(pending, &verdict, now);
             records.push(self.decide(pending, verdict, now));
         }
-        self.intake.note_due(&records);
-        self.write(events.iter().map(|pending| pending.id).collect(), records, mark)
+        self.queue.learn_due(&records);
+        self.write(events.iter().map(|pending| pending.id).collect(), records, checkpoint)
     }
 
-    /// Writes what became of `events`.
+    /// Writes the records of `events`.
     fn write(
         &self,
         events: Vec<EventId>,
         records: Vec<DeliveryRecord>,
-        mark: Option<String>,
+        checkpoint: Option<String>,
     ) -> BoxFuture<'static, Written> {
         let (journal, sink, name) =
             (self.journal.clone(), self.target.id, self.target.name.clone());
         Box::pin(async move {
-            let recorded = write(&journal, sink, &name, records, mark).await;
+            let recorded = write(&journal, sink, &name, records, checkpoint).await;
             Written { events, recorded }
         })
     }
 
-    /// The verdicts are written: what no sink has to take any more can be confirmed.
-    async fn written(&mut self, written: Written) {
+    /// The verdicts are written: events that no sink has pending any more can be confirmed.
+    async fn recorded(&mut self, written: Written) {
         let Some(recorded) = written.recorded else { return };
-        self.intake.release(&written.events);
+        self.queue.release(&written.events);
         self.pending = recorded.pending;
-        if self.pending == 0 && self.intake.in_flight() == 0 {
-            self.note_unowed();
+        if self.pending == 0 && self.queue.in_flight() == 0 {
+            self.backlog_empty();
         }
         if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
-            tracing::debug!(sink = %self.target.name, "nobody confirms any more");
+            tracing::debug!(sink = %self.target.name, "confirmer has ended");
         }
     }
 
-    /// Waits for what is under way, and writes what became of it.
+    /// Waits for the deliveries in flight, and records them.
     async fn finish(
         mut self,
         mut deliveries: Deliveries,
         mut writes: Writes,
-        mut pulse: Heartbeat,
+        mut heartbeat: Heartbeat,
         stop: &DeliveryStop,
     ) {
         while !(deliveries.is_empty() && writes.is_empty()) {
             tokio::select! {
                 biased;
-                () = pulse.beat() => {}
-                Some(written) = writes.next(), if !writes.is_empty() => self.written(written).await,
+                () = heartbeat.beat() => {}
+                Some(written) = writes.next(), if !writes.is_empty() => self.recorded(written).await,
                 Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
-                    writes.push(self.judged(delivered, deliveries.len() + 1));
+                    writes.push(self.record_verdicts(delivered, deliveries.len() + 1));
                 }
                 () = stop.abandon.cancelled(), if !deliveries.is_empty() => {
                     tracing::warn!(
                         sink = %self.target.name,
                         deliveries = deliveries.len(),
-                        "gave up deliveries that took too long for the stop; they stay due"
+                        "deliveries abandoned: too slow for the stop; they will be retried"
                     );
                     deliveries.clear();
                 }
             }
         }
-        self.report_storm_at_end();
+        self.report_last_dead_letters();
     }
 
-    fn note_held(&self) {
-        let held = i64::try_from(self.intake.in_flight()).unwrap_or(i64::MAX);
-        self.tally.held.set(held);
+    fn set_in_flight(&self) {
+        let in_flight = i64::try_from(self.queue.in_flight()).unwrap_or(i64::MAX);
+        self.counters.in_flight.set(in_flight);
+    }
+
+    fn set_idle(&self, is_quiet: bool) {
+        let is_idle = is_quiet && (self.queue.is_dry() || self.breaker.is_down_for_long());
+        self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
     }
 }
 
@@ -354,28 +364,28 @@ async fn write(
     sink: SinkId,
     name: &str,
     records: Vec<DeliveryRecord>,
-    mark: Option<String>,
+    checkpoint: Option<String>,
 ) -> Option<Recorded> {
     let mut failures = 0;
     loop {
-        match journal.record(sink, records.clone(), mark.clone(), Utc::now()).await {
+        match journal.record(sink, records.clone(), checkpoint.clone(), Utc::now()).await {
             Ok(recorded) => return Some(recorded),
             Err(journal::JournalError::Taken(_)) => return None,
             Err(error) => {
                 failures += 1;
-                tracing::debug!(sink = name, %error, "verdicts wait for the journal");
+                tracing::debug!(sink = name, %error, "delivery record delayed: journal busy");
                 tokio::time::sleep(JOURNAL_RETRIES.wait(failures)).await;
             }
         }
     }
 }
 
-/// Records a mark, waiting while the journal cannot be written.
-async fn set_mark(journal: &Journal, sink: SinkId, name: &str, mark: String) {
+/// Writes a checkpoint, waiting while the journal cannot be written.
+async fn set_checkpoint(journal: &Journal, sink: SinkId, name: &str, checkpoint: String) {
     let mut failures = 0;
-    while let Err(error) = journal.set_checkpoint(sink, mark.clone()).await {
+    while let Err(error) = journal.set_checkpoint(sink, checkpoint.clone()).await {
         failures += 1;
-        tracing::debug!(sink = name, %error, "a mark waits for the journal");
+        tracing::debug!(sink = name, %error, "checkpoint delayed: journal busy");
         tokio::time::sleep(JOURNAL_RETRIES.wait(failures)).await;
     }
 }

@@ -1,19 +1,19 @@
-//! What a sink holds already, though a crash or an outage kept the journal from knowing.
+//! Recovery: what a sink holds already though a crash or an outage kept the journal from knowing.
 
 use std::collections::HashSet;
 
 use chrono::Utc;
 use tokio::time::Instant;
 
-use super::{Delivery, DeliveryStop, PROBES};
+use super::{Delivery, DeliveryStop, PROBE_PAUSES};
 use crate::journal::{self, DeliveryRecord, EventId, UnacknowledgedEvent};
 use crate::sinks::HeldEvents;
 
-/// Keys of pending events that a sink is asked for at once when it recovers.
-const RECOVER_STEP: usize = 4096;
+/// Keys of pending events that a sink is asked for at once.
+const RECOVERY_BATCH: usize = 4096;
 
 impl Delivery {
-    /// Asks the sink which of the pending events it holds already; tells whether to go on.
+    /// Asks the sink which of the pending events it holds already; returns whether to go on.
     pub(super) async fn recover(&mut self, stop: &DeliveryStop) -> bool {
         let mut failures = 0;
         loop {
@@ -25,9 +25,9 @@ impl Delivery {
                 return true;
             };
             failures += 1;
-            self.note_failed(&format!("{error:#}"));
+            self.sink_failed(&format!("{error:#}"));
             self.idle.send_replace(true);
-            let pause = tokio::time::sleep(PROBES.wait(failures));
+            let pause = tokio::time::sleep(PROBE_PAUSES.wait(failures));
             if stop.finish.run_until_cancelled(pause).await.is_none() {
                 return false;
             }
@@ -39,7 +39,7 @@ impl Delivery {
         let since = self.journal.checkpoint(id).await?;
         let mut after = EventId::default();
         let checkpoint = loop {
-            let pending = self.journal.unacknowledged(id, after, RECOVER_STEP).await?;
+            let pending = self.journal.unacknowledged(id, after, RECOVERY_BATCH).await?;
             let keys: Vec<_> = pending.iter().map(|unsure| unsure.key).collect();
             let HeldEvents { keys, is_since, checkpoint } =
                 sink.recover(since.as_deref(), &keys).await?;
@@ -59,9 +59,9 @@ impl Delivery {
                 tracing::info!(
                     sink = %self.target.name,
                     events = records.len(),
-                    "found events at the sink that were not recorded as delivered"
+                    "events found at the sink that were not recorded as delivered"
                 );
-                self.tally.recovered.inc_by(records.len() as u64);
+                self.counters.recovered.inc_by(records.len() as u64);
                 let recorded = self.journal.record(id, records, None, Utc::now()).await?;
                 drop(self.settled.send(recorded.settled).await);
             }
@@ -75,8 +75,8 @@ impl Delivery {
             self.journal.set_checkpoint(id, checkpoint).await?;
         }
         self.pending = self.journal.record(id, Vec::new(), None, Utc::now()).await?.pending;
-        // After what it was found to hold, which it has taken.
-        self.health.resume(self.journal.history(id).await?, Instant::now());
+        // After what it was found to hold, which it has accepted.
+        self.breaker.resume(self.journal.history(id).await?, Instant::now());
         Ok(())
     }
 }

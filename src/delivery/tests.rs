@@ -73,9 +73,9 @@ impl Scene {
     async fn answer(&mut self, of: std::ops::Range<usize>, verdict: impl Fn(usize) -> Verdict) {
         let verdicts = of.clone().map(verdict).collect();
         let events = self.events[of].to_vec();
-        let delivered = Delivered { began: Instant::now(), events, verdicts, mark: None };
-        let written = self.delivery.judged(delivered, 1).await;
-        self.delivery.written(written).await;
+        let delivered = Delivered { began: Instant::now(), events, verdicts, checkpoint: None };
+        let written = self.delivery.record_verdicts(delivered, 1).await;
+        self.delivery.recorded(written).await;
     }
 
     /// The sink answers for an event that had failed as it says, so many minutes from the start.
@@ -86,8 +86,8 @@ impl Scene {
         minute: i64,
     ) -> DeliveryOutcome {
         let now = self.at(minute);
-        let verdict = self.delivery.weighed(pending.id, verdict);
-        self.delivery.note(pending, &verdict, now);
+        let verdict = self.delivery.weigh(pending.id, verdict);
+        self.delivery.observe(pending, &verdict, now);
         self.delivery.decide(pending, verdict, now).outcome
     }
 
@@ -108,8 +108,8 @@ impl Scene {
 
     /// What the sink still has to take, in minutes until it is due; `None` if it was never tried.
     async fn due(&mut self) -> Vec<EventId> {
-        self.delivery.intake.refill(None, false).await.unwrap();
-        self.delivery.intake.take(1000).iter().map(|pending| pending.id).collect()
+        self.delivery.queue.refill(None, false).await.unwrap();
+        self.delivery.queue.take(1000).iter().map(|pending| pending.id).collect()
     }
 }
 
@@ -168,7 +168,7 @@ async fn only_time_counts_in_which_the_sink_takes_others() {
         let event = scene.events[event].clone();
         assert_eq!(charged(scene.outcome(&event, refused(None), 30)), 0);
     }
-    assert!(scene.delivery.health.next_probe().is_some());
+    assert!(scene.delivery.breaker.next_probe().is_some());
     let failed = PendingEvent { charged: Duration::from_secs(360), ..scene.failed(1, 29) };
     assert_eq!(charged(scene.outcome(&failed, refused(None), 290)), 6);
     scene.outcome(&good, Verdict::Delivered, 300);
@@ -212,13 +212,13 @@ async fn events_that_fail_alone_take_no_sink_down() {
         let failed = scene.failed(event, 0);
         scene.outcome(&failed, refused(None), 2);
     }
-    assert_eq!(scene.delivery.health.next_probe(), None);
+    assert_eq!(scene.delivery.breaker.next_probe(), None);
     // Since these failed the sink has taken nothing.
     for event in 1..6 {
         let failed = scene.failed(event, 2);
         scene.outcome(&failed, refused(None), 3);
     }
-    assert!(scene.delivery.health.next_probe().is_some());
+    assert!(scene.delivery.breaker.next_probe().is_some());
 }
 
 #[tokio::test]
@@ -226,12 +226,12 @@ async fn what_failed_in_an_outage_is_due_as_soon_as_it_is_over() {
     let mut scene = Scene::new(9).await;
     assert_eq!(scene.due().await.len(), 8, "as the loop begins");
     let ids: Vec<_> = scene.events.iter().map(|pending| pending.id).collect();
-    scene.delivery.intake.release(&ids);
+    scene.delivery.queue.release(&ids);
     scene.answer(1..8, |_| refused(Some(Duration::from_secs(3600)))).await;
-    assert!(scene.delivery.health.next_probe().is_some());
+    assert!(scene.delivery.breaker.next_probe().is_some());
     assert_eq!(scene.due().await, []);
     scene.answer(8..9, |_| Verdict::Delivered).await;
-    assert_eq!(scene.delivery.health.next_probe(), None);
+    assert_eq!(scene.delivery.breaker.next_probe(), None);
     assert_eq!(scene.due().await, ids[1..8]);
 }
 
@@ -240,7 +240,7 @@ async fn of_a_batch_that_is_rejected_as_many_die_as_put_the_brake_on() {
     let mut scene = Scene::new(60).await;
     scene.answer(1..41, |_| rejected()).await;
     assert_eq!((scene.rejected().await, scene.delivery.pending), (20, 39));
-    assert!(scene.delivery.health.is_braked() && scene.delivery.outage.lasts());
+    assert!(scene.delivery.breaker.is_braked() && scene.delivery.outage.lasts());
     // Those of the same batch, a second one that was under way, and probes.
     scene.answer(41..50, |_| rejected()).await;
     scene.answer(50..51, |_| rejected()).await;
@@ -250,7 +250,7 @@ async fn of_a_batch_that_is_rejected_as_many_die_as_put_the_brake_on() {
     let middle = |n| if n == 53 { Verdict::Delivered } else { rejected() };
     scene.answer(51..56, middle).await;
     assert_eq!((scene.rejected().await, scene.delivery.pending), (2, 36));
-    assert!(!scene.delivery.health.is_braked() && !scene.delivery.outage.lasts());
+    assert!(!scene.delivery.breaker.is_braked() && !scene.delivery.outage.lasts());
 }
 
 #[tokio::test]
@@ -280,14 +280,14 @@ async fn one_that_failed_alone_puts_the_brake_on_as_any_other() {
         let failed = scene.failed(n, 0);
         assert!(matches!(scene.outcome(&failed, rejected(), 2), DeliveryOutcome::Rejected { .. }));
     }
-    assert!(scene.delivery.health.next_probe().is_some() && scene.delivery.outage.lasts());
+    assert!(scene.delivery.breaker.next_probe().is_some() && scene.delivery.outage.lasts());
 }
 
 #[tokio::test]
 async fn switched_off_each_rejection_is_a_dead_letter_and_nothing_is_kept_of_it() {
     let mut scene = Scene::untried(60, Duration::from_secs(600)).await;
     scene.delivery.target.max_rejects = MaxRejects::Off;
-    scene.delivery.health = Breaker::new(MaxRejects::Off, PROBES);
+    scene.delivery.breaker = Breaker::new(MaxRejects::Off, PROBE_PAUSES);
     scene.answer(0..60, |_| rejected()).await;
     assert_eq!((scene.rejected().await, scene.delivery.pending), (0, 0));
     assert!(!scene.delivery.outage.lasts());

@@ -6,25 +6,25 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use super::dead_letters::{BurstReport, DeadLetterLog};
-use super::{Delivery, MaxRejects, RETRIES};
+use super::{Delivery, EVENT_RETRIES, MaxRejects};
 use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, PendingEvent};
 use crate::sinks::Verdict;
 
-/// An event that has failed for so long while its sink was up is told of,
-const TOLD_AFTER: TimeDelta = TimeDelta::hours(1);
+/// An event that has failed for so long while its sink was up is reported,
+const REPORT_AFTER: TimeDelta = TimeDelta::hours(1);
 /// and again each time that so much more has passed.
-const TOLD_EVERY: TimeDelta = TimeDelta::days(1);
+const REPORT_EVERY: TimeDelta = TimeDelta::days(1);
 
 impl Delivery {
-    /// A rejection that does not prove the event to be a bad one is a failure like any other.
-    pub(super) fn weighed(&mut self, event: EventId, verdict: Verdict) -> Verdict {
+    /// Turns a rejection that does not prove the event to be bad into a failure.
+    pub(super) fn weigh(&mut self, event: EventId, verdict: Verdict) -> Verdict {
         match verdict {
-            Verdict::Reject(error) if !self.health.rejected(event) => Verdict::retry(error),
+            Verdict::Reject(error) if !self.breaker.on_reject(event) => Verdict::retry(error),
             verdict => verdict,
         }
     }
 
-    /// What to write for a verdict that was weighed and noted.
+    /// Returns what to write for a verdict that was weighed and observed.
     pub(super) fn decide(
         &mut self,
         pending: &PendingEvent,
@@ -41,16 +41,16 @@ impl Delivery {
                 }
             }
             Verdict::Retry { error, after } => {
-                if !self.outage.lasts() && is_to_be_told(pending, now) {
-                    self.tell(pending, &error);
+                if !self.outage.lasts() && is_to_be_reported(pending, now) {
+                    self.report_failing(pending, &error);
                 }
-                let counts = self.uptime.proves(pending.last_failed, now);
-                let charged = pending.charged + counts.unwrap_or_default();
-                if counts.is_some() && charged >= self.target.give_up_after {
+                let counted = self.uptime.counted_failure_time(pending.last_failed, now);
+                let charged = pending.charged + counted.unwrap_or_default();
+                if counted.is_some() && charged >= self.target.give_up_after {
                     self.give_up(pending, &error);
                     DeliveryOutcome::Dead { error }
                 } else {
-                    let wait = RETRIES.wait_or(pending.attempts + 1, after);
+                    let wait = EVENT_RETRIES.wait_or(pending.attempts + 1, after);
                     let due = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
                     DeliveryOutcome::Retry { due, charged, error }
                 }
@@ -59,8 +59,8 @@ impl Delivery {
         DeliveryRecord { event: pending.id, outcome }
     }
 
-    /// On a quiet sink an event may fail for ever: nothing else shows whether it is the sink.
-    fn tell(&self, pending: &PendingEvent, error: &str) {
+    /// On a quiet sink an event may fail for ever: no other shows whether the sink is up.
+    fn report_failing(&self, pending: &PendingEvent, error: &str) {
         let (sink, event) = (&self.target.name, pending.event.key);
         tracing::warn!(
             %sink,
@@ -70,110 +70,115 @@ impl Delivery {
             since = pending.first_failed.map(|at| at.to_rfc3339()),
             error,
             hint = format!(
-                "sprited check tells whether the sink is up, sprited events show {event} what it \
-                 says; if it is the event: sprited events discard {event} --sink {sink}"
+                "run sprited check to see whether the sink is up, sprited events show {event} for \
+                 its errors; if the event is bad: sprited events discard {event} --sink {sink}"
             ),
-            "an event fails again and again, and no other shows whether its sink is up"
+            "event keeps failing; sink health unknown (no other events)"
         );
     }
 
     fn give_up(&mut self, pending: &PendingEvent, error: &str) {
-        self.tally.dead.inc();
-        match self.storm.dead(Instant::now()) {
-            DeadLetterLog::Named => tracing::warn!(
+        self.counters.dead.inc();
+        match self.dead_letters.dead(Instant::now()) {
+            DeadLetterLog::Logged => tracing::warn!(
                 sink = %self.target.name,
                 event = %pending.event.key,
                 event_type = %pending.event.event_type,
                 attempts = pending.attempts + 1,
                 error,
-                "gave up an event; it is a dead letter of this sink"
+                "event given up; it is a dead letter of this sink"
             ),
             DeadLetterLog::Begins => tracing::warn!(
                 sink = %self.target.name,
                 error,
-                "many events become dead letters of this sink; from here on they are counted once \
-                 a minute"
+                "many events become dead letters of this sink; from now on a count is logged once a \
+                 minute"
             ),
             DeadLetterLog::Counted => {}
         }
     }
 
-    /// Counts a verdict that was weighed and learns from it how the sink does.
-    pub(super) fn note(&mut self, pending: &PendingEvent, verdict: &Verdict, now: DateTime<Utc>) {
+    /// Counts a verdict that was weighed, and learns the sink's health from it.
+    pub(super) fn observe(
+        &mut self,
+        pending: &PendingEvent,
+        verdict: &Verdict,
+        now: DateTime<Utc>,
+    ) {
         match verdict {
             Verdict::Delivered => {
-                self.tally.delivered.inc();
-                self.uptime.took(now);
-                self.note_lag(pending.event.first_pulled, now);
+                self.counters.delivered.inc();
+                self.uptime.on_success(now);
+                self.observe_lag(pending.event.first_pulled, now);
                 tracing::debug!(sink = %self.target.name, event = %pending.event.key, "delivered");
-                let was_down = self.health.took();
-                self.note_answered(was_down);
+                let was_down = self.breaker.on_success();
+                self.on_success(was_down);
             }
             Verdict::Reject(error) => {
                 self.metrics.sink_failures.record(&self.target.name, error);
-                if self.health.is_braked() {
-                    self.note_delivery_failed(pending, error, None, now);
+                if self.breaker.is_braked() {
+                    self.on_failure(pending, error, None, now);
                 } else {
-                    // A sink that refuses an event is as alive as one that takes it.
-                    let was_down = self.health.answered();
-                    self.note_answered(was_down);
+                    // A sink that rejects an event is as alive as one that accepts it.
+                    let was_down = self.breaker.on_answer();
+                    self.on_success(was_down);
                 }
             }
             Verdict::Retry { error, after } => {
-                self.tally.retried.inc();
+                self.counters.retried.inc();
                 self.metrics.sink_failures.record(&self.target.name, error);
                 tracing::debug!(
                     sink = %self.target.name,
                     event = %pending.event.key,
                     attempts = pending.attempts + 1,
                     %error,
-                    "a delivery failed"
+                    "delivery failed"
                 );
-                self.note_delivery_failed(pending, error, *after, now);
+                self.on_failure(pending, error, *after, now);
             }
         }
     }
 
-    fn note_answered(&mut self, was_down: bool) {
+    fn on_success(&mut self, was_down: bool) {
         if was_down {
-            self.intake.make_all_due();
+            self.queue.make_all_due();
         }
-        self.note_recovered();
+        self.sink_recovered();
     }
 
-    fn note_delivery_failed(
+    fn on_failure(
         &mut self,
         pending: &PendingEvent,
         error: &str,
         asked: Option<Duration>,
         now: DateTime<Utc>,
     ) {
-        let waiting = self.pending.max(self.intake.in_flight() as u64);
+        let waiting = self.pending.max(self.queue.in_flight() as u64);
         // Many that fail alone would take the sink down, come due by its recovery, and take it down
         // again.
-        let fails_alone = self.uptime.proves(pending.last_failed, now).is_some();
-        let went_down = (!fails_alone || self.health.is_braked())
-            && self.health.failed(pending.id, waiting, asked, Instant::now());
+        let fails_alone = self.uptime.counted_failure_time(pending.last_failed, now).is_some();
+        let went_down = (!fails_alone || self.breaker.is_braked())
+            && self.breaker.on_failure(pending.id, waiting, asked, Instant::now());
         if went_down {
             self.uptime.end();
         }
         if went_down || self.outage.lasts() {
-            self.note_failed(error);
+            self.sink_failed(error);
         }
     }
 
-    /// The journal has told what the sink did earlier.
+    /// The breaker has the sink's history.
     pub(super) fn resume(&mut self) {
-        if self.health.is_braked() {
-            self.note_failed("it took none of the last events that it was given");
+        if self.breaker.is_braked() {
+            self.sink_failed("it accepted none of the last events");
         } else {
-            self.note_recovered();
+            self.sink_recovered();
         }
     }
 
     /// The sink is down, again or still.
-    pub(super) fn note_failed(&mut self, error: &str) {
-        self.note_up(false);
+    pub(super) fn sink_failed(&mut self, error: &str) {
+        self.set_up(false);
         self.metrics.sink_failures.record(&self.target.name, error);
         if let Some(report) = self.outage.failed(Instant::now()) {
             tracing::warn!(
@@ -181,55 +186,50 @@ impl Delivery {
                 error,
                 failures = report.failures,
                 down_seconds = report.lasted.as_secs(),
-                hint = self.health.hint(),
-                "the sink is down; its events wait in the journal"
+                hint = self.breaker.hint(),
+                "sink is down; its events wait in the journal"
             );
         }
     }
 
     /// The sink is up, again or still.
-    pub(super) fn note_recovered(&mut self) {
+    pub(super) fn sink_recovered(&mut self) {
+        self.log_recovery("sink is up again");
+    }
+
+    /// Nothing waits for the sink any more. If it was down, what waited was discarded: there is nothing
+    /// to probe it with, and the next event shows its health.
+    pub(super) fn backlog_empty(&mut self) {
+        if self.breaker.on_empty_backlog() {
+            self.log_recovery("sink has no backlog left");
+        }
+    }
+
+    fn log_recovery(&mut self, message: &str) {
         if let Some(report) = self.outage.recovered(Instant::now()) {
-            self.note_up(true);
+            self.set_up(true);
             tracing::info!(
                 sink = %self.target.name,
                 failures = report.failures,
                 down_seconds = report.lasted.as_secs(),
-                "the sink is up again"
+                "{message}"
             );
         }
     }
 
-    /// Nothing waits for it any more. Was it down, what waited was discarded: there is nothing to ask
-    /// it with, and the next event shows how it is.
-    pub(super) fn note_unowed(&mut self) {
-        if !self.health.nothing_waits() {
-            return;
-        }
-        if let Some(report) = self.outage.recovered(Instant::now()) {
-            self.note_up(true);
-            tracing::info!(
-                sink = %self.target.name,
-                failures = report.failures,
-                down_seconds = report.lasted.as_secs(),
-                "nothing waits any more for the sink that was down"
-            );
-        }
-    }
-
-    /// Tells of a storm of dead letters, once a minute while it lasts and when it is over.
-    pub(super) fn report_storm(&mut self) {
-        let report = self.storm.report(Instant::now());
-        self.tell_of_storm(report);
+    /// Logs a burst of dead letters, once a minute while it lasts and when it is over.
+    pub(super) fn report_dead_letters(&mut self) {
+        let report = self.dead_letters.report(Instant::now());
+        self.log_burst(report);
     }
 
     /// The loop ends, and with it the count.
-    pub(super) fn report_storm_at_end(&mut self) {
-        let report = self.storm.end(Instant::now());
-        self.tell_of_storm(report);
+    pub(super) fn report_last_dead_letters(&mut self) {
+        let report = self.dead_letters.end(Instant::now());
+        self.log_burst(report);
     }
 
-    fn tell_of_storm(&self, report: Option<BurstReport>) {
+    fn log_burst(&self, report: Option<BurstReport>) {
         let Some(BurstReport { lasted, dead, is_over }) = report else { return };
         let (sink, lasted_seconds) = (&self.target.name, lasted.as_secs());
         if is_over {
@@ -239,26 +239,30 @@ impl Delivery {
         }
     }
 
-    fn note_lag(&self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
-        // A clock that was set back tells nothing.
+    fn observe_lag(&self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
+        // A clock that was set back proves nothing.
         let lag = (now - first_pulled).to_std().unwrap_or_default();
-        self.tally.lags.observe(lag);
+        self.counters.lags.observe(lag);
     }
 
-    pub(super) fn note_up(&self, is_up: bool) {
-        self.tally.up.set(i64::from(is_up));
+    pub(super) fn set_up(&self, is_up: bool) {
+        self.counters.up.set(i64::from(is_up));
     }
 }
 
-/// Whether the failure at `now` is the first after one of the moments at which it is told of: so
-/// nothing has to be remembered of what was told.
-fn is_to_be_told(pending: &PendingEvent, now: DateTime<Utc>) -> bool {
+/// Whether the failure at `now` is the first after one of the moments of a report: so no report has
+/// to be remembered.
+fn is_to_be_reported(pending: &PendingEvent, now: DateTime<Utc>) -> bool {
     let (Some(first), Some(last)) = (pending.first_failed, pending.last_failed) else {
         return false;
     };
     let moments = |at: DateTime<Utc>| {
-        let over = at - first - TOLD_AFTER;
-        if over < TimeDelta::zero() { 0 } else { 1 + over.num_seconds() / TOLD_EVERY.num_seconds() }
+        let over = at - first - REPORT_AFTER;
+        if over < TimeDelta::zero() {
+            0
+        } else {
+            1 + over.num_seconds() / REPORT_EVERY.num_seconds()
+        }
     };
     moments(now) > moments(last)
 }
@@ -272,7 +276,7 @@ mod tests {
     use crate::journal::{EventId, NewEvent};
 
     #[test]
-    fn an_event_that_fails_is_told_of_after_an_hour_and_once_a_day() {
+    fn an_event_that_fails_is_reported_after_an_hour_and_once_a_day() {
         let first = Utc::now();
         let event = read(AppId(1), "{}", false, first).event;
         let mut pending =
@@ -280,7 +284,7 @@ mod tests {
         let mut told = Vec::new();
         for minute in (0..4 * 24 * 60).step_by(7) {
             let now = first + TimeDelta::minutes(minute);
-            if is_to_be_told(&pending, now) {
+            if is_to_be_reported(&pending, now) {
                 told.push(minute / 60);
             }
             pending.first_failed.get_or_insert(now);

@@ -1,13 +1,13 @@
-//! What the journal says, as metrics.
+//! The metrics that are read off the journal.
 
 use chrono::{DateTime, Utc};
 
 use crate::journal::{EventState, Overview, SinkOverview, StateCounts};
 use crate::metrics::{BySink, BySinkAndState, ByState, Metrics, set_known};
 
-/// Sets the metrics that are read off the journal; without it none of them is told.
+/// Sets them; without a journal none of them is exported.
 pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<Utc>) {
-    // Sinks that the journal forgot, and what cannot be read, go from the metrics, too.
+    // Sinks that the journal forgot, and what cannot be read, are not exported any more.
     metrics.sink_events.clear();
     metrics.sink_oldest_pending_seconds.clear();
     metrics.journal_events.clear();

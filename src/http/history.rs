@@ -1,4 +1,4 @@
-//! The last hour in samples: how many events came and went, and how long that took.
+//! The last hour in samples: throughput and lag.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,20 +7,20 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// Between two samples.
-pub(super) const STEP: Duration = Duration::from_secs(10);
-/// Samples kept: an hour.
-const KEPT: usize = 360;
+pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
+/// Samples that are kept: an hour.
+const MAX_SAMPLES: usize = 360;
 /// Samples in one point of a chart.
-const POINT: usize = 3;
+const SAMPLES_PER_POINT: usize = 3;
 
-/// What has been counted since the start.
+/// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Totals {
     /// Events stored.
     pub(super) received: u64,
     /// Events delivered, at each sink.
     pub(super) delivered: u64,
-    /// The time that took, all in all.
+    /// The sum of their lags.
     pub(super) lag_seconds: f64,
 }
 
@@ -40,29 +40,29 @@ pub(super) struct HistoryPoint {
 pub(super) struct ActivityHistory(Mutex<VecDeque<Option<Totals>>>);
 
 impl ActivityHistory {
-    /// Takes the next sample.
+    /// Adds a sample.
     pub(super) fn push(&self, totals: Option<Totals>) {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if samples.len() > KEPT {
+        if samples.len() > MAX_SAMPLES {
             samples.pop_front();
         }
         samples.push_back(totals);
     }
 
-    /// The points of a chart over the last hour, the newest last; none for the time before the
+    /// Returns the points of a chart over the last hour, the newest last; none for the time before the
     /// start.
     pub(super) fn points(&self) -> Vec<Option<HistoryPoint>> {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut newest_first = samples.iter().rev().step_by(POINT);
+        let mut newest_first = samples.iter().rev().step_by(SAMPLES_PER_POINT);
         let mut later = newest_first.next().copied().flatten();
-        let mut points = Vec::with_capacity(KEPT / POINT);
+        let mut points = Vec::with_capacity(MAX_SAMPLES / SAMPLES_PER_POINT);
         for earlier in newest_first {
             points.push(
                 later.zip(*earlier).map(|(later, earlier)| HistoryPoint::between(earlier, later)),
             );
             later = *earlier;
         }
-        points.resize(KEPT / POINT, None);
+        points.resize(MAX_SAMPLES / SAMPLES_PER_POINT, None);
         points.reverse();
         points
     }
@@ -70,7 +70,7 @@ impl ActivityHistory {
 
 impl HistoryPoint {
     fn between(earlier: Totals, later: Totals) -> Self {
-        let seconds = STEP.as_secs_f64() * POINT as f64;
+        let seconds = SAMPLE_INTERVAL.as_secs_f64() * SAMPLES_PER_POINT as f64;
         let delivered = later.delivered.saturating_sub(earlier.delivered);
         let lag = (later.lag_seconds - earlier.lag_seconds).max(0.0);
         Self {

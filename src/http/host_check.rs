@@ -1,4 +1,4 @@
-//! What a request must be to get an answer, and what every answer carries.
+//! The Host of a request, and the headers of every answer.
 
 use axum::extract::Request;
 use axum::http::uri::Authority;
@@ -17,8 +17,7 @@ pub(super) async fn refuse_other_hosts(request: Request, next: Next) -> Response
     if host.is_none_or(is_this_machine) {
         return next.run(request).await;
     }
-    let why = "This is served on a loopback address only: ask for it by that address, or as \
-               localhost.\n";
+    let why = "Served on a loopback address only: use that address, or localhost.\n";
     (StatusCode::MISDIRECTED_REQUEST, why).into_response()
 }
 
@@ -41,7 +40,7 @@ const HEADERS: [(header::HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Adds them.
+/// Adds them to an answer.
 pub(super) async fn harden(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -1,21 +1,19 @@
-//! What the daemon tells over HTTP: metrics, whether it is alive and ready, and what it does now.
+//! The pages of the daemon over HTTP: metrics, liveness, readiness and status.
+//!
+//! Owns no state but the samples of the last hour: all of it is read off metrics, health and journal.
 
-mod connection_slots;
-mod connections;
-mod format;
+mod collect;
 mod gauges;
 mod headline;
-mod health;
 mod history;
 mod host_check;
 mod page;
 mod settings;
 mod snapshot;
+mod sources;
 mod status;
 mod text;
-mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,44 +27,34 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::listener::{self, ConnectionLimits};
 use crate::net::is_loopback;
 use crate::sanitize;
-use history::ActivityHistory;
 use snapshot::Snapshots;
-use status::Status;
+use sources::StatusSource;
 
-pub use connections::listen;
-pub use health::{DaemonHealth, HealthCheck, Readiness};
 pub use settings::{HttpSettings, Listen};
+pub use sources::Sources;
 
-/// How long `/readyz` waits for a look at the journal.
-const LOOK: Duration = Duration::from_millis(500);
+/// How long `/readyz` waits for the journal to be read.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a daemon has to tell, and where from.
-#[derive(Clone, Debug)]
-pub struct Sources {
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Whether it does its work.
-    pub health: Arc<DaemonHealth>,
-    /// Its journal's file, read beside the writer.
-    pub journal: PathBuf,
-}
+/// The limits of the pages. Probes are answered whatever else is asked for.
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 128,
+    answers: 32,
+    unlimited_paths: &["/healthz", "/readyz"],
+    head_timeout: Duration::from_secs(5),
+    answer_timeout: Duration::from_secs(10),
+    max_age: Duration::from_secs(60),
+    max_head_bytes: 16 * 1024,
+};
 
-/// What the pages are made of.
-#[derive(Clone, Debug)]
-struct Shared {
-    sources: Sources,
-    snapshots: Arc<Snapshots>,
-    history: Arc<ActivityHistory>,
-}
-
-/// Answers requests until `stop`; answers under way then get a moment.
+/// Answers requests until `stop`; answers in progress then get a moment.
 pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
     let snapshots =
         Arc::new(Snapshots::new(sources.journal.clone(), sources.health.journal().clone()));
-    let shared = Shared { sources, snapshots: snapshots.clone(), history: Arc::default() };
+    let source = StatusSource { sources, snapshots: snapshots.clone(), history: Arc::default() };
     let router = Router::new()
         .route("/", get(status_page))
         .route("/style.css", get(async || typed("text/css; charset=utf-8", page::STYLE)))
@@ -76,7 +64,7 @@ pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationTo
         .route("/metrics", get(metrics_page))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
-        .with_state(shared.clone())
+        .with_state(source.clone())
         .layer(middleware::map_response(host_check::harden));
     let is_loopback = listener.local_addr().is_ok_and(|at| is_loopback(at.ip()));
     let router = if is_loopback {
@@ -86,20 +74,20 @@ pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationTo
     };
     tokio::join!(
         snapshots.run(stop.clone()),
-        stop.run_until_cancelled(remember(&shared)),
-        connections::serve(listener, router, stop.clone()),
+        stop.run_until_cancelled(sample(&source)),
+        listener::serve(listener, router, LIMITS, stop.clone()),
     );
 }
 
-/// Samples for the charts, as long as it runs.
-async fn remember(shared: &Shared) {
-    let mut ticks = tokio::time::interval(history::STEP);
+/// Takes the samples of the history, as long as it runs.
+async fn sample(source: &StatusSource) {
+    let mut ticks = tokio::time::interval(history::SAMPLE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let snapshot = shared.snapshots.latest().await;
-        let seen = snapshot.journal.as_ref().ok();
-        shared.history.push(seen.map(|seen| Status::totals(&shared.sources.metrics, seen)));
+        let snapshot = source.snapshots.latest().await;
+        let view = snapshot.journal.as_ref().ok();
+        source.history.push(view.map(|view| collect::totals(&source.sources.metrics, view)));
     }
 }
 
@@ -108,18 +96,21 @@ fn typed(content_type: &'static str, body: impl IntoResponse) -> impl IntoRespon
 }
 
 /// `/?hold` is the page that does not load itself again.
-async fn status_page(State(shared): State<Shared>, RawQuery(query): RawQuery) -> impl IntoResponse {
-    let status = Status::now(&shared).await;
-    let held = query.as_deref() == Some("hold");
-    typed("text/html; charset=utf-8", page::render(&status, held).into_string())
+async fn status_page(
+    State(source): State<StatusSource>,
+    RawQuery(query): RawQuery,
+) -> impl IntoResponse {
+    let status = collect::status(&source).await;
+    let is_held = query.as_deref() == Some("hold");
+    typed("text/html; charset=utf-8", page::render(&status, is_held).into_string())
 }
 
-async fn status_text(State(shared): State<Shared>) -> impl IntoResponse {
-    typed("text/plain; charset=utf-8", text::render(&Status::now(&shared).await))
+async fn status_text(State(source): State<StatusSource>) -> impl IntoResponse {
+    typed("text/plain; charset=utf-8", text::render(&collect::status(&source).await))
 }
 
-async fn status_json(State(shared): State<Shared>) -> Response {
-    let status = Status::now(&shared).await;
+async fn status_json(State(source): State<StatusSource>) -> Response {
+    let status = collect::status(&source).await;
     let Ok(json) = serde_json::to_string(&status) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -129,13 +120,13 @@ async fn status_json(State(shared): State<Shared>) -> Response {
     typed("application/json", body).into_response()
 }
 
-async fn metrics_page(State(shared): State<Shared>) -> Response {
-    let snapshot = shared.snapshots.latest().await;
-    let Sources { metrics, health, .. } = shared.sources;
+async fn metrics_page(State(source): State<StatusSource>) -> Response {
+    let snapshot = source.snapshots.latest().await;
+    let Sources { metrics, health, .. } = source.sources;
     metrics.journal_writable.set(i64::from(health.journal().error().is_none()));
     let seen = snapshot.journal.as_ref().ok();
     gauges::set(&metrics, seen.map(|seen| &seen.overview), Utc::now());
-    // It looks at the process's figures.
+    // It reads the figures of the process.
     match tokio::task::spawn_blocking(move || metrics.encode()).await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),
@@ -143,22 +134,22 @@ async fn metrics_page(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn alive(State(shared): State<Shared>) -> impl IntoResponse {
-    let stuck = shared.sources.health.stuck();
-    if stuck.is_empty() {
+async fn alive(State(source): State<StatusSource>) -> impl IntoResponse {
+    let stalled = source.sources.health.stalled_tasks();
+    if stalled.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("stuck: {}\n", stuck.join(", ")))
+        (StatusCode::SERVICE_UNAVAILABLE, format!("stalled: {}\n", stalled.join(", ")))
     }
 }
 
-async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
+async fn ready(State(source): State<StatusSource>) -> impl IntoResponse {
     // A disk that hangs does not keep the answer back.
-    let snapshot = tokio::time::timeout(LOOK, shared.snapshots.latest()).await.ok();
+    let snapshot = tokio::time::timeout(SNAPSHOT_TIMEOUT, source.snapshots.latest()).await.ok();
     let seen = snapshot.as_ref().and_then(|snapshot| snapshot.journal.as_ref().ok());
     let overview = seen.map(|seen| &seen.overview);
-    let down = shared.sources.metrics.sinks_down();
-    let readiness = shared.sources.health.readiness(overview, &down, Utc::now());
+    let down = source.sources.metrics.sinks_down();
+    let readiness = source.sources.health.readiness(overview, &down, Utc::now());
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).unwrap_or_default();
     (status, typed("application/json", body))

@@ -1,7 +1,7 @@
-//! What the journal says, read once for all who look.
+//! Snapshots of the journal, each read once for all requests.
 //!
-//! One reader, beside the writer and away from the runtime's threads. It looks only when somebody
-//! asks, at most once a second, and never for more than a twentieth of the time.
+//! One reader, beside the writer and away from the runtime's threads. It reads on request only, at
+//! most once a second, and for no more than a twentieth of the time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use crate::journal::{
 
 /// How long what was read is good for.
 const GOOD_FOR: Duration = Duration::from_secs(1);
-/// That, as a multiple of the time it took to read.
-const SHARE: u32 = 20;
+/// The same, as a multiple of the time it took to read.
+const GOOD_FOR_FACTOR: u32 = 20;
 
-/// How long is waited for a new one, of a disk that hangs say.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a new one is waited for, of a disk that hangs say.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// Events that are shown.
-const LATEST: usize = 12;
+const MAX_LATEST: usize = 12;
 /// Dead letters that are shown.
-const DEAD: usize = 5;
+const MAX_DEAD: usize = 5;
 
-/// What was read at one moment.
+/// The journal at one moment.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     /// The journal, or why it cannot be read.
@@ -37,7 +37,7 @@ pub(super) struct Snapshot {
     good_until: Instant,
 }
 
-/// The journal at that moment.
+/// What was read of it.
 #[derive(Debug)]
 pub(super) struct JournalView {
     pub(super) overview: Overview,
@@ -47,34 +47,34 @@ pub(super) struct JournalView {
     pub(super) dead: Vec<(EventRow, SinkState)>,
 }
 
-/// Where to ask for it.
+/// Where requests get it.
 #[derive(Debug)]
 pub(super) struct Snapshots {
     path: PathBuf,
-    condition: JournalHealth,
+    health: JournalHealth,
     latest: watch::Sender<Option<Arc<Snapshot>>>,
     wanted: Notify,
 }
 
-/// What the reader keeps from one look to the next.
+/// The reader, and what it keeps between two snapshots.
 #[derive(Debug)]
 struct SnapshotPoller {
     path: PathBuf,
-    condition: JournalHealth,
+    health: JournalHealth,
     reader: Option<JournalReader>,
     confirmed_before: EventId,
 }
 
 impl Snapshots {
-    /// Of the journal at `path`, which need not be there yet, that does like this.
-    pub(super) fn new(path: PathBuf, condition: JournalHealth) -> Self {
-        Self { path, condition, latest: watch::Sender::new(None), wanted: Notify::new() }
+    /// Snapshots of the journal at `path`, which need not exist yet.
+    pub(super) fn new(path: PathBuf, health: JournalHealth) -> Self {
+        Self { path, health, latest: watch::Sender::new(None), wanted: Notify::new() }
     }
 
-    /// The latest one, or a new one if that is too old.
+    /// Returns the latest one, or a new one if that is too old.
     pub(super) async fn latest(&self) -> Arc<Snapshot> {
-        let latest = tokio::time::timeout(PATIENCE, self.good()).await.ok().flatten();
-        latest.unwrap_or_else(|| Arc::new(Snapshot::failed("it does not answer".to_owned())))
+        let latest = tokio::time::timeout(READ_TIMEOUT, self.good()).await.ok().flatten();
+        latest.unwrap_or_else(|| Arc::new(Snapshot::failed("no answer from the disk".to_owned())))
     }
 
     async fn good(&self) -> Option<Arc<Snapshot>> {
@@ -89,23 +89,23 @@ impl Snapshots {
         }
     }
 
-    /// Looks whenever it is asked to, until `stop`.
+    /// Reads on request, until `stop`.
     pub(super) async fn run(&self, stop: CancellationToken) {
-        let new = || SnapshotPoller::new(self.path.clone(), self.condition.clone());
-        let mut eye = new();
+        let new = || SnapshotPoller::new(self.path.clone(), self.health.clone());
+        let mut poller = new();
         while stop.run_until_cancelled(self.wanted.notified()).await.is_some() {
             if self.latest.borrow().as_ref().is_some_and(|latest| latest.is_good()) {
                 continue;
             }
-            let looked = tokio::task::spawn_blocking(move || {
-                let snapshot = eye.look();
-                (eye, snapshot)
+            let polled = tokio::task::spawn_blocking(move || {
+                let snapshot = poller.poll();
+                (poller, snapshot)
             });
-            let (back, snapshot) = match looked.await {
-                Ok(looked) => looked,
+            let (back, snapshot) = match polled.await {
+                Ok(polled) => polled,
                 Err(error) => (new(), Snapshot::failed(error.to_string())),
             };
-            eye = back;
+            poller = back;
             self.latest.send_replace(Some(Arc::new(snapshot)));
         }
     }
@@ -122,21 +122,21 @@ impl Snapshot {
 }
 
 impl SnapshotPoller {
-    fn new(path: PathBuf, condition: JournalHealth) -> Self {
-        Self { path, condition, reader: None, confirmed_before: EventId::default() }
+    fn new(path: PathBuf, health: JournalHealth) -> Self {
+        Self { path, health, reader: None, confirmed_before: EventId::default() }
     }
 
     /// Blocks.
-    fn look(&mut self) -> Snapshot {
+    fn poll(&mut self) -> Snapshot {
         let start = Instant::now();
         let journal = self.read();
         let now = Instant::now();
-        Snapshot { journal, good_until: now + GOOD_FOR.max((now - start) * SHARE) }
+        Snapshot { journal, good_until: now + GOOD_FOR.max((now - start) * GOOD_FOR_FACTOR) }
     }
 
     fn read(&mut self) -> Result<JournalView, String> {
         // Another file at that path would be read with the index of the one that is open.
-        self.condition.check_in_place().map_err(|error| error.to_string())?;
+        self.health.check_in_place().map_err(|error| error.to_string())?;
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => JournalReader::open(&self.path).map_err(|error| error.to_string())?,
@@ -151,7 +151,7 @@ impl SnapshotPoller {
 
 fn see(reader: &JournalReader, confirmed_before: EventId) -> journal::Result<JournalView> {
     let overview = reader.overview(Utc::now(), confirmed_before)?;
-    let latest = reader.list(&Filter::default(), LATEST)?;
+    let latest = reader.list(&Filter::default(), MAX_LATEST)?;
     let dead = dead(reader, &overview)?;
     Ok(JournalView { overview, latest, dead })
 }
@@ -165,13 +165,13 @@ fn dead(
     for SinkOverview { sink, .. } in overview.sinks.iter().filter(|sink| sink.events.dead > 0) {
         let name = Some(sink.name.clone());
         let filter = Filter { state: Some(EventState::Dead), sink: name, ..Filter::default() };
-        for found in reader.list(&filter, DEAD)? {
+        for found in reader.list(&filter, MAX_DEAD)? {
             let at_sinks = reader.sinks_of(found.id)?;
             let at_sink = at_sinks.into_iter().find(|at| at.sink == sink.name);
             dead.extend(at_sink.map(|at_sink| (found, at_sink)));
         }
     }
     dead.sort_by_key(|(found, _)| std::cmp::Reverse(found.id));
-    dead.truncate(DEAD);
+    dead.truncate(MAX_DEAD);
     Ok(dead)
 }

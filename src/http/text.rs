@@ -4,15 +4,14 @@ use std::fmt::Write;
 
 use bytesize::ByteSize;
 
-use super::format::{ago, counted, number, rate, time};
-use super::headline::Mood;
-use super::status::{ApplicationStatus, SpriteSummary, Status};
+use super::status::{ApplicationStatus, Mood, SpriteSummary, Status};
 use crate::event::SpriteStatus;
+use crate::format::{ago, counted, number, rate, time};
 
 /// Events in the list.
-const LATEST: usize = 5;
+const MAX_LATEST: usize = 5;
 
-/// The text; ends with a line end.
+/// Returns the text, with a line end.
 pub(super) fn render(status: &Status) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -21,14 +20,14 @@ pub(super) fn render(status: &Status) -> String {
 }
 
 fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
-    let mark = match status.mood {
+    let mark = match status.headline.mood {
         Mood::Good => "ok",
         Mood::Degraded => "DEGRADED",
         Mood::Bad => "NOT WORKING",
     };
     writeln!(to, "sprited {}: {mark}", status.version)?;
-    writeln!(to, "{}\n", status.sentence)?;
-    way(status, to)?;
+    writeln!(to, "{}\n", status.headline.sentence)?;
+    pipeline(status, to)?;
     if let Some(error) = &status.journal_error {
         writeln!(to, "\nthe journal cannot be read: {error}")?;
     }
@@ -41,7 +40,7 @@ fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
         writeln!(
             to,
             "
-{dead} of {}; once the cause is mended: {command}",
+{dead} of {}; once the cause is fixed: {command}",
             sink.name
         )?;
     }
@@ -56,16 +55,16 @@ fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn way(status: &Status, to: &mut String) -> std::fmt::Result {
+fn pipeline(status: &Status, to: &mut String) -> std::fmt::Result {
     let (cloud, handles) = (&status.cloud, &status.handles);
     let flow = status.last_hour.last().copied().flatten();
     if let Some(count) = cloud.backlog {
         let count = number(count.max(0).unsigned_abs());
-        writeln!(to, "  cloud      {count} waiting by its own count")?;
+        writeln!(to, "  cloud      {count} waiting, by its own count")?;
     }
-    let pull = cloud.last_good_pull_seconds.map_or("never".to_owned(), ago);
+    let pull = cloud.last_successful_pull_seconds.map_or("never".to_owned(), ago);
     let pace = flow.map_or(String::new(), |p| format!("{}, ", rate(p.received_per_second)));
-    writeln!(to, "  pulled     {pace}last good pull {pull}")?;
+    writeln!(to, "  pulled     {pace}last successful pull {pull}")?;
     if let Some(circulation) = cloud.circulation() {
         writeln!(to, "             {circulation}")?;
     }
@@ -80,8 +79,10 @@ fn way(status: &Status, to: &mut String) -> std::fmt::Result {
             ByteSize::b(journal.size_bytes),
             ByteSize::b(journal.max_size_bytes),
         )?;
-        let left = handles.margin_seconds.map(|left| format!(", with {} to spare", time(left)));
-        let expired = counted(handles.expired, "handle");
+        let left = handles
+            .margin_seconds
+            .map(|left| format!(", {} before the handle expires (average)", time(left)));
+        let expired = counted(handles.expired, "lease");
         let (confirmed, left) = (number(journal.confirmed), left.unwrap_or_default());
         writeln!(to, "  confirmed  {confirmed} events{left}; {expired} expired")?;
     }
@@ -93,12 +94,12 @@ fn applications(status: &Status, to: &mut String) -> std::fmt::Result {
     if !status.has_several_apps() {
         return Ok(());
     }
-    writeln!(to, "\n  {:20}  {:>10}  LAST GOOD PULL", "APPLICATION", "WAITING")?;
-    for ApplicationStatus { app, backlog, last_good_pull_seconds, trouble, .. } in
+    writeln!(to, "\n  {:20}  {:>10}  LAST SUCCESSFUL PULL", "APPLICATION", "WAITING")?;
+    for ApplicationStatus { app, backlog, last_successful_pull_seconds, trouble, .. } in
         &status.cloud.applications
     {
         let waiting = backlog.map_or("-".to_owned(), |count| number(count.max(0).unsigned_abs()));
-        let pull = last_good_pull_seconds.map_or("never".to_owned(), ago);
+        let pull = last_successful_pull_seconds.map_or("never".to_owned(), ago);
         let trouble = trouble.map_or(String::new(), |trouble| format!("; fails: {trouble}"));
         writeln!(to, "  {app:<20}  {waiting:>10}  {pull}{trouble}")?;
     }
@@ -137,7 +138,7 @@ fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
     if !status.latest.is_empty() {
         writeln!(to, "\n  LATEST")?;
     }
-    for line in status.latest.iter().take(LATEST) {
+    for line in status.latest.iter().take(MAX_LATEST) {
         let age = (status.at - line.first_pulled).to_std().unwrap_or_default().as_secs_f64();
         let sprites: Vec<_> = line.sprites.iter().map(sprite).collect();
         let app = status.has_several_apps().then(|| format!("{}  ", line.app));

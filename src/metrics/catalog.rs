@@ -8,6 +8,8 @@ use std::fmt::Write;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::{Metric, Registry};
 
+type Text = &'static str;
+
 /// The description of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricEntry {
@@ -34,31 +36,18 @@ pub(super) struct Catalog {
 
 impl Catalog {
     /// Declares a counter, whose name ends in `_total`.
-    pub(super) fn counter<M: Metric + Clone + Default>(
-        &mut self,
-        name: &'static str,
-        help: &'static str,
-    ) -> M {
+    pub(super) fn counter<M: Metric + Clone + Default>(&mut self, name: Text, help: Text) -> M {
         self.add(MetricEntry { name, kind: "counter", help }, M::default())
     }
 
     /// Declares a gauge.
-    pub(super) fn gauge<M: Metric + Clone + Default>(
-        &mut self,
-        name: &'static str,
-        help: &'static str,
-    ) -> M {
+    pub(super) fn gauge<M: Metric + Clone + Default>(&mut self, name: Text, help: Text) -> M {
         self.add(MetricEntry { name, kind: "gauge", help }, M::default())
     }
 
     /// Declares a histogram, which knows its buckets.
-    pub(super) fn histogram<M: Metric + Clone>(
-        &mut self,
-        name: &'static str,
-        help: &'static str,
-        histogram: M,
-    ) -> M {
-        self.add(MetricEntry { name, kind: "histogram", help }, histogram)
+    pub(super) fn histogram<M: Metric + Clone>(&mut self, name: Text, help: Text, this: M) -> M {
+        self.add(MetricEntry { name, kind: "histogram", help }, this)
     }
 
     fn add<M: Metric + Clone>(&mut self, entry: MetricEntry, metric: M) -> M {

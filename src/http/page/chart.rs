@@ -16,7 +16,7 @@ pub(super) struct Series {
     pub(super) values: Vec<Option<f64>>,
 }
 
-/// A chart with its title; `words` says a value.
+/// A chart with its title; `words` formats a value.
 pub(super) fn chart(title: &str, series: &[Series], words: fn(f64) -> String) -> Markup {
     let values = series.iter().flat_map(|series| series.values.iter().flatten());
     let most = values.copied().fold(0.0, f64::max);
@@ -33,9 +33,9 @@ pub(super) fn chart(title: &str, series: &[Series], words: fn(f64) -> String) ->
                 }
             }
             div class="plot" {
-                span class="most" { @if most > 0.0 { "at most " (words(most)) } }
+                span class="most" { @if most > 0.0 { "max " (words(most)) } }
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none"
-                    role="img" aria-label={ (title) " over the last hour, at most " (words(most)) } {
+                    role="img" aria-label={ (title) " over the last hour, max " (words(most)) } {
                     @for part in 1..4 {
                         @let x = WIDTH * f64::from(part) / 4.0;
                         line class="grid" x1=(x) y1="0" x2=(x) y2=(HEIGHT) {}

@@ -1,7 +1,7 @@
 //! The status page: everything in one answer, no script, nothing from elsewhere.
 //!
-//! The sheets of image sprites stand on other machines, and what their addresses say is not ours:
-//! neither browser nor daemon fetches them. A sheet is drawn by its number of tiles and linked to.
+//! The sheets of image sprites are on other machines, and their addresses are not trusted: neither
+//! browser nor daemon fetches them. A sheet is drawn by its number of tiles and linked to.
 
 mod chart;
 mod sections;
@@ -9,20 +9,19 @@ mod sheet;
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::format::duration;
-use super::headline::Mood;
-use super::status::Status;
+use super::status::{Mood, Status};
+use crate::format::duration;
 
 /// Seconds between two loads of the page.
 const REFRESH: u32 = 10;
 
-/// Its look.
+/// Its style sheet.
 pub(super) const STYLE: &str = include_str!("style.css");
-/// Its mark.
+/// Its icon.
 pub(super) const ICON: &str = include_str!("icon.svg");
 
-/// The page; one that is `held` stays as it is, for whoever reads or copies.
-pub(super) fn render(status: &Status, held: bool) -> Markup {
+/// Returns the page; one that is held does not reload itself.
+pub(super) fn render(status: &Status, is_held: bool) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -30,8 +29,8 @@ pub(super) fn render(status: &Status, held: bool) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                @if !held { meta http-equiv="refresh" content=(REFRESH); }
-                title { (mood(status.mood)) " · sprited" }
+                @if !is_held { meta http-equiv="refresh" content=(REFRESH); }
+                title { (mood(status.headline.mood)) " · sprited" }
                 link rel="icon" href="/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/style.css";
             }
@@ -43,12 +42,12 @@ pub(super) fn render(status: &Status, held: bool) -> Markup {
                         span { time datetime=(status.at.to_rfc3339()) {
                             (status.at.format("%Y-%m-%d %H:%M:%S")) " UTC"
                         } }
-                        @if held { a href="/" { "follow" } } @else { a href="/?hold" { "hold" } }
+                        @if is_held { a href="/" { "follow" } } @else { a href="/?hold" { "hold" } }
                     }
                 }
                 main {
-                    p class={ "now " (class(status.mood)) } role="status" { (status.sentence) }
-                    (sections::way(status))
+                    p class={ "now " (class(status.headline.mood)) } role="status" { (status.headline.sentence) }
+                    (sections::pipeline(status))
                     (sections::applications(status))
                     (sections::last_hour(status))
                     (sections::sinks(status))
@@ -59,8 +58,8 @@ pub(super) fn render(status: &Status, held: bool) -> Markup {
                 footer {
                     a href="/metrics" { "metrics" } a href="/readyz" { "readyz" }
                     a href="/status.json" { "JSON" } a href="/status.txt" { "text" }
-                    @if !held {
-                        span { "loads itself again every "
+                    @if !is_held {
+                        span { "reloads every "
                             (duration(std::time::Duration::from_secs(REFRESH.into()))) }
                     }
                 }
@@ -79,7 +78,7 @@ fn class(mood: Mood) -> &'static str {
 
 fn mood(mood: Mood) -> &'static str {
     match mood {
-        Mood::Good => "all well",
+        Mood::Good => "ok",
         Mood::Degraded => "degraded",
         Mood::Bad => "not working",
     }

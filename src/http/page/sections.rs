@@ -5,30 +5,30 @@ use maud::{Markup, html};
 
 use super::chart::{Series, chart};
 use super::sheet::sheet;
-use crate::http::format::{self, number, rate, time};
+use crate::format::{self, counted, number, rate, time};
 use crate::http::history::HistoryPoint;
 use crate::http::status::{ApplicationStatus, SinkStatus, Status};
 
-/// Characters of a key that tell it from all others in practice.
+/// Characters of a key that identify it in practice.
 const SHORT_KEY: usize = 12;
 
-/// Seconds that an event waits before it is worth a line.
-const WORTH_TELLING: f64 = 10.0;
+/// The age in seconds from which the oldest pending event is shown.
+const MIN_SHOWN_AGE: f64 = 10.0;
 
-/// A step of the way of an event.
-struct Step {
+/// A step of the pipeline.
+struct PipelineStep {
     name: &'static str,
     figure: String,
     unit: &'static str,
     more: Vec<String>,
 }
 
-/// The way of one event, with figures at each step.
-pub(super) fn way(status: &Status) -> Markup {
+/// The pipeline, with figures at each step.
+pub(super) fn pipeline(status: &Status) -> Markup {
     html! {
-        section aria-labelledby="way" {
-            h2 id="way" { "The way of an event" }
-            ol class="way" {
+        section aria-labelledby="pipeline" {
+            h2 id="pipeline" { "Pipeline" }
+            ol class="pipeline" {
                 @for step in steps(status) {
                     li {
                         h3 { (step.name) }
@@ -41,36 +41,36 @@ pub(super) fn way(status: &Status) -> Markup {
     }
 }
 
-fn steps(status: &Status) -> [Step; 5] {
+fn steps(status: &Status) -> [PipelineStep; 5] {
     let (cloud, handles) = (&status.cloud, &status.handles);
     let journal = status.journal.as_ref();
     let count = |count: Option<u64>| count.map_or("–".to_owned(), number);
     let flow = status.last_hour.last().copied().flatten();
     let pace = |of: fn(HistoryPoint) -> f64| flow.map_or("–".to_owned(), |point| rate(of(point)));
-    let last_pull = cloud.last_good_pull_seconds;
+    let last_pull = cloud.last_successful_pull_seconds;
     let (delivered, dead) = status
         .sinks
         .iter()
         .fold((0, 0), |(delivered, dead), sink| (delivered + sink.delivered, dead + sink.dead));
     [
-        Step {
+        PipelineStep {
             name: "Cloud",
             figure: cloud
                 .backlog
                 .map_or("–".to_owned(), |count| number(count.max(0).unsigned_abs())),
             unit: "waiting",
-            more: vec!["by its own count, minutes old".to_owned()],
+            more: vec!["by the cloud's own count, minutes old".to_owned()],
         },
-        Step {
+        PipelineStep {
             name: "Pulled",
             figure: pace(|point| point.received_per_second),
             unit: "",
             more: [
-                Some(last_pull.map_or("no good pull yet".to_owned(), |ago| {
-                    format!("last good pull {}", format::ago(ago))
+                Some(last_pull.map_or("no successful pull yet".to_owned(), |ago| {
+                    format!("last successful pull {}", format::ago(ago))
                 })),
                 Some(format!(
-                    "{} in all, {} seen again",
+                    "{} in total, {} duplicates",
                     count(journal.map(|j| j.received)),
                     count(journal.map(|j| j.duplicates))
                 )),
@@ -80,7 +80,7 @@ fn steps(status: &Status) -> [Step; 5] {
             .flatten()
             .collect(),
         },
-        Step {
+        PipelineStep {
             name: "Journal",
             figure: count(journal.map(|journal| journal.pending)),
             unit: "pending",
@@ -88,14 +88,18 @@ fn steps(status: &Status) -> [Step; 5] {
                 journal
                     .and_then(|journal| journal.commit_seconds)
                     .map_or("no commit yet".to_owned(), |seconds| {
-                        format!("on disk in {}", time(seconds))
+                        format!("{} per commit", time(seconds))
                     }),
                 journal.map_or("cannot be read".to_owned(), |journal| {
-                    format!("{} of {}", bytes(journal.size_bytes), bytes(journal.max_size_bytes))
+                    format!(
+                        "{} of {}",
+                        ByteSize::b(journal.size_bytes),
+                        ByteSize::b(journal.max_size_bytes)
+                    )
                 }),
             ],
         },
-        Step {
+        PipelineStep {
             name: "Sinks",
             figure: pace(|point| point.delivered_per_second),
             unit: "",
@@ -104,22 +108,25 @@ fn steps(status: &Status) -> [Step; 5] {
                 format!("{} dead", number(dead)),
             ],
         },
-        Step {
+        PipelineStep {
             name: "Confirmed",
             figure: count(journal.map(|journal| journal.confirmed)),
             unit: "events",
             more: vec![
                 handles.margin_seconds.map_or("none since the start".to_owned(), |left| {
-                    format!("with {} to spare", time(left))
+                    format!("{} before the handle expires (average)", time(left))
                 }),
-                format!("{} handles let go", number(handles.expired)),
+                expired(handles.expired),
             ],
         },
     ]
 }
 
-fn bytes(count: u64) -> ByteSize {
-    ByteSize::b(count)
+fn expired(leases: u64) -> String {
+    match leases {
+        0 => "no lease expired".to_owned(),
+        _ => format!("{} expired; these events are pulled again", counted(leases, "lease")),
+    }
 }
 
 /// Throughput and lag.
@@ -138,7 +145,7 @@ pub(super) fn last_hour(status: &Status) -> Markup {
     let lag = [Series { name: "pull to sink", class: "three", values: values(|p| p.lag_seconds) }];
     html! {
         section aria-labelledby="hour" {
-            h2 id="hour" { "The last hour" }
+            h2 id="hour" { "Last hour" }
             div class="charts" {
                 (chart("Throughput", &throughput, rate))
                 (chart("Lag", &lag, time))
@@ -162,15 +169,15 @@ pub(super) fn applications(status: &Status) -> Markup {
 }
 
 fn application_card(application: &ApplicationStatus) -> Markup {
-    let ApplicationStatus { app, backlog, last_good_pull_seconds, trouble, .. } = application;
+    let ApplicationStatus { app, backlog, last_successful_pull_seconds, trouble, .. } = application;
     let waiting = backlog.map_or("–".to_owned(), |count| number(count.max(0).unsigned_abs()));
     html! {
         article class={ "card " (if trouble.is_some() { "down" } else { "up" }) } {
             h3 { (app) @if let Some(trouble) = trouble { " " span class="badge" { (trouble) } } }
             dl {
                 div { dt { "waiting" } dd { (waiting) } }
-                div { dt { "last good pull" } dd {
-                    (last_good_pull_seconds.map_or("never".to_owned(), format::ago))
+                div { dt { "last successful pull" } dd {
+                    (last_successful_pull_seconds.map_or("never".to_owned(), format::ago))
                 } }
             }
         }
@@ -200,11 +207,11 @@ fn card(sink: &SinkStatus) -> Markup {
                 div { dt { "dead" } dd class=[(sink.dead > 0).then_some("attention")] { (number(sink.dead)) } }
                 div { dt { "lag" } dd { (sink.lag_seconds.map_or("–".to_owned(), time)) } }
             }
-            @if let Some(age) = sink.oldest_pending_seconds.filter(|age| *age >= WORTH_TELLING) {
-                p { "The oldest waits for " (time(age)) "." }
+            @if let Some(age) = sink.oldest_pending_seconds.filter(|age| *age >= MIN_SHOWN_AGE) {
+                p { "Oldest pending event: " (time(age)) }
             }
             @if sink.state == "removed" {
-                p { "No longer in the configuration; what it owes is kept." }
+                p { "Not configured any more; its events are kept." }
             }
             @if let (Some(error), Some(age)) = (&sink.last_error, sink.last_error_seconds) {
                 p class="error" { span { "failed " (format::ago(age)) } (error) }
@@ -213,7 +220,7 @@ fn card(sink: &SinkStatus) -> Markup {
     }
 }
 
-/// Dead letters, and how to have them delivered after all.
+/// Dead letters, and how to redeliver them.
 pub(super) fn dead(status: &Status) -> Markup {
     let all: u64 = status.sinks.iter().map(|sink| sink.dead).sum();
     html! {
@@ -233,7 +240,7 @@ pub(super) fn dead(status: &Status) -> Markup {
                     }
                 }
                 p class="hint" {
-                    "All of them, once the cause is mended:"
+                    "To redeliver all of them once the cause is fixed:"
                     @for sink in status.sinks.iter().filter(|sink| sink.dead > 0) {
                         " " code { "sprited events redeliver --state dead --sink " (sink.name) }
                     }

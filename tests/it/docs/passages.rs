@@ -49,12 +49,12 @@ fn defaults() -> Config {
 pub(super) fn passages() -> Vec<Passage> {
     let config = defaults();
     let lease = config.confirm.lease;
-    let [retry, longest_retry] = waits("delivery/mod.rs", "RETRIES");
-    let [probe, longest_probe] = waits("delivery/mod.rs", "PROBES");
+    let [retry, longest_retry] = waits("delivery/mod.rs", "EVENT_RETRIES");
+    let [probe, longest_probe] = waits("delivery/mod.rs", "PROBE_PAUSES");
     let retry_after = time("sinks/webhook/status.rs", "MAX_RETRY_AFTER");
     assert_eq!(retry_after, sprited::limits::MAX_RETRY_AFTER);
-    let named = time("delivery/verdicts.rs", "TOLD_AFTER");
-    let named_again = time("delivery/verdicts.rs", "TOLD_EVERY");
+    let named = time("delivery/verdicts.rs", "REPORT_AFTER");
+    let named_again = time("delivery/verdicts.rs", "REPORT_EVERY");
     let keys = time("journal/settings.rs", "MIN_RETENTION");
     let MaxRejects::At(max_rejects) = config.sinks[0].max_rejects else { panic!("off by default") };
     let max_rejects = f64::from(max_rejects.get());
@@ -100,38 +100,40 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             operations,
             "notices changes within {two seconds}",
-            &[(time("daemon/maintenance.rs", "LOOK_OUTSIDE") + Duration::from_millis(500)).into()],
+            &[(time("daemon/maintenance.rs", "OUTSIDE_WRITES_INTERVAL")
+                + Duration::from_millis(500))
+            .into()],
         ),
         row(
             operations,
             "a commit is in progress for more than {30 s}",
-            &[time("http/health.rs", "MAX_COMMIT").into()],
+            &[time("health/checks.rs", "MAX_COMMIT").into()],
         ),
         row(
             operations,
             "after {a minute} without a good pull",
-            &[time("http/health.rs", "MAX_PULL_AGE").into()],
+            &[time("health/checks.rs", "MAX_PULL_AGE").into()],
         ),
         row(
             operations,
             "a delivery that is due for more than {60 s}",
-            &[time("http/health.rs", "LATE").into()],
+            &[time("health/checks.rs", "MAX_DELIVERY_DELAY").into()],
         ),
         row(
             operations,
             "a commit that takes more than {1 s}",
-            &[time("http/health.rs", "SLOW_COMMIT").into()],
+            &[time("health/checks.rs", "SLOW_COMMIT").into()],
         ),
         row(
             operations,
             "deliveries in flight get {15 s}",
-            &[time("daemon/mod.rs", "DELIVERY_TIME").into()],
+            &[time("daemon/stop.rs", "DELIVERY_TIME").into()],
         ),
         row(
             operations,
             "{25 s} at most. A second signal, {a second} or more after the first",
             &[
-                time("daemon/mod.rs", "STOP_TIME").into(),
+                time("daemon/stop.rs", "STOP_TIME").into(),
                 time("cli/process.rs", "SAME_SIGNAL").into(),
             ],
         ),
@@ -155,7 +157,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             sinks,
             "unless `Retry-After` asks for longer than {two seconds}.",
-            &[time("delivery/breaker.rs", "LONG_PAUSE").into()],
+            &[time("delivery/breaker.rs", "MAX_DRAIN_PAUSE").into()],
         ),
         row(
             sinks,
@@ -166,9 +168,9 @@ pub(super) fn passages() -> Vec<Passage> {
             sinks,
             "From the {21}st within {a minute} on, it reports their number once {a minute}",
             &[
-                Value::Number(number("delivery/dead_letters.rs", "NAMED") as f64 + 1.0),
-                time("delivery/dead_letters.rs", "MINUTE").into(),
-                time("delivery/dead_letters.rs", "MINUTE").into(),
+                Value::Number(number("delivery/dead_letters.rs", "MAX_LOGGED") as f64 + 1.0),
+                time("delivery/dead_letters.rs", "REPORT_INTERVAL").into(),
+                time("delivery/dead_letters.rs", "REPORT_INTERVAL").into(),
             ],
         ),
         row(sinks, "failed for `give_up_after` ({72 h})", &[config.sinks[0].give_up_after.into()]),
@@ -190,7 +192,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             sinks,
             "Concurrent deliveries start at {8},",
-            &[number("delivery/concurrency.rs", "START").into()],
+            &[number("delivery/concurrency.rs", "INITIAL_SIZE").into()],
         ),
         row(
             sinks,
@@ -202,7 +204,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             start,
             "It uses the third once {a minute} to count",
-            &[time("daemon/maintenance.rs", "LOOK_AT_BACKLOG").into()],
+            &[time("daemon/maintenance.rs", "BACKLOG_INTERVAL").into()],
         ),
         row(metrics, "are at most {a second} old", &[time("http/snapshot.rs", "GOOD_FOR").into()]),
         row(metrics, "no more than a twentieth of the time", &[]),
@@ -261,15 +263,18 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             trouble,
             "it retries every {5 s}, for {half an hour} or until it is stopped",
-            &[time("daemon/rescue.rs", "RETRY").into(), time("daemon/rescue.rs", "LONGEST").into()],
+            &[
+                time("daemon/rescue.rs", "COPY_RETRY").into(),
+                time("daemon/rescue.rs", "COPY_TIMEOUT").into(),
+            ],
         ),
         row(
             trouble,
-            "from here on they are counted once {a minute}` | As above, for more than {20} within {a minute};",
+            "from now on a count is logged once {a minute}` | As above, for more than {20} within {a minute};",
             &[
-                time("delivery/dead_letters.rs", "MINUTE").into(),
-                Value::Number(number("delivery/dead_letters.rs", "NAMED") as f64),
-                time("delivery/dead_letters.rs", "MINUTE").into(),
+                time("delivery/dead_letters.rs", "REPORT_INTERVAL").into(),
+                Value::Number(number("delivery/dead_letters.rs", "MAX_LOGGED") as f64),
+                time("delivery/dead_letters.rs", "REPORT_INTERVAL").into(),
             ],
         ),
         row(trouble, "They stay in the cloud, for {four days}: raise", &[keys.into()]),
@@ -372,22 +377,22 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             architecture,
             "deliveries get {15 s}; the confirmer",
-            &[time("daemon/mod.rs", "DELIVERY_TIME").into()],
+            &[time("daemon/stop.rs", "DELIVERY_TIME").into()],
         ),
         row(
             architecture,
             "The whole stop takes at most {25 s}.",
-            &[time("daemon/mod.rs", "STOP_TIME").into()],
+            &[time("daemon/stop.rs", "STOP_TIME").into()],
         ),
         row(
             architecture,
             "wrote to the journal | {1.5 s} |",
-            &[time("daemon/maintenance.rs", "LOOK_OUTSIDE").into()],
+            &[time("daemon/maintenance.rs", "OUTSIDE_WRITES_INTERVAL").into()],
         ),
         row(
             architecture,
             "(DescribeEventsState) | {60 s} |",
-            &[time("daemon/maintenance.rs", "LOOK_AT_BACKLOG").into()],
+            &[time("daemon/maintenance.rs", "BACKLOG_INTERVAL").into()],
         ),
         row(
             architecture,

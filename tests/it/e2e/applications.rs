@@ -115,7 +115,7 @@ async fn events_arrive_from_each_and_are_confirmed_where_they_came_from() {
         assert!(page.contains(&app) && text.contains(&app), "{page}\n{text}");
         let told = &status["cloud"]["applications"][place];
         assert_eq!(told["app"].to_string(), app);
-        assert!(told["last_good_pull_seconds"].is_number(), "{told}");
+        assert!(told["last_successful_pull_seconds"].is_number(), "{told}");
         let series = format!("sprited_last_successful_pull_timestamp_seconds{{app=\"{app}\"}}");
         assert!(daemon.metric(&series).await > 0.0, "{series}");
         let backlog = format!("sprited_cloud_backlog_events{{app=\"{app}\"}}");
@@ -139,12 +139,11 @@ async fn one_that_is_unknown_to_the_cloud_holds_up_no_other_and_is_named() {
     assert_eq!(failures[0]["code"], "InvalidParameterValue.SubAppId");
     let (status, ready) = readiness(&daemon).await;
     assert_eq!(status, 503);
-    assert_eq!(detail(&ready, "last_good_pull"), "application 1500012346: none yet");
-    let refused = "refuses our requests (application 1500012346: refused); the log says why";
+    assert_eq!(detail(&ready, "last_successful_pull"), "application 1500012346: none yet");
+    let refused = "application 1500012346: the cloud refuses the request";
     assert_eq!(detail(&ready, "cloud"), refused);
     let (_, text) = daemon.get("/status.txt").await;
-    let sentence =
-        "Nothing is pulled from application 1500012346: the cloud refuses what is asked.";
+    let sentence = "Not pulling from application 1500012346: the cloud refuses the request.";
     assert!(text.contains(sentence), "{text}");
     assert!(text.contains(": DEGRADED\n"), "the other one is pulled: {text}");
     let (_, page) = daemon.get("/").await;
@@ -239,7 +238,7 @@ async fn another_list_of_applications_waits_for_a_restart_and_says_so() {
     site.edit("[1500012345]", "[1500012345, 1500012346]");
     let said = daemon.reload().await;
     assert_eq!(said.len(), 1, "{said:?}");
-    assert_eq!(said[0]["fault"], "[vod] sub_app_id: a change of it needs a restart");
+    assert_eq!(said[0]["error"], "[vod] sub_app_id: a change needs a restart");
     for app in [FIRST, SECOND] {
         site.add_sprites_to(app, 3);
     }

@@ -12,9 +12,9 @@ use super::receiver::{Answer, Receiver};
 use super::{Site, until};
 use crate::support;
 
-const DOWN: &str = "the sink is down; its events wait in the journal";
-const UP: &str = "the sink is up again";
-const GIVEN_UP: &str = "gave up an event; it is a dead letter of this sink";
+const DOWN: &str = "sink is down; its events wait in the journal";
+const UP: &str = "sink is up again";
+const GIVEN_UP: &str = "event given up; it is a dead letter of this sink";
 
 /// A site whose sink has taken an event, so that a rejection may prove a bad one.
 async fn proven(more: &str) -> (Site, Receiver, Daemon) {
@@ -107,7 +107,7 @@ async fn a_receiver_that_has_never_taken_anything_makes_no_dead_letter() {
     assert_eq!(dead_and_delivered(&site), (0, 0));
     assert!(hook.asked() < 32 + 20, "asked {} times", hook.asked());
     let hint = daemon.logged(DOWN)[0]["hint"].as_str().unwrap().to_owned();
-    assert!(hint.contains("has taken no event yet"), "{hint}");
+    assert!(hint.contains("has accepted no event yet"), "{hint}");
     hook.set(Answer::Take);
     support::until(|| dead_and_delivered(&site) == (0, 60)).await;
     hook.assert_once(60);

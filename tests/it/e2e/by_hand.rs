@@ -11,7 +11,7 @@ use super::{LEASE, Site, file, settings, until};
 use crate::cli::Ended;
 use crate::support;
 
-const DOWN: &str = "the sink is down; its events wait in the journal";
+const DOWN: &str = "sink is down; its events wait in the journal";
 
 impl Site {
     /// What the command answers, as one JSON value.
@@ -106,7 +106,7 @@ async fn a_sink_for_which_nothing_waits_any_more_is_not_down() {
         assert!(!up().await);
         site.command(&["events", "discard", "--sink", "hook"]);
         until(up).await;
-        let over = daemon.logged("nothing waits any more for the sink that was down");
+        let over = daemon.logged("sink has no backlog left");
         assert_eq!(over.len(), discarded, "{over:?}");
     }
     hook.set(Answer::Take);
@@ -186,8 +186,8 @@ async fn what_a_removed_sink_leaves_is_told_holds_up_nothing_and_waits_for_its_r
 
     site.configure("", &sprites);
     let daemon = site.start();
-    let told = "the journal keeps events for a sink that is not in the configuration; name one so \
-                to have them delivered, or discard them";
+    let told = "the journal keeps events for a sink that is not configured: configure one of that \
+                name to deliver them, or discard them";
     daemon.has_logged(told).await;
     assert_eq!(daemon.logged(told)[0]["sink"], "hook");
     site.drained().await;

@@ -269,13 +269,13 @@ async fn a_reload_needs_no_sts_where_the_role_is_the_same() {
     let down = InjectedFault::next(1000, FaultKind::Error("InternalError".to_owned()));
     site.cloud.control.fault(down.on(ApiAction::AssumeRole)).unwrap();
     daemon.signal(Signal::SIGHUP);
-    daemon.has_logged("reloaded; nothing has changed").await;
+    daemon.has_logged("reloaded: nothing has changed").await;
     made.extend(site.make_sprites(3));
     site.drained().await;
     // Another role is not taken over before it can be assumed.
     site.edit("roleName/emulator", "roleName/other");
     daemon.signal(Signal::SIGHUP);
-    daemon.has_logged("cannot reload; goes on as before").await;
+    daemon.has_logged("reload rejected; previous configuration stays active").await;
     made.extend(site.make_sprites(3));
     site.drained().await;
     daemon.stop().await;

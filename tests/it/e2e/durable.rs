@@ -270,7 +270,7 @@ async fn what_is_found_after_a_crash_is_synced_before_it_counts_as_delivered() {
         fs::rename(&away, site.path(&name[1..])).unwrap();
 
         let daemon = trace(&site);
-        daemon.has_logged("found events at the sink that were not recorded as delivered").await;
+        daemon.has_logged("events found at the sink that were not recorded as delivered").await;
         site.drained().await;
         let calls = ended(&site, daemon).await;
         let opened = first(&calls, 0, "the file", |call| {

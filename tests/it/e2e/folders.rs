@@ -120,7 +120,7 @@ async fn a_folder_whose_disk_fails_takes_the_sink_down() {
     assert_ne!(code, 0);
     let daemon = Daemon::spawn(with_syncs(&site, &folder, "EIO", &["run"]), site.folder.path());
     site.add_sprites(1);
-    daemon.has_logged("the sink is down; its events wait in the journal").await;
+    daemon.has_logged("sink is down; its events wait in the journal").await;
     assert_eq!(site.confirmed(), 0);
     daemon.stop().await;
 }
@@ -219,8 +219,8 @@ async fn a_path_that_is_no_file_is_told_of_and_nothing_is_lost() {
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let daemon = site.start();
     site.add_sprites(1);
-    daemon.has_logged("the sink is down; its events wait in the journal").await;
-    let down = &daemon.logged("the sink is down; its events wait in the journal")[0];
+    daemon.has_logged("sink is down; its events wait in the journal").await;
+    let down = &daemon.logged("sink is down; its events wait in the journal")[0];
     assert!(down["error"].as_str().unwrap().contains("is a pipe, not a regular file"), "{down}");
     std::fs::remove_file(&path).unwrap();
     super::until(async || site.confirmed() == 1).await;
@@ -254,8 +254,8 @@ async fn a_folder_that_may_not_be_read_is_named_with_what_to_do() {
     assert!(said.contains(&says) && said.contains("with chmod u+r or g+r"), "{said}");
     let daemon = Daemon::spawn(bound(&["run"]), site.folder.path());
     site.add_sprites(1);
-    daemon.has_logged("the sink is down; its events wait in the journal").await;
-    let down = &daemon.logged("the sink is down; its events wait in the journal")[0];
+    daemon.has_logged("sink is down; its events wait in the journal").await;
+    let down = &daemon.logged("sink is down; its events wait in the journal")[0];
     assert!(down["error"].as_str().unwrap().contains(&says), "{down}");
     mode(0o700);
     until(|| site.confirmed() == 1).await;

@@ -230,7 +230,7 @@ async fn an_idle_daemon_notices_within_seconds_and_pulls_no_more() {
     let why = gone["why"].as_str().unwrap();
     let path = journal(&site).display().to_string();
     assert!(why.contains(&path) && why.contains("deleted or moved"), "{why}");
-    let kept = &daemon.logged("rescued the journal that was gone; the daemon ends")[0];
+    let kept = &daemon.logged("journal gone; rescued to a copy; ending")[0];
     assert_eq!((kept["copy"].as_str(), &kept["pending"]), (rescued.to_str(), &Value::from(0)));
     // The code that the unit is not started again for, with all that goes with a stop.
     assert_eq!(daemon.logged("stopped").len(), 1);
@@ -347,7 +347,7 @@ async fn where_the_folder_is_gone_as_well_the_log_says_what_the_cloud_still_has(
         }
         assert_eq!(daemon.ended_within(NOTICED).await, 74, "{}", daemon.log());
         let told = daemon.log();
-        let told = told.lines().find(|line| line.contains("the journal's folder is gone as well"));
+        let told = told.lines().find(|line| line.contains("journal and its folder gone"));
         let told: Value =
             serde_json::from_str(told.unwrap_or_else(|| panic!("{}", daemon.log()))).unwrap();
         let figures = ["pending", "unconfirmed", "lost"].map(|name| told[name].as_u64());
@@ -506,12 +506,7 @@ async fn a_disk_without_room_for_the_copy_is_waited_for() {
     until(async || site.confirmed() == 3).await;
     limit(&daemon, "--fsize=50000:");
     delete(&site);
-    daemon
-        .has_logged(
-            "cannot copy the journal that is gone; tries until it can or is stopped: make room \
-             on its disk",
-        )
-        .await;
+    daemon.has_logged("journal gone and not copied; retrying: make room on its disk").await;
     assert!(daemon.runs());
     assert!(named(&site, "rescued").is_empty() && named(&site, "backup").is_empty());
     assert_eq!(daemon.get("/readyz").await.0, 503);

@@ -108,7 +108,7 @@ async fn signals_reach_the_daemon_and_its_end_is_the_container_s() {
     let mut container = Container::start(&site, &["run"], &[]);
     until(|| hook.asked() == 1).await;
     container.signal(Signal::SIGHUP);
-    container.has_logged("reloaded; nothing has changed").await;
+    container.has_logged("reloaded: nothing has changed").await;
     // As a terminal does: to both of them.
     let began = Instant::now();
     for id in [container.init(), container.daemon()] {
@@ -150,7 +150,7 @@ async fn signals_that_mean_nothing_to_the_daemon_do_not_end_the_container() {
         container.signal(signal);
         // What comes after it is obeyed.
         container.signal(Signal::SIGHUP);
-        let message = "reloaded; nothing has changed";
+        let message = "reloaded: nothing has changed";
         until(|| container.outside.logged(message).len() > number).await;
     }
     site.add_sprites(1);

@@ -127,7 +127,7 @@ async fn of_two_daemons_the_one_that_was_passed_by_ends_with_74_and_writes_nothi
     assert_eq!(first.ended_within(NOTICED).await, 74, "{}", first.log());
     assert_eq!(first.logged(TAKEN).len(), 1, "{}", first.log());
     let said = first.log();
-    assert!(said.contains("one alone is started on a journal"), "{said}");
+    assert!(said.contains("a single daemon is started on a journal"), "{said}");
     assert!(!said.contains("rescued"), "there is nothing to rescue: {said}");
     site.add_sprites(2);
     until(async || site.confirmed() == 10).await;

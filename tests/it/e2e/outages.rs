@@ -7,8 +7,8 @@ use super::receiver::{Answer, Receiver};
 use super::{Site, file};
 use crate::support::until;
 
-const DOWN: &str = "the sink is down; its events wait in the journal";
-const UP: &str = "the sink is up again";
+const DOWN: &str = "sink is down; its events wait in the journal";
+const UP: &str = "sink is up again";
 
 #[tokio::test]
 async fn a_sink_that_is_down_holds_up_no_other_and_catches_up() {
@@ -76,7 +76,7 @@ async fn an_event_refused_for_good_is_a_dead_letter_and_confirmed() {
         assert!(hook.last_error.as_ref().unwrap().contains("422"), "{hook:?}");
         assert_eq!((sprites.sink.as_str(), sprites.state), ("sprites", EventState::Delivered));
     }
-    assert_eq!(daemon.logged("gave up an event; it is a dead letter of this sink").len(), 6);
+    assert_eq!(daemon.logged("event given up; it is a dead letter of this sink").len(), 6);
     assert_eq!(daemon.logged(DOWN).len(), 0);
     daemon.stop().await;
 }

@@ -19,8 +19,8 @@ use super::daemon::{Daemon, PROGRAM};
 use super::{Site, file, until};
 
 const STDOUT: &str = "[[sinks]]\nname = 'out'\ntype = 'stdout'\nevents = ['image-sprite']\n";
-const GONE: &str = "the reader of standard output is gone, and there is no other sink; stops: what is pending stays in \
-     the journal";
+const GONE: &str = "the reader of standard output is gone, and there is no other sink: stopping; pending \
+                    events stay in the journal";
 
 /// The daemon with its standard output to `to`, written for a shell in which `$0` is the site's folder.
 fn start(site: &Site, to: &str, arguments: &[&str]) -> Daemon {
@@ -131,8 +131,8 @@ async fn with_another_sink_the_one_without_a_reader_is_down_until_a_reload_takes
     leave(&site, reader).await;
     site.add_sprites(3);
     until(async || site.lines("sprites.jsonl").len() == 3).await;
-    daemon.has_logged("the sink is down; its events wait in the journal").await;
-    let down = &daemon.logged("the sink is down; its events wait in the journal")[0];
+    daemon.has_logged("sink is down; its events wait in the journal").await;
+    let down = &daemon.logged("sink is down; its events wait in the journal")[0];
     assert!(down["error"].as_str().unwrap().contains("this process gets no other"), "{down}");
     assert_eq!(down["sink"], "out");
     site.add_sprites(1);
@@ -180,7 +180,7 @@ async fn a_full_disk_behind_it_costs_neither_an_event_nor_a_repeat() {
     // Room for some lines and a part of one.
     super::starve::limit(&daemon, &format!("--fsize={}:", padding.len() + 5000));
     site.add_sprites(40);
-    daemon.has_logged("the sink is down; its events wait in the journal").await;
+    daemon.has_logged("sink is down; its events wait in the journal").await;
     super::starve::limit(&daemon, "--fsize=unlimited:");
     until(async || site.confirmed() == 40).await;
     daemon.stop().await;

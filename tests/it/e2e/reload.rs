@@ -15,7 +15,7 @@ use super::receiver::{Answer, Receiver};
 use super::{Site, file, ids, settings};
 use crate::support::until;
 
-const REFUSED: &str = "cannot reload; goes on as before";
+const REFUSED: &str = "reload rejected; previous configuration stays active";
 
 impl Daemon {
     /// Has it read its configuration again; what it said of that.
@@ -126,7 +126,7 @@ async fn sinks_come_and_go_and_change_their_names_under_load() {
     let daemon = site.start();
     let load = Load::start(&site);
     load.goes_on(20).await;
-    assert_eq!(daemon.reloaded().await["message"], "reloaded; nothing has changed");
+    assert_eq!(daemon.reloaded().await["message"], "reloaded: nothing has changed");
 
     site.set_sinks(&[file("a", "*"), file("b", "*")].concat());
     assert_eq!(daemon.reloaded().await["added"], "b");
@@ -157,7 +157,7 @@ async fn sinks_come_and_go_and_change_their_names_under_load() {
     assert_eq!(found.len(), count, "an event is there twice");
     let b = site.lines("b.jsonl");
     assert_eq!(ids(&b).len(), b.len());
-    assert!(daemon.logged("the sink is down; its events wait in the journal").is_empty());
+    assert!(daemon.logged("sink is down; its events wait in the journal").is_empty());
     daemon.stop().await;
     site.audit_is_clean().await;
 }
@@ -179,11 +179,11 @@ async fn what_is_wrong_or_cannot_change_leaves_all_as_it_was_and_says_why() {
     let wrong: [(&str, &str, &str); 13] = [
         ("interval = '20ms'", "intervall = '20ms'", "did you mean \"interval\"?"),
         ("[poll]", "[poll", "not TOML"),
-        ("journal.db'", "other.db'", "[journal] path: a change of it needs a restart"),
-        ("127.0.0.1:0'", "127.0.0.1:1'", "[http] listen: a change of it needs a restart"),
-        ("1500012345", "1500012346", "[vod] sub_app_id: a change of it needs a restart"),
-        ("[vod]\n", "[vod]\nmax_answer_size = '1MiB'\n", "[vod] max_answer_size: a change of"),
-        ("format = 'json'", "format = 'pretty'", "[log] format: a change of it needs a restart"),
+        ("journal.db'", "other.db'", "[journal] path: a change needs a restart"),
+        ("127.0.0.1:0'", "127.0.0.1:1'", "[http] listen: a change needs a restart"),
+        ("1500012345", "1500012346", "[vod] sub_app_id: a change needs a restart"),
+        ("[vod]\n", "[vod]\nmax_answer_size = '1MiB'\n", "[vod] max_answer_size: a change needs"),
+        ("format = 'json'", "format = 'pretty'", "[log] format: a change needs a restart"),
         ("/key'", "/no-key'", "[credentials] secret_key: "),
         ("DIR/secret", "DIR/no-secret", "the sink \"hook\": "),
         (first, &new("type = 'jsonl'\npath = '/no/such/folder/a'"), "it must exist"),
@@ -200,7 +200,7 @@ async fn what_is_wrong_or_cannot_change_leaves_all_as_it_was_and_says_why() {
         let said = daemon.reload().await;
         assert_eq!(said.len(), 1, "one line for each fault: {said:?}");
         assert_eq!((&said[0]["message"], &said[0]["level"]), (&REFUSED.into(), &"ERROR".into()));
-        assert!(said[0]["fault"].as_str().unwrap().contains(why), "{why}: {said:?}");
+        assert!(said[0]["error"].as_str().unwrap().contains(why), "{why}: {said:?}");
         let failed = daemon.metric("sprited_reloads_total{outcome=\"failed\"}").await;
         assert_eq!(failed.round() as usize, n + 1);
         std::fs::write(site.path("sprited.toml"), &good).unwrap();
@@ -216,7 +216,7 @@ async fn what_is_wrong_or_cannot_change_leaves_all_as_it_was_and_says_why() {
     // Wherever its table breaks a line.
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     for line in said {
-        let fault = line["fault"].as_str().unwrap();
+        let fault = line["error"].as_str().unwrap();
         let (_, fault) = fault.split_once("sprited.toml:").unwrap();
         assert!(words(&told).contains(&words(fault)), "{fault} is not in {told}");
     }
@@ -224,7 +224,7 @@ async fn what_is_wrong_or_cannot_change_leaves_all_as_it_was_and_says_why() {
     std::fs::write(site.path("sprited.toml"), &good).unwrap();
     std::fs::remove_file(site.path("secret")).unwrap();
     let said = daemon.reload().await;
-    assert!(said[0]["fault"].as_str().unwrap().starts_with("the sink \"hook\": "), "{said:?}");
+    assert!(said[0]["error"].as_str().unwrap().starts_with("the sink \"hook\": "), "{said:?}");
     load.goes_on(20).await;
     let count = load.end().await;
     site.drained().await;
@@ -253,7 +253,7 @@ async fn a_changed_sink_waits_for_what_is_under_way_and_others_for_nobody() {
     site.add_sprites(2);
     until(|| site.lines("file.jsonl").len() == 9 && good.asked() == 9).await;
     assert_eq!(other.asked(), 0, "it waits for what is under way");
-    daemon.has_logged("waits until what is under way at the sink as it was has ended").await;
+    daemon.has_logged("waiting for in-flight deliveries of the replaced sink").await;
     slow.release();
     site.drained().await;
     slow.assert_once(4);
@@ -305,11 +305,11 @@ async fn a_changed_standard_output_whose_reader_stalls_repeats_nothing() {
     let daemon = site.start();
     // More than the pipe holds.
     site.add_sprites(150);
-    daemon.has_logged("the sink is down; its events wait in the journal").await;
+    daemon.has_logged("sink is down; its events wait in the journal").await;
     site.edit("timeout = '500ms'", "timeout = '400ms'");
     assert_eq!(daemon.reloaded().await["changed"], "out");
-    let said = daemon.logged("a delivery failed").len();
-    until(|| daemon.logged("a delivery failed").len() > said).await;
+    let said = daemon.logged("delivery failed").len();
+    until(|| daemon.logged("delivery failed").len() > said).await;
     let reading = tokio::spawn(async move {
         let mut lines = tokio::io::BufReader::new(reader).lines();
         let mut all = Vec::new();
@@ -442,7 +442,7 @@ async fn a_storm_of_a_hundred_reloads_loses_and_repeats_nothing() {
     site.set_sinks(&last);
     // Some of those before may still be under way.
     daemon.reload().await;
-    while daemon.outcomes().last().unwrap()["message"] != "reloaded; nothing has changed" {
+    while daemon.outcomes().last().unwrap()["message"] != "reloaded: nothing has changed" {
         daemon.reload().await;
     }
     let count = load.end().await;
@@ -454,8 +454,7 @@ async fn a_storm_of_a_hundred_reloads_loses_and_repeats_nothing() {
     for lines in [site.lines("file.jsonl"), odd.taken()] {
         assert!(lines.len() > 1 && ids(&lines).len() == lines.len());
     }
-    for fault in ["the sink is down; its events wait in the journal", "a loop does not come round"]
-    {
+    for fault in ["sink is down; its events wait in the journal", "task stalled"] {
         assert!(daemon.logged(fault).is_empty(), "{fault}");
     }
     // A stop that comes at the same time as a reload.

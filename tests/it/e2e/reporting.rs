@@ -10,8 +10,8 @@ use super::daemon::Daemon;
 use super::{Site, file, settings, until};
 use crate::support;
 
-const KEEPS_AWAY: &str = "the cloud keeps events away";
-const MENDED: &str = "nothing is known any more that keeps events away";
+const KEEPS_AWAY: &str = "the cloud keeps events from the queue";
+const MENDED: &str = "the cloud keeps no events from the queue any more, as far as is known";
 
 impl Site {
     /// Has the cloud say this of the application from now on, and the daemon look.
@@ -54,7 +54,7 @@ async fn a_mode_that_keeps_events_away_is_told_once_and_so_is_its_end() {
     assert_eq!(warning["level"], "WARN");
     assert_eq!(warning["app"], "1500012345");
     let fault = "PUSH: events are posted to a URL: nothing waits to be pulled";
-    assert_eq!(warning["fault"], fault);
+    assert_eq!(warning["problem"], fault);
     let command = "tccli vod ModifyEventConfig --SubAppId 1500012345 --Mode PULL \
                    --UploadMediaCompleteEventSwitch ON --DeleteMediaCompleteEventSwitch OFF \
                    --PersistenceCompleteEventSwitch OFF";
@@ -95,7 +95,7 @@ async fn a_switch_that_a_sink_needs_and_that_is_off_is_told_when_the_sink_comes(
     site.has_looked(&daemon).await;
     daemon.has_logged(KEEPS_AWAY).await;
     let warning = &daemon.logged(KEEPS_AWAY)[0];
-    assert_eq!(warning["fault"], "a sink wants FileDeleted, which is switched off");
+    assert_eq!(warning["problem"], "a sink wants FileDeleted, which is switched off");
     let remedy = warning["remedy"].as_str().unwrap();
     assert!(remedy.contains("--UploadMediaCompleteEventSwitch OFF"), "{remedy}");
     assert!(remedy.contains("--DeleteMediaCompleteEventSwitch ON"), "{remedy}");
@@ -111,8 +111,8 @@ async fn a_key_that_may_not_ask_is_told_of_once_and_pulls_all_the_same() {
     let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeEventConfig);
     site.cloud.control.fault(fault).unwrap();
     let daemon = site.start();
-    let message = "cannot see how the cloud reports events; were it not to keep them to be \
-                   pulled, none would come and nothing would be said";
+    let message = "event configuration unknown: if the application does not keep its events \
+                   to be pulled, none come and no error shows";
     daemon.has_logged(message).await;
     site.has_looked(&daemon).await;
     site.has_looked(&daemon).await;
@@ -156,7 +156,7 @@ async fn an_application_that_is_not_there_is_told_though_pulls_look_empty() {
         let daemon = site.start();
         daemon.has_logged(KEEPS_AWAY).await;
         let warning = &daemon.logged(KEEPS_AWAY)[0];
-        let (fault, remedy) = (warning["fault"].as_str().unwrap(), &warning["remedy"]);
+        let (fault, remedy) = (warning["problem"].as_str().unwrap(), &warning["remedy"]);
         assert!(fault.contains("ResourceNotFound") && fault.contains("RequestId"), "{fault}");
         assert!(remedy.as_str().unwrap().contains("[vod] sub_app_id"), "{remedy}");
         until(async || told(&daemon).await.0).await;

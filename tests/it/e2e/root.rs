@@ -158,7 +158,7 @@ async fn root_works_there_as_the_folder_s_owner_with_what_only_root_can_read() {
         assert_eq!(fs::metadata(environ).unwrap().uid(), 0);
         // What only root can read cannot be read again, and the log says why.
         daemon.signal(Signal::SIGHUP);
-        daemon.has_logged("cannot reload; goes on as before").await;
+        daemon.has_logged("reload rejected; previous configuration stays active").await;
         until(|| daemon.log().contains("a restart reads them as root")).await;
         daemon.stop().await;
         for name in ["journal.db", "journal.db.lock", "sprites.jsonl"] {

@@ -69,7 +69,7 @@ async fn a_delivery_that_hangs_for_longer_is_given_up_after_fifteen_seconds() {
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended_within(Duration::from_secs(18)).await, 0);
     assert!(began.elapsed() > Duration::from_secs(14));
-    let given_up = "gave up deliveries that took too long for the stop; they stay due";
+    let given_up = "deliveries abandoned: too slow for the stop; they will be retried";
     assert_eq!(daemon.logged(given_up).len(), 1);
     assert_eq!(site.journaled(Some(EventState::Pending)).len(), 2);
 }

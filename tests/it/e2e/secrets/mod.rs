@@ -182,7 +182,7 @@ async fn nothing_secret_is_said_or_kept_at_any_level_whatever_fails() {
         (format!("{{ authorization = 'Bearer {BEARER}' }}"), format!("'a: {BEARER}'"));
     fs::rename(site.path("previous"), site.path("kept")).unwrap();
     daemon.signal(Signal::SIGHUP);
-    daemon.has_logged("cannot reload; goes on as before").await;
+    daemon.has_logged("reload rejected; previous configuration stays active").await;
     fs::rename(site.path("kept"), site.path("previous")).unwrap();
     site.edit(&good, &bad);
     daemon.signal(Signal::SIGHUP);

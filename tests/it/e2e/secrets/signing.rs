@@ -146,7 +146,11 @@ async fn a_key_that_is_none_is_refused_by_check_by_a_start_and_by_a_reload() {
             }
             daemon.signal(Signal::SIGHUP);
             refusals += 1;
-            until(|| daemon.logged("cannot reload; goes on as before").len() == refusals).await;
+            until(|| {
+                daemon.logged("reload rejected; previous configuration stays active").len()
+                    == refusals
+            })
+            .await;
         }
     }
     // It signs with the good one all the while.

@@ -15,7 +15,7 @@ use super::disk::limit;
 use super::within;
 
 const REFUSED: &str = "cannot accept connections";
-const DOWN: &str = "the sink is down; its events wait in the journal";
+const DOWN: &str = "sink is down; its events wait in the journal";
 
 /// What is open stays so, a connection to the pages included; nothing more can be opened.
 async fn no_more(daemon: &Daemon) -> Instant {
@@ -87,7 +87,7 @@ async fn without_descriptors_the_daemon_waits_for_better_times() {
     assert!(daemon.runs());
 
     as_before(&daemon);
-    daemon.has_logged("connections are accepted again").await;
+    daemon.has_logged("connections accepted again").await;
     drop(waiting);
     within(90, async || control.totals().waiting == 0).await;
     within(60, async || daemon.get("/readyz").await.0 == 200).await;

@@ -276,8 +276,8 @@ async fn under_a_sink(disk: Disk) {
     assert!(daemon.runs());
     assert_eq!(lines(&daemon), 45);
     site.assert_once("sprites.jsonl", 45);
-    assert!(!daemon.logged("the sink is up again").is_empty());
-    assert!(daemon.logged("gave up an event; it is a dead letter of this sink").is_empty());
+    assert!(!daemon.logged("sink is up again").is_empty());
+    assert!(daemon.logged("event given up; it is a dead letter of this sink").is_empty());
     let (code, said) = disk.run(&site, &daemon, &["audit"]);
     assert_eq!(code, Some(0), "{said}");
     daemon.stop().await;

@@ -9,7 +9,8 @@ use crate::units::plural;
 const MAX_TEXT: usize = 300;
 
 /// `1,234,567`
-pub(super) fn number(count: u64) -> String {
+#[must_use]
+pub fn number(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -22,12 +23,14 @@ pub(super) fn number(count: u64) -> String {
 }
 
 /// `1 event`, `2 events`
-pub(super) fn counted(count: u64, noun: &str) -> String {
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
     format!("{} {}", number(count), plural(count, noun))
 }
 
 /// In the unit that fits: `4 ms`, `2.5 s`, `3 min`, `2 h`, `5 days`.
-pub(super) fn time(seconds: f64) -> String {
+#[must_use]
+pub fn time(seconds: f64) -> String {
     match seconds {
         s if s < 0.000_5 => "0 ms".to_owned(),
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
@@ -40,17 +43,20 @@ pub(super) fn time(seconds: f64) -> String {
 }
 
 /// The same of a duration.
-pub(super) fn duration(time: Duration) -> String {
+#[must_use]
+pub fn duration(time: Duration) -> String {
     self::time(time.as_secs_f64())
 }
 
 /// How long ago: `just now`, `5.0 s ago`.
-pub(super) fn ago(seconds: f64) -> String {
+#[must_use]
+pub fn ago(seconds: f64) -> String {
     if seconds < 1.0 { "just now".to_owned() } else { format!("{} ago", time(seconds)) }
 }
 
 /// How often in a second, or what is more telling: `12/s`, `1.5/s`, `3/min`, `2/h`.
-pub(super) fn rate(per_second: f64) -> String {
+#[must_use]
+pub fn rate(per_second: f64) -> String {
     match per_second {
         r if r >= 10.0 => format!("{r:.0}/s"),
         r if r >= 1.0 => format!("{r:.1}/s"),
@@ -61,7 +67,8 @@ pub(super) fn rate(per_second: f64) -> String {
 }
 
 /// Foreign text on one line, not too long, with what a reader would not see made visible.
-pub(super) fn foreign(text: &str) -> String {
+#[must_use]
+pub fn foreign(text: &str) -> String {
     sanitize::one_line(&sanitize::truncate(text, MAX_TEXT, KeptEnd::First))
 }
 

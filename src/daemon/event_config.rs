@@ -1,71 +1,71 @@
-//! How the cloud reports events, asked for now and then: a setting over there that keeps events
-//! away looks to a pull like an empty queue.
+//! Checks how the cloud reports events: a setting that keeps them from the queue looks to a pull like
+//! an empty queue.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::event::Wanted;
-use crate::http::DaemonHealth;
+use crate::health::DaemonHealth;
 use crate::metrics::{ByApp, Metrics};
 use crate::vod::{Advice, Client, EventConfig, VodError, application_advice};
 
-/// Between two looks; up to a tenth longer, so that many daemons do not ask at once.
-const PERIOD: Duration = Duration::from_secs(3600);
-/// The same after a failure that passes by itself, and while a setting waits to be mended.
-const SOON: Duration = Duration::from_secs(300);
+/// Between two checks; up to a tenth longer, so that many daemons do not ask at once.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
+/// Between two checks after a failure that passes by itself, or while a setting is wrong.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Asks.
+/// The periodic check.
 #[derive(Debug)]
-pub(super) struct ReportingCheck<'d> {
+pub(super) struct EventConfigCheck<'d> {
     /// One for each application.
     pub(super) clients: &'d [Client],
-    /// The events that each sink wants. Changes with each reload, which is a reason to look.
+    /// The events that each sink wants. Changes with each reload, which is a reason to check.
     pub(super) wanted: watch::Receiver<Vec<Wanted>>,
     pub(super) metrics: &'d Metrics,
     pub(super) health: &'d DaemonHealth,
 }
 
-/// What keeps an application's events away, and what to do.
+/// Why an application's events do not reach the queue, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Fault {
+struct EventConfigProblem {
     what: String,
     remedy: String,
 }
 
-/// What was told of an application.
+/// What was reported of an application.
 #[derive(Clone, Debug, Default)]
-struct Told {
-    fault: Option<Fault>,
-    may_not_ask: bool,
+struct Reported {
+    problem: Option<EventConfigProblem>,
+    is_refused: bool,
 }
 
-/// What a look brought.
+/// The outcome of a check.
 enum Found {
     /// Events are reported as they should be.
     Good,
     /// They are not.
-    Bad(Fault),
+    Bad(EventConfigProblem),
     /// It may not be asked for.
     Refused(VodError),
     /// It could not be asked for.
     Failed(VodError),
 }
 
-impl ReportingCheck<'_> {
-    /// Looks at once, and then every hour. Never returns; cancel safe.
+impl EventConfigCheck<'_> {
+    /// Checks at once, and then every hour. Never returns; cancel safe.
     pub(super) async fn run(mut self) {
-        let mut told = vec![Told::default(); self.clients.len()];
+        let mut reported = vec![Reported::default(); self.clients.len()];
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
-            let mut pause = PERIOD;
+            let mut pause = CHECK_INTERVAL;
             // One after the other: no pull waits for it, and none is to be throttled for it.
-            for (client, told) in self.clients.iter().zip(&mut told) {
-                let found = look(client, &wanted).await;
+            for (client, reported) in self.clients.iter().zip(&mut reported) {
+                let found = check(client, &wanted).await;
                 if matches!(found, Found::Failed(_) | Found::Bad(_)) {
-                    pause = SOON;
+                    pause = RECHECK_INTERVAL;
                 }
-                self.tell(client, found, told);
+                self.report(client, found, reported);
             }
             tokio::select! {
                 () = tokio::time::sleep(pause.mul_f64(1.0 + rand::random::<f64>() / 10.0)) => {}
@@ -74,52 +74,53 @@ impl ReportingCheck<'_> {
         }
     }
 
-    fn tell(&self, client: &Client, found: Found, told: &mut Told) {
+    fn report(&self, client: &Client, found: Found, reported: &mut Reported) {
         let (app, labels) = (client.app(), ByApp::of(client.app()));
         let is_reported = &self.metrics.events_reported;
-        let fault = match found {
+        let problem = match found {
             Found::Failed(error) => {
-                tracing::debug!(%app, %error, "cannot see how the cloud reports events");
+                tracing::debug!(%app, %error, "event configuration unknown");
                 return;
             }
             Found::Refused(error) => {
-                if !std::mem::replace(&mut told.may_not_ask, true) {
+                if !std::mem::replace(&mut reported.is_refused, true) {
                     tracing::info!(
                         %app,
                         %error,
-                        "cannot see how the cloud reports events; were it not to keep them to be \
-                         pulled, none would come and nothing would be said"
+                        "event configuration unknown: if the application does not keep its events \
+                         to be pulled, none come and no error shows"
                     );
                 }
                 is_reported.remove(&labels);
                 None
             }
             Found::Good => {
-                told.may_not_ask = false;
+                reported.is_refused = false;
                 is_reported.get_or_create(&labels).set(1);
                 None
             }
-            Found::Bad(fault) => {
+            Found::Bad(problem) => {
                 is_reported.get_or_create(&labels).set(0);
-                Some(fault)
+                Some(problem)
             }
         };
-        self.health.set_reporting_fault(app, fault.as_ref().map(|fault| fault.what.clone()));
-        let is_mended = fault.is_none() && told.fault.is_some();
-        match &fault {
-            Some(Fault { what, remedy }) if fault != told.fault => {
-                tracing::warn!(%app, fault = what, remedy, "the cloud keeps events away");
+        let what = problem.as_ref().map(|problem| problem.what.clone());
+        self.health.set_event_config_problem(app, what);
+        let is_resolved = problem.is_none() && reported.problem.is_some();
+        match &problem {
+            Some(EventConfigProblem { what, remedy }) if problem != reported.problem => {
+                tracing::warn!(%app, problem = what, remedy, "the cloud keeps events from the queue");
             }
-            None if is_mended => {
-                tracing::info!(%app, "nothing is known any more that keeps events away");
+            None if is_resolved => {
+                tracing::info!(%app, "the cloud keeps no events from the queue any more, as far as is known");
             }
             _ => {}
         }
-        told.fault = fault;
+        reported.problem = problem;
     }
 }
 
-async fn look(client: &Client, wanted: &[Wanted]) -> Found {
+async fn check(client: &Client, wanted: &[Wanted]) -> Found {
     let error = match client.event_config().await {
         Ok(config) => return judge(&config, client, wanted),
         Err(error) => error,
@@ -130,7 +131,7 @@ async fn look(client: &Client, wanted: &[Wanted]) -> Found {
     if error.advice() != Advice::Refused {
         return Found::Failed(error);
     }
-    // Another call may be allowed that tells at least whether there is such an application.
+    // Another call may be allowed that shows at least whether there is such an application.
     match client.events_state().await {
         Err(other) if other.is_of_the_application() => {
             Found::Bad(unknown_application(client, &other))
@@ -147,9 +148,9 @@ fn judge(config: &EventConfig, client: &Client, wanted: &[Wanted]) -> Found {
         None if off.is_empty() => return Found::Good,
         None => format!("a sink wants {}, which is switched off", off.join(", ")),
     };
-    Found::Bad(Fault { what, remedy: config.remedy(client.app(), is_wanted) })
+    Found::Bad(EventConfigProblem { what, remedy: config.remedy(client.app(), is_wanted) })
 }
 
-fn unknown_application(client: &Client, error: &VodError) -> Fault {
-    Fault { what: error.to_string(), remedy: application_advice(client.app()) }
+fn unknown_application(client: &Client, error: &VodError) -> EventConfigProblem {
+    EventConfigProblem { what: error.to_string(), remedy: application_advice(client.app()) }
 }

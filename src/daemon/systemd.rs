@@ -1,9 +1,9 @@
-//! What the service manager is told, and how often it wants to hear.
+//! Notifications to the service manager, and its watchdog.
 //!
 //! Owns the notification protocol. Outside systemd, without NOTIFY_SOCKET, everything here does
 //! nothing. A message that cannot be sent is logged at debug level and forgotten: a daemon does
 //! not stop because nobody listens. A manager that is too busy to take one is waited for, a few
-//! seconds at most and without blocking a thread; a message is sent whole or, dropped, not at all.
+//! seconds at most and without blocking a thread; a message is sent whole or not at all.
 
 use std::ffi::OsStr;
 use std::io;
@@ -15,73 +15,72 @@ use sd_notify::NotifyState;
 use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 
-/// How long what the manager waits for may take to be taken by it.
-const LONG: Duration = Duration::from_secs(10);
-/// The same of what comes again, or must not hold up a stop.
-const SHORT: Duration = Duration::from_secs(1);
+/// The time to send what the manager waits for.
+const STATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time to send what comes again, or must not hold up a stop.
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Names the manager's socket.
-const SOCKET: &str = "NOTIFY_SOCKET";
+/// The variable that has the manager's socket.
+const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
 
-/// Configuration, journal and sockets are there: `systemctl start` returns. Also ends a reload.
-pub async fn ready() {
-    notify(&[NotifyState::Ready], LONG).await;
+/// Reports that configuration, journal and sockets are open: `systemctl start` returns. Also ends a
+/// reload.
+pub(super) async fn ready() {
+    notify(&[NotifyState::Ready], STATE_TIMEOUT).await;
 }
 
-/// The daemon has begun to stop.
-pub async fn stopping() {
-    notify(&[NotifyState::Stopping], SHORT).await;
+/// Reports that the daemon is stopping.
+pub(super) async fn stopping() {
+    notify(&[NotifyState::Stopping], NOTICE_TIMEOUT).await;
 }
 
-/// The start or stop under way goes on, and may take so much longer from now.
-pub async fn goes_on(longer: Duration) {
+/// Asks for so much time from now on for the start or stop in progress.
+pub(super) async fn extend_timeout(longer: Duration) {
     let micros = u32::try_from(longer.as_micros()).unwrap_or(u32::MAX);
-    notify(&[NotifyState::ExtendTimeoutUsec(micros)], SHORT).await;
+    notify(&[NotifyState::ExtendTimeoutUsec(micros)], NOTICE_TIMEOUT).await;
 }
 
-/// The daemon reads its configuration again; [`ready`] has to follow, whatever comes of it.
-pub async fn reloading() {
+/// Reports that a reload has begun; [`ready`] has to follow, whatever comes of it.
+pub(super) async fn reloading() {
     // systemd from 253 on times a reload by this clock, earlier ones ignore the second line.
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => notify(&[NotifyState::Reloading, now], LONG).await,
-        Err(_) => notify(&[NotifyState::Reloading], LONG).await,
+        Ok(now) => notify(&[NotifyState::Reloading, now], STATE_TIMEOUT).await,
+        Err(_) => notify(&[NotifyState::Reloading], STATE_TIMEOUT).await,
     }
 }
 
-/// One line for `systemctl status`. A line end in `text` becomes a space, since it would begin
+/// Sets the line of `systemctl status`. A line end in `text` becomes a space, since it would begin
 /// another message of the protocol.
-pub async fn status(text: &str) {
+pub(super) async fn status(text: &str) {
     let line = text.replace(|c: char| c.is_control(), " ");
-    notify(&[NotifyState::Status(&line)], SHORT).await;
+    notify(&[NotifyState::Status(&line)], NOTICE_TIMEOUT).await;
 }
 
-/// Whether there is anybody to tell.
-#[must_use]
-pub fn listens() -> bool {
-    std::env::var_os(SOCKET).is_some()
+/// Whether there is a service manager.
+pub(super) fn is_supervised() -> bool {
+    std::env::var_os(SOCKET_VARIABLE).is_some()
 }
 
-/// Feeds the watchdog. To be called only after every loop has come round within its time.
-pub async fn alive() {
-    notify(&[NotifyState::Watchdog], SHORT).await;
+/// Feeds the watchdog: to be called only while no task is stalled.
+pub(super) async fn feed_watchdog() {
+    notify(&[NotifyState::Watchdog], NOTICE_TIMEOUT).await;
 }
 
-/// How often [`alive`] is to be called: half of what the unit's WatchdogSec allows. `None` if
+/// Returns how often [`feed_watchdog`] is to be called: half of what the unit's WatchdogSec allows. `None` if
 /// there is no watchdog, or it watches another process.
-#[must_use]
-pub fn watchdog_interval() -> Option<Duration> {
+pub(super) fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
 }
 
-/// sd_notify's own sending blocks while the manager's queue is full.
+/// Sends by itself: sd_notify's own sending blocks while the manager's queue is full.
 async fn notify(states: &[NotifyState<'_>], patience: Duration) {
-    let Some(path) = std::env::var_os(SOCKET) else { return };
+    let Some(path) = std::env::var_os(SOCKET_VARIABLE) else { return };
     let message: String =
         states.iter().flat_map(|state| [state.to_string(), "\n".into()]).collect();
     let send = async { connect(&path)?.send(message.as_bytes()).await };
     let sent = timeout(patience, send).await;
     if let Err(error) = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        tracing::debug!(%error, "the service manager cannot be told");
+        tracing::debug!(%error, "service manager not notified");
     }
 }
 
@@ -112,7 +111,7 @@ mod tests {
         ready().await;
         status("4 events\nSTOPPING=1").await;
         reloading().await;
-        alive().await;
+        feed_watchdog().await;
         stopping().await;
         println!("every {:?}", watchdog_interval());
     }
@@ -123,7 +122,7 @@ mod tests {
     async fn speaks_and_works() {
         tokio::select! {
             biased;
-            () = alive() => println!("told"),
+            () = feed_watchdog() => println!("told"),
             () = tokio::task::yield_now() => println!("worked"),
         }
         ready().await;
@@ -139,7 +138,12 @@ mod tests {
     fn child(test: &str, set: &[(&str, &str)]) -> Command {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
-            .args(["--exact", &format!("systemd::tests::{test}"), "--ignored", "--nocapture"])
+            .args([
+                "--exact",
+                &format!("daemon::systemd::tests::{test}"),
+                "--ignored",
+                "--nocapture",
+            ])
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
             .env_remove("WATCHDOG_PID")

@@ -1,4 +1,4 @@
-//! A connection's socket, which tells its place when there is nothing to read, and when all is written.
+//! A connection's socket, which tells its slot when there is nothing to read, and when all is written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::connection_slots::ConnectionSlot;
+use super::slots::ConnectionSlot;
 
 pub(super) struct Wire {
     pub(super) stream: TcpStream,
-    pub(super) place: Arc<ConnectionSlot>,
+    pub(super) slot: Arc<ConnectionSlot>,
 }
 
 impl AsyncRead for Wire {
@@ -23,7 +23,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(context, into);
         if read.is_pending() {
-            self.place.waits();
+            self.slot.read_pending();
         }
         read
     }
@@ -53,7 +53,7 @@ impl AsyncWrite for Wire {
     /// hyper flushes when it has nothing left to write.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.place.written();
+        self.slot.flushed();
         Poll::Ready(Ok(()))
     }
 

@@ -1,179 +1,76 @@
-//! Whether the daemon is alive and ready, from what its loops tell.
+//! What readiness is made of.
 
-use std::collections::BTreeMap;
-use std::sync::PoisonError;
-use std::sync::RwLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::format::{foreign, time};
+use super::daemon_health::DaemonHealth;
 use crate::event::AppId;
-use crate::journal::{JournalHealth, Overview};
-use crate::puller::{ApplicationProgress, PollPacing};
-use crate::vod::Advice;
+use crate::format::{foreign, time};
+use crate::journal::Overview;
+use crate::puller::ApplicationProgress;
 
 /// The last good pull may be this old where pulls come at short intervals.
 const MAX_PULL_AGE: Duration = Duration::from_secs(60);
-/// Beyond the interval between two pulls: one takes 5 s at the most when all is well.
-const PULL_TIME: Duration = Duration::from_secs(20);
-/// A commit takes milliseconds; one that takes so long shows that the disk is in trouble.
+/// Added to the interval between two pulls: one takes 5 s at most when all is well.
+const PULL_MARGIN: Duration = Duration::from_secs(20);
+/// A commit takes milliseconds; one that takes longer than this shows a problem of the disk.
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
 /// Under way for longer, it may never end.
 const MAX_COMMIT: Duration = Duration::from_secs(30);
-/// A sink that is well gets what is due within this time.
-const LATE: Duration = Duration::from_secs(60);
-
-/// The health of a daemon.
-#[derive(Debug)]
-pub struct DaemonHealth {
-    /// From each application, one at least.
-    pulling: Vec<ApplicationProgress>,
-    journal: JournalHealth,
-    pacing: watch::Receiver<PollPacing>,
-    stuck: RwLock<Vec<String>>,
-    /// What keeps the events of applications away, by the cloud's own word.
-    reporting_faults: RwLock<BTreeMap<AppId, String>>,
-    is_draining: std::sync::atomic::AtomicBool,
-}
+/// A sink that is up gets what is due within this time.
+const MAX_DELIVERY_DELAY: Duration = Duration::from_secs(60);
 
 /// Whether a daemon does its work.
 #[derive(Debug, Serialize)]
 pub struct Readiness {
     /// Whether every check is good.
     pub ready: bool,
-    /// Whether a check says that something does not work as it should, and yet the daemon does.
+    /// Whether a check is degraded.
     pub degraded: bool,
-    /// What was looked at.
+    /// One by one.
     pub checks: Vec<HealthCheck>,
 }
 
-/// One thing that was looked at.
+/// A part of the daemon's health.
 #[derive(Debug, Serialize)]
 pub struct HealthCheck {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is good: if not, the daemon is not ready.
+    /// Whether the daemon can be ready.
     pub ok: bool,
     /// Whether something does not work as it should; on its own no reason not to be ready.
     pub degraded: bool,
     /// The age that it looks at, in seconds; `None` if there is nothing of an age.
     pub seconds: Option<f64>,
-    /// Its number, or what is wrong.
+    /// Its figure, or what is wrong.
     pub detail: String,
 }
 
 impl HealthCheck {
-    /// One that is good or not.
+    /// A check that passes or fails, without degradation.
     fn new(name: &'static str, ok: bool, detail: String) -> Self {
         Self { name, ok, degraded: false, seconds: None, detail }
     }
 }
 
 impl DaemonHealth {
-    /// The health of a daemon that pulls like this, by this pacing, into a journal that does like
-    /// this.
-    #[must_use]
-    pub fn new(
-        pulling: Vec<ApplicationProgress>,
-        journal: JournalHealth,
-        pacing: watch::Receiver<PollPacing>,
-    ) -> Self {
-        let (stuck, reporting_faults) = Default::default();
-        Self { pulling, journal, pacing, stuck, reporting_faults, is_draining: false.into() }
-    }
-
-    /// How its journal does.
-    #[must_use]
-    pub fn journal(&self) -> &JournalHealth {
-        &self.journal
-    }
-
-    /// The loops that did not come round.
-    #[must_use]
-    pub fn stuck(&self) -> Vec<String> {
-        self.stuck.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Tells which loops did not come round.
-    pub fn set_stuck(&self, stuck: Vec<String>) {
-        *self.stuck.write().unwrap_or_else(PoisonError::into_inner) = stuck;
-    }
-
-    /// What keeps the events of an application away, by the cloud's own word.
-    #[must_use]
-    pub fn reporting_fault(&self, app: AppId) -> Option<String> {
-        let faults = self.reporting_faults.read().unwrap_or_else(PoisonError::into_inner);
-        faults.get(&app).cloned()
-    }
-
-    /// Tells what keeps the events of an application away; `None` if nothing is known.
-    pub fn set_reporting_fault(&self, app: AppId, fault: Option<String>) {
-        let mut faults = self.reporting_faults.write().unwrap_or_else(PoisonError::into_inner);
-        match fault {
-            Some(fault) => drop(faults.insert(app, fault)),
-            None => drop(faults.remove(&app)),
-        }
-    }
-
-    /// The daemon stops.
-    pub fn drain(&self) {
-        self.is_draining.store(true, std::sync::atomic::Ordering::Relaxed);
-    }
-
-    /// Whether the daemon stops.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.is_draining.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
-    /// The applications from which the last pull failed, and what to do about it.
-    #[must_use]
-    pub fn troubles(&self) -> Vec<(AppId, Advice)> {
-        let trouble = |of: &ApplicationProgress| Some((of.app, of.progress.borrow().trouble?));
-        self.pulling.iter().filter_map(trouble).collect()
-    }
-
-    /// The applications that are pulled from.
-    #[must_use]
-    pub fn apps(&self) -> Vec<AppId> {
-        self.pulling.iter().map(|of| of.app).collect()
-    }
-
-    /// How a sentence goes on that is true of these applications; it need not if that is all.
-    #[must_use]
-    pub fn from(&self, apps: &[AppId]) -> String {
-        if apps.len() == self.pulling.len() {
-            return String::new();
-        }
-        let noun = if apps.len() == 1 { "application" } else { "applications" };
-        let apps: Vec<_> = apps.iter().map(AppId::to_string).collect();
-        format!(" from {noun} {}", apps.join(", "))
-    }
-
-    /// Whether a pull from each application was good since the start.
-    #[must_use]
-    pub fn has_pulled(&self) -> bool {
-        self.pulling.iter().all(|of| of.progress.borrow().last_good.is_some())
-    }
-
     /// The age of the last good pull from each application, in the order of the configuration.
     fn ages(&self) -> Vec<(AppId, Option<Duration>)> {
         let age = |of: &ApplicationProgress| {
             let last_good = of.progress.borrow().last_good;
             (of.app, last_good.map(|at| Instant::now().duration_since(at)))
         };
-        self.pulling.iter().map(age).collect()
+        self.progress().iter().map(age).collect()
     }
 
-    fn last_good_pull(&self) -> HealthCheck {
-        let max_age = MAX_PULL_AGE.max(self.pacing.borrow().settings.interval + PULL_TIME);
+    fn last_successful_pull(&self) -> HealthCheck {
+        let max_age = MAX_PULL_AGE.max(self.pull_interval() + PULL_MARGIN);
         let is_good = |age: &Option<Duration>| age.is_some_and(|age| age <= max_age);
         let ages = self.ages();
-        let said = |age: &Option<Duration>| {
+        let text = |age: &Option<Duration>| {
             age.map_or("none yet".to_owned(), |age| {
                 format!("{:.1} s ago, at most {} s", age.as_secs_f64(), max_age.as_secs())
             })
@@ -181,12 +78,12 @@ impl DaemonHealth {
         let ok = ages.iter().all(|(_, age)| is_good(age));
         // Those that are wrong, or else the oldest.
         let detail = match ages.as_slice() {
-            [(_, age)] => said(age),
-            _ if ok => ages.iter().map(|(_, age)| age).max().map(said).unwrap_or_default(),
+            [(_, age)] => text(age),
+            _ if ok => ages.iter().map(|(_, age)| age).max().map(text).unwrap_or_default(),
             _ => {
                 let wrong = ages.iter().filter(|(_, age)| !is_good(age));
                 let each: Vec<_> =
-                    wrong.map(|(app, age)| format!("application {app}: {}", said(age))).collect();
+                    wrong.map(|(app, age)| format!("application {app}: {}", text(age))).collect();
                 each.join("; ")
             }
         };
@@ -194,49 +91,41 @@ impl DaemonHealth {
         let oldest = oldest.and_then(|ages| ages.into_iter().max());
         HealthCheck {
             seconds: oldest.map(|age| age.as_secs_f64()),
-            ..HealthCheck::new("last_good_pull", ok, detail)
+            ..HealthCheck::new("last_successful_pull", ok, detail)
         }
     }
 
+    /// Failures that last: others show by the age of the last good pull.
     fn cloud(&self) -> HealthCheck {
-        let lasting: Vec<_> = self
-            .troubles()
-            .into_iter()
-            .filter(|(_, advice)| {
-                matches!(advice, Advice::Clock | Advice::Credentials | Advice::Refused)
-            })
-            .map(|(app, advice)| match self.pulling.len() {
-                1 => advice.name().to_owned(),
-                _ => format!("application {app}: {}", advice.name()),
-            })
-            .collect();
-        let detail = match lasting.as_slice() {
-            [] => "ok".to_owned(),
-            _ => format!("refuses our requests ({}); the log says why", lasting.join(", ")),
-        };
-        HealthCheck::new("cloud", lasting.is_empty(), detail)
+        let failures = self.pull_failures().into_iter();
+        let lasting = failures.filter(|(_, advice)| advice.is_lasting());
+        let lasting = lasting.map(|(app, advice)| self.of_app(app, advice.reason()));
+        let lasting: Vec<_> = lasting.collect();
+        HealthCheck::new("cloud", lasting.is_empty(), joined(&lasting, "; "))
     }
 
-    /// What the cloud says of its reporting: never a reason not to be ready, since this daemon does
-    /// its work.
-    fn reporting(&self) -> HealthCheck {
-        let faults = self.pulling.iter().filter_map(|of| {
-            let fault = foreign(&self.reporting_fault(of.app)?);
-            Some(match self.pulling.len() {
-                1 => fault,
-                _ => format!("application {}: {fault}", of.app),
-            })
-        });
-        let faults: Vec<_> = faults.collect();
-        let detail = if faults.is_empty() { "ok".to_owned() } else { faults.join("; ") };
+    /// How the cloud reports events: never a reason not to be ready, since this daemon does its work.
+    fn event_config(&self) -> HealthCheck {
+        let apps = self.apps().into_iter();
+        let problems = apps
+            .filter_map(|app| Some(self.of_app(app, &foreign(&self.event_config_problem(app)?))));
+        let problems: Vec<_> = problems.collect();
         HealthCheck {
-            degraded: !faults.is_empty(),
-            ..HealthCheck::new("event_config", true, detail)
+            degraded: !problems.is_empty(),
+            ..HealthCheck::new("event_config", true, joined(&problems, "; "))
         }
     }
 
-    /// Whether the daemon does its work at `now`; `overview` is of its journal, if that can be
-    /// read, `down` are the sinks that are.
+    /// Says of which application that is, where there are several.
+    fn of_app(&self, app: AppId, detail: &str) -> String {
+        match self.progress().len() {
+            1 => detail.to_owned(),
+            _ => format!("application {app}: {detail}"),
+        }
+    }
+
+    /// Returns whether the daemon does its work at `now`; `overview` is of its journal, if that can
+    /// be read, `down` are the sinks that are.
     #[must_use]
     pub fn readiness(
         &self,
@@ -245,29 +134,24 @@ impl DaemonHealth {
         now: DateTime<Utc>,
     ) -> Readiness {
         let is_draining = self.is_draining();
-        let journal = self.journal.error();
-        let stuck = self.stuck();
+        let (journal, stalled) = (self.journal().error(), self.stalled_tasks());
         let checks = vec![
-            self.last_good_pull(),
+            self.last_successful_pull(),
             self.cloud(),
-            self.reporting(),
+            self.event_config(),
             HealthCheck::new(
                 "journal",
                 journal.is_none(),
                 journal.map_or("ok".to_owned(), |error| error.to_string()),
             ),
-            commit(self.journal.committing()),
+            commit(self.journal().committing()),
             deliveries(overview, now),
             sinks(down),
-            HealthCheck::new(
-                "loops",
-                stuck.is_empty(),
-                if stuck.is_empty() { "ok".to_owned() } else { stuck.join(", ") },
-            ),
+            HealthCheck::new("tasks", stalled.is_empty(), joined(&stalled, ", ")),
             HealthCheck::new(
                 "draining",
                 !is_draining,
-                if is_draining { "the daemon stops" } else { "no" }.to_owned(),
+                if is_draining { "the daemon is stopping" } else { "no" }.to_owned(),
             ),
         ];
         Readiness {
@@ -278,11 +162,16 @@ impl DaemonHealth {
     }
 }
 
+/// Returns the parts in one line; `ok` if there is none.
+fn joined(parts: &[String], separator: &str) -> String {
+    if parts.is_empty() { "ok".to_owned() } else { parts.join(separator) }
+}
+
 /// The commit under way.
 fn commit(age: Option<Duration>) -> HealthCheck {
-    let detail = age.map_or("none under way".to_owned(), |age| {
+    let detail = age.map_or("no commit under way".to_owned(), |age| {
         let (age, most) = (age.as_secs_f64(), MAX_COMMIT.as_secs());
-        format!("under way for {age:.1} s, at most {most} s")
+        format!("commit under way for {age:.1} s, at most {most} s")
     });
     HealthCheck {
         degraded: age.is_some_and(|age| age > SLOW_COMMIT),
@@ -291,10 +180,10 @@ fn commit(age: Option<Duration>) -> HealthCheck {
     }
 }
 
-/// What is to be delivered: never a reason not to be ready, since that is the sinks' affair.
+/// What is due: never a reason not to be ready, since the sinks account for it.
 fn deliveries(overview: Option<&Overview>, now: DateTime<Utc>) -> HealthCheck {
     let Some(overview) = overview else {
-        let detail = "the journal cannot be read beside its writer".to_owned();
+        let detail = "the journal cannot be read".to_owned();
         return HealthCheck { degraded: true, ..HealthCheck::new("deliveries", true, detail) };
     };
     let due = overview.sinks.iter().filter(|sink| sink.sink.active);
@@ -303,9 +192,9 @@ fn deliveries(overview: Option<&Overview>, now: DateTime<Utc>) -> HealthCheck {
         return HealthCheck::new("deliveries", true, "none due".to_owned());
     };
     let age = (now - since).to_std().unwrap_or_default();
-    let detail = format!("the oldest is due for {} at {}", time(age.as_secs_f64()), foreign(sink));
+    let detail = format!("deliveries to {} are {} late", foreign(sink), time(age.as_secs_f64()));
     HealthCheck {
-        degraded: age > LATE,
+        degraded: age > MAX_DELIVERY_DELAY,
         seconds: Some(age.as_secs_f64()),
         ..HealthCheck::new("deliveries", true, detail)
     }
@@ -324,9 +213,12 @@ fn sinks(down: &[String]) -> HealthCheck {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::watch;
+
     use super::*;
-    use crate::journal::{KnownSink, SinkId, SinkOverview, StateCounts};
-    use crate::puller::PullProgress;
+    use crate::journal::{JournalHealth, KnownSink, SinkId, SinkOverview, StateCounts};
+    use crate::puller::{PollPacing, PullProgress};
+    use crate::vod::Advice;
 
     /// A daemon whose last pulls from the applications 7, 8 and so on ended just now, and what
     /// tells how they go.
@@ -385,10 +277,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_last_good_pull_older_than_a_minute_is_no_readiness() {
+    async fn a_last_successful_pull_older_than_a_minute_is_no_readiness() {
         let (health, _journal, told) = daemon(1, Duration::from_secs(1));
         let seen = async |wait: f64| {
-            let (ready, degraded, check) = after(&health, wait, "last_good_pull").await;
+            let (ready, degraded, check) = after(&health, wait, "last_successful_pull").await;
             (ready, degraded, check.seconds, check.detail)
         };
         let detail = |age: &str| format!("{age} s ago, at most 60 s");
@@ -405,22 +297,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pulls_at_long_intervals_have_the_time_of_one_on_top() {
         let (health, _journal, _told) = daemon(1, Duration::from_secs(600));
-        assert!(after(&health, 620.0, "last_good_pull").await.0);
-        let (ready, _, check) = after(&health, 1.0, "last_good_pull").await;
+        assert!(after(&health, 620.0, "last_successful_pull").await.0);
+        let (ready, _, check) = after(&health, 1.0, "last_successful_pull").await;
         assert_eq!((ready, check.detail.as_str()), (false, "621.0 s ago, at most 620 s"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_application_without_a_good_pull_is_no_readiness() {
         let (health, _journal, told) = daemon(2, Duration::from_secs(1));
-        let (ready, _, check) = after(&health, 40.0, "last_good_pull").await;
+        let (ready, _, check) = after(&health, 40.0, "last_successful_pull").await;
         assert_eq!((ready, check.seconds), (true, Some(40.0)));
         told[0].send_modify(|progress| progress.last_good = Some(Instant::now()));
-        let (ready, _, check) = after(&health, 30.0, "last_good_pull").await;
+        let (ready, _, check) = after(&health, 30.0, "last_successful_pull").await;
         let detail = "application 8: 70.0 s ago, at most 60 s";
         assert_eq!((ready, check.seconds, check.detail.as_str()), (false, Some(70.0), detail));
         told[1].send_modify(|progress| progress.last_good = Some(Instant::now()));
-        let (ready, _, check) = after(&health, 1.0, "last_good_pull").await;
+        let (ready, _, check) = after(&health, 1.0, "last_successful_pull").await;
         assert_eq!((ready, check.detail.as_str()), (true, "31.0 s ago, at most 60 s"));
     }
 
@@ -441,21 +333,21 @@ mod tests {
             told[1].send_modify(|progress| progress.trouble = Some(advice));
             let (seen, _, check) = after(&health, 0.0, "cloud").await;
             assert_eq!(seen, ready, "{advice:?}");
-            let name = format!("refuses our requests (application 8: {})", advice.name());
-            assert_eq!(check.detail.contains(&name), !ready, "{}", check.detail);
+            let detail = format!("application 8: {}", advice.reason());
+            assert_eq!(check.detail, if ready { "ok" } else { detail.as_str() });
         }
         told[1].send_modify(|progress| progress.trouble = None);
         assert!(after(&health, 0.0, "cloud").await.0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_is_stuck_and_a_stop_are_no_readiness() {
+    async fn a_stalled_task_and_a_stop_are_no_readiness() {
         let (health, _journal, _told) = daemon(1, Duration::from_secs(1));
-        health.set_stuck(vec!["puller".to_owned(), "sink a".to_owned()]);
-        let (ready, _, check) = after(&health, 0.0, "loops").await;
+        health.set_stalled_tasks(vec!["puller".to_owned(), "sink a".to_owned()]);
+        let (ready, _, check) = after(&health, 0.0, "tasks").await;
         assert_eq!((ready, check.detail.as_str()), (false, "puller, sink a"));
-        health.set_stuck(Vec::new());
-        assert!(after(&health, 0.0, "loops").await.0);
+        health.set_stalled_tasks(Vec::new());
+        assert!(after(&health, 0.0, "tasks").await.0);
         health.drain();
         assert!(!after(&health, 0.0, "draining").await.0);
     }
@@ -487,7 +379,7 @@ mod tests {
         };
         let good = (true, false, "none due".to_owned());
         assert_eq!(check(vec![sink(1, "a", true, None), sink(2, "gone", false, Some(900))]), good);
-        let late = (true, true, "the oldest is due for 3 min at hook".to_owned());
+        let late = (true, true, "deliveries to hook are 3 min late".to_owned());
         assert_eq!(
             check(vec![sink(1, "a", true, Some(5)), sink(2, "hook", true, Some(190))]),
             late

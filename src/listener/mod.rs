@@ -1,4 +1,11 @@
-//! The connections: how many, how long, how large a request may be.
+//! Accepts HTTP connections within limits: how many, how long, how large a request may be.
+//!
+//! Owns the connections and their slots; knows neither what is served nor by whom. Each listener has
+//! limits of its own.
+
+mod limits;
+mod slots;
+mod wire;
 
 use std::convert::Infallible;
 use std::io;
@@ -20,28 +27,20 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::connection_slots::{ConnectionSlot, ConnectionSlots};
-use super::wire::Wire;
 use crate::limits::Outage;
+use slots::{ConnectionSlot, ConnectionSlots};
+use wire::Wire;
 
-/// Connections that wait to be accepted at most, as far as the system allows.
-const QUEUE: u32 = 1024;
-/// The time for a request's head, and for the next request to begin.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-/// After this a connection ends with the answer that is under way.
-const WHOLE_TIME: Duration = Duration::from_secs(60);
-/// The largest head of a request.
-const MAX_HEAD: usize = 16 * 1024;
-/// How long answers under way may take after the stop.
-const GRACE: Duration = Duration::from_millis(300);
-/// The wait after a connection could not be accepted, for want of descriptors say.
+pub use limits::ConnectionLimits;
+
+/// Connections waiting to be accepted at most, as far as the system allows.
+const ACCEPT_QUEUE: u32 = 1024;
+/// How long answers in progress may take after the stop.
+const STOP_GRACE: Duration = Duration::from_millis(300);
+/// The wait after a connection could not be accepted, for lack of descriptors say.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 
-/// What is asked to see whether the daemon lives and works: answered in a few bytes, whatever else is
-/// asked for.
-const PROBES: [&str; 2] = ["/healthz", "/readyz"];
-
-/// Listens on an address, with a queue in which those wait for whom places are made.
+/// Listens on an address, with a queue for connections that wait for a slot.
 ///
 /// # Errors
 /// When the address is not one of this machine, or taken.
@@ -52,12 +51,17 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(QUEUE)
+    socket.listen(ACCEPT_QUEUE)
 }
 
-/// Serves `router` until `stop`.
-pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let places = Arc::new(ConnectionSlots::default());
+/// Serves `router` within `limits` until `stop`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    stop: CancellationToken,
+) {
+    let slots = Arc::new(ConnectionSlots::new(limits));
     let mut connections = JoinSet::new();
     let mut outage = Outage::default();
     loop {
@@ -69,11 +73,11 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
                 Ok((stream, _)) => {
                     if let Some(report) = outage.recovered(Instant::now()) {
                         let lasted_seconds = report.lasted.as_secs();
-                        tracing::info!(lasted_seconds, "connections are accepted again");
+                        tracing::info!(lasted_seconds, "connections accepted again");
                     }
-                    // Only now, so that nobody has to go for one who does not come.
-                    let Some(place) = stop.run_until_cancelled(places.take()).await else { break };
-                    connections.spawn(connection(stream, router.clone(), place, stop.clone()));
+                    // Only now, so that no connection is closed for one that does not come.
+                    let Some(slot) = stop.run_until_cancelled(slots.take()).await else { break };
+                    connections.spawn(connection(stream, router.clone(), slot, stop.clone()));
                 }
                 Err(error) => {
                     if let Some(report) = outage.failed(Instant::now()) {
@@ -94,7 +98,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             report(ended);
         }
     };
-    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+    if tokio::time::timeout(STOP_GRACE, all_ended).await.is_err() {
         connections.shutdown().await;
     }
 }
@@ -102,34 +106,34 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
 async fn connection(
     stream: TcpStream,
     router: Router,
-    place: ConnectionSlot,
+    slot: ConnectionSlot,
     stop: CancellationToken,
 ) {
-    let place = Arc::new(place);
-    let wire = TokioIo::new(Wire { stream, place: place.clone() });
-    let service = service_fn(|request| answer(router.clone(), request, place.clone()));
+    let (limits, slot) = (slot.limits(), Arc::new(slot));
+    let wire = TokioIo::new(Wire { stream, slot: slot.clone() });
+    let service = service_fn(|request| answer(router.clone(), request, slot.clone()));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(MAX_HEAD)
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.max_head_bytes)
         .serve_connection(wire, service);
     let mut serving = pin!(serving);
-    let mut end = pin!(stop.run_until_cancelled(sleep(WHOLE_TIME)));
+    let mut end = pin!(stop.run_until_cancelled(sleep(limits.max_age)));
     let mut is_ending = false;
     loop {
         tokio::select! {
             biased;
             served = serving.as_mut() => {
                 if let Err(error) = served {
-                    tracing::debug!(%error, "a connection to the pages failed");
+                    tracing::debug!(%error, "connection failed");
                 }
                 return;
             }
-            () = place.is_late() => {
-                tracing::debug!("an answer was not taken in its time; its connection is closed");
+            () = slot.answer_timed_out() => {
+                tracing::debug!("connection closed: the client did not take its answer in time");
                 return;
             }
-            () = place.is_sent_away() => return,
+            () = slot.evicted() => return,
             _ = &mut end, if !is_ending => {
                 is_ending = true;
                 serving.as_mut().graceful_shutdown();
@@ -141,28 +145,28 @@ async fn connection(
 async fn answer(
     router: Router,
     request: Request<Incoming>,
-    place: Arc<ConnectionSlot>,
+    slot: Arc<ConnectionSlot>,
 ) -> Result<Response, Infallible> {
-    let is_page = !PROBES.contains(&request.uri().path());
-    let mut response = if place.begins(is_page) {
-        // Who asks for much, one behind the other, does not get it all in one turn.
+    let is_limited = !slot.limits().unlimited_paths.contains(&request.uri().path());
+    let mut response = if slot.begin_answer(is_limited) {
+        // One client with many requests in a row does not hold up the others.
         tokio::task::yield_now().await;
         TowerToHyperService::new(router).call(request).await?
     } else {
-        let why = "Too many pages are under way; try again.\n";
+        let why = "Too many answers are in progress; try again.\n";
         let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
         (StatusCode::SERVICE_UNAVAILABLE, headers, why).into_response()
     };
-    // What else is asked for over this connection can wait.
-    if place.is_wanted() {
+    // Another connection waits for the slot.
+    if slot.is_wanted() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    place.made();
+    slot.answer_ready();
     Ok(response)
 }
 
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a connection's task failed");
+        tracing::error!(%error, "connection task failed");
     }
 }

@@ -1,0 +1,244 @@
+//! The life of a daemon: it opens, starts its tasks, obeys its signals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{DaemonError, ExitReason};
+use super::live_settings::LiveSettings;
+use super::maintenance::Maintenance;
+use super::prepared::{Prepared, bind};
+use super::reload::ActiveConfig;
+use super::running_sinks::RunningSinks;
+use super::sink_set::{Dependencies, SinkSet};
+use super::stop::StagedStop;
+use super::tasks::{TaskName, Tasks};
+use super::warnings::{warn_of_orphans, warn_of_rescued};
+use super::{drain, systemd};
+use crate::config::Loaded;
+use crate::confirmer::{Confirmer, Inbox};
+use crate::health::DaemonHealth;
+use crate::http;
+use crate::ingest::Ingest;
+use crate::journal::{self, Journal};
+use crate::liveness::LivenessMonitor;
+use crate::logging::LogHandle;
+use crate::metrics::Metrics;
+use crate::puller::Puller;
+use crate::vod::Client;
+use crate::vod::credentials::Provider;
+
+/// Batches of leases, and of settled events, on their way to the confirmer at most.
+const CONFIRMER_QUEUE: usize = 256;
+/// How long the migration of an earlier version's journal may take.
+const MIGRATION_TIME: Duration = Duration::from_secs(3600);
+
+/// The control of a running daemon.
+#[derive(Clone, Debug, Default)]
+pub struct DaemonSignals {
+    /// Stops it.
+    pub stop: CancellationToken,
+    /// Has it reload its configuration, each time it is notified.
+    pub reload: Arc<Notify>,
+    /// The log whose level the configuration has; `None` where there is none.
+    pub log: Option<LogHandle>,
+    /// The sinks that it has in use.
+    pub sinks: RunningSinks,
+}
+
+/// A daemon: all is open and bound, nothing runs yet.
+#[derive(Debug)]
+pub struct Daemon {
+    /// One for each application.
+    clients: Vec<Client>,
+    journal: Journal,
+    closing: journal::Closing,
+    listener: Option<TcpListener>,
+    puller: Puller,
+    confirmer: Confirmer,
+    changed: watch::Sender<u64>,
+    stop: StagedStop,
+    active: ActiveConfig,
+}
+
+impl Daemon {
+    /// Opens all that the configuration names and binds its address, but asks the cloud nothing.
+    ///
+    /// # Errors
+    /// When something cannot be opened; nothing runs then.
+    pub async fn open(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, DaemonError> {
+        Prepared::new(loaded, provider).await?.open().await
+    }
+
+    async fn assemble(prepared: Prepared) -> Result<Self, DaemonError> {
+        let Prepared { file, config, client, sinks, listener } = prepared;
+        let apps = config.vod.apps();
+        let clients: Vec<_> = apps.iter().map(|app| client.with_app(*app)).collect();
+        // First, since its lock shows best that another daemon runs with this configuration.
+        if journal::is_older(&config.journal.path) {
+            systemd::extend_timeout(MIGRATION_TIME).await;
+        }
+        let (journal, closing) = Journal::open(&config.journal)?;
+        warn_of_rescued(&config.journal.path);
+        let metrics = Metrics::new(journal.health().commits());
+        let listener = match listener {
+            Some(listener) => Some(listener),
+            None => bind(&config.http)?,
+        };
+        let (settled, settled_queue) = mpsc::channel(CONFIRMER_QUEUE);
+        let (leases, lease_queue) = mpsc::channel(CONFIRMER_QUEUE);
+        let (changed, stop) = (watch::Sender::new(0), StagedStop::default());
+        let dependencies = Dependencies {
+            journal: journal.clone(),
+            settled,
+            changed: changed.clone(),
+            metrics: metrics.clone(),
+        };
+        let opened = sinks;
+        let mut sinks = SinkSet::new(dependencies, stop.deliveries.clone());
+        sinks.replace(opened).await?;
+        warn_of_orphans(&journal).await?;
+
+        let settings = LiveSettings::new(&config, journal.clone(), metrics.clone());
+        let puller = Puller::new(
+            clients.clone(),
+            settings.pulling.subscribe(),
+            journal.clone(),
+            Ingest::new(journal.clone(), leases, metrics.clone()),
+            metrics.clone(),
+        );
+        let inbox =
+            Inbox { leases: lease_queue, settled: settled_queue, changed: changed.subscribe() };
+        let confirmer = Confirmer::new(
+            clients.clone(),
+            settings.confirming.subscribe(),
+            journal.clone(),
+            inbox,
+            metrics,
+        );
+        let retry_now = puller.retry_now();
+        let active = ActiveConfig { file, config, log: None, client, settings, sinks, retry_now };
+        Ok(Self { clients, journal, closing, listener, puller, confirmer, changed, stop, active })
+    }
+
+    /// Returns the address of its pages, where it has them.
+    #[must_use]
+    pub fn http_address(&self) -> Option<std::net::SocketAddr> {
+        self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Logs what was opened.
+    pub fn announce(&self) {
+        let ActiveConfig { config, client, sinks, .. } = &self.active;
+        let apps: Vec<_> = self.clients.iter().map(|client| client.app().to_string()).collect();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            endpoint = %config.vod.endpoint,
+            app = apps.join(", "),
+            credentials = %client.credentials_source(),
+            journal = %config.journal.path.display(),
+            http = self.http_address().map(tracing::field::display),
+            sinks = sinks.names().join(", "),
+            "started"
+        );
+    }
+
+    /// Runs until it is told to stop, or with `once` until the queue is empty and nothing is
+    /// pending. It stops by itself where nothing can be delivered any more, since the only sink is
+    /// gone, and where the journal's files are gone: pulls and confirms end at once then, and what is
+    /// left of the time is the copy's, however long that takes.
+    ///
+    /// # Errors
+    /// When a task ends by itself.
+    pub async fn run(self, signals: DaemonSignals, once: bool) -> Result<ExitReason, DaemonError> {
+        let Self { clients, journal, closing, listener, puller, confirmer, changed, stop, .. } =
+            self;
+        let mut active = ActiveConfig { log: signals.log.clone(), ..self.active };
+        let (liveness, mut tasks) = (LivenessMonitor::default(), Tasks::default());
+        let metrics = active.settings.metrics.clone();
+        let (progress, confirmer_idle) = (puller.pulling(), confirmer.idle());
+        let pacing = active.settings.pulling.subscribe();
+        let health = Arc::new(DaemonHealth::new(progress.clone(), journal.health(), pacing));
+
+        active.sinks.share(signals.sinks.clone());
+        active.sinks.launch(&mut tasks, &liveness);
+        let gone = journal.health().gone();
+        let confirming = confirmer.run(liveness.register("confirmer"), stop.confirming.clone());
+        tasks.spawn(TaskName::Confirmer, until(&gone, confirming));
+        let pulling = puller.run(liveness.register("puller"), stop.pulling.clone());
+        tasks.spawn(TaskName::Puller, until(&gone, pulling));
+        if let Some(listener) = listener {
+            let (metrics, health) = (metrics.clone(), health.clone());
+            let journal = active.config.journal.path.clone();
+            let sources = http::Sources { metrics, health, journal };
+            tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
+        }
+        let maintenance = Maintenance {
+            journal: journal.clone(),
+            clients,
+            metrics,
+            changed,
+            liveness: liveness.clone(),
+            health: health.clone(),
+            wanted: active.settings.wanted.subscribe(),
+        };
+        tasks.spawn(TaskName::Maintenance, maintenance.run(stop.rest.clone()));
+        // A stop does not wait for a manager that is busy.
+        signals.stop.run_until_cancelled(systemd::ready()).await;
+
+        let reason = loop {
+            let mut idles = active.sinks.idles();
+            idles.push(confirmer_idle.clone());
+            tokio::select! {
+                biased;
+                () = signals.stop.cancelled() => {
+                    break if once { ExitReason::SomethingStays } else { ExitReason::Clean };
+                }
+                // Before the tasks that end by it.
+                () = gone.cancelled() => break ExitReason::JournalGone,
+                sink = tasks.ended() => active.sinks.ended(&sink?),
+                sink = active.sinks.all_gone() => {
+                    tracing::error!(
+                        sink,
+                        "the reader of standard output is gone, and there is no other sink: \
+                         stopping; pending events stay in the journal"
+                    );
+                    break ExitReason::SinkGone;
+                }
+                () = signals.reload.notified() => {
+                    let reloading = active.reload(&mut tasks, &liveness);
+                    // A stop does not wait for a disk that hangs.
+                    signals.stop.run_until_cancelled(reloading).await;
+                }
+                reason = drain::until_done(&journal, progress.clone(), idles), if once => break reason,
+            }
+        };
+        drop(active);
+        health.drain();
+        Ok(stop.run(reason, tasks, journal, closing, &signals.stop).await)
+    }
+}
+
+impl Prepared {
+    /// Opens the rest.
+    ///
+    /// # Errors
+    /// When something cannot be opened; nothing runs then.
+    pub async fn open(self) -> Result<Daemon, DaemonError> {
+        Daemon::assemble(self).await
+    }
+}
+
+/// Returns what `work` is until `gone`: it ends where it is then.
+fn until(
+    gone: &CancellationToken,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let gone = gone.clone();
+    async move {
+        gone.run_until_cancelled(work).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! The settings that tasks take over while they run.
+
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::confirmer::ConfirmPacing;
+use crate::event::Wanted;
+use crate::journal::Journal;
+use crate::metrics::Metrics;
+use crate::puller::PollPacing;
+
+/// Where each task reads its settings from, and the parts that are told them.
+#[derive(Debug)]
+pub(super) struct LiveSettings {
+    pub(super) pulling: watch::Sender<PollPacing>,
+    pub(super) confirming: watch::Sender<ConfirmPacing>,
+    /// The events that each sink wants.
+    pub(super) wanted: watch::Sender<Vec<Wanted>>,
+    pub(super) journal: Journal,
+    pub(super) metrics: Metrics,
+}
+
+impl LiveSettings {
+    pub(super) fn new(config: &Config, journal: Journal, metrics: Metrics) -> Self {
+        let this = Self {
+            pulling: watch::Sender::new(pulling(config)),
+            confirming: watch::Sender::new(confirming(config)),
+            wanted: watch::Sender::new(wanted(config)),
+            journal,
+            metrics,
+        };
+        this.set_max_size(config);
+        this
+    }
+
+    /// Takes over those of another configuration.
+    pub(super) async fn replace(&self, config: &Config) {
+        self.pulling.send_if_modified(|pacing| replace(pacing, pulling(config)));
+        self.confirming.send_if_modified(|pacing| replace(pacing, confirming(config)));
+        self.wanted.send_replace(wanted(config));
+        self.set_max_size(config);
+        if let Err(error) = self.journal.set_limits(config.journal.clone()).await {
+            tracing::debug!(%error, "journal limits not changed: its writer has ended");
+        }
+    }
+
+    fn set_max_size(&self, config: &Config) {
+        let max_size = i64::try_from(config.journal.max_size.as_u64()).unwrap_or(i64::MAX);
+        self.metrics.journal_max_size.set(max_size);
+    }
+}
+
+fn replace<T: PartialEq>(value: &mut T, new: T) -> bool {
+    std::mem::replace(value, new) != *value
+}
+
+fn pulling(config: &Config) -> PollPacing {
+    PollPacing {
+        settings: config.poll.clone(),
+        good_for: config.confirm.good_for(),
+        lease: config.confirm.lease,
+        max_circulating: config.confirm.max_unconfirmed.limit(),
+    }
+}
+
+fn confirming(config: &Config) -> ConfirmPacing {
+    ConfirmPacing {
+        settings: config.confirm.clone(),
+        max_requests_per_second: config.poll.max_requests_per_second,
+        max_concurrency: config.poll.max_concurrency,
+    }
+}
+
+fn wanted(config: &Config) -> Vec<Wanted> {
+    config.sinks.iter().map(|sink| sink.events.clone()).collect()
+}

@@ -1,0 +1,107 @@
+//! What the daemon's tasks report of themselves.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::event::AppId;
+use crate::journal::JournalHealth;
+use crate::puller::{ApplicationProgress, PollPacing};
+use crate::vod::Advice;
+
+/// The health of a daemon.
+#[derive(Debug)]
+pub struct DaemonHealth {
+    /// Of each application, one at least.
+    progress: Vec<ApplicationProgress>,
+    journal: JournalHealth,
+    pacing: watch::Receiver<PollPacing>,
+    stalled_tasks: RwLock<Vec<String>>,
+    /// Why the cloud does not report events to the queue, by its own word.
+    event_config_problems: RwLock<BTreeMap<AppId, String>>,
+    is_draining: AtomicBool,
+}
+
+impl DaemonHealth {
+    /// The health of a daemon that pulls with this progress and pacing into this journal.
+    #[must_use]
+    pub fn new(
+        progress: Vec<ApplicationProgress>,
+        journal: JournalHealth,
+        pacing: watch::Receiver<PollPacing>,
+    ) -> Self {
+        let (stalled_tasks, event_config_problems) = Default::default();
+        let is_draining = AtomicBool::new(false);
+        Self { progress, journal, pacing, stalled_tasks, event_config_problems, is_draining }
+    }
+
+    /// Returns the health of its journal.
+    #[must_use]
+    pub fn journal(&self) -> &JournalHealth {
+        &self.journal
+    }
+
+    /// Returns the tasks that did not answer the last heartbeat.
+    #[must_use]
+    pub fn stalled_tasks(&self) -> Vec<String> {
+        self.stalled_tasks.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records which tasks did not answer the last heartbeat.
+    pub fn set_stalled_tasks(&self, tasks: Vec<String>) {
+        *self.stalled_tasks.write().unwrap_or_else(PoisonError::into_inner) = tasks;
+    }
+
+    /// Returns why the cloud keeps events of an application from the queue.
+    #[must_use]
+    pub fn event_config_problem(&self, app: AppId) -> Option<String> {
+        let problems = self.event_config_problems.read().unwrap_or_else(PoisonError::into_inner);
+        problems.get(&app).cloned()
+    }
+
+    /// Records why the cloud keeps events of an application from the queue; `None` if it does not,
+    /// or nobody knows.
+    pub fn set_event_config_problem(&self, app: AppId, problem: Option<String>) {
+        let mut problems =
+            self.event_config_problems.write().unwrap_or_else(PoisonError::into_inner);
+        match problem {
+            Some(problem) => drop(problems.insert(app, problem)),
+            None => drop(problems.remove(&app)),
+        }
+    }
+
+    /// Records that the daemon is stopping.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the daemon is stopping.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Returns the applications whose last pull failed, and what to do about it.
+    #[must_use]
+    pub fn pull_failures(&self) -> Vec<(AppId, Advice)> {
+        let failure = |of: &ApplicationProgress| Some((of.app, of.progress.borrow().trouble?));
+        self.progress.iter().filter_map(failure).collect()
+    }
+
+    /// Returns the applications that are pulled from, in the order of the configuration.
+    #[must_use]
+    pub fn apps(&self) -> Vec<AppId> {
+        self.progress.iter().map(|of| of.app).collect()
+    }
+
+    pub(super) fn progress(&self) -> &[ApplicationProgress] {
+        &self.progress
+    }
+
+    pub(super) fn pull_interval(&self) -> Duration {
+        self.pacing.borrow().settings.interval
+    }
+}
