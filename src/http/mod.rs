@@ -39,10 +39,15 @@ pub use sources::Sources;
 /// How long `/readyz` waits for the journal to be read.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Connections at once at most.
+const MAX_CONNECTIONS: usize = 128;
+/// Answers in progress at once at most.
+const MAX_ANSWERS: usize = 32;
+
 /// The limits of the pages. Probes are answered whatever else is asked for.
 const LIMITS: ConnectionLimits = ConnectionLimits {
-    connections: 128,
-    answers: 32,
+    connections: MAX_CONNECTIONS,
+    answers: MAX_ANSWERS,
     unlimited_paths: &["/healthz", "/readyz"],
     head_timeout: Duration::from_secs(5),
     answer_timeout: Duration::from_secs(10),

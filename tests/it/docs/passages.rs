@@ -397,41 +397,44 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             architecture,
             "Prune the journal | {60 s} |",
-            &[time("daemon/maintenance.rs", "PRUNE").into()],
+            &[time("daemon/maintenance.rs", "PRUNE_INTERVAL").into()],
         ),
         row(
             architecture,
             "half of systemd's limit, {30 s} at most",
-            &[time("daemon/maintenance.rs", "BEAT").into()],
+            &[time("daemon/maintenance.rs", "HEARTBEAT_INTERVAL").into()],
         ),
         row(
             architecture,
             "(DescribeEventConfig) | {an hour}; {5 min} after a failure",
             &[
-                time("daemon/reporting.rs", "PERIOD").into(),
-                time("daemon/reporting.rs", "SOON").into(),
+                time("daemon/event_config.rs", "CHECK_INTERVAL").into(),
+                time("daemon/event_config.rs", "RECHECK_INTERVAL").into(),
             ],
         ),
         row(
             architecture,
             "`systemctl status` | {1 s} to {8 s} |",
             &[
-                time("daemon/summary.rs", "SHORTEST").into(),
-                time("daemon/summary.rs", "LONGEST").into(),
+                time("daemon/status_line.rs", "MIN_INTERVAL").into(),
+                time("daemon/status_line.rs", "MAX_INTERVAL").into(),
             ],
         ),
         row(
             architecture,
             "({128} at most, {32} of them with pages)",
             &[
-                number("http/connection_slots.rs", "MAX_CONNECTIONS").into(),
-                number("http/connection_slots.rs", "MAX_PAGES").into(),
+                number("http/mod.rs", "MAX_CONNECTIONS").into(),
+                number("http/mod.rs", "MAX_ANSWERS").into(),
             ],
         ),
         row(
             architecture,
             "at most one {a second}. The last hour is sampled every {10 s}.",
-            &[time("http/snapshot.rs", "GOOD_FOR").into(), time("http/history.rs", "STEP").into()],
+            &[
+                time("http/snapshot.rs", "GOOD_FOR").into(),
+                time("http/history.rs", "SAMPLE_INTERVAL").into(),
+            ],
         ),
         row(architecture, "{256} jobs |", &[number("journal/handle.rs", "QUEUE_JOBS").into()]),
         row(
@@ -442,8 +445,16 @@ pub(super) fn passages() -> Vec<Passage> {
                 mib(number("journal/feed.rs", "MAX_BYTES")),
             ],
         ),
-        row(architecture, "{256} answers |", &[number("daemon/mod.rs", "QUEUE").into()]),
-        row(architecture, "{256} writes |", &[number("daemon/mod.rs", "QUEUE").into()]),
+        row(
+            architecture,
+            "{256} answers |",
+            &[number("daemon/lifecycle.rs", "CONFIRMER_QUEUE").into()],
+        ),
+        row(
+            architecture,
+            "{256} writes |",
+            &[number("daemon/lifecycle.rs", "CONFIRMER_QUEUE").into()],
+        ),
         row(
             architecture,
             "{256} programs |",
