@@ -3,7 +3,7 @@
 mod circles;
 mod paths;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -347,8 +347,23 @@ fn the_emulator_and_the_daemon_are_strangers() {
 }
 
 #[test]
-fn no_files_of_the_emulator_need_each_other() {
-    none(circles::circles(&emulator()));
+fn no_files_need_each_other() {
+    none([source(), emulator()].iter().flat_map(|files| circles::circles(files)).collect());
+}
+
+/// A name tells what it is of, wherever it is read: no two types that others than their file see have
+/// one name.
+#[test]
+fn no_two_types_have_one_name() {
+    let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in source().into_iter().chain(emulator()) {
+        for name in paths::types(&file.text) {
+            files.entry(name).or_default().insert(file.name.clone());
+        }
+    }
+    assert!(files.len() > 200, "{}", files.len());
+    let twice = files.into_iter().filter(|(_, files)| files.len() > 1);
+    none(twice.map(|(name, files)| format!("{name} is in {files:?}")).collect());
 }
 
 #[test]

@@ -143,6 +143,21 @@ fn ends_a_name(token: &str) -> bool {
     token == ">" || token.ends_with(|c: char| c.is_alphanumeric() || c == '_') && token != "use"
 }
 
+/// The types of a file that others see.
+pub(super) fn types(text: &str) -> BTreeSet<String> {
+    let tokens = without_tests(tokens(text));
+    let is_kind = |token: &str| matches!(token, "struct" | "enum" | "trait" | "union" | "type");
+    let is_seen = |at: usize| {
+        let before = |steps: usize| at.checked_sub(steps).map(|at| tokens[at].as_str());
+        before(1) == Some("pub")
+            || (before(1) == Some(")") && (2..8).any(|n| before(n) == Some("pub")))
+    };
+    (0..tokens.len().saturating_sub(1))
+        .filter(|at| is_kind(&tokens[*at]) && is_seen(*at))
+        .map(|at| tokens[at + 1].clone())
+        .collect()
+}
+
 /// Leaves out each item that is compiled for tests alone.
 pub(super) fn without_tests(tokens: Vec<String>) -> Vec<String> {
     const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
