@@ -9,7 +9,7 @@ use super::records::ConfirmRecord;
 use crate::journal::{self, ConfirmPermission, HandleConfirmation, Journal};
 use crate::vod::{Client, VodError};
 
-/// A call that is over.
+/// A call that is finished.
 #[derive(Debug)]
 pub(super) struct FinishedCall {
     /// The place of the application.
@@ -49,15 +49,9 @@ pub(super) async fn confirm(
 ) -> FinishedCall {
     let deadline = call.deadline();
     let (superseded, unrecorded) = Default::default();
-    let mut finished = FinishedCall {
-        place,
-        sent,
-        call,
-        superseded,
-        unrecorded,
-        ended: CallEnd::Unsent,
-        record: None,
-    };
+    let ended = CallEnd::Unsent;
+    let mut finished =
+        FinishedCall { place, sent, call, superseded, unrecorded, ended, record: None };
     if let Some(deadline) = deadline {
         send(&client, &journal, &mut finished, deadline).await;
     }
@@ -113,8 +107,8 @@ async fn prepare(journal: &Journal, finished: &mut FinishedCall) -> Vec<journal:
     if sending.is_empty() {
         return Vec::new();
     }
-    let permissions = match journal.begin_confirm(sending).await {
-        Ok(permissions) => permissions,
+    let allowed = match journal.begin_confirm(sending).await {
+        Ok(allowed) => allowed,
         Err(error) => {
             tracing::debug!(%error, "confirm delayed: journal busy");
             unrecorded.extend(call.handles.extract_if(.., |ready| ready.is_repeatable));
@@ -122,16 +116,16 @@ async fn prepare(journal: &Journal, finished: &mut FinishedCall) -> Vec<journal:
         }
     };
     let mut closed = Vec::new();
-    let mut permissions = permissions.into_iter();
-    let does_not_count =
-        |ready: &mut ReadyHandle| match ready.is_repeatable.then(|| permissions.next()) {
-            Some(Some(ConfirmPermission::Granted(events))) => {
-                closed.extend(events);
-                false
-            }
-            Some(Some(ConfirmPermission::Superseded) | None) => true,
-            None => false,
-        };
+    let mut allowed = allowed.into_iter();
+    let does_not_count = |ready: &mut ReadyHandle| match ready.is_repeatable.then(|| allowed.next())
+    {
+        Some(Some(ConfirmPermission::Granted(events))) => {
+            closed.extend(events);
+            false
+        }
+        Some(Some(ConfirmPermission::Superseded) | None) => true,
+        None => false,
+    };
     superseded.extend(call.handles.extract_if(.., does_not_count));
     closed
 }

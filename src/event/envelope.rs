@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
-use super::app_id::AppId;
+use super::key::AppId;
 use super::types::Event;
 
 /// How events are written for a sink.

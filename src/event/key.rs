@@ -1,4 +1,4 @@
-//! The event's key: which one it is.
+//! Which event it is, and of which application.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,8 +6,18 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::app_id::AppId;
 use super::json::{JsonKind, Node};
+
+/// A VOD application: the SubAppId events are pulled from. 0 stands for the account's primary
+/// application, for which no SubAppId is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct AppId(pub u64);
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Tells one event from another: a hash of its content. Written as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,7 +4,6 @@
 //! sprites and the envelope a sink receives. Knows nothing of the rest of the crate and cannot
 //! fail: what is not understood is kept, token for token.
 
-mod app_id;
 mod envelope;
 mod event_type;
 mod json;
@@ -15,10 +14,9 @@ mod sprite;
 mod types;
 mod wanted;
 
-pub use app_id::AppId;
 pub use envelope::EventFormat;
 pub use event_type::{UNKNOWN_TYPE, known_type, known_types};
-pub use key::{Key, KeyError};
+pub use key::{AppId, Key, KeyError};
 pub use read::{Entry, EntryReader, read};
 pub use sprite::{ImageSprite, SpriteError, SpriteStatus};
 pub use types::{Event, StoredEvent};

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::app_id::AppId;
 use super::event_type::UNKNOWN_TYPE;
 use super::json::{JsonKind, Member, Node, Parsed, Span};
-use super::key::Key;
+use super::key::{AppId, Key};
 use super::scan;
 use super::sprite::{Origin, sprites_of};
 use super::types::Event;

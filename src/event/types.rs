@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::app_id::AppId;
 use super::event_type;
-use super::key::Key;
+use super::key::{AppId, Key};
 use super::sprite::{self, ImageSprite};
 
 /// One event as it was received, without the handle it came under. Shared, never changed.

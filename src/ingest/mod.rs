@@ -88,16 +88,16 @@ impl Ingest {
         Self { health: journal.health(), journal, leases, metrics, waiting, outage }
     }
 
-    /// Whether the journal has refused entries that still wait: a source should bring no more.
+    /// Whether a source that has so many requests in flight may make another: not while entries wait
+    /// for the journal, and one at a time while it was not written a moment ago.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+    pub fn accepts(&self, in_flight: usize) -> bool {
+        self.check_recovered();
+        !self.is_waiting() && (in_flight == 0 || !self.health.is_unwritable())
     }
 
-    /// Whether the journal was not written a moment ago: a source should try it with one request.
-    #[must_use]
-    pub fn is_unwritable(&self) -> bool {
-        self.health.is_unwritable()
+    fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Stores the entries of an answer in portions, so that few are in memory at once however many
@@ -230,8 +230,8 @@ impl Ingest {
     }
 
     /// Logs when the journal accepts events again: all that waited, and by its own health.
-    pub fn check_recovered(&self) {
-        if self.is_waiting() || self.is_unwritable() {
+    fn check_recovered(&self) {
+        if self.is_waiting() || self.health.is_unwritable() {
             return;
         }
         if let Some(report) = self.outage().recovered(Instant::now()) {

@@ -85,8 +85,7 @@ impl Puller {
     }
 
     /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to
-    /// end. What was pulled and not stored is pulled again when its lease
-    /// has expired.
+    /// end. What was pulled and not stored is pulled again.
     pub async fn run(self, mut pulse: Heartbeat, stop: CancellationToken) {
         let mut pacing = self.pacing.clone();
         let limits = limits(&pacing.borrow_and_update().settings);
@@ -94,14 +93,10 @@ impl Puller {
         let mut pulls = FuturesUnordered::new();
         while !stop.is_cancelled() {
             self.report(&scheduler);
-            self.ingest.check_recovered();
             let now = Instant::now();
-            // A journal that was not written a moment ago is tried with one answer at a time.
-            let is_tried = self.ingest.is_unwritable() && !pulls.is_empty();
-            let next = if is_tried || self.ingest.is_waiting() {
-                NextPull::AfterAnother
-            } else {
-                scheduler.next(now)
+            let next = match self.ingest.accepts(pulls.len()) {
+                true => scheduler.next(now),
+                false => NextPull::AfterAnother,
             };
             let wake = match next {
                 NextPull::Now(place) => {
