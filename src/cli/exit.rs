@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Everything was done.
     Success,
-    /// Something was not, and the message says what.
+    /// Something was not done; the message names it.
     Failure,
     /// The command line cannot be understood.
     Usage,
@@ -55,9 +55,9 @@ pub(super) fn print(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Says on stderr why a command cannot go on.
+/// Reports on stderr why a command cannot go on.
 pub(super) fn complain(message: impl std::fmt::Display) {
-    // Without a stderr there is nobody to tell; the exit code still does.
+    // Without a stderr the exit code is all there is.
     drop(writeln!(io::stderr().lock(), "sprited: {message}"));
 }
 

@@ -78,7 +78,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// What is said beneath the options, and the examples that stand in it.
+/// Splits the text below the options into notes and examples.
 fn parted(text: &str) -> (String, String) {
     let (mut notes, mut examples) = (Vec::new(), Vec::new());
     let mut is_example = false;

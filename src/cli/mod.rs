@@ -81,13 +81,13 @@ enum Command {
     Man(man::ManArgs),
 }
 
-/// Does what the arguments of the process say, the program's name first. Returns its exit status.
+/// Runs the command that the arguments name, the program's name first. Returns its exit status.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some(code) = launcher::run(&arguments) {
         return code.into();
     }
-    panics::keep_quiet_about_state();
+    panics::install_panic_hook();
     if let Err(error) = identity::hide_memory() {
         complain(format_args!(
             "cannot hide the memory from other programs of this user, which could read secrets: \
@@ -96,12 +96,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     match init::run(&arguments) {
         Some(code) => code.into(),
-        None => obey(arguments).into(),
+        None => dispatch(arguments).into(),
     }
 }
 
-/// Understands the arguments and does what they say.
-fn obey(arguments: Vec<OsString>) -> Exit {
+/// Parses the arguments and runs the command.
+fn dispatch(arguments: Vec<OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

@@ -10,15 +10,21 @@ use crate::identity::{self, IdentityError};
 use crate::journal::{self, JournalReader, OpenError};
 
 /// Why a command cannot go on.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    Configuration(ConfigErrors),
-    Open(OpenError),
-    Read(journal::JournalError),
-    Output(io::Error),
+    #[error(transparent)]
+    Configuration(#[from] ConfigErrors),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the journal cannot be read: {}", .0.reason())]
+    Read(#[from] journal::JournalError),
+    #[error(transparent)]
+    Output(#[from] io::Error),
     /// Root may not become the owner of a place.
-    Refused(IdentityError),
+    #[error(transparent)]
+    Refused(#[from] IdentityError),
     /// Anything else, in words.
+    #[error("{1}")]
     Because(Exit, String),
 }
 
@@ -26,64 +32,36 @@ impl CliError {
     pub(super) fn because(exit: Exit, why: impl Display) -> Self {
         Self::Because(exit, why.to_string())
     }
-}
 
-impl From<journal::JournalError> for CliError {
-    fn from(error: journal::JournalError) -> Self {
-        Self::Read(error)
-    }
-}
-
-impl From<OpenError> for CliError {
-    fn from(error: OpenError) -> Self {
-        Self::Open(error)
-    }
-}
-
-impl From<IdentityError> for CliError {
-    fn from(refused: IdentityError) -> Self {
-        Self::Refused(refused)
-    }
-}
-
-impl From<io::Error> for CliError {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-/// Says why, if it did not go on.
-pub(super) fn end(done: Result<Exit, CliError>) -> Exit {
-    match done {
-        Ok(exit) => exit,
-        Err(CliError::Configuration(faults)) => {
-            complain(faults);
-            Exit::Configuration
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Configuration(_) => Exit::Configuration,
+            Self::Open(_) | Self::Refused(_) | Self::Read(_) => Exit::Journal,
+            Self::Output(_) => Exit::Failure,
+            Self::Because(exit, _) => *exit,
         }
+    }
+}
+
+/// Returns how the command ends; reports the error if it could not go on.
+pub(super) fn end(done: Result<Exit, CliError>) -> Exit {
+    let error = match done {
+        Ok(exit) => return exit,
+        Err(CliError::Output(error)) => return ended(&error, Exit::Success),
         Err(CliError::Open(error)) => {
             let error = was_there(&error).unwrap_or(error);
             complain(format_args!("{error}{}", what_to_do(&error)));
-            Exit::Journal
+            return Exit::Journal;
         }
-        Err(CliError::Refused(refused)) => {
-            complain(refused);
-            Exit::Journal
-        }
-        Err(CliError::Read(error)) => {
-            complain(format_args!("the journal cannot be read: {}", error.reason()));
-            Exit::Journal
-        }
-        Err(CliError::Output(error)) => ended(&error, Exit::Success),
-        Err(CliError::Because(exit, why)) => {
-            complain(why);
-            exit
-        }
-    }
+        Err(error) => error,
+    };
+    complain(&error);
+    error.exit()
 }
 
 /// The configuration of a command that does not touch the journal.
 pub(super) fn settings(arg: &ConfigArg) -> Result<Config, CliError> {
-    Ok(Config::load(&arg.path).map_err(CliError::Configuration)?.config)
+    Ok(Config::load(&arg.path)?.config)
 }
 
 /// The configuration of a command that opens the journal, as whose owner root goes on. To be called
@@ -98,14 +76,14 @@ pub(super) fn open(arg: &ConfigArg) -> Result<JournalReader, CliError> {
     Ok(JournalReader::open(&configuration(arg)?.journal.path)?)
 }
 
-/// What to say where the journal is not there and was.
+/// The error of a journal that is missing and was there before.
 fn was_there(error: &OpenError) -> Option<OpenError> {
     let OpenError::File { path, source } = error else { return None };
     let is_absent = source.kind() == io::ErrorKind::NotFound;
     is_absent.then(|| journal::missing(path)).flatten()
 }
 
-/// What the error does not say, since to a daemon it means something else.
+/// Advice that the error does not give, since it means something else to a daemon.
 fn what_to_do(error: &OpenError) -> String {
     if let OpenError::File { source, .. } = error
         && source.kind() == io::ErrorKind::NotFound
@@ -122,7 +100,7 @@ fn what_to_do(error: &OpenError) -> String {
     })
 }
 
-/// What root should know where something may have been refused to the user that it has become.
+/// Advice for root, where something may have been refused to the user that it has become.
 pub(super) fn as_whom(error: &OpenError) -> Option<String> {
     let user = identity::became()?;
     let may_be_refused = match error {

@@ -1,14 +1,13 @@
-//! What is said of a panic, which is a fault of the program: where it happened, never what was
-//! in hand.
+//! The report of a panic, which is a bug: where it happened, never the data at hand.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 
 use super::exit::complain;
 
-/// Has every panic say its place and the words that stand in the code. Words that were put
-/// together at run time may hold anything, a secret or an event, and are left out.
-pub(super) fn keep_quiet_about_state() {
+/// Has every panic report its place and its message if that stands in the code. A message that was
+/// formatted at run time may hold anything, a secret or an event, and is left out.
+pub(super) fn install_panic_hook() {
     panic::set_hook(Box::new(|panic| complain(text(panic, &Backtrace::capture()))));
 }
 

@@ -1,4 +1,4 @@
-//! The process that commands which go on run in: its runtime and its signals.
+//! The runtime and the signals of commands that keep running.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::daemon::DaemonSignals;
 
-/// Signals to end that come within this time after the first are that same one.
-const SAME_SIGNAL: Duration = Duration::from_secs(1);
+/// Signals to stop within this time after the first count as the same one.
+const SAME_SIGNAL_TIME: Duration = Duration::from_secs(1);
 
-/// Runs `work` to its end, and leaves blocking calls that hang, on a dead disk say, behind.
+/// Runs `work` to its end. Blocking calls that hang, on a dead disk for instance, are left behind.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     // One thread: work is handed from task to task without waking another, and what takes long
     // has threads of its own.
@@ -41,8 +41,8 @@ impl Signals {
         })
     }
 
-    /// Has `control` do what the signals say. The second one that ends, ends at once, unless it
-    /// comes so soon that it is the first: a terminal and a supervisor may both send it.
+    /// Passes the signals on to `control`. A second signal to stop exits at once, unless it comes so soon
+    /// that it is the first: a terminal and a supervisor may both send it.
     pub(super) async fn obey(mut self, control: DaemonSignals) -> std::convert::Infallible {
         let mut first: Option<Instant> = None;
         loop {
@@ -55,7 +55,7 @@ impl Signals {
                 }
             };
             match first {
-                Some(first) if first.elapsed() >= SAME_SIGNAL => end_at_once(kind, &control),
+                Some(first) if first.elapsed() >= SAME_SIGNAL_TIME => end_at_once(kind, &control),
                 Some(_) => {}
                 None => first = Some(Instant::now()),
             }

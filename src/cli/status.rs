@@ -67,9 +67,9 @@ fn show(args: &StatusArgs) -> Result<Exit, CliError> {
             None => format!("{daemon}; is it running? (systemctl status sprited)"),
         }
     };
-    let looking = async {
+    let work = async {
         if args.watch {
-            // Taken over before the first look, so that none is broken off half-way.
+            // Taken over before the first refresh, so that none is interrupted.
             let (signals, control) = (Signals::new()?, DaemonSignals::default());
             let stop = control.stop.clone();
             return tokio::select! {
@@ -84,7 +84,7 @@ fn show(args: &StatusArgs) -> Result<Exit, CliError> {
         }
         Ok(Exit::Success)
     };
-    process::block_on(looking).map_err(|error| failed(&format_args!("{error:#}")))?
+    process::block_on(work).map_err(|error| failed(&format_args!("{error:#}")))?
 }
 
 /// Refreshes until interrupted. A daemon that does not answer is waited for, and its last figures do

@@ -1,4 +1,4 @@
-//! Reads one table after the other and keeps what is wrong, so that one run names everything.
+//! Reads one table after the other and collects the mistakes, so that one run reports them all.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use super::mistake::{Location, Mistake};
 use crate::sanitize;
 use crate::settings::{SettingIssue, keys_of};
 
-/// The text of a configuration and what was found wrong with it so far.
+/// The text of a configuration and the issues found in it so far.
 pub(super) struct Document<'t> {
     text: &'t str,
-    /// Which table has which keys, for whoever wrote one under the wrong heading.
+    /// Which table has which keys, for advice on a key under the wrong heading.
     homes: Vec<(&'static str, &'static [&'static str])>,
     pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<Mistake>,
@@ -208,7 +208,7 @@ fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
 }
 
 /// The message without the text that stands where none belongs: it may be a secret that slipped
-/// there, and the place says enough.
+/// there; the place is enough.
 fn without_text(message: &str) -> String {
     let found = message.strip_prefix("invalid type: string \"");
     match found.and_then(|rest| rest.rsplit_once("\", expected ")) {
@@ -217,7 +217,7 @@ fn without_text(message: &str) -> String {
     }
 }
 
-/// Says what is expected in the operator's words where the types' own words do not.
+/// Replaces the types' own words by what the operator is expected to write.
 fn explain(message: &str) -> String {
     const DURATION: &str =
         "expected a duration with a unit, such as \"500ms\", \"30s\", \"10m\" or \"14d\"";

@@ -32,7 +32,7 @@ use permissions::Sensitivity;
 use secrets::Secrets;
 use sections::Sections;
 
-/// Where the configuration is looked for if nothing else is said.
+/// The configuration file if no other is named.
 pub const DEFAULT_PATH: &str = "/etc/sprited/sprited.toml";
 
 /// The largest file that is read, in bytes.
@@ -76,7 +76,7 @@ impl Loaded {
 }
 
 impl Config {
-    /// Reads and checks the file, and looks at the modes of the files that it names, and at the
+    /// Reads and checks the file, the permissions of the files that it names, and the
     /// secrets that can be read. Blocks on the file system. Whether all secrets can be read is for
     /// [`Config::check_secrets`].
     ///
@@ -135,7 +135,7 @@ impl Config {
         }
     }
 
-    /// Reads the secrets of `[credentials]` once and says which of them, by key, cannot be had.
+    /// Reads the secrets of `[credentials]` once and returns which of them, by key, cannot be read.
     /// Blocks on the file system. A sink reads its own secrets when it is opened.
     #[must_use]
     pub fn check_secrets(&self) -> Vec<(&'static str, SecretError)> {

@@ -21,7 +21,7 @@ pub(super) enum Sensitivity {
 
 /// Returns warnings about a file's mode, owner and folder; none if it is not there.
 pub(super) fn warnings(path: &Path, sensitivity: Sensitivity) -> Vec<String> {
-    // What is no file, a device say, has its mode from elsewhere.
+    // What is not a file, such as a device, has its mode from elsewhere.
     let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
     let Some(file) = file else { return Vec::new() };
     let (mode, name) = (file.mode() & 0o7777, path.display());

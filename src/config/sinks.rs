@@ -139,7 +139,7 @@ pub(super) fn read<'t>(document: &mut Document<'t>, root: &mut DeTable<'t>) -> V
         let span = entry.span();
         match entry.into_inner() {
             DeValue::Table(table) => {
-                read.push(entry_of(document, &mut names, Table::new("[[sinks]]", span, table)));
+                read.push(read_entry(document, &mut names, Table::new("[[sinks]]", span, table)));
             }
             _ => document.mistake(span.start, format!("expected a table; {HOW}")),
         }
@@ -147,7 +147,7 @@ pub(super) fn read<'t>(document: &mut Document<'t>, root: &mut DeTable<'t>) -> V
     read
 }
 
-fn entry_of<'t>(
+fn read_entry<'t>(
     document: &mut Document<'t>,
     names: &mut HashMap<String, usize>,
     mut table: Table<'t>,
@@ -156,7 +156,7 @@ fn entry_of<'t>(
         check_name(document, names, &table, &name);
         table.title = format!("[[sinks]] {name:?}");
     }
-    let kind = kind_of(document, &table);
+    let kind = find_kind(document, &table);
     let common_keys = keys_of::<Common>();
     if let Some(kind) = kind {
         let known: Vec<&str> = common_keys.iter().chain((kind.keys)()).copied().collect();
@@ -166,7 +166,7 @@ fn entry_of<'t>(
     let (common_table, own_table) = table.split(common_keys);
     let common = document.read(&common_table, Common::deserialize);
     let plan = kind.and_then(|kind| document.read(&own_table, kind.parse));
-    // Of settings that cannot be read, so far as it can be told.
+    // Also of settings that cannot be read, as far as it is known.
     let unread = || own_table.text("path").map(|path| SinkOutput::file(Path::new(path)));
     let output = plan.as_ref().map_or_else(unread, Plan::output);
     let output = output.map(|output| {
@@ -219,7 +219,7 @@ fn check_name(
     }
 }
 
-fn kind_of(document: &mut Document<'_>, table: &Table<'_>) -> Option<&'static SinkKind> {
+fn find_kind(document: &mut Document<'_>, table: &Table<'_>) -> Option<&'static SinkKind> {
     // A type that is missing or no text is reported with the keys that every sink has.
     let written = table.text("type")?;
     let kind = SinkKind::named(written);

@@ -1,6 +1,6 @@
 //! Where events go.
 //!
-//! Owns the [`Sink`] trait and the list of its kinds. A sink says what happened and decides
+//! Owns the [`Sink`] trait and the list of its kinds. A sink reports what happened and decides
 //! nothing: concurrency, retries and time belong to the delivery loop. Knows events and secrets
 //! only. A new sink is one new file (or folder) beside this one and one line in [`KINDS`].
 
@@ -32,7 +32,7 @@ pub use output_path::OutputPath;
 const MAX_REPLY_CHARS: usize = 200;
 
 /// Where events go. May be called concurrently up to `limits().max_in_flight`; the delivery
-/// loop owns concurrency, retries and time. A sink says what happened, it decides nothing.
+/// loop owns concurrency, retries and time. A sink reports what happened and decides nothing.
 #[async_trait]
 pub trait Sink: Send + Sync + fmt::Debug {
     /// Prepares for the batch that is offered next. A checkpoint that it returns is recorded before

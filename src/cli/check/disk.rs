@@ -27,7 +27,7 @@ const MIN_FREE: ByteSize = ByteSize::mib(16);
 /// With a slower one, pulls as many as the cloud allows cannot be stored: docs/performance.md has the
 /// formula. Lower by what a disk may be slower than now while it is used.
 const SLOW_FLUSH: Duration = Duration::from_millis(50);
-/// So many are timed; the median tells.
+/// Flushes that are timed; the median counts.
 const TIMED_FLUSHES: usize = 5;
 /// What is written before each: a page of the database.
 const PAGE: [u8; 4096] = [0x5a; 4096];
@@ -52,8 +52,7 @@ struct Disk {
     flush: Duration,
 }
 
-/// Takes the step for the disk of this journal. What is written for it has no name, and is gone
-/// with the look. Skipped if root was `refused` to be the journal's owner.
+/// Takes the step for the disk of this journal. The file that is written for it has no name. Skipped if root was `refused` to be the journal's owner.
 pub(super) async fn check(journal: &JournalSettings, refused: Option<&IdentityError>) -> CheckStep {
     if refused.is_some() {
         return CheckStep::skip(STEP, "see journal");

@@ -186,7 +186,7 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
 }
 
 /// The journal's files that are not their folder's owner's: made by root, perhaps, by a command or
-/// a daemon that was started by hand. Whoever looks as root sees no fault otherwise.
+/// a daemon that was started by hand. Root would not notice it otherwise.
 fn foreign_files(path: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Vec<String> {
     let wanted = path.parent().and_then(&owner).filter(|owner| *owner != 0);
     let Some(wanted) = wanted else { return Vec::new() };

@@ -103,7 +103,7 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckS
         let refused = refused.as_ref();
         let network_and_cloud = async {
             let mut steps = network::check(&config.vod).await;
-            steps.extend(cloud::check(config, keys, network::culprit(&steps)).await);
+            steps.extend(cloud::check(config, keys, network::first_failed(&steps)).await);
             steps
         };
         let sinks = config.sinks.iter().zip(opened);

@@ -1,4 +1,4 @@
-//! The way to the cloud's services: the proxy in force, the name of what is connected to, and TLS.
+//! Connectivity of the cloud's services: the proxy, the name server and TLS.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,10 +22,10 @@ const TLS: &str = "tls";
 
 const ENDPOINT: &str = "[vod] endpoint";
 
-/// Takes the steps, in the order of a request's way.
+/// Takes the steps, in the order of a request's route.
 pub(super) async fn check(vod: &VodSettings) -> Vec<CheckStep> {
-    let way = match Route::new(vod) {
-        Ok(way) => way,
+    let route = match Route::new(vod) {
+        Ok(route) => route,
         Err(problem) => {
             let failed = CheckStep::fail(PROXY, Exit::Configuration, problem, "check [vod]");
             return vec![
@@ -35,21 +35,21 @@ pub(super) async fn check(vod: &VodSettings) -> Vec<CheckStep> {
             ];
         }
     };
-    let dns = dns(&way, ENDPOINT).await;
+    let dns = dns(&route, ENDPOINT).await;
     let tls = match dns.outcome {
         StepOutcome::Fail => CheckStep::skip(TLS, format!("see {DNS}")),
-        _ => tls(&vod.endpoint, ENDPOINT, &way.handshake().await),
+        _ => tls(&vod.endpoint, ENDPOINT, &route.handshake().await),
     };
-    vec![proxy(way.proxy()), dns, tls]
+    vec![proxy(route.proxy()), dns, tls]
 }
 
-/// What stands in the way to the endpoint that `setting` names, if that can be told before a call.
-pub(super) async fn obstacle(way: &Route, setting: &str) -> Option<CheckStep> {
-    let dns = dns(way, setting).await;
+/// Returns the step that fails on the route to the endpoint that `setting` names, if one does.
+pub(super) async fn preflight(route: &Route, setting: &str) -> Option<CheckStep> {
+    let dns = dns(route, setting).await;
     if dns.outcome == StepOutcome::Fail {
         return Some(dns);
     }
-    let tls = tls(way.endpoint(), setting, &way.handshake().await);
+    let tls = tls(route.endpoint(), setting, &route.handshake().await);
     Some(tls).filter(|tls| tls.outcome == StepOutcome::Fail)
 }
 
@@ -90,14 +90,14 @@ fn proxy(proxy: &Proxy) -> CheckStep {
     }
 }
 
-async fn dns(way: &Route, setting: &str) -> CheckStep {
+async fn dns(route: &Route, setting: &str) -> CheckStep {
     let mut details = Vec::new();
-    for (host, port) in way.asked_for() {
-        let whose = match way.proxy() {
+    for (host, port) in route.asked_for() {
+        let whose = match route.proxy() {
             Proxy::Used { host: proxy, variable, .. } if proxy == host => variable,
             _ => setting,
         };
-        let step = ask_for(way, (host, port), whose).await;
+        let step = ask_for(route, (host, port), whose).await;
         if step.outcome != StepOutcome::Ok {
             return step;
         }
@@ -106,7 +106,7 @@ async fn dns(way: &Route, setting: &str) -> CheckStep {
     CheckStep::ok(DNS, details.join("; "))
 }
 
-async fn ask_for(way: &Route, (host, port): (&str, u16), whose: &str) -> CheckStep {
+async fn ask_for(route: &Route, (host, port): (&str, u16), whose: &str) -> CheckStep {
     if host.parse::<IpAddr>().is_ok() {
         return CheckStep::ok(DNS, format!("{host} is an address"));
     }
@@ -118,13 +118,13 @@ async fn ask_for(way: &Route, (host, port): (&str, u16), whose: &str) -> CheckSt
             format!("check {whose}, and this machine's name servers: resolvectl status"),
         )
     };
-    let look = async {
-        if way.is_this_machine() {
+    let lookup = async {
+        if route.is_this_machine() {
             return Ok(net::addresses(host).await);
         }
         lookup_host((host, port)).await.map(Iterator::collect)
     };
-    match timeout(LOOKUP_TIMEOUT, look).await {
+    match timeout(LOOKUP_TIMEOUT, lookup).await {
         Err(_) => failed(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs())),
         Ok(Err(error)) => failed(error.to_string()),
         Ok(Ok(addresses)) => match found(addresses) {
@@ -174,7 +174,7 @@ fn tls(endpoint: &str, setting: &str, tls: &Tls) -> CheckStep {
     CheckStep::fail(TLS, exit, format!("{endpoint}: {error}"), advice)
 }
 
-/// The step that leaves a call no way, if there is one.
-pub(super) fn culprit(steps: &[CheckStep]) -> Option<&str> {
+/// Returns the name of the first step that failed.
+pub(super) fn first_failed(steps: &[CheckStep]) -> Option<&str> {
     steps.iter().find(|step| step.outcome == StepOutcome::Fail).map(|step| step.step.as_str())
 }

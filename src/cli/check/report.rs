@@ -1,4 +1,4 @@
-//! What `check` found: steps, their outcome, and what to do; written for people or for programs.
+//! What `check` found: steps, their outcome and advice, for people or for programs.
 
 use std::path::Path;
 
@@ -13,18 +13,18 @@ use crate::sanitize::one_line;
 pub(in crate::cli) enum StepOutcome {
     /// As it should be.
     Ok,
-    /// To be looked at; nothing is stopped by it.
+    /// Doubtful, but usable.
     Warn,
     /// Not usable.
     Fail,
-    /// Not looked at, since something before it failed.
+    /// Not checked, since an earlier step failed.
     Skip,
 }
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct CheckStep {
-    /// What was looked at, in one word; stable, for programs.
+    /// What was checked, in one word; stable, for programs.
     pub(in crate::cli) step: String,
     /// Which one, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,6 @@ pub(in crate::cli) struct Finding {
 }
 
 impl CheckStep {
-    /// A step that came out well.
     pub(in crate::cli) fn ok(step: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             step: step.into(),
@@ -71,7 +70,6 @@ impl CheckStep {
         }
     }
 
-    /// A step to be looked at.
     pub(in crate::cli) fn warn(
         step: impl Into<String>,
         detail: impl Into<String>,
@@ -80,7 +78,6 @@ impl CheckStep {
         Self { outcome: StepOutcome::Warn, advice: Some(advice.into()), ..Self::ok(step, detail) }
     }
 
-    /// A step that was not taken.
     pub(in crate::cli) fn skip(step: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { outcome: StepOutcome::Skip, ..Self::ok(step, detail) }
     }
@@ -107,7 +104,7 @@ impl CheckStep {
     }
 }
 
-/// All that was looked at, in order.
+/// All steps, in order.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct CheckReport {
     /// Whether nothing failed.
@@ -183,12 +180,7 @@ mod tests {
         let mut report = CheckReport::new(Path::new("/etc/sprited/sprited.toml"));
         report.push(CheckStep::ok("configuration", "/etc/sprited/sprited.toml: 2 sinks"));
         report.push(CheckStep::warn("event-mode", "events are pushed", "set the mode to PULL"));
-        report.push(CheckStep::fail(
-            "credentials",
-            Exit::Credentials,
-            "refused",
-            "look at the key",
-        ));
+        report.push(CheckStep::fail("credentials", Exit::Credentials, "refused", "check the key"));
         report.push(CheckStep::skip("queue", "see credentials"));
         report.push(CheckStep::fail("journal", Exit::Journal, "read-only", "mount it anew"));
         report.push(CheckStep::ok("sink", "takes events").named("sprites"));
@@ -210,7 +202,7 @@ mod tests {
         warn  event-mode     events are pushed
                              → set the mode to PULL
         fail  credentials    refused
-                             → look at the key
+                             → check the key
         skip  queue          see credentials
         fail  journal        read-only
                              → mount it anew

@@ -51,7 +51,7 @@ pub(super) fn json_line(answer: &impl Serialize) -> io::Result<String> {
     Ok(serde_json::to_string(answer)? + "\n")
 }
 
-/// As much of a key as tells it from others in all likelihood.
+/// Returns the first digits of a key, which differ from those of others in all likelihood.
 pub(super) fn short(key: Key) -> String {
     key.to_string().chars().take(12).collect()
 }

@@ -82,7 +82,7 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-/// The columns of an event, its application among them if that has to be told.
+/// Returns the columns of an event, with its application if there are several.
 pub(super) fn row(found: &EventRow, sinks: &[SinkState], with_app: bool) -> Vec<String> {
     let event = &found.event;
     let app = with_app.then(|| event.app.to_string());

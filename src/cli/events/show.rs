@@ -137,20 +137,20 @@ fn of_sink(sink: &SinkState) -> Vec<String> {
 }
 
 fn of_sprite(sprite: &ImageSprite) -> Vec<String> {
-    let mut said = vec![match sprite.status {
+    let mut parts = vec![match sprite.status {
         SpriteStatus::Success => "done".to_owned(),
         SpriteStatus::Fail => "failed".to_owned(),
         SpriteStatus::Processing => "not finished".to_owned(),
     }];
-    said.extend(sprite.definition.map(|definition| format!("definition {definition}")));
-    said.extend(sprite.tile_count.map(|count| match (sprite.tile_width, sprite.tile_height) {
+    parts.extend(sprite.definition.map(|definition| format!("definition {definition}")));
+    parts.extend(sprite.tile_count.map(|count| match (sprite.tile_width, sprite.tile_height) {
         (Some(width), Some(height)) => format!("{count} tiles of {width}×{height}"),
         _ => format!("{count} tiles"),
     }));
     if !sprite.sheets.is_empty() {
-        said.push(counted(sprite.sheets.len() as u64, "sheet"));
+        parts.push(counted(sprite.sheets.len() as u64, "sheet"));
     }
-    let mut lines = vec![format!("  {}", said.join(", "))];
+    let mut lines = vec![format!("  {}", parts.join(", "))];
     if let Some(error) = &sprite.error {
         lines.push(format!("    {}: {}", one_line(&error.code), one_line(&error.message)));
     }

@@ -117,7 +117,7 @@ fn pages(
             Some(wanted) => {
                 let found = reader.list_oldest(&filter, PAGE_WITH_BODIES)?;
                 let last = found.last().map(|found| found.id);
-                // What sprites a pruned event had cannot be told any more.
+                // The sprites of a pruned event are unknown.
                 let is_wanted = |found: &&EventRow| found.is_pruned || wanted.matches(&found.event);
                 let events = found.iter().filter(is_wanted);
                 (events.map(|found| (found.id, found.is_pruned)).collect(), last)

@@ -26,11 +26,10 @@ pub const SELF: &str = "/proc/self/exe";
 /// The exit code for "not now", as in sysexits.h: of a program, and of a launcher that cannot become it.
 pub(super) const EX_TEMPFAIL: i32 = 75;
 
-/// The first argument that tells a launcher from a command of the program.
-const ARGUMENT: &str = "--launch-program-of-exec-sink";
+/// The first argument of a launcher, which is no command of the program.
+const LAUNCHER_ARGUMENT: &str = "--launch-program-of-exec-sink";
 
-/// By what the launcher is known in what comes from a program: the program cannot know it, so that
-/// nothing it says is taken for the launcher's word.
+/// Marks the launcher's own error in the output: the program cannot know it.
 pub(super) struct Token(String);
 
 /// Has `launcher`, this program, become the program `words`, which runs in `directory`. The command
@@ -38,7 +37,10 @@ pub(super) struct Token(String);
 pub(super) fn command(launcher: &Path, directory: &Path, words: &[String]) -> (Command, Token) {
     let token = format!("{:032x}", rand::random::<u128>());
     let mut command = Command::new(launcher);
-    command.args([ARGUMENT, &std::process::id().to_string(), &token]).arg(directory).args(words);
+    command
+        .args([LAUNCHER_ARGUMENT, &std::process::id().to_string(), &token])
+        .arg(directory)
+        .args(words);
     (command, Token(token))
 }
 
@@ -55,7 +57,7 @@ impl Token {
 /// exit code of a launcher that cannot; `None`, having done nothing, if they are not a launcher's.
 pub fn run(arguments: &[OsString]) -> Option<u8> {
     let mut words = arguments.iter().skip(1).map(OsString::as_os_str).peekable();
-    words.next_if(|word| *word == ARGUMENT)?;
+    words.next_if(|word| *word == LAUNCHER_ARGUMENT)?;
     let parent = words.next().and_then(OsStr::to_str).and_then(|word| word.parse().ok());
     let token = words.next().unwrap_or_default();
     let failed = become_program(parent, words);

@@ -118,9 +118,9 @@ impl Exec {
             tracing::debug!(sink, %key, output, "output of the program");
         }
         let error = |how: &str| {
-            let said = sanitize::truncate(&output, MAX_REPLY_CHARS, KeptEnd::Last);
-            let colon = if said.is_empty() { "" } else { ": " };
-            format!("{} {how}{colon}{said}", self.program())
+            let end = sanitize::truncate(&output, MAX_REPLY_CHARS, KeptEnd::Last);
+            let colon = if end.is_empty() { "" } else { ": " };
+            format!("{} {how}{colon}{end}", self.program())
         };
         match run.end {
             RunEnd::TimedOut => {

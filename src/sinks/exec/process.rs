@@ -1,4 +1,4 @@
-//! One run of a program: fed, drained, timed, and never left behind.
+//! One run of a program: its input, its output, its timeout and its end.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,7 @@ pub(super) enum RunEnd {
     TimedOut,
 }
 
-/// The end of a run and the last [`MAX_OUTPUT`] bytes of what the program said.
+/// The end of a run and the last [`MAX_OUTPUT`] bytes of its output.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) end: RunEnd,
@@ -52,7 +52,8 @@ pub(super) async fn run(
 ) -> io::Result<Run> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it has not started within timeout");
-    let mut group = timeout(limit, programs.spawn(command)).await.map_err(late)?.map_err(itself)?;
+    let mut group =
+        timeout(limit, programs.spawn(command)).await.map_err(late)?.map_err(launcher_error)?;
     let (stdin, stdout, stderr) =
         (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
     let output = Mutex::new(Vec::new());
@@ -95,8 +96,8 @@ pub(super) async fn run(
     Ok(Run { end, output })
 }
 
-/// What it means if no launcher starts, where it could be taken for the program's own fault.
-fn itself(error: io::Error) -> io::Error {
+/// The error of a launcher that cannot start, where it could be taken for the program's own.
+fn launcher_error(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => io::Error::other(format!(
             "sprited cannot start itself, by {SELF}: {error}; is /proc mounted?"

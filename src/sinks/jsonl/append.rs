@@ -5,7 +5,7 @@
 //! empty the file or delete it, between two batches or within one. What stands right before each
 //! write is known by where the write has ended, since the system appends in one step: so nothing is
 //! asked beyond that offset as long as nobody else writes. A batch whose lines may not all stand in
-//! the file is told as failed and written again: a repeat is better than a loss.
+//! the file is reported as failed and written again: a repeat is better than a loss.
 
 use std::io::{self, ErrorKind, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -58,7 +58,7 @@ enum Left {
 }
 
 impl Log {
-    /// Appends what `fill` puts into `lines` each time it is called, until it tells that this was
+    /// Appends what `fill` puts into `lines` each time it is called, until it returns that this was
     /// all, and syncs it. All of it then stands there, each line on its own, or it is taken back as
     /// far as nobody else has written behind it. `lines` is empty before each call; what is in it is
     /// of no meaning before and after.
@@ -141,7 +141,7 @@ impl Log {
         Ok(())
     }
 
-    /// Appends these bytes, which then stand together, and tells where.
+    /// Appends these bytes, which then stand together, and returns where.
     fn put(&self, bytes: &[u8]) -> Result<u64, (io::Error, Left)> {
         let (mut rest, mut end) = (bytes, None::<u64>);
         while !rest.is_empty() {
@@ -170,11 +170,11 @@ impl Log {
         self.end_line().map(drop)
     }
 
-    /// Has the file end with a whole line, and tells where that is: another program may have left a
+    /// Makes the file end with a whole line, and returns where that is: another program may have left a
     /// part of one, or a write of ours that could not be taken back.
     pub(super) fn end_line(&mut self) -> Result<u64, LogError> {
-        let look = failed("look at", &self.path);
-        let end = FileEnd::of(&self.file.metadata().map_err(look)?);
+        let failed_look = failed("look at", &self.path);
+        let end = FileEnd::of(&self.file.metadata().map_err(failed_look)?);
         if self.tail.end == Some(end) {
             return Ok(end.offset);
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::rotation::folder_of;
 use crate::folder::TooLong;
 
-/// Why the file cannot be used. Names it and says what to do.
+/// Why the file cannot be used, with advice.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LogError {
     #[error("cannot {what} {}: {source}", path.display())]

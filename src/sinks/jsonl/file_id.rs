@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     inode: u64,
-    /// In nanoseconds of Unix time; 0 where the file system does not tell.
+    /// In nanoseconds of Unix time; 0 where the file system does not know.
     born: u64,
 }
 
@@ -24,7 +24,7 @@ impl FileId {
         Self { inode: about.ino(), born: born.unwrap_or_default() }
     }
 
-    /// By its number alone, as earlier versions noted it.
+    /// By its number alone, as earlier versions recorded it.
     pub(super) fn numbered(inode: u64) -> Self {
         Self { inode, born: 0 }
     }
@@ -34,10 +34,10 @@ impl FileId {
         self.born != 0
     }
 
-    /// Whether a file of this identity may be the one that was noted as `noted`: for certain, if
+    /// Whether a file of this identity may be the one that was recorded as `recorded`: for certain, if
     /// that one is.
-    pub(super) fn may_be(self, noted: Self) -> bool {
-        self.inode == noted.inode && (self.born == noted.born || !noted.is_certain())
+    pub(super) fn may_be(self, recorded: Self) -> bool {
+        self.inode == recorded.inode && (self.born == recorded.born || !recorded.is_certain())
     }
 
     /// What a sink puts into the name of a file that it rotates: it fits neither another file nor

@@ -50,7 +50,7 @@ impl File {
         Ok(())
     }
 
-    /// What is no fault, and yet to be known.
+    /// Returns warnings.
     pub(super) fn warnings(&self) -> Vec<String> {
         let names = self.names();
         let folder = names.folder();

@@ -166,7 +166,7 @@ fn file_of(
     Ok(compressed.map(|rotated| (rotated.path, true)))
 }
 
-/// Damage inside a compressed file is told and passed over: it must not stop the deliveries.
+/// Damage inside a compressed file is logged and skipped: it must not stop the deliveries.
 fn tolerate<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, LogError> {
     match read {
         Ok(value) => Ok(Some(value)),

@@ -163,7 +163,7 @@ pub(super) fn gzip_identity(path: &Path) -> Option<FileId> {
     identity_in(decoder.header()?.comment()?)
 }
 
-/// What [`Identity`] wrote into the header of a compressed file.
+/// What [`FileId`] wrote into the header of a compressed file.
 pub(super) fn identity_in(comment: &[u8]) -> Option<FileId> {
     std::str::from_utf8(comment).ok()?.parse().ok()
 }

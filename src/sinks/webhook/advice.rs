@@ -19,7 +19,7 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// What to say of a secret that makes a key.
+/// Returns warnings about a secret that makes a key.
 pub(super) fn of(secret: &Secret) -> Vec<String> {
     let text = secret.expose();
     if let Some(encoded) = text.strip_prefix(PREFIX) {

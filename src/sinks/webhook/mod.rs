@@ -35,12 +35,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections are given up before the usual receiver would close them under a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How much of an answer's body is read, in bytes, and for how long. What it says changes
+/// How much of an answer's body is read, in bytes, and for how long. Its content changes
 /// nothing; reading it to its end lets the connection be used again.
 const MAX_BODY: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an answer that may lie there already is looked for when its time is up.
+/// How long an answer is waited for beyond its timeout, since it may have arrived already.
 const LATE_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Opens the sink: reads its secrets and makes the client. Connects to nothing.
@@ -163,10 +163,10 @@ impl Webhook {
         if !hint.is_empty() {
             error = format!("{error} ({hint})");
         }
-        let said = sanitize::one_line(&mask(&answer, hidden));
-        let said = sanitize::truncate(&said, MAX_REPLY_CHARS, KeptEnd::First);
-        if !said.is_empty() {
-            error = format!("{error}: {said}");
+        let reply = sanitize::one_line(&mask(&answer, hidden));
+        let reply = sanitize::truncate(&reply, MAX_REPLY_CHARS, KeptEnd::First);
+        if !reply.is_empty() {
+            error = format!("{error}: {reply}");
         }
         match meaning {
             Meaning::Reject(_) => Verdict::Reject(error),

@@ -134,7 +134,7 @@ pub(super) fn passages() -> Vec<Passage> {
             "{25 s} at most. A second signal, {a second} or more after the first",
             &[
                 time("daemon/stop.rs", "STOP_TIME").into(),
-                time("cli/process.rs", "SAME_SIGNAL").into(),
+                time("cli/process.rs", "SAME_SIGNAL_TIME").into(),
             ],
         ),
         row(operations, "once {a minute} while it is down", &[remind.into()]),

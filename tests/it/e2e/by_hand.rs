@@ -199,7 +199,7 @@ async fn what_a_removed_sink_leaves_is_told_holds_up_nothing_and_waits_for_its_r
     let journal = steps.iter().find(|step| step["step"] == "journal").expect(&out);
     assert_eq!(journal["outcome"], "warn", "{journal}");
     let detail = journal["detail"].as_str().unwrap();
-    assert!(detail.ends_with("for no sink in the configuration: 3 pending and 0 dead at hook"));
+    assert!(detail.ends_with("for sinks that are not configured: 3 pending and 0 dead at hook"));
     daemon.stop().await;
 
     hook.set(Answer::Take);

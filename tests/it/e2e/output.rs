@@ -133,7 +133,7 @@ async fn with_another_sink_the_one_without_a_reader_is_down_until_a_reload_takes
     until(async || site.lines("sprites.jsonl").len() == 3).await;
     daemon.has_logged("sink is down; its events wait in the journal").await;
     let down = &daemon.logged("sink is down; its events wait in the journal")[0];
-    assert!(down["error"].as_str().unwrap().contains("this process gets no other"), "{down}");
+    assert!(down["error"].as_str().unwrap().contains("closed it: restart sprited"), "{down}");
     assert_eq!(down["sink"], "out");
     site.add_sprites(1);
     until(async || site.lines("sprites.jsonl").len() == 4).await;

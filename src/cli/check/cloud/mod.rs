@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
 use crate::vod::{Advice, Client};
 
-/// A clock that is further off is worth a look; the service takes 300 s.
+/// A clock that is further off causes a warning; the service accepts 300 s.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
 /// Applications that are asked about at once: the quota of these calls is small.

@@ -41,7 +41,7 @@ async fn unavailable(config: &Config, advice: Advice) -> (Exit, String) {
         Advice::Transport => {
             if let Some(way) = Route::to_sts(config.credentials.as_ref())
                 && let Some(CheckStep { exit, advice: Some(advice), .. }) =
-                    network::obstacle(&way, what).await
+                    network::preflight(&way, what).await
             {
                 return (exit, advice);
             }
