@@ -31,5 +31,5 @@ pub use client::{Client, MAX_HANDLES};
 pub use error::VodError;
 pub use event_config::{EventConfig, EventMode, application_advice};
 pub use pulled::{Entries, Pulled};
-pub use route::{Proxy, ProxyKind, Route, Tls, TlsFailure};
+pub use route::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure};
 pub use settings::VodSettings;

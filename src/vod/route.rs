@@ -25,7 +25,7 @@ const FOR_NONE: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// The route that the requests of a client take.
 #[derive(Debug)]
-pub struct Route {
+pub struct NetworkRoute {
     endpoint: Url,
     is_this_machine: bool,
     proxy: Proxy,
@@ -121,7 +121,7 @@ pub enum TlsFailure {
     Protocol,
 }
 
-impl Route {
+impl NetworkRoute {
     /// Returns the route to the endpoint of these settings, by the environment of this process.
     ///
     /// # Errors
@@ -328,7 +328,7 @@ mod tests {
     fn names_are_asked_for_where_they_are_needed() {
         let asked_for = |proxy| {
             let endpoint = Url::parse("https://vod.tencentcloudapi.com").unwrap();
-            let route = Route { endpoint, is_this_machine: false, proxy };
+            let route = NetworkRoute { endpoint, is_this_machine: false, proxy };
             route
                 .asked_for()
                 .iter()

@@ -11,7 +11,7 @@ use super::report::{CheckStep, StepOutcome};
 use crate::cli::exit::Exit;
 use crate::net;
 use crate::sanitize::one_line;
-use crate::vod::{Proxy, ProxyKind, Route, Tls, TlsFailure, VodSettings};
+use crate::vod::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure, VodSettings};
 
 /// The longest that a name server may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ const ENDPOINT: &str = "[vod] endpoint";
 
 /// Takes the steps, in the order of a request's route.
 pub(super) async fn check(vod: &VodSettings) -> Vec<CheckStep> {
-    let route = match Route::new(vod) {
+    let route = match NetworkRoute::new(vod) {
         Ok(route) => route,
         Err(problem) => {
             let failed = CheckStep::fail(PROXY, Exit::Configuration, problem, "check [vod]");
@@ -44,7 +44,7 @@ pub(super) async fn check(vod: &VodSettings) -> Vec<CheckStep> {
 }
 
 /// Returns the step that fails on the route to the endpoint that `setting` names, if one does.
-pub(super) async fn preflight(route: &Route, setting: &str) -> Option<CheckStep> {
+pub(super) async fn preflight(route: &NetworkRoute, setting: &str) -> Option<CheckStep> {
     let dns = dns(route, setting).await;
     if dns.outcome == StepOutcome::Fail {
         return Some(dns);
@@ -90,7 +90,7 @@ fn proxy(proxy: &Proxy) -> CheckStep {
     }
 }
 
-async fn dns(route: &Route, setting: &str) -> CheckStep {
+async fn dns(route: &NetworkRoute, setting: &str) -> CheckStep {
     let mut details = Vec::new();
     for (host, port) in route.asked_for() {
         let whose = match route.proxy() {
@@ -106,7 +106,7 @@ async fn dns(route: &Route, setting: &str) -> CheckStep {
     CheckStep::ok(DNS, details.join("; "))
 }
 
-async fn ask_for(route: &Route, (host, port): (&str, u16), whose: &str) -> CheckStep {
+async fn ask_for(route: &NetworkRoute, (host, port): (&str, u16), whose: &str) -> CheckStep {
     if host.parse::<IpAddr>().is_ok() {
         return CheckStep::ok(DNS, format!("{host} is an address"));
     }

@@ -89,8 +89,12 @@ impl<'a> Parsed<'a> {
                 }
                 continue;
             }
+            let before = |steps: usize| at.checked_sub(steps).map(|at| self.tokens[at].as_str());
+            let is_visibility =
+                [before(1), before(2), before(3)] == [Some("in"), Some("("), Some("pub")];
             let is_path = self.tokens.get(at + 1).is_some_and(|token| token == "::")
-                && (at == 0 || self.tokens[at - 1] != "::");
+                && before(1) != Some("::")
+                && !is_visibility;
             at = if is_path { self.path(at, Vec::new(), &mut add) } else { at + 1 };
         }
         for (_, path, is_given_on) in &self.uses {
@@ -227,6 +231,8 @@ fn a_circle_is_seen_however_it_is_written() {
             ("a", "use super::b::B;"),
             ("b", "#[cfg(test)]\nmod tests {\n use super::super::a::A;\n}"),
         ],
+        [("lib", "mod a; mod b; use b::B;"), ("a", ""), ("b", "pub(in crate::b) struct B;")],
+        [("lib", "mod a; mod b; use b::B;"), ("a", ""), ("b", "pub(in crate::A) struct B;")],
     ] {
         assert_eq!(seen(&files), [""; 0], "{files:?}");
     }

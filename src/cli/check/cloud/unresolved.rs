@@ -7,7 +7,7 @@ use crate::cli::check::report::CheckStep;
 use crate::cli::exit::Exit;
 use crate::config::Config;
 use crate::vod::credentials::ProviderError;
-use crate::vod::{Advice, Route};
+use crate::vod::{Advice, NetworkRoute};
 
 /// The step that failed for `problem`. Looks at the way to STS where that was not reached.
 pub(super) async fn step(config: &Config, problem: &ProviderError) -> CheckStep {
@@ -39,7 +39,7 @@ async fn unavailable(config: &Config, advice: Advice) -> (Exit, String) {
     };
     let advice = match advice {
         Advice::Transport => {
-            if let Some(way) = Route::to_sts(config.credentials.as_ref())
+            if let Some(way) = NetworkRoute::to_sts(config.credentials.as_ref())
                 && let Some(CheckStep { exit, advice: Some(advice), .. }) =
                     network::preflight(&way, what).await
             {
