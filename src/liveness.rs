@@ -4,9 +4,11 @@
 //! busy one; one that is stalled does not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::watch;
+
+use crate::sync::lock;
 
 /// Sends beats and checks who answered. Clones monitor the same tasks.
 #[derive(Clone, Debug)]
@@ -34,7 +36,7 @@ impl Default for LivenessMonitor {
 impl LivenessMonitor {
     /// Adds a task, until its heartbeat is dropped.
     pub fn register(&self, name: impl Into<String>) -> Heartbeat {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = lock(&self.tasks);
         let answered = Arc::new(AtomicU64::new(*self.beat.borrow()));
         tasks.push((name.into(), Arc::downgrade(&answered)));
         Heartbeat { beat: self.beat.subscribe(), answered }
@@ -42,7 +44,7 @@ impl LivenessMonitor {
 
     /// Returns the tasks that have not answered the last beat, and sends the next one.
     pub fn stalled_tasks(&self) -> Vec<String> {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = lock(&self.tasks);
         let last = *self.beat.borrow();
         let mut stalled = Vec::new();
         tasks.retain(|(name, answered)| {

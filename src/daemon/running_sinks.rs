@@ -1,8 +1,9 @@
 //! The sinks in use, for an end of the process that drops no values.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::sinks::Sink;
+use crate::sync::lock;
 
 /// The sinks whose delivery loops run; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -11,14 +12,14 @@ pub struct RunningSinks(Arc<Mutex<Vec<Weak<dyn Sink>>>>);
 impl RunningSinks {
     /// Adds a sink whose loop is about to start; it is forgotten when it is dropped.
     pub(super) fn add(&self, sink: &Arc<dyn Sink>) {
-        let mut sinks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sinks = lock(&self.0);
         sinks.retain(|sink| sink.strong_count() > 0);
         sinks.push(Arc::downgrade(sink));
     }
 
     /// Aborts all of them, right before the process ends.
     pub fn abort(&self) {
-        let sinks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sinks = lock(&self.0);
         sinks.iter().filter_map(Weak::upgrade).for_each(|sink| sink.abort());
     }
 }

@@ -1,8 +1,8 @@
 //! What the daemon's tasks report of themselves.
 
 use std::collections::BTreeMap;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::event::AppId;
 use crate::journal::JournalHealth;
 use crate::puller::{ApplicationProgress, PollPacing};
+use crate::sync::{read, write};
 use crate::vod::Advice;
 
 /// The health of a daemon.
@@ -47,26 +48,25 @@ impl DaemonHealth {
     /// Returns the tasks that did not answer the last heartbeat.
     #[must_use]
     pub fn stalled_tasks(&self) -> Vec<String> {
-        self.stalled_tasks.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.stalled_tasks).clone()
     }
 
     /// Records which tasks did not answer the last heartbeat.
     pub fn set_stalled_tasks(&self, tasks: Vec<String>) {
-        *self.stalled_tasks.write().unwrap_or_else(PoisonError::into_inner) = tasks;
+        *write(&self.stalled_tasks) = tasks;
     }
 
     /// Returns why the cloud keeps events of an application from the queue.
     #[must_use]
     pub fn event_config_problem(&self, app: AppId) -> Option<String> {
-        let problems = self.event_config_problems.read().unwrap_or_else(PoisonError::into_inner);
+        let problems = read(&self.event_config_problems);
         problems.get(&app).cloned()
     }
 
     /// Records why the cloud keeps events of an application from the queue; `None` if it does not,
     /// or nobody knows.
     pub fn set_event_config_problem(&self, app: AppId, problem: Option<String>) {
-        let mut problems =
-            self.event_config_problems.write().unwrap_or_else(PoisonError::into_inner);
+        let mut problems = write(&self.event_config_problems);
         match problem {
             Some(problem) => drop(problems.insert(app, problem)),
             None => drop(problems.remove(&app)),

@@ -1,10 +1,12 @@
 //! The last hour in samples: throughput and lag.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::sync::lock;
 
 /// Between two samples.
 pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
@@ -42,7 +44,7 @@ pub(super) struct ActivityHistory(Mutex<VecDeque<Option<Totals>>>);
 impl ActivityHistory {
     /// Adds a sample.
     pub(super) fn push(&self, totals: Option<Totals>) {
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = lock(&self.0);
         if samples.len() > MAX_SAMPLES {
             samples.pop_front();
         }
@@ -52,7 +54,7 @@ impl ActivityHistory {
     /// Returns the points of a chart over the last hour, the newest last; none for the time before the
     /// start.
     pub(super) fn points(&self) -> Vec<Option<HistoryPoint>> {
-        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = lock(&self.0);
         let mut newest_first = samples.iter().rev().step_by(SAMPLES_PER_POINT);
         let mut later = newest_first.next().copied().flatten();
         let mut points = Vec::with_capacity(MAX_SAMPLES / SAMPLES_PER_POINT);

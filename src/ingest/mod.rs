@@ -9,7 +9,7 @@ mod leases;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use crate::journal::{Appended, Journal, JournalError, JournalHealth, PullReceipt
 use crate::lease::Lease;
 use crate::limits::{JOURNAL_RETRIES, Outage};
 use crate::metrics::{ByTypeAndOutcome, Metrics};
+use crate::sync::lock;
 use leases::LeaseBuilder;
 
 /// Entries that are stored at once at most; a usual answer has fewer.
@@ -244,7 +245,7 @@ impl Ingest {
 
     /// For a few instructions only, never over an await.
     fn outage(&self) -> MutexGuard<'_, Outage> {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outage)
     }
 }
 

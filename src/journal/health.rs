@@ -1,6 +1,6 @@
 //! The health of a journal, for whoever watches it from outside: keeps no journal open.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::{JournalError, Result};
 use super::files::Files;
 use crate::metrics::Times;
+use crate::sync::lock;
 
 /// Bounds of the time of a commit, in seconds.
 const COMMIT_SECONDS: [f64; 9] = [0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0];
@@ -77,14 +78,14 @@ impl JournalHealth {
     /// [`JournalError::Gone`] or [`JournalError::Taken`] when it is not so, [`JournalError::Unseen`]
     /// when that cannot be seen.
     pub fn check_in_place(&self) -> Result<()> {
-        if let Some(end) = locked(&self.errors).end.clone() {
+        if let Some(end) = lock(&self.errors).end.clone() {
             return Err(end);
         }
         let begun = Instant::now();
         let seen = self.files.as_ref().map_or(Ok(()), |files| files.check());
         match &seen {
             Ok(()) => {
-                let mut errors = locked(&self.errors);
+                let mut errors = lock(&self.errors);
                 (errors.unseen, errors.seen_at) = (None, Some(begun));
             }
             Err(error) => self.failed(error),
@@ -94,7 +95,7 @@ impl JournalHealth {
 
     /// Whether its files were in place at the last check, and that was less than `ago` ago.
     pub(super) fn was_in_place(&self, ago: Duration) -> bool {
-        let errors = locked(&self.errors);
+        let errors = lock(&self.errors);
         let is_well = errors.end.is_none() && errors.unseen.is_none();
         is_well && errors.seen_at.is_some_and(|at| at.elapsed() < ago)
     }
@@ -108,7 +109,7 @@ impl JournalHealth {
     /// Whether commits fail, or did until so short a time ago that they may again.
     #[must_use]
     pub fn is_unwritable(&self) -> bool {
-        locked(&self.errors).unwritable.is_some()
+        lock(&self.errors).unwritable.is_some()
     }
 
     /// Cancelled when its files are found to be gone, or another daemon has it.
@@ -124,13 +125,13 @@ impl JournalHealth {
     /// Returns why the journal takes no events; `None` while it does.
     #[must_use]
     pub fn error(&self) -> Option<JournalError> {
-        locked(&self.errors).first().cloned()
+        lock(&self.errors).first().cloned()
     }
 
     /// Returns how long the commit under way has taken up to now; `None` if there is none.
     #[must_use]
     pub fn committing(&self) -> Option<Duration> {
-        locked(&self.writing_since).map(|since| since.elapsed())
+        lock(&self.writing_since).map(|since| since.elapsed())
     }
 
     /// Returns the time of each commit, failed ones included.
@@ -140,7 +141,7 @@ impl JournalHealth {
     }
 
     pub(super) fn failed(&self, error: &JournalError) {
-        let mut errors = locked(&self.errors);
+        let mut errors = lock(&self.errors);
         if errors.end.is_some() {
             return;
         }
@@ -160,30 +161,25 @@ impl JournalHealth {
 
     /// Commits are trusted again.
     pub(super) fn writable(&self) {
-        locked(&self.errors).unwritable = None;
+        lock(&self.errors).unwritable = None;
     }
 
     /// Events were taken: it is not full.
     pub(super) fn appended(&self) {
-        locked(&self.errors).full = None;
+        lock(&self.errors).full = None;
     }
 
     /// A commit is under way, from its first write on.
     pub(crate) fn begins(&self) {
-        *locked(&self.writing_since) = Some(Instant::now());
+        *lock(&self.writing_since) = Some(Instant::now());
     }
 
     /// It has ended, whatever came of it.
     pub(crate) fn ends(&self) {
-        *locked(&self.writing_since) = None;
+        *lock(&self.writing_since) = None;
     }
 
     pub(super) fn record_commit(&self, time: Duration) {
         self.commits.observe(time);
     }
-}
-
-/// For a few instructions only.
-fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

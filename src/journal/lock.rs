@@ -10,7 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -18,6 +18,8 @@ use nix::unistd::geteuid;
 
 use super::error::{JournalError, OpenError, Result};
 use super::side_files::lock_file;
+
+use crate::sync::lock;
 
 /// What stands in the lock file of a journal that has its tables.
 const MARK: &[u8] = b"There is a journal beside this file.\n";
@@ -104,7 +106,7 @@ impl HeldLock {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Checks whether the lock of the journal at `path`, whose own files are in place, still keeps

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::limits::ConnectionLimits;
+
+use crate::sync::lock;
 
 /// How long a new connection has at least for its request before it can be evicted.
 const MIN_LIFETIME: Duration = Duration::from_millis(20);
@@ -62,7 +64,7 @@ impl ConnectionSlots {
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeMap<u64, TakenSlot>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.taken)
     }
 
     /// Returns a slot as soon as one is free or a connection was evicted for it. Cancel safe.

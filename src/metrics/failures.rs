@@ -1,9 +1,11 @@
 //! The last error of each sink, as text; not exported.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use chrono::{DateTime, Utc};
+
+use crate::sync::{read, write};
 
 /// The last failure of each sink. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -22,19 +24,19 @@ impl SinkFailures {
     /// Records a failure.
     pub fn record(&self, sink: &str, error: &str) {
         let failure = SinkFailure { error: error.to_owned(), at: Utc::now() };
-        let mut failures = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = write(&self.0);
         failures.insert(sink.to_owned(), failure);
     }
 
     /// Returns the last failure of a sink.
     #[must_use]
     pub fn of(&self, sink: &str) -> Option<SinkFailure> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(sink).cloned()
+        read(&self.0).get(sink).cloned()
     }
 
     /// Returns the names of the sinks that have failed.
     #[must_use]
     pub fn sinks(&self) -> Vec<String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        read(&self.0).keys().cloned().collect()
     }
 }

@@ -1,6 +1,6 @@
 //! An application that is pulled from: its failures, what is known of its queue, its metrics.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -14,6 +14,7 @@ use crate::event::AppId;
 use crate::journal::Journal;
 use crate::limits::{Backoff, Outage, PullOutcome};
 use crate::metrics::{ByApp, ByOutcome, Metrics};
+use crate::sync::lock;
 use crate::vod::{Advice, Client, VodError};
 
 /// After failures that pass by themselves: the network, the service.
@@ -268,5 +269,5 @@ impl PulledApplication {
 
 /// For a few instructions only, never over an await.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&mutex)
 }

@@ -1,7 +1,7 @@
 //! The calls of the event API, and the repeats that are known to help.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use super::key::Credentials;
 use super::pulled::Pulled;
 use super::settings::VodSettings;
 use crate::event::AppId;
+use crate::sync::{read, write};
 
 /// The most handles that one ConfirmEvents takes.
 pub const MAX_HANDLES: usize = 16;
@@ -172,7 +173,7 @@ impl Client {
     /// Returns when the credentials that signed last expire; `None` if they do not, as far as known.
     #[must_use]
     pub fn credentials_expiry(&self) -> Option<DateTime<Utc>> {
-        *self.shared.expiry.read().unwrap_or_else(PoisonError::into_inner)
+        *read(&self.shared.expiry)
     }
 
     /// Returns where the credentials come from, for people.
@@ -184,7 +185,7 @@ impl Client {
     /// Returns where what requests are signed with comes from.
     #[must_use]
     pub fn provider(&self) -> Arc<dyn Provider> {
-        self.shared.provider.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.shared.provider).clone()
     }
 
     /// Returns what requests are signed with now.
@@ -197,7 +198,7 @@ impl Client {
 
     /// Signs with what `provider` has from the next call on.
     pub fn set_provider(&self, provider: Arc<dyn Provider>) {
-        *self.shared.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
+        *write(&self.shared.provider) = provider;
     }
 
     /// Pulls up to 16 events, which are ours for 30 s from [`Pulled::sent`] at least. With
@@ -305,8 +306,7 @@ impl Client {
         })?;
         let (mut corrected, mut refreshed) = (false, false);
         loop {
-            *self.shared.expiry.write().unwrap_or_else(PoisonError::into_inner) =
-                credentials.expires();
+            *write(&self.shared.expiry) = credentials.expires();
             let offset = self.shared.clock.offset();
             let time = Clock::at(Utc::now(), offset);
             let proof = Proof::Key(&credentials);

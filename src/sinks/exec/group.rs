@@ -16,6 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::sync::lock;
+
 /// Programs that wait for their start at most.
 const MAX_STARTING: usize = 256;
 /// How long [`Programs::abort`] waits for those.
@@ -40,7 +42,7 @@ struct ProgramsState {
 
 impl Programs {
     fn lock(&self) -> MutexGuard<'_, ProgramsState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Kills every program with its group, and lets none start any more. Returns without waiting for

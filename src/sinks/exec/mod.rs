@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -31,6 +31,7 @@ use super::{Batch, BatchLimits, MAX_REPLY_CHARS, Sink, SinkContext, Verdict, Ver
 use crate::event::Event;
 use crate::sanitize::{self, KeptEnd};
 use crate::secret::{Secret, mask};
+use crate::sync::lock;
 
 /// The most characters of an event's type in the environment: the kernel takes no variable
 /// beyond 128 KiB, and a type is a short name.
@@ -74,7 +75,7 @@ async fn read_secrets(settings: &Arc<ExecSettings>) -> anyhow::Result<Secrets> {
 
 impl Exec {
     fn secrets(&self) -> Secrets {
-        Arc::clone(&self.secrets.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.secrets))
     }
 
     fn program(&self) -> &str {
@@ -171,7 +172,7 @@ impl Sink for Exec {
 
     async fn reopen(&self) -> anyhow::Result<()> {
         let fresh = read_secrets(&self.settings).await?;
-        *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *lock(&self.secrets) = fresh;
         Ok(())
     }
 

@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use super::group::Programs;
 use super::launcher::{SELF, Token};
 
+use crate::sync::lock;
+
 /// How much of a program's output is kept, in bytes: its end, which tells most.
 pub(super) const MAX_OUTPUT: usize = 64 * 1024;
 
@@ -121,7 +123,7 @@ async fn drain(stream: Option<impl AsyncRead + Unpin>, output: &Mutex<Vec<u8>>) 
     let Some(mut stream) = stream else { return };
     let mut chunk = vec![0; 8 * 1024];
     while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = lock(&output);
         output.extend_from_slice(&chunk[..read]);
         if output.len() > 2 * MAX_OUTPUT {
             keep_end(&mut output);

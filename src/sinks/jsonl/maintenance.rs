@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use flate2::{Compression, GzBuilder};
 use nix::unistd::Gid;
@@ -15,6 +15,7 @@ use super::file_id::FileId;
 use super::rotation::{Names, Rotated, folder_of, gzip_identity, gzip_names};
 use super::settings::{Compress, JsonlSettings};
 use crate::folder;
+use crate::sync::lock;
 
 /// The care for the rotated files of one sink. Holds nothing of the file that is written to,
 /// so that its lock does not wait for a compression.
@@ -89,7 +90,7 @@ impl RotatedFiles {
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.work)
     }
 
     /// Ends the work soon, whatever is left of it.

@@ -23,7 +23,7 @@ mod tail;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -44,6 +44,7 @@ pub use self::settings::{Compress, FileMode, JsonlSettings};
 use super::{Batch, BatchLimits, HeldEvents, OutputPath, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Key;
 use crate::folder;
+use crate::sync::lock;
 
 const MAX_BATCH: usize = 512;
 
@@ -147,7 +148,7 @@ impl File {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The file under its name, opened again if it is not the one that was open.

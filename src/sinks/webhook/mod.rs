@@ -10,7 +10,7 @@ mod status;
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -28,6 +28,7 @@ use crate::event::Event;
 use crate::net;
 use crate::sanitize::{self, KeptEnd};
 use crate::secret::{Secret, mask};
+use crate::sync::lock;
 
 /// The longest that making a connection may take; the sink's timeout if that is shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,7 +93,7 @@ impl fmt::Debug for Webhook {
 
 impl Webhook {
     fn credentials(&self) -> Arc<WebhookCredentials> {
-        Arc::clone(&self.credentials.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.credentials))
     }
 
     /// Reads the secrets again; those in use stay when that fails.
@@ -100,7 +101,7 @@ impl Webhook {
         if self.settings.has_external_secrets() {
             let settings = Arc::clone(&self.settings);
             let fresh = spawn_blocking(move || WebhookCredentials::read(&settings)).await??;
-            *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+            *lock(&self.credentials) = Arc::new(fresh);
         }
         Ok(())
     }

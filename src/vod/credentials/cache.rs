@@ -1,7 +1,8 @@
 //! Credentials that are read from a file or the configuration.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use crate::sync::lock;
 use crate::vod::key::Credentials;
 
 /// Credentials that are read once and kept until they are refused.
@@ -10,7 +11,7 @@ pub(super) struct CachedCredentials(Mutex<Option<Credentials>>);
 
 impl CachedCredentials {
     pub(super) fn get(&self) -> Option<Credentials> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     /// What is kept, if it is not what was refused.
@@ -19,6 +20,6 @@ impl CachedCredentials {
     }
 
     pub(super) fn put(&self, credentials: &Credentials) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(credentials.clone());
+        *lock(&self.0) = Some(credentials.clone());
     }
 }

@@ -1,6 +1,6 @@
 //! Several providers asked in turn.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
@@ -8,6 +8,8 @@ use super::{
     Credentials, Environment, InstanceRole, Profile, Provider, ProviderError, Variables,
     WebIdentity,
 };
+
+use crate::sync::lock;
 
 /// Asks its providers in order and stays with the first that has credentials, for as long as
 /// it has any. An invalid one ends the search: whoever put something there wants it used.
@@ -41,7 +43,7 @@ impl Chain {
     }
 
     fn found(&self) -> Option<Arc<dyn Provider>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.found).clone()
     }
 
     async fn search(&self) -> Result<Credentials, ProviderError> {
@@ -72,7 +74,7 @@ impl Chain {
     }
 
     fn stay_with(&self, provider: &Arc<dyn Provider>) {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = lock(&self.found);
         if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, provider)) {
             tracing::info!(source = provider.describe(), "credentials found");
             *found = Some(provider.clone());

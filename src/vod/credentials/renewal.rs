@@ -3,7 +3,7 @@
 //! Owns when they are asked for anew, for whoever can ask: an instance's role, STS.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,6 +12,8 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
 use super::{Credentials, ProviderError};
+
+use crate::sync::lock;
 
 /// Between the end of one attempt and the start of the next: after a failure, and at most so
 /// long after a success.
@@ -115,7 +117,7 @@ impl fmt::Debug for Renewal {
 
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// What to do for a caller that takes credentials of which `good` is true, and during an

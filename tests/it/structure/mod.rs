@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 /// The modules that each module may name, besides itself, in an order in which each stands behind
 /// those that it may name: no two can depend on each other.
 const MAY_NAME: &[(&str, &[&str])] = &[
+    ("sync", &[]),
     ("identity", &[]),
     ("folder", &[]),
     ("net", &[]),
     ("limits", &[]),
-    ("liveness", &[]),
+    ("liveness", &["sync"]),
     ("secret", &[]),
     ("settings", &[]),
     ("units", &[]),
@@ -22,22 +23,25 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("format", &["sanitize", "units"]),
     ("event", &[]),
     ("logging", &["sanitize"]),
-    ("sinks", &["event", "folder", "net", "secret", "settings", "units", "sanitize"]),
-    ("vod", &["event", "net", "secret", "settings", "units", "sanitize"]),
-    ("metrics", &["event"]),
-    ("journal", &["event", "folder", "limits", "metrics", "units"]),
+    ("sinks", &["sync", "event", "folder", "net", "secret", "settings", "units", "sanitize"]),
+    ("vod", &["sync", "event", "net", "secret", "settings", "units", "sanitize"]),
+    ("metrics", &["sync", "event"]),
+    ("journal", &["sync", "event", "folder", "limits", "metrics", "units"]),
     ("lease", &["event", "journal"]),
-    ("ingest", &["event", "journal", "lease", "limits", "metrics"]),
-    ("puller", &["event", "ingest", "journal", "metrics", "limits", "liveness", "units", "vod"]),
+    ("ingest", &["sync", "event", "journal", "lease", "limits", "metrics"]),
+    (
+        "puller",
+        &["sync", "event", "ingest", "journal", "metrics", "limits", "liveness", "units", "vod"],
+    ),
     ("delivery", &["event", "journal", "metrics", "limits", "liveness", "units", "sinks"]),
     ("confirmer", &["event", "journal", "lease", "metrics", "limits", "liveness", "units", "vod"]),
-    ("listener", &["limits"]),
-    ("health", &["event", "format", "journal", "puller", "vod"]),
+    ("listener", &["sync", "limits"]),
+    ("health", &["sync", "event", "format", "journal", "puller", "vod"]),
     (
         "http",
         &[
-            "event", "format", "health", "journal", "listener", "metrics", "net", "sanitize",
-            "settings",
+            "sync", "event", "format", "health", "journal", "listener", "metrics", "net",
+            "sanitize", "settings",
         ],
     ),
     (
@@ -62,6 +66,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
+            "sync",
             "config",
             "confirmer",
             "delivery",
