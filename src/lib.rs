@@ -25,7 +25,7 @@
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
 //! - [`settings`] is what the settings of all modules have in common, [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`net`] makes HTTP clients
 //!   and knows what is this machine, [`sync`] locks.
-//! - [`limits`], [`liveness`], [`sanitize`], [`format`] and [`units`] are small and pure: how fast and how
+//! - [`limits`], [`liveness`], [`sanitize`], [`format`](mod@format) and [`units`] are small and pure: how fast and how
 //!   often, whether a task stalls, how foreign text is shown, how figures are written for people and
 //!   values with a unit in the configuration.
 //!

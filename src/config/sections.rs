@@ -1,4 +1,4 @@
-//! The tables of the file: each is one line of [`sections!`], from which parsing, checks, outline,
+//! The tables of the file: each is one line of `sections!`, from which parsing, checks, outline,
 //! schema and the comparison at a reload follow.
 
 use schemars::{JsonSchema, SchemaGenerator};

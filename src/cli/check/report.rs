@@ -47,7 +47,7 @@ pub(in crate::cli) struct CheckStep {
 /// One problem of the configuration.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct Finding {
-    /// [`Outcome::Fail`] or [`Outcome::Warn`].
+    /// [`StepOutcome::Fail`] or [`StepOutcome::Warn`].
     pub(in crate::cli) outcome: StepOutcome,
     /// Where it stands, counted from 1; none if it is about the whole file.
     pub(in crate::cli) line: Option<usize>,

@@ -48,7 +48,7 @@ pub fn provider(
     })
 }
 
-/// Returns where STS is asked for what [`provider`] hands out, if it is.
+/// Returns where STS is asked for what [`provider()`] hands out, if it is.
 pub(super) fn sts_endpoint(settings: Option<&CredentialsSettings>) -> Option<Endpoint> {
     match settings {
         Some(settings) => settings.role().ok()?.map(|(_, endpoint)| endpoint),
