@@ -1,6 +1,6 @@
 //! An application that is pulled from: its failures, what is known of its queue, its metrics.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -96,27 +96,27 @@ impl PulledApplication {
 
     /// Records that the queue was found empty by a pull that started at `started`, and no other was in flight.
     pub(super) fn record_empty(&self, started: Instant) {
-        if !locked(&self.large).hides(started) {
+        if !lock(&self.large).hides(started) {
             self.progress.send_modify(|progress| progress.empty += 1);
-            *locked(&self.found_empty) = Some(started);
+            *lock(&self.found_empty) = Some(started);
         }
     }
 
     /// When the last pull started that found its queue empty, no other being in flight.
     pub(super) fn found_empty(&self) -> Option<Instant> {
-        *locked(&self.found_empty)
+        *lock(&self.found_empty)
     }
 
     /// Records that an answer of `size` bytes was read.
     pub(super) fn record_size(&self, size: usize, lease: Duration) {
         if size > self.client.max_answer_sizes().0 {
-            locked(&self.large).expect(Instant::now(), lease);
+            lock(&self.large).expect(Instant::now(), lease);
         }
     }
 
     /// Until when pulls are to go alone, as they may bring large answers.
     pub(super) fn large_until(&self) -> Option<Instant> {
-        let mut large = locked(&self.large);
+        let mut large = lock(&self.large);
         if large.is_over(Instant::now()) {
             tracing::info!(
                 target: TARGET,
@@ -137,12 +137,12 @@ impl PulledApplication {
         error: &VodError,
     ) -> PullOutcome {
         if was_alone {
-            locked(&self.large).expect(Instant::now(), lease);
+            lock(&self.large).expect(Instant::now(), lease);
             self.record_failed(started, error);
             return PullOutcome::Failed(TOO_LARGE.wait(self.progress.borrow().failures));
         }
         self.count_pull(started, "failed");
-        if let Some(answers) = locked(&self.large).refused(Instant::now(), lease) {
+        if let Some(answers) = lock(&self.large).refused(Instant::now(), lease) {
             let (usual, alone) = self.client.max_answer_sizes();
             tracing::warn!(
                 target: TARGET,
@@ -167,29 +167,29 @@ impl PulledApplication {
         most: Option<usize>,
     ) {
         let wants_pending = {
-            let (mut circulation, now) = (locked(&self.circulation), Instant::now());
+            let (mut circulation, now) = (lock(&self.circulation), Instant::now());
             circulation.pulled(entries as u64, repeats as u64, now);
             circulation.wants_pending(now)
         };
         // Without an answer it stays at what was known.
         if wants_pending && let Ok(pending) = journal.pending().await {
             let most = most.map_or(u64::MAX, |most| most as u64);
-            locked(&self.circulation).set_pending(pending.min(most), Instant::now());
+            lock(&self.circulation).set_pending(pending.min(most), Instant::now());
         }
     }
 
     /// The least time between the starts of two pulls, if repeats are the rule.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
-        locked(&self.circulation).pause(now)
+        lock(&self.circulation).pause(now)
     }
 
     /// Events that came again within the last lease though a sink still has to take them.
     pub(super) fn circulating(&self, now: Instant) -> i64 {
-        locked(&self.circulation).events(now).cast_signed()
+        lock(&self.circulation).events(now).cast_signed()
     }
 
     pub(super) fn set_lease(&self, lease: Duration) {
-        locked(&self.circulation).set_lease(lease);
+        lock(&self.circulation).set_lease(lease);
     }
 
     /// Records that a pull that started at `started` was good.
@@ -203,7 +203,7 @@ impl PulledApplication {
             progress.trouble = None;
             progress.last_good = Some(Instant::now());
         });
-        if let Some(report) = locked(&self.outage).recovered(Instant::now()) {
+        if let Some(report) = lock(&self.outage).recovered(Instant::now()) {
             tracing::info!(
                 target: TARGET,
                 app = self.name.map(tracing::field::display),
@@ -236,7 +236,7 @@ impl PulledApplication {
             }
         };
         self.count_pull(started, label);
-        if let Some(report) = locked(&self.outage).failed(Instant::now()) {
+        if let Some(report) = lock(&self.outage).failed(Instant::now()) {
             tracing::warn!(
                 target: TARGET,
                 app = self.name.map(tracing::field::display),
@@ -265,9 +265,4 @@ impl PulledApplication {
         self.metrics.pulls.get_or_create(&labels).inc();
         self.metrics.pull_seconds.get_or_create(&labels).observe(started.elapsed());
     }
-}
-
-/// For a few instructions only, never over an await.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock(&mutex)
 }

@@ -123,7 +123,7 @@ async fn drain(stream: Option<impl AsyncRead + Unpin>, output: &Mutex<Vec<u8>>) 
     let Some(mut stream) = stream else { return };
     let mut chunk = vec![0; 8 * 1024];
     while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-        let mut output = lock(&output);
+        let mut output = lock(output);
         output.extend_from_slice(&chunk[..read]);
         if output.len() > 2 * MAX_OUTPUT {
             keep_end(&mut output);
