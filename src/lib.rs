@@ -1,38 +1,46 @@
-//! sprited: delivers Tencent Cloud VOD events from the reliable-callback queue to where they are
-//! wanted, and confirms them.
+//! sprited: delivers Tencent Cloud VOD events from the reliable-callback queue to the configured
+//! sinks, and confirms them.
 //!
 //! The code map, in the order in which an event meets the modules:
 //!
-//! - [`puller`] pulls at the pace that the [`limits`] allow, by
-//! - [`vod`], the signed client of the cloud's event API.
+//! - [`puller`] pulls at the rate that [`limits`] allows.
+//! - [`vod`] is the signed client of the cloud's event API.
 //! - [`event`] says what was pulled: the body, its key, the image sprites in it.
-//! - [`ingest`] is the one door for events of every source: stored, counted, their leases handed on.
-//! - [`journal`] has it on disk before anything else happens, and offers it to the sinks.
-//! - [`delivery`], one loop per sink, brings it there, again and again if need be, through
-//! - [`sinks`], where events go.
+//! - [`ingest`] is the single entry point for events of every source: it stores and counts them and
+//!   passes their leases to the confirmer.
+//! - [`journal`] stores the event on disk first and then offers it to the deliveries.
+//! - [`delivery`] runs one task per sink, which delivers its events and retries those that fail.
+//! - [`sinks`] are the destinations.
 //! - [`lease`] is what the confirmer gets: a handle, and how long it is good.
 //! - [`confirmer`] gives the handle back once its events are safe.
 //!
+//! Tasks and queues: the puller's task appends through the journal's queue (256 jobs) and sends leases to
+//! the confirmer's task (256 batches). The journal's writer thread publishes new events to a feed for each
+//! sink (1,024 events, 8 MiB); what does not fit is read from the journal. A delivery task for each sink
+//! records verdicts through the same queue and reports settled events to the confirmer (256 batches).
+//! `docs/architecture.md` has all of them, with what each owns and waits on.
+//!
 //! Around that:
 //!
-//! - [`daemon`] wires it all: the only place that opens, spawns and stops.
+//! - [`daemon`] connects the modules: it opens the daemon's resources, starts its tasks and stops them.
 //! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
-//! - [`cli`] has one file per command.
-//! - [`metrics`], [`logging`] and [`health`] have what is known of its work, [`http`] shows it;
+//! - [`cli`] has one file or folder per command.
+//! - [`metrics`], [`logging`] and [`health`] report the daemon's work; [`http`] serves metrics and health;
 //!   [`listener`] accepts connections, for `http` and for whatever else is served.
 //! - The crate `vod-emulator`, in `crates/`, is a strict stand-in of the cloud's event API, for tests,
 //!   the demo and `sprited emulator`; it knows nothing of this one.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
-//! - [`settings`] is what the settings of all modules have in common, [`secret`] keeps secrets, [`folder`] has the names in a folder on disk, [`net`] makes HTTP clients
-//!   and knows what is this machine, [`sync`] locks.
-//! - [`limits`], [`liveness`], [`sanitize`], [`format`](mod@format) and [`units`] are small and pure: how fast and how
-//!   often, whether a task stalls, how foreign text is shown, how figures are written for people and
-//!   values with a unit in the configuration.
+//! - [`settings`] is what the settings of all modules have in common, [`secret`] keeps secrets,
+//!   [`folder`] syncs the names in a folder, [`net`] makes HTTP clients and knows this machine's
+//!   addresses, [`sync`] locks, [`liveness`] detects stalled tasks.
+//! - [`limits`], [`sanitize`], [`format`](mod@format) and [`units`] are small and pure: how fast and how
+//!   often, how foreign text is shown, how figures are written for people and values with a unit in the
+//!   configuration.
 //!
-//! What holds between them, and is tested: `event`, `folder`, `identity`, `net`, `limits`,
-//! `secret`, `settings`, `units` and `sanitize` know nothing of the crate; `sinks` know `event`, `folder`, `net`,
-//! `secret`, `settings`, `units` and `sanitize`; `vod` knows neither journal nor sinks; `puller`,
-//! `delivery` and `confirmer` meet only through the journal and their queues.
+//! What holds between them, and is tested: `event`, `folder`, `identity`, `limits`, `net`, `sanitize`,
+//! `secret`, `settings`, `sync` and `units` use no other module; `sinks` uses only `event`, `folder`,
+//! `net`, `sanitize`, `secret`, `settings`, `sync` and `units`; `vod` knows neither journal nor sinks;
+//! `puller`, `delivery` and `confirmer` meet only through the journal and their queues.
 
 pub mod cli;
 pub mod config;

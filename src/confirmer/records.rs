@@ -6,14 +6,17 @@
 //! sent again, or it would be open though it may have been confirmed.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::journal::{self, EventId, Journal};
-use crate::limits::JOURNAL_RETRIES;
+use crate::limits::{Backoff, JOURNAL_RETRIES};
 
+/// Between attempts to record a confirmation: a handle is good for seconds.
+const RECORD_RETRIES: Backoff = Backoff { max: Duration::from_secs(1), ..JOURNAL_RETRIES };
 /// Calls that may be over and not recorded: as long as there are so many, no further one is made.
 const MAX_RECORDS: usize = 1024;
 
@@ -93,12 +96,12 @@ impl RecordQueue {
     /// again. While recording fails, one such call is a try.
     pub(super) fn may_send(&mut self, now: Instant) -> Result<(), Instant> {
         if !self.are_in_order() {
-            return Err(now + JOURNAL_RETRIES.base);
+            return Err(now + RECORD_RETRIES.base);
         }
         match self.next_try {
             Some(at) if at > now => Err(at),
             Some(_) => {
-                self.next_try = Some(now + JOURNAL_RETRIES.wait(self.sending_failures));
+                self.next_try = Some(now + RECORD_RETRIES.wait(self.sending_failures));
                 Ok(())
             }
             None => Ok(()),
@@ -108,7 +111,7 @@ impl RecordQueue {
     /// The sending of a call could not be recorded. Returns when there is another try.
     pub(super) fn sending_failed(&mut self, now: Instant) -> Instant {
         self.sending_failures = self.sending_failures.saturating_add(1);
-        let next_try = now + JOURNAL_RETRIES.wait(self.sending_failures);
+        let next_try = now + RECORD_RETRIES.wait(self.sending_failures);
         self.next_try = Some(next_try);
         next_try
     }
@@ -148,7 +151,7 @@ fn write(
 ) -> BoxFuture<'static, journal::Result<()>> {
     Box::pin(async move {
         if failures > 0 {
-            tokio::time::sleep(JOURNAL_RETRIES.wait(failures)).await;
+            tokio::time::sleep(RECORD_RETRIES.wait(failures)).await;
         }
         match record {
             ConfirmRecord::Confirmed { events, at } => journal.confirmed(events, at).await,
@@ -229,7 +232,7 @@ mod tests {
             assert_eq!(records.may_send(at - Duration::from_millis(1)), Err(at));
             assert_eq!(records.may_send(at), Ok(()));
             let next = records.may_send(at).unwrap_err();
-            assert!(next > at && next <= at + JOURNAL_RETRIES.max, "no second one beside it");
+            assert!(next > at && next <= at + RECORD_RETRIES.max, "no second one beside it");
             at = records.sending_failed(at);
         }
         assert!(records.sending_recorded() && !records.sending_recorded());

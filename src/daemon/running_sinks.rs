@@ -1,6 +1,7 @@
 //! The sinks in use, for an end of the process that drops no values.
 
 use std::sync::{Arc, Mutex, Weak};
+use std::thread::{self, Builder};
 
 use crate::sinks::Sink;
 use crate::sync::lock;
@@ -19,7 +20,15 @@ impl RunningSinks {
 
     /// Aborts all of them, right before the process ends.
     pub fn abort(&self) {
-        let sinks = lock(&self.0);
-        sinks.iter().filter_map(Weak::upgrade).for_each(|sink| sink.abort());
+        let sinks: Vec<_> = lock(&self.0).iter().filter_map(Weak::upgrade).collect();
+        // Side by side: one whose disk hangs holds up no other.
+        thread::scope(|scope| {
+            for sink in &sinks {
+                let spawned = Builder::new().spawn_scoped(scope, || sink.abort());
+                if spawned.is_err() {
+                    sink.abort();
+                }
+            }
+        });
     }
 }

@@ -13,7 +13,7 @@ pub const JOURNAL_RETRIES: Backoff =
 /// that failed together do not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// Returns the wait after the first failure.
+    /// The wait after the first failure.
     pub base: Duration,
     /// The longest wait.
     pub max: Duration,

@@ -72,7 +72,9 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<Sums> {
 
     let mut story = Story::new(emulator.control(), folder.path());
     story.begin(&emulator.url())?;
-    let (control, stop_emulator) = (DaemonSignals::default(), CancellationToken::new());
+    // A second signal ends the programs of these sinks.
+    let control = DaemonSignals { sinks: ending.sinks.clone(), ..DaemonSignals::default() };
+    let stop_emulator = CancellationToken::new();
     let cloud = emulator.run(stop_emulator.clone());
     let work = async {
         let run = daemon.run(control.clone(), false);

@@ -376,8 +376,18 @@ pub(super) fn passages() -> Vec<Passage> {
         row(configuration, "log; at least 16 MiB.", &[]),
         row(
             architecture,
-            "deliveries get {15 s}; the confirmer",
+            "deliveries in flight get {15 s}; the confirmer",
             &[time("daemon/stop.rs", "DELIVERY_TIME").into()],
+        ),
+        row(
+            architecture,
+            "pulls less often, at most {1 s} apart, while nearly all",
+            &[slowest.into()],
+        ),
+        row(
+            architecture,
+            "Before each commit, and at most {20 ms} before each confirmation,",
+            &[time("journal/handle.rs", "MAX_CHECK_AGE").into()],
         ),
         row(
             architecture,

@@ -140,7 +140,7 @@ pub(in crate::e2e) fn limit(daemon: &Daemon, limit: &str) {
 pub(super) const FULL: &str = "journal write failed; retrying";
 pub(super) const FREE: &str = "journal writable again";
 pub(super) const REFUSED: &str = "journal accepts no events; pulling paused";
-const DOWN: &str = "the sink is down; its events wait in the journal";
+const DOWN: &str = "sink is down; its events wait in the journal";
 
 async fn under_the_journal(disk: Disk) {
     // It has what it holds by then, and says so when that cannot be written down any more.
