@@ -1,5 +1,5 @@
-//! What a file system does for the names in a folder: has them on disk, if it can, and takes them up
-//! to a length.
+//! What a file system does for the names in a folder: has them on disk, if it can, and takes them
+//! up to a length.
 //!
 //! Knows nothing of the crate.
 

@@ -97,8 +97,8 @@ pub fn became() -> Option<&'static Owner> {
     BECAME.get()
 }
 
-/// As root, becomes the owner of the place at `path` for good, if that is somebody else; whom. Blocks
-/// for some system calls.
+/// As root, becomes the owner of the place at `path` for good, if that is somebody else; whom.
+/// Blocks for some system calls.
 ///
 /// # Errors
 /// When root may not, or could not be kept from becoming root again. Nothing may be touched at
@@ -110,11 +110,11 @@ pub fn become_owner(path: &Path) -> Result<Option<&'static Owner>, IdentityError
 }
 
 impl Owner {
-    /// Whoever besides root has a say in what stands at `path`, which need not be there: the owner of
-    /// its folder, or of the nearest folder above it, or of the last link on the way there, that is
-    /// not root's. Where all of them are root's, but others may write to the folder, the owner of the
-    /// file. `None` if there is nobody but root, or this process is not root. Blocks for some system
-    /// calls.
+    /// Whoever besides root has a say in what stands at `path`, which need not be there: the owner
+    /// of its folder, or of the nearest folder above it, or of the last link on the way there, that
+    /// is not root's. Where all of them are root's, but others may write to the folder, the owner
+    /// of the file. `None` if there is nobody but root, or this process is not root. Blocks for
+    /// some system calls.
     ///
     /// # Errors
     /// When that cannot be told.
@@ -129,9 +129,9 @@ impl Owner {
             .map(|(place, about)| Self::from(place, &about)))
     }
 
-    /// As whom to open the file at `path` for reading: like [`Owner::of`], but root itself where that is
-    /// root's own file, which has no other name and to which no link of somebody else leads. Root may
-    /// have put it into the other's folder.
+    /// As whom to open the file at `path` for reading: like [`Owner::of`], but root itself where
+    /// that is root's own file, which has no other name and to which no link of somebody else
+    /// leads. Root may have put it into the other's folder.
     ///
     /// # Errors
     /// When that cannot be told.
@@ -250,7 +250,8 @@ impl PathChecker {
                     ahead.push_front(name);
                 }
             } else if about.is_dir() {
-                // Not only who owns it: where others may write, they may have put there what follows.
+                // Not only who owns it: where others may write, they may have put there what
+                // follows.
                 is_open = about.mode() & 0o022 != 0;
                 at.clone_from(&next);
             } else if owner.is_some() || !is_open {
@@ -264,8 +265,8 @@ impl PathChecker {
     }
 }
 
-/// The users that there are in this process's user namespace. A file of any other seems to be of one
-/// that nobody can become: of the machine's root, mostly, who needs no link to harm this one.
+/// The users that there are in this process's user namespace. A file of any other seems to be of
+/// one that nobody can become: of the machine's root, mostly, who needs no link to harm this one.
 struct Known(Vec<(u32, u32)>);
 
 impl Known {

@@ -14,33 +14,37 @@
 //! - [`lease`] is what the confirmer gets: a handle, and how long it is good.
 //! - [`confirmer`] gives the handle back once its events are safe.
 //!
-//! Tasks and queues: the puller's task appends through the journal's queue (256 jobs) and sends leases to
-//! the confirmer's task (256 batches). The journal's writer thread publishes new events to a feed for each
-//! sink (1,024 events, 8 MiB); what does not fit is read from the journal. A delivery task for each sink
-//! records verdicts through the same queue and reports settled events to the confirmer (256 batches).
-//! `docs/architecture.md` has all of them, with what each owns and waits on.
+//! Tasks and queues: the puller's task appends through the journal's queue (256 jobs) and sends
+//! leases to the confirmer's task (256 batches). The journal's writer thread publishes new events
+//! to a feed for each sink (1,024 events, 8 MiB); what does not fit is read from the journal. A
+//! delivery task for each sink records verdicts through the same queue and reports settled events
+//! to the confirmer (256 batches). `docs/architecture.md` has all of them, with what each owns and
+//! waits on.
 //!
 //! Around that:
 //!
-//! - [`daemon`] connects the modules: it opens the daemon's resources, starts its tasks and stops them.
+//! - [`daemon`] connects the modules: it opens the daemon's resources, starts its tasks and stops
+//!   them.
 //! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
 //! - [`cli`] has one file or folder per command.
-//! - [`metrics`], [`logging`] and [`health`] report the daemon's work; [`http`] serves metrics and health;
-//!   [`listener`] accepts connections, for `http` and for whatever else is served.
-//! - The crate `vod-emulator`, in `crates/`, is a strict stand-in of the cloud's event API, for tests,
-//!   the demo and `sprited emulator`; it knows nothing of this one.
-//! - [`identity`] has root become the user whose folder it works in, and keeps the memory to itself.
+//! - [`metrics`], [`logging`] and [`health`] report the daemon's work; [`http`] serves metrics and
+//!   health; [`listener`] accepts connections, for `http` and for whatever else is served.
+//! - The crate `vod-emulator`, in `crates/`, is a strict stand-in of the cloud's event API, for
+//!   tests, the demo and `sprited emulator`; it knows nothing of this one.
+//! - [`identity`] has root become the user whose folder it works in, and keeps the memory to
+//!   itself.
 //! - [`settings`] is what the settings of all modules have in common, [`secret`] keeps secrets,
 //!   [`folder`] syncs the names in a folder, [`net`] makes HTTP clients and knows this machine's
 //!   addresses, [`sync`] locks, [`liveness`] detects stalled tasks.
-//! - [`limits`], [`sanitize`], [`format`](mod@format) and [`units`] are small and pure: how fast and how
-//!   often, how foreign text is shown, how figures are written for people and values with a unit in the
-//!   configuration.
+//! - [`limits`], [`sanitize`], [`format`](mod@format) and [`units`] are small and pure: how fast
+//!   and how often, how foreign text is shown, how figures are written for people and values with a
+//!   unit in the configuration.
 //!
-//! What holds between them, and is tested: `event`, `folder`, `identity`, `limits`, `net`, `sanitize`,
-//! `secret`, `settings`, `sync` and `units` use no other module; `sinks` uses only `event`, `folder`,
-//! `net`, `sanitize`, `secret`, `settings`, `sync` and `units`; `vod` knows neither journal nor sinks;
-//! `puller`, `delivery` and `confirmer` meet only through the journal and their queues.
+//! What holds between them, and is tested: `event`, `folder`, `identity`, `limits`, `net`,
+//! `sanitize`, `secret`, `settings`, `sync` and `units` use no other module; `sinks` uses only
+//! `event`, `folder`, `net`, `sanitize`, `secret`, `settings`, `sync` and `units`; `vod` knows
+//! neither journal nor sinks; `puller`, `delivery` and `confirmer` meet only through the journal
+//! and their queues.
 
 pub mod cli;
 pub mod config;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{ClientBuilder, redirect};
 
-/// Returns a builder with TLS by ring, this program's name, no redirects (a signature or a token must
-/// not follow one) and a limit on connecting.
+/// Returns a builder with TLS by ring, this program's name, no redirects (a signature or a token
+/// must not follow one) and a limit on connecting.
 pub fn client_builder(connect_timeout: Duration) -> ClientBuilder {
     // Fails only where a provider is installed already, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
@@ -20,7 +20,8 @@ pub fn client_builder(connect_timeout: Duration) -> ClientBuilder {
         .connect_timeout(connect_timeout)
 }
 
-/// Returns `what` went wrong, followed on the same line by each cause of `error` that adds something.
+/// Returns `what` went wrong, followed on the same line by each cause of `error` that adds
+/// something.
 #[must_use]
 pub fn with_causes(what: String, error: &dyn Error) -> String {
     std::iter::successors(error.source(), |cause| Error::source(*cause)).fold(
@@ -59,8 +60,8 @@ pub fn direct(client: ClientBuilder) -> ClientBuilder {
     client.no_proxy().dns_resolver(Arc::new(ThisMachine))
 }
 
-/// The loopback addresses of a name for which [`is_this_machine`] holds: those that the system knows,
-/// else both. Has the port 0.
+/// The loopback addresses of a name for which [`is_this_machine`] holds: those that the system
+/// knows, else both. Has the port 0.
 pub async fn addresses(name: &str) -> Vec<SocketAddr> {
     let known = tokio::net::lookup_host((name, 0)).await;
     let mut here: Vec<_> =

@@ -50,8 +50,8 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// Returns the same JSON, with `\u009b` in the place of what a terminal would obey or hide. Line ends
-/// stay.
+/// Returns the same JSON, with `\u009b` in the place of what a terminal would obey or hide. Line
+/// ends stay.
 #[must_use]
 pub fn json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());

@@ -7,7 +7,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-/// What a check of a table of settings finds: a mistake, with which they cannot be used, or a warning.
+/// What a check of a table of settings finds: a mistake, with which they cannot be used, or a
+/// warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingIssue {
     /// What is wrong or doubtful, beginning with its key. Never holds a secret.
@@ -42,8 +43,8 @@ impl From<String> for SettingIssue {
     }
 }
 
-/// Returns the keys that `T` takes, as its own `Deserialize` names them: no second list to keep. `T` is
-/// a struct with named fields; anything else has none.
+/// Returns the keys that `T` takes, as its own `Deserialize` names them: no second list to keep.
+/// `T` is a struct with named fields; anything else has none.
 #[must_use]
 pub fn keys_of<T: Deserialize<'static>>() -> &'static [&'static str] {
     match T::deserialize(KeyListener) {

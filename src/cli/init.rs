@@ -22,10 +22,10 @@ use super::exit::{Exit, complain};
 use super::process::block_on;
 use crate::sinks::exec::launcher;
 
-/// The signals that are passed on. SIGQUIT asks a process to end, and ends the daemon as it would if it
-/// had another id. SIGUSR1 and SIGUSR2 are not among them, which would end it as well: they ask for
-/// other things, such as files opened anew, and the system keeps from a first process what it does not
-/// handle. Who sends one by habit must not end the container.
+/// The signals that are passed on. SIGQUIT asks a process to end, and ends the daemon as it would
+/// if it had another id. SIGUSR1 and SIGUSR2 are not among them, which would end it as well: they
+/// ask for other things, such as files opened anew, and the system keeps from a first process what
+/// it does not handle. Who sends one by habit must not end the container.
 const PASSED_ON: [signal::Signal; 4] = [
     signal::Signal::SIGHUP,
     signal::Signal::SIGINT,
@@ -33,9 +33,10 @@ const PASSED_ON: [signal::Signal; 4] = [
     signal::Signal::SIGTERM,
 ];
 
-/// Does the work of an init, if this process has the id 1: runs the program with these arguments, its
-/// name first, as a child until it ends, and returns its exit code, or 128 and the number of the signal
-/// that ended it. `None`, having done nothing, if it has another id, or there can be no child.
+/// Does the work of an init, if this process has the id 1: runs the program with these arguments,
+/// its name first, as a child until it ends, and returns its exit code, or 128 and the number of
+/// the signal that ended it. `None`, having done nothing, if it has another id, or there can be no
+/// child.
 pub(super) fn run(arguments: &[OsString]) -> Option<u8> {
     if getpid() != Pid::from_raw(1) {
         return None;
@@ -84,8 +85,8 @@ fn start(arguments: &[OsString]) -> io::Result<Pid> {
     if let Some(name) = arguments.first() {
         command.arg0(name);
     }
-    // The watchdog that is meant for this process is fed by the child: without this line it is meant for
-    // whoever reads the others.
+    // The watchdog that is meant for this process is fed by the child: without this line it is
+    // meant for whoever reads the others.
     if std::env::var("WATCHDOG_PID").is_ok_and(|id| id == getpid().to_string()) {
         command.env_remove("WATCHDOG_PID");
     }

@@ -51,8 +51,8 @@ enum Command {
         #[arg(value_name = "FILE")]
         to: PathBuf,
     },
-    /// Restore a backup, or a copy that a daemon rescued; the daemon must be stopped. Existing files
-    /// are moved aside.
+    /// Restore a backup, or a copy that a daemon rescued; the daemon must be stopped. Existing
+    /// files are moved aside.
     Restore {
         #[command(flatten)]
         common: Common,

@@ -41,8 +41,8 @@ impl Signals {
         })
     }
 
-    /// Passes the signals on to `control`. A second signal to stop exits at once, unless it comes so soon
-    /// that it is the first: a terminal and a supervisor may both send it.
+    /// Passes the signals on to `control`. A second signal to stop exits at once, unless it comes
+    /// so soon that it is the first: a terminal and a supervisor may both send it.
     pub(super) async fn obey(mut self, control: DaemonSignals) -> std::convert::Infallible {
         let mut first: Option<Instant> = None;
         loop {

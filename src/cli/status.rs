@@ -87,8 +87,8 @@ fn show(args: &StatusArgs) -> Result<Exit, CliError> {
     process::block_on(work).map_err(|error| failed(&format_args!("{error:#}")))?
 }
 
-/// Refreshes until interrupted. A daemon that does not answer is waited for, and its last figures do
-/// not stay on the screen meanwhile.
+/// Refreshes until interrupted. A daemon that does not answer is waited for, and its last figures
+/// do not stay on the screen meanwhile.
 async fn watch(
     client: &reqwest::Client,
     url: &str,

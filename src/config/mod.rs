@@ -58,7 +58,8 @@ impl Loaded {
         }
     }
 
-    /// Returns warnings about the permissions of the file, of the secrets it names and of the journal.
+    /// Returns warnings about the permissions of the file, of the secrets it names and of the
+    /// journal.
     fn check_permissions(&self, text: &str) -> Vec<Mistake> {
         let secrets = Secrets::of(text);
         let own = if secrets.has_literals { Sensitivity::Secret } else { Sensitivity::Settings };

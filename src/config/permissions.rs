@@ -1,7 +1,7 @@
 //! Permissions of the files of a configuration, checked as ssh checks its keys.
 //!
-//! Nothing is refused for them, since a file's mode may be as it is for a reason: the start and `check`
-//! warn.
+//! Nothing is refused for them, since a file's mode may be as it is for a reason: the start and
+//! `check` warn.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,8 @@ pub(super) fn warnings(path: &Path, sensitivity: Sensitivity) -> Vec<String> {
     found
 }
 
-/// Whether the owner of a file is neither root nor this user. Root checks files of the service's user, as they should be.
+/// Whether the owner of a file is neither root nor this user. Root checks files of the service's
+/// user, as they should be.
 fn is_foreign_owner(owner: u32, own: u32) -> bool {
     own != 0 && owner != 0 && owner != own
 }

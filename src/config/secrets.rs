@@ -25,8 +25,8 @@ impl Secrets {
         secrets
     }
 
-    /// A string is a secret if its key says so, if it is a header or a variable of a sink, or a URL with
-    /// a password in it.
+    /// A string is a secret if its key says so, if it is a header or a variable of a sink, or a URL
+    /// with a password in it.
     fn collect(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
         let key = key.to_lowercase();
         let named = ["secret", "token", "password", "authorization"];

@@ -33,8 +33,8 @@ macro_rules! present {
     };
 }
 
-/// A line for each table: its name, its settings, which of their keys a reload takes over, and which
-/// need a restart. Every key has to be in one of the two lists.
+/// A line for each table: its name, its settings, which of their keys a reload takes over, and
+/// which need a restart. Every key has to be in one of the two lists.
 macro_rules! sections {
     ($(
         $(#[$doc:meta])*

@@ -14,8 +14,8 @@ const CALL_RETRIES: Backoff =
 /// Answers in a row with an error of any code after which a handle is taken to be at fault.
 const MAX_REFUSALS: u32 = 2;
 
-/// Answers in a row that are lost, others being taken meanwhile, after which a call is split: a handle
-/// may be what breaks them.
+/// Answers in a row that are lost, others being taken meanwhile, after which a call is split: a
+/// handle may be what breaks them.
 const MAX_LOST: u32 = 2;
 /// Such answers where nobody knows whether the service works. Such a call is split once.
 const MAX_LOST_ALONE: u32 = 4;
@@ -329,7 +329,8 @@ mod tests {
         }
     }
 
-    /// An answer is lost whenever the bad handle is in the call, as behind a proxy that stumbles over it.
+    /// An answer is lost whenever the bad handle is in the call, as behind a proxy that stumbles
+    /// over it.
     #[test]
     fn a_handle_that_breaks_each_answer_costs_its_neighbours_a_few_seconds() {
         for others_are_taken in [true, false] {

@@ -11,8 +11,8 @@ use crate::journal::EventId;
 use crate::lease::Lease;
 
 /// How long at least it is remembered that an event is settled, and at most twice as long. A lease
-/// and the report that its event is settled come on different channels and may cross; were the report
-/// forgotten, the event would only be pulled once more.
+/// and the report that its event is settled come on different channels and may cross; were the
+/// report forgotten, the event would only be pulled once more.
 const SETTLED_MEMORY: Duration = Duration::from_secs(2);
 
 /// Released events at most. One that is not kept expires once more and is released then; the newest
@@ -77,8 +77,8 @@ pub(super) struct OpenLeases {
     by_event: HashMap<EventId, Vec<LeaseHandle>>,
     /// Of those in the state [`LeaseState::Waits`].
     deadlines: BTreeSet<(Instant, LeaseHandle)>,
-    /// Those in the state [`LeaseState::Ready`] of each application that has any, in the order in which
-    /// they became so, and when.
+    /// Those in the state [`LeaseState::Ready`] of each application that has any, in the order in
+    /// which they became so, and when.
     ready: BTreeMap<AppId, VecDeque<(LeaseHandle, Instant)>>,
     settled: SettledEvents,
     /// Pending events past their lease: at most `max_unconfirmed`, the oldest go to `released`.
@@ -211,7 +211,8 @@ impl OpenLeases {
         Some(if ready.len() >= max { *since } else { *since + linger })
     }
 
-    /// Returns a handle as its call is made again: with what has come under it since, or `None` if that has to wait for sinks, and the handle with it.
+    /// Returns a handle as its call is made again: with what has come under it since, or `None` if
+    /// that has to wait for sinks, and the handle with it.
     pub(super) fn renew(&mut self, mut ready: ReadyHandle, now: Instant) -> Option<ReadyHandle> {
         let Some(lease) = self.by_handle.get_mut(&ready.handle) else { return Some(ready) };
         if lease.events.is_empty() {

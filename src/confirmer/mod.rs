@@ -1,8 +1,9 @@
 //! Confirms the handles of events that are safe: one loop for all applications, so that they share
 //! the rate and the reports of what is settled.
 //!
-//! Leases come from the ingest, reports that events are settled from the deliveries; it knows neither.
-//! Nothing is sent for a handle past its deadline: its event is pulled again, and the journal knows it.
+//! Leases come from the ingest, reports that events are settled from the deliveries; it knows
+//! neither. Nothing is sent for a handle past its deadline: its event is pulled again, and the
+//! journal knows it.
 
 mod application;
 mod batches;
@@ -64,8 +65,8 @@ pub struct Confirmer {
 }
 
 impl Confirmer {
-    /// A confirmer that learns what to do from `inbox`, does it by `clients`, one for each application,
-    /// and goes by what `pacing` holds last.
+    /// A confirmer that learns what to do from `inbox`, does it by `clients`, one for each
+    /// application, and goes by what `pacing` holds last.
     #[must_use]
     pub fn new(
         clients: Vec<Client>,
@@ -104,10 +105,10 @@ impl Confirmer {
         self.idle.subscribe()
     }
 
-    /// Confirms until `finish`, answering `pulse` on the way, then what can be confirmed without
+    /// Confirms until `finish`, answering `heartbeat` on the way, then what can be confirmed without
     /// waiting for anybody. Dropping the future drops calls in flight; their events come again,
     /// if they do.
-    pub async fn run(mut self, mut pulse: Heartbeat, finish: CancellationToken) {
+    pub async fn run(mut self, mut heartbeat: Heartbeat, finish: CancellationToken) {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, FinishedCall>> =
             FuturesUnordered::new();
         let mut checks: FuturesUnordered<BoxFuture<'static, Vec<EventId>>> =
@@ -136,7 +137,7 @@ impl Confirmer {
             tokio::select! {
                 biased;
                 // Before all that a busy loop never runs out of.
-                () = pulse.beat() => {}
+                () = heartbeat.beat() => {}
                 Ok(()) = self.pacing.changed() => self.apply_pacing(),
                 () = self.records.write(&self.journal), if !self.records.is_empty() => {
                     if self.records.is_empty() {

@@ -1,9 +1,9 @@
-//! Confirmation records that the journal does not have yet: in order, one write at a time, tried until
-//! it is written. No call waits for it.
+//! Confirmation records that the journal does not have yet: in order, one write at a time, tried
+//! until it is written. No call waits for it.
 //!
 //! An occurrence whose confirmation is not recorded counts as sent all the same: the journal knew
-//! before the call. But a record that reopens an occurrence has to be written before the same one is
-//! sent again, or it would be open though it may have been confirmed.
+//! before the call. But a record that reopens an occurrence has to be written before the same one
+//! is sent again, or it would be open though it may have been confirmed.
 
 use std::collections::VecDeque;
 use std::time::Duration;

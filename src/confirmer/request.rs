@@ -58,8 +58,8 @@ pub(super) async fn confirm(
     finished
 }
 
-/// Sends the call, until the first deadline: it may have to wait for the journal, for credentials, or
-/// be signed once more. Where events under the handles may repeat, the journal knows first: it
+/// Sends the call, until the first deadline: it may have to wait for the journal, for credentials,
+/// or be signed once more. Where events under the handles may repeat, the journal knows first: it
 /// decides which handle counts, and a kill may come between the call and the record of its success.
 /// What certainly was not confirmed is open again, unless an earlier call had left that open.
 async fn send(client: &Client, journal: &Journal, finished: &mut FinishedCall, deadline: Instant) {

@@ -15,8 +15,8 @@ const MAX_FAILED_PULLS: u32 = 3;
 const MAX_FAILED_APPENDS: u64 = 10;
 
 /// Waits until each queue was found empty or cannot be pulled from now, and nothing is left to do,
-/// or nothing can be done now. `idles` has, for each task behind the puller, whether it has nothing in
-/// flight.
+/// or nothing can be done now. `idles` has, for each task behind the puller, whether it has nothing
+/// in flight.
 pub(super) async fn until_done(
     journal: &Journal,
     mut pulling: Vec<ApplicationProgress>,

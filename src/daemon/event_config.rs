@@ -1,5 +1,5 @@
-//! Checks how the cloud reports events: a setting that keeps them from the queue looks to a pull like
-//! an empty queue.
+//! Checks how the cloud reports events: a setting that keeps them from the queue looks to a pull
+//! like an empty queue.
 
 use std::time::Duration;
 

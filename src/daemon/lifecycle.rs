@@ -148,8 +148,8 @@ impl Daemon {
 
     /// Runs until it is told to stop, or with `once` until the queue is empty and nothing is
     /// pending. It stops by itself where nothing can be delivered any more, since the only sink is
-    /// gone, and where the journal's files are gone: pulls and confirms end at once then, and what is
-    /// left of the time is the copy's, however long that takes.
+    /// gone, and where the journal's files are gone: pulls and confirms end at once then, and what
+    /// is left of the time is the copy's, however long that takes.
     ///
     /// # Errors
     /// When a task ends by itself.

@@ -1,5 +1,5 @@
-//! Periodic work: pruning, noticing what other processes wrote, the watchdog, the status line of the
-//! service manager, asking the cloud for its backlog and for how it reports events.
+//! Periodic work: pruning, noticing what other processes wrote, the watchdog, the status line of
+//! the service manager, asking the cloud for its backlog and for how it reports events.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -267,7 +267,8 @@ impl SinkSet {
         }
     }
 
-    /// Has everybody see that events of removed sinks may be settled, and warns of those that are left.
+    /// Has everybody see that events of removed sinks may be settled, and warns of those that are
+    /// left.
     pub(super) async fn release_removed(&self) {
         self.dependencies.changed.send_modify(|count| *count += 1);
         if let Err(error) = warn_of_orphans(&self.dependencies.journal).await {

@@ -66,8 +66,8 @@ pub(super) async fn feed_watchdog() {
     notify(&[NotifyState::Watchdog], NOTICE_TIMEOUT).await;
 }
 
-/// Returns how often [`feed_watchdog`] is to be called: half of what the unit's WatchdogSec allows. `None` if
-/// there is no watchdog, or it watches another process.
+/// Returns how often [`feed_watchdog`] is to be called: half of what the unit's WatchdogSec allows.
+/// `None` if there is no watchdog, or it watches another process.
 pub(super) fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()).map(|limit| limit / 2)
 }

@@ -1,5 +1,5 @@
-//! Whether a sink is up or down, and whether its rejections prove bad events. Pure: the time is passed
-//! in.
+//! Whether a sink is up or down, and whether its rejections prove bad events. Pure: the time is
+//! passed in.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,9 +17,9 @@ const MAX_DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
 /// The circuit breaker of a sink.
 ///
-/// A rejection proves a bad event only where the sink accepts others. While it has accepted none, or
-/// has rejected as many in a row as `max_rejects`, which is its *brake*, a rejection is a failure of
-/// the sink like any other. The first success lifts the brake.
+/// A rejection proves a bad event only where the sink accepts others. While it has accepted none,
+/// or has rejected as many in a row as `max_rejects`, which is its *brake*, a rejection is a
+/// failure of the sink like any other. The first success lifts the brake.
 #[derive(Debug)]
 pub(super) struct Breaker {
     max_rejects: MaxRejects,
@@ -41,7 +41,8 @@ struct Down {
 }
 
 impl Breaker {
-    /// A sink that is up and has accepted nothing yet; while it is down it is probed at these pauses.
+    /// A sink that is up and has accepted nothing yet; while it is down it is probed at these
+    /// pauses.
     pub(super) fn new(max_rejects: MaxRejects, pauses: Backoff) -> Self {
         Self {
             max_rejects,
@@ -81,8 +82,8 @@ impl Breaker {
         }
     }
 
-    /// Records an answer for an event, if only a rejection that proves it to be bad. Returns whether
-    /// the sink was down.
+    /// Records an answer for an event, if only a rejection that proves it to be bad. Returns
+    /// whether the sink was down.
     pub(super) fn on_answer(&mut self) -> bool {
         self.failed.clear();
         self.down.take().is_some()
@@ -97,9 +98,9 @@ impl Breaker {
         self.down.is_none()
     }
 
-    /// Records a failed delivery of an event. `waiting` events wait for the sink, this one included.
-    /// `asked` is the wait that the target asked for. Returns whether the sink went down by it. A lone
-    /// event takes a sink down only if it has never accepted any, or by its brake.
+    /// Records a failed delivery of an event. `waiting` events wait for the sink, this one
+    /// included. `asked` is the wait that the target asked for. Returns whether the sink went down
+    /// by it. A lone event takes a sink down only if it has never accepted any, or by its brake.
     pub(super) fn on_failure(
         &mut self,
         event: EventId,

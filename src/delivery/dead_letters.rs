@@ -1,5 +1,5 @@
-//! When dead letters are logged: a few one by one, a burst of them as it begins, once a minute while
-//! it lasts, and when it is over. Pure: the time is passed in.
+//! When dead letters are logged: a few one by one, a burst of them as it begins, once a minute
+//! while it lasts, and when it is over. Pure: the time is passed in.
 
 use std::time::Duration;
 

@@ -14,8 +14,8 @@ const EXPECTED: &str = "expected a number from 1 on, or \"off\"";
 pub enum MaxRejects {
     /// Each rejected event is bad, however many there are.
     Off,
-    /// So many different events rejected in a row, and none accepted between them, mean that the sink
-    /// fails.
+    /// So many different events rejected in a row, and none accepted between them, mean that the
+    /// sink fails.
     At(NonZeroU32),
 }
 

@@ -259,8 +259,8 @@ impl Delivery {
         }
     }
 
-    /// Returns when to go on though nothing happens. A moment that has passed is never returned twice:
-    /// what it was for has started by then, or waits for something else.
+    /// Returns when to go on though nothing happens. A moment that has passed is never returned
+    /// twice: what it was for has started by then, or waits for something else.
     fn wake(&self, deliveries: &Deliveries, writes: &Writes) -> Option<Instant> {
         let Some(probe) = self.breaker.next_probe() else { return self.queue.next_due() };
         let can_probe = !self.queue.is_empty() || probe > Instant::now();

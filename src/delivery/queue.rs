@@ -42,7 +42,8 @@ pub(super) struct DeliveryQueue {
     make_all_due: bool,
     /// Whether events that wait may have been discarded.
     is_stale: bool,
-    /// Whether a read for due events found some that are in flight: the next one waits for a release.
+    /// Whether a read for due events found some that are in flight: the next one waits for a
+    /// release.
     is_deferred: bool,
     /// Whether the last probe was the newest untried event.
     probed_newest: bool,

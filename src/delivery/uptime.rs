@@ -1,5 +1,5 @@
-//! The time in which a sink is healthy, and how much of an event's failures counts against the event.
-//! Pure: the time is passed in.
+//! The time in which a sink is healthy, and how much of an event's failures counts against the
+//! event. Pure: the time is passed in.
 
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ impl Uptime {
         self.0 = None;
     }
 
-    /// Returns how much of the time up to `now`, when an event fails again, counts towards giving it
-    /// up; `None` if no other event succeeded since `last_failed`: then nothing shows that it is the
-    /// event that fails, and not the sink.
+    /// Returns how much of the time up to `now`, when an event fails again, counts towards giving
+    /// it up; `None` if no other event succeeded since `last_failed`: then nothing shows that it is
+    /// the event that fails, and not the sink.
     pub(super) fn counted_failure_time(
         &self,
         last_failed: Option<DateTime<Utc>>,

@@ -197,8 +197,8 @@ impl Delivery {
         self.log_recovery("sink is up again");
     }
 
-    /// Nothing waits for the sink any more. If it was down, what waited was discarded: there is nothing
-    /// to probe it with, and the next event shows its health.
+    /// Nothing waits for the sink any more. If it was down, what waited was discarded: there is
+    /// nothing to probe it with, and the next event shows its health.
     pub(super) fn backlog_empty(&mut self) {
         if self.breaker.on_empty_backlog() {
             self.log_recovery("sink has no backlog left");

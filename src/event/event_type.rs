@@ -70,8 +70,8 @@ pub fn known_type(name: &str) -> &'static str {
     find(name).map_or("other", |(known, _)| known)
 }
 
-/// Whether two events of this type that read the same may be different ones. A type that is not known
-/// counts as one whose events have a TaskId: without it nothing tells them apart.
+/// Whether two events of this type that read the same may be different ones. A type that is not
+/// known counts as one whose events have a TaskId: without it nothing tells them apart.
 pub(super) fn is_repeatable(event_type: &str, has_task_id: bool, has_file_id: bool) -> bool {
     match find(event_type).map_or(Task, |(_, identity)| identity) {
         Task => !has_task_id,

@@ -10,8 +10,8 @@ use super::json::{JsonKind, Node, Parsed, Span};
 /// Values nested deeper than this are kept as raw text.
 const MAX_DEPTH: usize = 128;
 
-/// Values and names of members that are read, those of the members that are asked for apart. A
-/// node takes many times as much memory as the shortest text of one; an event of the cloud has a few
+/// Values and names of members that are read, those of the members that are asked for apart. A node
+/// takes many times as much memory as the shortest text of one; an event of the cloud has a few
 /// thousand in some 15 bytes each.
 const MAX_NODES: usize = 500_000;
 
@@ -21,8 +21,8 @@ pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Span>) -> Parsed<'a> 
     parse_asking(text, places, &[])
 }
 
-/// As [`parse`]. Members of the value itself that have one of the names `asked` are there in any case,
-/// however many others are passed over.
+/// As [`parse`]. Members of the value itself that have one of the names `asked` are there in any
+/// case, however many others are passed over.
 pub(super) fn parse_asking<'a>(
     text: &'a str,
     places: &'a mut Vec<Span>,
@@ -194,8 +194,8 @@ impl<'a> Reader<'a> {
         self.go_past(1);
     }
 
-    /// Goes on to where none of the `open` objects and arrays is open any more, nor those that begin
-    /// on the way.
+    /// Goes on to where none of the `open` objects and arrays is open any more, nor those that
+    /// begin on the way.
     fn go_past(&mut self, mut open: usize) {
         while let Some(byte) = self.peek() {
             match byte {

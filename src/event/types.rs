@@ -15,8 +15,8 @@ pub struct Event {
     pub key: Key,
     /// The application it was pulled from.
     pub app: AppId,
-    /// Its EventType as received, or [`UNKNOWN_TYPE`](super::UNKNOWN_TYPE) where it has none or one that is no name:
-    /// over 256 bytes or with control characters.
+    /// Its EventType as received, or [`UNKNOWN_TYPE`](super::UNKNOWN_TYPE) where it has none or one
+    /// that is no name: over 256 bytes or with control characters.
     pub event_type: String,
     /// The FileId of its payload, where it has one: text or the digits of a number, of at most
     /// 256 bytes without control characters.

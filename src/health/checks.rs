@@ -104,7 +104,8 @@ impl DaemonHealth {
         HealthCheck::new("cloud", lasting.is_empty(), joined(&lasting, "; "))
     }
 
-    /// How the cloud reports events: never a reason not to be ready, since this daemon does its work.
+    /// How the cloud reports events: never a reason not to be ready, since this daemon does its
+    /// work.
     fn event_config(&self) -> HealthCheck {
         let apps = self.apps().into_iter();
         let problems = apps

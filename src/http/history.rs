@@ -51,8 +51,8 @@ impl ActivityHistory {
         samples.push_back(totals);
     }
 
-    /// Returns the points of a chart over the last hour, the newest last; none for the time before the
-    /// start.
+    /// Returns the points of a chart over the last hour, the newest last; none for the time before
+    /// the start.
     pub(super) fn points(&self) -> Vec<Option<HistoryPoint>> {
         let samples = lock(&self.0);
         let mut newest_first = samples.iter().rev().step_by(SAMPLES_PER_POINT);

@@ -1,6 +1,7 @@
 //! The pages of the daemon over HTTP: metrics, liveness, readiness and status.
 //!
-//! Owns no state but the samples of the last hour: all of it is read off metrics, health and journal.
+//! Owns no state but the samples of the last hour: all of it is read off metrics, health and
+//! journal.
 
 mod collect;
 mod gauges;

@@ -1,5 +1,5 @@
-//! The status of the daemon, as page, terminal and JSON show it. Types alone: they know neither where
-//! they come from nor how they are rendered.
+//! The status of the daemon, as page, terminal and JSON show it. Types alone: they know neither
+//! where they come from nor how they are rendered.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -2,8 +2,8 @@
 //!
 //! Owns the waiting while the journal accepts nothing. Knows the journal and no source: whoever has
 //! entries hands them over, with handles to be leased ([`Ingest::take_answer`]) or without
-//! ([`Ingest::store`]), and is told when they are on disk. The journal offers new events to the sinks
-//! by itself; nothing here waits for a sink.
+//! ([`Ingest::store`]), and is told when they are on disk. The journal offers new events to the
+//! sinks by itself; nothing here waits for a sink.
 
 mod leases;
 
@@ -89,8 +89,8 @@ impl Ingest {
         Self { health: journal.health(), journal, leases, metrics, waiting, outage }
     }
 
-    /// Whether a source that has so many requests in flight may make another: not while entries wait
-    /// for the journal, and one at a time while it was not written a moment ago.
+    /// Whether a source that has so many requests in flight may make another: not while entries
+    /// wait for the journal, and one at a time while it was not written a moment ago.
     #[must_use]
     pub fn accepts(&self, in_flight: usize) -> bool {
         self.check_recovered();
@@ -102,8 +102,8 @@ impl Ingest {
     }
 
     /// Stores the entries of an answer in portions, so that few are in memory at once however many
-    /// there are, then hands on their leases. Returns how many were known though a sink still has to
-    /// take them. Ends early at `stop`: what is stored by then comes again, and is known.
+    /// there are, then hands on their leases. Returns how many were known though a sink still has
+    /// to take them. Ends early at `stop`: what is stored by then comes again, and is known.
     pub async fn take_answer<'e>(
         &self,
         answer: LeasedEntries<impl ExactSizeIterator<Item = (&'e str, bool)>>,

@@ -2,7 +2,8 @@
 
 use super::lock;
 
-/// The journal's writer thread and its lock; [`Closing::wait`] after the last [`Journal`](super::Journal) is gone.
+/// The journal's writer thread and its lock; [`Closing::wait`] after the last
+/// [`Journal`](super::Journal) is gone.
 #[derive(Debug)]
 pub struct Closing {
     pub(super) thread: std::thread::JoinHandle<()>,
@@ -10,7 +11,8 @@ pub struct Closing {
 }
 
 impl Closing {
-    /// Waits for the last commit. Every [`Journal`](super::Journal) must have been dropped, else it never ends.
+    /// Waits for the last commit. Every [`Journal`](super::Journal) must have been dropped, else it
+    /// never ends.
     pub async fn wait(self) {
         let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
         if !matches!(joined, Ok(Ok(()))) {

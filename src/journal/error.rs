@@ -173,7 +173,8 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// From an error of SQLite about the journal at `path`. Only what is wrong with its content is damage.
+    /// From an error of SQLite about the journal at `path`. Only what is wrong with its content is
+    /// damage.
     pub(super) fn of_sqlite(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {

@@ -67,8 +67,8 @@ pub fn feed() -> (FeedSender, FeedReceiver) {
 }
 
 impl FeedSender {
-    /// Publishes the events of a commit, of which those that fit are taken; if any does not, the sink
-    /// lags from here on. One at a time publishes: the journal's writer.
+    /// Publishes the events of a commit, of which those that fit are taken; if any does not, the
+    /// sink lags from here on. One at a time publishes: the journal's writer.
     pub(super) fn publish(&self, new: impl Iterator<Item = NewEvent>) {
         let shared = &*self.shared;
         if shared.is_lagging.load(Ordering::Acquire) {

@@ -1,8 +1,8 @@
 //! The journal as the daemon has it: opening it, and what it can be asked.
 //!
-//! An operation is a method here and its SQL in `sqlite`. How it is committed is told by the writer's
-//! method that it calls: `append` and `write_shared` (answered when they are on disk), `defer`
-//! (answered before the commit that it shares), `write_now` (a commit of its own), `read`.
+//! An operation is a method here and its SQL in `sqlite`. How it is committed is told by the
+//! writer's method that it calls: `append` and `write_shared` (answered when they are on disk),
+//! `defer` (answered before the commit that it shares), `write_now` (a commit of its own), `read`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ use crate::event::Entry;
 
 /// Jobs that may wait for the writer.
 const QUEUE_JOBS: usize = 256;
-/// How old a check of the files may be: as old as a confirmation takes to arrive. What happens to the
-/// files meanwhile nobody sees.
+/// How old a check of the files may be: as old as a confirmation takes to arrive. What happens to
+/// the files meanwhile nobody sees.
 const MAX_CHECK_AGE: Duration = Duration::from_millis(20);
 
 /// The journal as the daemon has it: the only one that writes while it lives. Cheap to clone.
@@ -79,10 +79,10 @@ impl Journal {
         Ok((Self { jobs, health, checks }, Closing { thread, _lock: guard }))
     }
 
-    /// Stores entries `from` one answer, of which at least the time is known: when this returns they
-    /// are on disk. A new event gets a pending row for each sink that wants it and is published to their
-    /// feeds; a known one is counted as a duplicate. Of events that may repeat, each entry is an
-    /// occurrence of its own.
+    /// Stores entries `from` one answer, of which at least the time is known: when this returns
+    /// they are on disk. A new event gets a pending row for each sink that wants it and is
+    /// published to their feeds; a known one is counted as a duplicate. Of events that may repeat,
+    /// each entry is an occurrence of its own.
     ///
     /// # Errors
     /// When they are not on disk.
@@ -95,9 +95,9 @@ impl Journal {
         self.ask(move |writer, reply| writer.append(&entries, &from, reply)).await
     }
 
-    /// Records what became of events at `sink`, and its checkpoint. The write is deferred: it shares
-    /// the next commit; until then it is kept, even over failed commits, and seen by every read made
-    /// here.
+    /// Records what became of events at `sink`, and its checkpoint. The write is deferred: it
+    /// shares the next commit; until then it is kept, even over failed commits, and seen by every
+    /// read made here.
     ///
     /// # Errors
     /// When it could not be written; it is then up to the caller to come again.
@@ -112,7 +112,8 @@ impl Journal {
         self.run(|writer| writer.defer(DeferredWrite::Records(records))).await
     }
 
-    /// Records that the cloud took back the handles of these events; deferred like [`Self::record`].
+    /// Records that the cloud took back the handles of these events; deferred like
+    /// [`Self::record`].
     ///
     /// # Errors
     /// When it could not be written.
@@ -121,9 +122,9 @@ impl Journal {
         self.run(|writer| writer.defer(write)).await.map(drop)
     }
 
-    /// Records that confirmations of these handles are about to be sent, under which there are events
-    /// that may repeat: from here on an event that reads the same is another one. It is on disk when
-    /// this returns. Returns for each handle whether it may be confirmed.
+    /// Records that confirmations of these handles are about to be sent, under which there are
+    /// events that may repeat: from here on an event that reads the same is another one. It is on
+    /// disk when this returns. Returns for each handle whether it may be confirmed.
     ///
     /// # Errors
     /// When it could not be written; no handle may be confirmed then.
@@ -148,8 +149,8 @@ impl Journal {
         .await
     }
 
-    /// Returns the numbers of these sinks, in the same order. Changes nothing for the sinks that have
-    /// routes: a name is known here before events go there.
+    /// Returns the numbers of these sinks, in the same order. Changes nothing for the sinks that
+    /// have routes: a name is known here before events go there.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -317,9 +318,9 @@ impl Journal {
         self.run(Writer::rescue).await
     }
 
-    /// Whether the journal's files are those that the next start will find, by a check that may be as
-    /// old as a confirmation takes to arrive: mostly that of the last commit. Nothing that the journal
-    /// alone keeps may be confirmed without.
+    /// Whether the journal's files are those that the next start will find, by a check that may be
+    /// as old as a confirmation takes to arrive: mostly that of the last commit. Nothing that the
+    /// journal alone keeps may be confirmed without.
     ///
     /// # Errors
     /// As [`Self::in_place`].
@@ -331,8 +332,8 @@ impl Journal {
     /// commit.
     ///
     /// # Errors
-    /// [`JournalError::Gone`] when they are not, [`JournalError::Taken`] when another daemon has them,
-    /// [`JournalError::Unseen`] when that cannot be told now.
+    /// [`JournalError::Gone`] when they are not, [`JournalError::Taken`] when another daemon has
+    /// them, [`JournalError::Unseen`] when that cannot be told now.
     pub async fn in_place(&self) -> Result<()> {
         let one = self.checks.clone().acquire_owned().await.map_err(|_| JournalError::Closed)?;
         let health = self.health.clone();

@@ -71,12 +71,12 @@ impl JournalHealth {
         Self { files: Some(Arc::new(files)), ..Self::default() }
     }
 
-    /// Checks whether its files are in place, and whether no other daemon has it; once that was not so
-    /// it never is again. Four system calls; blocks for as long as these take.
+    /// Checks whether its files are in place, and whether no other daemon has it; once that was not
+    /// so it never is again. Four system calls; blocks for as long as these take.
     ///
     /// # Errors
-    /// [`JournalError::Gone`] or [`JournalError::Taken`] when it is not so, [`JournalError::Unseen`]
-    /// when that cannot be seen.
+    /// [`JournalError::Gone`] or [`JournalError::Taken`] when it is not so,
+    /// [`JournalError::Unseen`] when that cannot be seen.
     pub fn check_in_place(&self) -> Result<()> {
         if let Some(end) = lock(&self.errors).end.clone() {
             return Err(end);

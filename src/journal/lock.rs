@@ -1,10 +1,10 @@
 //! The lock file that keeps a second daemon off a journal.
 //!
-//! A lock is as good as the file that others find under its name. So whoever takes it checks whether it
-//! has the file that stands there, and the daemon checks before each commit: where its lock file was
-//! removed or replaced it takes the lock again, or finds that another one has it. The check is made
-//! within the transaction, and whoever opens the journal waits for such a transaction with the
-//! lock in hand: so nothing is written after another has begun to read.
+//! A lock is as good as the file that others find under its name. So whoever takes it checks
+//! whether it has the file that stands there, and the daemon checks before each commit: where its
+//! lock file was removed or replaced it takes the lock again, or finds that another one has it. The
+//! check is made within the transaction, and whoever opens the journal waits for such a transaction
+//! with the lock in hand: so nothing is written after another has begun to read.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
@@ -44,8 +44,8 @@ impl Lock {
         }
     }
 
-    /// Marks the file as that of a journal that is there. Where it cannot be written, a journal that is emptied
-    /// later passes for one that was never begun.
+    /// Marks the file as that of a journal that is there. Where it cannot be written, a journal
+    /// that is emptied later passes for one that was never begun.
     fn mark(&self) {
         let is_marked = self.file.metadata().is_ok_and(|about| about.len() > 0);
         if !is_marked && let Err(error) = (&self.file).write_all(MARK) {
@@ -110,8 +110,8 @@ impl HeldLock {
     }
 
     /// Checks whether the lock of the journal at `path`, whose own files are in place, still keeps
-    /// others off; if not, takes it again. Where that cannot be done nobody else can either, and the
-    /// next check tries again. Two system calls as long as all is well; blocks for these.
+    /// others off; if not, takes it again. Where that cannot be done nobody else can either, and
+    /// the next check tries again. Two system calls as long as all is well; blocks for these.
     ///
     /// # Errors
     /// [`JournalError::Taken`] when somebody else has it.
@@ -171,8 +171,8 @@ pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
     Err(failed(io::Error::other("it was replaced again and again")))
 }
 
-/// Opens the lock file, or makes it. Whatever another user has put there is not followed anywhere, nor
-/// waited for.
+/// Opens the lock file, or makes it. Whatever another user has put there is not followed anywhere,
+/// nor waited for.
 fn open(lock: &Path, journal: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).mode(0o600).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());

@@ -26,8 +26,8 @@ pub fn missing(path: &Path) -> Option<OpenError> {
     let lock = || lock_file(path);
     let sign = match place(path) {
         Place::Journal => None,
-        // SQLite would delete the log. A lock file without content is that of a first start which was
-        // cut off, or that of one which was told to start without a journal.
+        // SQLite would delete the log. A lock file without content is that of a first start which
+        // was cut off, or that of one which was told to start without a journal.
         Place::Blank => {
             log.or_else(|| lock::is_marked(path).then(|| rescued(path).pop().unwrap_or(lock())))
         }

@@ -4,15 +4,15 @@
 //! Three layers, each knowing only what is below it:
 //!
 //! 1. `handle`: [`Journal`], whose methods send a job to the writer and wait for its answer.
-//! 2. `writer`: one thread that owns the one connection that writes. It runs what waits in its queue
-//!    in one transaction and commits once. Deferred writes share the next commit that somebody waits
-//!    for, or come a moment later. It knows no SQL.
+//! 2. `writer`: one thread that owns the one connection that writes. It runs what waits in its
+//!    queue in one transaction and commits once. Deferred writes share the next commit that
+//!    somebody waits for, or come a moment later. It knows no SQL.
 //! 3. `sqlite`: all SQL, one file a subject. What reads or changes the journal beside the daemon
 //!    ([`JournalReader`], [`JournalAdmin`], `audit`, copies) begins there.
 //!
-//! Beside them stand `types` and `error`, which all of them share, the files as files (`side_files`,
-//! `lock`, `files`, `missing`, `path_rules`), the way of new events to the sinks (`feed`), and what
-//! tells equal events apart by the time (`receipts`).
+//! Beside them stand `types` and `error`, which all of them share, the files as files
+//! (`side_files`, `lock`, `files`, `missing`, `path_rules`), the way of new events to the sinks
+//! (`feed`), and what tells equal events apart by the time (`receipts`).
 
 mod closing;
 mod error;

@@ -51,7 +51,8 @@ pub struct Receipt {
     pub received: Instant,
     /// How long the cloud then hands them to nobody else.
     pub lease: Duration,
-    /// When the last request was sent whose answer said that the queue of this application is empty.
+    /// When the last request was sent whose answer said that the queue of this application is
+    /// empty.
     pub empty: Option<Instant>,
 }
 

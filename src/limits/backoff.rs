@@ -27,7 +27,8 @@ impl Backoff {
         doubled.min(self.max).mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// Returns the wait after the `failures`th failure, but no less than the target asked for, up to [`MAX_RETRY_AFTER`].
+    /// Returns the wait after the `failures`th failure, but no less than the target asked for, up
+    /// to [`MAX_RETRY_AFTER`].
     #[must_use]
     pub fn wait_or(&self, failures: u32, asked: Option<Duration>) -> Duration {
         self.wait(failures).max(asked.unwrap_or_default().min(MAX_RETRY_AFTER))

@@ -124,17 +124,17 @@ impl PullScheduler {
         queue.goes_alone
     }
 
-    /// Pulls from `queue` that start before `until` go alone: none beside it from this queue, and of
-    /// such pulls none from another. Those from other queues go on: what goes alone may take much
-    /// memory, but not more than this queue's pulls side by side may.
+    /// Pulls from `queue` that start before `until` go alone: none beside it from this queue, and
+    /// of such pulls none from another. Those from other queues go on: what goes alone may take
+    /// much memory, but not more than this queue's pulls side by side may.
     pub fn go_alone(&mut self, queue: usize, until: Instant) {
         let Some(queue) = self.queues.get_mut(queue) else { return };
         queue.concurrency = 1;
         queue.alone_until = queue.alone_until.max(Some(until));
     }
 
-    /// Pulls from `queue` start at least so far apart, whatever they find; `None`: only the rate and
-    /// what they find hold them up.
+    /// Pulls from `queue` start at least so far apart, whatever they find; `None`: only the rate
+    /// and what they find hold them up.
     pub fn set_pause(&mut self, queue: usize, pause: Option<Duration>) {
         if let Some(queue) = self.queues.get_mut(queue) {
             queue.pause = pause;
@@ -434,8 +434,8 @@ mod tests {
         assert_eq!(scheduler.rate().round(), 99.0);
     }
 
-    /// Pulls as the scheduler allows for `seconds`, from queues that are never empty but for those in
-    /// `quiet`, each pull taking 40 ms; how often from each.
+    /// Pulls as the scheduler allows for `seconds`, from queues that are never empty but for those
+    /// in `quiet`, each pull taking 40 ms; how often from each.
     fn pulls_by_queue(scheduler: &mut PullScheduler, seconds: u64, quiet: &[usize]) -> Vec<usize> {
         let start = Instant::now();
         let mut counts = vec![0; scheduler.queues.len()];

@@ -1,5 +1,5 @@
-//! How fast and how often: the rate of requests, how many at once, how long to wait after a failure,
-//! and when to log one. Pure: the time is passed in. Knows nothing of the crate.
+//! How fast and how often: the rate of requests, how many at once, how long to wait after a
+//! failure, and when to log one. Pure: the time is passed in. Knows nothing of the crate.
 
 mod backoff;
 mod concurrency;

@@ -1,5 +1,5 @@
-//! When to log a failure that goes on: once as it begins, once a minute while it lasts, once when it
-//! is over. Pure: the time is passed in.
+//! When to log a failure that goes on: once as it begins, once a minute while it lasts, once when
+//! it is over. Pure: the time is passed in.
 
 use std::time::Duration;
 
@@ -59,8 +59,8 @@ impl Outage {
 /// Without a failure for this time, an intermittent outage is over.
 const PROBATION: Duration = Duration::from_secs(10);
 
-/// An outage of something that works now and then while it lasts, as a disk that is nearly full: over
-/// when it has worked, and has not failed for [`PROBATION`].
+/// An outage of something that works now and then while it lasts, as a disk that is nearly full:
+/// over when it has worked, and has not failed for [`PROBATION`].
 #[derive(Debug, Default)]
 pub struct IntermittentOutage {
     outage: Outage,

@@ -9,17 +9,17 @@ use tokio::time::Instant;
 /// other end counts: requests are spaced evenly, those that come late catch up within
 /// [`RateLimiter::BURST`], and no span of a second ever holds more than the rate.
 ///
-/// At the other end one can: a request that is faster on its way than one a second before comes
-/// too close to it. How much faster they can be is learned from what is refused for it. A refusal
-/// holds all requests for a time. Where one soon follows another it is no matter of the way, and the
-/// rate is cut; after a second one in a row, one request at a time finds out whether it is over.
+/// At the other end one can: a request that is faster on its way than one a second before comes too
+/// close to it. How much faster they can be is learned from what is refused for it. A refusal holds
+/// all requests for a time. Where one soon follows another it is no matter of the way, and the rate
+/// is cut; after a second one in a row, one request at a time finds out whether it is over.
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
     /// Requests a second, as of now and at most.
     rate: f64,
     max: f64,
-    /// The time in which no more requests go than the rate allows in a second: that, and by how much
-    /// one may be faster on its way than another.
+    /// The time in which no more requests go than the rate allows in a second: that, and by how
+    /// much one may be faster on its way than another.
     window: Duration,
     /// When the next request would be due if all came on time.
     due: Instant,
@@ -202,9 +202,9 @@ mod tests {
         assert!(sent_at.len() > 970, "{}", sent_at.len());
     }
 
-    /// Requests for a minute, 100 a second at most, to somebody 20 ms away who lets `quota` through in
-    /// any second, each up to `jitter` longer on its way: how many were let through, and how many
-    /// refused.
+    /// Requests for a minute, 100 a second at most, to somebody 20 ms away who lets `quota` through
+    /// in any second, each up to `jitter` longer on its way: how many were let through, and how
+    /// many refused.
     fn sent_with(jitter: Duration, quota: usize) -> (usize, usize) {
         let start = Instant::now();
         let mut limiter = RateLimiter::new(100.0, start);

@@ -1,7 +1,7 @@
 //! Accepts HTTP connections within limits: how many, how long, how large a request may be.
 //!
-//! Owns the connections and their slots; knows neither what is served nor by whom. Each listener has
-//! limits of its own.
+//! Owns the connections and their slots; knows neither what is served nor by whom. Each listener
+//! has limits of its own.
 
 mod limits;
 mod slots;

@@ -1,8 +1,9 @@
 //! Connection slots: so many connections at once, and fewer that are being answered.
 //!
-//! Where all slots are taken, the connection is evicted that has waited for its client longest: for a
-//! request, for the rest of one, or for the client to take a small answer. One that is being answered
-//! is never evicted; an answer that the client does not take in time closes its connection.
+//! Where all slots are taken, the connection is evicted that has waited for its client longest: for
+//! a request, for the rest of one, or for the client to take a small answer. One that is being
+//! answered is never evicted; an answer that the client does not take in time closes its
+//! connection.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -152,8 +153,8 @@ impl ConnectionSlot {
         true
     }
 
-    /// The answer is ready and is written next. The few bytes of an unlimited one are with the system
-    /// then, unless its client takes nothing at all.
+    /// The answer is ready and is written next. The few bytes of an unlimited one are with the
+    /// system then, unless its client takes nothing at all.
     pub(super) fn answer_ready(&self) {
         self.set(|state| match state {
             SlotState::Answers { by, is_limited: true, .. } => {

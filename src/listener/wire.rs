@@ -1,4 +1,5 @@
-//! A connection's socket, which tells its slot when there is nothing to read, and when all is written.
+//! A connection's socket, which tells its slot when there is nothing to read, and when all is
+//! written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

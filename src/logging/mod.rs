@@ -191,8 +191,8 @@ fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> f
     out.write_str(&sanitize::one_line(&format!("{value:?}")))
 }
 
-/// Returns the format for `auto`. `journal` is JOURNAL_STREAM, by which systemd says which stream it
-/// reads: it may have been inherited by a process whose stderr goes elsewhere.
+/// Returns the format for `auto`. `journal` is JOURNAL_STREAM, by which systemd says which stream
+/// it reads: it may have been inherited by a process whose stderr goes elsewhere.
 fn choose(journal: Option<&str>, stderr: Option<(u64, u64)>, terminal: bool) -> LogFormat {
     let read_by_systemd =
         journal.and_then(|stream| stream.split_once(':')).is_some_and(|(device, inode)| {

@@ -1,5 +1,5 @@
-//! Every metric, declared in one place: a field of [`Metrics`] and a line of [`Metrics::new`], which
-//! gives it its name, help and registration.
+//! Every metric, declared in one place: a field of [`Metrics`] and a line of [`Metrics::new`],
+//! which gives it its name, help and registration.
 //!
 //! No label comes from an event's content but its type, and of those only the known ones.
 
@@ -239,8 +239,8 @@ impl Metrics {
         Self { catalog: Arc::new(all), ..metrics }
     }
 
-    /// Creates the series of known outcomes: a counter that first appears with its first count shows
-    /// no increase, and an alert on that would miss it.
+    /// Creates the series of known outcomes: a counter that first appears with its first count
+    /// shows no increase, and an alert on that would miss it.
     fn begin_at_zero(&self) {
         let begin = |family: &Family<ByOutcome, Counter>, outcomes: &[&'static str]| {
             for outcome in outcomes {

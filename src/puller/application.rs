@@ -26,8 +26,9 @@ const UNTIL_CORRECTED: Backoff =
 /// After being throttled; limits are counted by the second.
 const THROTTLED: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
 
-/// After an answer that is too large. Its events are back a lease later: longer waits than this, and
-/// of many such answers the first would be back before what stands behind the last was ever reached.
+/// After an answer that is too large. Its events are back a lease later: longer waits than this,
+/// and of many such answers the first would be back before what stands behind the last was ever
+/// reached.
 const TOO_LARGE: Backoff =
     Backoff { base: Duration::from_millis(500), max: Duration::from_secs(1) };
 
@@ -94,7 +95,8 @@ impl PulledApplication {
         ApplicationProgress { app: self.client.app(), progress: self.progress.subscribe() }
     }
 
-    /// Records that the queue was found empty by a pull that started at `started`, and no other was in flight.
+    /// Records that the queue was found empty by a pull that started at `started`, and no other was
+    /// in flight.
     pub(super) fn record_empty(&self, started: Instant) {
         if !lock(&self.large).hides(started) {
             self.progress.send_modify(|progress| progress.empty += 1);
@@ -157,8 +159,9 @@ impl PulledApplication {
         PullOutcome::Failed(TOO_LARGE.wait(1))
     }
 
-    /// Records that a pull brought so many entries, of them so many repeats of events that sinks still have to
-    /// take. Of the events that `journal` has pending the cloud hands out `most` again; `None`: all.
+    /// Records that a pull brought so many entries, of them so many repeats of events that sinks
+    /// still have to take. Of the events that `journal` has pending the cloud hands out `most`
+    /// again; `None`: all.
     pub(super) async fn record_entries(
         &self,
         entries: usize,

@@ -25,8 +25,8 @@ const RECENT_PARTS: u32 = 2;
 const FULL_ANSWER: u64 = 16;
 /// From the start of a pull to that of the next at most.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// Pulls as a multiple of what the repeats need: there is room for the fresh ones among them, and of
-/// five answers one at least is not full,
+/// Pulls as a multiple of what the repeats need: there is room for the fresh ones among them, and
+/// of five answers one at least is not full,
 const HEADROOM: f64 = 1.25;
 /// or else more wait than should.
 const MAX_FULL_ANSWERS: u32 = 5;
@@ -39,7 +39,8 @@ pub(super) struct Circulation {
     lease: Duration,
     /// The first pull that was recorded.
     since: Option<Instant>,
-    /// What came within the last [`WINDOW_LEASES`], the newest last; parts without a pull are left out.
+    /// What came within the last [`WINDOW_LEASES`], the newest last; parts without a pull are left
+    /// out.
     parts: VecDeque<Part>,
     /// Full answers in a row, up to the last one: there may be more behind it.
     full: u32,
@@ -99,14 +100,14 @@ impl Circulation {
             && self.pending.is_none_or(|(_, at)| now.duration_since(at) >= good_for)
     }
 
-    /// Events that came again within the last lease though a sink still has to take them: none comes
-    /// twice in that time.
+    /// Events that came again within the last lease though a sink still has to take them: none
+    /// comes twice in that time.
     pub(super) fn events(&self, now: Instant) -> u64 {
         self.within(self.lease, now).map(|part| part.repeats).sum()
     }
 
-    /// The least time between the starts of two pulls; `None` while it is as short as it can be, and
-    /// while events wait. At most a second.
+    /// The least time between the starts of two pulls; `None` while it is as short as it can be,
+    /// and while events wait. At most a second.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         let (pending, _) = self.pending?;
         if self.full >= MAX_FULL_ANSWERS || !are_many(pending, self.lease) || !self.is_the_rule(now)
@@ -151,8 +152,8 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(30);
 
-    /// A queue in the cloud, and who pulls from it: 16 events at a time, 50 ms a pull, one after the
-    /// other, and as far apart as the circulation says. An empty queue holds a pull.
+    /// A queue in the cloud, and who pulls from it: 16 events at a time, 50 ms a pull, one after
+    /// the other, and as far apart as the circulation says. An empty queue holds a pull.
     struct Cloud {
         start: Instant,
         now: Instant,
@@ -184,8 +185,8 @@ mod tests {
             cloud
         }
 
-        /// For so many seconds, in which a fresh event comes every so often; how many pulls a second
-        /// were made.
+        /// For so many seconds, in which a fresh event comes every so often; how many pulls a
+        /// second were made.
         fn runs_for(&mut self, seconds: u64, fresh_every: Option<Duration>) -> f64 {
             let (began, pulls) = (self.now, self.pulls);
             let end = began + Duration::from_secs(seconds);

@@ -27,8 +27,8 @@ use application::PulledApplication;
 pub use application::{ApplicationProgress, PullProgress};
 pub use settings::{PollPacing, PollSettings};
 
-/// Half of what an answer can hold: as many mean that there may be more. vod-api: "at most 16"; that
-/// it holds 16 whenever as many wait, nobody says.
+/// Half of what an answer can hold: as many mean that there may be more. vod-api: "at most 16";
+/// that it holds 16 whenever as many wait, nobody says.
 const MANY_ENTRIES: usize = 8;
 /// How long a pull in flight may go on after the stop.
 const LAST_PULL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,16 +77,16 @@ impl Puller {
         self.applications.iter().map(PulledApplication::pulling).collect()
     }
 
-    /// Returns what is to be notified when the cause of failed pulls may be gone: the next pull then
-    /// waits no longer.
+    /// Returns what is to be notified when the cause of failed pulls may be gone: the next pull
+    /// then waits no longer.
     #[must_use]
     pub fn retry_now(&self) -> Arc<Notify> {
         self.retry_now.clone()
     }
 
-    /// Pulls until `stop`, answering `pulse` on the way; pulls in flight then have five seconds to
+    /// Pulls until `stop`, answering `heartbeat` on the way; pulls in flight then have five seconds to
     /// end. What was pulled and not stored is pulled again.
-    pub async fn run(self, mut pulse: Heartbeat, stop: CancellationToken) {
+    pub async fn run(self, mut heartbeat: Heartbeat, stop: CancellationToken) {
         let mut pacing = self.pacing.clone();
         let limits = limits(&pacing.borrow_and_update().settings);
         let mut scheduler = PullScheduler::new(limits, self.applications.len(), Instant::now());
@@ -109,7 +109,7 @@ impl Puller {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = pulse.beat() => {}
+                () = heartbeat.beat() => {}
                 () = self.retry_now.notified() => scheduler.retry_now(),
                 Ok(()) = pacing.changed() => self.apply_pacing(&pacing.borrow_and_update(), &mut scheduler),
                 Some((place, started, outcome)) = pulls.next(), if !pulls.is_empty() => {

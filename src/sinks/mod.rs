@@ -76,8 +76,9 @@ pub trait Sink: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Ends at once whatever the sink has running outside of this process. For right before an end of
-    /// the process that drops no values; nothing is delivered after it. Blocks for up to a second.
+    /// Ends at once whatever the sink has running outside of this process. For right before an end
+    /// of the process that drops no values; nothing is delivered after it. Blocks for up to a
+    /// second.
     fn abort(&self) {}
 
     /// Whether [`Sink::probe`] asks this machine alone: what it finds is then a mistake in the
@@ -176,8 +177,8 @@ pub enum Verdict {
         /// The least time to wait, if the target named one.
         after: Option<Duration>,
     },
-    /// Never: the event becomes a dead letter of this sink, unless that rejects every other as well.
-    /// In words for the operator.
+    /// Never: the event becomes a dead letter of this sink, unless that rejects every other as
+    /// well. In words for the operator.
     Reject(String),
 }
 

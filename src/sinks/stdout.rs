@@ -54,9 +54,9 @@ pub async fn open(_: &StdoutSettings, context: &SinkContext) -> anyhow::Result<S
     let file = io::stdout().as_fd().try_clone_to_owned().context("cannot open standard output")?;
     let file = File::from(file);
     if is_null(&file) {
-        // What a process is started without is replaced so by its runtime, before any of this program
-        // is run: nothing tells that from one that was opened so by whoever started it, as some
-        // libraries and daemonizers do. Events that go nowhere unasked are the worse fault.
+        // What a process is started without is replaced so by its runtime, before any of this
+        // program is run: nothing tells that from one that was opened so by whoever started it, as
+        // some libraries and daemonizers do. Events that go nowhere unasked are the worse fault.
         let mode = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
         anyhow::ensure!(
             mode != OFlag::O_RDWR,
@@ -81,9 +81,10 @@ fn is_null(file: &File) -> bool {
     })
 }
 
-/// Whether a write failed so since nobody is there to read: the other end of a pipe is closed, or the
-/// terminal is gone, be it its window, its program or its line. That is a device whose writes fail
-/// with EIO from then on, and which no longer says that it is a terminal; a file's EIO may pass.
+/// Whether a write failed so since nobody is there to read: the other end of a pipe is closed, or
+/// the terminal is gone, be it its window, its program or its line. That is a device whose writes
+/// fail with EIO from then on, and which no longer says that it is a terminal; a file's EIO may
+/// pass.
 fn is_left(file: &File, error: &io::Error) -> bool {
     let is_device = || file.metadata().is_ok_and(|about| about.file_type().is_char_device());
     error.kind() == io::ErrorKind::BrokenPipe

@@ -6,8 +6,9 @@ use crate::sanitize::invisible_in;
 use crate::secret::SecretRef;
 use crate::settings::SettingIssue;
 
-/// Returns warnings about the values of the table under `key`, as far as they can be read here. Of a
-/// value of several lines, a certificate say, line ends are a part. Blocks on the files they stand in.
+/// Returns warnings about the values of the table under `key`, as far as they can be read here. Of
+/// a value of several lines, a certificate say, line ends are a part. Blocks on the files they
+/// stand in.
 pub(super) fn of_values(key: &str, values: &BTreeMap<String, SecretRef>) -> Vec<SettingIssue> {
     let mut found = Vec::new();
     for (name, value) in values {

@@ -82,8 +82,8 @@ impl Advice {
         matches!(self, Self::Clock | Self::Credentials | Self::Refused)
     }
 
-    /// Returns what to do about an error code. A code that is not in the table is treated as the part
-    /// before its first dot; what is unknown even then counts as a failure of the service.
+    /// Returns what to do about an error code. A code that is not in the table is treated as the
+    /// part before its first dot; what is unknown even then counts as a failure of the service.
     #[must_use]
     pub fn for_code(code: &str) -> Self {
         let find = |code: &str| CODES.iter().find(|(known, _)| *known == code);

@@ -121,8 +121,8 @@ fn pulled(answer: CallAnswer) -> Result<Pulled, VodError> {
 
 impl Client {
     /// A client for the first application that `settings` name, which signs with what `provider`
-    /// has. Connects to nothing yet. The proxy named in the environment (`HTTPS_PROXY`, `ALL_PROXY`,
-    /// `NO_PROXY`) is used, but not on the way to this machine.
+    /// has. Connects to nothing yet. The proxy named in the environment (`HTTPS_PROXY`,
+    /// `ALL_PROXY`, `NO_PROXY`) is used, but not on the way to this machine.
     ///
     /// # Errors
     /// When the settings are wrong or TLS cannot be set up, in words for the operator.
@@ -163,14 +163,15 @@ impl Client {
         TimeDelta::try_seconds(self.shared.clock.offset()).unwrap_or_default()
     }
 
-    /// Returns how far the service's clock was ahead of this machine's by the Date of the last answer,
-    /// to about a second; `None` before an answer had one. Small differences do no harm.
+    /// Returns how far the service's clock was ahead of this machine's by the Date of the last
+    /// answer, to about a second; `None` before an answer had one. Small differences do no harm.
     #[must_use]
     pub fn clock_difference(&self) -> Option<TimeDelta> {
         self.shared.clock.seen().and_then(TimeDelta::try_seconds)
     }
 
-    /// Returns when the credentials that signed last expire; `None` if they do not, as far as known.
+    /// Returns when the credentials that signed last expire; `None` if they do not, as far as
+    /// known.
     #[must_use]
     pub fn credentials_expiry(&self) -> Option<DateTime<Utc>> {
         *read(&self.shared.expiry)

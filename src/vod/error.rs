@@ -178,8 +178,8 @@ impl VodError {
     }
 
     /// Whether the request certainly had no effect: it was not sent, or the service said that it
-    /// turned it down before it looked at what was asked. A code that says something of what was asked
-    /// proves nothing: a part of it may have been done before.
+    /// turned it down before it looked at what was asked. A code that says something of what was
+    /// asked proves nothing: a part of it may have been done before.
     #[must_use]
     pub fn had_no_effect(&self) -> bool {
         let is_unread = |code: &str| UNREAD.contains(&code) || UNREAD.contains(&family(code));

@@ -1,7 +1,7 @@
 //! The cloud's event API: signed calls, and what their answers mean.
 //!
-//! Owns the [`Client`], its [`VodSettings`] and [`credentials`]. Knows neither journal nor sinks, and
-//! decides nothing about pace: beyond the two repeats that [`Client`] documents, waiting and
+//! Owns the [`Client`], its [`VodSettings`] and [`credentials`]. Knows neither journal nor sinks,
+//! and decides nothing about pace: beyond the two repeats that [`Client`] documents, waiting and
 //! calling again belong to the caller.
 
 mod action;

@@ -34,7 +34,8 @@ pub struct NetworkRoute {
 /// What the environment says about a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proxy {
-    /// The endpoint is this machine: no proxy is told what is meant for it, whatever a variable says.
+    /// The endpoint is this machine: no proxy is told what is meant for it, whatever a variable
+    /// says.
     Loopback,
     /// No variable names one.
     None,
@@ -130,8 +131,8 @@ impl NetworkRoute {
         Ok(Self::to(settings.endpoint()?))
     }
 
-    /// Returns the route to STS, where it hands out the credentials of these settings or, without any, those
-    /// of a pod; `None` where it is not asked.
+    /// Returns the route to STS, where it hands out the credentials of these settings or, without
+    /// any, those of a pod; `None` where it is not asked.
     #[must_use]
     pub fn to_sts(settings: Option<&credentials::CredentialsSettings>) -> Option<Self> {
         credentials::sts_endpoint(settings).map(Self::to)
@@ -173,8 +174,8 @@ impl NetworkRoute {
         &self.proxy
     }
 
-    /// The hosts and ports whose addresses are asked for here: the proxy's, if there is one, and the
-    /// endpoint's, unless the proxy asks for it.
+    /// The hosts and ports whose addresses are asked for here: the proxy's, if there is one, and
+    /// the endpoint's, unless the proxy asks for it.
     #[must_use]
     pub fn asked_for(&self) -> Vec<(&str, u16)> {
         let host = bare(self.endpoint.host_str().unwrap_or_default());

@@ -64,7 +64,8 @@ impl Answer {
         Self { status: StatusCode::OK, content_type: "application/json", body }
     }
 
-    /// Returns the response as it is sent at `date`, with `fault` applied if its kind changes answers.
+    /// Returns the response as it is sent at `date`, with `fault` applied if its kind changes
+    /// answers.
     pub(super) fn send(
         self,
         date: DateTime<Utc>,

@@ -72,7 +72,8 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9771")]
     listen: SocketAddr,
 
-    /// Listen on an address that other machines can reach; whoever reaches it can control the emulator
+    /// Listen on an address that other machines can reach; whoever reaches it can control the
+    /// emulator
     #[arg(long)]
     allow_remote: bool,
 

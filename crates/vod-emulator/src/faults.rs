@@ -142,8 +142,8 @@ impl InjectedFault {
         Self { app: Some(app), ..self }
     }
 
-    /// The call takes effect all the same, only its answer is lost or wrong. Without this, kinds
-    /// of the whole call (from [`FaultKind::Status`] to [`FaultKind::Error`]) apply before the call is
+    /// The call takes effect all the same, only its answer is lost or wrong. Without this, kinds of
+    /// the whole call (from [`FaultKind::Status`] to [`FaultKind::Error`]) apply before the call is
     /// checked; the others always change the answer only.
     #[must_use]
     pub fn after_effect(self) -> Self {

@@ -1,16 +1,16 @@
 //! An emulator of Tencent Cloud VOD's event API and of STS on the local machine, for trying out and
 //! for tests.
 //!
-//! It is as strict as the service is documented, and more lenient only where [`EmulatorSettings`] ask
-//! for it: signatures, leases, handles, rates, errors, and faults on request. It shares no code with any
-//! client of the service: they check each other.
+//! It is as strict as the service is documented, and more lenient only where [`EmulatorSettings`]
+//! ask for it: signatures, leases, handles, rates, errors, and faults on request. It shares no code
+//! with any client of the service: they check each other.
 //!
-//! Where the service's behaviour is not known, the emulator takes the stricter reading; a comment at
-//! that place says so.
+//! Where the service's behaviour is not known, the emulator takes the stricter reading; a comment
+//! at that place says so.
 //!
 //! A call comes in through `serve` and is checked in `api`; `actions` and `sts` carry it out on the
-//! state in `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`. Tests use
-//! `control`, operators `admin`.
+//! state in `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`. Tests
+//! use `control`, operators `admin`.
 
 mod action;
 mod actions;

@@ -66,8 +66,8 @@ pub struct EmulatorSettings {
     pub max_events: usize,
     /// The most events the ledger has a record of.
     pub max_records: usize,
-    /// Decides faults that are drawn by rate, handles and the names of sprite tasks; `None`: another
-    /// one each time.
+    /// Decides faults that are drawn by rate, handles and the names of sprite tasks; `None`:
+    /// another one each time.
     pub seed: Option<u64>,
     /// Whether an address that others can reach may be bound.
     pub allow_remote: bool,

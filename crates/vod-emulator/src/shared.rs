@@ -156,8 +156,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds all of `contents` for an application that there is, or none if there is no room for all,
-    /// and wakes held pulls.
+    /// Adds all of `contents` for an application that there is, or none if there is no room for
+    /// all, and wakes held pulls.
     pub(super) fn add(
         &self,
         app: u64,

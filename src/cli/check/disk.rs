@@ -24,8 +24,8 @@ use crate::journal::{self, JournalSettings};
 const DISK_TIMEOUT: Duration = Duration::from_secs(15);
 /// With less than this, an append may find no room.
 const MIN_FREE: ByteSize = ByteSize::mib(16);
-/// With a slower one, pulls as many as the cloud allows cannot be stored: docs/performance.md has the
-/// formula. Lower by what a disk may be slower than now while it is used.
+/// With a slower one, pulls as many as the cloud allows cannot be stored: docs/performance.md has
+/// the formula. Lower by what a disk may be slower than now while it is used.
 const SLOW_FLUSH: Duration = Duration::from_millis(50);
 /// Flushes that are timed; the median counts.
 const TIMED_FLUSHES: usize = 5;
@@ -52,7 +52,8 @@ struct Disk {
     flush: Duration,
 }
 
-/// Takes the step for the disk of this journal. The file that is written for it has no name. Skipped if root was `refused` to be the journal's owner.
+/// Takes the step for the disk of this journal. The file that is written for it has no name.
+/// Skipped if root was `refused` to be the journal's owner.
 pub(super) async fn check(journal: &JournalSettings, refused: Option<&IdentityError>) -> CheckStep {
     if refused.is_some() {
         return CheckStep::skip(STEP, "see journal");

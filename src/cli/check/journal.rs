@@ -24,8 +24,8 @@ const DISK_TIMEOUT: Duration = Duration::from_secs(15);
 
 const STEP: &str = "journal";
 
-/// Takes the step for the journal at `path` of a daemon with these sinks; fails if root was `refused`
-/// to be its owner.
+/// Takes the step for the journal at `path` of a daemon with these sinks; fails if root was
+/// `refused` to be its owner.
 pub(super) async fn check(
     path: &Path,
     sinks: &[&str],

@@ -28,8 +28,8 @@ pub(super) async fn open(sink: &SinkConfig, app: AppId) -> CheckedSinks {
     timeout(PROBE_TIMEOUT, sink.plan.open(&sink.context(app))).await
 }
 
-/// Takes the step for one sink that was opened so; of none if root was `refused` to be the user that
-/// the daemon would write as.
+/// Takes the step for one sink that was opened so; of none if root was `refused` to be the user
+/// that the daemon would write as.
 pub(super) async fn check(
     sink: &SinkConfig,
     opened: CheckedSinks,

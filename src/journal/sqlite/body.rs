@@ -1,8 +1,8 @@
 //! How an event's text stands in the journal: compressed where that makes it shorter.
 //!
-//! Most of a usual event are the names of some forty members, nearly all of them null. They stand in
-//! a dictionary, so that a page of the database holds ten events instead of one: that much less is
-//! written, twice, and kept.
+//! Most of a usual event are the names of some forty members, nearly all of them null. They stand
+//! in a dictionary, so that a page of the database holds ten events instead of one: that much less
+//! is written, twice, and kept.
 
 use std::io::{Error, ErrorKind};
 

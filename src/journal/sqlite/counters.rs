@@ -20,8 +20,8 @@ pub(super) enum Counter {
     Unrouted,
     /// Events taken back by the cloud: those there, and those pruned.
     Confirmed,
-    /// Requests to deliver events again, by hand. Without rows of their own: each pending row has the
-    /// number of its last one.
+    /// Requests to deliver events again, by hand. Without rows of their own: each pending row has
+    /// the number of its last one.
     Requests,
     Pruned,
     PrunedUnrouted,

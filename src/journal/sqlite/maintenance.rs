@@ -56,8 +56,8 @@ impl SourceJournal {
         Ok(Self { connection, path: path.to_owned() })
     }
 
-    /// Copies it to the new file `to`, which appears whole and on disk, or not at all. `progress` is
-    /// given how many of how many pages there are. Blocks. Returns the copy's size.
+    /// Copies it to the new file `to`, which appears whole and on disk, or not at all. `progress`
+    /// is given how many of how many pages there are. Blocks. Returns the copy's size.
     ///
     /// # Errors
     /// When there is a file of that name, or one of the two cannot be used.

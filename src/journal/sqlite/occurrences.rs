@@ -4,11 +4,12 @@
 //! An *occurrence* answers for one message of the cloud's queue. Of the handles that it comes under
 //! one counts, the newest, and only that one is ever confirmed. It is *open* while no confirmation
 //! was sent, or each one that was sent has certainly not been taken. An equal event under another
-//! handle joins the oldest open occurrence that no other entry of the same answer has taken: it
-//! may be the same message, handed out again. The handle that counted before is forgotten; were it
-//! another message, it comes again, and is an occurrence of its own once this one is closed, or when
-//! the time of its receipts tells them apart. An occurrence whose message is not in the queue any
-//! more (receipts.rs) is closed when an equal event comes: the new one would be confirmed in its place.
+//! handle joins the oldest open occurrence that no other entry of the same answer has taken: it may
+//! be the same message, handed out again. The handle that counted before is forgotten; were it
+//! another message, it comes again, and is an occurrence of its own once this one is closed, or
+//! when the time of its receipts tells them apart. An occurrence whose message is not in the queue
+//! any more (receipts.rs) is closed when an equal event comes: the new one would be confirmed in
+//! its place.
 //!
 //! Why no message is lost: a handle belongs to one message, an occurrence sends one handle until
 //! the answer is known, and it is stored and delivered before. So no more messages are confirmed
@@ -82,8 +83,8 @@ impl Store {
         Ok(Occurrence::Known { event, is_under_its_handle: false })
     }
 
-    /// The oldest open occurrence of `content` whose message may be the one that came by `receipt`, and
-    /// older ones whose messages are gone.
+    /// The oldest open occurrence of `content` whose message may be the one that came by `receipt`,
+    /// and older ones whose messages are gone.
     fn open_occurrence(
         &self,
         content: Key,

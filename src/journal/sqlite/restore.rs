@@ -50,8 +50,8 @@ impl Replacement {
     }
 
     /// Puts a copy of it in the place of the journal at `path`: whole and on disk, or not at all.
-    /// Files that are there move aside; what was opened stays as it is. Blocks for as long as it takes
-    /// to read and write it.
+    /// Files that are there move aside; what was opened stays as it is. Blocks for as long as it
+    /// takes to read and write it.
     ///
     /// # Errors
     /// When a daemon has the journal; when what was opened is not whole; when the folder cannot be
@@ -89,8 +89,8 @@ impl Replacement {
     }
 }
 
-/// What was confirmed since the copy was made is not known. An event that reads like one of before is
-/// another one, at the cost of a repeat.
+/// What was confirmed since the copy was made is not known. An event that reads like one of before
+/// is another one, at the cost of a repeat.
 fn close_occurrences(copy: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(copy, flags)?;

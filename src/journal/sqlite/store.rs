@@ -53,8 +53,8 @@ impl Store {
         connection: Connection,
         settings: JournalSettings,
     ) -> rusqlite::Result<Self> {
-        // Another daemon whose lock file was removed may be at its last commit: it is waited for, and
-        // whatever it begins after that it does not end.
+        // Another daemon whose lock file was removed may be at its last commit: it is waited for,
+        // and whatever it begins after that it does not end.
         let begin = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
         let next_id =
             begin.query_row("SELECT ifnull(max(id), 0) + 1 FROM events", [], |row| row.get(0))?;

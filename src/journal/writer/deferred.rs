@@ -1,8 +1,9 @@
 //! A write that is answered before its commit.
 //!
 //! It must come about whatever commits fail: it is kept until one succeeds, and replayed in each
-//! transaction until then. Between a commit that failed and the next one another process may write: an
-//! event of a verdict may then have been requeued by hand. The verdict is older, and is not replayed.
+//! transaction until then. Between a commit that failed and the next one another process may write:
+//! an event of a verdict may then have been requeued by hand. The verdict is older, and is not
+//! replayed.
 
 use chrono::{DateTime, Utc};
 

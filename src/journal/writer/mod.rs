@@ -1,8 +1,8 @@
 //! The journal's writer: one thread, one connection, one commit for all that waits.
 //!
 //! It takes what waits in its queue, runs it in one transaction and commits once. It decides when
-//! that is, who waits for it, and what is written again where it fails; what is written it leaves to
-//! [`Store`].
+//! that is, who waits for it, and what is written again where it fails; what is written it leaves
+//! to [`Store`].
 
 mod deferred;
 mod fairness;
@@ -269,7 +269,8 @@ impl Writer {
     /// Runs a read, which sees every write that was answered, and of events only those on disk.
     pub(super) fn read<T>(&mut self, read: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
         if self.has_new_events() {
-            // Its failure is the answer of those who wait for it; the read goes on without their events.
+            // Its failure is the answer of those who wait for it; the read goes on without their
+            // events.
             drop(self.commit());
         }
         if !self.deferred.is_empty() {
@@ -341,8 +342,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Nothing goes into a journal that another daemon has, and nothing new into files that no start
-    /// will find. What was deferred does: these are copied in the end.
+    /// Nothing goes into a journal that another daemon has, and nothing new into files that no
+    /// start will find. What was deferred does: these are copied in the end.
     fn may_commit(&self) -> Result<()> {
         match self.health.check_in_place() {
             Err(JournalError::Gone(_)) if !self.needs_commit() => Ok(()),

@@ -1,8 +1,8 @@
 //! Whether commits can be trusted again after some have failed.
 //!
 //! On a disk that is nearly full small commits succeed between large ones that fail. So the journal
-//! counts as unwritable until no commit has failed for a while, and until an append has succeeded if
-//! one has failed: whoever pulled those events tries again.
+//! counts as unwritable until no commit has failed for a while, and until an append has succeeded
+//! if one has failed: whoever pulled those events tries again.
 
 use tokio::time::Instant;
 

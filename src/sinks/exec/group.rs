@@ -1,7 +1,7 @@
 //! Running programs, each in a process group of its own, and all of them known to their sink.
 //!
-//! A program is killed with the value that holds it; [`Programs::abort`] is for an end of the process
-//! that drops no values.
+//! A program is killed with the value that holds it; [`Programs::abort`] is for an end of the
+//! process that drops no values.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -45,8 +45,8 @@ impl Programs {
         lock(&self.state)
     }
 
-    /// Kills every program with its group, and lets none start any more. Returns without waiting for
-    /// them to be gone, but blocks for up to a second for those that are just being started.
+    /// Kills every program with its group, and lets none start any more. Returns without waiting
+    /// for them to be gone, but blocks for up to a second for those that are just being started.
     pub(super) fn abort(&self) {
         let mut state = self.lock();
         state.is_aborted = true;
@@ -68,9 +68,10 @@ impl Programs {
         started.await.map_err(|_| is_gone())?
     }
 
-    /// Returns the way to the thread that starts programs. It lives as long as one of them, since the
-    /// kernel kills a program when the *thread* that started it ends: those of the runtime come and
-    /// go. It does not wait for the disk of a program: it starts the launcher, which is sprited itself.
+    /// Returns the way to the thread that starts programs. It lives as long as one of them, since
+    /// the kernel kills a program when the *thread* that started it ends: those of the runtime come
+    /// and go. It does not wait for the disk of a program: it starts the launcher, which is sprited
+    /// itself.
     fn starter(&self) -> io::Result<SyncSender<Request>> {
         let mut state = self.lock();
         if let Some(starter) = &state.starter {

@@ -23,7 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Where the daemon finds its own program, also when another file has its name by now.
 pub const SELF: &str = "/proc/self/exe";
 
-/// The exit code for "not now", as in sysexits.h: of a program, and of a launcher that cannot become it.
+/// The exit code for "not now", as in sysexits.h: of a program, and of a launcher that cannot
+/// become it.
 pub(super) const EX_TEMPFAIL: i32 = 75;
 
 /// The first argument of a launcher, which is no command of the program.
@@ -90,8 +91,8 @@ fn become_program<'a>(
     }
 }
 
-/// Not by the standard library, which has a shell run a file that is no program: one that was cut off to
-/// nothing, say, would then end well.
+/// Not by the standard library, which has a shell run a file that is no program: one that was cut
+/// off to nothing, say, would then end well.
 fn execute<'a>(
     program: &'a OsStr,
     arguments: impl Iterator<Item = &'a OsStr>,

@@ -1,7 +1,7 @@
 //! Events handed to a program, one run each.
 //!
-//! Owns how the program is started (no shell, a small environment, a process group of its own)
-//! and what its exit code means. The program never outlives the call that started it, nor the daemon,
+//! Owns how the program is started (no shell, a small environment, a process group of its own) and
+//! what its exit code means. The program never outlives the call that started it, nor the daemon,
 //! even if that is killed; what it leaves running of its own will when it ends in time is its own
 //! affair.
 

@@ -40,9 +40,9 @@ pub(super) struct Run {
     pub(super) output: Vec<u8>,
 }
 
-/// Runs the program that `command` launches, with `input` on its standard input: up to `limit` for the
-/// launcher's start, as much for the program's run, and [`OUTPUT_TIMEOUT`] for the rest of its output. Dropping
-/// the future kills the program and its group.
+/// Runs the program that `command` launches, with `input` on its standard input: up to `limit` for
+/// the launcher's start, as much for the program's run, and [`OUTPUT_TIMEOUT`] for the rest of its
+/// output. Dropping the future kills the program and its group.
 ///
 /// # Errors
 /// When the program cannot be started or waited for.

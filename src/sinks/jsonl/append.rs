@@ -1,11 +1,11 @@
 //! Appends lines to the end of the file: each on a line of its own, whatever other
 //! programs do to the file meanwhile.
 //!
-//! The lock keeps other writers of sprited off, not other programs. One may append a part of a line,
-//! empty the file or delete it, between two batches or within one. What stands right before each
-//! write is known by where the write has ended, since the system appends in one step: so nothing is
-//! asked beyond that offset as long as nobody else writes. A batch whose lines may not all stand in
-//! the file is reported as failed and written again: a repeat is better than a loss.
+//! The lock keeps other writers of sprited off, not other programs. One may append a part of a
+//! line, empty the file or delete it, between two batches or within one. What stands right before
+//! each write is known by where the write has ended, since the system appends in one step: so
+//! nothing is asked beyond that offset as long as nobody else writes. A batch whose lines may not
+//! all stand in the file is reported as failed and written again: a repeat is better than a loss.
 
 use std::io::{self, ErrorKind, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -60,8 +60,8 @@ enum Left {
 impl Log {
     /// Appends what `fill` puts into `lines` each time it is called, until it returns that this was
     /// all, and syncs it. All of it then stands there, each line on its own, or it is taken back as
-    /// far as nobody else has written behind it. `lines` is empty before each call; what is in it is
-    /// of no meaning before and after.
+    /// far as nobody else has written behind it. `lines` is empty before each call; what is in it
+    /// is of no meaning before and after.
     ///
     /// # Errors
     /// When it does not stand there, or may not.
@@ -170,8 +170,8 @@ impl Log {
         self.end_line().map(drop)
     }
 
-    /// Makes the file end with a whole line, and returns where that is: another program may have left a
-    /// part of one, or a write of ours that could not be taken back.
+    /// Makes the file end with a whole line, and returns where that is: another program may have
+    /// left a part of one, or a write of ours that could not be taken back.
     pub(super) fn end_line(&mut self) -> Result<u64, LogError> {
         let failed_look = failed("look at", &self.path);
         let end = FileEnd::of(&self.file.metadata().map_err(failed_look)?);

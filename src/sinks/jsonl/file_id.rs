@@ -34,8 +34,8 @@ impl FileId {
         self.born != 0
     }
 
-    /// Whether a file of this identity may be the one that was recorded as `recorded`: for certain, if
-    /// that one is.
+    /// Whether a file of this identity may be the one that was recorded as `recorded`: for certain,
+    /// if that one is.
     pub(super) fn may_be(self, recorded: Self) -> bool {
         self.inode == recorded.inode && (self.born == recorded.born || !recorded.is_certain())
     }

@@ -194,7 +194,8 @@ fn compress(from: &Path, to: &Path, stop: &AtomicBool) -> io::Result<bool> {
     if target.metadata()?.gid() != about.gid() {
         nix::unistd::fchown(&target, None, Some(Gid::from_raw(about.gid())))?;
     }
-    // By this it is known as the sink's own, and a checkpoint that was made in the file is found again.
+    // By this it is known as the sink's own, and a checkpoint that was made in the file is found
+    // again.
     let file = FileId::of(&about).to_string();
     let mut encoder = GzBuilder::new().comment(file).write(target, Compression::default());
     let mut chunk = vec![0; 64 * 1024];

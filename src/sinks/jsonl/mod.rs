@@ -4,9 +4,9 @@
 //! program moved it away, and read back after a crash, so that no event stands there twice.
 //! The file is first touched when it is first used, so that `open` disturbs no other writer.
 //!
-//! A file is the sink's own when a checkpoint was made in it, which is recorded before its first line, or
-//! when it bears the tag that it got when it was rotated. A name alone says nothing: where neither
-//! is known, a line is written again and a file left alone.
+//! A file is the sink's own when a checkpoint was made in it, which is recorded before its first
+//! line, or when it bears the tag that it got when it was rotated. A name alone says nothing: where
+//! neither is known, a line is written again and a file left alone.
 
 mod append;
 mod checkpoint;

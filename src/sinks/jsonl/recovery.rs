@@ -48,8 +48,9 @@ impl Reading {
         lines.push(b'\n');
     }
 
-    /// The key of the event on a line, of which no more than [`MAX_LINE`] is given. A part of a line
-    /// holds no event, however it begins: another program, or a write that failed, can leave one.
+    /// The key of the event on a line, of which no more than [`MAX_LINE`] is given. A part of a
+    /// line holds no event, however it begins: another program, or a write that failed, can leave
+    /// one.
     fn key(self, line: &[u8]) -> Option<Key> {
         let text = std::str::from_utf8(line).ok()?;
         let whole = || serde_json::from_str::<&RawValue>(text).ok();
@@ -99,9 +100,10 @@ pub(super) enum Extent {
 }
 
 /// Calls `found` with the event of each line that the sink is known to have written after the
-/// checkpoint: of those in the very file in which the checkpoint was made, whatever that is called now. Since a
-/// new file gets a checkpoint before its first line, there are no others, and without a checkpoint there are
-/// none. Whatever else is named like the sink's file is no more its own than what `others` write.
+/// checkpoint: of those in the very file in which the checkpoint was made, whatever that is called
+/// now. Since a new file gets a checkpoint before its first line, there are no others, and without
+/// a checkpoint there are none. Whatever else is named like the sink's file is no more its own than
+/// what `others` write.
 ///
 /// # Errors
 /// When a file cannot be read. One that is damaged holds nothing from there on.
@@ -139,8 +141,8 @@ pub(super) fn scan(
     Ok(Extent::All)
 }
 
-/// The file in which a checkpoint was made, under its own name or another one in the same folder, and
-/// whether it is compressed now. What another sink writes to is never looked at.
+/// The file in which a checkpoint was made, under its own name or another one in the same folder,
+/// and whether it is compressed now. What another sink writes to is never looked at.
 fn file_of(
     names: &Names,
     others: &[Names],
@@ -221,8 +223,8 @@ impl Lines {
         }
     }
 
-    /// Reads on to the checkpoint. Whether its line stands before it; if not, the position afterwards
-    /// is any. No line before it is no evidence, but for a file that is certain.
+    /// Reads on to the checkpoint. Whether its line stands before it; if not, the position
+    /// afterwards is any. No line before it is no evidence, but for a file that is certain.
     fn seek(&mut self, checkpoint: &Checkpoint) -> io::Result<bool> {
         let Some((start, length)) = checkpoint.line() else { return Ok(false) };
         if length == 0 && !checkpoint.file.is_certain() {

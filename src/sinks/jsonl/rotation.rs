@@ -178,7 +178,8 @@ pub(super) fn gzip_names(rotated: &Path) -> (PathBuf, PathBuf) {
     (with(GZIP), with(&format!("{GZIP}{UNFINISHED}")))
 }
 
-/// Whether `place` is called like the files that are rotated from `path`. Blocks on the file system.
+/// Whether `place` is called like the files that are rotated from `path`. Blocks on the file
+/// system.
 pub(super) fn is_rotated(path: &Path, place: &OutputPath) -> bool {
     Names::new("", path).rotate_to(place)
 }

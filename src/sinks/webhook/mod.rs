@@ -209,8 +209,8 @@ impl Sink for Webhook {
     }
 }
 
-/// Waits for an answer, `limit` long at most, and then for [`LATE_ANSWER_TIMEOUT`]: a process that was stopped
-/// finds its time up when it goes on, before it has read what came meanwhile.
+/// Waits for an answer, `limit` long at most, and then for [`LATE_ANSWER_TIMEOUT`]: a process that
+/// was stopped finds its time up when it goes on, before it has read what came meanwhile.
 async fn within<T>(limit: Duration, answer: impl Future<Output = T>) -> Option<T> {
     let mut answer = pin!(answer);
     match timeout(limit, &mut answer).await {

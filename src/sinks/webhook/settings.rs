@@ -25,8 +25,8 @@ pub struct WebhookSettings {
     /// Where to post, http or https. Redirects are not followed.
     #[schemars(with = "String", url)]
     pub url: WebhookUrl,
-    /// The secret that signs: `whsec_` and Base64, or any other text, whose own bytes are the key then.
-    /// Unsigned without.
+    /// The secret that signs: `whsec_` and Base64, or any other text, whose own bytes are the key
+    /// then. Unsigned without.
     #[serde(default)]
     pub secret: Option<SecretRef>,
     /// A second secret that signs as well, while receivers change from it to `secret`.

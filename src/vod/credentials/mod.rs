@@ -1,7 +1,7 @@
 //! What requests are signed with, and where it comes from.
 //!
-//! Owns the [`Provider`]s and the choice of one. A provider without any answers "not found", "invalid" or "unavailable": only "not found" lets the [`Chain`]
-//! look further.
+//! Owns the [`Provider`]s and the choice of one. A provider without any answers "not found",
+//! "invalid" or "unavailable": only "not found" lets the [`Chain`] look further.
 
 mod assume_role;
 mod cache;
@@ -31,8 +31,8 @@ pub use web_identity::WebIdentity;
 pub use super::key::Credentials;
 use crate::vod::endpoint::Endpoint;
 
-/// Returns the provider for a configuration: its `[credentials]`, with the role that they name, or without
-/// that table the [standard places](Chain::standard). Reads nothing yet.
+/// Returns the provider for a configuration: its `[credentials]`, with the role that they name, or
+/// without that table the [standard places](Chain::standard). Reads nothing yet.
 ///
 /// # Errors
 /// When the provider cannot be set up.

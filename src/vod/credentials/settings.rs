@@ -48,8 +48,8 @@ pub(super) struct RoleSettings {
 }
 
 impl CredentialsSettings {
-    /// Returns the mistakes in the values, and warnings of what the secrets look like. Blocks on the
-    /// files that hold them.
+    /// Returns the mistakes in the values, and warnings of what the secrets look like. Blocks on
+    /// the files that hold them.
     #[must_use]
     pub fn check(&self) -> Vec<SettingIssue> {
         let mistakes = self.mistakes().into_iter().map(SettingIssue::mistake);
@@ -96,8 +96,8 @@ impl CredentialsSettings {
         problems
     }
 
-    /// Of the secrets, as far as they can be read here. None is a mistake: the service alone knows its
-    /// keys.
+    /// Of the secrets, as far as they can be read here. None is a mistake: the service alone knows
+    /// its keys.
     fn warnings(&self) -> Vec<SettingIssue> {
         let secrets = [
             ("secret_id", Some(&self.secret_id)),

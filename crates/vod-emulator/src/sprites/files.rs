@@ -33,8 +33,8 @@ pub(crate) struct SpriteFile {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The file at `path`, without [`SPRITES_PATH`]; `None` if there is none. Draws a megapixel: not for a
-/// thread that others wait for.
+/// The file at `path`, without [`SPRITES_PATH`]; `None` if there is none. Draws a megapixel: not
+/// for a thread that others wait for.
 pub(crate) fn file(path: &str) -> Option<SpriteFile> {
     let mut parts = path.split('/');
     let (Some(number), Some(tiles), Some(name), None) =

@@ -1,8 +1,8 @@
 //! Image-sprite tasks whose results can be looked at.
 //!
 //! Owns the sprite events of both source APIs, and the files of their URLs: a sheet is drawn, and a
-//! WebVTT file written, on request, from its URL alone. Knows nothing of the rest of the emulator but
-//! how numbers are scrambled.
+//! WebVTT file written, on request, from its URL alone. Knows nothing of the rest of the emulator
+//! but how numbers are scrambled.
 
 mod event;
 mod files;
