@@ -370,8 +370,16 @@ fn open(journal: &Path) -> Option<Connection> {
     journal.busy_timeout(Duration::from_secs(5)).unwrap();
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'counters'";
     let is_made = match journal.query_row(tables, [], |row| row.get::<_, i64>(0)) {
-        // A kill came while it was being made: only who may write can take the half of it back.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => false,
+        // A kill came while it was being made: only who may write can take the half of it back. Or
+        // whoever writes holds it since before its index was made, for as long as a reader tries.
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::ReadOnly | ErrorCode::FileLockingProtocolFailed)
+            ) =>
+        {
+            false
+        }
         tables => tables.unwrap() > 0,
     };
     is_made.then_some(journal)
