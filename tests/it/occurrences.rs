@@ -144,6 +144,8 @@ struct Daemon {
     /// When each of these was pulled.
     pulled: BTreeMap<Handle, u64>,
     start: Instant,
+    /// Answers that were stored.
+    stored: u32,
     /// The second of the last pull that found the queue empty.
     empty: Option<u64>,
     /// Events that the sink has to take.
@@ -172,6 +174,7 @@ impl Daemon {
             leases: Vec::new(),
             pulled: BTreeMap::new(),
             start: Instant::now(),
+            stored: 0,
             empty: None,
             pending: BTreeSet::new(),
         }
@@ -192,7 +195,10 @@ impl Daemon {
         };
         let entries: Vec<Entry> = answer.iter().map(entry).collect();
         let at = |second| self.start + Duration::from_secs(second);
-        let (sent, lease) = (at(second), Duration::from_secs(LEASE));
+        // No two answers come at one moment: one that does is the same, stored once more.
+        self.stored += 1;
+        let sent = at(second) + Duration::from_micros(self.stored.into());
+        let lease = Duration::from_secs(LEASE);
         let receipt = Receipt { sent, received: sent, lease, empty: self.empty.map(at) };
         let from = PullReceipt { pulled: now(), receipt: Some(receipt), taken: Arc::default() };
         let appended = self.journal.append(entries, from).await.unwrap();
