@@ -9,7 +9,7 @@ use crate::journal::{Closing, DeliveryOutcome, JournalSettings, Route, feed};
 use crate::sinks::{SinkContext, SinkKind};
 
 /// A sink's delivery loop, which the test turns.
-struct Scene {
+struct Fixture {
     _folder: TempDir,
     _closing: Closing,
     delivery: Delivery,
@@ -25,12 +25,12 @@ fn rejected() -> Verdict {
     Verdict::Reject("rejected".to_owned())
 }
 
-impl Scene {
+impl Fixture {
     /// A sink that has as many events, and has taken the first of them.
     async fn new(events: usize) -> Self {
-        let mut scene = Self::untried(events, Duration::from_secs(600)).await;
-        scene.answer(0..1, |_| Verdict::Delivered).await;
-        scene
+        let mut fixture = Self::untried(events, Duration::from_secs(600)).await;
+        fixture.answer(0..1, |_| Verdict::Delivered).await;
+        fixture
     }
 
     /// A sink that has taken nothing yet.
@@ -125,170 +125,173 @@ fn charged(outcome: DeliveryOutcome) -> u64 {
 
 #[tokio::test]
 async fn the_pauses_of_an_event_grow_with_its_attempts() {
-    let mut scene = Scene::new(2).await;
+    let mut fixture = Fixture::new(2).await;
     for (attempts, most) in [(0, 1), (1, 2), (2, 4), (6, 64), (9, 512), (10, 600), (1000, 600)] {
-        let pending = PendingEvent { attempts, ..scene.events[1].clone() };
-        let wait = wait(scene.outcome(&pending, refused(None), 0), scene.now).as_secs_f64();
+        let pending = PendingEvent { attempts, ..fixture.events[1].clone() };
+        let wait = wait(fixture.outcome(&pending, refused(None), 0), fixture.now).as_secs_f64();
         assert!(wait <= most as f64 && wait >= most as f64 / 2.0, "{attempts}: {wait}");
     }
 }
 
 #[tokio::test]
 async fn an_event_waits_as_long_as_its_answer_asks() {
-    let mut scene = Scene::new(2).await;
-    let pending = scene.events[1].clone();
+    let mut fixture = Fixture::new(2).await;
+    let pending = fixture.events[1].clone();
     for (asked, waited) in [(120, 120), (3600, 3600), (86_400, 3600)] {
         let verdict = refused(Some(Duration::from_secs(asked)));
-        let outcome = scene.outcome(&pending, verdict, 0);
-        assert_eq!(wait(outcome, scene.now), Duration::from_secs(waited));
+        let outcome = fixture.outcome(&pending, verdict, 0);
+        assert_eq!(wait(outcome, fixture.now), Duration::from_secs(waited));
     }
-    let outcome = scene.outcome(&pending, refused(Some(Duration::ZERO)), 0);
-    assert!(wait(outcome, scene.now) >= Duration::from_millis(500), "no less than its own pause");
+    let outcome = fixture.outcome(&pending, refused(Some(Duration::ZERO)), 0);
+    assert!(wait(outcome, fixture.now) >= Duration::from_millis(500), "no less than its own pause");
 }
 
 #[tokio::test]
 async fn only_time_counts_in_which_the_sink_takes_others() {
-    let mut scene = Scene::untried(9, Duration::from_secs(600)).await;
-    let good = scene.events[0].clone();
+    let mut fixture = Fixture::untried(9, Duration::from_secs(600)).await;
+    let good = fixture.events[0].clone();
     // It fails in minute 0, and nothing was taken since.
-    let failed = scene.failed(1, 0);
-    assert_eq!(charged(scene.outcome(&failed, refused(None), 5)), 0);
+    let failed = fixture.failed(1, 0);
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), 5)), 0);
     // The sink takes another in minute 20: from then on it counts.
-    scene.outcome(&good, Verdict::Delivered, 20);
-    let failed = scene.failed(1, 5);
-    assert_eq!(charged(scene.outcome(&failed, refused(None), 23)), 3);
+    fixture.outcome(&good, Verdict::Delivered, 20);
+    let failed = fixture.failed(1, 5);
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), 23)), 3);
     // None since it failed in minute 23.
-    let failed = PendingEvent { charged: Duration::from_secs(180), ..scene.failed(1, 23) };
-    assert_eq!(charged(scene.outcome(&failed, refused(None), 26)), 3);
-    scene.outcome(&good, Verdict::Delivered, 27);
-    let failed = PendingEvent { charged: Duration::from_secs(180), ..scene.failed(1, 26) };
-    assert_eq!(charged(scene.outcome(&failed, refused(None), 29)), 6);
+    let failed = PendingEvent { charged: Duration::from_secs(180), ..fixture.failed(1, 23) };
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), 26)), 3);
+    fixture.outcome(&good, Verdict::Delivered, 27);
+    let failed = PendingEvent { charged: Duration::from_secs(180), ..fixture.failed(1, 26) };
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), 29)), 6);
     // An outage from minute 30 to minute 300.
     for event in 2..7 {
-        let event = scene.events[event].clone();
-        assert_eq!(charged(scene.outcome(&event, refused(None), 30)), 0);
+        let event = fixture.events[event].clone();
+        assert_eq!(charged(fixture.outcome(&event, refused(None), 30)), 0);
     }
-    assert!(scene.delivery.breaker.next_probe().is_some());
-    let failed = PendingEvent { charged: Duration::from_secs(360), ..scene.failed(1, 29) };
-    assert_eq!(charged(scene.outcome(&failed, refused(None), 290)), 6);
-    scene.outcome(&good, Verdict::Delivered, 300);
-    let failed = PendingEvent { charged: Duration::from_secs(360), ..scene.failed(1, 290) };
-    assert_eq!(charged(scene.outcome(&failed, refused(None), 303)), 9);
+    assert!(fixture.delivery.breaker.next_probe().is_some());
+    let failed = PendingEvent { charged: Duration::from_secs(360), ..fixture.failed(1, 29) };
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), 290)), 6);
+    fixture.outcome(&good, Verdict::Delivered, 300);
+    let failed = PendingEvent { charged: Duration::from_secs(360), ..fixture.failed(1, 290) };
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), 303)), 9);
     // Ten minutes in all.
-    let failed = PendingEvent { charged: Duration::from_secs(540), ..scene.failed(1, 303) };
-    scene.outcome(&good, Verdict::Delivered, 304);
-    assert!(matches!(scene.outcome(&failed, refused(None), 305), DeliveryOutcome::Dead { .. }));
+    let failed = PendingEvent { charged: Duration::from_secs(540), ..fixture.failed(1, 303) };
+    fixture.outcome(&good, Verdict::Delivered, 304);
+    assert!(matches!(fixture.outcome(&failed, refused(None), 305), DeliveryOutcome::Dead { .. }));
 }
 
 /// Its time may be up already by a `give_up_after` that a reload has made shorter.
 #[tokio::test]
 async fn an_event_whose_time_is_up_is_given_up_only_when_it_fails_alone() {
-    let mut scene = Scene::new(3).await;
-    let late = PendingEvent { charged: Duration::from_secs(3600), ..scene.failed(1, 5) };
-    assert_eq!(charged(scene.outcome(&late, refused(None), 6)), 60);
-    let good = scene.events[2].clone();
-    scene.outcome(&good, Verdict::Delivered, 6);
-    assert!(matches!(scene.outcome(&late, refused(None), 7), DeliveryOutcome::Dead { .. }));
+    let mut fixture = Fixture::new(3).await;
+    let late = PendingEvent { charged: Duration::from_secs(3600), ..fixture.failed(1, 5) };
+    assert_eq!(charged(fixture.outcome(&late, refused(None), 6)), 60);
+    let good = fixture.events[2].clone();
+    fixture.outcome(&good, Verdict::Delivered, 6);
+    assert!(matches!(fixture.outcome(&late, refused(None), 7), DeliveryOutcome::Dead { .. }));
 }
 
 #[tokio::test]
 async fn a_clock_that_was_set_ahead_gives_nothing_up() {
-    let mut scene = Scene::untried(3, Duration::from_secs(72 * 3600)).await;
-    let good = scene.events[0].clone();
-    scene.outcome(&good, Verdict::Delivered, 0);
-    let failed = scene.failed(1, 1);
-    scene.outcome(&good, Verdict::Delivered, 2);
+    let mut fixture = Fixture::untried(3, Duration::from_secs(72 * 3600)).await;
+    let good = fixture.events[0].clone();
+    fixture.outcome(&good, Verdict::Delivered, 0);
+    let failed = fixture.failed(1, 1);
+    fixture.outcome(&good, Verdict::Delivered, 2);
     let year = 365 * 24 * 60;
-    assert_eq!(charged(scene.outcome(&failed, refused(None), year)), 60);
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), year)), 60);
 }
 
 /// One that fails alone is not what takes a sink down, however many of them there are.
 #[tokio::test]
 async fn events_that_fail_alone_take_no_sink_down() {
-    let mut scene = Scene::new(12).await;
-    let good = scene.events[0].clone();
-    scene.outcome(&good, Verdict::Delivered, 1);
+    let mut fixture = Fixture::new(12).await;
+    let good = fixture.events[0].clone();
+    fixture.outcome(&good, Verdict::Delivered, 1);
     for event in 1..11 {
-        let failed = scene.failed(event, 0);
-        scene.outcome(&failed, refused(None), 2);
+        let failed = fixture.failed(event, 0);
+        fixture.outcome(&failed, refused(None), 2);
     }
-    assert_eq!(scene.delivery.breaker.next_probe(), None);
+    assert_eq!(fixture.delivery.breaker.next_probe(), None);
     // Since these failed the sink has taken nothing.
     for event in 1..6 {
-        let failed = scene.failed(event, 2);
-        scene.outcome(&failed, refused(None), 3);
+        let failed = fixture.failed(event, 2);
+        fixture.outcome(&failed, refused(None), 3);
     }
-    assert!(scene.delivery.breaker.next_probe().is_some());
+    assert!(fixture.delivery.breaker.next_probe().is_some());
 }
 
 #[tokio::test]
 async fn what_failed_in_an_outage_is_due_as_soon_as_it_is_over() {
-    let mut scene = Scene::new(9).await;
-    assert_eq!(scene.due().await.len(), 8, "as the loop begins");
-    let ids: Vec<_> = scene.events.iter().map(|pending| pending.id).collect();
-    scene.delivery.queue.release(&ids);
-    scene.answer(1..8, |_| refused(Some(Duration::from_secs(3600)))).await;
-    assert!(scene.delivery.breaker.next_probe().is_some());
-    assert_eq!(scene.due().await, []);
-    scene.answer(8..9, |_| Verdict::Delivered).await;
-    assert_eq!(scene.delivery.breaker.next_probe(), None);
-    assert_eq!(scene.due().await, ids[1..8]);
+    let mut fixture = Fixture::new(9).await;
+    assert_eq!(fixture.due().await.len(), 8, "as the loop begins");
+    let ids: Vec<_> = fixture.events.iter().map(|pending| pending.id).collect();
+    fixture.delivery.queue.release(&ids);
+    fixture.answer(1..8, |_| refused(Some(Duration::from_secs(3600)))).await;
+    assert!(fixture.delivery.breaker.next_probe().is_some());
+    assert_eq!(fixture.due().await, []);
+    fixture.answer(8..9, |_| Verdict::Delivered).await;
+    assert_eq!(fixture.delivery.breaker.next_probe(), None);
+    assert_eq!(fixture.due().await, ids[1..8]);
 }
 
 #[tokio::test]
 async fn of_a_batch_that_is_rejected_as_many_die_as_put_the_brake_on() {
-    let mut scene = Scene::new(60).await;
-    scene.answer(1..41, |_| rejected()).await;
-    assert_eq!((scene.rejected().await, scene.delivery.pending), (20, 39));
-    assert!(scene.delivery.breaker.is_braked() && scene.delivery.outage.lasts());
+    let mut fixture = Fixture::new(60).await;
+    fixture.answer(1..41, |_| rejected()).await;
+    assert_eq!((fixture.rejected().await, fixture.delivery.pending), (20, 39));
+    assert!(fixture.delivery.breaker.is_braked() && fixture.delivery.outage.lasts());
     // Those of the same batch, a second one that was under way, and probes.
-    scene.answer(41..50, |_| rejected()).await;
-    scene.answer(50..51, |_| rejected()).await;
-    assert_eq!((scene.rejected().await, scene.delivery.pending), (20, 39));
+    fixture.answer(41..50, |_| rejected()).await;
+    fixture.answer(50..51, |_| rejected()).await;
+    assert_eq!((fixture.rejected().await, fixture.delivery.pending), (20, 39));
     // Taken in the middle of a batch: what was rejected before is tried again, what comes after
     // is a bad event.
     let middle = |n| if n == 53 { Verdict::Delivered } else { rejected() };
-    scene.answer(51..56, middle).await;
-    assert_eq!((scene.rejected().await, scene.delivery.pending), (2, 36));
-    assert!(!scene.delivery.breaker.is_braked() && !scene.delivery.outage.lasts());
+    fixture.answer(51..56, middle).await;
+    assert_eq!((fixture.rejected().await, fixture.delivery.pending), (2, 36));
+    assert!(!fixture.delivery.breaker.is_braked() && !fixture.delivery.outage.lasts());
 }
 
 #[tokio::test]
 async fn nothing_dies_while_the_brake_is_on() {
-    let mut scene = Scene::new(60).await;
-    scene.outcome(&scene.events[0].clone(), Verdict::Delivered, 1);
+    let mut fixture = Fixture::new(60).await;
+    fixture.outcome(&fixture.events[0].clone(), Verdict::Delivered, 1);
     for n in 1..21 {
-        let event = scene.events[n].clone();
-        let outcome = scene.outcome(&event, rejected(), 2);
+        let event = fixture.events[n].clone();
+        let outcome = fixture.outcome(&event, rejected(), 2);
         assert!(matches!(outcome, DeliveryOutcome::Rejected { .. }), "{outcome:?}");
     }
     // Its time was up nearly, by the time in which the sink took others.
     let late =
-        PendingEvent { charged: Duration::from_secs(599), attempts: 8, ..scene.failed(30, 0) };
+        PendingEvent { charged: Duration::from_secs(599), attempts: 8, ..fixture.failed(30, 0) };
     for verdict in [rejected(), refused(None)] {
-        let outcome = scene.outcome(&late, verdict, 50);
+        let outcome = fixture.outcome(&late, verdict, 50);
         assert_eq!(charged(outcome.clone()), 9);
-        assert!(wait(outcome, scene.at(50)) >= Duration::from_secs(128), "its pauses grow");
+        assert!(wait(outcome, fixture.at(50)) >= Duration::from_secs(128), "its pauses grow");
     }
 }
 
 #[tokio::test]
 async fn one_that_failed_alone_puts_the_brake_on_as_any_other() {
-    let mut scene = Scene::new(60).await;
-    scene.outcome(&scene.events[0].clone(), Verdict::Delivered, 1);
+    let mut fixture = Fixture::new(60).await;
+    fixture.outcome(&fixture.events[0].clone(), Verdict::Delivered, 1);
     for n in 1..21 {
-        let failed = scene.failed(n, 0);
-        assert!(matches!(scene.outcome(&failed, rejected(), 2), DeliveryOutcome::Rejected { .. }));
+        let failed = fixture.failed(n, 0);
+        assert!(matches!(
+            fixture.outcome(&failed, rejected(), 2),
+            DeliveryOutcome::Rejected { .. }
+        ));
     }
-    assert!(scene.delivery.breaker.next_probe().is_some() && scene.delivery.outage.lasts());
+    assert!(fixture.delivery.breaker.next_probe().is_some() && fixture.delivery.outage.lasts());
 }
 
 #[tokio::test]
 async fn switched_off_each_rejection_is_a_dead_letter_and_nothing_is_kept_of_it() {
-    let mut scene = Scene::untried(60, Duration::from_secs(600)).await;
-    scene.delivery.target.max_rejects = MaxRejects::Off;
-    scene.delivery.breaker = Breaker::new(MaxRejects::Off, PROBE_PAUSES);
-    scene.answer(0..60, |_| rejected()).await;
-    assert_eq!((scene.rejected().await, scene.delivery.pending), (0, 0));
-    assert!(!scene.delivery.outage.lasts());
+    let mut fixture = Fixture::untried(60, Duration::from_secs(600)).await;
+    fixture.delivery.target.max_rejects = MaxRejects::Off;
+    fixture.delivery.breaker = Breaker::new(MaxRejects::Off, PROBE_PAUSES);
+    fixture.answer(0..60, |_| rejected()).await;
+    assert_eq!((fixture.rejected().await, fixture.delivery.pending), (0, 0));
+    assert!(!fixture.delivery.outage.lasts());
 }

@@ -9,20 +9,21 @@ mod confirmer;
 mod credentials;
 mod demo;
 mod docs;
-mod doctor;
 mod e2e;
 #[path = "../../crates/vod-emulator/tests/it/server.rs"]
 #[allow(dead_code, reason = "its own tests use more of it")]
 mod emulator;
 mod event;
 mod events;
+mod fuzz_corpus;
 mod journal;
+mod journal_model;
+mod journal_operations;
 mod local_server;
 mod monitoring;
 mod occurrences;
-mod remains;
+mod online_check;
 mod roles;
-mod rubbish;
 mod schema;
 mod signing;
 mod sink;

@@ -178,10 +178,10 @@ async fn a_full_disk_behind_it_costs_neither_an_event_nor_a_repeat() {
     let daemon = start(&site, ">>\"$0/lines\"", &["run"]);
     daemon.has_logged("started").await;
     // Room for some lines and a part of one.
-    super::starve::limit(&daemon, &format!("--fsize={}:", padding.len() + 5000));
+    super::exhaustion::limit(&daemon, &format!("--fsize={}:", padding.len() + 5000));
     site.add_sprites(40);
     daemon.has_logged("sink is down; its events wait in the journal").await;
-    super::starve::limit(&daemon, "--fsize=unlimited:");
+    super::exhaustion::limit(&daemon, "--fsize=unlimited:");
     until(async || site.confirmed() == 40).await;
     daemon.stop().await;
     let text = std::fs::read_to_string(site.path("lines")).unwrap();

@@ -9,8 +9,8 @@ use tokio::process::{Child, Command};
 use super::daemon::Daemon;
 use super::{Site, file};
 use crate::check::Bench;
-use crate::doctor::{TLS, Tls};
 use crate::local_server::{LocalServer, Reply};
+use crate::online_check::{TLS, Tls};
 use crate::support::until;
 
 /// Each says the same to another part of the world.

@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 use tokio::net::UnixDatagram;
 
 use super::daemon::{Daemon, PROGRAM};
+use super::exhaustion::limit;
 use super::receiver::{Answer, Receiver};
-use super::starve::limit;
 use super::{Site, file};
 use crate::support::{python, until};
 

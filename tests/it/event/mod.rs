@@ -6,9 +6,9 @@ mod arbitrary;
 mod envelope;
 mod hostile;
 mod key;
+mod observed;
 mod oddities;
 mod samples;
-mod seen;
 mod sprites;
 mod wanted;
 

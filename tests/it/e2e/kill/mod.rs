@@ -6,19 +6,19 @@
 //! journal's file and the sinks' own records. If one is at the point the daemon is killed, else it
 //! goes on for a moment.
 
-mod books;
 mod figures;
+mod fixture;
 mod hook;
+mod ledger;
 mod pause;
-mod scene;
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use self::books::{After, FILE, HOOK, Look};
 use self::figures::Figures;
+use self::fixture::{Fixture, Plan};
 use self::hook::Pause;
-use self::scene::{Plan, Scene};
+use self::ledger::{After, FILE, HOOK, Look};
 use super::soak::number;
 use super::until;
 
@@ -84,11 +84,11 @@ impl Point {
 #[allow(clippy::print_stdout, reason = "shown with the test that failed, and in a soak")]
 async fn round(plan: Plan, points: &[Point], seed: u64) -> Figures {
     println!("{plan:?}, seed {seed}");
-    let mut scene = Scene::new(plan, seed).await;
+    let mut fixture = Fixture::new(plan, seed).await;
     for point in points {
-        scene.kill(*point).await;
+        fixture.kill(*point).await;
     }
-    scene.end().await
+    fixture.end().await
 }
 
 /// All named points, each followed by a random moment, until there are `kills`.
@@ -113,11 +113,11 @@ async fn killed_anywhere_nothing_is_lost_that_was_confirmed_on_the_journals_word
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirm_before_the_event_is_at_the_sinks_would_be_noticed() {
     let plan = Plan { expected: After::Delivery, ..Plan::new(After::Journal, "cloudevents") };
-    let scene = Scene::new(plan, 1).await;
-    scene.hook.pause(Pause::BeforeTaking);
-    let _daemon = scene.site.start();
-    until(async || !scene.books.witnessed().1.is_empty()).await;
-    assert!(scene.books.witnessed().1.iter().any(|early| early.ends_with("not at the hook")));
+    let fixture = Fixture::new(plan, 1).await;
+    fixture.hook.pause(Pause::BeforeTaking);
+    let _daemon = fixture.site.start();
+    until(async || !fixture.ledger.witnessed().1.is_empty()).await;
+    assert!(fixture.ledger.witnessed().1.iter().any(|early| early.ends_with("not at the hook")));
 }
 
 /// `tests/run --soak`. SPRITED_SOAK_KILLS says how many (1,000), SPRITED_SOAK_SEED which.

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use nix::sys::signal::Signal;
 use vod_emulator::LedgerEntry;
 
-use super::books::After;
+use super::fixture::{Fixture, Plan};
 use super::hook::Pause;
-use super::scene::{Plan, Scene};
+use super::ledger::After;
 use crate::e2e::{LEASE, until};
 
 /// Of the webhook: shorter than the stop.
@@ -28,20 +28,20 @@ const IN_FLIGHT: usize = 8;
 
 async fn stopped_for_longer_than_a_lease(after: After) {
     let plan = Plan { timeout: "3s", ..Plan::new(after, "cloudevents") };
-    let mut scene = Scene::new(plan, rand::random()).await;
-    let control = scene.site.cloud.control.clone();
-    let daemon = scene.site.start();
+    let mut fixture = Fixture::new(plan, rand::random()).await;
+    let control = fixture.site.cloud.control.clone();
+    let daemon = fixture.site.start();
     until(async || control.totals().confirmed > 10).await;
     // It takes some whose answers arrive while the daemon is stopped.
-    scene.hook.pause(Pause::BeforeAnswer);
-    until(async || scene.hook.held() >= IN_FLIGHT).await;
+    fixture.hook.pause(Pause::BeforeAnswer);
+    until(async || fixture.hook.held() >= IN_FLIGHT).await;
     if after == After::Delivery {
         // A confirm that is just leaving would leave late.
-        until(async || scene.books.look(&control).recorded.is_empty()).await;
+        until(async || fixture.ledger.look(&control).recorded.is_empty()).await;
     }
     daemon.pause();
     let stopped = Instant::now();
-    scene.hook.release();
+    fixture.hook.release();
     until(async || {
         let totals = control.totals();
         totals.waiting == totals.visible && stopped.elapsed() > LEASE.max(TIMEOUT)
@@ -49,16 +49,16 @@ async fn stopped_for_longer_than_a_lease(after: After) {
     .await;
     let wake = Utc::now();
     daemon.signal(Signal::SIGCONT);
-    scene.dry_up().await;
-    until(async || control.totals().waiting == 0 && scene.books.is_complete()).await;
+    fixture.dry_up().await;
+    until(async || control.totals().waiting == 0 && fixture.ledger.is_complete()).await;
 
     let expired = daemon.metric("sprited_handles_total{outcome=\"expired\"}").await;
     daemon.stop().await;
     // A cast whose confirmation was on its way at the stop may be a new one.
-    let casts = scene.books.occurrences();
+    let casts = fixture.ledger.occurrences();
     assert!(casts.values().all(|(all, unacknowledged)| all - 1 <= *unacknowledged), "{casts:?}");
     let of = |task: &str| casts.get(task).map_or(1, |(all, _)| *all);
-    for (sink, events) in scene.books.count() {
+    for (sink, events) in fixture.ledger.count() {
         let twice: Vec<_> = events.iter().filter(|(task, times)| **times > of(task)).collect();
         assert!(twice.is_empty(), "twice at the {sink}: {twice:?}");
     }
@@ -68,9 +68,9 @@ async fn stopped_for_longer_than_a_lease(after: After) {
         let late: Vec<_> = events.iter().filter(|event| was_asked_late(event, wake)).collect();
         assert!(late.is_empty(), "asked to confirm by handles that had lapsed: {late:?}");
     }
-    let (_, early) = scene.books.witnessed();
+    let (_, early) = fixture.ledger.witnessed();
     assert!(early.is_empty(), "confirmed too early: {early:?}");
-    assert_eq!(scene.site.run(&["audit"]).await.code, 0);
+    assert_eq!(fixture.site.run(&["audit"]).await.code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

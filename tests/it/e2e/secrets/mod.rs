@@ -1,8 +1,8 @@
 //! What stays secret: in all that the daemon says and keeps, at any level, whatever fails.
 
+mod canaries;
 pub(super) mod exposed;
 mod faulty;
-mod needles;
 mod panics;
 mod signing;
 
@@ -19,7 +19,7 @@ use super::daemon::Daemon;
 use super::{Site, file};
 use crate::local_server::{LocalServer, Reply, Request};
 use crate::support::until;
-use needles::Needles;
+use canaries::Canaries;
 
 const KEY: &str = "cloudkey-5d1f8c2ab7";
 const TOKEN: &str = "cloudtoken-91be03d7c4";
@@ -190,10 +190,10 @@ async fn nothing_secret_is_said_or_kept_at_any_level_whatever_fails() {
     site.edit(&bad, &good);
     daemon.signal(Signal::SIGHUP);
 
-    let mut needles = Needles::new(&SECRETS);
-    needles.add_derived_keys(KEY);
+    let mut canaries = Canaries::new(&SECRETS);
+    canaries.add_derived_keys(KEY);
     for page in ["/metrics", "/healthz", "/readyz", "/"] {
-        needles.absent_from(page, daemon.get(page).await.1.as_bytes());
+        canaries.absent_from(page, daemon.get(page).await.1.as_bytes());
     }
     for arguments in [
         &["check"][..],
@@ -204,19 +204,19 @@ async fn nothing_secret_is_said_or_kept_at_any_level_whatever_fails() {
     ] {
         let mut command = Daemon::start(site.folder.path(), arguments, &set);
         command.ended_within(Duration::from_secs(60)).await;
-        needles.absent_from(&arguments.join(" "), command.log().as_bytes());
+        canaries.absent_from(&arguments.join(" "), command.log().as_bytes());
         let said = fs::read(site.path("stdout")).unwrap();
         assert!(!said.is_empty() || arguments == ["audit"], "{arguments:?} said nothing");
-        needles.absent_from(&arguments.join(" "), &said);
+        canaries.absent_from(&arguments.join(" "), &said);
     }
     for found in site.journaled(None) {
         let reader = sprited::journal::JournalReader::open(&site.path("journal.db")).unwrap();
         let shown = format!("{:?}", reader.sinks_of(found.id).unwrap());
-        needles.absent_from("the state of an event", shown.as_bytes());
+        canaries.absent_from("the state of an event", shown.as_bytes());
     }
     // Before the stop, which ends the write-ahead log.
     for name in ["journal.db", "journal.db-wal"] {
-        needles.absent_from(name, &fs::read(site.path(name)).unwrap());
+        canaries.absent_from(name, &fs::read(site.path(name)).unwrap());
     }
     daemon.signal(Signal::SIGTERM);
     daemon.ended_within(Duration::from_secs(30)).await;
@@ -226,13 +226,13 @@ async fn nothing_secret_is_said_or_kept_at_any_level_whatever_fails() {
     for message in ["READY=1", "WATCHDOG=1", "RELOADING=1", "STOPPING=1"] {
         assert!(String::from_utf8_lossy(&heard).contains(message), "{message} was not heard");
     }
-    needles.add_sent(&cloud.seen());
-    needles.add_sent(&hook.seen());
-    needles.absent_from("journal.db", &fs::read(site.path("journal.db")).unwrap());
-    needles.absent_from("the sink's file", &fs::read(site.path("all.jsonl")).unwrap());
-    needles.absent_from("the messages to the service manager", &heard);
-    needles.absent_from("the log", log.as_bytes());
-    assert!(needles.signatures() > 20, "the requests were not looked through");
+    canaries.add_sent(&cloud.seen());
+    canaries.add_sent(&hook.seen());
+    canaries.absent_from("journal.db", &fs::read(site.path("journal.db")).unwrap());
+    canaries.absent_from("the sink's file", &fs::read(site.path("all.jsonl")).unwrap());
+    canaries.absent_from("the messages to the service manager", &heard);
+    canaries.absent_from("the log", log.as_bytes());
+    assert!(canaries.signatures() > 20, "the requests were not looked through");
     // All of that was said with a secret in hand.
     for (said, why) in [
         ("\"TRACE\"", "the level is not in force"),

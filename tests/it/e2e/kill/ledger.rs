@@ -41,7 +41,7 @@ impl After {
     }
 }
 
-pub(super) struct Books {
+pub(super) struct Ledger {
     after: After,
     journal: PathBuf,
     /// The tasks by the numbers of their events in the cloud.
@@ -71,8 +71,8 @@ pub(super) struct Look {
     pub(super) missing: Option<(String, String)>,
 }
 
-impl Books {
-    /// Books over a daemon that confirms as `after` says; the hook's own record is `hook`.
+impl Ledger {
+    /// Ledger over a daemon that confirms as `after` says; the hook's own record is `hook`.
     pub(super) fn new(
         after: After,
         folder: &Path,

@@ -15,9 +15,9 @@ use tokio::time::sleep;
 use vod_emulator::{ApiAction, FaultKind, InjectedFault};
 
 use super::Point;
-use super::books::{After, Books, FILE, FILE_NAME, HOOK, Look, WANTED};
 use super::figures::Figures;
 use super::hook::{Hook, Pause};
+use super::ledger::{After, FILE, FILE_NAME, HOOK, Ledger, Look, WANTED};
 use crate::e2e::daemon::Daemon;
 use crate::e2e::{Site, file, settings, until};
 
@@ -43,11 +43,11 @@ impl Plan {
 const MAX_OWED: usize = 200;
 
 /// A daemon that is killed, and all around it.
-pub(super) struct Scene {
+pub(super) struct Fixture {
     plan: Plan,
     pub(super) site: Site,
     pub(super) hook: Hook,
-    pub(super) books: Arc<Books>,
+    pub(super) ledger: Arc<Ledger>,
     feeder: JoinHandle<()>,
     random: StdRng,
     figures: Figures,
@@ -55,7 +55,7 @@ pub(super) struct Scene {
     exposed: HashMap<String, u32>,
 }
 
-impl Scene {
+impl Fixture {
     pub(super) async fn new(plan: Plan, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let hook = Hook::start().await;
@@ -66,10 +66,10 @@ impl Scene {
         let sinks = file + &hook.sink(HOOK, plan.timeout) + WANTED;
         let confirm = format!("after = '{}'", plan.after.name());
         let site = Site::with(settings(), &confirm, &sinks).await;
-        let books = Books::new(plan.expected, site.folder.path(), hook.taken());
-        let witness = books.clone();
+        let ledger = Ledger::new(plan.expected, site.folder.path(), hook.taken());
+        let witness = ledger.clone();
         site.cloud.control.set_observer(move |events| witness.witness(events));
-        let (feed, control) = (books.clone(), site.cloud.control.clone());
+        let (feed, control) = (ledger.clone(), site.cloud.control.clone());
         let mut pauses = StdRng::seed_from_u64(random.random());
         let feeder = tokio::spawn(async move {
             loop {
@@ -80,7 +80,7 @@ impl Scene {
             }
         });
         let (figures, exposed) = (Figures::default(), HashMap::new());
-        Self { plan, site, hook, books, feeder, random, figures, exposed }
+        Self { plan, site, hook, ledger, feeder, random, figures, exposed }
     }
 
     /// Starts the daemon, kills it at the point, and looks at what it left.
@@ -97,7 +97,7 @@ impl Scene {
         self.site.cloud.control.release();
         self.hook.release();
         self.hook.is_left().await;
-        let look = self.books.look(&self.site.cloud.control);
+        let look = self.ledger.look(&self.site.cloud.control);
         for task in look.taken.get(HOOK).into_iter().flatten() {
             *self.exposed.entry(task.clone()).or_default() += 1;
             self.figures.exposed += 1;
@@ -143,7 +143,7 @@ impl Scene {
                 self.file_changes().await;
             }
             daemon.pause();
-            let look = self.books.look(&control);
+            let look = self.ledger.look(&control);
             if point.is_in(&look, control.totals().confirmed > confirmed) {
                 break;
             }
@@ -197,17 +197,17 @@ impl Scene {
         let daemon = self.site.start();
         self.dry_up().await;
         let control = &self.site.cloud.control;
-        until(async || control.totals().waiting == 0 && self.books.is_complete()).await;
+        until(async || control.totals().waiting == 0 && self.ledger.is_complete()).await;
         daemon.stop().await;
 
         let totals = control.totals();
-        let made = self.books.made();
+        let made = self.ledger.made();
         assert_eq!((totals.confirmed, totals.expired), (made as u64, 0));
-        let [(_, file), (_, hook)] = self.books.count();
+        let [(_, file), (_, hook)] = self.ledger.count();
         assert_eq!((file.len(), hook.len()), (made, made), "somebody got what was never made");
         // A cast stands there once for each of its occurrences, of which there is a further one only
         // where nobody could know that the one before was taken.
-        let casts = self.books.occurrences();
+        let casts = self.ledger.occurrences();
         let of = |task: &str| casts.get(task).copied().unwrap_or((1, 0));
         let twice: Vec<_> = file.iter().filter(|(task, times)| **times != of(task).0).collect();
         assert!(twice.is_empty(), "twice in the file: {twice:?}");
@@ -219,7 +219,7 @@ impl Scene {
         };
         let repeated: Vec<_> = hook.iter().filter(unexplained).collect();
         assert!(repeated.is_empty(), "repeated, and no kill explains it: {repeated:?}");
-        let (confirms, early) = self.books.witnessed();
+        let (confirms, early) = self.ledger.witnessed();
         assert!(early.is_empty(), "confirmed too early: {early:?}");
         for command in [&["audit"][..], &["journal", "check"]] {
             assert_eq!(self.site.run(command).await.code, 0, "{command:?}");

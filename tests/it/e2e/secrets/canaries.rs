@@ -10,20 +10,20 @@ use super::{PASSWORD, USER};
 use crate::local_server::Request;
 
 /// What must not be found, each with what it is.
-pub(super) struct Needles {
+pub(super) struct Canaries {
     all: Vec<(String, Vec<u8>)>,
     signatures: usize,
 }
 
-impl Needles {
+impl Canaries {
     pub(super) fn new(secrets: &[&str]) -> Self {
-        let mut needles = Self { all: Vec::new(), signatures: 0 };
+        let mut canaries = Self { all: Vec::new(), signatures: 0 };
         for secret in secrets {
-            needles.add_bytes(secret, secret.as_bytes());
+            canaries.add_bytes(secret, secret.as_bytes());
         }
         let basic = STANDARD.encode(format!("{USER}:{PASSWORD}"));
-        needles.all.push(("the Basic authorization".to_owned(), basic.into_bytes()));
-        needles
+        canaries.all.push(("the Basic authorization".to_owned(), basic.into_bytes()));
+        canaries
     }
 
     /// The bytes as they are, in hexadecimal and in Base64.
@@ -68,10 +68,10 @@ impl Needles {
 
     /// Asserts that nothing of it stands in `hay`.
     pub(super) fn absent_from(&self, place: &str, hay: &[u8]) {
-        for (name, needle) in &self.all {
-            assert!(needle.len() >= 8, "{name} is too short to be looked for");
-            if let Some(at) = hay.windows(needle.len()).position(|window| window == needle) {
-                let around = &hay[at.saturating_sub(300)..(at + needle.len()).min(hay.len())];
+        for (name, canary) in &self.all {
+            assert!(canary.len() >= 8, "{name} is too short to be looked for");
+            if let Some(at) = hay.windows(canary.len()).position(|window| window == canary) {
+                let around = &hay[at.saturating_sub(300)..(at + canary.len()).min(hay.len())];
                 panic!("{place} tells {name}: …{}", String::from_utf8_lossy(around));
             }
         }

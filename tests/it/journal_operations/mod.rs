@@ -1,11 +1,11 @@
 //! What is left in the journal, and what the operator does about it: beside a journal that is
 //! open for writing, as a daemon has it.
 
+mod admin;
 mod audit;
-mod care;
 mod commands;
-mod editor;
 mod full;
+mod maintenance;
 mod overview;
 mod restore;
 

@@ -10,8 +10,8 @@ use sprited::journal::{self, EventState, Filter, JournalReader};
 use vod_emulator::EmulatorSettings;
 
 use super::daemon::{Daemon, Ended, PROGRAM};
+use super::exhaustion::{check, limit};
 use super::receiver::{Answer, Receiver};
-use super::starve::{check, limit};
 use super::{Site, settings, until};
 use crate::cli::{self, ended, sprited};
 use crate::support;

@@ -1,11 +1,11 @@
 //! What the daemon needs and does not get: room on the disk, room in the journal, descriptors,
 //! sinks that answer.
 
+mod confirm_slots;
 mod descriptors;
 mod disk;
 mod journal;
-mod nearly;
-mod places;
+mod nearly_full;
 mod sinks;
 
 pub(super) use disk::limit;

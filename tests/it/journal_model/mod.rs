@@ -147,7 +147,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The seeds of cases that failed once, to be committed with what mends them: each run begins with
 /// them.
 const SEEDS: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/rubbish/model/failed.proptest-regressions");
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/journal_model/failed.proptest-regressions");
 
 /// So many cases, behind those whose seeds are in the file; the seed of one that fails is added to
 /// it and printed.
