@@ -29,7 +29,7 @@
 //! - [`cli`] has one file or folder per command.
 //! - [`metrics`], [`logging`] and [`health`] report the daemon's work; [`http`] serves metrics and
 //!   health; [`listener`] accepts connections, for `http` and for whatever else is served.
-//! - The crate `vod-emulator`, in `crates/`, is a strict stand-in of the cloud's event API, for
+//! - The crate `vod-emulator`, in `crates/`, is a strict emulator of the cloud's event API, for
 //!   tests, the demo and `sprited emulator`; it knows nothing of this one.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to
 //!   itself.

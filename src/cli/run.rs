@@ -42,8 +42,8 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs) -> Exit {
     let loaded = match Config::load(&args.config.path) {
         Ok(loaded) => loaded,
-        Err(faults) => {
-            complain(&faults);
+        Err(errors) => {
+            complain(&errors);
             return Exit::Configuration;
         }
     };

@@ -1,4 +1,4 @@
-//! The configuration: composes the settings that each module owns and finds every problem of a
+//! The configuration: composes the settings that each module owns and finds every mistake in a
 //! file, not the first.
 //!
 //! Owns the file's outline, the `[[sinks]]` entries' common keys and what has to hold between
@@ -127,8 +127,8 @@ impl Config {
             }
         };
         let Document { mut mistakes, mut warnings, .. } = document;
-        mistakes.sort_by_key(|problem| problem.place);
-        warnings.sort_by_key(|problem| problem.place);
+        mistakes.sort_by_key(|mistake| mistake.place);
+        warnings.sort_by_key(|mistake| mistake.place);
         let file = file.to_owned();
         match config {
             Some(config) if mistakes.is_empty() => Ok(Loaded { file, config, warnings }),

@@ -1,5 +1,5 @@
-//! The tables of the file: each is one line of `sections!`, from which parsing, checks, outline,
-//! schema and the comparison at a reload follow.
+//! The tables of the file. Each is one line of `sections!`, which generates parsing, checks, outline,
+//! schema and the comparison at a reload.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! The life of a daemon: it opens, starts its tasks, obeys its signals.
+//! The lifecycle of the daemon: opens its resources, starts its tasks and handles its signals.
 
 use std::sync::Arc;
 use std::time::Duration;

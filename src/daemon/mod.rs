@@ -2,10 +2,9 @@
 //!
 //! Signals are not handled here: whoever runs the daemon controls it by [`DaemonSignals`].
 //!
-//! [`Prepared`] is what needs the rights of the process's start, [`Daemon`] what is open, and its
-//! `run` starts the tasks, obeys the signals and hands over to the staged stop. A reload replaces
-//! what goes by the configuration: the sinks in use, the settings that tasks take over while they
-//! run, the credentials.
+//! [`Prepared`] holds what needs the privileges of the process's start, [`Daemon`] the open
+//! resources. `Daemon::run` starts the tasks, handles the signals and begins the staged stop. A
+//! reload replaces the sinks, the credentials and the settings that tasks can change while they run.
 
 mod drain;
 mod event_config;

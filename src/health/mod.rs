@@ -1,9 +1,9 @@
 //! The health of a daemon: one state, which pages, probes, the service manager and the command line
 //! render.
 //!
-//! Owns what the daemon's tasks report of themselves ([`DaemonHealth`]), whether events are pulled
-//! and why not ([`PullState`]), and what readiness is made of ([`Readiness`]). Knows the journal's
-//! health and the puller's progress; none of those who render it.
+//! Owns the reports of the daemon's tasks ([`DaemonHealth`]), whether events are pulled and why not
+//! ([`PullState`]), and the readiness checks ([`Readiness`]). Knows the journal's health and the
+//! puller's progress, and none of the views.
 
 mod checks;
 mod daemon_health;

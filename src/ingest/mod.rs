@@ -1,9 +1,10 @@
-//! The one door for events: entries in, stored, counted and logged; leases out.
+//! The single entry point for events of every source: entries are stored, counted and logged, and
+//! their leases handed to the confirmer.
 //!
-//! Owns the waiting while the journal accepts nothing. Knows the journal and no source: whoever has
-//! entries hands them over, with handles to be leased ([`Ingest::take_answer`]) or without
-//! ([`Ingest::store`]), and is told when they are on disk. The journal offers new events to the
-//! sinks by itself; nothing here waits for a sink.
+//! Owns the retries while the journal refuses writes. Knows the journal and no source: a source calls
+//! [`Ingest::take_answer`] for entries with handles or [`Ingest::store`] for entries without; both
+//! return when the entries are on disk. The journal offers new events to the sinks by itself; nothing
+//! here waits for a sink.
 
 mod leases;
 
@@ -82,7 +83,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Ingest {
-    /// A door to `journal` that hands the leases of what is stored to `leases`.
+    /// Stores in `journal` and sends the leases of what is stored to `leases`.
     #[must_use]
     pub fn new(journal: Journal, leases: mpsc::Sender<Vec<Lease>>, metrics: Metrics) -> Self {
         let (waiting, outage) = Default::default();

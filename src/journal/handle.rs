@@ -1,7 +1,6 @@
-//! The journal as the daemon has it: opening it, and what it can be asked.
+//! [`Journal`]: opens the journal, and has one method per operation.
 //!
-//! An operation is a method here and its SQL in `sqlite`. How it is committed is told by the
-//! writer's method that it calls: `append` and `write_shared` (answered when they are on disk),
+//! The SQL of an operation is in `sqlite`. The writer's method that it calls decides the commit: `append` and `write_shared` (answered when they are on disk),
 //! `defer` (answered before the commit that it shares), `write_now` (a commit of its own), `read`.
 
 use std::sync::Arc;

@@ -1,8 +1,7 @@
-//! Where events go.
+//! The destinations of events.
 //!
 //! Owns the [`Sink`] trait and the list of its kinds. A sink reports what happened and decides
-//! nothing: concurrency, retries and time belong to the delivery loop. Knows events and secrets
-//! only. A new sink is one new file (or folder) beside this one and one line in [`KINDS`].
+//! nothing: concurrency, retries and time belong to the delivery loop. A new sink is one new file (or folder) beside this one and one line in [`KINDS`].
 
 pub mod exec;
 pub mod jsonl;

@@ -42,17 +42,17 @@ impl VodSettings {
     /// Returns the mistakes in the values, each naming its key; empty if there is none.
     #[must_use]
     pub fn check(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        problems.extend(self.endpoint().err());
+        let mut mistakes = Vec::new();
+        mistakes.extend(self.endpoint().err());
         let apps = self.sub_app_id.iter().flat_map(Applications::check);
-        problems.extend(apps.map(|problem| format!("sub_app_id: {problem}")));
+        mistakes.extend(apps.map(|mistake| format!("sub_app_id: {mistake}")));
         if self.max_answer_size < MIN_ANSWER_SIZE {
-            problems.push(format!(
+            mistakes.push(format!(
                 "max_answer_size: {} is too small for one answer; at least {MIN_ANSWER_SIZE}",
                 self.max_answer_size
             ));
         }
-        problems
+        mistakes
     }
 
     /// Returns the applications to call for, one at least.
@@ -72,7 +72,7 @@ impl VodSettings {
     /// Returns where to call.
     pub(super) fn endpoint(&self) -> Result<Endpoint, String> {
         Endpoint::parse(&self.endpoint, VOD_ENDPOINT)
-            .map_err(|problem| format!("endpoint: {problem}"))
+            .map_err(|mistake| format!("endpoint: {mistake}"))
     }
 }
 
@@ -114,9 +114,9 @@ mod tests {
             "https://vod.example/?query",
             "https://vod.example/#fragment",
         ] {
-            let problem = endpoint(wrong).unwrap_err();
-            assert!(problem.starts_with("endpoint: "), "{problem}");
-            assert!(!problem.contains("hunter2"), "{problem}");
+            let mistake = endpoint(wrong).unwrap_err();
+            assert!(mistake.starts_with("endpoint: "), "{mistake}");
+            assert!(!mistake.contains("hunter2"), "{mistake}");
         }
     }
 

@@ -31,8 +31,8 @@ pub(super) fn accepted(Loaded { file, config, warnings }: &Loaded) -> CheckStep 
 }
 
 fn found(mistakes: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
-    let all = |outcome, problems: &[Mistake]| -> Vec<Finding> {
-        problems
+    let all = |outcome, mistakes: &[Mistake]| -> Vec<Finding> {
+        mistakes
             .iter()
             .map(|Mistake { place, message }| Finding {
                 outcome,

@@ -64,7 +64,7 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
     let path = &args.config.path;
     let mut report = CheckReport::new(path);
     match Config::load(path) {
-        Err(faults) => report.push(file::refused(&faults)),
+        Err(errors) => report.push(file::refused(&errors)),
         Ok(loaded) => {
             if let Some(root_account) = args.policy {
                 return print_policy(root_account, &loaded.config.vod);

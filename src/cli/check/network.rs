@@ -145,15 +145,15 @@ fn found(addresses: Vec<SocketAddr>) -> Option<String> {
 }
 
 fn tls(endpoint: &str, setting: &str, tls: &Tls) -> CheckStep {
-    let (fault, error) = match tls {
+    let (failure, error) = match tls {
         Tls::Unused => return CheckStep::ok(TLS, "none: the endpoint is this machine"),
         Tls::Trusted => {
             return CheckStep::ok(TLS, format!("the certificate of {endpoint} is trusted"));
         }
         Tls::Unconnected => return CheckStep::skip(TLS, format!("not connected: see {CLOUD}")),
-        Tls::Failed(fault, error) => (fault, error),
+        Tls::Failed(failure, error) => (failure, error),
     };
-    let (exit, advice) = match fault {
+    let (exit, advice) = match failure {
         TlsFailure::NoAuthorities | TlsFailure::UnknownAuthority => (
             Exit::Failure,
             "install the package ca-certificates; if a proxy intercepts TLS, add its authority to \

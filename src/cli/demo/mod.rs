@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long the last events may take at the end.
 const LAST: Duration = Duration::from_secs(10);
 
-/// Show it at work: a local stand-in of the cloud makes events, a sink gets them.
+/// Show it at work: a local emulator of the cloud makes events, a sink gets them.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Needs no account, no configuration and no network. Everything it writes is in a

@@ -86,7 +86,7 @@ impl Story {
 
     pub(super) fn begin(&self, url: &str) -> std::io::Result<()> {
         let text = format!(
-            "A stand-in for Tencent Cloud VOD finishes an image-sprite task each second. sprited pulls\n\
+            "An emulator of Tencent Cloud VOD finishes an image-sprite task each second. sprited pulls\n\
              the event, stores it, brings it to the sink, and only then confirms it.\n\n  \
              cloud    {url}\n  \
              journal  {}\n  \
@@ -208,6 +208,6 @@ fn in_the_sink(line: &Line) -> String {
             sprite.sheets.first().map_or("-", String::as_str)
         ),
     });
-    // The stand-in takes events from whoever reaches it.
+    // The emulator takes events from whoever reaches it.
     one_line(&format!("in the sink, key {key}: {}", sprites.collect::<Vec<_>>().join("; ")))
 }

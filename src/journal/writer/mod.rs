@@ -1,8 +1,8 @@
 //! The journal's writer: one thread, one connection, one commit for all that waits.
 //!
-//! It takes what waits in its queue, runs it in one transaction and commits once. It decides when
-//! that is, who waits for it, and what is written again where it fails; what is written it leaves
-//! to [`Store`].
+//! It runs the jobs that wait in its queue in one transaction and commits once. It decides when to
+//! commit, which callers wait for the commit, and what to write again if it fails. The jobs bring
+//! their SQL; [`Store`] runs it.
 
 mod deferred;
 mod fairness;

@@ -14,7 +14,7 @@ async fn a_panic_tells_its_place_and_nothing_that_was_in_hand() {
     assert_eq!(daemon.ended_within(Duration::from_secs(20)).await, 101);
     let said = daemon.log();
     let told = said.lines().find(|line| line.contains("panicked at ")).expect(&said);
-    assert!(told.ends_with(": this is a bug of sprited, please report it"), "{said}");
+    assert!(told.ends_with(": this is a bug in sprited, please report it"), "{said}");
     // Its words were put together from what the system said; others may be from a secret.
     assert!(!said.contains("OS can't spawn worker thread"), "{said}");
     assert!(!said.contains("Resource temporarily unavailable"), "{said}");
