@@ -315,10 +315,10 @@ mod tests {
     fn one_bad_handle_costs_its_neighbours_little_whatever_the_code() {
         for (code, most, longest) in [
             ("InvalidParameterValue", 9, 100),
-            ("FailedOperation", 11, 1500),
-            ("InternalError", 11, 1500),
-            ("ResourceNotFound", 11, 1500),
-            ("NeverHeardOf", 11, 1500),
+            ("FailedOperation", 11, 1_700),
+            ("InternalError", 11, 1_700),
+            ("ResourceNotFound", 11, 1_700),
+            ("NeverHeardOf", 11, 1_700),
         ] {
             for handles in [16, 6] {
                 let (made, took, given_up) = play(&mut CallQueue::default(), handles, code);
