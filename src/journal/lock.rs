@@ -18,7 +18,6 @@ use nix::unistd::geteuid;
 
 use super::error::{JournalError, OpenError, Result};
 use super::side_files::lock_file;
-
 use crate::sync::lock;
 
 /// What stands in the lock file of a journal that has its tables.

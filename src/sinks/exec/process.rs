@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use super::group::Programs;
 use super::launcher::{SELF, Token};
-
 use crate::sync::lock;
 
 /// How much of a program's output is kept, in bytes: its end, which tells most.

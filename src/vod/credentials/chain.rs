@@ -8,7 +8,6 @@ use super::{
     Credentials, Environment, InstanceRole, Profile, Provider, ProviderError, Variables,
     WebIdentity,
 };
-
 use crate::sync::lock;
 
 /// Asks its providers in order and stays with the first that has credentials, for as long as

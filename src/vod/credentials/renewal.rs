@@ -12,7 +12,6 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
 use super::{Credentials, ProviderError};
-
 use crate::sync::lock;
 
 /// Between the end of one attempt and the start of the next: after a failure, and at most so
