@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use futures_util::future::join_all;
 use sprited::vod::credentials::{
-    Chain, Credentials, Environment, InstanceRole, Profile, Provider, ProviderError, Variables,
+    Chain, Credentials, Environment, Provider, ProviderError, RenewedCredentials, Variables,
+    instance_role, profile,
 };
 
 use crate::local_server::{LocalServer, Reply, Request};
@@ -99,9 +100,7 @@ mod profile {
     async fn the_places_are_looked_at_in_their_order() {
         let folder = tempfile::tempdir().unwrap();
         let system = folder.path().join("etc/credentials");
-        let profile = |all: Vec<(&'static str, OsString)>| {
-            Profile::new(variables(all)).with_system_file(system.clone())
-        };
+        let profile = |all: Vec<(&'static str, OsString)>| profile(variables(all), system.clone());
         let home = || ("HOME", folder.path().as_os_str().to_owned());
         let id = async |all| profile(all).credentials().await.unwrap().secret_id().to_owned();
 
@@ -127,7 +126,7 @@ mod profile {
     async fn a_file_that_cannot_be_used_is_broken_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("credentials");
-        let profile = Profile::new(variables([(FILE, path.as_os_str())]));
+        let profile = profile(variables([(FILE, path.as_os_str())]), PathBuf::new());
         for (content, problem) in [
             (b"[default]\nsecret_id = a".to_vec(), "no secret_key"),
             (b"[default]\nsecret_id = a\nsecret_key = \xff".to_vec(), "UTF-8"),
@@ -147,7 +146,7 @@ mod profile {
     async fn the_file_is_read_again_when_its_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("credentials");
-        let profile = Profile::new(variables([(FILE, path.as_os_str())]));
+        let profile = profile(variables([(FILE, path.as_os_str())]), PathBuf::new());
         write(&path, "first");
         let first = profile.credentials().await.unwrap();
         write(&path, "second");
@@ -190,8 +189,8 @@ mod instance_role {
         .await
     }
 
-    fn role(server: &LocalServer, pause: Duration) -> InstanceRole {
-        InstanceRole::at(&server.url(), pause).unwrap()
+    fn role(server: &LocalServer, pause: Duration) -> RenewedCredentials {
+        instance_role(&server.url(), pause).unwrap()
     }
 
     #[tokio::test]
@@ -346,7 +345,7 @@ mod instance_role {
     #[ignore = "run as a child by keys_never_pass_a_proxy"]
     async fn child_that_asks_once() {
         let Ok(server) = std::env::var(CHILD_SERVER) else { return };
-        InstanceRole::at(&server, LONG).unwrap().credentials().await.unwrap();
+        instance_role(&server, LONG).unwrap().credentials().await.unwrap();
         println!("asked");
     }
 
@@ -447,8 +446,8 @@ mod chain {
         let none = || variables::<OsString>([]);
         let chain = Chain::new(vec![
             Arc::new(Environment::new(none())),
-            Arc::new(Profile::new(none()).with_system_file(folder.path().join("none"))),
-            Arc::new(InstanceRole::at(&server.url(), Duration::ZERO).unwrap()),
+            Arc::new(profile(none(), folder.path().join("none"))),
+            Arc::new(instance_role(&server.url(), Duration::ZERO).unwrap()),
         ]);
         for _ in 0..2 {
             let reason = not_here(chain.credentials().await);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use sprited::vod::credentials::{
-    AssumeRole, Chain, Credentials, CredentialsSettings as Table, Provider, ProviderError,
-    Variables, WebIdentity, provider,
+    Chain, Credentials, CredentialsSettings as Table, Provider, ProviderError, RenewedCredentials,
+    Variables, assume_role, provider, web_identity,
 };
 use sprited::vod::{Client, VodError, VodSettings as Vod};
 use vod_emulator::{ApiAction, AssumableRole, EmulatorSettings, TrustedIdentity};
@@ -31,9 +31,9 @@ fn table(sts: &str, key: &str, more: &str) -> Table {
     toml::from_str(&text).unwrap()
 }
 
-fn role(sts: &str) -> AssumeRole {
+fn role(sts: &str) -> RenewedCredentials {
     let table = table(sts, &format!("\"{KEY}\""), "");
-    AssumeRole::pausing(&table, Duration::ZERO).unwrap().unwrap()
+    assume_role(&table, Duration::ZERO).unwrap().unwrap()
 }
 
 fn client(server: &Server, provider: Arc<dyn Provider>) -> Client {
@@ -194,7 +194,7 @@ mod assumed_with_a_key {
         let path = folder.path().join("key");
         std::fs::write(&path, "old-secret-key").unwrap();
         let table = table(&server.url, &format!("{{ file = {path:?} }}"), "");
-        let role = AssumeRole::pausing(&table, Duration::ZERO).unwrap().unwrap();
+        let role = assume_role(&table, Duration::ZERO).unwrap().unwrap();
         assert!(broken(role.credentials().await).contains("SignatureFailure"));
         std::fs::write(&path, KEY).unwrap();
         role.credentials().await.unwrap();
@@ -241,7 +241,7 @@ mod assumed_with_a_key {
         })
         .await;
         let table = table(&server.url(), "\"hunter2-of-the-file\"", "");
-        let role = AssumeRole::pausing(&table, Duration::ZERO).unwrap().unwrap();
+        let role = assume_role(&table, Duration::ZERO).unwrap().unwrap();
         let mut told = String::new();
         for _ in 0..6 {
             told.push_str(&broken(role.credentials().await));
@@ -273,9 +273,9 @@ mod of_a_pod {
         ])
     }
 
-    fn pod(variables: HashMap<&'static str, String>, sts: &str) -> WebIdentity {
+    fn pod(variables: HashMap<&'static str, String>, sts: &str) -> RenewedCredentials {
         let lookup = move |name: &str| variables.get(name).map(Into::into);
-        WebIdentity::at(Variables::from_fn(lookup), sts, Duration::ZERO).unwrap()
+        web_identity(Variables::from_fn(lookup), sts, Duration::ZERO).unwrap()
     }
 
     #[tokio::test]

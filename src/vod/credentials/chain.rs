@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::{
-    Credentials, Environment, InstanceRole, Profile, Provider, ProviderError, Variables,
-    WebIdentity,
-};
+use super::instance_role::{METADATA, instance_role};
+use super::profile::{SYSTEM_FILE, profile};
+use super::renewal::PAUSE;
+use super::web_identity::web_identity;
+use super::{Credentials, Environment, Provider, ProviderError, Variables};
 use crate::sync::lock;
+use crate::vod::endpoint::STS_ENDPOINT;
 
 /// Asks its providers in order and stays with the first that has credentials, for as long as
 /// it has any. An invalid one ends the search: whoever put something there wants it used.
@@ -35,9 +37,9 @@ impl Chain {
         let variables = Variables::of_process();
         Ok(Self::new(vec![
             Arc::new(Environment::new(variables.clone())),
-            Arc::new(Profile::new(variables.clone())),
-            Arc::new(WebIdentity::new(variables)?),
-            Arc::new(InstanceRole::new()?),
+            Arc::new(profile(variables.clone(), SYSTEM_FILE.into())),
+            Arc::new(web_identity(variables, STS_ENDPOINT, PAUSE)?),
+            Arc::new(instance_role(METADATA, PAUSE)?),
         ]))
     }
 

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use super::renewal::{CredentialsResult, PAUSE, Renewal};
-use super::{Credentials, Provider, ProviderError};
+use super::provider::CredentialsResult;
+use super::renewal::RenewedCredentials;
+use super::{Credentials, ProviderError};
 use crate::net;
 use crate::secret::Secret;
 use crate::vod::advice::Advice;
 use crate::vod::http::{self, BodyError};
 
-const METADATA: &str = "http://metadata.tencentyun.com";
+/// The metadata server of every instance.
+pub(super) const METADATA: &str = "http://metadata.tencentyun.com";
 const PATH: &str = "/latest/meta-data/cam/security-credentials/";
 
 /// The server stands on the instance's own host: what takes longer is not there.
@@ -25,14 +26,6 @@ const MAX_ANSWER: usize = 64 * 1024;
 
 /// Credentials are renewed when they are good for no more than this.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(300);
-/// The role's credentials, renewed 300 s before they expire. While that fails the old ones are
-/// used for as long as they are valid. Concurrent callers share one attempt, and attempts are
-/// 10 s apart.
-#[derive(Clone, Debug)]
-pub struct InstanceRole {
-    server: String,
-    renewal: Renewal,
-}
 
 /// The instance's metadata server.
 struct Metadata {
@@ -40,36 +33,27 @@ struct Metadata {
     server: String,
 }
 
-impl InstanceRole {
-    /// A provider that asks the instance's metadata server. Asks nothing yet.
-    ///
-    /// # Errors
-    /// When no HTTP client can be set up.
-    pub fn new() -> Result<Self, ProviderError> {
-        Self::at(METADATA, PAUSE)
-    }
-
-    /// As [`InstanceRole::new`], with another metadata server (scheme, host and port) and another
-    /// pause between attempts.
-    ///
-    /// # Errors
-    /// As [`InstanceRole::new`].
-    pub fn at(server: &str, pause: Duration) -> Result<Self, ProviderError> {
-        // The answers are keys: they must come from the host itself, through no proxy.
-        let http = net::client_builder(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            .no_proxy()
-            .tls_certs_only([])
-            .build()
-            .map_err(|error| ProviderError::Invalid(http::describe(error)))?;
-        let server = server.trim_end_matches('/').to_owned();
-        let metadata = Arc::new(Metadata { http, server: server.clone() });
-        let ask = move || {
-            let metadata = metadata.clone();
-            async move { metadata.fetch().await }
-        };
-        Ok(Self { server, renewal: Renewal::new(ask, |_| RENEW_BEFORE, pause) })
-    }
+/// The role of the instance, as its metadata server (scheme, host and port) has it, renewed 300 s
+/// before its credentials expire. Attempts are `pause` apart. Asks nothing yet.
+///
+/// # Errors
+/// When no HTTP client can be set up.
+pub fn instance_role(server: &str, pause: Duration) -> Result<RenewedCredentials, ProviderError> {
+    // The answers are keys: they must come from the host itself, through no proxy.
+    let http = net::client_builder(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
+        .map_err(|error| ProviderError::Invalid(http::describe(error)))?;
+    let server = server.trim_end_matches('/').to_owned();
+    let source = format!("the instance role ({server})");
+    let metadata = Arc::new(Metadata { http, server });
+    let ask = move || {
+        let metadata = metadata.clone();
+        async move { metadata.fetch().await }
+    };
+    Ok(RenewedCredentials::new(source, ask, |_| RENEW_BEFORE, pause))
 }
 
 impl Metadata {
@@ -142,19 +126,4 @@ fn read(text: &str) -> Result<Credentials, String> {
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
         .or_else(|| answer.expiration?.parse().ok());
     Credentials::new(&id, key.into(), Some(Secret::from(token)), expires)
-}
-
-#[async_trait]
-impl Provider for InstanceRole {
-    async fn credentials(&self) -> Result<Credentials, ProviderError> {
-        self.renewal.credentials().await
-    }
-
-    async fn refresh(&self, refused: &Credentials) -> Result<Credentials, ProviderError> {
-        self.renewal.refresh(refused).await
-    }
-
-    fn describe(&self) -> String {
-        format!("the instance role ({})", self.server)
-    }
 }

@@ -4,29 +4,29 @@
 //! "invalid" or "unavailable": only "not found" lets the [`Chain`] look further.
 
 mod assume_role;
-mod cache;
 mod chain;
 mod environment;
-mod fixed;
 mod instance_role;
 mod profile;
 mod provider;
 mod renewal;
 mod settings;
+mod stored;
 mod sts;
 mod web_identity;
 
 use std::sync::Arc;
 
-pub use assume_role::AssumeRole;
+pub use assume_role::assume_role;
 pub use chain::Chain;
 pub use environment::{Environment, Variables};
-pub use fixed::Fixed;
-pub use instance_role::InstanceRole;
-pub use profile::Profile;
+pub use instance_role::instance_role;
+pub use profile::profile;
 pub use provider::{Provider, ProviderError};
+pub use renewal::RenewedCredentials;
 pub use settings::CredentialsSettings;
-pub use web_identity::WebIdentity;
+pub use stored::StoredCredentials;
+pub use web_identity::web_identity;
 
 pub use super::key::Credentials;
 use crate::vod::endpoint::Endpoint;
@@ -40,9 +40,9 @@ pub fn provider(
     settings: Option<&CredentialsSettings>,
 ) -> Result<Arc<dyn Provider>, ProviderError> {
     Ok(match settings {
-        Some(settings) => match AssumeRole::new(settings)? {
+        Some(settings) => match assume_role(settings, renewal::PAUSE)? {
             Some(role) => Arc::new(role),
-            None => Arc::new(Fixed::new(settings.clone())),
+            None => Arc::new(settings.key()),
         },
         None => Arc::new(Chain::standard()?),
     })
@@ -52,6 +52,6 @@ pub fn provider(
 pub(super) fn sts_endpoint(settings: Option<&CredentialsSettings>) -> Option<Endpoint> {
     match settings {
         Some(settings) => settings.role().ok()?.map(|(_, endpoint)| endpoint),
-        None => WebIdentity::endpoint(&Variables::of_process()),
+        None => web_identity::endpoint(&Variables::of_process()),
     }
 }

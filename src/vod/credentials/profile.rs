@@ -3,50 +3,25 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use async_trait::async_trait;
-
-use super::cache::CachedCredentials;
-use super::provider::read_blocking;
-use super::{Credentials, Provider, ProviderError, Variables};
+use super::stored::StoredCredentials;
+use super::{Credentials, ProviderError, Variables};
 use crate::secret::Secret;
 
 /// Names the file in place of the usual ones.
 const FILE_VARIABLE: &str = "TENCENTCLOUD_CREDENTIALS_FILE";
-const SYSTEM_FILE: &str = "/etc/tencentcloud/credentials";
+/// The last place that is looked at.
+pub(super) const SYSTEM_FILE: &str = "/etc/tencentcloud/credentials";
 const SECTION: &str = "default";
 
 /// A profile is a few lines; a wrong path may lead to something that is not.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// Section `[default]` of `$TENCENTCLOUD_CREDENTIALS_FILE`, or else of
-/// `~/.tencentcloud/credentials`, or else of `/etc/tencentcloud/credentials`; read again when
-/// the service refuses what was read before.
-#[derive(Debug)]
-pub struct Profile {
-    variables: Variables,
-    system_file: PathBuf,
-    cache: CachedCredentials,
-}
-
-impl Profile {
-    /// A provider that takes the places from `variables`. Reads nothing yet.
-    #[must_use]
-    pub fn new(variables: Variables) -> Self {
-        Self { variables, system_file: SYSTEM_FILE.into(), cache: CachedCredentials::default() }
-    }
-
-    /// Takes another file in place of `/etc/tencentcloud/credentials`.
-    #[must_use]
-    pub fn with_system_file(self, path: PathBuf) -> Self {
-        Self { system_file: path, ..self }
-    }
-
-    async fn read(&self) -> Result<Credentials, ProviderError> {
-        let (variables, system_file) = (self.variables.clone(), self.system_file.clone());
-        let credentials = read_blocking(move || find(&variables, &system_file)).await?;
-        self.cache.put(&credentials);
-        Ok(credentials)
-    }
+/// Section `[default]` of the file that `$TENCENTCLOUD_CREDENTIALS_FILE` names in `variables`, or
+/// else of `~/.tencentcloud/credentials`, or else of `system_file`.
+#[must_use]
+pub fn profile(variables: Variables, system_file: PathBuf) -> StoredCredentials {
+    let read = move || find(&variables, &system_file);
+    StoredCredentials::new("the profile file (tencentcloud/credentials)", read)
 }
 
 fn find(variables: &Variables, system_file: &Path) -> Result<Credentials, ProviderError> {
@@ -138,27 +113,6 @@ fn parse(text: &str) -> Result<Credentials, String> {
     let id = id.ok_or_else(|| missing("secret_id"))?;
     let key = key.ok_or_else(|| missing("secret_key"))?;
     Credentials::new(&id, key, token, None)
-}
-
-#[async_trait]
-impl Provider for Profile {
-    async fn credentials(&self) -> Result<Credentials, ProviderError> {
-        match self.cache.get() {
-            Some(credentials) => Ok(credentials),
-            None => self.read().await,
-        }
-    }
-
-    async fn refresh(&self, refused: &Credentials) -> Result<Credentials, ProviderError> {
-        match self.cache.other_than(refused) {
-            Some(credentials) => Ok(credentials),
-            None => self.read().await,
-        }
-    }
-
-    fn describe(&self) -> String {
-        "the profile file (tencentcloud/credentials)".to_owned()
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When there are none, or none that can be used.
-    async fn credentials(&self) -> Result<Credentials, ProviderError>;
+    async fn credentials(&self) -> CredentialsResult;
 
     /// Called when the service did not take `refused`: other credentials if there are any by
     /// now, else the same. Many callers may come at once with the same `refused`: whoever asks
@@ -24,11 +24,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When the look failed; what the provider had stays.
-    async fn refresh(&self, refused: &Credentials) -> Result<Credentials, ProviderError>;
+    async fn refresh(&self, refused: &Credentials) -> CredentialsResult;
 
     /// Where the credentials come from, in words for the operator.
     fn describe(&self) -> String;
 }
+
+/// What asking for credentials came to.
+pub(super) type CredentialsResult = Result<Credentials, ProviderError>;
 
 /// Why a provider has no credentials. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

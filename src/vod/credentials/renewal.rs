@@ -6,11 +6,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
+use super::provider::{CredentialsResult, Provider};
 use super::{Credentials, ProviderError};
 use crate::sync::lock;
 
@@ -20,9 +22,6 @@ pub(super) const PAUSE: Duration = Duration::from_secs(10);
 /// After a success the pause is this part of the time that the credentials are good for.
 const PAUSES_PER_LIFE: i32 = 20;
 
-/// What asking for credentials came to.
-pub(super) type CredentialsResult = Result<Credentials, ProviderError>;
-
 /// How long before their end credentials are renewed that are good for so long.
 pub(super) type Margin = fn(TimeDelta) -> TimeDelta;
 
@@ -30,14 +29,15 @@ type Attempt = BoxFuture<'static, CredentialsResult>;
 type Ask = dyn Fn() -> Attempt + Send + Sync;
 
 /// Credentials that are renewed by whoever needs them when they are due. There is one attempt at
-/// a time; others use the old credentials for as long as they are valid, during an attempt and
-/// after a failed one.
+/// a time, and attempts are 10 s apart; others use the old credentials for as long as they are
+/// valid, during an attempt and after a failed one.
 #[derive(Clone)]
-pub(super) struct Renewal {
+pub struct RenewedCredentials {
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    source: String,
     ask: Box<Ask>,
     margin: Margin,
     pause: Duration,
@@ -72,10 +72,11 @@ enum Step {
     Wait(Shared<Attempt>),
 }
 
-impl Renewal {
-    /// Credentials that `ask` has, renewed `margin` before they expire, attempts `pause` apart.
-    /// Asks for nothing yet.
+impl RenewedCredentials {
+    /// Credentials that `ask` has from `source`, renewed `margin` before they expire, attempts
+    /// `pause` apart. Asks for nothing yet.
     pub(super) fn new<F>(
+        source: String,
         ask: impl Fn() -> F + Send + Sync + 'static,
         margin: Margin,
         pause: Duration,
@@ -84,11 +85,13 @@ impl Renewal {
         F: Future<Output = CredentialsResult> + Send + 'static,
     {
         let ask = Box::new(move || ask().boxed());
-        Self { inner: Arc::new(Inner { ask, margin, pause, state: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { source, ask, margin, pause, state: Mutex::default() }) }
     }
+}
 
-    /// As [`Provider::credentials`](super::Provider::credentials).
-    pub(super) async fn credentials(&self) -> CredentialsResult {
+#[async_trait]
+impl Provider for RenewedCredentials {
+    async fn credentials(&self) -> CredentialsResult {
         match self.inner.step(Current::is_fresh, Current::is_valid) {
             Step::Settled(outcome) => outcome,
             Step::Wait(attempt) => match attempt.await {
@@ -98,19 +101,24 @@ impl Renewal {
         }
     }
 
-    /// As [`Provider::refresh`](super::Provider::refresh).
-    pub(super) async fn refresh(&self, refused: &Credentials) -> CredentialsResult {
+    async fn refresh(&self, refused: &Credentials) -> CredentialsResult {
         match self.inner.step(|current| current.credentials != *refused, |_| false) {
             Step::Settled(outcome) => outcome,
             Step::Wait(attempt) => attempt.await,
         }
     }
+
+    fn describe(&self) -> String {
+        self.inner.source.clone()
+    }
 }
 
-impl fmt::Debug for Renewal {
+impl fmt::Debug for RenewedCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let current = self.inner.state().current.clone();
-        f.debug_tuple("Renewal").field(&current.map(|current| current.credentials)).finish()
+        f.debug_tuple("RenewedCredentials")
+            .field(&current.map(|current| current.credentials))
+            .finish()
     }
 }
 
@@ -218,7 +226,7 @@ mod tests {
     use super::*;
 
     /// Hands out the n-th credentials, good for an hour and due at once, when it is let.
-    fn renewal() -> (Renewal, Arc<Semaphore>, Arc<AtomicU32>) {
+    fn renewal() -> (RenewedCredentials, Arc<Semaphore>, Arc<AtomicU32>) {
         let (gate, asked) = (Arc::new(Semaphore::new(1)), Arc::new(AtomicU32::new(0)));
         let (open, count) = (gate.clone(), asked.clone());
         let ask = move || {
@@ -230,7 +238,8 @@ mod tests {
                     .map_err(ProviderError::Invalid)
             }
         };
-        (Renewal::new(ask, |life| life, Duration::ZERO), gate, asked)
+        let renewal = RenewedCredentials::new(String::new(), ask, |life| life, Duration::ZERO);
+        (renewal, gate, asked)
     }
 
     #[tokio::test]

@@ -5,10 +5,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::provider::{CredentialsResult, ProviderError};
+use super::stored::StoredCredentials;
 use crate::sanitize::invisible_in;
 use crate::secret::SecretRef;
 use crate::settings::SettingIssue;
 use crate::vod::endpoint::{Endpoint, STS_ENDPOINT};
+use crate::vod::key::Credentials;
 
 /// What a session is called in the cloud's audit log if nothing else is said.
 pub(super) const DEFAULT_SESSION_NAME: &str = "sprited";
@@ -113,6 +116,23 @@ impl CredentialsSettings {
             warnings.extend(said.map(|said| SettingIssue::warning(format!("{key}: {said}"))));
         }
         warnings
+    }
+
+    /// Returns a provider of the key that they name.
+    pub(super) fn key(&self) -> StoredCredentials {
+        let this = self.clone();
+        StoredCredentials::new("the configuration's [credentials]", move || this.resolve())
+    }
+
+    fn resolve(&self) -> CredentialsResult {
+        let invalid = |what: String| ProviderError::Invalid(format!("[credentials] {what}"));
+        let read = |key, secret: &SecretRef| {
+            secret.resolve().map_err(|problem| invalid(format!("{key}: {problem}")))
+        };
+        let (id, key) =
+            (read("secret_id", &self.secret_id)?, read("secret_key", &self.secret_key)?);
+        let token = self.token.as_ref().map(|token| read("token", token)).transpose()?;
+        Credentials::new(id.expose(), key, token, None).map_err(invalid)
     }
 
     /// Returns the role and where to assume it, if there is one.

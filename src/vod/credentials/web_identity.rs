@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::provider::read_blocking;
-use super::renewal::{PAUSE, Renewal};
+use super::renewal::RenewedCredentials;
 use super::settings::DEFAULT_SESSION_NAME;
 use super::sts::{self, AssumeRoleParameters, Sts};
-use super::{Credentials, Provider, ProviderError, Variables};
+use super::{Credentials, ProviderError, Variables};
 use crate::secret::{Secret, SecretRef, SecretSource};
 use crate::vod::Action;
 use crate::vod::endpoint::{Endpoint, STS_ENDPOINT};
@@ -23,16 +21,6 @@ const ROLE: &str = "TKE_ROLE_ARN";
 
 /// What the official tools ask for, in seconds.
 const DURATION: u64 = 7200;
-
-/// The role that a TKE cluster names in a pod's environment, assumed through STS with the token
-/// of the pod's service account. Variables and token file are read anew at each renewal, in the
-/// last fifth of the credentials' life. While that fails the old ones are used for as long as they
-/// are valid, and STS is asked again 10 s apart.
-#[derive(Debug)]
-pub struct WebIdentity {
-    source: String,
-    renewal: Renewal,
-}
 
 struct Bearer {
     sts: Sts,
@@ -47,40 +35,32 @@ struct Identity {
     role: String,
 }
 
-impl WebIdentity {
-    /// A provider that takes role and token from where `variables` say. Asks nothing yet.
-    ///
-    /// # Errors
-    /// When no HTTP client can be set up.
-    pub fn new(variables: Variables) -> Result<Self, ProviderError> {
-        Self::at(variables, STS_ENDPOINT, PAUSE)
-    }
+/// The role that a TKE cluster names in a pod's environment, assumed through STS at `endpoint` with
+/// the token of the pod's service account. Variables and token file are read anew at each renewal,
+/// in the last fifth of the credentials' life. Attempts are `pause` apart. Asks nothing yet.
+///
+/// # Errors
+/// When `endpoint` cannot be used, or no HTTP client can be set up.
+pub fn web_identity(
+    variables: Variables,
+    endpoint: &str,
+    pause: Duration,
+) -> Result<RenewedCredentials, ProviderError> {
+    let endpoint = Endpoint::parse(endpoint, STS_ENDPOINT).map_err(ProviderError::Invalid)?;
+    let sts = Sts::new(endpoint).map_err(ProviderError::Invalid)?;
+    let source = format!("the web identity of a TKE pod ({ROLE}) through STS ({})", sts.host());
+    let bearer = Arc::new(Bearer { sts, variables });
+    let ask = move || {
+        let bearer = bearer.clone();
+        async move { bearer.ask().await }
+    };
+    Ok(RenewedCredentials::new(source, ask, sts::margin, pause))
+}
 
-    /// Where STS is asked, if there is a role in `variables`.
-    pub(super) fn endpoint(variables: &Variables) -> Option<Endpoint> {
-        variables.text(ROLE).ok()??;
-        Endpoint::parse(STS_ENDPOINT, STS_ENDPOINT).ok()
-    }
-
-    /// As [`WebIdentity::new`], with another endpoint of STS and another pause between attempts.
-    ///
-    /// # Errors
-    /// As [`WebIdentity::new`], and when `endpoint` cannot be used.
-    pub fn at(
-        variables: Variables,
-        endpoint: &str,
-        pause: Duration,
-    ) -> Result<Self, ProviderError> {
-        let endpoint = Endpoint::parse(endpoint, STS_ENDPOINT).map_err(ProviderError::Invalid)?;
-        let sts = Sts::new(endpoint).map_err(ProviderError::Invalid)?;
-        let source = format!("the web identity of a TKE pod ({ROLE}) through STS ({})", sts.host());
-        let bearer = Arc::new(Bearer { sts, variables });
-        let ask = move || {
-            let bearer = bearer.clone();
-            async move { bearer.ask().await }
-        };
-        Ok(Self { source, renewal: Renewal::new(ask, sts::margin, pause) })
-    }
+/// Where STS is asked, if there is a role in `variables`.
+pub(super) fn endpoint(variables: &Variables) -> Option<Endpoint> {
+    variables.text(ROLE).ok()??;
+    Endpoint::parse(STS_ENDPOINT, STS_ENDPOINT).ok()
 }
 
 impl Bearer {
@@ -137,19 +117,4 @@ async fn read_token(path: PathBuf) -> Result<Secret, ProviderError> {
         file.resolve().map_err(|error| ProviderError::Invalid(format!("{TOKEN_FILE}: {error}")))
     })
     .await
-}
-
-#[async_trait]
-impl Provider for WebIdentity {
-    async fn credentials(&self) -> Result<Credentials, ProviderError> {
-        self.renewal.credentials().await
-    }
-
-    async fn refresh(&self, refused: &Credentials) -> Result<Credentials, ProviderError> {
-        self.renewal.refresh(refused).await
-    }
-
-    fn describe(&self) -> String {
-        self.source.clone()
-    }
 }

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use sprited::config::Config;
 use sprited::daemon;
-use sprited::vod::credentials::InstanceRole;
+use sprited::vod::credentials::instance_role;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpSocket, TcpStream};
 use vod_emulator::{Account, ApiAction, AssumableRole, EmulatorSettings, FaultKind, InjectedFault};
@@ -130,7 +130,7 @@ async fn the_role_of_an_instance_may_change_its_key_while_events_come() {
     .await;
     let cloud = EmulatorSettings { account: temporary(0), ..settings() };
     let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
-    let role = InstanceRole::at(&metadata.url(), Duration::from_millis(100)).unwrap();
+    let role = instance_role(&metadata.url(), Duration::from_millis(100)).unwrap();
     let mut loaded = Config::load(&site.path("sprited.toml")).unwrap();
     loaded.config.credentials = None;
     let daemon = daemon::Daemon::open(loaded, Arc::new(role)).await.unwrap();
