@@ -5,9 +5,8 @@ use std::fmt::Write;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::args::ConfigArg;
-use super::exit::{Exit, answer};
-use super::open_journal::{self, CliError};
+use super::exit::{Exit, answer, json_line};
+use super::open_journal::{self, CliError, ConfigArg};
 use crate::journal::{AuditReport, audit};
 use crate::sanitize::one_line;
 
@@ -45,15 +44,11 @@ struct Answer<'a> {
 }
 
 fn verify(args: &AuditArgs) -> Result<Exit, CliError> {
-    let path = open_journal::configuration(&args.config)?.journal.path;
+    let path = args.config.load_as_owner()?.journal.path;
     let findings = audit(&path)??;
     let ok = findings.ok();
-    let text = if args.json {
-        let answer = Answer { ok, findings: &findings };
-        serde_json::to_string(&answer).map_err(std::io::Error::from)? + "\n"
-    } else {
-        text(&findings)
-    };
+    let text =
+        if args.json { json_line(&Answer { ok, findings: &findings })? } else { text(&findings) };
     Ok(answer(text.as_bytes(), if ok { Exit::Success } else { Exit::Failure }))
 }
 

@@ -1,6 +1,6 @@
 //! `sprited config`: the format of the configuration.
 
-use super::exit::{Exit, answer, complain};
+use super::exit::{Exit, answer};
 use crate::config;
 
 /// Describe the format of the configuration.
@@ -31,14 +31,5 @@ struct Schema {}
 
 pub(super) fn run(args: &ConfigArgs) -> Exit {
     let Command::Schema(Schema {}) = args.command;
-    match serde_json::to_vec_pretty(&config::schema()) {
-        Ok(mut text) => {
-            text.push(b'\n');
-            answer(&text, Exit::Success)
-        }
-        Err(error) => {
-            complain(error);
-            Exit::Failure
-        }
-    }
+    answer(format!("{:#}\n", config::schema()).as_bytes(), Exit::Success)
 }

@@ -2,7 +2,7 @@
 
 use vod_emulator::EmulatorArgs;
 
-use super::exit::{Exit, complain, print};
+use super::exit::{Exit, print};
 use super::process::{self, Signals};
 use crate::daemon::DaemonSignals;
 use crate::logging;
@@ -14,8 +14,7 @@ pub(super) fn run(args: EmulatorArgs) -> Exit {
         ..logging::LogSettings::default()
     };
     if let Err(error) = logging::start(&log) {
-        complain(error);
-        return Exit::Failure;
+        return Exit::Failure.because(error);
     }
     let run = async {
         let (signals, control) = (Signals::new()?, DaemonSignals::default());
@@ -24,11 +23,6 @@ pub(super) fn run(args: EmulatorArgs) -> Exit {
             never = signals.obey(control) => match never {},
         }
     };
-    match process::block_on(run).flatten() {
-        Ok(()) => Exit::Success,
-        Err(error) => {
-            complain(format_args!("{error:#}"));
-            Exit::Failure
-        }
-    }
+    let ended = process::block_on(run).flatten();
+    ended.map_or_else(|error| Exit::Failure.because(format_args!("{error:#}")), |()| Exit::Success)
 }

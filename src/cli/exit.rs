@@ -1,7 +1,13 @@
-//! How commands end: their exit status, the answer on stdout, the complaint on stderr.
+//! How commands end: their exit status, the answer on stdout, the complaint on stderr, be it of a
+//! panic.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
+
+use serde::Serialize;
 
 /// How a command ended, as sysexits(3) has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +39,12 @@ impl Exit {
             Self::Configuration => 78,
         }
     }
+
+    /// Reports on stderr why the command ends so.
+    pub(super) fn because(self, message: impl Display) -> Self {
+        complain(message);
+        self
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -55,8 +67,13 @@ pub(super) fn print(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
+/// An answer for programs, on one line.
+pub(super) fn json_line(answer: &impl Serialize) -> io::Result<String> {
+    Ok(serde_json::to_string(answer)? + "\n")
+}
+
 /// Reports on stderr why a command cannot go on.
-pub(super) fn complain(message: impl std::fmt::Display) {
+pub(super) fn complain(message: impl Display) {
     // Without a stderr the exit code is all there is.
     drop(writeln!(io::stderr().lock(), "sprited: {message}"));
 }
@@ -65,6 +82,23 @@ pub(super) fn ended(error: &io::Error, exit: Exit) -> Exit {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return exit;
     }
-    complain(format_args!("cannot write the answer: {error}"));
-    Exit::Failure
+    Exit::Failure.because(format_args!("cannot write the answer: {error}"))
+}
+
+/// Has every panic, which is a bug, report its place and its message if that stands in the code. A
+/// message that was formatted at run time may hold anything, a secret or an event, and is left out.
+pub(super) fn install_panic_hook() {
+    panic::set_hook(Box::new(|panic| complain(panic_text(panic, &Backtrace::capture()))));
+}
+
+fn panic_text(panic: &PanicHookInfo<'_>, backtrace: &Backtrace) -> String {
+    let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
+    let words = panic.payload().downcast_ref::<&'static str>();
+    let words = words.map_or_else(String::new, |words| format!(": {words}"));
+    let mut text = format!("panicked{place}{words}: this is a bug of sprited, please report it");
+    // Names of functions and lines, no values. By RUST_BACKTRACE, as anywhere.
+    if backtrace.status() == BacktraceStatus::Captured {
+        text.push_str(&format!("\n{backtrace}"));
+    }
+    text
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::args::ConfigArg;
-use super::exit::{Exit, answer};
-use super::open_journal::{self, CliError};
+use super::exit::{Exit, answer, json_line};
+use super::open_journal::{self, CliError, ConfigArg};
 use super::prompt::{confirm, is_somebody_there};
 use crate::identity::{self, Owner};
 use crate::journal::{
@@ -129,7 +128,7 @@ struct Compacted {
 
 impl Common {
     fn journal(&self) -> Result<PathBuf, CliError> {
-        Ok(open_journal::configuration(&self.config)?.journal.path)
+        Ok(self.config.load_as_owner()?.journal.path)
     }
 
     /// Answers with `done`, in words or in JSON.
@@ -140,12 +139,9 @@ impl Common {
         words: impl FnOnce(&T) -> String,
         exit: Exit,
     ) -> Result<Exit, CliError> {
-        let text = if self.json {
-            serde_json::to_string(&Answer { journal, done }).map_err(std::io::Error::from)?
-        } else {
-            words(&done)
-        };
-        Ok(answer(format!("{text}\n").as_bytes(), exit))
+        let text =
+            if self.json { json_line(&Answer { journal, done })? } else { words(&done) + "\n" };
+        Ok(answer(text.as_bytes(), exit))
     }
 }
 
@@ -189,7 +185,7 @@ fn check_text(path: &Path, Checked { ok, damage, violations }: &Checked) -> Stri
 }
 
 fn run_backup(common: &Common, to: &Path) -> Result<Exit, CliError> {
-    let path = open_journal::settings(&common.config)?.journal.path;
+    let path = common.config.load()?.journal.path;
     let style = ProgressStyle::with_template("{wide_bar} {percent} % {eta}")
         .expect("the template is well-formed");
     let bar = ProgressBar::new(0).with_style(style);
@@ -211,7 +207,7 @@ fn run_backup(common: &Common, to: &Path) -> Result<Exit, CliError> {
 }
 
 fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, CliError> {
-    let path = open_journal::settings(&common.config)?.journal.path;
+    let path = common.config.load()?.journal.path;
     if path.symlink_metadata().is_ok() && !yes {
         ask(&path, from)?;
     }

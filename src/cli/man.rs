@@ -8,7 +8,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::exit::{Exit, answer, complain};
+use super::exit::{Exit, answer};
 
 const SOURCE: &str = concat!("sprited ", env!("CARGO_PKG_VERSION"));
 const CONFIGURATION: &str = include_str!("../../config.example.toml");
@@ -34,10 +34,7 @@ pub(super) fn run(args: &ManArgs, command: Command) -> Exit {
             io::Error::new(error.kind(), text)
         }),
     };
-    done.unwrap_or_else(|error| {
-        complain(error);
-        Exit::Failure
-    })
+    done.unwrap_or_else(|error| Exit::Failure.because(error))
 }
 
 /// Writes `man1/sprited.1`, `man1/sprited-events-list.1` and their kin, and `man5/sprited.toml.5`.

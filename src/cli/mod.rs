@@ -4,7 +4,6 @@
 //! stdout, everything else to stderr. Whoever closes stdout early has seen enough: that is no
 //! failure.
 
-mod args;
 mod audit;
 mod check;
 mod completions;
@@ -19,7 +18,6 @@ mod init;
 mod journal;
 mod man;
 mod open_journal;
-mod panics;
 mod process;
 mod prompt;
 mod run;
@@ -87,7 +85,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(code) = launcher::run(&arguments) {
         return code.into();
     }
-    panics::install_panic_hook();
+    exit::install_panic_hook();
     if let Err(error) = identity::hide_memory() {
         complain(format_args!(
             "cannot hide the memory from other programs of this user, which could read secrets: \

@@ -1,13 +1,14 @@
-//! How commands open the journal beside the daemon, and how they end where they cannot go on.
+//! How commands read the configuration and open the journal beside the daemon, and how they end
+//! where they cannot go on.
 
 use std::fmt::Display;
 use std::io;
+use std::path::PathBuf;
 
-use super::args::ConfigArg;
-use super::exit::{Exit, complain, ended};
-use crate::config::{Config, ConfigErrors};
+use super::exit::{Exit, ended};
+use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
 use crate::identity::{self, IdentityError};
-use crate::journal::{self, JournalReader, OpenError};
+use crate::journal::{self, OpenError};
 
 /// Why a command cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -50,30 +51,40 @@ pub(super) fn end(done: Result<Exit, CliError>) -> Exit {
         Err(CliError::Output(error)) => return ended(&error, Exit::Success),
         Err(CliError::Open(error)) => {
             let error = was_there(&error).unwrap_or(error);
-            complain(format_args!("{error}{}", what_to_do(&error)));
-            return Exit::Journal;
+            return Exit::Journal.because(format_args!("{error}{}", what_to_do(&error)));
         }
         Err(error) => error,
     };
-    complain(&error);
-    error.exit()
+    error.exit().because(&error)
 }
 
-/// The configuration of a command that does not touch the journal.
-pub(super) fn settings(arg: &ConfigArg) -> Result<Config, CliError> {
-    Ok(Config::load(&arg.path)?.config)
+/// Which configuration a command works with.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ConfigArg {
+    /// Configuration file.
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        env = "SPRITED_CONFIG",
+        default_value = DEFAULT_PATH
+    )]
+    pub(super) path: PathBuf,
 }
 
-/// The configuration of a command that opens the journal, as whose owner root goes on. To be called
-/// once: that one need not be able to read it.
-pub(super) fn configuration(arg: &ConfigArg) -> Result<Config, CliError> {
-    let config = settings(arg)?;
-    identity::become_owner(&config.journal.path)?;
-    Ok(config)
-}
+impl ConfigArg {
+    /// The configuration of a command that does not touch the journal.
+    pub(super) fn load(&self) -> Result<Config, CliError> {
+        Ok(Config::load(&self.path)?.config)
+    }
 
-pub(super) fn open(arg: &ConfigArg) -> Result<JournalReader, CliError> {
-    Ok(JournalReader::open(&configuration(arg)?.journal.path)?)
+    /// The configuration of a command that opens the journal, as whose owner root goes on. To be
+    /// called once: that one need not be able to read it.
+    pub(super) fn load_as_owner(&self) -> Result<Config, CliError> {
+        let config = self.load()?;
+        identity::become_owner(&config.journal.path)?;
+        Ok(config)
+    }
 }
 
 /// The error of a journal that is missing and was there before.

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::args::ConfigArg;
-use super::exit::{Exit, complain};
-use super::open_journal;
+use super::exit::Exit;
+use super::open_journal::{self, ConfigArg};
 use super::process::{self, Signals};
 use crate::config::{Config, Loaded};
 use crate::daemon::{DaemonError, DaemonSignals, ExitReason, Prepared, warn_of_foreign_folders};
@@ -42,26 +41,16 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs) -> Exit {
     let loaded = match Config::load(&args.config.path) {
         Ok(loaded) => loaded,
-        Err(errors) => {
-            complain(&errors);
-            return Exit::Configuration;
-        }
+        Err(errors) => return Exit::Configuration.because(&errors),
     };
     let log = match logging::start(&loaded.config.log) {
         Ok(log) => log,
-        Err(error) => {
-            complain(error);
-            return Exit::Configuration;
-        }
+        Err(error) => return Exit::Configuration.because(error),
     };
     loaded.warn();
-    let ended = process::block_on(daemon(loaded, log, args));
-    let ended = match ended {
+    let ended = match process::block_on(daemon(loaded, log, args)) {
         Ok(ended) => ended,
-        Err(error) => {
-            complain(error);
-            return Exit::Failure;
-        }
+        Err(error) => return Exit::Failure.because(error),
     };
     match ended {
         Ok(ExitReason::Clean) => Exit::Success,
@@ -78,8 +67,7 @@ pub(super) fn run(args: &RunArgs) -> Exit {
                 DaemonError::Journal(error) => open_journal::as_whom(error),
                 _ => None,
             };
-            complain(format_args!("{error}{}", as_whom.unwrap_or_default()));
-            exit(&error)
+            exit(&error).because(format_args!("{error}{}", as_whom.unwrap_or_default()))
         }
     }
 }

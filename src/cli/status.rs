@@ -1,13 +1,12 @@
 //! `sprited status`: the status page of the running daemon.
 
 use std::error::Error as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::args::ConfigArg;
-use super::exit::{Exit, complain};
-use super::open_journal::{self, CliError};
+use super::exit::{Exit, complain, print};
+use super::open_journal::{self, CliError, ConfigArg};
 use super::process::{self, Signals};
 use crate::daemon::DaemonSignals;
 use crate::journal;
@@ -47,7 +46,7 @@ pub(super) fn run(args: &StatusArgs) -> Exit {
 
 fn show(args: &StatusArgs) -> Result<Exit, CliError> {
     let failed = |why: &dyn std::fmt::Display| CliError::because(Exit::Failure, why);
-    let config = open_journal::settings(&args.config)?;
+    let config = args.config.load()?;
     let file = args.config.path.display();
     let Some(address) = config.http.address() else {
         return Err(failed(&format_args!(
@@ -152,12 +151,8 @@ fn reason(error: &reqwest::Error) -> String {
 }
 
 fn write(status: &str, clear: bool) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    if clear {
-        stdout.write_all(CLEAR_SCREEN.as_bytes())?;
-    }
-    stdout.write_all(status.as_bytes())?;
-    stdout.flush()
+    let before = if clear { CLEAR_SCREEN } else { "" };
+    print(format!("{before}{status}").as_bytes())
 }
 
 #[cfg(test)]

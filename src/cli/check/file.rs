@@ -1,6 +1,6 @@
 //! The configuration's file, and the secrets of `[credentials]` it refers to.
 
-use super::names::UNSEEN_CREDENTIALS;
+use super::report::UNSEEN_CREDENTIALS;
 use super::report::{CheckStep, Finding, StepOutcome};
 use crate::cli::exit::Exit;
 use crate::config::{Config, ConfigErrors, Loaded, Mistake};

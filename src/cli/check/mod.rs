@@ -7,7 +7,6 @@ mod cloud;
 mod disk;
 mod file;
 mod journal;
-mod names;
 mod network;
 mod policy;
 mod report;
@@ -17,8 +16,8 @@ use futures_util::future::join_all;
 
 use report::{CheckReport, CheckStep, StepOutcome};
 
-use super::args::ConfigArg;
 use super::exit::{Exit, answer, complain};
+use super::open_journal::ConfigArg;
 use super::process;
 use crate::config::{Config, Loaded};
 use crate::{identity, vod};

@@ -1,11 +1,29 @@
 //! What `check` found: steps, their outcome and advice, for people or for programs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
 use crate::sanitize::one_line;
+
+/// The step that others point at where nothing answers.
+pub(super) const CLOUD: &str = "cloud";
+pub(super) const CREDENTIALS: &str = "credentials";
+pub(super) const EVENT_MODE: &str = "event-mode";
+pub(super) const QUEUE: &str = "queue";
+
+/// What to do where a secret can be seen by the service alone.
+pub(super) const UNSEEN_CREDENTIALS: &str = "only the service can read systemd's credentials; to \
+                                             check as the service does: sudo systemd-run --pipe \
+                                             --wait --collect -p User=sprited -p \
+                                             StateDirectory=sprited -p \
+                                             LoadCredential=secret_key:/etc/sprited/secret_key \
+                                             /usr/bin/sprited check";
+
+/// The longest that the search for credentials may take, and each call with its repeats.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How a step came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use vod_emulator::{Emulator, SpriteOrder};
 
-use super::exit::{Exit, complain};
+use super::exit::Exit;
 use super::process::{self, Signals};
 use crate::config::{Config, Loaded};
 use crate::daemon::{Daemon, DaemonSignals};
@@ -51,10 +51,7 @@ pub(super) fn run(args: &DemoArgs) -> Exit {
         Ok(sums) if sums.add_up() => Exit::Success,
         Ok(_) => Exit::Failure,
         Err(error) if is_broken_pipe(&error) => Exit::Success,
-        Err(error) => {
-            complain(format_args!("{error:#}"));
-            Exit::Failure
-        }
+        Err(error) => Exit::Failure.because(format_args!("{error:#}")),
     }
 }
 

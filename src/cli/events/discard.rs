@@ -3,12 +3,10 @@
 use serde::Serialize;
 
 use super::bulk::{self, BulkOptions};
-use super::format::json_line;
 use super::selection::Selection;
 use super::target::TargetEvents;
-use crate::cli::args::ConfigArg;
-use crate::cli::exit::{Exit, answer};
-use crate::cli::open_journal::{CliError, configuration};
+use crate::cli::exit::{Exit, answer, json_line};
+use crate::cli::open_journal::{CliError, ConfigArg};
 use crate::journal::{EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink};
 use crate::units::counted;
 
@@ -48,13 +46,14 @@ struct AtSink<'a> {
 }
 
 pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
-    let journal = configuration(&args.config)?.journal.path;
+    let journal = args.config.load_as_owner()?.journal.path;
     let reader = JournalReader::open(&journal)?;
     let sinks = args.selection.sinks(&reader)?.map_or_else(|| reader.sinks(), Ok)?;
     let targets = if args.selection.keys.is_empty() {
         by_filter(args, &reader, sinks)?
     } else {
-        by_keys(args, &reader, sinks)?
+        let is_due = |state| matches!(state, Some(EventState::Pending | EventState::Dead));
+        args.selection.by_keys(&reader, sinks, is_due)?
     };
     let options = &args.options;
     let discard = |admin: &mut JournalAdmin, sink, events: &[EventId], discarded: &mut u64| {
@@ -70,27 +69,6 @@ pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
     let summary = Summary { dry_run: options.dry_run, sinks: sinks.collect() };
     let text = if options.json { json_line(&summary)? } else { text(&summary) };
     Ok(answer(text.as_bytes(), Exit::Success))
-}
-
-fn by_keys(
-    args: &DiscardArgs,
-    reader: &JournalReader,
-    sinks: Vec<KnownSink>,
-) -> Result<Vec<TargetEvents>, CliError> {
-    let mut targets: Vec<TargetEvents> = sinks.into_iter().map(TargetEvents::these).collect();
-    for found in args.selection.by_keys(reader)? {
-        let states = reader.sinks_of(found.id)?;
-        for target in &mut targets {
-            let is_left = states.iter().any(|at| {
-                at.sink == target.sink.name
-                    && matches!(at.state, EventState::Pending | EventState::Dead)
-            });
-            if is_left {
-                target.push(&found);
-            }
-        }
-    }
-    Ok(targets)
 }
 
 fn by_filter(

@@ -1,7 +1,5 @@
 //! How an event and what became of it at a sink are written, for people and for programs.
 
-use std::io;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
@@ -44,11 +42,6 @@ impl<'a> EventSummary<'a> {
 pub(super) fn label(sink: &SinkState) -> String {
     let name = one_line(&sink.sink);
     if sink.active { name } else { format!("{name} (not in the configuration)") }
-}
-
-/// An answer for programs, on one line.
-pub(super) fn json_line(answer: &impl Serialize) -> io::Result<String> {
-    Ok(serde_json::to_string(answer)? + "\n")
 }
 
 /// Returns the first digits of a key, which differ from those of others in all likelihood.

@@ -4,11 +4,10 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::format::{EventSummary, json_line, label, moment, short};
+use super::format::{EventSummary, label, moment, short};
 use super::selection::{View, each};
-use crate::cli::args::ConfigArg;
-use crate::cli::exit::Exit;
-use crate::cli::open_journal::{CliError, configuration};
+use crate::cli::exit::{Exit, json_line};
+use crate::cli::open_journal::{CliError, ConfigArg};
 use crate::journal::{EventRow, EventState, JournalReader, SinkState};
 use crate::sanitize::{self, KeptEnd, one_line, truncate};
 use crate::units::counted;
@@ -46,7 +45,7 @@ pub(super) struct ListArgs {
 }
 
 pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
-    let config = configuration(&args.config)?;
+    let config = args.config.load_as_owner()?;
     let reader = JournalReader::open(&config.journal.path)?;
     let with_app = config.vod.apps().len() > 1;
     let filter = args.view.filter(&reader)?;

@@ -3,12 +3,10 @@
 use serde::Serialize;
 
 use super::bulk::{self, BulkOptions};
-use super::format::json_line;
 use super::selection::Selection;
 use super::target::TargetEvents;
-use crate::cli::args::ConfigArg;
-use crate::cli::exit::{Exit, answer};
-use crate::cli::open_journal::{CliError, configuration};
+use crate::cli::exit::{Exit, answer, json_line};
+use crate::cli::open_journal::{CliError, ConfigArg};
 use crate::config::Config;
 use crate::journal::{
     EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink, Requeued,
@@ -47,13 +45,18 @@ pub(super) struct RedeliverArgs {
 }
 
 pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
-    let config = configuration(&args.config)?;
+    let config = args.config.load_as_owner()?;
     let reader = JournalReader::open(&config.journal.path)?;
     let named = args.selection.sinks(&reader)?;
     let targets = if args.selection.keys.is_empty() {
         by_filter(args, &config, &reader, named)?
     } else {
-        by_keys(args, &reader, named)?
+        let only_dead = named.is_none();
+        let sinks = named.map_or_else(|| reader.sinks(), Ok)?;
+        args.selection.by_keys(&reader, sinks, |state| match state {
+            state if only_dead => state == Some(EventState::Dead),
+            state => !args.missing || state != Some(EventState::Delivered),
+        })?
     };
     let options = &args.options;
     let requeue = |admin: &mut JournalAdmin, sink, events: &[EventId], done: &mut Requeued| {
@@ -87,31 +90,6 @@ pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
         text(args, &at_sinks)
     };
     Ok(answer(text.as_bytes(), if is_in_vain { Exit::Failure } else { Exit::Success }))
-}
-
-fn by_keys(
-    args: &RedeliverArgs,
-    reader: &JournalReader,
-    named: Option<Vec<KnownSink>>,
-) -> Result<Vec<TargetEvents>, CliError> {
-    let only_dead = named.is_none();
-    let sinks = named.map_or_else(|| reader.sinks(), Ok)?;
-    let mut targets: Vec<TargetEvents> = sinks.into_iter().map(TargetEvents::these).collect();
-    for found in args.selection.by_keys(reader)? {
-        let states = reader.sinks_of(found.id)?;
-        for target in &mut targets {
-            let there = states.iter().find(|at| at.sink == target.sink.name).map(|at| at.state);
-            let is_left = if only_dead {
-                there == Some(EventState::Dead)
-            } else {
-                !args.missing || there != Some(EventState::Delivered)
-            };
-            if is_left {
-                target.push(&found);
-            }
-        }
-    }
-    Ok(targets)
 }
 
 fn by_filter(

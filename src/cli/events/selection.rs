@@ -1,8 +1,11 @@
 //! Arguments that select events and sinks.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::format::moment;
+use super::target::TargetEvents;
 use crate::cli::exit::Exit;
 use crate::cli::open_journal::CliError;
 use crate::event::AppId;
@@ -151,17 +154,30 @@ impl Selection {
         Ok((!named.is_empty()).then_some(named))
     }
 
-    /// The events whose keys were given, oldest first.
-    pub(super) fn by_keys(&self, reader: &JournalReader) -> Result<Vec<EventRow>, CliError> {
-        let mut found: Vec<EventRow> = Vec::with_capacity(self.keys.len());
+    /// The events whose keys were given, oldest first, at those of `sinks` where the state that
+    /// they have there, if any, `is_left`.
+    pub(super) fn by_keys(
+        &self,
+        reader: &JournalReader,
+        sinks: Vec<KnownSink>,
+        is_left: impl Fn(Option<EventState>) -> bool,
+    ) -> Result<Vec<TargetEvents>, CliError> {
+        let mut found = BTreeMap::new();
         for prefix in &self.keys {
             let one = by_prefix(reader, prefix)?;
-            if found.iter().all(|other| other.id != one.id) {
-                found.push(one);
+            found.insert(one.id, one);
+        }
+        let mut targets: Vec<TargetEvents> = sinks.into_iter().map(TargetEvents::these).collect();
+        for found in found.values() {
+            let states = reader.sinks_of(found.id)?;
+            for target in &mut targets {
+                let there = states.iter().find(|at| at.sink == target.sink.name);
+                if is_left(there.map(|at| at.state)) {
+                    target.push(found);
+                }
             }
         }
-        found.sort_unstable_by_key(|found| found.id);
-        Ok(found)
+        Ok(targets)
     }
 }
 

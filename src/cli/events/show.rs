@@ -1,6 +1,6 @@
 //! `sprited events show`: one event in full.
 
-use std::io::{self, Write};
+use std::io;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -9,11 +9,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::format::{EventSummary, label, moment};
 use super::pretty_json::pretty_json;
 use super::selection::{by_prefix, parse_prefix};
-use crate::cli::args::ConfigArg;
-use crate::cli::exit::Exit;
-use crate::cli::open_journal::{CliError, open};
+use crate::cli::exit::{Exit, answer};
+use crate::cli::open_journal::{CliError, ConfigArg};
 use crate::event::{ImageSprite, SpriteStatus};
-use crate::journal::{EventRow, EventState, SinkState};
+use crate::journal::{EventRow, EventState, JournalReader, SinkState};
 use crate::sanitize::{self, one_line};
 use crate::units::counted;
 
@@ -39,14 +38,11 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn run(args: &ShowArgs) -> Result<Exit, CliError> {
-    let reader = open(&args.config)?;
+    let reader = JournalReader::open(&args.config.load_as_owner()?.journal.path)?;
     let found = by_prefix(&reader, &args.key)?;
     let sinks = reader.sinks_of(found.id)?;
     let text = if args.json { json(&found, &sinks)? } else { text(&found, &sinks) };
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(Exit::Success)
+    Ok(answer(text.as_bytes(), Exit::Success))
 }
 
 #[derive(Serialize)]

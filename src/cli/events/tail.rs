@@ -5,13 +5,11 @@ use std::io::{self, Write};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::format::{EventSummary, json_line};
+use super::format::EventSummary;
 use super::list::row;
 use super::selection::View;
-use crate::cli::args::ConfigArg;
-use crate::cli::exit::Exit;
-use crate::cli::open_journal;
-use crate::cli::open_journal::{CliError, configuration};
+use crate::cli::exit::{Exit, json_line};
+use crate::cli::open_journal::{self, CliError, ConfigArg};
 use crate::event::Key;
 use crate::journal::{EventId, EventRow, EventState, Filter, JournalReader};
 use crate::sanitize;
@@ -56,7 +54,7 @@ pub(in crate::cli) fn run(args: &TailArgs) -> Exit {
 }
 
 fn follow(args: &TailArgs) -> Result<std::convert::Infallible, CliError> {
-    let config = configuration(&args.config)?;
+    let config = args.config.load_as_owner()?;
     let reader = JournalReader::open(&config.journal.path)?;
     let mut tail = Tail {
         filter: args.view.filter(&reader)?,

@@ -1,8 +1,8 @@
 //! What to do where there are no credentials: about what the configuration refers to, the role, or
 //! the way to whoever hands them out.
 
-use crate::cli::check::names::CREDENTIALS;
 use crate::cli::check::network;
+use crate::cli::check::report::CREDENTIALS;
 use crate::cli::check::report::CheckStep;
 use crate::cli::exit::Exit;
 use crate::config::Config;
