@@ -7,7 +7,6 @@ use super::process::{self, Signals};
 use crate::daemon::DaemonSignals;
 use crate::logging;
 
-/// Runs it until it is told to stop.
 pub(super) fn run(args: EmulatorArgs) -> Exit {
     let log = logging::LogSettings {
         level: "info,vod_emulator=info".to_owned(),

@@ -94,7 +94,6 @@ fn start(arguments: &[OsString]) -> io::Result<Pid> {
     Ok(Pid::from_raw(child.id().cast_signed()))
 }
 
-/// The next signal of any kind.
 async fn next(signals: &mut [(signal::Signal, Signal)]) -> signal::Signal {
     let each = signals.iter_mut().map(|(which, signal)| {
         Box::pin(async move {

@@ -131,7 +131,6 @@ impl Common {
         Ok(self.config.load_as_owner()?.journal.path)
     }
 
-    /// Answers with `done`, in words or in JSON.
     fn answer<T: Serialize>(
         &self,
         journal: &Path,
@@ -235,7 +234,6 @@ fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, CliError
     common.answer(&path, RestoredCopy { copy: from, restored }, words, Exit::Success)
 }
 
-/// Asks whether an existing journal may be moved aside.
 fn ask(path: &Path, from: &Path) -> Result<(), CliError> {
     if !is_somebody_there() {
         let why = format!("{} exists; --yes moves it aside, nothing is deleted", path.display());
@@ -254,7 +252,6 @@ fn run_compact(common: &Common) -> Result<Exit, CliError> {
     common.answer(&path, done, words, Exit::Success)
 }
 
-/// Shows on a terminal that the work goes on.
 fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(100));

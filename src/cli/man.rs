@@ -23,7 +23,6 @@ pub(super) struct ManArgs {
     folder: Option<PathBuf>,
 }
 
-/// Writes the pages of `command`.
 pub(super) fn run(args: &ManArgs, command: Command) -> Exit {
     let mut command = command.disable_help_subcommand(true);
     command.build();

@@ -10,7 +10,6 @@ use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
 use crate::identity::{self, IdentityError};
 use crate::journal::{self, OpenError};
 
-/// Why a command cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
     #[error(transparent)]
@@ -24,7 +23,6 @@ pub(super) enum CliError {
     /// Root may not become the owner of a place.
     #[error(transparent)]
     Refused(#[from] IdentityError),
-    /// Anything else, in words.
     #[error("{1}")]
     Because(Exit, String),
 }

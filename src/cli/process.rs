@@ -24,7 +24,6 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(outcome)
 }
 
-/// The signals that a daemon obeys.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -12,7 +12,6 @@ use crate::daemon::DaemonSignals;
 use crate::journal;
 use crate::net;
 
-/// Between two refreshes.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Moves the cursor to the upper left and clears the screen.

@@ -76,7 +76,6 @@ impl<'t> Document<'t> {
         Mistake { place: Some(Location::of(self.text, offset)), message }
     }
 
-    /// Takes over what the check of a table's settings has found.
     pub(super) fn report(&mut self, table: &Table<'_>, issues: Vec<SettingIssue>) {
         for issue in issues {
             let (at, message) =

@@ -7,7 +7,6 @@ use super::sinks::ReadSink;
 use crate::journal;
 use crate::sinks::{OutputPath, OutputTarget, SinkOutput};
 
-/// Who writes to a file.
 struct Writer {
     /// In words for the operator.
     name: &'static str,
@@ -23,7 +22,6 @@ impl Writer {
         Self { name, output, place: OutputPath::of(&path), path }
     }
 
-    /// What is wrong with `other`, which is written to as well.
     fn refuses(&self, other: &Self) -> Option<String> {
         let Self { name, path, .. } = self;
         if self.output.target == other.output.target || self.place.is(&other.place) {

@@ -8,14 +8,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-/// How sensitive a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sensitivity {
     /// It holds settings, which everybody may read.
     Settings,
-    /// It holds a secret.
     Secret,
-    /// It holds events.
     Events,
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The secrets that a text holds or names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Secrets {
     /// Whether one stands in the text itself.
@@ -53,7 +52,6 @@ impl Secrets {
     }
 }
 
-/// Whether a URL has a user or a password in it.
 fn has_password(url: &DeValue<'_>) -> bool {
     let host = |url: &str| Some(url.split_once("://")?.1.split(['/', '?', '#']).next()?.to_owned());
     url.as_str().and_then(host).is_some_and(|host| host.contains('@'))

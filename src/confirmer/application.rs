@@ -15,7 +15,6 @@ pub(super) struct ConfirmedApplication {
     pub(super) client: Client,
     /// What log lines call it; nothing where it is the only one.
     name: Option<AppId>,
-    /// Calls to be made again.
     pub(super) calls: CallQueue,
     pub(super) in_flight: usize,
     outage: Outage,

@@ -41,14 +41,12 @@ pub(super) struct ConfirmCall {
     is_deferred: bool,
 }
 
-/// What follows from a call that failed.
 #[derive(Debug)]
 pub(super) enum Followup {
     /// Its halves are tried on their own: one holds the handle at fault.
     Narrowed,
     /// This one is at fault.
     Refused {
-        /// The handle.
         ready: ReadyHandle,
         /// Whether that is certain, and not the service that fails.
         is_certain: bool,
@@ -64,7 +62,6 @@ pub(super) enum Followup {
     },
 }
 
-/// Calls to be made again.
 #[derive(Debug, Default)]
 pub(super) struct CallQueue {
     calls: Vec<ConfirmCall>,
@@ -87,7 +84,6 @@ impl ConfirmCall {
         }
     }
 
-    /// Takes out the handles past their deadline.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<ReadyHandle> {
         self.handles.extract_if(.., |ready| ready.deadline <= now).collect()
     }
@@ -97,12 +93,10 @@ impl ConfirmCall {
         self.handles.extract_if(.., |ready| ready.is_repeatable).collect()
     }
 
-    /// Whether there are any.
     pub(super) fn is_repeatable(&self) -> bool {
         self.handles.iter().any(|ready| ready.is_repeatable)
     }
 
-    /// The first deadline.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.handles.iter().map(|ready| ready.deadline).min()
     }
@@ -148,7 +142,6 @@ impl CallQueue {
         }
     }
 
-    /// A call was acknowledged.
     pub(super) fn acknowledged(&mut self, now: Instant) {
         self.acknowledged_at = Some(now);
     }
@@ -163,7 +156,6 @@ impl CallQueue {
         self.calls.extract_if(.., |call| call.failures > 0 || call.is_deferred).collect()
     }
 
-    /// The next call whose wait is over.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<ConfirmCall> {
         let is_due = |call: &ConfirmCall| call.not_before.is_none_or(|at| at <= now);
         let place = self.calls.iter().position(is_due)?;
@@ -175,7 +167,6 @@ impl CallQueue {
         self.calls.iter().map(|call| call.not_before.unwrap_or_else(Instant::now)).min()
     }
 
-    /// Takes a call that failed.
     pub(super) fn failed(
         &mut self,
         mut call: ConfirmCall,

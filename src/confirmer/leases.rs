@@ -35,12 +35,10 @@ pub(super) struct ReadyHandle {
     pub(super) deadline: Instant,
 }
 
-/// What became of a lease that was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Added {
     /// Nothing holds it up.
     Ready,
-    /// It is confirmed early.
     ConfirmedEarly,
     /// Sinks have to take its events first.
     Waits,
@@ -57,7 +55,6 @@ struct OpenLease {
     state: LeaseState,
 }
 
-/// Where a handle is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeaseState {
     /// Until no sink has to take an event of it.
@@ -68,7 +65,6 @@ enum LeaseState {
     Called,
 }
 
-/// The handles that are not done with.
 #[derive(Debug)]
 pub(super) struct OpenLeases {
     /// `None`: no event is confirmed early, so of those past their lease nothing is kept.
@@ -137,7 +133,6 @@ impl OpenLeases {
         added
     }
 
-    /// No sink has to take these events any more.
     pub(super) fn settle(&mut self, events: &[EventId], now: Instant) {
         for event in events {
             self.settled.insert(*event, now);
@@ -245,7 +240,6 @@ impl OpenLeases {
         }
     }
 
-    /// The next deadline of those that wait.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
@@ -258,7 +252,6 @@ impl OpenLeases {
         pending.into_iter().collect()
     }
 
-    /// Handles that can be confirmed.
     pub(super) fn ready(&self) -> usize {
         self.ready.values().map(VecDeque::len).sum()
     }
@@ -287,7 +280,6 @@ impl OpenLeases {
         released
     }
 
-    /// Keeps a handle that is not there.
     fn put(&mut self, handle: LeaseHandle, mut lease: OpenLease, now: Instant) {
         for event in &lease.pending {
             let handles = self.by_event.entry(*event).or_insert_with(|| Vec::with_capacity(1));

@@ -29,7 +29,6 @@ impl MaxUnconfirmed {
     }
 }
 
-/// As it stands in the file.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a number from 0 on, or \"never\"")]
 enum Written {

@@ -314,7 +314,6 @@ impl Confirmer {
         }
     }
 
-    /// The journal records again.
     fn wake_deferred(&mut self) {
         self.applications.iter_mut().for_each(|of| of.calls.wake());
     }

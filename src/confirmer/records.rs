@@ -27,17 +27,11 @@ const MAX_RECORD_EVENTS: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ConfirmRecord {
     /// The cloud acknowledged the handles of these events.
-    Confirmed {
-        /// The events.
-        events: Vec<EventId>,
-        /// When.
-        at: DateTime<Utc>,
-    },
+    Confirmed { events: Vec<EventId>, at: DateTime<Utc> },
     /// It certainly did not confirm these occurrences, which were open before.
     NotConfirmed(Vec<EventId>),
 }
 
-/// Records that are not written yet.
 #[derive(Default)]
 pub(super) struct RecordQueue {
     waiting: VecDeque<ConfirmRecord>,
@@ -57,7 +51,6 @@ impl std::fmt::Debug for RecordQueue {
 }
 
 impl RecordQueue {
-    /// Adds a record, if there is one.
     pub(super) fn push(&mut self, record: Option<ConfirmRecord>) {
         let Some(record) = record else { return };
         // What is being written stays as it is.

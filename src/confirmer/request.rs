@@ -9,13 +9,11 @@ use super::records::ConfirmRecord;
 use crate::journal::{self, ConfirmPermission, HandleConfirmation, Journal};
 use crate::vod::{Client, VodError};
 
-/// A call that is finished.
 #[derive(Debug)]
 pub(super) struct FinishedCall {
     /// The place of the application.
     pub(super) place: usize,
     pub(super) sent: Instant,
-    /// The call, as it was made.
     pub(super) call: ConfirmCall,
     /// Handles that were taken out of it: others count for their events.
     pub(super) superseded: Vec<ReadyHandle>,
@@ -26,7 +24,6 @@ pub(super) struct FinishedCall {
     pub(super) record: Option<ConfirmRecord>,
 }
 
-/// How a call ended.
 #[derive(Debug)]
 pub(super) enum CallEnd {
     /// The cloud acknowledged every handle.
@@ -35,7 +32,6 @@ pub(super) enum CallEnd {
     Failed(VodError),
     /// A handle expired before there was an answer.
     Expired,
-    /// There was no handle to send.
     Unsent,
 }
 

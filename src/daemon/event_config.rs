@@ -15,10 +15,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 /// Between two checks after a failure that passes by itself, or while a setting is wrong.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The periodic check.
 #[derive(Debug)]
 pub(super) struct EventConfigCheck<'d> {
-    /// One for each application.
     pub(super) clients: &'d [Client],
     /// The events that each sink wants. Changes with each reload, which is a reason to check.
     pub(super) wanted: watch::Receiver<Vec<Wanted>>,
@@ -40,11 +38,8 @@ struct Reported {
     is_refused: bool,
 }
 
-/// The outcome of a check.
 enum Found {
-    /// Events are reported as they should be.
     Good,
-    /// They are not.
     Bad(EventConfigProblem),
     /// It may not be asked for.
     Refused(VodError),

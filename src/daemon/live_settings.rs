@@ -33,7 +33,6 @@ impl LiveSettings {
         this
     }
 
-    /// Takes over those of another configuration.
     pub(super) async fn replace(&self, config: &Config) {
         self.pulling.send_if_modified(|pacing| replace(pacing, pulling(config)));
         self.confirming.send_if_modified(|pacing| replace(pacing, confirming(config)));

@@ -30,7 +30,6 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) struct Maintenance {
     pub(super) journal: Journal,
-    /// One for each application.
     pub(super) clients: Vec<Client>,
     pub(super) metrics: Metrics,
     pub(super) changed: watch::Sender<u64>,
@@ -41,7 +40,6 @@ pub(super) struct Maintenance {
 }
 
 impl Maintenance {
-    /// Runs until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
         let (status, event_config) = (self.status_reporter(), self.event_config_check());
         tokio::join!(

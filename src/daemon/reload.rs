@@ -35,7 +35,6 @@ pub(super) struct ActiveConfig {
     pub(super) retry_now: Arc<Notify>,
 }
 
-/// What is ready to be taken over.
 struct Next {
     loaded: Loaded,
     provider: Arc<dyn Provider>,

@@ -47,7 +47,6 @@ pub(super) struct SinkSet {
     running: RunningSinks,
 }
 
-/// A sink in use.
 #[derive(Debug)]
 struct RunningSink {
     settings: config::SinkConfig,
@@ -73,7 +72,6 @@ pub(super) struct OpenedSink {
     new: Option<(Arc<dyn Sink>, FeedReceiver)>,
 }
 
-/// The names of the sinks that a reload changed.
 #[derive(Debug, Default)]
 pub(super) struct SinkChanges {
     pub(super) added: Vec<String>,
@@ -88,7 +86,6 @@ impl SinkSet {
         Self { all, unspawned, locks, dependencies, stop, running: RunningSinks::default() }
     }
 
-    /// Has `running` know the sinks whose loops start from now on.
     pub(super) fn share(&mut self, running: RunningSinks) {
         self.running = running;
     }
@@ -153,7 +150,6 @@ impl SinkSet {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// Has every sink in use open its target again.
     pub(super) async fn reopen(&self) {
         let reopening = self.all.iter().map(async |running| {
             let reopened = timeout(OPEN_TIMEOUT, running.sink.reopen()).await;
@@ -300,7 +296,6 @@ impl SinkSet {
         self.all.iter().map(|running| running.idle.clone()).collect()
     }
 
-    /// Returns the names of the sinks in use.
     pub(super) fn names(&self) -> Vec<&str> {
         self.all.iter().map(|running| running.settings.name.as_str()).collect()
     }
@@ -344,9 +339,7 @@ struct SinkLocks(HashMap<LockKey, Arc<Semaphore>>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum LockKey {
-    /// Deliveries to the sink of this name.
     Name(String),
-    /// Writes to this output.
     Output(OutputTarget),
 }
 

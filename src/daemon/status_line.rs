@@ -27,7 +27,6 @@ pub(super) struct StatusReporter {
     pub(super) health: Arc<DaemonHealth>,
 }
 
-/// What stands in the line.
 #[derive(Debug, Default)]
 struct Figures {
     /// Whether events are pulled, and why not.

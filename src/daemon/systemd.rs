@@ -29,7 +29,6 @@ pub(super) async fn ready() {
     notify(&[NotifyState::Ready], STATE_TIMEOUT).await;
 }
 
-/// Reports that the daemon is stopping.
 pub(super) async fn stopping() {
     notify(&[NotifyState::Stopping], NOTICE_TIMEOUT).await;
 }
@@ -56,7 +55,6 @@ pub(super) async fn status(text: &str) {
     notify(&[NotifyState::Status(&line)], NOTICE_TIMEOUT).await;
 }
 
-/// Whether there is a service manager.
 pub(super) fn is_supervised() -> bool {
     std::env::var_os(SOCKET_VARIABLE).is_some()
 }

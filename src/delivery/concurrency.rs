@@ -15,12 +15,10 @@ pub(super) struct ConcurrencyWindow {
 }
 
 impl ConcurrencyWindow {
-    /// A window for a sink that takes up to `max` at once.
     pub(super) fn new(max: usize) -> Self {
         Self { max, size: INITIAL_SIZE.min(max), cut: None }
     }
 
-    /// Returns how many deliveries may be in flight now.
     pub(super) fn size(&self) -> usize {
         self.size
     }

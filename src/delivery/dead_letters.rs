@@ -10,7 +10,6 @@ const MAX_LOGGED: u64 = 20;
 /// Between two log lines of a burst, and the time without a dead letter after which it is over.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The dead letters of a sink within a minute.
 #[derive(Debug, Default)]
 pub(super) struct DeadLetterBurst(Option<Burst>);
 
@@ -25,7 +24,6 @@ struct Burst {
     is_large: bool,
 }
 
-/// How a dead letter is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeadLetterLog {
     /// On a line of its own.
@@ -36,14 +34,11 @@ pub(super) enum DeadLetterLog {
     Counted,
 }
 
-/// What a log line of a burst says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BurstReport {
-    /// How long it has lasted.
     pub(super) lasted: Duration,
     /// Dead letters in it, with those that were logged one by one.
     pub(super) dead: u64,
-    /// Whether it is over.
     pub(super) is_over: bool,
 }
 

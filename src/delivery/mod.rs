@@ -95,7 +95,6 @@ pub struct Delivery {
     read_failures: u32,
 }
 
-/// A batch after its delivery.
 struct Delivered {
     began: Instant,
     events: Vec<PendingEvent>,
@@ -103,7 +102,6 @@ struct Delivered {
     checkpoint: Option<String>,
 }
 
-/// A batch after its verdicts were written.
 struct Written {
     events: Vec<EventId>,
     /// `None` where another daemon has the journal: its events are no longer ours.
@@ -290,7 +288,6 @@ impl Delivery {
         self.write(events.iter().map(|pending| pending.id).collect(), records, checkpoint)
     }
 
-    /// Writes the records of `events`.
     fn write(
         &self,
         events: Vec<EventId>,
@@ -318,7 +315,6 @@ impl Delivery {
         }
     }
 
-    /// Waits for the deliveries in flight, and records them.
     async fn finish(
         mut self,
         mut deliveries: Deliveries,

@@ -28,7 +28,6 @@ pub(super) struct DeliveryQueue {
     feed: FeedReceiver,
     journal: Journal,
     max_events: usize,
-    /// Events that wait for delivery.
     ready: VecDeque<PendingEvent>,
     ready_bytes: usize,
     /// Events that wait, are in delivery, or are being recorded: a read may return them once more.
@@ -62,7 +61,6 @@ impl WallClock {
         Self { day: Utc::now(), steady: std::time::Instant::now() }
     }
 
-    /// Whether the time of day was set back since the last call.
     fn was_set_back(&mut self) -> bool {
         let last = std::mem::replace(self, Self::now());
         last.day + (self.steady - last.steady) > self.day + CLOCK_TOLERANCE
@@ -194,7 +192,6 @@ impl DeliveryQueue {
         Some(Instant::now() + wait.min(CLOCK_CHECK_INTERVAL))
     }
 
-    /// Learns from records when failed events are due.
     pub(super) fn learn_due(&mut self, records: &[DeliveryRecord]) {
         for record in records {
             if let DeliveryOutcome::Retry { due, .. } = record.outcome {
@@ -225,7 +222,6 @@ impl DeliveryQueue {
         self.in_flight.len()
     }
 
-    /// Whether nothing waits here.
     pub(super) fn is_empty(&self) -> bool {
         self.ready.is_empty()
     }
@@ -235,7 +231,6 @@ impl DeliveryQueue {
         self.ready.is_empty() && !self.is_lagging && !self.feed.is_lagging()
     }
 
-    /// Drops what waits here and is not outstanding any more.
     async fn drop_discarded(&mut self) -> Result<()> {
         let waiting = self.ready.iter().map(|pending| pending.id).collect();
         let outstanding: HashSet<_> =

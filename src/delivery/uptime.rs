@@ -18,7 +18,6 @@ struct Span {
 }
 
 impl Uptime {
-    /// Records a success.
     pub(super) fn on_success(&mut self, now: DateTime<Utc>) {
         let healthy_since = self.0.map_or(now, |span| span.healthy_since);
         self.0 = Some(Span { healthy_since, last_success: now });

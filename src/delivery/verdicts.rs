@@ -176,7 +176,6 @@ impl Delivery {
         }
     }
 
-    /// The sink is down, again or still.
     pub(super) fn sink_failed(&mut self, error: &str) {
         self.set_up(false);
         self.metrics.sink_failures.record(&self.target.name, error);
@@ -192,7 +191,6 @@ impl Delivery {
         }
     }
 
-    /// The sink is up, again or still.
     pub(super) fn sink_recovered(&mut self) {
         self.log_recovery("sink is up again");
     }

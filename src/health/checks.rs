@@ -50,7 +50,6 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// A check that passes or fails, without degradation.
     fn new(name: &'static str, ok: bool, detail: String) -> Self {
         Self { name, ok, degraded: false, seconds: None, detail }
     }
@@ -168,7 +167,6 @@ fn joined(parts: &[String], separator: &str) -> String {
     if parts.is_empty() { "ok".to_owned() } else { parts.join(separator) }
 }
 
-/// The commit under way.
 fn commit(age: Option<Duration>) -> HealthCheck {
     let detail = age.map_or("no commit under way".to_owned(), |age| {
         let (age, most) = (age.as_secs_f64(), MAX_COMMIT.as_secs());

@@ -19,7 +19,6 @@ use crate::metrics::{ByApp, ByOutcome, BySink, Metrics, Unlabelled};
 /// Sprites of one event that are shown.
 const MAX_SPRITES: usize = 4;
 
-/// Returns the status as of now.
 pub(super) async fn status(source: &StatusSource) -> Status {
     let snapshot = source.snapshots.latest().await;
     let Sources { metrics, health, .. } = &source.sources;

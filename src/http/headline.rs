@@ -5,7 +5,6 @@ use super::status::{Headline, JournalStatus, Mood, SinkStatus};
 use crate::format::{counted, foreign, number, rate, time};
 use crate::health::{PullState, Readiness};
 
-/// What the sentence is made of.
 #[derive(Debug)]
 pub(super) struct Facts<'s> {
     pub(super) pulling: &'s PullState,
@@ -19,7 +18,6 @@ pub(super) struct Facts<'s> {
 }
 
 impl Facts<'_> {
-    /// Returns the sentence.
     pub(super) fn headline(&self) -> Headline {
         let (mood, sentence) = self
             .not_pulling()

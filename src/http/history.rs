@@ -18,7 +18,6 @@ const SAMPLES_PER_POINT: usize = 3;
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Totals {
-    /// Events stored.
     pub(super) received: u64,
     /// Events delivered, at each sink.
     pub(super) delivered: u64,
@@ -29,9 +28,7 @@ pub(super) struct Totals {
 /// Half a minute of the last hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(super) struct HistoryPoint {
-    /// Events stored in a second.
     pub(super) received_per_second: f64,
-    /// Deliveries in a second.
     pub(super) delivered_per_second: f64,
     /// From an event's first pull to its delivery, on average; none without a delivery.
     pub(super) lag_seconds: Option<f64>,
@@ -42,7 +39,6 @@ pub(super) struct HistoryPoint {
 pub(super) struct ActivityHistory(Mutex<VecDeque<Option<Totals>>>);
 
 impl ActivityHistory {
-    /// Adds a sample.
     pub(super) fn push(&self, totals: Option<Totals>) {
         let mut samples = lock(&self.0);
         if samples.len() > MAX_SAMPLES {

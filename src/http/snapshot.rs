@@ -24,12 +24,9 @@ const GOOD_FOR_FACTOR: u32 = 20;
 
 /// How long a new one is waited for, of a disk that hangs say.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
-/// Events that are shown.
 const MAX_LATEST: usize = 12;
-/// Dead letters that are shown.
 const MAX_DEAD: usize = 5;
 
-/// The journal at one moment.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     /// The journal, or why it cannot be read.
@@ -37,17 +34,14 @@ pub(super) struct Snapshot {
     good_until: Instant,
 }
 
-/// What was read of it.
 #[derive(Debug)]
 pub(super) struct JournalView {
     pub(super) overview: Overview,
-    /// The newest events.
     pub(super) latest: Vec<EventRow>,
     /// The newest dead letters, each with its state at its sink.
     pub(super) dead: Vec<(EventRow, SinkState)>,
 }
 
-/// Where requests get it.
 #[derive(Debug)]
 pub(super) struct Snapshots {
     path: PathBuf,
@@ -56,7 +50,6 @@ pub(super) struct Snapshots {
     wanted: Notify,
 }
 
-/// The reader, and what it keeps between two snapshots.
 #[derive(Debug)]
 struct SnapshotPoller {
     path: PathBuf,
@@ -89,7 +82,6 @@ impl Snapshots {
         }
     }
 
-    /// Reads on request, until `stop`.
     pub(super) async fn run(&self, stop: CancellationToken) {
         let new = || SnapshotPoller::new(self.path.clone(), self.health.clone());
         let mut poller = new();

@@ -10,7 +10,6 @@ use crate::format::number;
 use crate::health::Readiness;
 use crate::journal::EventState;
 
-/// What the daemon does now.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     pub(super) version: &'static str,
@@ -32,14 +31,12 @@ pub(super) struct Status {
     pub(super) dead: Vec<DeadLetter>,
 }
 
-/// The status in one sentence.
 #[derive(Debug, Serialize)]
 pub(super) struct Headline {
     pub(super) sentence: String,
     pub(super) mood: Mood,
 }
 
-/// How well the daemon does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Mood {
@@ -58,7 +55,6 @@ impl Status {
     }
 }
 
-/// Where events come from.
 #[derive(Debug, Serialize)]
 pub(super) struct CloudStatus {
     /// Events waiting there, by its own count.
@@ -90,7 +86,6 @@ impl CloudStatus {
     }
 }
 
-/// An application that is pulled from.
 #[derive(Debug, Serialize)]
 pub(super) struct ApplicationStatus {
     /// Its number in the configuration; 0 for the primary one.
@@ -103,7 +98,6 @@ pub(super) struct ApplicationStatus {
     pub(super) event_config: Option<String>,
 }
 
-/// Where they are kept.
 #[derive(Debug, Serialize)]
 pub(super) struct JournalStatus {
     /// Events stored in its life, each once.
@@ -121,7 +115,6 @@ pub(super) struct JournalStatus {
     pub(super) oldest_unconfirmed_seconds: Option<f64>,
 }
 
-/// Where they go.
 #[derive(Debug, Serialize)]
 pub(super) struct SinkStatus {
     pub(super) name: String,
@@ -148,7 +141,6 @@ pub(super) struct HandleCounts {
     pub(super) margin_seconds: Option<f64>,
 }
 
-/// An event.
 #[derive(Debug, Serialize)]
 pub(super) struct EventLine {
     pub(super) key: String,
@@ -164,7 +156,6 @@ pub(super) struct EventLine {
     pub(super) more_sprites: usize,
 }
 
-/// An image sprite of an event.
 #[derive(Debug, Serialize)]
 pub(super) struct SpriteSummary {
     pub(super) status: SpriteStatus,
@@ -177,7 +168,6 @@ pub(super) struct SpriteSummary {
     pub(super) error: Option<String>,
 }
 
-/// A dead letter of a sink.
 #[derive(Debug, Serialize)]
 pub(super) struct DeadLetter {
     pub(super) key: String,

@@ -8,10 +8,8 @@ use super::status::{ApplicationStatus, Mood, SpriteSummary, Status};
 use crate::event::SpriteStatus;
 use crate::format::{ago, counted, number, rate, time};
 
-/// Events in the list.
 const MAX_LATEST: usize = 5;
 
-/// Returns the text, with a line end.
 pub(super) fn render(status: &Status) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.

@@ -17,7 +17,6 @@ use super::side_files::log_file;
 /// A file of a journal, as it was when it was opened.
 #[derive(Debug)]
 struct File {
-    /// What it is, in words.
     what: &'static str,
     path: PathBuf,
     device: u64,
@@ -25,7 +24,6 @@ struct File {
     may_be_empty: bool,
 }
 
-/// The files of an open journal.
 #[derive(Debug)]
 pub(super) struct Files {
     journal: File,
@@ -36,9 +34,7 @@ pub(super) struct Files {
 /// What stands in the place of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// The file itself.
     Itself,
-    /// Nothing.
     Nothing,
     /// Another file, or this one without its content.
     Another,
@@ -118,7 +114,6 @@ impl Files {
         }
     }
 
-    /// Where the write-ahead log stands.
     pub(super) fn log(&self) -> &Path {
         &self.log.path
     }

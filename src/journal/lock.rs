@@ -83,7 +83,6 @@ struct State {
     has_warned: bool,
 }
 
-/// Gives the lock back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Guard(HeldLock);
 
@@ -149,7 +148,6 @@ impl HeldLock {
     }
 }
 
-/// Takes the lock of the journal at `path`.
 pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
     let lock = lock_file(path);
     let failed = |source| OpenError::File { path: lock.clone(), source };

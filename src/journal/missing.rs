@@ -9,7 +9,6 @@ use super::error::OpenError;
 use super::lock;
 use super::side_files::{self, lock_file, log_file, rescued, set_aside};
 
-/// What stands in the place of a journal.
 enum Place {
     Journal,
     /// A file without content: a start that was cut off, or was told to start without a journal.

@@ -83,18 +83,14 @@ impl Taken {
     }
 }
 
-/// Whether a message that comes under another handle may be the one of an occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// It may.
     MayBeSame,
-    /// It is another one.
     IsAnother,
     /// That one is in the queue no more.
     IsGone,
 }
 
-/// The last receipts of occurrences.
 #[derive(Debug)]
 pub(super) struct Receipts {
     since: Instant,
@@ -103,7 +99,6 @@ pub(super) struct Receipts {
 }
 
 impl Receipts {
-    /// None yet.
     pub(super) fn new(now: Instant) -> Self {
         Self { since: now, last: HashMap::new() }
     }

@@ -22,7 +22,6 @@ const STAMP_LENGTH: usize = "20260102T030405Z".len();
 /// Names that are tried within one second.
 const MAX_NAMES: u32 = 100;
 
-/// The file beside `path` whose name goes on like this.
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -171,7 +171,6 @@ pub struct Recorded {
     pub pending: u64,
 }
 
-/// Verdicts of one sink.
 #[derive(Clone, Debug)]
 pub(super) struct SinkRecords {
     pub(super) sink: SinkId,

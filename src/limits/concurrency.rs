@@ -63,7 +63,6 @@ struct Queue {
     alone_until: Option<Instant>,
     /// Whether the one in flight does.
     goes_alone: bool,
-    /// When the last one started.
     last_start: Option<Instant>,
     /// The least time from then to the next.
     pause: Option<Duration>,

@@ -48,7 +48,6 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for InMessage<L> {
     }
 }
 
-/// The values of an event, as text.
 #[derive(Default)]
 struct Texts {
     message: String,

@@ -42,12 +42,9 @@ impl Action {
     }
 }
 
-/// The service that an action belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
-    /// Events.
     Vod,
-    /// Temporary keys.
     Sts,
 }
 

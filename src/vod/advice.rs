@@ -96,7 +96,6 @@ pub(super) fn family(code: &str) -> &str {
     code.split('.').next().unwrap_or(code)
 }
 
-/// Codes, and what to do about each.
 pub(super) const CODES: &[(&str, Advice)] = &[
     ("ActionOffline", Advice::Refused),
     ("AuthFailure", Advice::Credentials),

@@ -56,7 +56,6 @@ impl Text {
     }
 }
 
-/// Where replaced bytes stand in a text.
 pub(super) struct Replaced<'a> {
     chunks: Utf8Chunks<'a>,
     position: usize,
@@ -136,7 +135,6 @@ pub(super) struct EntryPositions {
     pub(super) first: Vec<Range<usize>>,
     /// The others, with all that stands between them.
     pub(super) others: Range<usize>,
-    /// All of them.
     pub(super) count: usize,
 }
 
@@ -258,12 +256,10 @@ fn string(value: Option<&RawValue>) -> Option<String> {
     value.and_then(|value| serde_json::from_str(value.get()).ok())
 }
 
-/// The answer to a call that was done.
 pub(super) struct CallAnswer {
     pub(super) sent: Instant,
     pub(super) request_id: Option<String>,
     pub(super) status: u16,
-    /// The Date header.
     pub(super) date: Option<String>,
     /// The text and where the entries of its EventSet stand; none for an empty queue told as an
     /// error.

@@ -4,12 +4,9 @@ use reqwest::Url;
 
 use crate::net;
 
-/// VOD's own endpoint.
 pub(super) const VOD_ENDPOINT: &str = "https://vod.tencentcloudapi.com";
-/// That of STS.
 pub(super) const STS_ENDPOINT: &str = "https://sts.tencentcloudapi.com";
 
-/// Where a service of the cloud is called.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) url: Url,
@@ -46,7 +43,6 @@ impl Endpoint {
         Ok(Self { url, host })
     }
 
-    /// Whether it is on this machine.
     pub(super) fn is_this_machine(&self) -> bool {
         self.url.host_str().is_some_and(net::is_this_machine)
     }

@@ -43,7 +43,6 @@ pub(super) struct Exchange {
     endpoint: Endpoint,
 }
 
-/// A request before it is sent.
 pub(super) struct OutgoingCall<'a> {
     pub(super) action: Action,
     /// Where the service wants one.

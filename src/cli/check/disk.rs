@@ -20,7 +20,6 @@ use crate::folder::{self, Synced, UNSYNCED};
 use crate::identity::IdentityError;
 use crate::journal::{self, JournalSettings};
 
-/// The longest that the disk may take.
 const DISK_TIMEOUT: Duration = Duration::from_secs(15);
 /// With less than this, an append may find no room.
 const MIN_FREE: ByteSize = ByteSize::mib(16);
@@ -41,7 +40,6 @@ enum Elsewhere {
     Network,
 }
 
-/// What was measured.
 #[derive(Clone, Copy, Debug)]
 struct Disk {
     elsewhere: Option<Elsewhere>,

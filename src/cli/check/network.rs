@@ -13,7 +13,6 @@ use crate::net;
 use crate::sanitize::one_line;
 use crate::vod::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure, VodSettings};
 
-/// The longest that a name server may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 
 const PROXY: &str = "proxy";
@@ -174,7 +173,6 @@ fn tls(endpoint: &str, setting: &str, tls: &Tls) -> CheckStep {
     CheckStep::fail(TLS, exit, format!("{endpoint}: {error}"), advice)
 }
 
-/// Returns the name of the first step that failed.
 pub(super) fn first_failed(steps: &[CheckStep]) -> Option<&str> {
     steps.iter().find(|step| step.outcome == StepOutcome::Fail).map(|step| step.step.as_str())
 }

@@ -25,33 +25,25 @@ pub(super) const UNSEEN_CREDENTIALS: &str = "only the service can read systemd's
 /// The longest that the search for credentials may take, and each call with its repeats.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How a step came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::cli) enum StepOutcome {
-    /// As it should be.
     Ok,
-    /// Doubtful, but usable.
     Warn,
-    /// Not usable.
     Fail,
     /// Not checked, since an earlier step failed.
     Skip,
 }
 
-/// One thing that was checked.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct CheckStep {
     /// What was checked, in one word; stable, for programs.
     pub(in crate::cli) step: String,
-    /// Which one, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) name: Option<String>,
-    /// How it came out.
     pub(in crate::cli) outcome: StepOutcome,
     /// What was found, in one line.
     pub(in crate::cli) detail: String,
-    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) advice: Option<String>,
     /// What is wrong in the configuration, by line; only that step has them.
@@ -62,16 +54,13 @@ pub(in crate::cli) struct CheckStep {
     pub(in crate::cli) exit: Exit,
 }
 
-/// One problem of the configuration.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct Finding {
     /// [`StepOutcome::Fail`] or [`StepOutcome::Warn`].
     pub(in crate::cli) outcome: StepOutcome,
     /// Where it stands, counted from 1; none if it is about the whole file.
     pub(in crate::cli) line: Option<usize>,
-    /// The character in that line.
     pub(in crate::cli) column: Option<usize>,
-    /// What is wrong and what to do.
     pub(in crate::cli) message: String,
 }
 
@@ -100,18 +89,15 @@ impl CheckStep {
         Self { outcome: StepOutcome::Skip, ..Self::ok(step, detail) }
     }
 
-    /// The same, of the one with this name.
     pub(in crate::cli) fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
 
-    /// The step with its name, for people.
     fn title(&self) -> String {
         let name = self.name.as_deref().map(|name| format!(" {name}"));
         format!("{}{}", self.step, name.unwrap_or_default())
     }
 
-    /// A step that failed; `exit` is how the command ends if it is the first.
     pub(in crate::cli) fn fail(
         step: impl Into<String>,
         exit: Exit,
@@ -122,26 +108,19 @@ impl CheckStep {
     }
 }
 
-/// All steps, in order.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct CheckReport {
-    /// Whether nothing failed.
     ok: bool,
-    /// How the command ends.
     exit: u8,
-    /// The configuration's file.
     file: String,
-    /// The steps.
     steps: Vec<CheckStep>,
 }
 
 impl CheckReport {
-    /// An empty report on the configuration `file`.
     pub(in crate::cli) fn new(file: &Path) -> Self {
         Self { ok: true, exit: 0, file: file.display().to_string(), steps: Vec::new() }
     }
 
-    /// Adds what was found next.
     pub(in crate::cli) fn push(&mut self, step: CheckStep) {
         self.ok &= step.outcome != StepOutcome::Fail;
         self.steps.push(step);

@@ -44,7 +44,6 @@ pub(super) struct DemoArgs {
     events: Option<u32>,
 }
 
-/// Does it.
 #[must_use]
 pub(super) fn run(args: &DemoArgs) -> Exit {
     match process::block_on(demonstrate(args)).flatten() {

@@ -74,7 +74,6 @@ impl Story {
         }
     }
 
-    /// Events made so far.
     pub(super) fn made(&self) -> u32 {
         self.made
     }
@@ -97,7 +96,6 @@ impl Story {
         print(text.as_bytes())
     }
 
-    /// Has the cloud finish tasks.
     pub(super) fn make(&mut self, order: &SpriteOrder) -> anyhow::Result<()> {
         // One task at a time would never be the fifth: whose turn it is to fail is counted here.
         let fails = order.fail_every > 0 && (self.made + 1).is_multiple_of(order.fail_every);
@@ -108,7 +106,6 @@ impl Story {
         Ok(())
     }
 
-    /// Tells of the events that have arrived since.
     pub(super) fn go_on(&mut self) -> anyhow::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -146,7 +143,6 @@ impl Story {
         print(sums.to_string().as_bytes())
     }
 
-    /// Reads what the sink has written since the last time.
     fn read_lines(&mut self) -> anyhow::Result<()> {
         let path = self.folder.join(SPRITES);
         let mut file = match File::open(&path) {

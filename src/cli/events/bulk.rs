@@ -97,7 +97,6 @@ fn ask<'t>(
     confirm(format_args!("{what} {}?", counts.join(", ")))
 }
 
-/// How many at once, how fast, and how far it has come.
 struct BulkPace {
     rate: Option<u32>,
     at_once: usize,

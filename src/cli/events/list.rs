@@ -81,7 +81,6 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-/// Returns the columns of an event, with its application if there are several.
 pub(super) fn row(found: &EventRow, sinks: &[SinkState], with_app: bool) -> Vec<String> {
     let event = &found.event;
     let app = with_app.then(|| event.app.to_string());
@@ -115,7 +114,6 @@ fn unfinished(sink: &SinkState) -> Option<String> {
     }
 }
 
-/// A failure on the line of its event.
 fn excerpt(error: &str) -> String {
     one_line(&truncate(error, MAX_FAILURE, KeptEnd::First))
 }

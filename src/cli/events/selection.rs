@@ -181,7 +181,6 @@ impl Selection {
     }
 }
 
-/// The sink of this name.
 fn known<'s>(sinks: &'s [KnownSink], name: &str) -> Result<&'s KnownSink, CliError> {
     sinks.iter().find(|sink| sink.name == name).ok_or_else(|| {
         let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();

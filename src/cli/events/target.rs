@@ -10,7 +10,6 @@ const PAGE_WITH_BODIES: usize = 100;
 /// Events read at once without.
 const PAGE_OF_IDS: usize = 5000;
 
-/// What is to be changed at one sink.
 #[derive(Debug)]
 pub(super) struct TargetEvents {
     pub(super) sink: KnownSink,
@@ -25,7 +24,6 @@ enum Which {
     Any { filters: Vec<Filter>, wanted: Option<Wanted> },
 }
 
-/// How many events were gone through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Chosen {
     /// With their bodies.

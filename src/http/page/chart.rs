@@ -7,7 +7,6 @@ use maud::{Markup, html};
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 120.0;
 
-/// A line of a chart.
 pub(super) struct Series {
     /// Its name in the legend and its class.
     pub(super) name: &'static str,

@@ -15,9 +15,7 @@ use crate::format::duration;
 /// Seconds between two loads of the page.
 const REFRESH: u32 = 10;
 
-/// Its style sheet.
 pub(super) const STYLE: &str = include_str!("style.css");
-/// Its icon.
 pub(super) const ICON: &str = include_str!("icon.svg");
 
 /// Returns the page; one that is held does not reload itself.

@@ -15,7 +15,6 @@ const SHORT_KEY: usize = 12;
 /// The age in seconds from which the oldest pending event is shown.
 const MIN_SHOWN_AGE: f64 = 10.0;
 
-/// A step of the pipeline.
 struct PipelineStep {
     name: &'static str,
     figure: String,
@@ -23,7 +22,6 @@ struct PipelineStep {
     more: Vec<String>,
 }
 
-/// The pipeline, with figures at each step.
 pub(super) fn pipeline(status: &Status) -> Markup {
     html! {
         section aria-labelledby="pipeline" {
@@ -129,7 +127,6 @@ fn expired(leases: u64) -> String {
     }
 }
 
-/// Throughput and lag.
 pub(super) fn last_hour(status: &Status) -> Markup {
     let values = |of: fn(HistoryPoint) -> Option<f64>| {
         status.last_hour.iter().map(|point| point.and_then(of)).collect()
@@ -154,7 +151,6 @@ pub(super) fn last_hour(status: &Status) -> Markup {
     }
 }
 
-/// The applications, where there are several.
 pub(super) fn applications(status: &Status) -> Markup {
     html! {
         @if status.has_several_apps() {
@@ -184,7 +180,6 @@ fn application_card(application: &ApplicationStatus) -> Markup {
     }
 }
 
-/// The sinks.
 pub(super) fn sinks(status: &Status) -> Markup {
     html! {
         section aria-labelledby="sinks" {
@@ -250,7 +245,6 @@ pub(super) fn dead(status: &Status) -> Markup {
     }
 }
 
-/// The latest events.
 pub(super) fn latest(status: &Status) -> Markup {
     html! {
         section aria-labelledby="latest" {
@@ -282,7 +276,6 @@ pub(super) fn latest(status: &Status) -> Markup {
     }
 }
 
-/// What readiness is made of.
 pub(super) fn checks(status: &Status) -> Markup {
     html! {
         section aria-labelledby="checks" {

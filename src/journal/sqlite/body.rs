@@ -66,7 +66,6 @@ pub(super) fn column(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     })
 }
 
-/// Reads what [`Compressor::compress`] made.
 fn read(value: ValueRef<'_>) -> FromSqlResult<String> {
     let ValueRef::Blob(compressed) = value else { return Ok(value.as_str()?.to_owned()) };
     let damaged = |error: &dyn ToString| {

@@ -39,7 +39,6 @@ pub(super) enum Counter {
 }
 
 impl Counter {
-    /// Its row in the table of counters.
     pub(super) fn row(self) -> (&'static str, i64) {
         match self {
             Self::Received => ("received", 0),
@@ -104,7 +103,6 @@ pub(super) fn last_request(connection: &Connection) -> rusqlite::Result<i64> {
     select.query_row(params![name, sink], |row| row.get(0))
 }
 
-/// All counters, by name and sink.
 #[derive(Debug)]
 pub(super) struct Counters(pub(super) BTreeMap<(String, i64), i64>);
 

@@ -105,7 +105,6 @@ impl Store {
         Ok(kept)
     }
 
-    /// Writes the verdict on an event that was not delivered.
     fn record_failed(&mut self, records: &SinkRecords, record: &DeliveryRecord) -> Result<()> {
         let (sink, event, now) = (records.sink, record.event, records.now.timestamp_millis());
         match &record.outcome {

@@ -33,7 +33,6 @@ pub struct Filter {
     pub after: Option<EventId>,
 }
 
-/// Which events come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     NewestFirst,

@@ -95,7 +95,6 @@ impl KeyIndex {
         Ok(true)
     }
 
-    /// The event that `key` leads to.
     pub(super) fn find(&mut self, connection: &Connection, key: Key) -> Result<Option<EventId>> {
         self.read(connection)?;
         match self.new.get(&key) {
@@ -104,7 +103,6 @@ impl KeyIndex {
         }
     }
 
-    /// Forgets `key`.
     pub(super) fn remove(&mut self, connection: &Connection, key: Key) -> Result<()> {
         self.read(connection)?;
         self.forget_new(key);

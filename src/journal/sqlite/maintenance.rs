@@ -154,7 +154,6 @@ fn write_all(
     Ok(())
 }
 
-/// Reads every page of a copy.
 fn verify(copy: &Path) -> Result<(), MaintenanceError> {
     let connection = open_alone(copy, OpenFlags::empty()).map_err(sqlite(copy))?;
     open::check(&connection, copy)?;

@@ -11,13 +11,11 @@ use super::body;
 use crate::event::{AppId, Event, Key, StoredEvent};
 use crate::journal::types::SinkId;
 
-/// The time in a column, if there is one.
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
     let millis: Option<i64> = row.get(column)?;
     Ok(millis.and_then(DateTime::from_timestamp_millis))
 }
 
-/// The numbers in the column `sinks` of an event.
 pub(super) fn sinks(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<SinkId>> {
     let text = row.get_ref(column)?.as_str()?;
     let numbers = text.split_ascii_whitespace().map(|number| number.parse().map(SinkId));
@@ -26,7 +24,6 @@ pub(super) fn sinks(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<SinkId
     })
 }
 
-/// What stands in the column `sinks` of an event.
 pub(super) fn sinks_text(sinks: &[SinkId]) -> String {
     let mut text = String::new();
     for (index, sink) in sinks.iter().enumerate() {

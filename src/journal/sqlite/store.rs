@@ -113,7 +113,6 @@ impl Store {
         }
     }
 
-    /// Counts rows.
     pub(super) fn count(&mut self, counter: Counter, rows: usize) {
         self.deltas.add_rows(counter, rows);
     }
@@ -129,7 +128,6 @@ impl Store {
         Ok(stored.unwrap_or_default() + self.deltas.of(counter))
     }
 
-    /// Bytes in use in database and write-ahead log.
     pub(super) fn size(&self) -> Result<ByteSize> {
         size(&self.connection, &self.settings.path)
     }

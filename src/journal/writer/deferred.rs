@@ -11,17 +11,13 @@ use crate::journal::error::Result;
 use crate::journal::sqlite::Store;
 use crate::journal::types::{EventId, Recorded, SinkRecords};
 
-/// A write that is answered before its commit.
 #[derive(Clone, Debug)]
 pub(in crate::journal) enum DeferredWrite {
-    /// Verdicts.
     Records(SinkRecords),
-    /// Events that were confirmed.
     Confirmed(Vec<EventId>, DateTime<Utc>),
 }
 
 impl DeferredWrite {
-    /// Writes it for the first time.
     pub(super) fn write(&self, store: &mut Store) -> Result<Recorded> {
         match self {
             Self::Records(records) => store.record(records),

@@ -15,10 +15,8 @@ const MIN_PAUSE: Duration = Duration::from_millis(10);
 /// The longest that they get at once: in this time each of them tries.
 const MAX_PAUSE: Duration = Duration::from_millis(150);
 
-/// How long a pause is due to others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WriteFairness {
-    /// The pause that is due to them.
     due: Duration,
     /// When the open transaction began, or the last one ended.
     since: Instant,

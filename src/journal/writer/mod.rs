@@ -56,7 +56,6 @@ pub(super) struct Writer {
     /// Deferred writes of the open transaction, or of one that failed to commit; with each the last
     /// request by hand that was known then.
     deferred: Vec<(DeferredWrite, i64)>,
-    /// Who waits for the open transaction.
     waiting: Vec<PendingReply>,
     in_transaction: bool,
     /// Bytes of bodies appended since the journal's size was measured.

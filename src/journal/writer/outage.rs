@@ -27,7 +27,6 @@ impl CommitOutage {
         Self { health, outage, is_failing: false, lacks_append: false }
     }
 
-    /// Whether the last commit failed, and another may succeed.
     pub(super) fn is_failing(&self) -> bool {
         self.is_failing
     }

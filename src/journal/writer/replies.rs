@@ -26,7 +26,6 @@ pub(super) enum PendingReply {
 }
 
 impl PendingReply {
-    /// New events, and the sinks that want each.
     pub(super) fn new_events(&self) -> &[(NewEvent, Vec<SinkId>)] {
         match self {
             Self::Append { new, .. } => new,
@@ -43,7 +42,6 @@ impl PendingReply {
         }
     }
 
-    /// Answers, given what became of the commit.
     pub(super) fn answer(self, committed: Result<()>) {
         match self {
             Self::Append { reply, appended, .. } => answer(reply, committed.map(|()| appended)),

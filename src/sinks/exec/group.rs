@@ -130,7 +130,6 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// A program that is to be started.
 struct Request {
     command: Command,
     /// Of whoever waits for the program.
@@ -150,7 +149,6 @@ fn start_each(requests: &Receiver<Request>) {
     }
 }
 
-/// A program that is being started.
 #[derive(Debug)]
 struct Starting(Arc<Programs>);
 

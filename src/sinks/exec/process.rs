@@ -23,10 +23,8 @@ const OUTPUT_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a killed program may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a run ended.
 #[derive(Debug)]
 pub(super) enum RunEnd {
-    /// The program ended by itself.
     Exited(ExitStatus),
     /// It ran into the timeout and was killed with its process group.
     TimedOut,

@@ -26,7 +26,6 @@ pub(super) enum Filled {
     Part,
 }
 
-/// A batch that is being written.
 struct LineBatch {
     start: u64,
     /// Where its next line goes, if nobody else writes.
@@ -47,7 +46,6 @@ impl LineBatch {
     }
 }
 
-/// What a write that failed has left in the file.
 #[derive(Debug)]
 enum Left {
     Nothing,

@@ -126,7 +126,6 @@ impl Log {
         }
     }
 
-    /// Which file it is.
     pub(super) fn identity(&self) -> FileId {
         self.identity
     }

@@ -53,7 +53,6 @@ impl RotatedFiles {
         }
     }
 
-    /// There is a new rotated file.
     pub(super) fn request(&self) {
         let mut work = self.work();
         *work = match *work {

@@ -119,7 +119,6 @@ struct State {
     lines: Vec<u8>,
 }
 
-/// The file that is written to.
 #[derive(Debug, Default)]
 struct OpenFile {
     log: Option<Log>,

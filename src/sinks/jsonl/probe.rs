@@ -50,7 +50,6 @@ impl File {
         Ok(())
     }
 
-    /// Returns warnings.
     pub(super) fn warnings(&self) -> Vec<String> {
         let names = self.names();
         let folder = names.folder();

@@ -88,7 +88,6 @@ fn key_in_blanks(line: &str) -> Option<Key> {
     (blanks.len() == u128::BITS as usize).then(|| Key::from_bytes(bits.to_be_bytes()))
 }
 
-/// Which lines were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// Those that came after the checkpoint.
@@ -185,7 +184,6 @@ fn tolerate<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, LogError> 
     }
 }
 
-/// A file of lines, compressed or not.
 enum Lines {
     Plain(BufReader<File>),
     Gzip(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),

@@ -116,7 +116,6 @@ impl Names {
         self.place.is(place) || self.rotate_to(place)
     }
 
-    /// Whether the file is known as one that the sink has rotated.
     fn is_own(&self, path: &Path, claim: Claim) -> bool {
         let identity = match claim.form {
             Form::Plain => plain_identity(path),

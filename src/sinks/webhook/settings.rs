@@ -133,7 +133,6 @@ impl WebhookUrl {
         self.0.origin().ascii_serialization()
     }
 
-    /// Whether it is on this machine.
     pub(super) fn is_this_machine(&self) -> bool {
         self.0.host_str().is_some_and(net::is_this_machine)
     }

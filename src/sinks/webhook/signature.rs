@@ -57,7 +57,6 @@ impl SigningKey {
         Ok(Self(mac))
     }
 
-    /// The bytes of what follows [`PREFIX`].
     pub(super) fn decode(encoded: &str) -> Result<Vec<u8>, BadSecret> {
         STANDARD.decode(encoded).map_err(|_| {
             let unseen = invisible_in(encoded).map(|what| format!("; it {what}"));

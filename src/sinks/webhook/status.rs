@@ -7,10 +7,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 /// The longest wait a receiver may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// What a status means for the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The receiver has it.
     Delivered,
     /// Not now; with what the operator can do about it, where that is known.
     Retry(&'static str),

@@ -33,7 +33,6 @@ impl Variables {
         Self(Arc::new(lookup))
     }
 
-    /// The value as it is.
     pub(super) fn raw(&self, name: &str) -> Option<OsString> {
         (self.0)(name)
     }

@@ -27,7 +27,6 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Credentials are renewed when they are good for no more than this.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(300);
 
-/// The instance's metadata server.
 struct Metadata {
     http: reqwest::Client,
     server: String,

@@ -59,7 +59,6 @@ struct Current {
     due: Option<DateTime<Utc>>,
 }
 
-/// The attempt that ended last.
 struct Last {
     ended: Instant,
     /// Until the next.

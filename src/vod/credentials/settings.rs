@@ -43,7 +43,6 @@ pub struct CredentialsSettings {
     pub sts_endpoint: Option<String>,
 }
 
-/// The role to assume.
 pub(super) struct RoleSettings {
     pub(super) arn: String,
     pub(super) session_name: String,

@@ -33,7 +33,6 @@ pub(super) struct Sts {
     clock: Clock,
 }
 
-/// What is asked for.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct AssumeRoleParameters<'a> {

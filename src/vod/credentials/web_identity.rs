@@ -27,7 +27,6 @@ struct Bearer {
     variables: Variables,
 }
 
-/// What the environment says.
 struct Identity {
     region: String,
     provider: String,

@@ -11,7 +11,6 @@ use crate::event::AppId;
 use crate::units::counted;
 use crate::vod::{Advice, EventConfig, VodError, application_advice};
 
-/// Why a call brought nothing.
 #[derive(Debug)]
 pub(super) enum CloudFailure {
     Error(VodError),
@@ -68,7 +67,6 @@ impl CloudFailure {
     }
 }
 
-/// What the calls for an application brought.
 #[derive(Debug)]
 pub(super) struct Answers {
     pub(super) app: AppId,

@@ -29,7 +29,6 @@ const MAX_CONCURRENT_APPS: usize = 4;
 
 const CLOCK: &str = "clock";
 
-/// What requests are signed with, or why there is nothing.
 pub(super) type KeysToCheck = Result<(Arc<dyn Provider>, Credentials), ProviderError>;
 
 /// Looks for what requests are signed with; `None` without secrets that can be read.

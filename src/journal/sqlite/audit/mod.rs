@@ -75,7 +75,6 @@ struct Audit {
     violations: Violations,
 }
 
-/// What is counted of the events' rows.
 #[derive(Default)]
 struct Tally {
     events: i64,

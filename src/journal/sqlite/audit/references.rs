@@ -17,7 +17,6 @@ pub(super) const PAGE_ROWS: usize = 5000;
 struct Rules {
     table: &'static str,
     key: &'static [&'static str],
-    /// A row's name.
     name: &'static str,
     /// What must not hold, and what it is called.
     wrong: &'static [(&'static str, &'static str)],
@@ -210,7 +209,6 @@ fn is_counter(name: &str, sink: i64) -> bool {
     all.iter().any(|counter| counter.row() == (name, sink))
 }
 
-/// The names of the sinks, by their numbers.
 pub(super) fn known_sinks(connection: &Connection) -> Result<BTreeMap<i64, String>> {
     let mut select = connection.prepare_cached("SELECT id, name FROM sinks")?;
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -18,7 +18,6 @@ pub struct Violation {
     pub first: Vec<String>,
 }
 
-/// Violations by their kind: how many there are, and the first of them.
 #[derive(Debug, Default)]
 pub(super) struct Violations(BTreeMap<&'static str, (u64, Vec<String>)>);
 
