@@ -53,32 +53,21 @@ pub struct Owner {
 
 /// Why root does not go on.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum IdentityError {
-    /// It cannot be told whose a place is.
     #[error(
         "cannot tell whose {} is, and root does not work in a folder of somebody else: {source}; \
          run sprited as the user it belongs to: sudo -u NAME sprited …",
         path.display()
     )]
-    Unknown {
-        /// The place.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The process may not change its user.
+    Unknown { path: PathBuf, source: io::Error },
     #[error(
         "{} belongs to {owner}, where root could be led to any file by a link, and sprited, started \
          as root, cannot become that user: {source}; run it as that user: {} (in a container: \
          --user {}:{}), or leave it CAP_SETUID and CAP_SETGID",
         owner.place.display(), owner.command(), owner.user, owner.group
     )]
-    Kept {
-        /// Whom it should have become.
-        owner: Owner,
-        /// What the system said.
-        source: io::Error,
-    },
+    Kept { owner: Owner, source: io::Error },
 }
 
 /// As users are called in messages: `sprited (997)`, or `user 997` where it has no name.

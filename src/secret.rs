@@ -103,24 +103,12 @@ fn literal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Erro
 
 /// Why a secret could not be read. Names the place, never the value.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum SecretError {
-    /// The file cannot be read.
     #[error("cannot read the secret file {}: {source}", path.display())]
-    File {
-        /// The file named in the configuration, or the one a credential stands for.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not one line of text.
+    File { path: PathBuf, source: std::io::Error },
     #[error("the secret file {} {problem}", path.display())]
-    Content {
-        /// The file named in the configuration, or the one a credential stands for.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The environment variable is unset or not text.
+    Content { path: PathBuf, problem: &'static str },
     #[error(
         "the environment variable {0} is not set (or is not UTF-8); a secret was expected in it"
     )]
@@ -134,7 +122,6 @@ pub enum SecretError {
     /// A credential name that would lead out of the folder.
     #[error("the credential name {0:?} must be a plain file name")]
     CredentialName(String),
-    /// The value is empty.
     #[error("the secret {0} is empty")]
     Empty(String),
     /// The same of a credential: the unit has an empty one where there is no file.

@@ -6,14 +6,13 @@ use crate::vod::credentials::ProviderError;
 
 /// Why the daemon did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum DaemonError {
-    /// The journal was not opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
     /// The journal was opened and does not work.
     #[error("{0}")]
     JournalFailed(#[from] journal::JournalError),
-    /// The credentials in the configuration cannot be used.
     #[error("[credentials]: {0}")]
     Credentials(ProviderError),
     /// Something in the configuration does not work on this machine.
@@ -22,14 +21,8 @@ pub enum DaemonError {
     /// The daemon is started as root and may not become the journal's owner.
     #[error(transparent)]
     Refused(#[from] identity::IdentityError),
-    /// The address of `[http]` cannot be listened on.
     #[error("[http] listen: cannot listen on {address}: {source}")]
-    Address {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    Address { address: std::net::SocketAddr, source: std::io::Error },
     /// A task ended though nobody stopped it: a bug.
     #[error("the {0} task ended by itself; this is a bug in sprited, please report it")]
     TaskEnded(String),

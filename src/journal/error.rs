@@ -12,6 +12,7 @@ use super::types::Unprunable;
 
 /// Why the journal did not do what it was asked. Nothing of it happened.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum JournalError {
     /// SQLite could not write or read.
     #[error("the journal cannot be written: {0}")]
@@ -20,18 +21,10 @@ pub enum JournalError {
     #[error(
         "the journal is full: {size} of journal.max_size = {max_size} are in use; {unprunable}"
     )]
-    Full {
-        /// What is in use.
-        size: ByteSize,
-        /// The setting.
-        max_size: ByteSize,
-        /// What of it cannot go.
-        unprunable: Unprunable,
-    },
+    Full { size: ByteSize, max_size: ByteSize, unprunable: Unprunable },
     /// Its file or its write-ahead log was deleted, moved or replaced; nothing brings it back.
     #[error("{0}; sprited copies what it has open, and ends")]
     Gone(Arc<str>),
-    /// Another process has taken it over.
     #[error(
         "{0}, and another sprited has taken the journal; this one writes nothing more, and ends"
     )]
@@ -73,27 +66,17 @@ pub type Result<T> = std::result::Result<T, JournalError>;
 
 /// Why a journal was not opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum OpenError {
     /// Its file, folder or lock file cannot be used.
     #[error("cannot open the journal {}: {source}", path.display())]
-    File {
-        /// The file that failed.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-    /// Another sprited has it open.
+    File { path: PathBuf, source: io::Error },
     #[error(
         "the journal {} is in use by another sprited (its lock file is {}); \
          give each instance a journal of its own",
         path.display(), lock.display()
     )]
-    InUse {
-        /// The journal.
-        path: PathBuf,
-        /// The lock file.
-        lock: PathBuf,
-    },
+    InUse { path: PathBuf, lock: PathBuf },
     /// There is none, although there was one.
     #[error(
         "there is no journal {}, but {} tells that there was one: what was pending in it may be \
@@ -103,47 +86,31 @@ pub enum OpenError {
         rescued.as_ref().map_or("FILE".to_owned(), |rescued| rescued.display().to_string())
     )]
     Missing {
-        /// The journal.
         path: PathBuf,
         /// The file that shows it.
         sign: PathBuf,
         /// The newest copy of it that the daemon made at its end.
         rescued: Option<PathBuf>,
     },
-    /// It is a file of something else.
     #[error(
         "{} is not a journal of sprited and was left alone; \
          set journal.path to another file, or move this one away",
         path.display()
     )]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It was written by a newer sprited.
+    Foreign { path: PathBuf },
     #[error(
         "the journal {} has version {version}, this sprited knows {VERSION}; \
          start the newer sprited again, or set journal.path to another file",
         path.display()
     )]
-    Newer {
-        /// The journal.
-        path: PathBuf,
-        /// Its version.
-        version: i32,
-    },
+    Newer { path: PathBuf, version: i32 },
     /// It was written by an older sprited, and only the daemon may change its tables.
     #[error(
         "the journal {} has version {version}, which the daemon migrates to version {VERSION} when \
          it starts; start it, or use the sprited that wrote the journal",
         path.display()
     )]
-    Older {
-        /// The journal.
-        path: PathBuf,
-        /// Its version.
-        version: i32,
-    },
+    Older { path: PathBuf, version: i32 },
     /// SQLite cannot work with it as things are: the disk is full, say, or another process keeps
     /// it. That may pass.
     #[error(
@@ -151,25 +118,14 @@ pub enum OpenError {
          see that its disk has space and can be written; the next start tries again",
         path.display()
     )]
-    Unusable {
-        /// The journal.
-        path: PathBuf,
-        /// The error of SQLite.
-        source: rusqlite::Error,
-    },
-    /// SQLite cannot read it.
+    Unusable { path: PathBuf, source: rusqlite::Error },
     #[error(
         "the journal {} cannot be read and was left alone: {source}; \
          restore a backup with `sprited journal restore FILE`, or move it away together with its \
          -wal file and start without it once with `sprited run --new-journal`",
         path.display()
     )]
-    Damaged {
-        /// The journal.
-        path: PathBuf,
-        /// The error of SQLite.
-        source: rusqlite::Error,
-    },
+    Damaged { path: PathBuf, source: rusqlite::Error },
 }
 
 impl OpenError {
@@ -201,47 +157,24 @@ impl OpenError {
 
 /// Why nothing, or not all, was done. The journal is as it was.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what each is")]
 pub enum MaintenanceError {
-    /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A daemon has it.
     #[error(
         "the journal {} is in use by a running sprited; stop that one first, with \
          `systemctl stop sprited` say",
         path.display()
     )]
-    InUse {
-        /// The journal.
-        path: PathBuf,
-    },
-    /// SQLite failed.
+    InUse { path: PathBuf },
     #[error("the journal {}: {source}", path.display())]
-    Sqlite {
-        /// The journal, or the copy.
-        path: PathBuf,
-        /// The error of SQLite.
-        source: rusqlite::Error,
-    },
-    /// It cannot be read.
+    Sqlite { path: PathBuf, source: rusqlite::Error },
     #[error(transparent)]
     Read(#[from] JournalError),
-    /// The copy cannot be written.
     #[error("cannot write the copy {}: {source}", path.display())]
-    Copy {
-        /// The copy.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-    /// A copy cannot take the journal's place.
+    Copy { path: PathBuf, source: io::Error },
     #[error("cannot restore {}: {source}", path.display())]
-    Restore {
-        /// The file that cannot be used.
-        path: PathBuf,
-        /// What is wrong.
-        source: io::Error,
-    },
+    Restore { path: PathBuf, source: io::Error },
 }
 
 impl MaintenanceError {

@@ -35,6 +35,10 @@ const MAX_CHECK_AGE: Duration = Duration::from_millis(20);
 
 /// The journal as the daemon has it: the only one that writes while it lives. Cheap to clone.
 /// Its futures may be dropped; what they asked for happens all the same, or not at all.
+///
+/// # Errors
+/// Where a method says no more, a read fails when the journal cannot be read, a write when it
+/// cannot be written.
 #[derive(Clone, Debug)]
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
@@ -113,9 +117,6 @@ impl Journal {
 
     /// Records that the cloud took back the handles of these events; deferred like
     /// [`Self::record`].
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn confirmed(&self, events: Vec<EventId>, now: DateTime<Utc>) -> Result<()> {
         let write = DeferredWrite::Confirmed(events, now);
         self.run(|writer| writer.defer(write)).await.map(drop)
@@ -138,9 +139,6 @@ impl Journal {
     }
 
     /// Takes that back for these occurrences: the cloud has certainly not taken their handles.
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn abort_confirm(&self, occurrences: Vec<EventId>) -> Result<()> {
         self.ask(move |writer, reply| {
             writer.write_shared(|store| store.open_occurrences(&occurrences), reply);
@@ -150,9 +148,6 @@ impl Journal {
 
     /// Returns the numbers of these sinks, in the same order. Changes nothing for the sinks that
     /// have routes: a name is known here before events go there.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
     pub async fn register(&self, names: Vec<String>) -> Result<Vec<SinkId>> {
         self.write(move |store| store.register(&names)).await
     }
@@ -167,18 +162,12 @@ impl Journal {
     }
 
     /// Makes every failed event for `sink` due at `now`, after an outage.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
     pub async fn due_now(&self, sink: SinkId, now: DateTime<Utc>) -> Result<()> {
         self.write(move |store| store.due_now(sink, now)).await
     }
 
     /// Records a checkpoint of `sink`, after all that was written before. It is on disk when this
     /// returns.
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn set_checkpoint(&self, sink: SinkId, checkpoint: String) -> Result<()> {
         self.write(move |store| store.set_checkpoint(sink, &checkpoint)).await
     }
@@ -186,9 +175,6 @@ impl Journal {
     /// Takes one small step of pruning: deletes events past their retention, or bodies of
     /// settled events when space is short. Returns whether there is more to do, after
     /// [`PRUNE_PAUSE`](super::PRUNE_PAUSE).
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
     pub async fn prune(&self, now: DateTime<Utc>) -> Result<bool> {
         self.write(move |store| store.prune(now)).await
     }
@@ -203,18 +189,12 @@ impl Journal {
 
     /// Returns events for `sink` that were never tried, after the event `after`, in order, up to
     /// `limit`.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn untried(&self, sink: SinkId, after: EventId, limit: usize) -> Result<PendingPage> {
         self.read(move |store| store.untried(sink, after, limit)).await
     }
 
     /// Returns events for `sink` that are due again at `now`, those due first first, up to `limit`;
     /// and when the first of the others is due.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn due(
         &self,
         sink: SinkId,
@@ -227,9 +207,6 @@ impl Journal {
     /// Returns one event to probe a failing `sink` with: at that end of those never tried after the
     /// event `after`, or the one that was tried least, whether due or not; if there are none of the
     /// one sort, one of the other.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn probe(
         &self,
         sink: SinkId,
@@ -240,9 +217,6 @@ impl Journal {
     }
 
     /// Returns what is outstanding at `sink`, after the event `after`, in order, up to `limit`.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn unacknowledged(
         &self,
         sink: SinkId,
@@ -253,49 +227,31 @@ impl Journal {
     }
 
     /// Returns those of `events` that are outstanding at `sink`.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn outstanding(&self, sink: SinkId, events: Vec<EventId>) -> Result<Vec<EventId>> {
         self.read(move |store| store.outstanding(sink, events)).await
     }
 
     /// Returns those of `events` that are outstanding at no sink.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn settled(&self, events: Vec<EventId>) -> Result<Vec<EventId>> {
         self.read(move |store| store.settled(&events)).await
     }
 
     /// Returns the checkpoint of `sink` that was recorded last.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn checkpoint(&self, sink: SinkId) -> Result<Option<String>> {
         self.read(move |store| store.checkpoint(sink)).await
     }
 
     /// Returns what `sink` did earlier.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn history(&self, sink: SinkId) -> Result<SinkHistory> {
         self.read(move |store| store.history(sink)).await
     }
 
     /// Returns what is left at sinks that are no longer registered.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn orphans(&self) -> Result<Vec<Backlog>> {
         self.read(Store::orphans).await
     }
 
     /// Returns how many events are outstanding at a sink in the configuration.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub async fn pending(&self) -> Result<u64> {
         self.read(Store::pending).await
     }

@@ -128,29 +128,17 @@ pub struct DeliveryRecord {
 
 /// The outcomes of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "an error is why; the other fields are told of with their variant")]
 pub enum DeliveryOutcome {
     /// The sink has it.
     Delivered,
-    /// It is due again.
-    Retry {
-        /// When.
-        due: DateTime<Utc>,
-        /// The time that counts towards giving up, all in all.
-        charged: Duration,
-        /// What happened.
-        error: String,
-    },
+    /// It is due again then; `charged` is the time that counts towards giving up, all in all.
+    Retry { due: DateTime<Utc>, charged: Duration, error: String },
     /// It is a dead letter of the sink.
-    Dead {
-        /// Why.
-        error: String,
-    },
+    Dead { error: String },
     /// It is a dead letter of the sink, which rejected it: one of those in a row, until the sink
     /// takes an event.
-    Rejected {
-        /// Why.
-        error: String,
-    },
+    Rejected { error: String },
 }
 
 /// What a sink did earlier, in this run of the daemon or another.

@@ -30,74 +30,52 @@ pub use times::Times;
 
 /// The metrics of a daemon. Clones share their values. What each one is stands in [`Metrics::new`].
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "each is described where it is declared, in Metrics::new")]
 pub struct Metrics {
     catalog: Arc<Catalog>,
     process: Process,
     /// By outcome: `events`, `empty`, `throttled`, `failed`.
     pub pulls: Family<ByOutcome, Counter>,
-    /// By the same outcomes.
     pub pull_seconds: Family<ByOutcome, Times>,
-    /// As of now.
     pub pull_concurrency: Gauge,
-    /// As of now.
     pub pull_rate: FloatGauge,
-    /// By the configuration.
     pub pull_max_rate: FloatGauge,
-    /// Pending events that circulate between cloud and daemon.
     pub circulating_events: Gauge,
-    /// Of each application.
     pub last_successful_pull: Family<ByApp, Gauge>,
     /// By type and outcome: `new`, `duplicate`.
     pub events: Family<ByTypeAndOutcome, Counter>,
-    /// Those that cannot be confirmed.
     pub events_without_handle: Counter,
-    /// Those that an earlier occurrence may account for.
     pub possible_duplicates: Counter,
-    /// Of each application.
     pub cloud_backlog: Family<ByApp, Gauge>,
-    /// Of each application.
     pub events_reported: Family<ByApp, Gauge>,
     /// Pulling stops until one succeeds.
     pub append_failures: Counter,
-    /// Measured by the journal itself.
     pub commit_seconds: Times,
     /// Read off the journal's health at each scrape.
     pub journal_writable: Gauge,
-    /// Over all sinks.
     pub journal_events: Family<ByState, Gauge>,
-    /// In bytes; none where the journal cannot be read.
     pub journal_size: OptionalGauge<Gauge>,
-    /// In bytes.
     pub journal_max_size: Gauge,
-    /// None where the journal cannot be read.
     pub oldest_unconfirmed_seconds: OptionalGauge<FloatGauge>,
-    /// By sink and state there.
     pub sink_events: Family<BySinkAndState, Gauge>,
-    /// 0 if none is pending.
     pub sink_oldest_pending_seconds: Family<BySink, FloatGauge>,
     /// Set by the sink's delivery loop.
     pub sink_up: Family<BySink, Gauge>,
     /// The last error of each sink; not exported.
     pub sink_failures: SinkFailures,
-    /// In memory.
     pub sink_in_flight: Family<BySink, Gauge>,
     /// By outcome: `delivered`, `retry`, `dead`, `recovered`.
     pub deliveries: Family<BySinkAndOutcome, Counter>,
-    /// Of a sink's `deliver`.
     pub delivery_seconds: Family<BySink, Times>,
-    /// From the first pull of an event on.
     pub delivery_lag_seconds: Family<BySink, Times>,
     /// By outcome: `ok`, `refused`, `failed`.
     pub confirms: Family<ByOutcome, Counter>,
-    /// Of confirmed handles.
     pub confirm_margin_seconds: Times,
     /// By outcome: `confirmed`, `expired`, `refused`, `superseded`.
     pub handles: Family<ByOutcome, Counter>,
-    /// Handles.
     pub confirmed_early: Counter,
     /// Positive where the cloud's clock is ahead.
     pub clock_offset_seconds: Gauge,
-    /// None where they do not expire.
     pub credentials_expiry: OptionalGauge<Gauge>,
     /// By outcome: `ok`, `failed`.
     pub reloads: Family<ByOutcome, Counter>,

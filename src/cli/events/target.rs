@@ -45,9 +45,6 @@ impl TargetEvents {
 
     /// What was stored up to now and one of `filters` holds for, no event for two of them; of
     /// that, what is `wanted`, if that is asked.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub(super) fn any(
         reader: &JournalReader,
         sink: KnownSink,
@@ -91,9 +88,6 @@ impl TargetEvents {
     }
 
     /// Counts the events.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub(super) fn count(&self, reader: &JournalReader) -> Result<Chosen, CliError> {
         self.each(reader, usize::MAX, |_| Ok(()))
     }

@@ -52,9 +52,6 @@ impl JournalAdmin {
 
     /// Has `sink` get these events once more, whatever became of them there before; as if never
     /// tried, and due at `now`.
-    ///
-    /// # Errors
-    /// When the journal cannot be written; nothing happened then.
     pub fn requeue(
         &mut self,
         sink: SinkId,
@@ -82,9 +79,6 @@ impl JournalAdmin {
 
     /// Takes these events from `sink`, where they are pending or dead: from here on they are not
     /// for it. Returns how many were.
-    ///
-    /// # Errors
-    /// When the journal cannot be written; nothing happened then.
     pub fn discard(&mut self, sink: SinkId, events: &[EventId]) -> Result<u64> {
         let mut edit = Edit::begin(&mut self.0)?;
         let mut discarded = 0;

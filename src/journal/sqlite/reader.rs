@@ -79,7 +79,7 @@ const FOUND: &str = "events.id, key, app, type, file_id, task_id,
   (SELECT at FROM confirmations WHERE event = events.id)";
 const IS_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
 
-/// A journal opened for reading.
+/// A journal opened for reading. Its methods fail when it cannot be read.
 #[derive(Debug)]
 pub struct JournalReader(pub(super) Connection);
 
@@ -96,26 +96,17 @@ impl JournalReader {
     }
 
     /// Events for which `filter` holds, newest first, at most `limit`.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<EventRow>> {
         self.select(&columns(), filter, Order::NewestFirst, limit, found_row)
     }
 
     /// The same, oldest first.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn list_oldest(&self, filter: &Filter, limit: usize) -> Result<Vec<EventRow>> {
         self.select(&columns(), filter, Order::OldestFirst, limit, found_row)
     }
 
     /// Events for which `filter` holds, oldest first, at most `limit`; and whether their bodies
     /// were pruned for space. Reads no body.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn ids(&self, filter: &Filter, limit: usize) -> Result<Vec<(EventId, bool)>> {
         let columns = format!("events.id, {IS_PRUNED}");
         let read = |row: &Row<'_>| Ok((EventId(row.get(0)?), row.get(1)?));
@@ -140,18 +131,12 @@ impl JournalReader {
     }
 
     /// The event that was stored last.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn last(&self) -> Result<EventId> {
         let last = "SELECT ifnull(max(id), 0) FROM events";
         Ok(self.0.query_row(last, [], |row| row.get(0).map(EventId))?)
     }
 
     /// The event with this key.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn find(&self, key: Key) -> Result<Option<EventRow>> {
         let Some(event) = key_index::find(&self.0, key)? else { return Ok(None) };
         let sql = format!("SELECT {} FROM events WHERE events.id = ?1", columns());
@@ -159,9 +144,6 @@ impl JournalReader {
     }
 
     /// Keys that begin with `prefix`, given in hex digits; at most [`JournalReader::MAX_KEYS`].
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn keys(&self, prefix: &str) -> Result<Vec<Key>> {
         let mut select = self.0.prepare(&format!(
             "SELECT key FROM keys WHERE key BETWEEN ?1 AND ?2
@@ -182,9 +164,6 @@ impl JournalReader {
     }
 
     /// Every sink that the journal has heard of, by name.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn sinks(&self) -> Result<Vec<KnownSink>> {
         let mut select = self.0.prepare("SELECT id, name, active FROM sinks ORDER BY name")?;
         let rows = select.query_map([], |row| {
@@ -194,17 +173,11 @@ impl JournalReader {
     }
 
     /// The sinks at which something is left, by name.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn backlogs(&self) -> Result<Vec<Backlog>> {
         backlogs(&self.0, "true")
     }
 
     /// The event's state at each sink that it is for.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn sinks_of(&self, event: EventId) -> Result<Vec<SinkState>> {
         let mut select = self.0.prepare_cached(
             "SELECT name, active,
@@ -240,9 +213,6 @@ impl JournalReader {
     }
 
     /// The journal's sums, all from one snapshot.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
     pub fn sums(&self) -> Result<JournalTotals> {
         let mut select = self.0.prepare_cached(
             "SELECT name, sum(value) FROM counters GROUP BY name
