@@ -6,7 +6,6 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
-use super::keys;
 use super::mistake::{Location, Mistake};
 use crate::sanitize;
 use crate::settings::{SettingIssue, keys_of};
@@ -143,7 +142,7 @@ impl<'t> Document<'t> {
         for key in unknown.entries.keys() {
             let written = key.get_ref().as_ref();
             let home = self.homes.iter().find(|(_, keys)| keys.contains(&written));
-            let advice = match (keys::nearest(written, known.iter().copied()), home) {
+            let advice = match (nearest(written, known.iter().copied()), home) {
                 (_, Some(("sinks", _))) => "it belongs under [[sinks]]".to_owned(),
                 (_, Some((home, _))) => format!("it belongs under [{home}]"),
                 (Some(meant), None) => format!("did you mean {meant:?}?"),
@@ -237,4 +236,45 @@ fn explain(message: &str) -> String {
 
 fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
+/// The one of `names` that `written` was most likely meant to be.
+pub(super) fn nearest<'n>(
+    written: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
+    let written = letters(written);
+    // One slip for every three letters: more would suggest what was not meant.
+    let most = (written.chars().count() / 3).max(1);
+    names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&written, &letters(name)), name))
+        .filter(|(slips, _)| *slips <= most)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// `SubAppId`, `sub-app-id` and `sub_app_id` are the same word.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognized_and_another_word_is_not() {
+        let names = ["interval", "max_concurrency", "sub_app_id"];
+        for (written, meant) in [
+            ("intervall", Some("interval")),
+            ("inetrval", Some("interval")),
+            ("SubAppId", Some("sub_app_id")),
+            ("max-concurency", Some("max_concurrency")),
+            ("endpoint", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(written, names), meant, "{written}");
+        }
+    }
 }

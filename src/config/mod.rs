@@ -5,7 +5,6 @@
 //! tables. Only `daemon` and `cli` know it; no module takes the whole of it.
 
 mod document;
-mod keys;
 mod mistake;
 mod outputs;
 mod permissions;

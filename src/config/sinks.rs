@@ -8,8 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use super::document::{Document, Table};
-use super::keys;
+use super::document::{Document, Table, nearest};
 use crate::delivery::MaxRejects;
 use crate::event::{AppId, EventFormat, Wanted, known_types};
 use crate::settings::{SettingIssue, keys_of};
@@ -225,7 +224,7 @@ fn find_kind(document: &mut Document<'_>, table: &Table<'_>) -> Option<&'static 
     let kind = SinkKind::named(written);
     if kind.is_none() {
         let names = KINDS.iter().map(|kind| kind.name);
-        let advice = match keys::nearest(written, names.clone()) {
+        let advice = match nearest(written, names.clone()) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("known are {}", names.collect::<Vec<_>>().join(", ")),
         };
@@ -267,7 +266,7 @@ fn warn_of_unlikely_events(document: &mut Document<'_>, table: &Table<'_>) {
             continue;
         }
         let looks_like_one = text.starts_with(|first: char| first.is_ascii_uppercase());
-        let advice = match keys::nearest(text, known()) {
+        let advice = match nearest(text, known()) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None if looks_like_one => continue,
             None => "EventTypes begin with a capital letter; image sprites are \"image-sprite\""

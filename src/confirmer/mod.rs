@@ -9,7 +9,6 @@ mod application;
 mod batches;
 mod inbox;
 mod leases;
-mod max_unconfirmed;
 mod records;
 mod request;
 mod settings;
@@ -37,8 +36,7 @@ use records::RecordQueue;
 use request::{CallEnd, FinishedCall, confirm};
 
 pub use inbox::Inbox;
-pub use max_unconfirmed::MaxUnconfirmed;
-pub use settings::{ConfirmAfter, ConfirmPacing, ConfirmSettings};
+pub use settings::{ConfirmAfter, ConfirmPacing, ConfirmSettings, MaxUnconfirmed};
 
 /// How long a handle waits for company in its call.
 const CONFIRM_LINGER: Duration = Duration::from_millis(4);

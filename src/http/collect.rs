@@ -1,20 +1,44 @@
 //! Collects the [`Status`] from metrics, health, history and the journal's snapshot.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::headline::Facts;
+use super::history::ActivityHistory;
 use super::history::Totals;
 use super::snapshot::JournalView;
-use super::sources::{Sources, StatusSource};
+use super::snapshot::Snapshots;
 use super::status::{
     ApplicationStatus, CloudStatus, DeadLetter, EventLine, HandleCounts, JournalStatus, SinkStatus,
     SpriteSummary, Status,
 };
 use crate::event::{AppId, Event, ImageSprite};
 use crate::format::foreign;
+use crate::health::DaemonHealth;
 use crate::journal::{EventRow, SinkOverview, SinkState, StateCounts};
 use crate::metrics::{ByApp, ByOutcome, BySink, Metrics, Unlabelled};
+
+/// The parts of a daemon that its pages show.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// Its health.
+    pub health: Arc<DaemonHealth>,
+    /// Its journal's file, read beside the writer.
+    pub journal: PathBuf,
+}
+
+/// Those, and what is kept between two requests.
+#[derive(Clone, Debug)]
+pub(super) struct StatusSource {
+    pub(super) sources: Sources,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) history: Arc<ActivityHistory>,
+}
 
 /// Sprites of one event that are shown.
 const MAX_SPRITES: usize = 4;

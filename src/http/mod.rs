@@ -11,7 +11,6 @@ mod host_check;
 mod page;
 mod settings;
 mod snapshot;
-mod sources;
 mod status;
 mod text;
 
@@ -31,11 +30,11 @@ use tokio_util::sync::CancellationToken;
 use crate::listener::{self, ConnectionLimits};
 use crate::net::is_loopback;
 use crate::sanitize;
+use collect::StatusSource;
 use snapshot::Snapshots;
-use sources::StatusSource;
 
+pub use collect::Sources;
 pub use settings::{HttpSettings, Listen};
-pub use sources::Sources;
 
 /// How long `/readyz` waits for the journal to be read.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);

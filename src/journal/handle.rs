@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use tokio::runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::closing::Closing;
 use super::error::{JournalError, OpenError, Result};
 use super::feed::Route;
 use super::files::Files;
@@ -337,5 +336,24 @@ impl Journal {
         let job: Job = Box::new(|writer| run(writer, reply));
         self.jobs.send(job).await.map_err(|_| JournalError::Closed)?;
         answer.await.unwrap_or(Err(JournalError::Closed))
+    }
+}
+
+/// The journal's writer thread and its lock; [`Closing::wait`] after the last
+/// [`Journal`](super::Journal) is gone.
+#[derive(Debug)]
+pub struct Closing {
+    pub(super) thread: std::thread::JoinHandle<()>,
+    pub(super) _lock: lock::Guard,
+}
+
+impl Closing {
+    /// Waits for the last commit. Every [`Journal`](super::Journal) must have been dropped, else it
+    /// never ends.
+    pub async fn wait(self) {
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("journal writer panicked");
+        }
     }
 }

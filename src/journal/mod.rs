@@ -14,7 +14,6 @@
 //! (`side_files`, `lock`, `files`, `missing`, `path_rules`), the way of new events to the sinks
 //! (`feed`), and what tells equal events apart by the time (`receipts`).
 
-mod closing;
 mod error;
 mod feed;
 mod files;
@@ -30,10 +29,9 @@ mod sqlite;
 mod types;
 mod writer;
 
-pub use closing::Closing;
 pub use error::{JournalError, MaintenanceError, OpenError, Result};
 pub use feed::{FeedReceiver, FeedSender, Route, feed};
-pub use handle::Journal;
+pub use handle::{Closing, Journal};
 pub use health::JournalHealth;
 pub use missing::{give_up, missing};
 pub use path_rules::too_long;

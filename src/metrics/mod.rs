@@ -5,10 +5,9 @@
 
 mod catalog;
 mod failures;
-mod gauges;
 mod labels;
 mod process;
-mod times;
+mod values;
 
 use std::sync::Arc;
 
@@ -21,12 +20,11 @@ use process::Process;
 
 pub use catalog::MetricEntry;
 pub use failures::{SinkFailure, SinkFailures};
-pub use gauges::{FloatGauge, OptionalGauge, set_known};
 pub use labels::{
     ByApp, ByBuild, ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState, ByTypeAndOutcome,
     Unlabelled,
 };
-pub use times::Times;
+pub use values::{FloatGauge, OptionalGauge, Times, set_known};
 
 /// The metrics of a daemon. Clones share their values. What each one is stands in [`Metrics::new`].
 #[derive(Clone, Debug)]

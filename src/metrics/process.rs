@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::catalog::Catalog;
-use super::gauges::FloatGauge;
+use super::values::FloatGauge;
 
 #[derive(Clone, Debug)]
 pub(super) struct Process {

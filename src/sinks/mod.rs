@@ -10,7 +10,6 @@ pub mod webhook;
 
 mod kind;
 mod output;
-mod output_path;
 mod warnings;
 
 use std::fmt;
@@ -24,8 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{AppId, Event, EventFormat, Key};
 
 pub use kind::{KINDS, Plan, SinkKind};
-pub use output::{OutputTarget, SinkOutput};
-pub use output_path::OutputPath;
+pub use output::{OutputPath, OutputTarget, SinkOutput};
 
 /// Characters of a target's own words in an error, at most.
 const MAX_REPLY_CHARS: usize = 200;

@@ -7,7 +7,6 @@
 mod action;
 mod advice;
 mod answer;
-mod applications;
 mod client;
 mod clock;
 pub mod credentials;
@@ -24,7 +23,6 @@ pub mod sign;
 
 pub use action::Action;
 pub use advice::Advice;
-pub use applications::Applications;
 #[doc(hidden)]
 pub use client::read_pull;
 pub use client::{Client, MAX_HANDLES};
@@ -32,4 +30,4 @@ pub use error::VodError;
 pub use event_config::{EventConfig, EventMode, application_advice};
 pub use pulled::{Entries, Pulled};
 pub use route::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure};
-pub use settings::VodSettings;
+pub use settings::{Applications, VodSettings};

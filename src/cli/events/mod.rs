@@ -4,7 +4,6 @@ mod bulk;
 mod discard;
 mod format;
 mod list;
-mod pretty_json;
 mod redeliver;
 mod selection;
 mod show;

@@ -12,8 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use super::checkpoint::Checkpoint;
 use super::error::{LogError, failed};
-use super::log::Log;
-use super::tail::{FileEnd, TornWrite};
+use super::log::{FileEnd, Log, TornWrite};
 
 const DELETED: &str = "another program deleted it meanwhile";
 const SHORTENED: &str = "another program shortened it meanwhile";

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,10 +11,9 @@ use nix::fcntl::OFlag;
 use nix::unistd::Group;
 
 use super::checkpoint::Checkpoint;
+use super::checkpoint::FileId;
 use super::error::{LogError, failed, failed_in_folder};
-use super::file_id::FileId;
 use super::rotation::folder_of;
-use super::tail::Tail;
 use crate::folder;
 use crate::sinks::OutputPath;
 
@@ -260,6 +260,38 @@ fn create(place: &Path) -> io::Result<File> {
 
 fn is_unfinished(about: &Metadata) -> bool {
     about.len() == 0 && about.permissions().mode() & UNFINISHED != 0
+}
+
+/// Where the next line goes.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// The end as it was left, if a line can begin there. `None` where nobody knows.
+    pub(super) end: Option<FileEnd>,
+    /// A failed write that could not be taken back yet.
+    pub(super) torn: Option<TornWrite>,
+    /// Whether the log has named another program that writes to it.
+    pub(super) has_warned: bool,
+}
+
+/// The end of the file at a moment: another one shows that something else was done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileEnd {
+    pub(super) offset: u64,
+    /// When the file changed, in seconds and nanoseconds.
+    pub(super) changed: (i64, i64),
+}
+
+/// What a failed write left in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TornWrite {
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+impl FileEnd {
+    pub(super) fn of(about: &Metadata) -> Self {
+        Self { offset: about.len(), changed: (about.ctime(), about.ctime_nsec()) }
+    }
 }
 
 #[cfg(test)]

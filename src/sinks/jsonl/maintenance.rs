@@ -11,7 +11,7 @@ use flate2::{Compression, GzBuilder};
 use nix::unistd::Gid;
 use tokio::task::spawn_blocking;
 
-use super::file_id::FileId;
+use super::checkpoint::FileId;
 use super::rotation::{Names, Rotated, folder_of, gzip_identity, gzip_names};
 use super::settings::{Compress, JsonlSettings};
 use crate::folder;

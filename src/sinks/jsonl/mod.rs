@@ -11,14 +11,12 @@
 mod append;
 mod checkpoint;
 mod error;
-mod file_id;
 mod log;
 mod maintenance;
 mod probe;
 mod recovery;
 mod rotation;
 mod settings;
-mod tail;
 
 use std::collections::HashSet;
 use std::fs;
@@ -34,8 +32,8 @@ use tokio::task::spawn_blocking;
 
 use self::append::Filled;
 use self::checkpoint::Checkpoint;
+use self::checkpoint::FileId;
 use self::error::{LogError, failed, failed_in_folder};
-use self::file_id::FileId;
 use self::log::{Log, Ownership};
 use self::maintenance::RotatedFiles;
 use self::recovery::{Extent, Reading};

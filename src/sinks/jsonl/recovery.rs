@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::Checkpoint;
+use super::checkpoint::FileId;
 use super::error::{LogError, failed, failed_in_folder};
-use super::file_id::FileId;
 use super::rotation::{Names, gzip_identity};
 use crate::event::{self, AppId, Event, EventFormat, Key};
 use crate::sinks::OutputPath;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use flate2::read::GzDecoder;
 
-use super::file_id::FileId;
+use super::checkpoint::FileId;
 use crate::sinks::OutputPath;
 
 const STAMP: &str = "%Y%m%dT%H%M%S%.3fZ";

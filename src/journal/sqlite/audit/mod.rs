@@ -6,7 +6,6 @@
 //! decides. It keeps nobody from writing, only the write-ahead log from starting over.
 
 mod references;
-mod violations;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,9 +13,9 @@ use std::path::Path;
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
+pub use self::references::Violation;
+use self::references::Violations;
 use self::references::{PAGE_ROWS, known_sinks};
-pub use self::violations::Violation;
-use self::violations::Violations;
 use super::counters::{Counter, Counters};
 use super::open::open_read_only;
 use crate::journal::error::{OpenError, Result};

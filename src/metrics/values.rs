@@ -1,12 +1,17 @@
-//! A histogram of times with a readable average: the library's cannot be read.
+//! What the library lacks: gauges with a fraction, gauges that may have no value, and a histogram of
+//! times whose average can be read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{Atomic, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
+
+use super::labels::Unlabelled;
 
 /// Times in buckets. Clones share them.
 #[derive(Clone, Debug)]
@@ -68,6 +73,24 @@ impl EncodeMetric for Times {
 
 impl TypedMetric for Times {
     const TYPE: MetricType = MetricType::Histogram;
+}
+
+/// A gauge with a fraction.
+pub type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// A gauge that has no value while it is unknown.
+pub type OptionalGauge<G> = Family<Unlabelled, G>;
+
+/// Sets such a gauge, or clears it.
+pub fn set_known<N, A>(gauge: &OptionalGauge<Gauge<N, A>>, value: Option<N>)
+where
+    A: Atomic<N>,
+    Gauge<N, A>: Default,
+{
+    match value {
+        Some(value) => drop(gauge.get_or_create(&Unlabelled {}).set(value)),
+        None => gauge.clear(),
+    }
 }
 
 #[cfg(test)]
