@@ -94,11 +94,23 @@ impl<'t> Document<'t> {
         name: &'static str,
         check: impl Fn(&T) -> Vec<SettingIssue>,
     ) -> Option<T> {
-        let (table, settings) = self.section(root, name);
-        if let Some(settings) = &settings {
-            self.report(&table, check(settings));
-        }
-        settings
+        let (span, entries) = match root.remove(name) {
+            None => (0..0, DeTable::new()),
+            Some(value) => match (value.span(), value.into_inner()) {
+                (span, DeValue::Table(entries)) => (span, entries),
+                (span, other) => {
+                    let (article, found) = (article(other.type_str()), other.type_str());
+                    let message = format!("[{name}]: expected a table, found {article} {found}");
+                    self.mistake(span.start, message);
+                    return None;
+                }
+            },
+        };
+        let mut table = Table::new(format!("[{name}]"), span, entries);
+        self.refuse_unknown(&mut table, keys_of::<T>());
+        let settings = self.read(&table, |table| T::deserialize(table))?;
+        self.report(&table, check(&settings));
+        Some(settings)
     }
 
     /// Reads `[name]` as [`Document::table`] does, if it is there; `None` if it cannot be read.
@@ -109,31 +121,6 @@ impl<'t> Document<'t> {
         check: impl Fn(&T) -> Vec<SettingIssue>,
     ) -> Option<Option<T>> {
         if root.contains_key(name) { self.table(root, name, check).map(Some) } else { Some(None) }
-    }
-
-    fn section<T>(&mut self, root: &mut DeTable<'t>, name: &'static str) -> (Table<'t>, Option<T>)
-    where
-        T: DeserializeOwned,
-    {
-        let (span, entries) = match root.remove(name) {
-            None => (0..0, DeTable::new()),
-            Some(value) => match (value.span(), value.into_inner()) {
-                (span, DeValue::Table(entries)) => (span, entries),
-                (span, other) => {
-                    let message = format!(
-                        "[{name}]: expected a table, found {} {}",
-                        article(other.type_str()),
-                        other.type_str()
-                    );
-                    self.mistake(span.start, message);
-                    return (Table::new(format!("[{name}]"), span, DeTable::new()), None);
-                }
-            },
-        };
-        let mut table = Table::new(format!("[{name}]"), span, entries);
-        self.refuse_unknown(&mut table, keys_of::<T>());
-        let settings = self.read(&table, |table| T::deserialize(table));
-        (table, settings)
     }
 
     /// Reports and removes the keys of `table` that are not `known`.

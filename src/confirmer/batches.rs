@@ -21,7 +21,7 @@ const MAX_LOST: u32 = 2;
 const MAX_LOST_ALONE: u32 = 4;
 
 /// Handles to confirm in one call.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ConfirmCall {
     pub(super) handles: Vec<ReadyHandle>,
     not_before: Option<Instant>,
@@ -71,17 +71,7 @@ pub(super) struct CallQueue {
 
 impl ConfirmCall {
     pub(super) fn new(handles: Vec<ReadyHandle>) -> Self {
-        Self {
-            handles,
-            not_before: None,
-            failures: 0,
-            refusals: 0,
-            was_lost: false,
-            lost: 0,
-            is_trial: false,
-            failed_at: None,
-            is_deferred: false,
-        }
+        Self { handles, ..Self::default() }
     }
 
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<ReadyHandle> {
@@ -103,19 +93,7 @@ impl ConfirmCall {
 
     /// Returns a call with the same history for other handles.
     fn with(&self, handles: Vec<ReadyHandle>) -> Self {
-        let Self { not_before, failures, refusals, was_lost, lost, .. } = *self;
-        let Self { is_trial, failed_at, is_deferred, .. } = *self;
-        Self {
-            handles,
-            not_before,
-            failures,
-            refusals,
-            was_lost,
-            lost,
-            is_trial,
-            failed_at,
-            is_deferred,
-        }
+        Self { handles, ..self.clone() }
     }
 }
 

@@ -65,7 +65,7 @@ enum LeaseState {
     Called,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct OpenLeases {
     /// `None`: no event is confirmed early, so of those past their lease nothing is kept.
     max_unconfirmed: Option<usize>,
@@ -86,16 +86,7 @@ pub(super) struct OpenLeases {
 
 impl OpenLeases {
     pub(super) fn new(max_unconfirmed: Option<usize>) -> Self {
-        Self {
-            max_unconfirmed,
-            by_handle: HashMap::new(),
-            by_event: HashMap::new(),
-            deadlines: BTreeSet::new(),
-            ready: BTreeMap::new(),
-            settled: SettledEvents::default(),
-            expired_events: BTreeSet::new(),
-            released: BTreeSet::new(),
-        }
+        Self { max_unconfirmed, ..Self::default() }
     }
 
     /// Takes a lease. A handle that was known gets the new deadline and keeps what it waits for;

@@ -82,25 +82,14 @@ fn report(Rescue { copy, is_folder_gone, is_damaged, pending, unconfirmed }: &Re
             );
             false
         }
-        Err(error) if *is_folder_gone => {
-            tracing::error!(
-                %error,
-                pending,
-                unconfirmed,
-                lost,
+        Err(error) if *is_folder_gone || *is_damaged => {
+            let what = if *is_folder_gone {
                 "journal and its folder gone; nothing is kept: of the pending events only the \
                  unconfirmed are left, in the cloud; ending"
-            );
-            false
-        }
-        Err(error) if *is_damaged => {
-            tracing::error!(
-                %error,
-                pending,
-                unconfirmed,
-                lost,
+            } else {
                 "journal gone, damaged and not copied; ending"
-            );
+            };
+            tracing::error!(%error, pending, unconfirmed, lost, "{what}");
             false
         }
         Err(error) => {

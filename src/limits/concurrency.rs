@@ -54,7 +54,7 @@ pub struct PullScheduler {
     turn: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Queue {
     concurrency: usize,
     in_flight: usize,
@@ -73,15 +73,7 @@ impl PullScheduler {
     #[must_use]
     pub fn new(limits: PullLimits, queues: usize, now: Instant) -> Self {
         let limiter = RateLimiter::new(limits.max_rate, now);
-        let queue = Queue {
-            concurrency: 1,
-            in_flight: 0,
-            not_before: None,
-            alone_until: None,
-            goes_alone: false,
-            last_start: None,
-            pause: None,
-        };
+        let queue = Queue { concurrency: 1, ..Queue::default() };
         Self { limits, limiter, queues: vec![queue; queues], turn: 0 }
     }
 

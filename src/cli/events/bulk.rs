@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::target::{Chosen, TargetEvents};
 use crate::cli::exit::Exit;
@@ -30,6 +31,13 @@ pub(super) struct BulkOptions {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What was done, for programs: at each sink.
+#[derive(Serialize)]
+pub(super) struct BulkSummary<T> {
+    pub(super) dry_run: bool,
+    pub(super) sinks: Vec<T>,
 }
 
 /// Has `change` change the events of `targets`, oldest first and a few in one short transaction,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::bulk::{self, BulkOptions};
+use super::bulk::{self, BulkOptions, BulkSummary};
 use super::selection::Selection;
 use super::target::TargetEvents;
 use crate::cli::exit::{Exit, answer, json_line};
@@ -33,12 +33,6 @@ pub(super) struct DiscardArgs {
 }
 
 #[derive(Serialize)]
-struct Summary<'a> {
-    dry_run: bool,
-    sinks: Vec<AtSink<'a>>,
-}
-
-#[derive(Serialize)]
 struct AtSink<'a> {
     sink: &'a str,
     chosen: u64,
@@ -66,7 +60,7 @@ pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
         chosen: chosen.events,
         discarded,
     });
-    let summary = Summary { dry_run: options.dry_run, sinks: sinks.collect() };
+    let summary = BulkSummary { dry_run: options.dry_run, sinks: sinks.collect() };
     let text = if options.json { json_line(&summary)? } else { text(&summary) };
     Ok(answer(text.as_bytes(), Exit::Success))
 }
@@ -98,7 +92,7 @@ fn by_filter(
     sinks.into_iter().map(target).collect()
 }
 
-fn text(summary: &Summary<'_>) -> String {
+fn text(summary: &BulkSummary<AtSink<'_>>) -> String {
     let lines = summary.sinks.iter().filter(|at| at.chosen > 0).map(|at| {
         if summary.dry_run {
             format!("{}: {} would be discarded\n", at.sink, counted(at.chosen, "event"))

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::bulk::{self, BulkOptions};
+use super::bulk::{self, BulkOptions, BulkSummary};
 use super::selection::Selection;
 use super::target::TargetEvents;
 use crate::cli::exit::{Exit, answer, json_line};
@@ -85,7 +85,7 @@ pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
     let is_in_vain =
         at_sinks.iter().all(|at| at.chosen == 0) && at_sinks.iter().any(|at| at.without_body > 0);
     let text = if options.json {
-        json_line(&Summary { dry_run: options.dry_run, sinks: at_sinks })?
+        json_line(&BulkSummary { dry_run: options.dry_run, sinks: at_sinks })?
     } else {
         text(args, &at_sinks)
     };
@@ -125,12 +125,6 @@ fn by_filter(
         TargetEvents::any(reader, sink, vec![filter], wanted)
     };
     named.map_or_else(|| reader.sinks(), Ok)?.into_iter().map(target).collect()
-}
-
-#[derive(Serialize)]
-struct Summary<'a> {
-    dry_run: bool,
-    sinks: Vec<AtSink<'a>>,
 }
 
 #[derive(Serialize)]

@@ -123,10 +123,10 @@ impl Store {
                 .prepare_cached("DELETE FROM confirmations WHERE event = ?1")?
                 .execute([id])?;
             self.receipts.forget(EventId(*id));
-            self.connection
-                .prepare_cached("DELETE FROM occurrences WHERE event = ?1")?
-                .execute([id])?;
-            self.connection.prepare_cached("DELETE FROM bodies WHERE event = ?1")?.execute([id])?;
+            for table in ["occurrences", "bodies"] {
+                let delete = format!("DELETE FROM {table} WHERE event = ?1");
+                self.connection.prepare_cached(&delete)?.execute([id])?;
+            }
             self.count(Counter::PrunedConfirmed, confirmed);
             self.count(Counter::PrunedUnrouted, usize::from(sinks.is_empty()));
             for sink in sinks {

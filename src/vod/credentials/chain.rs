@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::instance_role::{METADATA, instance_role};
 use super::profile::{SYSTEM_FILE, profile};
+use super::provider::CredentialsResult;
 use super::renewal::PAUSE;
 use super::web_identity::web_identity;
 use super::{Credentials, Environment, Provider, ProviderError, Variables};
@@ -74,6 +75,10 @@ impl Chain {
         )))
     }
 
+    async fn or_search(&self, found: CredentialsResult) -> CredentialsResult {
+        if matches!(found, Err(ProviderError::NotFound(_))) { self.search().await } else { found }
+    }
+
     fn stay_with(&self, provider: &Arc<dyn Provider>) {
         let mut found = lock(&self.found);
         if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, provider)) {
@@ -86,23 +91,17 @@ impl Chain {
 #[async_trait]
 impl Provider for Chain {
     async fn credentials(&self) -> Result<Credentials, ProviderError> {
-        if let Some(provider) = self.found() {
-            match provider.credentials().await {
-                Err(ProviderError::NotFound(_)) => {}
-                result => return result,
-            }
+        match self.found() {
+            Some(provider) => self.or_search(provider.credentials().await).await,
+            None => self.search().await,
         }
-        self.search().await
     }
 
     async fn refresh(&self, refused: &Credentials) -> Result<Credentials, ProviderError> {
-        if let Some(provider) = self.found() {
-            match provider.refresh(refused).await {
-                Err(ProviderError::NotFound(_)) => {}
-                result => return result,
-            }
+        match self.found() {
+            Some(provider) => self.or_search(provider.refresh(refused).await).await,
+            None => self.search().await,
         }
-        self.search().await
     }
 
     fn describe(&self) -> String {

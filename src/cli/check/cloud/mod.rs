@@ -49,25 +49,22 @@ pub(super) async fn check(
     let (provider, credentials) = match keys {
         Ok(resolved) => resolved,
         Err(problem) => {
-            let mut steps = vec![unresolved::step(config, &problem).await];
-            steps.extend(skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], CREDENTIALS));
-            return steps;
+            let step = unresolved::step(config, &problem).await;
+            return [vec![step], skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], CREDENTIALS)].concat();
         }
     };
     let source = source(provider.as_ref(), &credentials);
     if let Some(culprit) = in_the_way {
-        let mut steps = vec![CheckStep::ok(CREDENTIALS, format!("{source}: found, not verified"))];
-        steps.extend(skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], culprit));
-        return steps;
+        let step = CheckStep::ok(CREDENTIALS, format!("{source}: found, not verified"));
+        return [vec![step], skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], culprit)].concat();
     }
     let client = match Client::new(&config.vod, provider) {
         Ok(client) => client,
         Err(problem) => {
             let advice = "check [vod] and the machine's certificates";
             let failed = CheckStep::fail(CLOUD, Exit::Configuration, problem, advice);
-            let mut steps = vec![CheckStep::ok(CREDENTIALS, source), failed];
-            steps.extend(skipped(&[EVENT_MODE, QUEUE, CLOCK], CLOUD));
-            return steps;
+            let steps = vec![CheckStep::ok(CREDENTIALS, source), failed];
+            return [steps, skipped(&[EVENT_MODE, QUEUE, CLOCK], CLOUD)].concat();
         }
     };
     let apps = config.vod.apps();
