@@ -1,8 +1,7 @@
 //! The command line: what can be asked of the program, and how its answers end.
 //!
-//! Owns the commands' arguments, help and exit codes; one file per command. Answers go to
-//! stdout, everything else to stderr. Whoever closes stdout early has seen enough: that is no
-//! failure.
+//! Owns the commands' arguments, help and exit codes; one file per command. Answers go to stdout,
+//! everything else to stderr. Whoever closes stdout early has seen enough: that is no failure.
 
 mod audit;
 mod check;

@@ -11,10 +11,7 @@ pub(super) fn is_somebody_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks whether to go on.
-///
-/// # Errors
-/// When the answer is not yes.
+/// Asks whether to go on. Fails when the answer is not yes.
 pub(super) fn confirm(question: impl Display) -> Result<(), CliError> {
     let mut stderr = io::stderr().lock();
     write!(stderr, "{question} [y/N] ")?;

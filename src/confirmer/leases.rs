@@ -79,8 +79,7 @@ pub(super) struct OpenLeases {
     settled: SettledEvents,
     /// Pending events past their lease: at most `max_unconfirmed`, the oldest go to `released`.
     expired_events: BTreeSet<EventId>,
-    /// Events to be confirmed early, as soon as they are received again: at
-    /// most [`MAX_RELEASED`].
+    /// Events to be confirmed early, as soon as they are received again: at most [`MAX_RELEASED`].
     released: BTreeSet<EventId>,
 }
 

@@ -91,10 +91,7 @@ impl SinkSet {
     }
 
     /// Opens the sinks of a configuration; one that is in use already is only asked to open its
-    /// target again. Changes nothing else.
-    ///
-    /// # Errors
-    /// A line for each sink that cannot be opened.
+    /// target again. Changes nothing else. Fails with a line for each sink that cannot be opened.
     pub(super) async fn open(
         &self,
         settings: &[config::SinkConfig],
@@ -104,10 +101,8 @@ impl SinkSet {
         all_or_errors(join_all(opening).await)
     }
 
-    /// Opens the sinks of a configuration where none is in use.
-    ///
-    /// # Errors
-    /// A line for each sink that cannot be opened.
+    /// Opens the sinks of a configuration where none is in use. Fails with a line for each sink
+    /// that cannot be opened.
     pub(super) async fn open_all(
         settings: &[config::SinkConfig],
         app: AppId,
@@ -131,10 +126,8 @@ impl SinkSet {
         open_new(settings, app).await
     }
 
-    /// Probes the sinks that would be put in use and are local to this machine.
-    ///
-    /// # Errors
-    /// A line for each that fails.
+    /// Probes the sinks that would be put in use and are local to this machine. Fails with a line
+    /// for each that fails.
     pub(super) async fn probe(opened: &[OpenedSink]) -> Result<(), Vec<String>> {
         let probes = opened.iter().map(async |OpenedSink { settings, new, .. }| {
             let (sink, _) = new.as_ref().filter(|(sink, _)| sink.is_local())?;
@@ -166,10 +159,8 @@ impl SinkSet {
 
     /// Puts these sinks in use, and no others: an event goes by the old ones or by the new ones.
     /// Those that stay notice nothing. The loops of the others are told to end; the new ones start
-    /// with [`SinkSet::launch`].
-    ///
-    /// # Errors
-    /// When the journal cannot be written; nothing has changed then.
+    /// with [`SinkSet::launch`]. Fails when the journal cannot be written; nothing has changed
+    /// then.
     pub(super) async fn replace(
         &mut self,
         opened: Vec<OpenedSink>,

@@ -263,10 +263,9 @@ impl DeliveryQueue {
         }
     }
 
-    /// Reads untried events in their order. The feed is asked for events again *before* the
-    /// read, and what is in its queue is thrown away: all of that is in the journal, and what
-    /// comes into the queue from here on is either in this read, and shows by its number, or
-    /// after it.
+    /// Reads untried events in their order. The feed is asked for events again *before* the read,
+    /// and what is in its queue is thrown away: all of that is in the journal, and what comes into
+    /// the queue from here on is either in this read, and shows by its number, or after it.
     async fn read_untried(&mut self) -> Result<()> {
         self.feed.catch_up();
         while self.feed.try_next().is_some() {}

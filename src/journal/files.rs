@@ -76,10 +76,8 @@ impl File {
 }
 
 impl Files {
-    /// The files of the journal at `path`, which SQLite has open, and its lock.
-    ///
-    /// # Errors
-    /// When one of them is not there already.
+    /// The files of the journal at `path`, which SQLite has open, and its lock. Fails when one of
+    /// them is not there already.
     pub(super) fn of(path: &Path, lock: HeldLock) -> io::Result<Self> {
         // SQLite keeps the log beside the file that a link leads to, and empties it now and then.
         let log = log_file(&path.canonicalize()?);
@@ -90,10 +88,8 @@ impl Files {
         })
     }
 
-    /// Checks whether all are in place: four system calls. Blocks for as long as these take.
-    ///
-    /// # Errors
-    /// [`JournalError::Gone`] when the journal or its log is not, [`JournalError::Taken`] when
+    /// Checks whether all are in place: four system calls. Blocks for as long as these take. Fails
+    /// with [`JournalError::Gone`] when the journal or its log is not, [`JournalError::Taken`] when
     /// somebody else has the lock, [`JournalError::Unseen`] when that cannot be seen.
     pub(super) fn check(&self) -> Result<()> {
         self.journal.check()?;

@@ -47,9 +47,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal, or makes one where there is none.
-    /// Blocks for a few file operations; takes no longer for a large journal than for an empty one,
-    /// unless [`is_older`](super::is_older).
+    /// Opens the journal, or makes one where there is none. Blocks for a few file operations; takes
+    /// no longer for a large journal than for an empty one, unless [`is_older`](super::is_older).
     ///
     /// # Errors
     /// When it is in use, foreign, newer or damaged: it is never replaced. When there is none

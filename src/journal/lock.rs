@@ -109,10 +109,8 @@ impl HeldLock {
 
     /// Checks whether the lock of the journal at `path`, whose own files are in place, still keeps
     /// others off; if not, takes it again. Where that cannot be done nobody else can either, and
-    /// the next check tries again. Two system calls as long as all is well; blocks for these.
-    ///
-    /// # Errors
-    /// [`JournalError::Taken`] when somebody else has it.
+    /// the next check tries again. Two system calls as long as all is well; blocks for these. Fails
+    /// with [`JournalError::Taken`] when somebody else has it.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
         let mut state = self.state();
         let Some(lock) = &state.lock else { return Ok(()) };

@@ -1,8 +1,7 @@
 //! Events on standard output, for pipes and for looking on.
 //!
-//! Writes past the standard library's buffer, so that what is answered as delivered has left
-//! the process, and off the runtime's threads, so that a reader who stops reading holds up
-//! nobody else.
+//! Writes past the standard library's buffer, so that what is answered as delivered has left the
+//! process, and off the runtime's threads, so that a reader who stops reading holds up nobody else.
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -14,8 +14,7 @@ pub enum Advice {
     Clock,
     /// There are no credentials or the service does not take them: tell, retry slowly.
     Credentials,
-    /// The service will not do it for this account, this policy or this client: tell, retry
-    /// slowly.
+    /// The service will not do it for this account, this policy or this client: tell, retry slowly.
     Refused,
     /// The parameters are at fault; for ConfirmEvents that means a handle: narrow it down.
     InvalidParameters,

@@ -223,8 +223,7 @@ struct Refusal {
 }
 
 impl<'a> AnswerEnvelope<'a> {
-    /// # Errors
-    /// What is wrong with `text`, when it is none of the three.
+    /// Fails with what is wrong with `text`, when it is none of the three.
     pub(super) fn read(text: &'a str) -> Result<Self, String> {
         let outer: Outer<'a> =
             serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;

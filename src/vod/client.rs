@@ -38,12 +38,11 @@ const TOKEN_FAILURE: &str = "AuthFailure.TokenFailure";
 /// The event API of one application. Cheap to clone; clones, those for other applications among
 /// them, share connections, credentials and what was learned about the clock.
 ///
-/// Every request is signed anew. A call is repeated at most twice, at once, and only where
-/// that is known to help: after a refusal for its time, if the answer's Date shows another
-/// time than was signed; and after a refusal of its credentials, if the provider then has
-/// others (a refused token is tried once more in any case). Each try takes 15 s at most for a
-/// pull and 10 s for the rest. Dropping the future of a call drops its request, which may have
-/// taken effect.
+/// Every request is signed anew. A call is repeated at most twice, at once, and only where that is
+/// known to help: after a refusal for its time, if the answer's Date shows another time than was
+/// signed; and after a refusal of its credentials, if the provider then has others (a refused token
+/// is tried once more in any case). Each try takes 15 s at most for a pull and 10 s for the rest.
+/// Dropping the future of a call drops its request, which may have taken effect.
 #[derive(Clone)]
 pub struct Client {
     app: AppId,

@@ -15,10 +15,8 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a URL without a path; `example` is one that would do.
-    ///
-    /// # Errors
-    /// What was expected in its place. The value is not repeated: a URL may hold a password.
+    /// Reads a URL without a path; `example` is one that would do. Fails with what was expected in
+    /// its place. The value is not repeated: a URL may hold a password.
     pub(super) fn parse(text: &str, example: &str) -> Result<Self, String> {
         let wrong = |problem: &str| format!("{problem}, such as \"{example}\"");
         let url = Url::parse(text).map_err(|_| wrong("expected a URL"))?;

@@ -87,8 +87,7 @@ impl From<VodError> for FailedCall {
 }
 
 impl Exchange {
-    /// # Errors
-    /// When TLS cannot be set up.
+    /// Fails when TLS cannot be set up.
     pub(super) fn new(endpoint: Endpoint) -> Result<Self, String> {
         let mut builder = net::client_builder(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)

@@ -25,10 +25,8 @@ pub struct Pulled {
 }
 
 impl Pulled {
-    /// Takes the entries out of the answer to PullEvents.
-    ///
-    /// # Errors
-    /// When EventSet is there and not an array.
+    /// Takes the entries out of the answer to PullEvents. Fails when EventSet is there and not an
+    /// array.
     pub(super) fn read(answer: CallAnswer) -> Result<Self, String> {
         let CallAnswer { sent, request_id, content, .. } = answer;
         let request_id = http::excerpt(&request_id.unwrap_or_default(), MAX_REQUEST_ID);

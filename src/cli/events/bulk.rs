@@ -40,14 +40,11 @@ pub(super) struct BulkSummary<T> {
     pub(super) sinks: Vec<T>,
 }
 
-/// Has `change` change the events of `targets`, oldest first and a few in one short transaction,
-/// so that a daemon waits for none of them for long. Asks first whoever sits at the terminal, if
+/// Has `change` change the events of `targets`, oldest first and a few in one short transaction, so
+/// that a daemon waits for none of them for long. Asks first whoever sits at the terminal, if
 /// anybody does and there is more than one event. Gives what was chosen at each target, and what
-/// came of it; with `--dry-run` nothing did.
-///
-/// # Errors
-/// When the answer is not yes, or the journal cannot be read or written: then it says how far
-/// it came.
+/// came of it; with `--dry-run` nothing did. Fails when the answer is not yes, or the journal
+/// cannot be read or written: then it says how far it came.
 pub(super) fn apply<T: Default>(
     what: &str,
     options: &BulkOptions,

@@ -104,10 +104,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Returns the filter.
-    ///
-    /// # Errors
-    /// When the sink is unknown.
+    /// Returns the filter. Fails when the sink is unknown.
     pub(super) fn filter(&self, reader: &JournalReader) -> Result<Filter, CliError> {
         if let Some(sink) = &self.sink {
             known(&reader.sinks()?, sink)?;
@@ -134,10 +131,8 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The sinks that were named, if any.
-    ///
-    /// # Errors
-    /// When one of them is unknown, or nothing at all was chosen.
+    /// The sinks that were named, if any. Fails when one of them is unknown, or nothing at all was
+    /// chosen.
     pub(super) fn sinks(&self, reader: &JournalReader) -> Result<Option<Vec<KnownSink>>, CliError> {
         if self.keys.is_empty() && self.filter.is_empty() && self.sinks.is_empty() {
             let why = "no events selected: give keys, a sink or another condition; see --help";
@@ -222,10 +217,8 @@ pub(super) fn parse_prefix(text: &str) -> Result<String, &'static str> {
     Err("expected an event's key, 32 hex digits, or its first digits")
 }
 
-/// The one event whose key begins with `prefix`.
-///
-/// # Errors
-/// When there is none, or more than one: then it names them.
+/// The one event whose key begins with `prefix`. Fails when there is none, or more than one: then
+/// it names them.
 pub(super) fn by_prefix(reader: &JournalReader, prefix: &str) -> Result<EventRow, CliError> {
     let keys = reader.keys(prefix)?;
     if let [_, _, ..] = keys[..] {

@@ -58,10 +58,8 @@ impl TargetEvents {
         Ok(Self { sink, which: Which::Any { filters, wanted } })
     }
 
-    /// Hands the events to `work`, oldest first, at most `at_once` of them.
-    ///
-    /// # Errors
-    /// When the journal cannot be read, or `work` fails.
+    /// Hands the events to `work`, oldest first, at most `at_once` of them. Fails when the journal
+    /// cannot be read, or `work` fails.
     pub(super) fn each(
         &self,
         reader: &JournalReader,

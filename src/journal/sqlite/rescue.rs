@@ -28,10 +28,7 @@ pub struct Rescue {
 impl Store {
     /// Copies what the connection has open to a new file beside the journal's place, and leaves
     /// nothing there that would damage another database. Blocks for as long as it takes to write
-    /// and read it.
-    ///
-    /// # Errors
-    /// When it cannot even be read.
+    /// and read it. Fails when it cannot even be read.
     pub(in crate::journal) fn rescue(&self, files: Option<&Files>) -> Result<Rescue> {
         let (pending, unconfirmed) = self.connection.query_row(
             "SELECT count(*), count(*) FILTER (WHERE event NOT IN (SELECT event FROM confirmations))

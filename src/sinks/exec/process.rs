@@ -39,10 +39,8 @@ pub(super) struct Run {
 
 /// Runs the program that `command` launches, with `input` on its standard input: up to `limit` for
 /// the launcher's start, as much for the program's run, and [`OUTPUT_TIMEOUT`] for the rest of its
-/// output. Dropping the future kills the program and its group.
-///
-/// # Errors
-/// When the program cannot be started or waited for.
+/// output. Dropping the future kills the program and its group. Fails when the program cannot be
+/// started or waited for.
 pub(super) async fn run(
     programs: &Arc<Programs>,
     (mut command, token): (Command, Token),

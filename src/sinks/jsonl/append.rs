@@ -58,10 +58,7 @@ impl Log {
     /// Appends what `fill` puts into `lines` each time it is called, until it returns that this was
     /// all, and syncs it. All of it then stands there, each line on its own, or it is taken back as
     /// far as nobody else has written behind it. `lines` is empty before each call; what is in it
-    /// is of no meaning before and after.
-    ///
-    /// # Errors
-    /// When it does not stand there, or may not.
+    /// is of no meaning before and after. Fails when it does not stand there, or may not.
     pub(super) fn append(
         &mut self,
         lines: &mut Vec<u8>,

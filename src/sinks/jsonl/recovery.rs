@@ -102,10 +102,8 @@ pub(super) enum Extent {
 /// checkpoint: of those in the very file in which the checkpoint was made, whatever that is called
 /// now. Since a new file gets a checkpoint before its first line, there are no others, and without
 /// a checkpoint there are none. Whatever else is named like the sink's file is no more its own than
-/// what `others` write.
-///
-/// # Errors
-/// When a file cannot be read. One that is damaged holds nothing from there on.
+/// what `others` write. Fails when a file cannot be read. One that is damaged holds nothing from
+/// there on.
 pub(super) fn scan(
     names: &Names,
     others: &[Names],

@@ -62,8 +62,7 @@ struct Keys {
 }
 
 impl Sts {
-    /// # Errors
-    /// When TLS cannot be set up.
+    /// Fails when TLS cannot be set up.
     pub(super) fn new(endpoint: Endpoint) -> Result<Self, String> {
         Ok(Self { exchange: Exchange::new(endpoint)?, clock: Clock::default() })
     }
