@@ -147,7 +147,6 @@ impl Owner {
     }
 
     /// Where it is that belongs to this user.
-    #[must_use]
     pub fn place(&self) -> &Path {
         &self.place
     }

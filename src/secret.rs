@@ -22,7 +22,6 @@ pub struct Secret(SecretString);
 
 impl Secret {
     /// The value itself: for signing and for request headers only.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -133,7 +132,6 @@ pub enum SecretError {
 
 impl SecretError {
     /// Whether a value was found, and nothing is in it.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Empty(_) | Self::EmptyCredential(_))
     }
@@ -173,7 +171,6 @@ impl SecretRef {
     /// The value, if looking takes nothing from whoever reads it later: of a pipe, or of any other
     /// file that is not a plain one, nothing would be left. `None` where it is so, and where there
     /// is no file.
-    #[must_use]
     pub fn glance(&self) -> Option<Result<Secret, SecretError>> {
         let file = match self {
             Self::Place(SecretSource::File(path)) => Some(path.clone()),
@@ -185,7 +182,6 @@ impl SecretRef {
     }
 
     /// Whether the value can change while the configuration stays the same.
-    #[must_use]
     pub fn is_external(&self) -> bool {
         !matches!(self, Self::Literal(_))
     }

@@ -29,7 +29,6 @@ impl SettingIssue {
     }
 
     /// The key that it is about; empty where it is about the whole table.
-    #[must_use]
     pub fn key(&self) -> &str {
         let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
         self.message.split(ends).next().unwrap_or_default()

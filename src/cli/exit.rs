@@ -28,7 +28,6 @@ pub enum Exit {
 
 impl Exit {
     /// The process's exit status.
-    #[must_use]
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,

@@ -137,7 +137,6 @@ impl Config {
 
     /// Reads the secrets of `[credentials]` once and returns which of them, by key, cannot be read.
     /// Blocks on the file system. A sink reads its own secrets when it is opened.
-    #[must_use]
     pub fn check_secrets(&self) -> Vec<(&'static str, SecretError)> {
         let Some(credentials) = &self.credentials else { return Vec::new() };
         let token = credentials.token.as_ref().map(|token| ("token", token));

@@ -39,7 +39,6 @@ pub struct SinkConfig {
 
 impl SinkConfig {
     /// What the sink is opened with.
-    #[must_use]
     pub fn context(&self, app: AppId) -> SinkContext {
         SinkContext {
             name: self.name.clone(),
@@ -52,14 +51,12 @@ impl SinkConfig {
     }
 
     /// The file that it writes to, if it writes to one.
-    #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
         self.plan.output()?.target.path().map(Path::to_owned)
     }
 
     /// Whether the sink that is opened by these settings would be the same, secrets aside: which
     /// events it gets is not its own affair.
-    #[must_use]
     pub fn opens_as(&self, other: &Self) -> bool {
         let Self { name, format, give_up_after, max_rejects, timeout, plan, .. } = self;
         (name, format, give_up_after, max_rejects)

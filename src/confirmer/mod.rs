@@ -98,7 +98,6 @@ impl Confirmer {
     }
 
     /// Returns whether nothing that could be confirmed is left unconfirmed.
-    #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.subscribe()
     }

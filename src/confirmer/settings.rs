@@ -68,7 +68,6 @@ impl ConfirmSettings {
     }
 
     /// Returns what a machine that is lost with its disk loses, in a sentence.
-    #[must_use]
     pub fn lost_with_the_machine(&self) -> String {
         match (self.after, self.max_unconfirmed) {
             (ConfirmAfter::Journal, _) => {
@@ -89,7 +88,6 @@ impl ConfirmSettings {
     }
 
     /// Returns how long a handle is used: the lease less a margin for the way to the cloud.
-    #[must_use]
     pub fn good_for(&self) -> Duration {
         self.lease - (self.lease / 10).min(Duration::from_secs(2))
     }
@@ -110,7 +108,6 @@ pub enum MaxUnconfirmed {
 
 impl MaxUnconfirmed {
     /// Returns the number, if it is one.
-    #[must_use]
     pub fn limit(self) -> Option<usize> {
         match self {
             Self::At(limit) => Some(limit),

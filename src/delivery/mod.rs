@@ -147,20 +147,17 @@ impl Delivery {
     }
 
     /// Returns the sink's name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.target.name
     }
 
     /// The sink.
-    #[must_use]
     pub fn sink(&self) -> &Arc<dyn Sink> {
         &self.target.sink
     }
 
     /// Returns a watch on whether nothing is in flight, and all was tried at least once or the sink
     /// is down and stays so when it is probed.
-    #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.subscribe()
     }

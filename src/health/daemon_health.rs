@@ -40,13 +40,11 @@ impl DaemonHealth {
     }
 
     /// Returns the health of its journal.
-    #[must_use]
     pub fn journal(&self) -> &JournalHealth {
         &self.journal
     }
 
     /// Returns the tasks that did not answer the last heartbeat.
-    #[must_use]
     pub fn stalled_tasks(&self) -> Vec<String> {
         read(&self.stalled_tasks).clone()
     }
@@ -57,7 +55,6 @@ impl DaemonHealth {
     }
 
     /// Returns why the cloud keeps events of an application from the queue.
-    #[must_use]
     pub fn event_config_problem(&self, app: AppId) -> Option<String> {
         let problems = read(&self.event_config_problems);
         problems.get(&app).cloned()
@@ -79,20 +76,17 @@ impl DaemonHealth {
     }
 
     /// Whether the daemon is stopping.
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
     }
 
     /// Returns the applications whose last pull failed, and what to do about it.
-    #[must_use]
     pub fn pull_failures(&self) -> Vec<(AppId, Advice)> {
         let failure = |of: &ApplicationProgress| Some((of.app, of.progress.borrow().trouble?));
         self.progress.iter().filter_map(failure).collect()
     }
 
     /// Returns the applications that are pulled from, in the order of the configuration.
-    #[must_use]
     pub fn apps(&self) -> Vec<AppId> {
         self.progress.iter().map(|of| of.app).collect()
     }

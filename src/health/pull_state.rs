@@ -36,7 +36,6 @@ pub enum PullState {
 
 impl DaemonHealth {
     /// Returns whether events are pulled now: what matters most, first.
-    #[must_use]
     pub fn pull_state(&self) -> PullState {
         match self.journal().error() {
             Some(error) if error.is_final() => return PullState::Ending(error),

@@ -63,7 +63,6 @@ impl HttpSettings {
     }
 
     /// The address to listen on, if any.
-    #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self.listen {
             Listen::Off => None,

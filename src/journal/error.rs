@@ -40,7 +40,6 @@ pub enum JournalError {
 impl JournalError {
     /// Returns what SQLite said, or the whole: whether a read or a write failed, the caller knows
     /// better.
-    #[must_use]
     pub fn reason(&self) -> String {
         match self {
             Self::Sqlite(reason) => reason.to_string(),
@@ -49,7 +48,6 @@ impl JournalError {
     }
 
     /// Whether the daemon ends by it.
-    #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::Taken(_))
     }
@@ -140,7 +138,6 @@ impl OpenError {
     }
 
     /// Whether it may pass by itself, so that another start makes sense.
-    #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Unusable { .. } => true,

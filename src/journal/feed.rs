@@ -128,7 +128,6 @@ impl FeedReceiver {
     }
 
     /// Whether events were left out of the queue. What is in it comes before them.
-    #[must_use]
     pub fn is_lagging(&self) -> bool {
         self.shared.is_lagging.load(Ordering::Acquire)
     }

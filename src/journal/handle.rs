@@ -298,7 +298,6 @@ impl Journal {
     }
 
     /// Returns its health, for whoever watches: keeps the journal no longer open.
-    #[must_use]
     pub fn health(&self) -> JournalHealth {
         self.health.clone()
     }

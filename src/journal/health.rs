@@ -101,19 +101,16 @@ impl JournalHealth {
     }
 
     /// Whether its files were found to be gone, or another daemon has it.
-    #[must_use]
     pub fn is_gone(&self) -> bool {
         self.gone.is_cancelled()
     }
 
     /// Whether commits fail, or did until so short a time ago that they may again.
-    #[must_use]
     pub fn is_unwritable(&self) -> bool {
         lock(&self.errors).unwritable.is_some()
     }
 
     /// Cancelled when its files are found to be gone, or another daemon has it.
-    #[must_use]
     pub fn gone(&self) -> CancellationToken {
         self.gone.clone()
     }
@@ -123,19 +120,16 @@ impl JournalHealth {
     }
 
     /// Returns why the journal takes no events; `None` while it does.
-    #[must_use]
     pub fn error(&self) -> Option<JournalError> {
         lock(&self.errors).first().cloned()
     }
 
     /// Returns how long the commit under way has taken up to now; `None` if there is none.
-    #[must_use]
     pub fn committing(&self) -> Option<Duration> {
         lock(&self.writing_since).map(|since| since.elapsed())
     }
 
     /// Returns the time of each commit, failed ones included.
-    #[must_use]
     pub fn commits(&self) -> &Times {
         &self.commits
     }

@@ -201,7 +201,6 @@ pub enum EventState {
 
 impl EventState {
     /// The word.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",

@@ -21,7 +21,6 @@ pub struct Backoff {
 
 impl Backoff {
     /// Returns the wait after the `failures`th failure in a row, counted from 1.
-    #[must_use]
     pub fn wait(&self, failures: u32) -> Duration {
         let doubled = self.base.saturating_mul(1_u32 << failures.saturating_sub(1).min(30));
         doubled.min(self.max).mul_f64(rand::random_range(0.5..=1.0))
@@ -29,7 +28,6 @@ impl Backoff {
 
     /// Returns the wait after the `failures`th failure, but no less than the target asked for, up
     /// to [`MAX_RETRY_AFTER`].
-    #[must_use]
     pub fn wait_or(&self, failures: u32, asked: Option<Duration>) -> Duration {
         self.wait(failures).max(asked.unwrap_or_default().min(MAX_RETRY_AFTER))
     }

@@ -78,7 +78,6 @@ impl PullScheduler {
     }
 
     /// When the next pull may start.
-    #[must_use]
     pub fn next(&self, now: Instant) -> NextPull {
         if self.limiter.is_refused() && self.queues.iter().any(|queue| queue.in_flight > 0) {
             return NextPull::AfterAnother;
@@ -183,13 +182,11 @@ impl PullScheduler {
     }
 
     /// Returns the most pulls in flight, as of now.
-    #[must_use]
     pub fn concurrency(&self) -> usize {
         self.queues.iter().map(|queue| queue.concurrency).sum()
     }
 
     /// Returns the most pulls a second, as of now.
-    #[must_use]
     pub fn rate(&self) -> f64 {
         let rate = 1.0 / self.limiter.interval().as_secs_f64();
         let rate_of = |queue: &Queue| queue.pause.map_or(rate, |pause| 1.0 / pause.as_secs_f64());
@@ -197,13 +194,11 @@ impl PullScheduler {
     }
 
     /// Pulls a second at most.
-    #[must_use]
     pub fn max_rate(&self) -> f64 {
         self.limits.max_rate
     }
 
     /// Pulls in flight from `queue`.
-    #[must_use]
     pub fn in_flight(&self, queue: usize) -> usize {
         self.queues.get(queue).map_or(0, |queue| queue.in_flight)
     }

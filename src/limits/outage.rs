@@ -50,7 +50,6 @@ impl Outage {
     }
 
     /// Whether it lasts.
-    #[must_use]
     pub fn lasts(&self) -> bool {
         self.0.is_some()
     }
@@ -84,7 +83,6 @@ impl IntermittentOutage {
 
     /// When it is over if nothing fails until then. `None` if there is none, or nothing has worked
     /// since the last failure.
-    #[must_use]
     pub fn over_at(&self) -> Option<Instant> {
         let failed = self.failed.filter(|_| self.has_worked)?;
         Some(failed + PROBATION)
@@ -98,7 +96,6 @@ impl IntermittentOutage {
     }
 
     /// Whether it lasts.
-    #[must_use]
     pub fn lasts(&self) -> bool {
         self.outage.lasts()
     }

@@ -68,7 +68,6 @@ impl RateLimiter {
     }
 
     /// When the next request may go.
-    #[must_use]
     pub fn ready_at(&self) -> Instant {
         let spaced = self.due.checked_sub(self.interval() * (Self::BURST - 1)).unwrap_or(self.due);
         let last = self.sent_at.len().checked_sub(self.in_a_second());
@@ -134,13 +133,11 @@ impl RateLimiter {
     }
 
     /// Whether one request after the other was refused: one at a time is to go.
-    #[must_use]
     pub fn is_refused(&self) -> bool {
         self.refusals > 1
     }
 
     /// Returns the refusals in a row.
-    #[must_use]
     pub fn refusals(&self) -> u32 {
         self.refusals
     }

@@ -29,13 +29,11 @@ impl SinkFailures {
     }
 
     /// Returns the last failure of a sink.
-    #[must_use]
     pub fn of(&self, sink: &str) -> Option<SinkFailure> {
         read(&self.0).get(sink).cloned()
     }
 
     /// Returns the names of the sinks that have failed.
-    #[must_use]
     pub fn sinks(&self) -> Vec<String> {
         read(&self.0).keys().cloned().collect()
     }

@@ -230,7 +230,6 @@ impl Metrics {
     }
 
     /// Returns the names of the sinks that are down: each has failed before.
-    #[must_use]
     pub fn sinks_down(&self) -> Vec<String> {
         let is_down = |sink: &String| {
             let up = self.sink_up.get(&BySink { sink: sink.clone() });
@@ -253,13 +252,11 @@ impl Metrics {
     }
 
     /// Returns what is exported, in the order of [`Metrics::encode`].
-    #[must_use]
     pub fn entries(&self) -> &[MetricEntry] {
         self.catalog.entries()
     }
 
     /// Returns all metrics in Prometheus' text format. Reads the process's figures from `/proc`.
-    #[must_use]
     pub fn encode(&self) -> String {
         self.process.read();
         self.catalog.encode()

@@ -42,19 +42,16 @@ impl Times {
     }
 
     /// Returns the number of times.
-    #[must_use]
     pub fn count(&self) -> u64 {
         self.all.count.load(Ordering::Relaxed)
     }
 
     /// Returns their sum in seconds.
-    #[must_use]
     pub fn sum(&self) -> f64 {
         self.all.micros.load(Ordering::Relaxed) as f64 / 1e6
     }
 
     /// Returns their average in seconds, if there are any.
-    #[must_use]
     pub fn average(&self) -> Option<f64> {
         let count = self.count();
         (count > 0).then(|| self.sum() / count as f64)

@@ -72,14 +72,12 @@ impl Puller {
     }
 
     /// Returns how pulling from each application goes.
-    #[must_use]
     pub fn pulling(&self) -> Vec<ApplicationProgress> {
         self.applications.iter().map(PulledApplication::pulling).collect()
     }
 
     /// Returns what is to be notified when the cause of failed pulls may be gone: the next pull
     /// then waits no longer.
-    #[must_use]
     pub fn retry_now(&self) -> Arc<Notify> {
         self.retry_now.clone()
     }

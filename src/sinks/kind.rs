@@ -56,7 +56,6 @@ macro_rules! kinds {
 
         impl Plan {
             /// The name of its kind.
-            #[must_use]
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Self::$variant(_) => $name,)+
@@ -73,7 +72,6 @@ macro_rules! kinds {
             }
 
             /// Returns what the sink writes to, if that takes one writer alone.
-            #[must_use]
             pub fn output(&self) -> Option<SinkOutput> {
                 match self {
                     $(Self::$variant(settings) => settings.output(),)+

@@ -133,13 +133,11 @@ impl Batch {
     }
 
     /// Its events, in order.
-    #[must_use]
     pub fn events(&self) -> &[Arc<Event>] {
         &self.events
     }
 
     /// The same verdict for every event.
-    #[must_use]
     pub fn all(&self, verdict: &Verdict) -> Verdicts {
         Verdicts { each: vec![verdict.clone(); self.events.len()], checkpoint: None }
     }

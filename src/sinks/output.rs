@@ -42,7 +42,6 @@ impl SinkOutput {
 
 impl OutputTarget {
     /// The file, if it is one.
-    #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -79,26 +78,22 @@ impl OutputPath {
     }
 
     /// Its path, all links followed.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Its name in its folder.
-    #[must_use]
     pub fn name(&self) -> Option<&OsStr> {
         self.path.file_name()
     }
 
     /// Whether what is written to one is written to the other.
-    #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         let is_linked = self.file.is_some() && self.file == other.file;
         is_linked || (self.name() == other.name() && self.is_beside(other))
     }
 
     /// Whether both are in one folder.
-    #[must_use]
     pub fn is_beside(&self, other: &Self) -> bool {
         let is_one = self.folder.is_some() && self.folder == other.folder;
         is_one || self.path.parent() == other.path.parent()

@@ -22,7 +22,6 @@ pub enum Action {
 
 impl Action {
     /// Returns its name in the API.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::PullEvents => "PullEvents",

@@ -30,7 +30,6 @@ pub enum Advice {
 
 impl Advice {
     /// Returns a short name for metrics and logs; never changes.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Throttled => "throttled",
@@ -46,7 +45,6 @@ impl Advice {
 
     /// Returns why nothing is pulled while calls fail so: the words of every page, log and status
     /// line.
-    #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
             Self::Throttled => "the cloud throttles the requests",
@@ -60,7 +58,6 @@ impl Advice {
     }
 
     /// Returns what an operator can do about it where the error's code suggests nothing better.
-    #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Throttled => "other clients use up the account's request quota; try again later",
@@ -76,7 +73,6 @@ impl Advice {
     }
 
     /// Whether calls fail so until somebody acts.
-    #[must_use]
     pub fn is_lasting(self) -> bool {
         matches!(self, Self::Clock | Self::Credentials | Self::Refused)
     }

@@ -150,40 +150,34 @@ impl Client {
     }
 
     /// Returns the application; 0 if none is configured, and then none is sent.
-    #[must_use]
     pub fn app(&self) -> AppId {
         self.app
     }
 
     /// Returns what is to be added to this machine's clock to get the service's. Zero until the
     /// service has refused a request for its time.
-    #[must_use]
     pub fn clock_offset(&self) -> TimeDelta {
         TimeDelta::try_seconds(self.shared.clock.offset()).unwrap_or_default()
     }
 
     /// Returns how far the service's clock was ahead of this machine's by the Date of the last
     /// answer, to about a second; `None` before an answer had one. Small differences do no harm.
-    #[must_use]
     pub fn clock_difference(&self) -> Option<TimeDelta> {
         self.shared.clock.seen().and_then(TimeDelta::try_seconds)
     }
 
     /// Returns when the credentials that signed last expire; `None` if they do not, as far as
     /// known.
-    #[must_use]
     pub fn credentials_expiry(&self) -> Option<DateTime<Utc>> {
         *read(&self.shared.expiry)
     }
 
     /// Returns where the credentials come from, for people.
-    #[must_use]
     pub fn credentials_source(&self) -> String {
         self.provider().describe()
     }
 
     /// Returns where what requests are signed with comes from.
-    #[must_use]
     pub fn provider(&self) -> Arc<dyn Provider> {
         read(&self.shared.provider).clone()
     }
@@ -223,7 +217,6 @@ impl Client {
     }
 
     /// Returns the bytes of an answer at most, to a pull and to one that goes alone.
-    #[must_use]
     pub fn max_answer_sizes(&self) -> (usize, usize) {
         (self.shared.max_answer, self.shared.max_answer_alone)
     }

@@ -166,13 +166,11 @@ impl VodError {
     }
 
     /// What was called.
-    #[must_use]
     pub fn action(&self) -> Action {
         self.0.action
     }
 
     /// What to do.
-    #[must_use]
     pub fn advice(&self) -> Advice {
         self.0.advice
     }
@@ -180,45 +178,38 @@ impl VodError {
     /// Whether the request certainly had no effect: it was not sent, or the service said that it
     /// turned it down before it looked at what was asked. A code that says something of what was
     /// asked proves nothing: a part of it may have been done before.
-    #[must_use]
     pub fn had_no_effect(&self) -> bool {
         let is_unread = |code: &str| UNREAD.contains(&code) || UNREAD.contains(&family(code));
         !self.0.was_sent || self.code().is_some_and(is_unread)
     }
 
     /// Whether the answer was larger than allowed.
-    #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.0.is_too_large
     }
 
     /// The service's error code, where it gave one.
-    #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
 
     /// What happened, in the service's words or ours; one line.
-    #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
     /// The id to name when asking the provider's support; missing when the request did not
     /// reach the service.
-    #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
     /// The HTTP status, where there was an answer.
-    #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
     /// What an operator can do about it, where that is known.
-    #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         let code = self.code()?;
         let find = |hints: &[(&str, &'static str)]| {
@@ -236,7 +227,6 @@ impl VodError {
     }
 
     /// Whether the request may have taken effect and no answer of the service says so.
-    #[must_use]
     pub fn was_lost(&self) -> bool {
         matches!(self.advice(), Advice::Transport | Advice::Answer) && self.0.was_sent
     }
@@ -244,7 +234,6 @@ impl VodError {
     /// Whether a handle in the call may be at fault: the service answered, and not of the rate, the
     /// time, who asks, or what they are allowed to do. Which code a stale handle has is not
     /// documented.
-    #[must_use]
     pub fn may_be_of_a_handle(&self) -> bool {
         let Some(code) = self.code() else { return false };
         match self.advice() {
@@ -254,7 +243,6 @@ impl VodError {
     }
 
     /// Whether the service knows the key and the application, and does not let this be done.
-    #[must_use]
     pub fn is_missing_permission(&self) -> bool {
         self.code().is_some_and(|code| {
             code == "AuthFailure.UnauthorizedOperation" || family(code) == "UnauthorizedOperation"
@@ -263,7 +251,6 @@ impl VodError {
 
     /// Whether the service says that there is no such application, or that one has to be named. Not
     /// for the error of a pull: there `ResourceNotFound` is an empty queue.
-    #[must_use]
     pub fn is_of_the_application(&self) -> bool {
         matches!(
             self.code(),
@@ -273,7 +260,6 @@ impl VodError {
 
     /// Whether the parameters are at fault: a reason to narrow a ConfirmEvents down to the
     /// handle that is not taken.
-    #[must_use]
     pub fn is_parameter_error(&self) -> bool {
         self.advice() == Advice::InvalidParameters
     }

@@ -59,7 +59,6 @@ impl EventConfig {
     }
 
     /// What keeps all events from being pulled, as a sentence goes on; `None` if nothing does.
-    #[must_use]
     pub fn not_pulled(&self) -> Option<String> {
         let found = match &self.mode {
             EventMode::Pull => return None,
@@ -78,7 +77,6 @@ impl EventConfig {
 
     /// The types that have to be switched on, each with whether it is; what the service does not
     /// say is off, as it is by default.
-    #[must_use]
     pub fn positions(&self) -> String {
         let position = |switch: Switch<'_>| {
             format!("{} {}", switch.event_type, switch.position.unwrap_or("OFF"))

@@ -49,25 +49,21 @@ impl Credentials {
     }
 
     /// The id of the key; no secret.
-    #[must_use]
     pub fn secret_id(&self) -> &str {
         &self.secret_id
     }
 
     /// The key.
-    #[must_use]
     pub fn secret_key(&self) -> &Secret {
         &self.secret_key
     }
 
     /// The session token of a temporary key.
-    #[must_use]
     pub fn token(&self) -> Option<&Secret> {
         self.token.as_ref()
     }
 
     /// When the service will stop taking them, as far as known.
-    #[must_use]
     pub fn expires(&self) -> Option<DateTime<Utc>> {
         self.expires
     }

@@ -38,7 +38,6 @@ impl Pulled {
 
     /// Each entry of the EventSet as it was received, whatever JSON it is, and whether bytes
     /// that were not UTF-8 were replaced in it.
-    #[must_use]
     pub fn entries(&self) -> Entries<'_> {
         Entries {
             text: self.text.as_str(),
@@ -50,19 +49,16 @@ impl Pulled {
     }
 
     /// How many entries there are.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.places.count
     }
 
     /// Whether the queue was empty.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.places.count == 0
     }
 
     /// Bytes of the answer, after decompression.
-    #[must_use]
     pub fn size(&self) -> usize {
         self.text.size()
     }

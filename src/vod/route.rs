@@ -157,26 +157,22 @@ impl NetworkRoute {
     }
 
     /// Whether the endpoint is on this machine.
-    #[must_use]
     pub fn is_this_machine(&self) -> bool {
         self.is_this_machine
     }
 
     /// The URL at its end.
-    #[must_use]
     pub fn endpoint(&self) -> &str {
         self.endpoint.as_str().trim_end_matches('/')
     }
 
     /// The proxy in force.
-    #[must_use]
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
     /// The hosts and ports whose addresses are asked for here: the proxy's, if there is one, and
     /// the endpoint's, unless the proxy asks for it.
-    #[must_use]
     pub fn asked_for(&self) -> Vec<(&str, u16)> {
         let host = bare(self.endpoint.host_str().unwrap_or_default());
         let endpoint = (host, self.endpoint.port_or_known_default().unwrap_or(443));

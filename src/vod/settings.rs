@@ -60,7 +60,6 @@ impl VodSettings {
     }
 
     /// Returns the applications to call for, one at least.
-    #[must_use]
     pub fn apps(&self) -> Vec<AppId> {
         self.sub_app_id.as_ref().map_or_else(|| vec![AppId(0)], |apps| apps.ids().to_vec())
     }
@@ -86,7 +85,6 @@ pub struct Applications(Vec<AppId>);
 
 impl Applications {
     /// Returns all of them.
-    #[must_use]
     pub fn ids(&self) -> &[AppId] {
         &self.0
     }

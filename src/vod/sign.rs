@@ -59,7 +59,6 @@ impl SignatureHeaders {
     }
 
     /// The signature alone, in lower-case hexadecimal digits.
-    #[must_use]
     pub fn signature(&self) -> &str {
         self.signature.expose()
     }
@@ -121,7 +120,6 @@ impl Canonical {
     }
 
     /// SHA-256 of the form, in lower-case hexadecimal digits.
-    #[must_use]
     pub fn hash(&self) -> String {
         hex(&Sha256::digest(self.text.as_bytes()))
     }
@@ -161,7 +159,6 @@ impl DerivedKeys {
     }
 
     /// The signature of `string_to_sign`, in lower-case hexadecimal digits.
-    #[must_use]
     pub fn signature(&self, string_to_sign: &str) -> String {
         hex(&hmac(&self.signing, string_to_sign.as_bytes()))
     }

@@ -67,7 +67,6 @@ impl ProviderError {
     }
 
     /// Returns what to do about a call that could not be signed for this.
-    #[must_use]
     pub fn advice(&self) -> Advice {
         match self {
             Self::NotFound(_) | Self::Invalid(_) => Advice::Credentials,

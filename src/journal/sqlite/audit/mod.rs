@@ -47,7 +47,6 @@ pub struct AuditReport {
 
 impl AuditReport {
     /// Whether all is as it must be.
-    #[must_use]
     pub fn ok(&self) -> bool {
         self.violations.is_empty() && self.sums.iter().all(|sum| sum.ok)
     }
