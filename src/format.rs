@@ -1,7 +1,5 @@
 //! Numbers and moments in words, and foreign text made safe to show.
 
-use std::time::Duration;
-
 use crate::sanitize::{self, KeptEnd};
 use crate::units::plural;
 
@@ -40,12 +38,6 @@ pub fn time(seconds: f64) -> String {
         s if s < 172_800.0 => format!("{:.0} h", s / 3_600.0),
         s => format!("{:.0} days", s / 86_400.0),
     }
-}
-
-/// The same of a duration.
-#[must_use]
-pub fn duration(time: Duration) -> String {
-    self::time(time.as_secs_f64())
 }
 
 /// How long ago: `just now`, `5.0 s ago`.

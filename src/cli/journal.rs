@@ -92,7 +92,6 @@ fn during<T>(whose: Option<&Owner>, work: impl FnOnce() -> T) -> Result<T, CliEr
     })
 }
 
-/// What was done, for programs.
 #[derive(Serialize)]
 struct Answer<'a, T> {
     journal: &'a Path,

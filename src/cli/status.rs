@@ -1,6 +1,6 @@
 //! `sprited status`: the status page of the running daemon.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -124,7 +124,6 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Returns the page, or why there is none.
 async fn fetch(client: &reqwest::Client, url: &str) -> Result<String, String> {
     let answer = client.get(url).send().await.map_err(|error| reason(&error))?;
     if !answer.status().is_success() {
@@ -140,13 +139,8 @@ async fn fetch(client: &reqwest::Client, url: &str) -> Result<String, String> {
 
 /// Returns the innermost cause: `Connection refused`.
 fn reason(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    text
+    let causes = std::iter::successors(error.source(), |cause| Error::source(*cause));
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn write(status: &str, clear: bool) -> io::Result<()> {

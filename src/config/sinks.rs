@@ -107,11 +107,9 @@ fn ten_seconds() -> Duration {
 /// A sink and what it writes lines to, with the place that names it.
 pub(super) struct ReadSink {
     pub(super) sink: Option<SinkConfig>,
-    /// Where its output is named.
     pub(super) output: Option<(SinkOutput, usize)>,
 }
 
-/// Reads every `[[sinks]]` entry out of `root`.
 pub(super) fn read<'t>(document: &mut Document<'t>, root: &mut DeTable<'t>) -> Vec<ReadSink> {
     const HOW: &str = "add a [[sinks]] entry with name = \"…\" and type = \"…\"";
     let Some(value) = root.remove("sinks") else {

@@ -75,7 +75,6 @@ impl RecordQueue {
         self.waiting.is_empty()
     }
 
-    /// Whether there is room for the record of another call.
     pub(super) fn has_room(&self) -> bool {
         self.waiting.len() < MAX_RECORDS
     }
@@ -136,7 +135,6 @@ impl RecordQueue {
     }
 }
 
-/// Writes a record, after a wait if the last tries failed.
 fn write(
     journal: Journal,
     record: ConfirmRecord,

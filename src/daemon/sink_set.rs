@@ -26,7 +26,6 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// A sink that waits longer for the deliveries of the one it replaced logs that.
 const REPLACED_SINK_WAIT: Duration = Duration::from_secs(1);
 
-/// What every delivery loop needs.
 #[derive(Debug)]
 pub(super) struct Dependencies {
     pub(super) journal: Journal,
@@ -39,7 +38,6 @@ pub(super) struct Dependencies {
 #[derive(Debug)]
 pub(super) struct SinkSet {
     all: Vec<RunningSink>,
-    /// Delivery loops that do not run yet.
     unspawned: Vec<UnspawnedSink>,
     locks: SinkLocks,
     dependencies: Dependencies,
@@ -335,7 +333,6 @@ enum LockKey {
 }
 
 impl SinkLocks {
-    /// Returns the locks that a loop of this sink has to hold.
     fn of(&mut self, settings: &config::SinkConfig) -> Vec<Arc<Semaphore>> {
         // Those that no loop holds or waits for are dropped.
         self.0.retain(|_, lock| Arc::strong_count(lock) > 1);

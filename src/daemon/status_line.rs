@@ -19,7 +19,6 @@ const PAUSE_FACTOR: u32 = 20;
 /// How long the journal is waited for, of a disk that hangs say.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Keeps the line up to date.
 #[derive(Debug)]
 pub(super) struct StatusReporter {
     pub(super) journal: Journal,

@@ -43,7 +43,6 @@ pub(super) struct BurstReport {
 }
 
 impl DeadLetterBurst {
-    /// Records a dead letter, and returns how it is logged.
     pub(super) fn dead(&mut self, now: Instant) -> DeadLetterLog {
         if self.0.as_ref().is_some_and(|burst| !burst.is_large && burst.is_past(now)) {
             self.0 = None;

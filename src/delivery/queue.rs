@@ -168,7 +168,6 @@ impl DeliveryQueue {
         }
     }
 
-    /// Removes up to `max` events for one delivery.
     pub(super) fn take(&mut self, max: usize) -> Vec<PendingEvent> {
         let events: Vec<_> = self.ready.drain(..max.min(self.ready.len())).collect();
         self.ready_bytes -= events.iter().map(|pending| pending.event.body.len()).sum::<usize>();

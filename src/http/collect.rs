@@ -82,7 +82,6 @@ pub(super) async fn status(source: &StatusSource) -> Status {
     }
 }
 
-/// Returns what the history is made of.
 pub(super) fn totals(metrics: &Metrics, view: &JournalView) -> Totals {
     let lags = view.overview.sinks.iter().filter_map(|sink| {
         let lags = metrics.delivery_lag_seconds.get(&by(&sink.sink.name))?;
@@ -97,7 +96,7 @@ fn cloud(source: &StatusSource, now: DateTime<Utc>) -> CloudStatus {
     let metrics = &source.sources.metrics;
     let expiry = known(metrics.credentials_expiry.get(&Unlabelled {}).as_deref());
     let applications = applications(source, now);
-    let backlogs: Vec<i64> = applications.iter().filter_map(|of| of.backlog).collect();
+    let backlogs: Vec<u64> = applications.iter().filter_map(|of| of.backlog).collect();
     let ages: Option<Vec<f64>> =
         applications.iter().map(|of| of.last_successful_pull_seconds).collect();
     CloudStatus {
@@ -120,7 +119,7 @@ fn applications(source: &StatusSource, now: DateTime<Utc>) -> Vec<ApplicationSta
         let last_successful_pull = known(metrics.last_successful_pull.get(&labels).as_deref());
         ApplicationStatus {
             app: app.0,
-            backlog: known(metrics.cloud_backlog.get(&labels).as_deref()),
+            backlog: known(metrics.cloud_backlog.get(&labels).as_deref()).map(i64::unsigned_abs),
             last_successful_pull_seconds: last_successful_pull
                 .filter(|at| *at > 0)
                 .map(|at| (now.timestamp() - at).max(0) as f64),

@@ -58,7 +58,7 @@ impl Status {
 #[derive(Debug, Serialize)]
 pub(super) struct CloudStatus {
     /// Events waiting there, by its own count.
-    pub(super) backlog: Option<i64>,
+    pub(super) backlog: Option<u64>,
     /// From the application where it is longest ago.
     pub(super) last_successful_pull_seconds: Option<f64>,
     pub(super) pull_concurrency: i64,
@@ -90,7 +90,7 @@ impl CloudStatus {
 pub(super) struct ApplicationStatus {
     /// Its number in the configuration; 0 for the primary one.
     pub(super) app: u64,
-    pub(super) backlog: Option<i64>,
+    pub(super) backlog: Option<u64>,
     pub(super) last_successful_pull_seconds: Option<f64>,
     /// Why the last pull failed, in one word.
     pub(super) trouble: Option<&'static str>,

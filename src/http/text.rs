@@ -56,8 +56,7 @@ fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
 fn pipeline(status: &Status, to: &mut String) -> std::fmt::Result {
     let (cloud, handles) = (&status.cloud, &status.handles);
     let flow = status.last_hour.last().copied().flatten();
-    if let Some(count) = cloud.backlog {
-        let count = number(count.max(0).unsigned_abs());
+    if let Some(count) = cloud.backlog.map(number) {
         writeln!(to, "  cloud      {count} waiting, by its own count")?;
     }
     let pull = cloud.last_successful_pull_seconds.map_or("never".to_owned(), ago);
@@ -96,7 +95,7 @@ fn applications(status: &Status, to: &mut String) -> std::fmt::Result {
     for ApplicationStatus { app, backlog, last_successful_pull_seconds, trouble, .. } in
         &status.cloud.applications
     {
-        let waiting = backlog.map_or("-".to_owned(), |count| number(count.max(0).unsigned_abs()));
+        let waiting = backlog.map_or("-".to_owned(), number);
         let pull = last_successful_pull_seconds.map_or("never".to_owned(), ago);
         let trouble = trouble.map_or(String::new(), |trouble| format!("; fails: {trouble}"));
         writeln!(to, "  {app:<20}  {waiting:>10}  {pull}{trouble}")?;

@@ -31,7 +31,6 @@ pub(super) struct Files {
     lock: HeldLock,
 }
 
-/// What stands in the place of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Itself,

@@ -66,7 +66,6 @@ impl Default for JournalHealth {
 }
 
 impl JournalHealth {
-    /// Of a journal with these files.
     pub(super) fn of(files: Files) -> Self {
         Self { files: Some(Arc::new(files)), ..Self::default() }
     }
@@ -153,7 +152,6 @@ impl JournalHealth {
         self.gone.cancel();
     }
 
-    /// Commits are trusted again.
     pub(super) fn writable(&self) {
         lock(&self.errors).unwritable = None;
     }

@@ -10,7 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -52,7 +52,6 @@ impl Lock {
         }
     }
 
-    /// Takes that mark away.
     pub(super) fn unmark(&self) -> io::Result<()> {
         self.file.set_len(0)
     }
@@ -88,7 +87,7 @@ pub(super) struct Guard(HeldLock);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.state().lock = None;
+        lock(&self.0.0).lock = None;
     }
 }
 
@@ -103,16 +102,12 @@ impl HeldLock {
         Guard(self.clone())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.0)
-    }
-
     /// Checks whether the lock of the journal at `path`, whose own files are in place, still keeps
     /// others off; if not, takes it again. Where that cannot be done nobody else can either, and
     /// the next check tries again. Two system calls as long as all is well; blocks for these. Fails
     /// with [`JournalError::Taken`] when somebody else has it.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
-        let mut state = self.state();
+        let mut state = lock(&self.0);
         let Some(lock) = &state.lock else { return Ok(()) };
         if lock.is_in_place().unwrap_or(true) {
             return Ok(());

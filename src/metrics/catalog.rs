@@ -40,7 +40,6 @@ impl Catalog {
         self.add(MetricEntry { name, kind: "counter", help }, M::default())
     }
 
-    /// Declares a gauge.
     pub(super) fn gauge<M: Metric + Clone + Default>(&mut self, name: Text, help: Text) -> M {
         self.add(MetricEntry { name, kind: "gauge", help }, M::default())
     }

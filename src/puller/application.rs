@@ -109,7 +109,6 @@ impl PulledApplication {
         *lock(&self.found_empty)
     }
 
-    /// Records that an answer of `size` bytes was read.
     pub(super) fn record_size(&self, size: usize, lease: Duration) {
         if size > self.client.max_answer_sizes().0 {
             lock(&self.large).expect(Instant::now(), lease);
@@ -255,7 +254,6 @@ impl PulledApplication {
         outcome
     }
 
-    /// Records whether the journal took what was pulled.
     pub(super) fn record_append(&self, is_stored: bool) {
         self.progress.send_modify(|progress| match is_stored {
             true => progress.failed_appends = 0,

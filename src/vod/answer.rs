@@ -266,7 +266,6 @@ pub(super) struct CallAnswer {
 }
 
 impl CallAnswer {
-    /// The Response decoded.
     pub(super) fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
         let text = self.content.as_ref().map_or(r#"{"Response":{}}"#, |(text, _)| text.as_str());
         let Whole { response } =

@@ -9,9 +9,8 @@ use tokio::time::Instant;
 use super::action::{Action, Service};
 use super::advice::Advice;
 use super::answer::{AnswerEnvelope, CallAnswer, Text};
-use super::endpoint::Endpoint;
 use super::error::VodError;
-use super::http::{self, BodyError, excerpt};
+use super::http::{self, BodyError, Endpoint, excerpt};
 use super::key::Credentials;
 use super::sign::{self, SignatureHeaders};
 use crate::net;
@@ -74,7 +73,6 @@ impl Proof<'_> {
     }
 }
 
-/// A request that failed, and the Date of the answer to it.
 pub(super) struct FailedCall {
     pub(super) error: VodError,
     pub(super) date: Option<String>,
@@ -110,7 +108,6 @@ impl Exchange {
         &self.endpoint.host
     }
 
-    /// Signs and sends, once.
     pub(super) async fn send(&self, call: OutgoingCall<'_>) -> Result<CallAnswer, FailedCall> {
         let OutgoingCall { action, region, body, proof, time, max_answer } = call;
         let signed = match &proof {

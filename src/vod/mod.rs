@@ -10,7 +10,6 @@ mod answer;
 mod client;
 mod clock;
 pub mod credentials;
-mod endpoint;
 mod error;
 mod event_config;
 mod exchange;

@@ -10,8 +10,7 @@ use hyper_util::client::proxy::matcher::{Builder, Matcher};
 use reqwest::Url;
 use rustls::CertificateError as Certificate;
 
-use super::endpoint::Endpoint;
-use super::http::describe;
+use super::http::{Endpoint, describe};
 use super::{VodSettings, credentials};
 use crate::net;
 
@@ -33,6 +32,7 @@ pub struct NetworkRoute {
 
 /// What the environment says about a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a variant's text tells of its fields where they do not themselves")]
 pub enum Proxy {
     /// The endpoint is this machine: no proxy is told what is meant for it, whatever a variable
     /// says.
@@ -40,17 +40,9 @@ pub enum Proxy {
     /// No variable names one.
     None,
     /// The variable `by` excepts the endpoint from the one that `variable` names.
-    Excepted {
-        /// What excepts it.
-        by: &'static str,
-        /// What names the proxy.
-        variable: &'static str,
-    },
+    Excepted { by: &'static str, variable: &'static str },
     /// Nothing can be made of what `variable` says, and it has no effect.
-    Ignored {
-        /// What should name a proxy.
-        variable: &'static str,
-    },
+    Ignored { variable: &'static str },
     /// All requests go through this one.
     Used {
         /// Its URL, without user and password, and with the port.
@@ -72,15 +64,13 @@ pub enum Proxy {
 
 /// How a proxy is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a variant's text tells of its field")]
 pub enum ProxyKind {
     /// By HTTP, over TLS or not; it is told the name of the endpoint.
     Http,
     /// By SOCKS: `socks4a` and `socks5h` tell it the name, `socks4` and `socks5` an address that
     /// was asked for here.
-    Socks {
-        /// Whether the name of the endpoint is asked for here.
-        asks_here: bool,
-    },
+    Socks { asks_here: bool },
 }
 
 impl ProxyKind {

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use super::endpoint::{Endpoint, VOD_ENDPOINT};
+use super::http::{Endpoint, VOD_ENDPOINT};
 use crate::event::AppId;
 
 /// Where and for which applications to call.
@@ -72,7 +72,6 @@ impl VodSettings {
         self.max_answer().saturating_mul(ALONE_FACTOR)
     }
 
-    /// Returns where to call.
     pub(super) fn endpoint(&self) -> Result<Endpoint, String> {
         Endpoint::parse(&self.endpoint, VOD_ENDPOINT)
             .map_err(|mistake| format!("endpoint: {mistake}"))

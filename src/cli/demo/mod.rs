@@ -1,7 +1,6 @@
 //! `sprited demo`: cloud and daemon in one process.
 
 mod story;
-mod sums;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,8 +17,7 @@ use crate::config::{Config, Loaded};
 use crate::daemon::{Daemon, DaemonSignals};
 use crate::logging;
 use crate::vod::credentials;
-use story::Story;
-use sums::Sums;
+use story::{Story, Sums};
 
 /// Between two sprite tasks.
 const EVERY: Duration = Duration::from_secs(1);

@@ -1,6 +1,8 @@
-//! What the demo tells of each event, read from the cloud's ledger, the journal and the sink.
+//! What the demo tells of each event, read from the cloud's ledger, the journal and the sink, and the
+//! sums at its end: they add up, or something was lost or came twice.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -10,9 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use vod_emulator::{CreatedSprite, EmulatorControl, LedgerEntry, SourceApi, SpriteOrder};
 
-use super::sums::Sums;
 use crate::cli::exit::print;
-use crate::journal::JournalReader;
+use crate::journal::{self, JournalReader};
 use crate::sanitize::one_line;
 use crate::units::counted;
 
@@ -206,4 +207,89 @@ fn in_the_sink(line: &Line) -> String {
     });
     // The emulator takes events from whoever reaches it.
     one_line(&format!("in the sink, key {key}: {}", sprites.collect::<Vec<_>>().join("; ")))
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Sums {
+    pub(super) made: u64,
+    pub(super) handed_out_again: u64,
+    pub(super) confirmed: u64,
+    pub(super) journal: journal::JournalTotals,
+    pub(super) lines: u64,
+    pub(super) different_lines: u64,
+}
+
+impl Sums {
+    /// Whether each event that was made is in the journal, once in the sink, and confirmed.
+    pub(super) fn add_up(&self) -> bool {
+        let journal = &self.journal;
+        let all = [
+            journal.received,
+            journal.delivered,
+            journal.confirmed,
+            self.lines,
+            self.different_lines,
+            self.confirmed,
+        ];
+        all.iter().all(|sum| *sum == self.made)
+            && journal.pending == 0
+            && journal.dead == 0
+            && journal.unrouted == 0
+    }
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let journal = &self.journal;
+        writeln!(f, "\nThe sums, as the cloud, the journal and the sink have them:\n")?;
+        for (what, sum) in [
+            ("finished by the cloud", self.made),
+            ("handed out more than once", self.handed_out_again),
+            ("stored in the journal", journal.received),
+            ("delivered, by the journal", journal.delivered),
+            ("pending or dead", journal.pending + journal.dead),
+            ("lines in the sink", self.lines),
+            ("different events in it", self.different_lines),
+            ("confirmed, by the cloud", self.confirmed),
+        ] {
+            writeln!(f, "  {what:<27}{sum:>5}")?;
+        }
+        let verdict = if self.add_up() {
+            "They add up: nothing was lost, nothing came twice."
+        } else {
+            "THEY DO NOT ADD UP: this is a fault of sprited, please report it."
+        };
+        writeln!(f, "\n{verdict}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_a_repeated_and_an_unconfirmed_event_each_show() {
+        let journal = journal::JournalTotals {
+            received: 3,
+            routed: 3,
+            delivered: 3,
+            confirmed: 3,
+            ..Default::default()
+        };
+        let sums = Sums {
+            made: 3,
+            handed_out_again: 1,
+            confirmed: 3,
+            journal,
+            lines: 3,
+            different_lines: 3,
+        };
+        assert!(sums.add_up());
+        assert!(!Sums { lines: 2, different_lines: 2, ..sums.clone() }.add_up());
+        assert!(!Sums { lines: 4, ..sums.clone() }.add_up());
+        assert!(!Sums { confirmed: 2, ..sums.clone() }.add_up());
+        let pending = journal::JournalTotals { delivered: 2, pending: 1, ..journal };
+        assert!(!Sums { journal: pending, ..sums.clone() }.add_up());
+        assert!(Sums { made: 4, ..sums }.to_string().contains("DO NOT ADD UP"));
+    }
 }

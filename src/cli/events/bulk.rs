@@ -88,7 +88,6 @@ pub(super) fn apply<T: Default>(
     Ok(done)
 }
 
-/// Asks whether to go on, if somebody is there.
 fn ask<'t>(
     what: &str,
     counts: impl Iterator<Item = (&'t TargetEvents, u64)>,

@@ -49,7 +49,6 @@ pub(super) fn short(key: Key) -> String {
     key.to_string().chars().take(12).collect()
 }
 
-/// A moment for people, to the second.
 pub(super) fn moment(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -10,7 +10,7 @@ mod sheet;
 use maud::{DOCTYPE, Markup, html};
 
 use super::status::{Mood, Status};
-use crate::format::duration;
+use crate::format::time;
 
 /// Seconds between two loads of the page.
 const REFRESH: u32 = 10;
@@ -58,7 +58,7 @@ pub(super) fn render(status: &Status, is_held: bool) -> Markup {
                     a href="/status.json" { "JSON" } a href="/status.txt" { "text" }
                     @if !is_held {
                         span { "reloads every "
-                            (duration(std::time::Duration::from_secs(REFRESH.into()))) }
+                            (time(REFRESH.into())) }
                     }
                 }
             }

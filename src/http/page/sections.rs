@@ -53,9 +53,7 @@ fn steps(status: &Status) -> [PipelineStep; 5] {
     [
         PipelineStep {
             name: "Cloud",
-            figure: cloud
-                .backlog
-                .map_or("–".to_owned(), |count| number(count.max(0).unsigned_abs())),
+            figure: count(cloud.backlog),
             unit: "waiting",
             more: vec!["by the cloud's own count, minutes old".to_owned()],
         },
@@ -166,7 +164,7 @@ pub(super) fn applications(status: &Status) -> Markup {
 
 fn application_card(application: &ApplicationStatus) -> Markup {
     let ApplicationStatus { app, backlog, last_successful_pull_seconds, trouble, .. } = application;
-    let waiting = backlog.map_or("–".to_owned(), |count| number(count.max(0).unsigned_abs()));
+    let waiting = backlog.map_or("–".to_owned(), number);
     html! {
         article class={ "card " (if trouble.is_some() { "down" } else { "up" }) } {
             h3 { (app) @if let Some(trouble) = trouble { " " span class="badge" { (trouble) } } }

@@ -32,7 +32,6 @@ pub struct Requeued {
     pub gone: u64,
 }
 
-/// An event's row, as far as a change needs it.
 struct Row {
     sinks: Vec<SinkId>,
     has_body: bool,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -41,14 +41,10 @@ struct ProgramsState {
 }
 
 impl Programs {
-    fn lock(&self) -> MutexGuard<'_, ProgramsState> {
-        lock(&self.state)
-    }
-
     /// Kills every program with its group, and lets none start any more. Returns without waiting
     /// for them to be gone, but blocks for up to a second for those that are just being started.
     pub(super) fn abort(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.is_aborted = true;
         let waited =
             self.started.wait_timeout_while(state, START_TIMEOUT, |state| state.starting > 0);
@@ -73,7 +69,7 @@ impl Programs {
     /// and go. It does not wait for the disk of a program: it starts the launcher, which is sprited
     /// itself.
     fn starter(&self) -> io::Result<SyncSender<Request>> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if let Some(starter) = &state.starter {
             return Ok(starter.clone());
         }
@@ -102,7 +98,7 @@ impl ProcessGroup {
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let registration = id.map(|id| {
-            programs.lock().groups.insert(id);
+            lock(&programs.state).groups.insert(id);
             Registration { id, programs: Arc::clone(programs) }
         });
         Ok(Self { child, registration })
@@ -154,7 +150,7 @@ struct Starting(Arc<Programs>);
 
 impl Starting {
     fn new(programs: &Arc<Programs>) -> io::Result<Self> {
-        let mut state = programs.lock();
+        let mut state = lock(&programs.state);
         if state.is_aborted {
             return Err(io::Error::other("the daemon is about to end"));
         }
@@ -170,12 +166,11 @@ impl Starting {
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        self.0.lock().starting -= 1;
+        lock(&self.0.state).starting -= 1;
         self.0.started.notify_all();
     }
 }
 
-/// A running program among those of its sink.
 struct Registration {
     id: i32,
     programs: Arc<Programs>,
@@ -183,6 +178,6 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.programs.lock().groups.remove(&self.id);
+        lock(&self.programs.state).groups.remove(&self.id);
     }
 }

@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 
 use self::group::Programs;
 use self::launcher::{EX_TEMPFAIL, Token};
-use self::process::{Run, RunEnd};
+use self::process::Run;
 pub use self::settings::{ExecSettings, Otherwise};
 use super::{Batch, BatchLimits, MAX_REPLY_CHARS, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Event;
@@ -123,18 +123,16 @@ impl Exec {
             let colon = if end.is_empty() { "" } else { ": " };
             format!("{} {how}{colon}{end}", self.program())
         };
-        match run.end {
-            RunEnd::TimedOut => {
-                let limit = humantime::format_duration(self.context.timeout);
-                Verdict::retry(error(&format!("was killed after {limit}")))
+        let Some(status) = run.status else {
+            let limit = humantime::format_duration(self.context.timeout);
+            return Verdict::retry(error(&format!("was killed after {limit}")));
+        };
+        match (status.code(), self.settings.otherwise) {
+            (Some(0), _) => Verdict::Delivered,
+            (None | Some(EX_TEMPFAIL), _) | (_, Otherwise::Retry) => {
+                Verdict::retry(error(&ended(status)))
             }
-            RunEnd::Exited(status) => match (status.code(), self.settings.otherwise) {
-                (Some(0), _) => Verdict::Delivered,
-                (None | Some(EX_TEMPFAIL), _) | (_, Otherwise::Retry) => {
-                    Verdict::retry(error(&ended(status)))
-                }
-                (_, Otherwise::Reject) => Verdict::Reject(error(&ended(status))),
-            },
+            (_, Otherwise::Reject) => Verdict::Reject(error(&ended(status))),
         }
     }
 

@@ -23,17 +23,11 @@ const OUTPUT_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a killed program may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Debug)]
-pub(super) enum RunEnd {
-    Exited(ExitStatus),
-    /// It ran into the timeout and was killed with its process group.
-    TimedOut,
-}
-
 /// The end of a run and the last [`MAX_OUTPUT`] bytes of its output.
 #[derive(Debug)]
 pub(super) struct Run {
-    pub(super) end: RunEnd,
+    /// `None`: it ran into the timeout and was killed with its process group.
+    pub(super) status: Option<ExitStatus>,
     pub(super) output: Vec<u8>,
 }
 
@@ -74,23 +68,21 @@ pub(super) async fn run(
         }
         ended
     };
-    let end = match ended {
-        Ok(status) => RunEnd::Exited(status?),
+    let status = match ended {
+        Ok(status) => Some(status?),
         Err(_) => {
             group.kill();
             // Only a program stuck in the kernel outlives this; the runtime reaps it later.
             drop(timeout(KILL_TIMEOUT, group.wait()).await);
-            RunEnd::TimedOut
+            None
         }
     };
     let mut output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
     keep_end(&mut output);
-    if let RunEnd::Exited(status) = end
-        && let Some(error) = token.failure(status, &output)
-    {
-        return Err(error);
+    match status.and_then(|status| token.failure(status, &output)) {
+        Some(error) => Err(error),
+        None => Ok(Run { status, output }),
     }
-    Ok(Run { end, output })
 }
 
 /// The error of a launcher that cannot start, where it could be taken for the program's own.

@@ -281,7 +281,6 @@ pub(super) struct FileEnd {
     pub(super) changed: (i64, i64),
 }
 
-/// What a failed write left in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TornWrite {
     pub(super) from: u64,

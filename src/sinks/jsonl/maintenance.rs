@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use flate2::{Compression, GzBuilder};
 use nix::unistd::Gid;
@@ -54,7 +54,7 @@ impl RotatedFiles {
     }
 
     pub(super) fn request(&self) {
-        let mut work = self.work();
+        let mut work = lock(&self.work);
         *work = match *work {
             Work::Due | Work::Idle => Work::Due,
             Work::Running | Work::RunningAndDue => Work::RunningAndDue,
@@ -64,7 +64,7 @@ impl RotatedFiles {
     /// Starts the work if it is due, beside the deliveries. One that is under way does what has
     /// become due since as well.
     pub(super) fn start(self: &Arc<Self>) {
-        let mut work = self.work();
+        let mut work = lock(&self.work);
         if *work == Work::Due {
             *work = Work::Running;
             let rotated_files = Arc::clone(self);
@@ -79,17 +79,13 @@ impl RotatedFiles {
                 let (sink, file) = (&self.sink, self.path.display());
                 tracing::warn!(sink, %error, %file, "cannot list the rotated files");
             }
-            let mut work = self.work();
+            let mut work = lock(&self.work);
             if *work == Work::Running {
                 *work = Work::Idle;
                 return;
             }
             *work = Work::Running;
         }
-    }
-
-    fn work(&self) -> MutexGuard<'_, Work> {
-        lock(&self.work)
     }
 
     /// Ends the work soon, whatever is left of it.

@@ -21,7 +21,7 @@ mod settings;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -107,7 +107,6 @@ struct File {
 struct State {
     log: OpenFile,
     held: HeldWrites,
-    /// The file that the last checkpoint was made in.
     checkpointed: Option<FileId>,
     /// Whether the file was made ready for the batch that comes next.
     is_ready: bool,
@@ -124,7 +123,6 @@ struct OpenFile {
     was_open: bool,
 }
 
-/// What was found in the files at the start.
 #[derive(Debug, Default)]
 enum HeldWrites {
     #[default]
@@ -139,13 +137,8 @@ impl File {
         Names::new(&self.sink, &self.settings.path)
     }
 
-    /// The names beside the file that is open.
     fn names_at(&self, place: &Path) -> Names {
         Names::new(&self.sink, place)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
     }
 
     /// The file under its name, opened again if it is not the one that was open.
@@ -190,7 +183,7 @@ impl File {
     /// Opens the file anew or rotates it, if it is time to. Returns the place where the batch will
     /// begin if that is in another file than the last checkpoint.
     fn prepare(&self, batch: &Batch) -> Result<Option<Checkpoint>, LogError> {
-        let state = &mut *self.lock();
+        let state = &mut *lock(&self.state);
         self.make_ready(state, batch)?;
         state.is_ready = true;
         let log = self.current(&mut state.log)?;
@@ -221,7 +214,7 @@ impl File {
     }
 
     fn append(&self, batch: &Batch) -> Result<Checkpoint, LogError> {
-        let state = &mut *self.lock();
+        let state = &mut *lock(&self.state);
         if !std::mem::take(&mut state.is_ready) {
             self.make_ready(state, batch)?;
         }
@@ -279,7 +272,7 @@ impl File {
     }
 
     fn recover(&self, since: Option<&str>, pending: &[Key]) -> Result<HeldEvents, LogError> {
-        let state = &mut *self.lock();
+        let state = &mut *lock(&self.state);
         let log = self.current(&mut state.log)?;
         if matches!(state.held, HeldWrites::Unread) {
             log.sync()?;
@@ -372,7 +365,7 @@ impl Sink for Jsonl {
     }
 
     async fn reopen(&self) -> anyhow::Result<()> {
-        self.on_file(|file| file.current(&mut file.lock().log).map(drop)).await??;
+        self.on_file(|file| file.current(&mut lock(&file.state).log).map(drop)).await??;
         Ok(())
     }
 
@@ -411,7 +404,7 @@ mod tests {
             let event = event::read(AppId(1), &"x".repeat(size), false, Utc::now()).event;
             let verdicts = sink.deliver(&Batch::new(vec![event])).await;
             assert_eq!(verdicts.each, [Verdict::Delivered]);
-            let kept = sink.file.lock().lines.capacity();
+            let kept = lock(&sink.file.state).lines.capacity();
             assert!((1..=2 * MAX_WRITE).contains(&kept), "{kept} bytes for an event of {size}");
         }
     }

@@ -81,7 +81,6 @@ impl File {
         }
     }
 
-    /// Of the file that is there.
     fn probe_file(&self, about: &fs::Metadata) -> anyhow::Result<()> {
         let path = &self.settings.path;
         if let Some(error) = LogError::of_kind(path, about) {

@@ -27,7 +27,6 @@ pub(super) struct Names {
     extension: String,
 }
 
-/// A file that the sink rotated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rotated {
     pub(super) at: DateTime<Utc>,

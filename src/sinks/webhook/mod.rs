@@ -133,7 +133,6 @@ impl Webhook {
         }
     }
 
-    /// Sends a request; its answer, or why there is none.
     async fn ask(&self, request: RequestBuilder) -> Result<Response, String> {
         match within(self.context.timeout, request.send()).await {
             Some(answer) => answer.map_err(describe),

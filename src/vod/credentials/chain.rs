@@ -11,7 +11,7 @@ use super::renewal::PAUSE;
 use super::web_identity::web_identity;
 use super::{Credentials, Environment, Provider, ProviderError, Variables};
 use crate::sync::lock;
-use crate::vod::endpoint::STS_ENDPOINT;
+use crate::vod::http::STS_ENDPOINT;
 
 /// Asks its providers in order and stays with the first that has credentials, for as long as
 /// it has any. An invalid one ends the search: whoever put something there wants it used.

@@ -29,7 +29,7 @@ pub use stored::StoredCredentials;
 pub use web_identity::web_identity;
 
 pub use super::key::Credentials;
-use crate::vod::endpoint::Endpoint;
+use crate::vod::http::Endpoint;
 
 /// Returns the provider for a configuration: its `[credentials]`, with the role that they name, or
 /// without that table the [standard places](Chain::standard). Reads nothing yet.

@@ -3,7 +3,7 @@
 //! Owns when they are asked for anew, for whoever can ask: an instance's role, STS.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -95,7 +95,7 @@ impl Provider for RenewedCredentials {
             Step::Settled(outcome) => outcome,
             Step::Wait(attempt) => match attempt.await {
                 Ok(credentials) => Ok(credentials),
-                Err(_) => self.inner.state().outcome(),
+                Err(_) => lock(&self.inner.state).outcome(),
             },
         }
     }
@@ -114,7 +114,7 @@ impl Provider for RenewedCredentials {
 
 impl fmt::Debug for RenewedCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let current = self.inner.state().current.clone();
+        let current = lock(&self.inner.state).current.clone();
         f.debug_tuple("RenewedCredentials")
             .field(&current.map(|current| current.credentials))
             .finish()
@@ -122,10 +122,6 @@ impl fmt::Debug for RenewedCredentials {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
     /// What to do for a caller that takes credentials of which `good` is true, and during an
     /// attempt also those that `will_do`.
     fn step(
@@ -133,7 +129,7 @@ impl Inner {
         good: impl Fn(&Current) -> bool,
         will_do: impl Fn(&Current) -> bool,
     ) -> Step {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if let Some(current) = state.current.as_ref().filter(|current| good(current)) {
             return Step::Settled(Ok(current.credentials.clone()));
         }
@@ -157,7 +153,7 @@ impl Inner {
     }
 
     fn record(&self, outcome: CredentialsResult) -> CredentialsResult {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.attempt = None;
         let failed_before = state.last.as_ref().is_some_and(|last| last.failure.is_some());
         // What was found once has not moved elsewhere.

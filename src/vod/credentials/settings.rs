@@ -10,7 +10,7 @@ use super::stored::StoredCredentials;
 use crate::sanitize::invisible_in;
 use crate::secret::SecretRef;
 use crate::settings::SettingIssue;
-use crate::vod::endpoint::{Endpoint, STS_ENDPOINT};
+use crate::vod::http::{Endpoint, STS_ENDPOINT};
 use crate::vod::key::Credentials;
 
 /// What a session is called in the cloud's audit log if nothing else is said.

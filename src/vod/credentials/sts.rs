@@ -9,9 +9,9 @@ use crate::vod::Action;
 use crate::vod::advice::Advice;
 use crate::vod::answer::CallAnswer;
 use crate::vod::clock::Clock;
-use crate::vod::endpoint::Endpoint;
 use crate::vod::error::VodError;
 use crate::vod::exchange::{Exchange, FailedCall, OutgoingCall, Proof};
+use crate::vod::http::Endpoint;
 
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -27,7 +27,6 @@ pub(super) fn margin(life: TimeDelta) -> TimeDelta {
     TimeDelta::milliseconds(life.num_milliseconds() / 1000 * thousandths)
 }
 
-/// Where roles are assumed, and what was learned about its clock.
 pub(super) struct Sts {
     exchange: Exchange,
     clock: Clock,

@@ -11,8 +11,8 @@ use super::sts::{self, AssumeRoleParameters, Sts};
 use super::{Credentials, ProviderError, Variables};
 use crate::secret::{Secret, SecretRef, SecretSource};
 use crate::vod::Action;
-use crate::vod::endpoint::{Endpoint, STS_ENDPOINT};
 use crate::vod::exchange::Proof;
+use crate::vod::http::{Endpoint, STS_ENDPOINT};
 
 const REGION: &str = "TKE_REGION";
 const PROVIDER: &str = "TKE_PROVIDER_ID";
