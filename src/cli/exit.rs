@@ -94,7 +94,7 @@ fn panic_text(panic: &PanicHookInfo<'_>, backtrace: &Backtrace) -> String {
     let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
     let words = panic.payload().downcast_ref::<&'static str>();
     let words = words.map_or_else(String::new, |words| format!(": {words}"));
-    let mut text = format!("panicked{place}{words}: this is a bug of sprited, please report it");
+    let mut text = format!("panicked{place}{words}: this is a bug in sprited, please report it");
     // Names of functions and lines, no values. By RUST_BACKTRACE, as anywhere.
     if backtrace.status() == BacktraceStatus::Captured {
         text.push_str(&format!("\n{backtrace}"));

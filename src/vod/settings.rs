@@ -90,23 +90,23 @@ impl Applications {
 
     /// Returns the mistakes, in words for the operator.
     pub(super) fn check(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut mistakes = Vec::new();
         let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
         for app in &self.0 {
             if !seen.insert(*app) && repeated.insert(*app) {
-                problems.push(format!("{app} is listed twice"));
+                mistakes.push(format!("{app} is listed twice"));
             }
         }
         if seen.is_empty() {
-            problems.push(
+            mistakes.push(
                 "an empty list names no application; leave the key out for the primary one"
                     .to_owned(),
             );
         }
         if seen.contains(&AppId(0)) {
-            problems.push("0 is no application; leave the key out for the primary one".to_owned());
+            mistakes.push("0 is no application; leave the key out for the primary one".to_owned());
         }
-        problems
+        mistakes
     }
 }
 
@@ -231,11 +231,11 @@ mod tests {
     fn read(written: &str) -> Result<Vec<u64>, String> {
         let table: Table =
             toml::from_str(&format!("apps = {written}")).map_err(|e| e.message().to_owned())?;
-        let problems = table.apps.check();
-        if problems.is_empty() {
+        let mistakes = table.apps.check();
+        if mistakes.is_empty() {
             Ok(table.apps.ids().iter().map(|app| app.0).collect())
         } else {
-            Err(problems.join("; "))
+            Err(mistakes.join("; "))
         }
     }
 
