@@ -43,8 +43,9 @@ fn key(text: &str) -> Key {
 }
 
 fn stored_again(event: &Event) -> Event {
-    let Event { key, app, event_type, file_id, task_id, body, first_pulled, replaced, .. } =
-        event.clone();
+    let Event {
+        key, app, event_type, file_id, task_id, body, first_pulled, replaced, origin, ..
+    } = event.clone();
     Event::from_stored(StoredEvent {
         key,
         app,
@@ -54,6 +55,7 @@ fn stored_again(event: &Event) -> Event {
         body,
         first_pulled,
         replaced,
+        origin,
     })
 }
 

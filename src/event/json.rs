@@ -10,6 +10,9 @@ use std::ops::Range;
 /// and into each sprite of an event, so that an endless one would multiply.
 pub(super) const MAX_NAME: usize = 256;
 
+/// Says of the decoded name of a member whether it is one of some.
+pub(super) type NameTest = fn(&str) -> bool;
+
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JsonKind {
@@ -43,8 +46,6 @@ pub(super) struct Parsed<'a> {
     pub(super) places: &'a [Span],
     /// Whether every string was decoded, every depth read, and every member.
     pub(super) exact: bool,
-    /// Whether members or elements were passed over, as there are too many.
-    pub(super) is_cut: bool,
     /// Whether no white space was seen outside strings. What is too deep was not looked at.
     pub(super) is_compact: bool,
 }

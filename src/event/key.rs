@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::json::{JsonKind, Node};
+use super::json::{JsonKind, NameTest, Node};
 
 /// A VOD application: the SubAppId events are pulled from. 0 stands for the account's primary
 /// application, for which no SubAppId is sent.
@@ -49,11 +49,11 @@ impl Key {
     }
 
     /// The key of an event by its content: independent of the order of members and of members
-    /// that are null, dependent on all else. Members of the root named `without` do not count.
+    /// that are null, dependent on all else. Members of the root with names `without` do not count.
     pub(super) fn of_content(
         app: AppId,
         root: Node<'_>,
-        without: &str,
+        without: NameTest,
         canonical: &mut Vec<u8>,
     ) -> Self {
         canonical.clear();
@@ -87,7 +87,7 @@ type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
 /// is a tag, then its length or count, then its content. Leaves `members` as it was.
 fn canonicalize<'a>(
     node: Node<'a>,
-    without: Option<&str>,
+    without: Option<NameTest>,
     members: &mut Members<'a>,
     out: &mut Vec<u8>,
 ) {
@@ -118,7 +118,7 @@ fn canonicalize<'a>(
 /// Adds the members that count, by name; those that repeat keep their order, which has a meaning.
 /// A null is as good as no member, but not beside others of its name, which it hides from a
 /// reader or is hidden by.
-fn add_sorted<'a>(object: Node<'a>, without: Option<&str>, members: &mut Members<'a>) {
+fn add_sorted<'a>(object: Node<'a>, without: Option<NameTest>, members: &mut Members<'a>) {
     let own = members.len();
     let sort = |members: &mut Members<'a>| {
         let by_name = |(a, first): &(Cow<'_, str>, Node<'_>),
@@ -133,7 +133,7 @@ fn add_sorted<'a>(object: Node<'a>, without: Option<&str>, members: &mut Members
     let length_of = |name: &str| 1 << (name.len() % 64);
     for member in object.members().filter(|member| member.value.kind() != JsonKind::Null) {
         let name = member.name.decoded();
-        if without != Some(&name) {
+        if !without.is_some_and(|without| without(&name)) {
             lengths |= length_of(&name);
             members.push((name, member.value));
         }

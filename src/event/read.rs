@@ -7,10 +7,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::event_type::UNKNOWN_TYPE;
-use super::json::{JsonKind, Member, Node, Parsed, Span};
+use super::json::{JsonKind, Member, NameTest, Node, Parsed, Span};
 use super::key::{AppId, Key};
+use super::origin::EventOrigin;
 use super::scan;
-use super::sprite::{Origin, sprites_of};
+use super::sprite::{Ids, sprites_of};
 use super::types::Event;
 
 /// The member that carries the handle of this delivery; it is no part of the event.
@@ -33,6 +34,17 @@ impl From<Arc<Event>> for Entry {
     }
 }
 
+/// A posted body.
+#[derive(Clone, Debug)]
+pub struct PostedEntry {
+    /// The event without `Sign` and `T`, and without a handle.
+    pub entry: Entry,
+    /// The member `Sign`, in upper or lower case: the text of a string, anything else as written.
+    pub sign: Option<String>,
+    /// The member `T`; likewise. When the signature expires.
+    pub expires: Option<String>,
+}
+
 /// Reads one entry after another in the same memory.
 #[derive(Debug, Default)]
 pub struct EntryReader {
@@ -53,31 +65,75 @@ impl EntryReader {
         replaced: bool,
         pulled: DateTime<Utc>,
     ) -> Entry {
-        let parsed = scan::parse_asking(entry, &mut self.places, &[HANDLE, TYPE]);
+        let (event, members) = self.event(app, entry, EventOrigin::Queue, pulled, replaced);
+        Entry { handle: members.handle.map(Arc::from), event: Arc::new(event) }
+    }
+
+    /// Reads a body, well-formed JSON of any kind, that was posted for `app` and came at
+    /// `received`; as [`Self::read`]. What signs it is no part of the event, whatever it is.
+    pub fn read_posted(
+        &mut self,
+        app: AppId,
+        body: &str,
+        replaced: bool,
+        received: DateTime<Utc>,
+    ) -> PostedEntry {
+        let (event, members) = self.event(app, body, EventOrigin::Callback, received, replaced);
+        let SideMembers { handle: _, sign, expires } = members;
+        PostedEntry { entry: Arc::new(event).into(), sign, expires }
+    }
+
+    /// Reads a body, well-formed JSON of any kind, that was made at `found` from a finished task
+    /// of `app`; as [`Self::read`].
+    pub fn read_reconciled(&mut self, app: AppId, body: &str, found: DateTime<Utc>) -> Entry {
+        let (event, _) = self.event(app, body, EventOrigin::Reconcile, found, false);
+        Arc::new(event).into()
+    }
+
+    fn event(
+        &mut self,
+        app: AppId,
+        entry: &str,
+        origin: EventOrigin,
+        first_pulled: DateTime<Utc>,
+        replaced: bool,
+    ) -> (Event, SideMembers) {
+        let is_posted = origin == EventOrigin::Callback;
+        let [asked, without]: [NameTest; 2] = match is_posted {
+            true => [
+                |name| is_read(name) || is_signature(name),
+                |name| name == HANDLE || is_signature(name),
+            ],
+            false => [is_read, |name| name == HANDLE],
+        };
+        let mut parsed = scan::parse_asking(entry, &mut self.places, asked);
+        let (body, members) = split(&parsed, entry, is_posted);
+        // What is inexact or too much may be what was left out, on which nothing must depend.
+        let mut places = Vec::new();
+        if !parsed.exact && members.is_any() {
+            parsed = scan::parse_asking(&body, &mut places, asked);
+        }
         let root = parsed.root();
-        let (body, handle) = without_handle(&parsed, entry);
-        // What is inexact may be the handle alone, on which the key must not depend.
-        let is_exact = || scan::parse(&body, &mut Vec::new()).exact;
-        let exact = parsed.exact || (!parsed.is_cut && is_exact());
-        let key = match exact {
-            true => Key::of_content(app, root, HANDLE, &mut self.canonical),
+        let key = match parsed.exact {
+            true => Key::of_content(app, root, without, &mut self.canonical),
             false => Key::of_text(app, &body),
         };
         let event_type = root.get(TYPE).and_then(|value| value.name());
-        let origin = origin_of(root);
+        let ids = ids_of(root);
         let event = Event {
             key,
             app,
             event_type: event_type.map_or_else(|| UNKNOWN_TYPE.to_owned(), Cow::into_owned),
-            file_id: origin.file_id.map(Cow::into_owned),
-            task_id: origin.task_id.map(Cow::into_owned),
+            file_id: ids.file_id.map(Cow::into_owned),
+            task_id: ids.task_id.map(Cow::into_owned),
             sprites: sprites_of(root),
             body,
-            first_pulled: pulled,
+            first_pulled,
             replaced,
+            origin,
         };
         self.forget();
-        Entry { handle: handle.map(Arc::from), event: Arc::new(event) }
+        (event, members)
     }
 
     /// What one huge entry took is not kept.
@@ -97,16 +153,50 @@ pub fn read(app: AppId, entry: &str, replaced: bool, pulled: DateTime<Utc>) -> E
 
 /// The ids in the member that has any, of the forty or so that the others of which are null; in
 /// the last one, as everywhere where members repeat.
-fn origin_of(root: Node<'_>) -> Origin<'_> {
+fn ids_of(root: Node<'_>) -> Ids<'_> {
     let payloads = root.members().map(|member| member.value);
     let payloads = payloads.filter(|value| value.kind() == JsonKind::Object);
-    payloads.map(Origin::of).filter(|origin| !origin.is_empty()).last().unwrap_or_default()
+    payloads.map(Ids::of).filter(|ids| !ids.is_empty()).last().unwrap_or_default()
 }
 
-/// The entry without its handle and without white space outside strings, and the handle: the
-/// last one that is text. None of those that are text stays; any other is none, so it stays.
-fn without_handle(parsed: &Parsed<'_>, entry: &str) -> (String, Option<String>) {
+/// What stands beside an event in the entry; of members that repeat the last.
+#[derive(Default)]
+struct SideMembers {
+    handle: Option<String>,
+    sign: Option<String>,
+    expires: Option<String>,
+}
+
+impl SideMembers {
+    fn is_any(&self) -> bool {
+        self.handle.is_some() || self.sign.is_some() || self.expires.is_some()
+    }
+
+    /// Takes `member`, if it is one of them. None of those handles stays that are text; any other
+    /// is none, so it stays. Of what signs a posted body nothing stays.
+    fn take(&mut self, member: &Member<'_>, is_posted: bool) -> bool {
+        if member.value.kind() == JsonKind::String && member.name.is(HANDLE) {
+            self.handle = member.value.text().map(Cow::into_owned).or(self.handle.take());
+            return true;
+        }
+        if !is_posted {
+            return false;
+        }
+        let name = member.name.decoded();
+        let place = match () {
+            () if is_sign(&name) => &mut self.sign,
+            () if is_expires(&name) => &mut self.expires,
+            () => return false,
+        };
+        *place = Some(member.value.decoded().into_owned());
+        true
+    }
+}
+
+/// The entry without what stands beside the event, and without white space outside strings.
+fn split(parsed: &Parsed<'_>, entry: &str, is_posted: bool) -> (String, SideMembers) {
     let mut body = String::with_capacity(entry.len());
+    let mut members = SideMembers::default();
     let root = parsed.root();
     let add = |part: &str, body: &mut String| match parsed.is_compact {
         true => body.push_str(part),
@@ -114,9 +204,9 @@ fn without_handle(parsed: &Parsed<'_>, entry: &str) -> (String, Option<String>) 
     };
     if root.kind() != JsonKind::Object {
         add(entry, &mut body);
-        return (body, None);
+        return (body, members);
     }
-    // The members before, between and after handles, without the commas beside those.
+    // The members before, between and after those, without the commas beside them.
     let add_members = |span: Range<usize>, body: &mut String| {
         let members = entry.get(span).unwrap_or_default();
         let members = members.trim_matches([',', ' ', '\t', '\n', '\r']);
@@ -126,19 +216,30 @@ fn without_handle(parsed: &Parsed<'_>, entry: &str) -> (String, Option<String>) 
         add(members, body);
     };
     body.push('{');
-    let mut handle = None;
     let mut rest = root.span().start + 1..root.span().end.saturating_sub(1);
-    for member in root.members().filter(is_handle) {
-        handle = member.value.text().or(handle);
+    for member in root.members().filter(|member| members.take(member, is_posted)) {
         let span = member.span();
         add_members(rest.start..span.start, &mut body);
         rest.start = span.end;
     }
     add_members(rest, &mut body);
     body.push('}');
-    (body, handle.map(Cow::into_owned))
+    (body, members)
 }
 
-fn is_handle(member: &Member<'_>) -> bool {
-    member.value.kind() == JsonKind::String && member.name.is(HANDLE)
+/// Whether members of this name are read though very many others are not.
+fn is_read(name: &str) -> bool {
+    matches!(name, HANDLE | TYPE)
+}
+
+fn is_signature(name: &str) -> bool {
+    is_sign(name) || is_expires(name)
+}
+
+fn is_sign(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Sign")
+}
+
+fn is_expires(name: &str) -> bool {
+    name.eq_ignore_ascii_case("T")
 }

@@ -5,7 +5,7 @@
 
 use memchr::memchr2;
 
-use super::json::{JsonKind, Node, Parsed, Span};
+use super::json::{JsonKind, NameTest, Node, Parsed, Span};
 
 /// Values nested deeper than this are kept as raw text.
 const MAX_DEPTH: usize = 128;
@@ -18,38 +18,36 @@ const MAX_NODES: usize = 500_000;
 /// Reads a value that is well-formed, with `places` to hold its nodes. Were it not, the outcome
 /// would be a wrong node, never a panic or a loop.
 pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Span>) -> Parsed<'a> {
-    parse_asking(text, places, &[])
+    parse_asking(text, places, |_| false)
 }
 
-/// As [`parse`]. Members of the value itself that have one of the names `asked` are there in any
-/// case, however many others are passed over.
+/// As [`parse`]. Members of the value itself whose names are `asked` for are there in any case,
+/// however many others are passed over.
 pub(super) fn parse_asking<'a>(
     text: &'a str,
     places: &'a mut Vec<Span>,
-    asked: &[&str],
+    asked: NameTest,
 ) -> Parsed<'a> {
     places.clear();
     let mut reader = Reader::new(text, places, asked);
     reader.value(0);
     reader.skip(None);
-    let Reader { exact, is_cut, is_compact, .. } = reader;
-    let exact = exact && !is_cut;
-    Parsed { text, places, exact, is_cut, is_compact: exact && is_compact }
+    let Reader { exact, is_compact, .. } = reader;
+    Parsed { text, places, exact, is_compact: exact && is_compact }
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     places: &'a mut Vec<Span>,
-    asked: &'a [&'a str],
+    asked: NameTest,
     exact: bool,
-    is_cut: bool,
     is_compact: bool,
 }
 
 impl<'a> Reader<'a> {
-    fn new(text: &'a str, places: &'a mut Vec<Span>, asked: &'a [&'a str]) -> Self {
-        Self { text, at: 0, places, asked, exact: true, is_cut: false, is_compact: true }
+    fn new(text: &'a str, places: &'a mut Vec<Span>, asked: NameTest) -> Self {
+        Self { text, at: 0, places, asked, exact: true, is_compact: true }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -114,7 +112,7 @@ impl<'a> Reader<'a> {
             self.value(depth);
             if is_full && !self.is_asked(member) {
                 self.places.truncate(member);
-                self.is_cut = true;
+                self.exact = false;
             }
         }
     }
@@ -122,7 +120,7 @@ impl<'a> Reader<'a> {
     /// Whether the member whose name is the node `at` is to be there in any case.
     fn is_asked(&self, at: usize) -> bool {
         let name = Node { text: self.text, places: self.places.get(at..).unwrap_or_default() };
-        self.asked.iter().any(|asked| name.is(asked))
+        (self.asked)(&name.decoded())
     }
 
     fn array(&mut self, depth: usize) {
@@ -190,7 +188,7 @@ impl<'a> Reader<'a> {
 
     /// Goes past the end of the object or array of which a part was read.
     fn skip_rest(&mut self) {
-        self.is_cut = true;
+        self.exact = false;
         self.go_past(1);
     }
 
@@ -223,7 +221,7 @@ fn is_space(byte: u8) -> bool {
 pub(super) fn compact(text: &str, out: &mut String) {
     let bytes = text.as_bytes();
     let mut places = Vec::new();
-    let mut reader = Reader::new(text, &mut places, &[]);
+    let mut reader = Reader::new(text, &mut places, |_| false);
     let mut kept = 0;
     while let Some(&byte) = bytes.get(reader.at) {
         match byte {
@@ -298,8 +296,8 @@ mod tests {
         let many = "0,".repeat(MAX_NODES);
         let text =
             format!(r#"{{"a":{{"T":"x","m":[[{many}0],[1]],"n":2}},"b":[{{}}],"c":3,"d":4}}"#);
-        let parsed = parse_asking(&text, &mut places, &["c", "x"]);
-        assert!(parsed.is_cut && !parsed.exact && !parsed.is_compact);
+        let parsed = parse_asking(&text, &mut places, |name| matches!(name, "c" | "x"));
+        assert!(!parsed.exact && !parsed.is_compact);
         let root = parsed.root();
         let names: Vec<_> = root.members().map(|member| member.name.written()).collect();
         assert_eq!(names, ["a", "c"]);
@@ -314,18 +312,18 @@ mod tests {
         // The value itself: of an object what is asked for, of an array the first.
         let flat: String = (0..MAX_NODES).map(|n| format!("\"{n}\":{{\"c\":[]}},")).collect();
         let text = format!(r#"{{{flat}"c":"]","d":4}}"#);
-        let root = parse_asking(&text, &mut places, &["c"]).root();
+        let root = parse_asking(&text, &mut places, |name| name == "c").root();
         assert_eq!(root.get("c").unwrap().text().unwrap(), "]");
         assert!(root.get("0").is_some() && root.get("d").is_none());
         assert_eq!(root.span(), 0..text.len());
         assert!(places.len() < MAX_NODES + 8, "{}", places.len());
         let text = format!("[{many}0]");
         let parsed = parse(&text, &mut places);
-        assert!(parsed.is_cut && parsed.root().span() == (0..text.len()));
+        assert!(!parsed.exact && parsed.root().span() == (0..text.len()));
 
         let text = format!("[{}0]", "0,".repeat(MAX_NODES - 2));
         let parsed = parse(&text, &mut places);
-        assert!(parsed.exact && !parsed.is_cut && parsed.is_compact);
+        assert!(parsed.exact && parsed.is_compact);
     }
 
     #[test]

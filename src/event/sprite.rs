@@ -81,11 +81,11 @@ pub(super) fn sprites_of(event: Node<'_>) -> Vec<ImageSprite> {
     }
     if let Some(procedure) = object(event, "ProcedureStateChangeEvent") {
         // Once, not for each sprite: a payload of many members may hold many sprites.
-        let origin = Origin::of(procedure);
+        let ids = Ids::of(procedure);
         let results = procedure.get("MediaProcessResultSet");
         let results = results.iter().flat_map(Node::elements);
         let tasks = results.filter_map(|result| object(result, "ImageSpriteTask"));
-        sprites.extend(tasks.map(|task| of_procedure(&origin, task)));
+        sprites.extend(tasks.map(|task| of_procedure(&ids, task)));
     }
     // Mostly it is one, in a list that grew to have room for four; thousands of events may wait.
     sprites.shrink_to_fit();
@@ -106,11 +106,11 @@ fn of_task_2017(task: Node<'_>) -> ImageSprite {
         Some(_) | None => SpriteStatus::Fail,
     };
     let definition = integer(task, "Definition");
-    build(&Origin::of(task), definition, status, sheets, task, Some(task))
+    build(&Ids::of(task), definition, status, sheets, task, Some(task))
 }
 
 /// MediaProcessTaskImageSpriteResult of a ProcedureTask.
-fn of_procedure(origin: &Origin<'_>, task: Node<'_>) -> ImageSprite {
+fn of_procedure(ids: &Ids<'_>, task: Node<'_>) -> ImageSprite {
     let output = task.get("Output");
     let sheets = texts(output.and_then(|output| output.get("ImageUrlSet")));
     let status = match text(task, "Status").as_deref() {
@@ -120,17 +120,17 @@ fn of_procedure(origin: &Origin<'_>, task: Node<'_>) -> ImageSprite {
         Some(_) | None => SpriteStatus::Processing,
     };
     let definition = ["Input", "Output"].iter().find_map(|at| integer(task.get(at)?, "Definition"));
-    build(origin, definition, status, sheets, task, output)
+    build(ids, definition, status, sheets, task, output)
 }
 
-/// Whose event it is, as a payload says.
+/// Of which task and file an event is, as a payload says.
 #[derive(Default)]
-pub(super) struct Origin<'a> {
+pub(super) struct Ids<'a> {
     pub(super) task_id: Option<Cow<'a, str>>,
     pub(super) file_id: Option<Cow<'a, str>>,
 }
 
-impl<'a> Origin<'a> {
+impl<'a> Ids<'a> {
     pub(super) fn of(payload: Node<'a>) -> Self {
         let id = |name| payload.get(name)?.id();
         Self { task_id: id("TaskId"), file_id: id("FileId") }
@@ -142,7 +142,7 @@ impl<'a> Origin<'a> {
 }
 
 fn build(
-    origin: &Origin<'_>,
+    ids: &Ids<'_>,
     definition: Option<i64>,
     status: SpriteStatus,
     sheets: Vec<String>,
@@ -152,8 +152,8 @@ fn build(
     let output_integer = |name| integer(output?, name);
     let mut sprite = ImageSprite {
         id: String::new(),
-        task_id: origin.task_id.as_deref().map(str::to_owned),
-        file_id: origin.file_id.as_deref().map(str::to_owned),
+        task_id: ids.task_id.as_deref().map(str::to_owned),
+        file_id: ids.file_id.as_deref().map(str::to_owned),
         definition,
         status,
         error: (status == SpriteStatus::Fail).then(|| error_of(task)),

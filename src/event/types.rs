@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::event_type;
 use super::key::{AppId, Key};
+use super::origin::EventOrigin;
 use super::sprite::{self, ImageSprite};
 
 /// One event as it was received, without the handle it came under. Shared, never changed.
@@ -13,7 +14,7 @@ pub struct Event {
     /// [may repeat](Event::is_repeatable) has the key of its content, which equal ones share; the
     /// journal gives each occurrence a key of its own.
     pub key: Key,
-    /// The application it was pulled from.
+    /// The application that it is of.
     pub app: AppId,
     /// Its EventType as received, or [`UNKNOWN_TYPE`](super::UNKNOWN_TYPE) where it has none or one
     /// that is no name: over 256 bytes or with control characters.
@@ -32,16 +33,27 @@ pub struct Event {
     pub first_pulled: DateTime<Utc>,
     /// Whether bytes that were not UTF-8 were replaced in it.
     pub replaced: bool,
+    /// How it arrived first.
+    pub origin: EventOrigin,
 }
 
 impl Event {
     /// An event as it was stored; its sprites are read from `body` again.
     #[must_use]
     pub fn from_stored(stored: StoredEvent) -> Self {
-        let StoredEvent { key, app, event_type, file_id, task_id, body, first_pulled, replaced } =
-            stored;
-        let sprites = sprite::sprites_of_body(&body);
-        Self { key, app, event_type, file_id, task_id, sprites, body, first_pulled, replaced }
+        let sprites = sprite::sprites_of_body(&stored.body);
+        Self {
+            key: stored.key,
+            app: stored.app,
+            event_type: stored.event_type,
+            file_id: stored.file_id,
+            task_id: stored.task_id,
+            sprites,
+            body: stored.body,
+            first_pulled: stored.first_pulled,
+            replaced: stored.replaced,
+            origin: stored.origin,
+        }
     }
 
     /// Whether an event that reads the same may be another one: nothing in it tells them apart.
@@ -71,4 +83,5 @@ pub struct StoredEvent {
     pub body: String,
     pub first_pulled: DateTime<Utc>,
     pub replaced: bool,
+    pub origin: EventOrigin,
 }

@@ -144,6 +144,20 @@ impl Journal {
         .await
     }
 
+    /// Records that this event was posted and its 200 written in time: from here on an event that
+    /// reads the same is another one. Does nothing for an event that cannot happen again word for
+    /// word. Deferred like [`Self::record`].
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn acknowledge(&self, event: EventId) -> Result<()> {
+        self.run(move |writer| match writer.store.is_occurrence(event)? {
+            true => writer.defer(DeferredWrite::Acknowledged(event)).map(drop),
+            false => Ok(()),
+        })
+        .await
+    }
+
     /// Returns the numbers of these sinks, in the same order. Changes nothing for the sinks that
     /// have routes: a name is known here before events go there.
     pub async fn register(&self, names: Vec<String>) -> Result<Vec<SinkId>> {

@@ -192,6 +192,18 @@ impl Store {
         Ok(ConfirmPermission::Granted(open))
     }
 
+    /// Whether the event may repeat.
+    pub(in crate::journal) fn is_occurrence(&self, event: EventId) -> Result<bool> {
+        let mut select =
+            self.connection.prepare_cached("SELECT 1 FROM occurrences WHERE event = ?1")?;
+        Ok(select.exists([event.0])?)
+    }
+
+    /// An occurrence was posted and answered in time: what is equal is another one.
+    pub(in crate::journal) fn acknowledge(&mut self, event: EventId) -> Result<()> {
+        self.close(&[event])
+    }
+
     /// Their confirmation has certainly not been taken.
     pub(in crate::journal) fn open_occurrences(&mut self, events: &[EventId]) -> Result<()> {
         let mut open = self

@@ -8,7 +8,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 
 use super::body;
-use crate::event::{AppId, Event, Key, StoredEvent};
+use crate::event::{AppId, Event, EventOrigin, Key, StoredEvent};
 use crate::journal::types::SinkId;
 
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
@@ -46,5 +46,6 @@ pub(super) fn event_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Event> 
         body: body::column(row, first + 5)?,
         first_pulled: DateTime::from_timestamp_millis(first_pulled).unwrap_or_default(),
         replaced: row.get(first + 7)?,
+        origin: EventOrigin::default(),
     }))
 }

@@ -15,6 +15,8 @@ use crate::journal::types::{EventId, Recorded, SinkRecords};
 pub(in crate::journal) enum DeferredWrite {
     Records(SinkRecords),
     Confirmed(Vec<EventId>, DateTime<Utc>),
+    /// An event that was posted, and answered in time.
+    Acknowledged(EventId),
 }
 
 impl DeferredWrite {
@@ -24,6 +26,7 @@ impl DeferredWrite {
             Self::Confirmed(events, now) => {
                 store.confirmed(events, *now).map(|()| Recorded::default())
             }
+            Self::Acknowledged(event) => store.acknowledge(*event).map(|()| Recorded::default()),
         }
     }
 
@@ -35,7 +38,7 @@ impl DeferredWrite {
                 let kept = store.without_requeued(records, last_request)?;
                 store.record(&kept).map(drop)
             }
-            Self::Confirmed(..) => self.write(store).map(drop),
+            Self::Confirmed(..) | Self::Acknowledged(_) => self.write(store).map(drop),
         }
     }
 }

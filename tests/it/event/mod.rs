@@ -58,8 +58,9 @@ fn value(text: &str) -> serde_json::Value {
 
 /// Takes an event through what is stored of it.
 fn stored_again(event: &Event) -> Event {
-    let Event { key, app, event_type, file_id, task_id, body, first_pulled, replaced, .. } =
-        event.clone();
+    let Event {
+        key, app, event_type, file_id, task_id, body, first_pulled, replaced, origin, ..
+    } = event.clone();
     Event::from_stored(StoredEvent {
         key,
         app,
@@ -69,5 +70,6 @@ fn stored_again(event: &Event) -> Event {
         body,
         first_pulled,
         replaced,
+        origin,
     })
 }
