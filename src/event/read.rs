@@ -7,16 +7,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::event_type::UNKNOWN_TYPE;
-use super::json::{JsonKind, Member, NameTest, Node, Parsed, Span};
+use super::json::{JsonKind, Member, NameTest, Parsed, Span};
 use super::key::{AppId, Key};
 use super::origin::EventOrigin;
+use super::report::{self, Report};
 use super::scan;
-use super::sprite::{Ids, sprites_of};
 use super::types::Event;
 
 /// The member that carries the handle of this delivery; it is no part of the event.
 const HANDLE: &str = "EventHandle";
-const TYPE: &str = "EventType";
 
 /// One entry of an EventSet.
 #[derive(Clone, Debug)]
@@ -79,7 +78,7 @@ impl EntryReader {
         received: DateTime<Utc>,
     ) -> PostedEntry {
         let (event, members) = self.event(app, body, EventOrigin::Callback, received, replaced);
-        let SideMembers { handle: _, sign, expires } = members;
+        let SideMembers { sign, expires, .. } = members;
         PostedEntry { entry: Arc::new(event).into(), sign, expires }
     }
 
@@ -106,27 +105,27 @@ impl EntryReader {
             ],
             false => [is_read, |name| name == HANDLE],
         };
-        let mut parsed = scan::parse_asking(entry, &mut self.places, asked);
+        let mut parsed = scan::parse(entry, &mut self.places, asked);
         let (body, members) = split(&parsed, entry, is_posted);
-        // What is inexact or too much may be what was left out, on which nothing must depend.
+        // What is inexact, too much or a payload may be what was left out, on which nothing must
+        // depend.
         let mut places = Vec::new();
-        if !parsed.exact && members.is_any() {
-            parsed = scan::parse_asking(&body, &mut places, asked);
+        if members.has_object || (!parsed.exact && members.is_any()) {
+            parsed = scan::parse(&body, &mut places, asked);
         }
         let root = parsed.root();
         let key = match parsed.exact {
             true => Key::of_content(app, root, without, &mut self.canonical),
             false => Key::of_text(app, &body),
         };
-        let event_type = root.get(TYPE).and_then(|value| value.name());
-        let ids = ids_of(root);
+        let Report { event_type, ids, sprites } = Report::of(root);
         let event = Event {
             key,
             app,
             event_type: event_type.map_or_else(|| UNKNOWN_TYPE.to_owned(), Cow::into_owned),
             file_id: ids.file_id.map(Cow::into_owned),
             task_id: ids.task_id.map(Cow::into_owned),
-            sprites: sprites_of(root),
+            sprites,
             body,
             first_pulled,
             replaced,
@@ -151,20 +150,14 @@ pub fn read(app: AppId, entry: &str, replaced: bool, pulled: DateTime<Utc>) -> E
     EntryReader::default().read(app, entry, replaced, pulled)
 }
 
-/// The ids in the member that has any, of the forty or so that the others of which are null; in
-/// the last one, as everywhere where members repeat.
-fn ids_of(root: Node<'_>) -> Ids<'_> {
-    let payloads = root.members().map(|member| member.value);
-    let payloads = payloads.filter(|value| value.kind() == JsonKind::Object);
-    payloads.map(Ids::of).filter(|ids| !ids.is_empty()).last().unwrap_or_default()
-}
-
 /// What stands beside an event in the entry; of members that repeat the last.
 #[derive(Default)]
 struct SideMembers {
     handle: Option<String>,
     sign: Option<String>,
     expires: Option<String>,
+    /// Whether one is an object, as payloads are.
+    has_object: bool,
 }
 
 impl SideMembers {
@@ -188,6 +181,7 @@ impl SideMembers {
             () if is_expires(&name) => &mut self.expires,
             () => return false,
         };
+        self.has_object |= member.value.kind() == JsonKind::Object;
         *place = Some(member.value.decoded().into_owned());
         true
     }
@@ -229,7 +223,7 @@ fn split(parsed: &Parsed<'_>, entry: &str, is_posted: bool) -> (String, SideMemb
 
 /// Whether members of this name are read though very many others are not.
 fn is_read(name: &str) -> bool {
-    matches!(name, HANDLE | TYPE)
+    name == HANDLE || report::is_needed(name)
 }
 
 fn is_signature(name: &str) -> bool {

@@ -16,18 +16,9 @@ const MAX_DEPTH: usize = 128;
 const MAX_NODES: usize = 500_000;
 
 /// Reads a value that is well-formed, with `places` to hold its nodes. Were it not, the outcome
-/// would be a wrong node, never a panic or a loop.
-pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Span>) -> Parsed<'a> {
-    parse_asking(text, places, |_| false)
-}
-
-/// As [`parse`]. Members of the value itself whose names are `asked` for are there in any case,
-/// however many others are passed over.
-pub(super) fn parse_asking<'a>(
-    text: &'a str,
-    places: &'a mut Vec<Span>,
-    asked: NameTest,
-) -> Parsed<'a> {
+/// would be a wrong node, never a panic or a loop. Members of the value itself whose names are
+/// `asked` for are there in any case, however many others are passed over.
+pub(super) fn parse<'a>(text: &'a str, places: &'a mut Vec<Span>, asked: NameTest) -> Parsed<'a> {
     places.clear();
     let mut reader = Reader::new(text, places, asked);
     reader.value(0);
@@ -245,6 +236,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn parse_all<'a>(text: &'a str, places: &'a mut Vec<Span>) -> Parsed<'a> {
+        parse(text, places, |_| false)
+    }
+
     /// What serde_json reads, for comparison.
     fn value(node: Node<'_>) -> serde_json::Value {
         match node.kind() {
@@ -262,7 +257,7 @@ mod tests {
     fn numbers_and_repeats_stay_as_written() {
         let text = r#" { "a" : 1.00 , "a":1e400, "b":[ ], "c":{ },"d":18446744073709551617 } "#;
         let mut places = Vec::new();
-        let parsed = parse(text, &mut places);
+        let parsed = parse_all(text, &mut places);
         assert!(parsed.exact);
         let root = parsed.root();
         let names: Vec<_> = root.members().map(|member| member.name.decoded()).collect();
@@ -279,13 +274,13 @@ mod tests {
     #[test]
     fn a_lone_surrogate_and_great_depth_are_kept_raw() {
         let mut places = Vec::new();
-        let parsed = parse(r#"{"a":"\ud800x","b":"\ud83d\ude00","\u0063":"\/"}"#, &mut places);
+        let parsed = parse_all(r#"{"a":"\ud800x","b":"\ud83d\ude00","\u0063":"\/"}"#, &mut places);
         assert!(!parsed.exact);
         let text = |name| parsed.root().get(name).unwrap().text().unwrap();
         assert_eq!((&*text("a"), &*text("b"), &*text("c")), (r"\ud800x", "😀", "/"));
 
         let deep = format!("{{\"x\":{}\"]\"{},\"y\":1}}", "[".repeat(9999), "]".repeat(9999));
-        let parsed = parse(&deep, &mut places);
+        let parsed = parse_all(&deep, &mut places);
         assert!(!parsed.exact);
         assert_eq!(parsed.root().get("y").unwrap().written(), "1");
     }
@@ -296,7 +291,7 @@ mod tests {
         let many = "0,".repeat(MAX_NODES);
         let text =
             format!(r#"{{"a":{{"T":"x","m":[[{many}0],[1]],"n":2}},"b":[{{}}],"c":3,"d":4}}"#);
-        let parsed = parse_asking(&text, &mut places, |name| matches!(name, "c" | "x"));
+        let parsed = parse(&text, &mut places, |name| matches!(name, "c" | "x"));
         assert!(!parsed.exact && !parsed.is_compact);
         let root = parsed.root();
         let names: Vec<_> = root.members().map(|member| member.name.written()).collect();
@@ -312,17 +307,17 @@ mod tests {
         // The value itself: of an object what is asked for, of an array the first.
         let flat: String = (0..MAX_NODES).map(|n| format!("\"{n}\":{{\"c\":[]}},")).collect();
         let text = format!(r#"{{{flat}"c":"]","d":4}}"#);
-        let root = parse_asking(&text, &mut places, |name| name == "c").root();
+        let root = parse(&text, &mut places, |name| name == "c").root();
         assert_eq!(root.get("c").unwrap().text().unwrap(), "]");
         assert!(root.get("0").is_some() && root.get("d").is_none());
         assert_eq!(root.span(), 0..text.len());
         assert!(places.len() < MAX_NODES + 8, "{}", places.len());
         let text = format!("[{many}0]");
-        let parsed = parse(&text, &mut places);
+        let parsed = parse_all(&text, &mut places);
         assert!(!parsed.exact && parsed.root().span() == (0..text.len()));
 
         let text = format!("[{}0]", "0,".repeat(MAX_NODES - 2));
-        let parsed = parse(&text, &mut places);
+        let parsed = parse_all(&text, &mut places);
         assert!(parsed.exact && parsed.is_compact);
     }
 
@@ -332,7 +327,7 @@ mod tests {
         // What is name and id of a value in JSON.
         let both = |json: &str| {
             let mut places = Vec::new();
-            let node = parse(json, &mut places).root();
+            let node = parse_all(json, &mut places).root();
             [node.name(), node.id()].map(|text| text.map(|text| text.into_owned()))
         };
         for (text, is_name) in [("样 1", true), (&long, true), ("a\0", false), ("\u{85}", false)] {
@@ -366,7 +361,7 @@ mod tests {
         #[test]
         fn what_is_not_json_ends_too(text in r#"[\[\]{}:," \\a1é]{0,40}"#) {
             let mut places = Vec::new();
-            let root = parse(&text, &mut places).root();
+            let root = parse_all(&text, &mut places).root();
             root.members().for_each(|member| {
                 std::hint::black_box(text.get(member.span()));
             });
@@ -377,7 +372,7 @@ mod tests {
         fn reads_what_serde_json_reads(json in any_json()) {
             let pretty = serde_json::to_string_pretty(&json).unwrap();
             let mut places = Vec::new();
-            let parsed = parse(&pretty, &mut places);
+            let parsed = parse_all(&pretty, &mut places);
             prop_assert!(parsed.exact);
             prop_assert_eq!(value(parsed.root()), json.clone());
             let mut compacted = String::new();

@@ -1,4 +1,4 @@
-//! The typed image sprite, from either kind of event that reports one.
+//! The typed image sprite, from either kind of event that reports one in the format 3.0.
 //!
 //! Members are chosen by what is there, not by the event's type: the documents contradict each
 //! other on the names of types, and any field may be null, absent or empty.
@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::json::{JsonKind, Node};
 use super::key::Key;
-use super::scan;
 
 /// The EventType of image sprites made through the API of 2017.
 pub(super) const CREATE_COMPLETE: &str = "CreateImageSpriteComplete";
@@ -71,6 +70,11 @@ impl ImageSprite {
     pub fn is_finished(&self) -> bool {
         self.status != SpriteStatus::Processing
     }
+
+    pub(super) fn with_id(mut self) -> Self {
+        self.id = id_of(&self);
+        self
+    }
 }
 
 /// The image sprites of an event, in the order of its payload.
@@ -90,11 +94,6 @@ pub(super) fn sprites_of(event: Node<'_>) -> Vec<ImageSprite> {
     // Mostly it is one, in a list that grew to have room for four; thousands of events may wait.
     sprites.shrink_to_fit();
     sprites
-}
-
-/// The image sprites of a stored event by its body, as [`sprites_of`] found them when it came.
-pub(super) fn sprites_of_body(body: &str) -> Vec<ImageSprite> {
-    sprites_of(scan::parse(body, &mut Vec::new()).root())
 }
 
 /// CreateImageSpriteTask2017: no status of its own, `ErrCode` 0 is success.
@@ -150,7 +149,7 @@ fn build(
     output: Option<Node<'_>>,
 ) -> ImageSprite {
     let output_integer = |name| integer(output?, name);
-    let mut sprite = ImageSprite {
+    let sprite = ImageSprite {
         id: String::new(),
         task_id: ids.task_id.as_deref().map(str::to_owned),
         file_id: ids.file_id.as_deref().map(str::to_owned),
@@ -163,25 +162,24 @@ fn build(
         sheets,
         vtt_url: output.and_then(|output| text(output, "WebVttUrl")).map(Cow::into_owned),
     };
-    sprite.id = id_of(&sprite);
-    sprite
+    sprite.with_id()
 }
 
 /// The texts of an array that are not empty.
-fn texts(array: Option<Node<'_>>) -> Vec<String> {
+pub(super) fn texts(array: Option<Node<'_>>) -> Vec<String> {
     let elements = array.iter().flat_map(Node::elements);
     elements.filter_map(|element| element.text()).map(Cow::into_owned).collect()
 }
 
-fn object<'a>(node: Node<'a>, name: &str) -> Option<Node<'a>> {
+pub(super) fn object<'a>(node: Node<'a>, name: &str) -> Option<Node<'a>> {
     node.get(name).filter(|value| value.kind() == JsonKind::Object)
 }
 
-fn text<'a>(node: Node<'a>, name: &str) -> Option<Cow<'a, str>> {
+pub(super) fn text<'a>(node: Node<'a>, name: &str) -> Option<Cow<'a, str>> {
     node.get(name)?.text()
 }
 
-fn integer(node: Node<'_>, name: &str) -> Option<i64> {
+pub(super) fn integer(node: Node<'_>, name: &str) -> Option<i64> {
     node.get(name)?.integer()
 }
 

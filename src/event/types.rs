@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::event_type;
 use super::key::{AppId, Key};
 use super::origin::EventOrigin;
+use super::report::sprites_of_body;
 use super::sprite::{self, ImageSprite};
 
 /// One event as it was received, without the handle it came under. Shared, never changed.
@@ -41,7 +42,7 @@ impl Event {
     /// An event as it was stored; its sprites are read from `body` again.
     #[must_use]
     pub fn from_stored(stored: StoredEvent) -> Self {
-        let sprites = sprite::sprites_of_body(&stored.body);
+        let sprites = sprites_of_body(&stored.body);
         Self {
             key: stored.key,
             app: stored.app,

@@ -13,6 +13,12 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
     let known = prop::sample::select(vec![
         "EventHandle",
         "EventType",
+        "eventType",
+        "data",
+        "vodTaskId",
+        "fileId",
+        "fileInfo",
+        "processTaskList",
         "CreateImageSpriteCompleteEvent",
         "ProcedureStateChangeEvent",
         "MediaProcessResultSet",

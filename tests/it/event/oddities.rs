@@ -3,7 +3,7 @@
 use serde_json::json;
 use sprited::event::{ImageSprite, SpriteStatus, UNKNOWN_TYPE};
 
-use super::{LEGACY_SAMPLE, entry, event, key};
+use super::{entry, event, key};
 use crate::support::data;
 
 /// The sprites of a procedure whose only result is `result`.
@@ -283,18 +283,6 @@ fn urls_that_are_null_absent_empty_or_no_list_are_none() {
     ] {
         let sprite = sprite_of_2017(&format!(r#"{{"ErrCode":0{urls}}}"#));
         assert_eq!((sprite.sheets.len(), sprite.vtt_url), (0, None), "{urls}");
-    }
-}
-
-#[test]
-fn a_legacy_body_is_kept_under_the_unknown_type() {
-    let text = data(LEGACY_SAMPLE);
-    for text in [&text, &text.replace(r#""version": "4.0""#, r#""version": 4"#)] {
-        let entry = entry(text);
-        assert_eq!(entry.handle, None);
-        assert_eq!(entry.event.event_type, UNKNOWN_TYPE);
-        assert_eq!(super::value(&entry.event.body), super::value(text));
-        assert!(!entry.event.is_image_sprite());
     }
 }
 

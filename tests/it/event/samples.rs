@@ -123,7 +123,16 @@ fn handle_type_and_ids_of_each_sample() {
             0
         ])
     );
-    assert_eq!(facts(LEGACY_SAMPLE), json!([null, "Unknown", null, null, 0]));
+    assert_eq!(
+        facts(LEGACY_SAMPLE),
+        json!([
+            null,
+            "CreateImageSpriteComplete",
+            "14508072200000000101",
+            "CreateImageSprite-e7c0a94b15d84f63a2f9d03b6178ce5a",
+            1
+        ])
+    );
 }
 
 /// The sprites of a sample as JSON, without their ids, which [`super::sprites`] tests.
