@@ -9,7 +9,7 @@
 //! should be, an event is repeated. It is all in memory: after a start nothing is known, until each
 //! message has come again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ use crate::event::{Entry, Key};
 const PENDING_LEASES: u32 = 20;
 /// The same for one that was delivered and could not be confirmed.
 const DELIVERED_LEASES: u32 = 2;
+
+/// How long after it was posted last an event may be posted again, as its answer did not come in
+/// time.
+pub(super) const REPOST_TIME: Duration = Duration::from_secs(120);
 
 /// The answer that entries came in.
 #[derive(Clone, Debug)]
@@ -96,11 +100,15 @@ pub(super) struct Receipts {
     since: Instant,
     /// Of each the last request and its answer.
     last: HashMap<EventId, (Instant, Instant)>,
+    /// When those that were posted and not acknowledged were posted last.
+    posted: HashMap<EventId, Instant>,
+    /// The same in the order of time, with what is not so any more.
+    posts: VecDeque<(EventId, Instant)>,
 }
 
 impl Receipts {
     pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, last: HashMap::new() }
+        Self { since: now, last: HashMap::new(), posted: HashMap::new(), posts: VecDeque::new() }
     }
 
     /// The message of `event` was handed out once more.
@@ -110,9 +118,42 @@ impl Receipts {
         }
     }
 
+    /// `event` was posted, for the first time or once more.
+    pub(super) fn record_posted(&mut self, event: EventId, now: Instant) {
+        self.posted.insert(event, now);
+        self.posts.push_back((event, now));
+    }
+
+    /// Whether what was posted may be posted again, as far as this run of the daemon knows: unlike
+    /// the clock, this time cannot be set.
+    pub(super) fn may_be_posted_again(&self, event: EventId, now: Instant) -> bool {
+        self.posted.get(&event).is_none_or(|at| now.duration_since(*at) < REPOST_TIME)
+    }
+
+    /// Takes out those that will not be posted again.
+    pub(super) fn posted_too_long_ago(&mut self, now: Instant) -> Vec<EventId> {
+        let mut events = Vec::new();
+        while let Some((event, at)) = self.posts.front().copied()
+            && now.duration_since(at) >= REPOST_TIME
+        {
+            self.posts.pop_front();
+            if self.posted.get(&event) == Some(&at) {
+                self.posted.remove(&event);
+                events.push(event);
+            }
+        }
+        events
+    }
+
+    /// It does not matter any more when `event` was posted.
+    pub(super) fn forget_posted(&mut self, event: EventId) {
+        self.posted.remove(&event);
+    }
+
     /// Nothing equal can be taken for `event` any more.
     pub(super) fn forget(&mut self, event: EventId) {
         self.last.remove(&event);
+        self.posted.remove(&event);
     }
 
     /// What the message of `event` is to one that came under another handle by `receipt`.

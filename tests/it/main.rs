@@ -23,6 +23,7 @@ mod local_server;
 mod monitoring;
 mod occurrences;
 mod online_check;
+mod posted;
 mod roles;
 mod schema;
 mod signing;

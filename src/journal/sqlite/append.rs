@@ -8,7 +8,7 @@ use rusqlite::params;
 use super::counters::Counter;
 use super::id_ranges::id_ranges;
 use super::occurrences::Occurrence;
-use super::rows::sinks_text;
+use super::rows::{origin_number, sinks_text};
 use super::store::Store;
 use crate::event::{Entry, Event, Key};
 use crate::journal::error::Result;
@@ -74,8 +74,8 @@ impl Store {
             }
             Occurrence::New { may_be_repeat } => may_be_repeat,
         };
-        let (content, handle) = (entry.event.key, entry.handle.as_deref());
-        let under = |key: Key| match handle {
+        let content = entry.event.key;
+        let under = |key: Key| match entry.handle.as_deref() {
             Some(handle) => key.under_handle(handle),
             None => key.under_no_handle(),
         };
@@ -91,8 +91,7 @@ impl Store {
         };
         let appended = &mut stored.appended;
         (appended.is_repeatable, appended.may_be_duplicate) = (true, may_be_repeat);
-        let id = appended.id;
-        self.add_occurrence(id, content, handle, answer, taken)?;
+        self.add_occurrence(appended.id, entry, answer, taken)?;
         Ok(stored)
     }
 
@@ -133,8 +132,8 @@ impl Store {
         self.connection
             .prepare_cached(
                 "INSERT INTO events (id, key, app, type, file_id, task_id, first_pulled, replaced,
-                                     sinks)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                                     sinks, origin)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 id.0,
@@ -146,6 +145,7 @@ impl Store {
                 event.first_pulled.timestamp_millis(),
                 event.replaced,
                 sinks_text(&sinks),
+                origin_number(event.origin),
             ])?;
         self.connection
             .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?

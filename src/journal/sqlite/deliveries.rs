@@ -310,7 +310,7 @@ fn to_sql(limit: usize) -> i64 {
 fn select_pending(which: &str) -> String {
     format!(
         "SELECT pending.event, attempts, charged, first_failed, last_failed,
-                key, app, type, file_id, task_id, body, first_pulled, replaced
+                key, app, type, file_id, task_id, body, first_pulled, replaced, origin
          FROM pending JOIN events ON events.id = pending.event
            LEFT JOIN bodies ON bodies.event = pending.event
          WHERE pending.sink = ?1 AND {which}"
@@ -350,7 +350,7 @@ mod tests {
                    (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {failed})
                  INSERT INTO pending (sink, event, due, attempts) SELECT 1, n, n, 9 - n % 7
                    FROM numbers;
-                 INSERT INTO events SELECT event, CAST(printf('%016d', event) AS BLOB), 1, 'Odd', NULL, NULL, 0, 0, '1'
+                 INSERT INTO events SELECT event, CAST(printf('%016d', event) AS BLOB), 1, 'Odd', NULL, NULL, 0, 0, '1', 0
                    FROM pending;"
             ))
             .unwrap();

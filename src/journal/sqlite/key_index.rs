@@ -211,7 +211,9 @@ mod tests {
             let event = EventId(number.cast_signed());
             assert!(index.add(connection, key(number), event).unwrap());
             connection
-                .prepare_cached("INSERT INTO events VALUES (?1, ?2, 1, '', NULL, NULL, 0, 0, '')")
+                .prepare_cached(
+                    "INSERT INTO events VALUES (?1, ?2, 1, '', NULL, NULL, 0, 0, '', 0)",
+                )
                 .unwrap()
                 .execute(params![event.0, key(number).as_bytes()])
                 .unwrap();

@@ -2,13 +2,13 @@
 
 use rusqlite::Connection;
 
-use super::schema::{EVENTS, KEYS_COMPLETE, OCCURRENCES, REJECTED, VERSION};
+use super::schema::{EVENTS, KEYS_COMPLETE, OCCURRENCES, POSTED, REJECTED, VERSION};
 
 /// A journal of version 1 had an index over the keys of all events, and may have been made
 /// without `confirming`.
 const RENAME_1: &str = "ALTER TABLE events RENAME TO events_1;";
 const MOVE_1: &str = "
-INSERT INTO events SELECT * FROM events_1;
+INSERT INTO events SELECT *, 0 FROM events_1;
 INSERT INTO keys SELECT key, id FROM events_1 ORDER BY key;
 DROP TABLE events_1;
 CREATE TABLE IF NOT EXISTS confirming (event INTEGER PRIMARY KEY, at INTEGER NOT NULL);
@@ -41,17 +41,23 @@ DROP TABLE confirming;
 ALTER TABLE pending ADD COLUMN request INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// A journal of version 5 had only events that were pulled.
+const ADD_ORIGIN: &str = "ALTER TABLE events ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;";
+
 /// Gives a journal of an earlier version the tables of this one, at once or not at all.
 pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     tracing::info!(from = version, to = VERSION, "migrating the journal");
-    let changes = match version {
+    let to_3 = match version {
         1 => format!("{RENAME_1} {EVENTS} {MOVE_1} {KEYS_COMPLETE}"),
-        2 => format!("{MOVE_2} {KEYS_COMPLETE}"),
+        2 => format!("{MOVE_2} {KEYS_COMPLETE} {ADD_ORIGIN}"),
+        _ => ADD_ORIGIN.to_owned(),
+    };
+    let to_5 = match version {
+        ..=4 => format!("{RENAME_4} {OCCURRENCES} {MOVE_4} {REJECTED}"),
         _ => String::new(),
     };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {changes} {RENAME_4} {OCCURRENCES} {MOVE_4} {REJECTED} \
-         PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {to_3} {to_5} {POSTED} PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("journal migrated");
     Ok(())

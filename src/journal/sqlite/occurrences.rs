@@ -16,13 +16,21 @@
 //! than occurrences were delivered, whatever the clocks say and wherever a kill comes. What that
 //! costs is a repeat, where an answer was lost or a kill came between a confirmation and its
 //! record.
+//!
+//! A posted event has no handle and is posted again only for a moment, where its answer did not
+//! come in time. So an equal one that is posted joins an open occurrence that was posted within
+//! [`REPOST_TIME`], and no other; so does one that is pulled, whose handle counts from then on.
+//! Once the answer was written in time the occurrence is closed, whatever handle it had.
 
+use chrono::TimeDelta;
 use rusqlite::{OptionalExtension, params};
+use tokio::time::Instant;
 
+use super::rows::{origin_number, time};
 use super::store::Store;
-use crate::event::{Entry, Key};
+use crate::event::{Entry, EventOrigin, Key};
 use crate::journal::error::Result;
-use crate::journal::receipts::{Message, PullReceipt, Receipt, Taken};
+use crate::journal::receipts::{Message, PullReceipt, REPOST_TIME, Taken};
 use crate::journal::types::{ConfirmPermission, EventId, HandleConfirmation};
 
 /// What an entry is.
@@ -64,53 +72,93 @@ impl Store {
             self.receipts.record(event, answer.receipt);
             return Ok(Occurrence::Known { event, is_under_its_handle: true });
         }
+        if is_posted(entry) {
+            let over = self.receipts.posted_too_long_ago(Instant::now());
+            self.close(&over)?;
+        }
         let content = entry.event.key;
-        // Without a handle it comes for ever, and is the same each time.
-        let receipt = answer.receipt.filter(|_| entry.handle.is_some());
-        let (found, gone) = self.open_occurrence(content, receipt, [taken, &answer.taken])?;
-        self.close(&gone)?;
+        let (found, over) = self.open_occurrence(entry, answer, [taken, &answer.taken])?;
+        self.close(&over)?;
         let Some(event) = found else {
-            let may_be_repeat = !gone.is_empty() || self.is_newest_unacknowledged(content)?;
+            let may_be_repeat = !over.is_empty() || self.is_newest_unacknowledged(content)?;
             return Ok(Occurrence::New { may_be_repeat });
         };
         taken.newest.insert(content, event);
-        if let Some(handle) = &entry.handle {
+        if is_posted(entry) {
+            self.record_posted(event, answer)?;
+        } else if let Some(handle) = &entry.handle {
             self.receipts.record(event, answer.receipt);
             self.connection
                 .prepare_cached("UPDATE occurrences SET handle = ?2 WHERE event = ?1")?
                 .execute(params![event.0, content.under_handle(handle).as_bytes()])?;
+            self.forget_posted(event)?;
         }
         Ok(Occurrence::Known { event, is_under_its_handle: false })
     }
 
-    /// The oldest open occurrence of `content` whose message may be the one that came by `receipt`,
-    /// and older ones whose messages are gone.
+    /// The oldest open occurrence that an entry of `answer` may be, and older ones that none can be
+    /// any more: their messages are gone, or they will not be posted again.
     fn open_occurrence(
         &self,
-        content: Key,
-        receipt: Option<Receipt>,
+        entry: &Entry,
+        answer: &PullReceipt,
         taken: [&Taken; 2],
     ) -> Result<(Option<EventId>, Vec<EventId>)> {
+        let content = entry.event.key;
+        // Without a handle it comes for ever, and is the same each time.
+        let receipt = answer.receipt.filter(|_| entry.handle.is_some());
         let mut select = self.connection.prepare_cached(
-            "SELECT event FROM occurrences WHERE content = ?1 AND is_open AND event > ?2
-             ORDER BY event",
+            "SELECT event, (SELECT at FROM posted WHERE posted.event = occurrences.event)
+             FROM occurrences WHERE content = ?1 AND is_open AND event > ?2 ORDER BY event",
         )?;
         let newest = taken.iter().filter_map(|taken| taken.newest.get(&content));
         let after = newest.max().copied().unwrap_or_default();
         let mut rows = select.query(params![content.as_bytes(), after.0])?;
-        let mut gone = Vec::new();
+        let mut over = Vec::new();
         while let Some(row) = rows.next()? {
             let event = EventId(row.get(0)?);
+            let posted = time(row, 1)?;
             if taken.iter().any(|taken| taken.known.contains(&event)) {
                 continue;
             }
-            match self.receipts.compare(event, self.is_pending(event)?, receipt) {
-                Message::MayBeSame => return Ok((Some(event), gone)),
+            let message = match posted {
+                Some(at) => self.compare_posted(event, answer.pulled - at),
+                None if is_posted(entry) => Message::IsAnother,
+                None => self.receipts.compare(event, self.is_pending(event)?, receipt),
+            };
+            match message {
+                Message::MayBeSame => return Ok((Some(event), over)),
                 Message::IsAnother => {}
-                Message::IsGone => gone.push(event),
+                Message::IsGone => over.push(event),
             }
         }
-        Ok((None, gone))
+        Ok((None, over))
+    }
+
+    /// What an occurrence that was posted this long before it is to an equal event. The clock may
+    /// have been set meanwhile: then it is another one.
+    fn compare_posted(&self, event: EventId, before: TimeDelta) -> Message {
+        let is_recent = before.to_std().is_ok_and(|before| before < REPOST_TIME);
+        match is_recent && self.receipts.may_be_posted_again(event, Instant::now()) {
+            true => Message::MayBeSame,
+            false => Message::IsGone,
+        }
+    }
+
+    fn record_posted(&mut self, event: EventId, answer: &PullReceipt) -> Result<()> {
+        self.receipts.record_posted(event, Instant::now());
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO posted (event, at) VALUES (?1, ?2)")?
+            .execute([event.0, answer.pulled.timestamp_millis()])?;
+        Ok(())
+    }
+
+    fn forget_posted(&mut self, event: EventId) -> Result<()> {
+        self.receipts.forget_posted(event);
+        self.connection
+            .prepare_cached("DELETE FROM posted WHERE event = ?1")?
+            .execute([event.0])?;
+        Ok(())
     }
 
     fn close(&self, events: &[EventId]) -> Result<()> {
@@ -124,30 +172,31 @@ impl Store {
     }
 
     /// Whether a confirmation of the newest occurrence was sent and no answer said that it was
-    /// taken.
+    /// taken, or it was posted and not answered in time.
     fn is_newest_unacknowledged(&self, content: Key) -> Result<bool> {
         let mut select = self.connection.prepare_cached(
             "SELECT NOT is_open AND NOT EXISTS
                (SELECT 1 FROM confirmations WHERE confirmations.event = occurrences.event)
+               AND NOT (handle IS NULL
+                        AND (SELECT origin FROM events WHERE id = occurrences.event) = ?2
+                        AND NOT EXISTS (SELECT 1 FROM posted WHERE event = occurrences.event))
              FROM occurrences WHERE content = ?1 ORDER BY event DESC LIMIT 1",
         )?;
-        Ok(select.query_row([content.as_bytes()], |row| row.get(0)).optional()?.unwrap_or(false))
+        let values = params![content.as_bytes(), origin_number(EventOrigin::Callback)];
+        Ok(select.query_row(values, |row| row.get(0)).optional()?.unwrap_or(false))
     }
 
-    /// Records what makes the event `event` an occurrence of `content` that came under `handle`.
+    /// Records what makes the event `event` an occurrence of what `entry` says.
     pub(super) fn add_occurrence(
         &mut self,
         event: EventId,
-        content: Key,
-        handle: Option<&str>,
+        entry: &Entry,
         answer: &PullReceipt,
         taken: &mut Taken,
     ) -> Result<()> {
+        let content = entry.event.key;
         taken.newest.insert(content, event);
-        if handle.is_some() {
-            self.receipts.record(event, answer.receipt);
-        }
-        let handle = handle.map(|handle| content.under_handle(handle));
+        let handle = entry.handle.as_ref().map(|handle| content.under_handle(handle));
         self.connection
             .prepare_cached(
                 "INSERT INTO occurrences (event, content, handle, is_open) VALUES (?1, ?2, ?3, 1)",
@@ -157,6 +206,11 @@ impl Store {
                 content.as_bytes(),
                 handle.as_ref().map(Key::as_bytes).map(<[u8; 16]>::as_slice)
             ])?;
+        if handle.is_some() {
+            self.receipts.record(event, answer.receipt);
+        } else if is_posted(entry) {
+            self.record_posted(event, answer)?;
+        }
         Ok(())
     }
 
@@ -199,19 +253,28 @@ impl Store {
         Ok(select.exists([event.0])?)
     }
 
-    /// An occurrence was posted and answered in time: what is equal is another one.
+    /// An occurrence was posted and answered in time: what is equal is another one. So is what
+    /// was pulled and took it for the same; its handle is not confirmed.
     pub(in crate::journal) fn acknowledge(&mut self, event: EventId) -> Result<()> {
-        self.close(&[event])
+        self.connection
+            .prepare_cached("UPDATE occurrences SET is_open = 0, handle = NULL WHERE event = ?1")?
+            .execute([event.0])?;
+        self.forget_posted(event)
     }
 
-    /// Their confirmation has certainly not been taken.
+    /// Their confirmation has certainly not been taken; that of one that was acknowledged meanwhile
+    /// does not matter.
     pub(in crate::journal) fn open_occurrences(&mut self, events: &[EventId]) -> Result<()> {
-        let mut open = self
-            .connection
-            .prepare_cached("UPDATE occurrences SET is_open = 1 WHERE event = ?1")?;
+        let mut open = self.connection.prepare_cached(
+            "UPDATE occurrences SET is_open = 1 WHERE event = ?1 AND handle IS NOT NULL",
+        )?;
         for event in events {
             open.execute([event.0])?;
         }
         Ok(())
     }
+}
+
+fn is_posted(entry: &Entry) -> bool {
+    entry.event.origin == EventOrigin::Callback
 }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::migrations;
 use super::schema::{
-    APPLICATION_ID, EVENTS, KEYS_COMPLETE, OCCURRENCES, OTHERS, REJECTED, VERSION,
+    APPLICATION_ID, EVENTS, KEYS_COMPLETE, OCCURRENCES, OTHERS, POSTED, REJECTED, VERSION,
 };
 use crate::journal::error::OpenError;
 
@@ -80,7 +80,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     // The marks come in the transaction of the tables: a start that is cut off leaves an empty
     // database, which the next start recognizes by its lack of both.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {EVENTS} {KEYS_COMPLETE} {OCCURRENCES} {OTHERS} {REJECTED} \
+        "BEGIN IMMEDIATE; {EVENTS} {KEYS_COMPLETE} {OCCURRENCES} {OTHERS} {REJECTED} {POSTED} \
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     ))
 }

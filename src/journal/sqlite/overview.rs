@@ -31,8 +31,8 @@ pub struct Overview {
     pub unrouted: u64,
     /// Every sink that the journal has heard of, by name.
     pub sinks: Vec<SinkOverview>,
-    /// When the oldest of the events was first pulled that the cloud did not take back and that
-    /// it still keeps.
+    /// When the oldest of the events was pulled that the cloud did not take back and that it still
+    /// keeps. Of what came by another road than the queue it keeps nothing.
     pub oldest_unconfirmed: Option<DateTime<Utc>>,
     /// No event before this one has to be checked for that again.
     pub confirmed_before: EventId,
@@ -168,7 +168,8 @@ fn oldest_due(
     Ok(oldest.and_then(DateTime::from_timestamp_millis))
 }
 
-/// The oldest event after `before` that was not confirmed, and up to where there is none.
+/// The oldest event of the queue after `before` that was not confirmed, and up to where there is
+/// none.
 fn oldest_unconfirmed(
     connection: &Connection,
     now: DateTime<Utc>,
@@ -177,7 +178,7 @@ fn oldest_unconfirmed(
     let kept_since = (now - MIN_RETENTION).timestamp_millis();
     let mut select = connection.prepare_cached(
         "SELECT id, first_pulled FROM events
-         WHERE id >= ?1 AND first_pulled > ?2
+         WHERE id >= ?1 AND first_pulled > ?2 AND origin = 0
            AND NOT EXISTS (SELECT 1 FROM confirmations WHERE event = events.id)
          ORDER BY id LIMIT 1",
     )?;

@@ -75,7 +75,7 @@ const STATE: &str = "
        ELSE 'delivered' END";
 
 const FOUND: &str = "events.id, key, app, type, file_id, task_id,
-  (SELECT body FROM bodies WHERE event = events.id), first_pulled, replaced,
+  (SELECT body FROM bodies WHERE event = events.id), first_pulled, replaced, origin,
   (SELECT at FROM confirmations WHERE event = events.id)";
 const IS_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
 
@@ -244,9 +244,9 @@ fn found_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     Ok(EventRow {
         id: EventId(row.get(0)?),
         event: event_row(row, 1)?,
-        confirmed: time(row, 9)?,
-        is_pruned: row.get(10)?,
-        state: state(row, 11)?,
+        confirmed: time(row, 10)?,
+        is_pruned: row.get(11)?,
+        state: state(row, 12)?,
     })
 }
 

@@ -33,8 +33,22 @@ pub(super) fn sinks_text(sinks: &[SinkId]) -> String {
     text
 }
 
+/// How an event arrived, as a number.
+pub(super) fn origin_number(origin: EventOrigin) -> i64 {
+    match origin {
+        EventOrigin::Queue => 0,
+        EventOrigin::Callback => 1,
+        EventOrigin::Reconcile => 2,
+    }
+}
+
+fn origin(number: i64) -> EventOrigin {
+    let all = [EventOrigin::Callback, EventOrigin::Reconcile];
+    all.into_iter().find(|origin| origin_number(*origin) == number).unwrap_or_default()
+}
+
 /// The event in the columns from `first` on: key, app, type, file_id, task_id, body,
-/// first_pulled, replaced.
+/// first_pulled, replaced, origin.
 pub(super) fn event_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Event> {
     let first_pulled: i64 = row.get(first + 6)?;
     Ok(Event::from_stored(StoredEvent {
@@ -46,6 +60,6 @@ pub(super) fn event_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Event> 
         body: body::column(row, first + 5)?,
         first_pulled: DateTime::from_timestamp_millis(first_pulled).unwrap_or_default(),
         replaced: row.get(first + 7)?,
-        origin: EventOrigin::default(),
+        origin: origin(row.get(first + 8)?),
     }))
 }

@@ -3,7 +3,7 @@
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(in crate::journal) const VERSION: i32 = 5;
+pub(in crate::journal) const VERSION: i32 = 6;
 /// `events` is written once per event; what changes stands in small tables beside it, and only
 /// pruning and the operator's hand write to it again. A delivered event costs one inserted and
 /// one deleted row of `pending` per sink. A pending row without `due` was never tried. Times are
@@ -18,7 +18,8 @@ CREATE TABLE events (
   task_id      TEXT,
   first_pulled INTEGER NOT NULL,
   replaced     INTEGER NOT NULL,
-  sinks        TEXT    NOT NULL  -- ids of the sinks it is for; '' is unrouted
+  sinks        TEXT    NOT NULL, -- ids of the sinks it is for; '' is unrouted
+  origin       INTEGER NOT NULL DEFAULT 0 -- how it arrived first: see rows.rs
 );
 CREATE TABLE keys (
   key   BLOB    PRIMARY KEY,
@@ -100,4 +101,12 @@ CREATE TABLE rejected (          -- since the sink last took an event
   event INTEGER NOT NULL,        -- a dead letter, at least then
   PRIMARY KEY (sink, event)
 ) WITHOUT ROWID;
+";
+
+/// Since version 6. See occurrences.rs.
+pub(super) const POSTED: &str = "
+CREATE TABLE posted (            -- occurrences that were posted, unless acknowledged
+  event INTEGER PRIMARY KEY,
+  at    INTEGER NOT NULL         -- when it was last posted
+);
 ";

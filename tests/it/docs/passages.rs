@@ -406,6 +406,11 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             architecture,
+            "An equal event within {two minutes} is the same one",
+            &[time("journal/receipts.rs", "REPOST_TIME").into()],
+        ),
+        row(
+            architecture,
             "Prune the journal | {60 s} |",
             &[time("daemon/maintenance.rs", "PRUNE_INTERVAL").into()],
         ),

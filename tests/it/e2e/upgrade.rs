@@ -14,8 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sprited::event::{self, AppId, Entry, Event, Wanted};
 use sprited::journal::{
-    DeliveryOutcome, DeliveryRecord, EventId, EventState, Journal, JournalReader, JournalSettings,
-    OpenError, Overview, Route, SinkId, feed,
+    ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState, HandleConfirmation,
+    Journal, JournalReader, JournalSettings, OpenError, Overview, Route, SinkId, feed,
 };
 
 use super::{Site, file};
@@ -78,7 +78,13 @@ async fn makes_a_journal_of_this_version() {
         CAST.to_owned(),
     ]
     .map(|text| read(&text, at(0)));
-    let appended = journal.append(events.map(Entry::from).to_vec(), at(0)).await.unwrap();
+    let under = |handle: &str, event: &Arc<Event>| Entry {
+        handle: Some(Arc::from(handle)),
+        event: event.clone(),
+    };
+    let mut entries = events.map(Entry::from);
+    entries[6] = under("1", &entries[6].event);
+    let appended = journal.append(entries.to_vec(), at(0)).await.unwrap();
     let ids: Vec<EventId> = appended.iter().map(|appended| appended.id).collect();
     let record = async |sink: usize, event: EventId, outcome| {
         journal
@@ -99,7 +105,14 @@ async fn makes_a_journal_of_this_version() {
     record(1, ids[1], DeliveryOutcome::Delivered).await;
     record(2, ids[3], DeliveryOutcome::Dead { error: "exit code 65".to_owned() }).await;
     record(3, ids[6], DeliveryOutcome::Delivered).await;
-    journal.confirmed(vec![ids[1], ids[4], ids[5], ids[6]], at(1)).await.unwrap();
+    let confirm = async |handle: &str, event: EventId, now| {
+        let handle = HandleConfirmation { handle: Arc::from(handle), events: vec![event] };
+        let permissions = journal.begin_confirm(vec![handle]).await.unwrap();
+        assert_eq!(permissions, [ConfirmPermission::Granted(vec![event])]);
+        journal.confirmed(vec![event], now).await.unwrap();
+    };
+    journal.confirmed(vec![ids[1], ids[4], ids[5]], at(1)).await.unwrap();
+    confirm("1", ids[6], at(1)).await;
     // The first comes again; the cast starts anew.
     journal
         .append(
@@ -108,10 +121,10 @@ async fn makes_a_journal_of_this_version() {
         )
         .await
         .unwrap();
-    let again = journal.append(vec![read(CAST, at(20)).into()], at(20)).await.unwrap();
+    let again = journal.append(vec![under("2", &read(CAST, at(20)))], at(20)).await.unwrap();
     assert!(again[0].is_new, "it is an occurrence of its own");
     record(0, again[0].id, DeliveryOutcome::Delivered).await;
-    journal.confirmed(vec![again[0].id], at(21)).await.unwrap();
+    confirm("2", again[0].id, at(21)).await;
     journal.register(names[..3].to_vec()).await.unwrap();
     drop(journal);
     closing.wait().await;

@@ -186,6 +186,8 @@ async fn each_row_that_is_off_is_found() {
             "UPDATE occurrences SET handle = x'00'",
             "occurrences that are neither open nor closed, or without content: event 8",
         ),
+        ("UPDATE events SET origin = 3 WHERE id = 8", "events of no origin: event 8"),
+        ("INSERT INTO posted VALUES (99, 1)", "posted but no occurrences: event 99"),
         ("DELETE FROM sinks WHERE id = 2", "counters of no sink: dead of sink 2"),
         ("UPDATE sinks SET name = '' WHERE id = 2", "sinks without a name or state: sink 2"),
         ("INSERT INTO counters VALUES ('routed', 7, 1)", "counters of no sink: routed of sink 7"),

@@ -69,12 +69,15 @@ const NOT_FOUND: &str = "NOT EXISTS (SELECT 1 FROM keys WHERE key = t.key AND ev
        OR EXISTS (SELECT 1 FROM keys WHERE key = t.key))";
 const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
 
-const RULES: [Rules; 8] = [
+const RULES: [Rules; 9] = [
     Rules {
         table: "events",
         key: &["id"],
         name: "'event ' || t.id",
-        wrong: &[("events that their key does not lead to", NOT_FOUND)],
+        wrong: &[
+            ("events that their key does not lead to", NOT_FOUND),
+            ("events of no origin", "t.origin NOT IN (0, 1, 2)"),
+        ],
     },
     Rules {
         table: "pending",
@@ -125,6 +128,15 @@ const RULES: [Rules; 8] = [
                 "t.is_open NOT IN (0, 1) OR length(t.content) <> 16 OR ifnull(length(t.handle), 16) <> 16",
             ),
         ],
+    },
+    Rules {
+        table: "posted",
+        key: &["event"],
+        name: "'event ' || t.event",
+        wrong: &[(
+            "posted but no occurrences",
+            "NOT EXISTS (SELECT 1 FROM occurrences WHERE event = t.event)",
+        )],
     },
     Rules {
         table: "keys",
