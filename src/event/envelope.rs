@@ -42,6 +42,9 @@ struct Attributes<'a> {
     /// An extension: bytes of the event were not UTF-8 and were replaced.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replacedutf8: bool,
+    /// An extension: how the event arrived, unless it was pulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'static str>,
 }
 
 impl Event {
@@ -64,6 +67,7 @@ impl Event {
             time: self.first_pulled.to_rfc3339_opts(SecondsFormat::Millis, true),
             datacontenttype: "application/json",
             replacedutf8: self.replaced,
+            origin: self.origin.name(),
         };
         out.reserve(self.body.len() + 512);
         append_json(&attributes, out);

@@ -16,10 +16,16 @@ impl EventOrigin {
     /// "callback" or "reconcile", as sinks see it; `None` for the queue.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
+        Some(self.as_str()).filter(|_| self != Self::Queue)
+    }
+
+    /// "queue", "callback" or "reconcile".
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Queue => None,
-            Self::Callback => Some("callback"),
-            Self::Reconcile => Some("reconcile"),
+            Self::Queue => "queue",
+            Self::Callback => "callback",
+            Self::Reconcile => "reconcile",
         }
     }
 }

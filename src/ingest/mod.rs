@@ -16,11 +16,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{self, AppId, Entry, EntryReader, UNKNOWN_TYPE};
+use crate::event::{self, AppId, Entry, EntryReader, EventOrigin, UNKNOWN_TYPE};
 use crate::journal::{Appended, Journal, JournalError, JournalHealth, PullReceipt};
 use crate::lease::Lease;
 use crate::limits::{JOURNAL_RETRIES, Outage};
-use crate::metrics::{ByTypeAndOutcome, Metrics};
+use crate::metrics::{ByTypeOutcomeAndOrigin, Metrics};
 use crate::sync::lock;
 use leases::LeaseBuilder;
 
@@ -174,11 +174,12 @@ impl Ingest {
         let IngestSource { app_name, request_id, .. } = source;
         let app = app_name.map(tracing::field::display);
         // Those of an answer are mostly of one type: looked up once, not for each event.
-        let mut counts: Vec<(ByTypeAndOutcome, u64)> = Vec::new();
+        let mut counts: Vec<(ByTypeOutcomeAndOrigin, u64)> = Vec::new();
         for (entry, appended) in entries.iter().zip(appended) {
             let event = &entry.event;
             let outcome = if appended.is_new { "new" } else { "duplicate" };
-            let labels = ByTypeAndOutcome { r#type: event::known_type(&event.event_type), outcome };
+            let (r#type, origin) = (event::known_type(&event.event_type), event.origin.as_str());
+            let labels = ByTypeOutcomeAndOrigin { r#type, outcome, origin };
             match counts.iter_mut().find(|(other, _)| *other == labels) {
                 Some((_, count)) => *count += 1,
                 None => counts.push((labels, 1)),
@@ -191,7 +192,7 @@ impl Ingest {
                 request_id,
                 "entry stored"
             );
-            if entry.handle.is_none() {
+            if lacks_handle(entry) {
                 self.metrics.events_without_handle.inc();
             }
             if appended.may_be_duplicate {
@@ -207,7 +208,7 @@ impl Ingest {
             let entries = 1 + odd.count();
             tracing::warn!(app, event = %first.key, entries, request_id, "{message}");
         };
-        warn(|entry| entry.handle.is_none(), "entry has no handle; it cannot be confirmed");
+        warn(lacks_handle, "entry has no handle; it cannot be confirmed");
         let unknown = "entry has no EventType; stored unchanged";
         warn(|entry| entry.event.event_type == UNKNOWN_TYPE, unknown);
         let replaced = "entry is not UTF-8; invalid bytes replaced";
@@ -248,6 +249,11 @@ impl Ingest {
     fn outage(&self) -> MutexGuard<'_, Outage> {
         lock(&self.outage)
     }
+}
+
+/// Whether it was pulled and cannot be confirmed.
+fn lacks_handle(entry: &Entry) -> bool {
+    entry.handle.is_none() && entry.event.origin == EventOrigin::Queue
 }
 
 /// The next entries that are stored at once, read; none after the last.

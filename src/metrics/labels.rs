@@ -31,13 +31,15 @@ pub struct ByOutcome {
     pub outcome: &'static str,
 }
 
-/// `type="…", outcome="…"`
+/// `type="…", outcome="…", origin="…"`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByTypeAndOutcome {
+pub struct ByTypeOutcomeAndOrigin {
     /// A known EventType, or `other`.
     pub r#type: &'static str,
     /// One of a fixed list.
     pub outcome: &'static str,
+    /// `queue`, `callback` or `reconcile`.
+    pub origin: &'static str,
 }
 
 /// `state="…"`

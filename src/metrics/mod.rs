@@ -21,8 +21,8 @@ use process::Process;
 pub use catalog::MetricEntry;
 pub use failures::{SinkFailure, SinkFailures};
 pub use labels::{
-    ByApp, ByBuild, ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState, ByTypeAndOutcome,
-    Unlabelled,
+    ByApp, ByBuild, ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState,
+    ByTypeOutcomeAndOrigin, Unlabelled,
 };
 pub use values::{FloatGauge, OptionalGauge, Times, set_known};
 
@@ -41,7 +41,7 @@ pub struct Metrics {
     pub circulating_events: Gauge,
     pub last_successful_pull: Family<ByApp, Gauge>,
     /// By type and outcome: `new`, `duplicate`.
-    pub events: Family<ByTypeAndOutcome, Counter>,
+    pub events: Family<ByTypeOutcomeAndOrigin, Counter>,
     pub events_without_handle: Counter,
     pub possible_duplicates: Counter,
     pub cloud_backlog: Family<ByApp, Gauge>,
@@ -123,7 +123,7 @@ impl Metrics {
                 .counter("sprited_events_total", "Events received; unknown types count as other"),
             events_without_handle: all.counter(
                 "sprited_events_without_handle_total",
-                "Events received without a handle, which cannot be confirmed",
+                "Events pulled without a handle, which cannot be confirmed",
             ),
             possible_duplicates: all.counter(
                 "sprited_possible_duplicates_total",

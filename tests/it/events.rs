@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use sprited::event::{self, AppId, Event, Wanted};
+use sprited::event::{self, AppId, EntryReader, Event, Wanted};
 use sprited::journal::{
     Closing, DeliveryOutcome, DeliveryRecord, EventId, Journal, JournalSettings, Route, SinkId,
     feed,
@@ -186,6 +186,46 @@ async fn a_long_list_is_read_to_its_limit() {
     assert_eq!(files, expected);
     assert_eq!(bench.lines(&["list", "--limit", "230"]).len(), 230);
     assert_eq!(bench.lines(&["list"]).len(), 20);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_an_event_arrived_is_listed_unless_it_was_pulled() {
+    let bench = Bench::new().await;
+    let (_, pulled) = bench.append(&plain(1), ago(3)).await;
+    let lines = bench.lines(&["list"]);
+    assert!(lines[0].contains("Z  T  file-1"), "{lines:#?}");
+    let mut reader = EntryReader::default();
+    let app = AppId(1_500_012_345);
+    let entries = [
+        reader.read_posted(app, &plain(2), false, ago(2)).entry,
+        reader.read_reconciled(app, &plain(3), ago(1)),
+    ];
+    bench.journal.append(entries.to_vec(), ago(1)).await.unwrap();
+    let lines = bench.lines(&["list"]);
+    let origins = lines.iter().map(|line| line.split_whitespace().nth(2).unwrap());
+    assert_eq!(origins.collect::<Vec<_>>(), ["reconcile", "callback", "-"], "{lines:#?}");
+
+    let all = bench.json(&["list"]);
+    let origins: Vec<_> = all.iter().map(|line| line["origin"].clone()).collect();
+    assert_eq!(origins, ["reconcile".into(), "callback".into(), Value::Null]);
+    for (origin, file) in [("queue", 1), ("callback", 2), ("reconcile", 3)] {
+        let found = bench.json(&["list", "--origin", origin]);
+        assert_eq!(found.len(), 1, "{origin}: {found:?}");
+        assert_eq!(found[0]["file_id"], format!("file-{file}"));
+    }
+    assert_eq!(bench.events(&["list", "--origin", "mail"]).code, 64);
+
+    let show = |key: &str| bench.lines(&["show", key]);
+    let posted = show(&entries[0].event.key.to_string());
+    for said in ["origin        callback", "confirmed     -"] {
+        assert!(posted.iter().any(|line| line == said), "{said} is missing from {posted:#?}");
+    }
+    let shown = show(&pulled.key.to_string());
+    assert!(shown.iter().any(|line| line == "confirmed     not yet"), "{shown:#?}");
+    assert!(!shown.iter().any(|line| line.starts_with("origin")), "{shown:#?}");
+    let Ended { out, .. } = bench.events(&["show", &entries[1].event.key.to_string(), "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["origin"], "reconcile");
     bench.close().await;
 }
 

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sprited::event::{AppId, Entry, EntryReader, Event, EventOrigin, Wanted, read};
+use sprited::ingest::{Ingest, IngestSource};
 use sprited::journal::{
     Appended, Closing, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId,
     HandleConfirmation, Journal, JournalReader, JournalSettings, Route, audit, feed,
 };
+use sprited::metrics::{ByTypeOutcomeAndOrigin, Metrics, Times};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 const APP: AppId = AppId(1_500_012_345);
 /// What can happen again word for word.
@@ -280,6 +283,35 @@ async fn what_has_no_handle_is_not_waited_for_to_be_confirmed() {
     bench.append(pulled, now).await;
     let overview = bench.reader().overview(now, overview.confirmed_before).unwrap();
     assert!(overview.oldest_unconfirmed.is_some());
+}
+
+#[tokio::test]
+async fn what_arrived_how_is_counted_and_only_the_queue_owes_a_handle() {
+    let bench = Bench::new().await;
+    let (leases, _confirmer) = tokio::sync::mpsc::channel(1);
+    let metrics = Metrics::new(&Times::new([1.0]));
+    let ingest = Ingest::new(bench.journal().clone(), leases, metrics.clone());
+    let mut reader = EntryReader::default();
+    let entries = [
+        reader.read(APP, TASK, false, at(0)),
+        reader.read_posted(APP, TASK, false, at(0)).entry,
+        reader.read_posted(APP, CAST, false, at(0)).entry,
+        reader.read_reconciled(APP, TASK, at(0)),
+    ];
+    let source = IngestSource { app_name: None, request_id: "", on_append: &|_| {} };
+    let stop = CancellationToken::new();
+    for entry in entries {
+        ingest.store(&[entry], &at(0).into(), source, &stop).await.unwrap();
+    }
+    assert_eq!(metrics.events_without_handle.get(), 1);
+    let count = |r#type, outcome, origin| {
+        let labels = ByTypeOutcomeAndOrigin { r#type, outcome, origin };
+        metrics.events.get(&labels).map_or(0, |count| count.get())
+    };
+    assert_eq!(count("ClipComplete", "new", "queue"), 1);
+    assert_eq!(count("ClipComplete", "duplicate", "callback"), 1);
+    assert_eq!(count("MediaCastStatusChanged", "new", "callback"), 1);
+    assert_eq!(count("ClipComplete", "duplicate", "reconcile"), 1);
 }
 
 #[tokio::test]

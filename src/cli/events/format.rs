@@ -16,6 +16,8 @@ pub(super) struct EventSummary<'a> {
     app: u64,
     file_id: Option<&'a str>,
     task_id: Option<&'a str>,
+    /// As sinks see it: null for the queue.
+    origin: Option<&'static str>,
     first_pulled: DateTime<Utc>,
     confirmed: Option<DateTime<Utc>>,
     sinks: &'a [SinkState],
@@ -31,6 +33,7 @@ impl<'a> EventSummary<'a> {
             app: event.app.0,
             file_id: event.file_id.as_deref(),
             task_id: event.task_id.as_deref(),
+            origin: event.origin.name(),
             first_pulled: event.first_pulled,
             confirmed: found.confirmed,
             sinks,

@@ -8,6 +8,7 @@ use super::format::{EventSummary, label, moment, short};
 use super::selection::{View, each};
 use crate::cli::exit::{Exit, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
+use crate::event::EventOrigin;
 use crate::journal::{EventRow, EventState, JournalReader, SinkState};
 use crate::sanitize::{self, KeptEnd, one_line, truncate};
 use crate::units::counted;
@@ -21,14 +22,15 @@ const MAX_FAILURE: usize = 80;
     after_help = "All given conditions must hold. A MOMENT is a time before now (90m, 2h, 7d) or an RFC 3339 date; it
 refers to the time at which an event was first pulled.
 
-With --json, a line has of its event: key, state, type, app, file_id, task_id, first_pulled,
-confirmed, sinks; and of each sink: sink, active (whether it is in the daemon's configuration),
-state, attempts, due, first_error, last_error, first_failed, last_failed. Unknown values are null.
-Later versions may add members and remove none.
+With --json, a line has of its event: key, state, type, app, file_id, task_id, origin (callback or
+reconcile; null for the queue), first_pulled, confirmed, sinks; and of each sink: sink, active
+(whether it is in the daemon's configuration), state, attempts, due, first_error, last_error,
+first_failed, last_failed. Unknown values are null. Later versions may add members and remove none.
 
 Examples:
   sprited events list --state dead
   sprited events list --sink sprites --since 2h --json
+  sprited events list --origin reconcile --since 7d
   sprited events list --file 5285485487985271487 --limit 5"
 )]
 pub(super) struct ListArgs {
@@ -58,18 +60,28 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
             Ok(write!(out, "{}", sanitize::json(&line))?)
         })?;
     } else {
+        let mut rows = Vec::new();
+        each(&reader, filter, limit, |found| {
+            rows.push((found.event.origin, row(found, &reader.sinks_of(found.id)?, with_app)));
+            Ok(())
+        })?;
+        let with_origin = rows.iter().any(|(origin, _)| origin.name().is_some());
         let mut table = Table::new();
         // As wide as what stands in it: a line that a terminal breaks is still one event, and
         // one in a pipe is not broken at all.
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         if io::stdout().is_terminal() {
             let before = ["KEY", "FIRST PULLED"].into_iter().chain(with_app.then_some("APP"));
-            table.set_header(before.chain(["TYPE", "FILE", "STATE", "SINKS"]));
+            let after = with_origin.then_some("ORIGIN").into_iter();
+            let after = after.chain(["TYPE", "FILE", "STATE", "SINKS"]);
+            table.set_header(before.chain(after));
         }
-        each(&reader, filter, limit, |found| {
-            table.add_row(row(found, &reader.sinks_of(found.id)?, with_app));
-            Ok(())
-        })?;
+        for (origin, mut row) in rows {
+            if with_origin {
+                insert_origin(&mut row, origin, with_app);
+            }
+            table.add_row(row);
+        }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
@@ -92,6 +104,11 @@ pub(super) fn row(found: &EventRow, sinks: &[SinkState], with_app: bool) -> Vec<
         sinks.iter().filter_map(unfinished).collect::<Vec<_>>().join(", "),
     ];
     before.into_iter().chain(app).chain(after).collect()
+}
+
+/// Adds the column of how an event arrived to what [`row`] returns.
+pub(super) fn insert_origin(row: &mut Vec<String>, origin: EventOrigin, with_app: bool) {
+    row.insert(2 + usize::from(with_app), origin.name().unwrap_or("-").to_owned());
 }
 
 /// A sink that does not have the event, and how often it was tried.

@@ -8,7 +8,7 @@ use super::format::moment;
 use super::target::TargetEvents;
 use crate::cli::exit::Exit;
 use crate::cli::open_journal::CliError;
-use crate::event::AppId;
+use crate::event::{AppId, EventOrigin};
 use crate::journal::{EventRow, EventState, Filter, JournalReader, KnownSink};
 use crate::sanitize::one_line;
 
@@ -39,6 +39,27 @@ impl From<StateArg> for EventState {
     }
 }
 
+/// How an event arrived first, as an argument names it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum OriginArg {
+    /// It was pulled from the queue.
+    Queue,
+    /// The cloud posted it.
+    Callback,
+    /// It was made from a finished task that no event had reported.
+    Reconcile,
+}
+
+impl From<OriginArg> for EventOrigin {
+    fn from(origin: OriginArg) -> Self {
+        match origin {
+            OriginArg::Queue => Self::Queue,
+            OriginArg::Callback => Self::Callback,
+            OriginArg::Reconcile => Self::Reconcile,
+        }
+    }
+}
+
 /// Conditions that must all hold.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct FilterArgs {
@@ -49,6 +70,9 @@ pub(super) struct FilterArgs {
     /// configured.
     #[arg(long, value_name = "SUBAPPID")]
     app: Option<u64>,
+    /// Only events that arrived first in this way.
+    #[arg(long, value_enum)]
+    origin: Option<OriginArg>,
     /// Only events of this EventType.
     #[arg(long = "type", value_name = "EVENTTYPE")]
     pub(super) event_type: Option<String>,
@@ -75,6 +99,7 @@ impl FilterArgs {
         Filter {
             state: self.state(),
             app: self.app.map(AppId),
+            origin: self.origin.map(EventOrigin::from),
             event_type: self.event_type.clone(),
             file_id: self.file.clone(),
             task_id: self.task.clone(),
@@ -85,9 +110,10 @@ impl FilterArgs {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { state, app, event_type, file, task, since, until } = self;
+        let Self { state, app, origin, event_type, file, task, since, until } = self;
         state.is_none()
             && app.is_none()
+            && origin.is_none()
             && [event_type, file, task].iter().all(|text| text.is_none())
             && [since, until].iter().all(|time| time.is_none())
     }
@@ -120,7 +146,7 @@ pub(super) struct Selection {
     #[arg(
         value_name = "KEY",
         value_parser = parse_prefix,
-        conflicts_with_all = ["state", "app", "event_type", "file", "task", "since", "until"]
+        conflicts_with_all = ["state", "app", "origin", "event_type", "file", "task", "since", "until"]
     )]
     pub(super) keys: Vec<String>,
     #[command(flatten)]

@@ -74,6 +74,8 @@ fn json(found: &EventRow, sinks: &[SinkState]) -> io::Result<String> {
 fn text(found: &EventRow, sinks: &[SinkState]) -> String {
     let EventRow { event, state, confirmed, is_pruned, .. } = found;
     let or_dash = |id: &Option<String>| id.as_deref().map_or_else(|| "-".to_owned(), one_line);
+    // What did not come under a handle never is, unless it is pulled as well.
+    let unconfirmed = || event.origin.name().map_or("not yet", |_| "-").to_owned();
     let mut lines = vec![
         format!("key           {}", event.key),
         format!("type          {}", one_line(&event.event_type)),
@@ -82,8 +84,9 @@ fn text(found: &EventRow, sinks: &[SinkState]) -> String {
         format!("file          {}", or_dash(&event.file_id)),
         format!("task          {}", or_dash(&event.task_id)),
         format!("first pulled  {}", exact(event.first_pulled)),
-        format!("confirmed     {}", confirmed.map_or_else(|| "not yet".to_owned(), exact)),
+        format!("confirmed     {}", confirmed.map_or_else(unconfirmed, exact)),
     ];
+    lines.extend(event.origin.name().map(|origin| format!("origin        {origin}")));
     if event.replaced {
         lines.push("note          bytes that were not UTF-8 were replaced".to_owned());
     }

@@ -6,11 +6,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::format::EventSummary;
-use super::list::row;
+use super::list::{insert_origin, row};
 use super::selection::View;
 use crate::cli::exit::{Exit, json_line};
 use crate::cli::open_journal::{self, CliError, ConfigArg};
-use crate::event::Key;
+use crate::event::{EventOrigin, Key};
 use crate::journal::{EventId, EventRow, EventState, Filter, JournalReader};
 use crate::sanitize;
 
@@ -147,8 +147,11 @@ impl Tail {
             let line = json_line(&EventSummary::of(found, &sinks))?;
             write!(self.out, "{}", sanitize::json(&line))?;
         } else {
-            let row = row(found, &sinks, self.with_app).join("  ");
-            writeln!(self.out, "{}", row.trim_end())?;
+            let mut row = row(found, &sinks, self.with_app);
+            if found.event.origin != EventOrigin::Queue {
+                insert_origin(&mut row, found.event.origin, self.with_app);
+            }
+            writeln!(self.out, "{}", row.join("  ").trim_end())?;
         }
         Ok(())
     }

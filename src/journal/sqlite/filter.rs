@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
 
-use crate::event::AppId;
+use super::rows::origin_number;
+use crate::event::{AppId, EventOrigin};
 use crate::journal::types::{EventId, EventState};
 
 /// Which events to list: all that every given condition holds for.
@@ -15,6 +16,8 @@ pub struct Filter {
     pub sink: Option<String>,
     /// Pulled from this application.
     pub app: Option<AppId>,
+    /// That arrived first in this way.
+    pub origin: Option<EventOrigin>,
     /// Of this EventType.
     pub event_type: Option<String>,
     /// With this FileId.
@@ -92,6 +95,7 @@ impl Filter {
         let lacks = format!("NOT ({IS_FOR} AND {HAS_IT})");
         let given = [
             ("app = ?", self.app.map(|app| Value::Integer(app.0.cast_signed()))),
+            ("origin = ?", self.origin.map(|origin| Value::Integer(origin_number(origin)))),
             ("type = ?", text(&self.event_type)),
             ("file_id = ?", text(&self.file_id)),
             ("task_id = ?", text(&self.task_id)),

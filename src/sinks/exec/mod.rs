@@ -95,6 +95,7 @@ impl Exec {
             .env("SPRITED_EVENT_KEY", event.key.to_string())
             .env("SPRITED_EVENT_TYPE", event_type.chars().take(MAX_TYPE_CHARS).collect::<String>())
             .env("SPRITED_SINK", &self.context.name);
+        command.envs(event.origin.name().map(|origin| ("SPRITED_EVENT_ORIGIN", origin)));
         (command, token)
     }
 

@@ -30,6 +30,9 @@ use crate::sanitize::{self, KeptEnd};
 use crate::secret::{Secret, mask};
 use crate::sync::lock;
 
+/// How the event arrived, unless it was pulled.
+const ORIGIN_HEADER: &str = "sprited-origin";
+
 /// The longest that making a connection may take; the sink's timeout if that is shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -119,6 +122,9 @@ impl Webhook {
             .header(CONTENT_TYPE, self.context.format.content_type())
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp);
+        if let Some(origin) = event.origin.name() {
+            request = request.header(ORIGIN_HEADER, origin);
+        }
         let mut hidden = credentials.hidden.clone();
         if let Some(signature) = signature::header(&credentials.keys, &id, timestamp, &body) {
             hidden.extend(signature::each(&signature).map(Secret::from));

@@ -52,7 +52,12 @@ fn is_reserved(name: &HeaderName) -> bool {
     name.starts_with("webhook-")
         || matches!(
             name,
-            "connection" | "content-length" | "content-type" | "host" | "transfer-encoding"
+            "connection"
+                | "content-length"
+                | "content-type"
+                | "host"
+                | "sprited-origin"
+                | "transfer-encoding"
         )
 }
 
@@ -247,8 +252,8 @@ mod tests {
     fn mistakes_are_found_without_the_target() {
         assert_eq!(issues("url = 'https://x/'\nheaders = { Authorization = 'a' }").len(), 0);
         let text = "url = 'https://x/'\nprevious_secret = 'a'\n\
-                    headers = { 'Webhook-Id' = 'a', 'a b' = 'a', Host = 'a' }";
-        assert_eq!(issues(text).len(), 4, "{:?}", issues(text));
+                    headers = { 'Webhook-Id' = 'a', 'a b' = 'a', Host = 'a', Sprited-Origin = 'a' }";
+        assert_eq!(issues(text).len(), 5, "{:?}", issues(text));
     }
 
     #[test]

@@ -405,6 +405,11 @@ pub(super) fn passages() -> Vec<Passage> {
             &[time("daemon/maintenance.rs", "BACKLOG_INTERVAL").into()],
         ),
         row(
+            sinks,
+            "was posted less than {two minutes} ago",
+            &[time("journal/receipts.rs", "REPOST_TIME").into()],
+        ),
+        row(
             architecture,
             "An equal event within {two minutes} is the same one",
             &[time("journal/receipts.rs", "REPOST_TIME").into()],

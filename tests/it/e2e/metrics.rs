@@ -90,8 +90,8 @@ async fn the_journals_figures_are_those_of_its_rows() {
         "sprited_sink_events{sink=\"sprites\",state=\"delivered\"} 6",
         "sprited_oldest_unconfirmed_age_seconds 0.0",
         "sprited_journal_writable 1",
-        "sprited_events_total{type=\"FileDeleted\",outcome=\"new\"} 1",
-        "sprited_events_total{type=\"other\",outcome=\"new\"} 1",
+        "sprited_events_total{type=\"FileDeleted\",outcome=\"new\",origin=\"queue\"} 1",
+        "sprited_events_total{type=\"other\",outcome=\"new\",origin=\"queue\"} 1",
         "sprited_delivery_lag_seconds_count{sink=\"sprites\"} 6",
         "sprited_confirm_margin_seconds_count 8",
     ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sprited::event::{AppId, Event, EventFormat, read};
+use sprited::event::{AppId, Event, EventFormat, EventOrigin, read};
 
 use super::{APP, LEGACY_SAMPLE, SAMPLES, UNKNOWN_SAMPLE, event, pulled, stored_again, value};
 use crate::support::data;
@@ -104,6 +104,8 @@ fn events() -> Vec<Event> {
     let mut events: Vec<_> =
         samples.chain(odd.map(str::to_owned)).map(|text| event(&text)).collect();
     events.push(Event { replaced: true, ..event(EXAMPLE) });
+    events.push(Event { replaced: true, origin: EventOrigin::Callback, ..event(EXAMPLE) });
+    events.push(Event { origin: EventOrigin::Reconcile, ..event(EXAMPLE) });
     events
 }
 
@@ -200,4 +202,24 @@ fn replaced_bytes_are_marked() {
         assert_eq!(value(&envelope(&event))["replacedutf8"], true);
     }
     assert_eq!(value(&envelope(&super::event(EXAMPLE))).get("replacedutf8"), None);
+}
+
+#[test]
+fn it_says_how_an_event_arrived_that_was_not_pulled() {
+    let origins = [
+        (EventOrigin::Queue, None),
+        (EventOrigin::Callback, Some("callback")),
+        (EventOrigin::Reconcile, Some("reconcile")),
+    ];
+    let pulled = envelope(&event(EXAMPLE));
+    for (origin, name) in origins {
+        let event = Event { origin, ..event(EXAMPLE) };
+        for event in [stored_again(&event), event] {
+            let text = envelope(&event);
+            assert_eq!(value(&text).get("origin").and_then(Value::as_str), name);
+            let without = name.map(|name| text.replace(&format!(r#","origin":"{name}""#), ""));
+            assert_eq!(without.unwrap_or(text), pulled, "nothing else is different");
+            assert_eq!(rendered(&event, EventFormat::Callback), EXAMPLE_BODY);
+        }
+    }
 }

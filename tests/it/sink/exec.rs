@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sprited::event::EventFormat;
+use sprited::event::{Event, EventFormat, EventOrigin};
 use sprited::sinks::{Sink, Verdict};
 
 use super::{context, event, offer, open, plan, retry_error, until};
@@ -213,6 +213,11 @@ async fn the_environment_is_a_list_of_what_is_allowed() {
     assert_eq!(offer(&*open("exec", &command).await, &sent).await, Verdict::Delivered);
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("PATH=") && !text.contains("CARGO"), "{text}");
+
+    let posted = Arc::new(Event { origin: EventOrigin::Callback, ..Event::clone(&sent) });
+    assert_eq!(offer(&*open("exec", &command).await, &posted).await, Verdict::Delivered);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.split('\0').any(|variable| variable == "SPRITED_EVENT_ORIGIN=callback"), "{text}");
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sprited::event::EventFormat;
+use sprited::event::{Event, EventFormat, EventOrigin};
 use sprited::sinks::Verdict;
 
 use super::receiver::{Answer, Receiver, Request};
@@ -266,5 +267,18 @@ async fn every_status_means_what_the_documents_say() {
         let is = (delivered.contains(&status), dead.contains(&status));
         let becomes = (verdict == Verdict::Delivered, matches!(verdict, Verdict::Reject(_)));
         assert_eq!(is, becomes, "{status}: {verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_says_how_an_event_arrived_that_was_not_pulled() {
+    let receiver = Receiver::start(|_| Answer::status(200)).await;
+    let sink = open("webhook", &format!("url = '{}'", receiver.url)).await;
+    let origins = [EventOrigin::Queue, EventOrigin::Callback, EventOrigin::Reconcile];
+    for origin in origins {
+        let sent = Arc::new(Event { origin, ..Event::clone(&event("a")) });
+        assert_eq!(offer(&*sink, &sent).await, Verdict::Delivered);
+        let request = receiver.requests().pop().unwrap();
+        assert_eq!(request.headers.get("sprited-origin").map(String::as_str), origin.name());
     }
 }
