@@ -30,7 +30,7 @@ pub struct Event {
     /// The EventContent without EventHandle and without white space outside strings: always
     /// one line of well-formed JSON.
     pub body: String,
-    /// When it was first pulled; kept with it, so that a retry sends the same bytes.
+    /// When it first came; kept with it, so that a retry sends the same bytes.
     pub first_pulled: DateTime<Utc>,
     /// Whether bytes that were not UTF-8 were replaced in it.
     pub replaced: bool,

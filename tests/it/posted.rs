@@ -1,10 +1,12 @@
 //! Events that were posted or made from a finished task, in the journal: nothing comes under a
 //! handle, and what can happen again word for word is told apart by its answer.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
 use sprited::event::{AppId, Entry, EntryReader, Event, EventOrigin, Wanted, read};
 use sprited::ingest::{Ingest, IngestSource};
 use sprited::journal::{
@@ -286,6 +288,16 @@ async fn what_has_no_handle_is_not_waited_for_to_be_confirmed() {
 }
 
 #[tokio::test]
+async fn what_was_posted_is_left_in_no_queue() {
+    let bench = Bench::new().await;
+    bench.post_text(TASK, 0).await;
+    bench.post(0).await;
+    bench.pull(CAST, "h", 300).await;
+    let rescue = bench.journal().rescue().await.unwrap();
+    assert_eq!((rescue.pending, rescue.unconfirmed), (3, 1));
+}
+
+#[tokio::test]
 async fn what_arrived_how_is_counted_and_only_the_queue_owes_a_handle() {
     let bench = Bench::new().await;
     let (leases, _confirmer) = tokio::sync::mpsc::channel(1);
@@ -355,4 +367,96 @@ async fn pruning_takes_what_is_known_of_posts_as_well() {
         sqlite.query_row("SELECT sum(event) FROM posted", [], |row| row.get(0)).unwrap();
     assert_eq!(posted, 2);
     bench.assert_sound();
+}
+
+/// What happens to events of one content that reads the same each time.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// One is posted, for the first time or once more.
+    Post(usize),
+    /// The last answer was written in time.
+    Acknowledge(usize),
+    /// One is pulled, and its handle is confirmed.
+    Pull(usize),
+    /// The clock goes on so many seconds, or is set back.
+    Wait(i64),
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..2_usize).prop_map(Step::Post),
+        3 => (0..2_usize).prop_map(Step::Acknowledge),
+        2 => (0..2_usize).prop_map(Step::Pull),
+        3 => (1..100_i64).prop_map(Step::Wait),
+        1 => Just(Step::Wait(120)),
+        1 => (-200..0_i64).prop_map(Step::Wait),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Plays `steps` beside a model of the rule: of each content the occurrence that may be posted once
+/// more, and when it was posted last.
+async fn play(steps: Vec<Step>) {
+    let mut bench = Bench::new().await;
+    let texts = ["c", "d"].map(|cast| CAST.replace("\"c\"", &format!("{cast:?}")));
+    let mut waiting: [Option<(EventId, i64)>; 2] = [None, None];
+    let mut last: [Option<EventId>; 2] = [None, None];
+    let mut keys = BTreeSet::new();
+    let (mut now, mut handles) = (0, 0);
+    for step in steps {
+        let expected = |content: usize| {
+            waiting[content].filter(|(_, at)| (0..120).contains(&(now - at))).map(|(id, _)| id)
+        };
+        let (content, appended) = match step {
+            Step::Post(content) => (content, bench.post_text(&texts[content], now).await),
+            Step::Pull(content) => {
+                handles += 1;
+                let handle = handles.to_string();
+                let pulled = bench.pull(&texts[content], &handle, now).await;
+                let permission = bench.begin_confirm(&handle, pulled.id).await;
+                assert_eq!(permission, ConfirmPermission::Granted(vec![pulled.id]));
+                bench.journal().confirmed(vec![pulled.id], at(now)).await.unwrap();
+                (content, pulled)
+            }
+            Step::Acknowledge(content) => {
+                if let Some(event) = last[content] {
+                    bench.acknowledge(event).await;
+                    waiting[content] = waiting[content].filter(|(id, _)| *id != event);
+                }
+                continue;
+            }
+            Step::Wait(seconds) => {
+                now += seconds;
+                continue;
+            }
+            Step::Restart => {
+                bench.restart().await;
+                continue;
+            }
+        };
+        match expected(content) {
+            Some(event) => assert_eq!((appended.is_new, appended.id), (false, event), "{step:?}"),
+            None => assert!(appended.is_new && keys.insert(appended.key), "{step:?}: {appended:?}"),
+        }
+        let is_posted = matches!(step, Step::Post(_));
+        // What was pulled answers for the message of its handle.
+        waiting[content] = is_posted.then_some((appended.id, now));
+        if is_posted {
+            last[content] = Some(appended.id);
+        }
+    }
+    bench.assert_sound();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+    #[test]
+    fn each_occurrence_is_told_apart_as_the_rule_says(
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(play(steps));
+    }
 }

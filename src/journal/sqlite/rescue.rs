@@ -21,7 +21,7 @@ pub struct Rescue {
     pub is_damaged: bool,
     /// Events that a sink still has to take.
     pub pending: u64,
-    /// Those of them that the cloud still has, since they were not confirmed.
+    /// Those of them that the cloud still has in its queue, since they were not confirmed.
     pub unconfirmed: u64,
 }
 
@@ -31,10 +31,13 @@ impl Store {
     /// and read it. Fails when it cannot even be read.
     pub(in crate::journal) fn rescue(&self, files: Option<&Files>) -> Result<Rescue> {
         let (pending, unconfirmed) = self.connection.query_row(
-            "SELECT count(*), count(*) FILTER (WHERE event NOT IN (SELECT event FROM confirmations))
-             FROM (SELECT DISTINCT event FROM pending)",
+            "SELECT count(*),
+               count(*) FILTER (WHERE origin = 0 AND id NOT IN (SELECT event FROM confirmations))
+             FROM events WHERE id IN (SELECT event FROM pending)",
             [],
-            |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())),
+            |row| {
+                Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
+            },
         )?;
         let path = &self.settings.path;
         let to = side_files::rescued_name(path);
