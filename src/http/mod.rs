@@ -24,6 +24,7 @@ use axum::routing::get;
 use axum::{Router, middleware};
 use chrono::Utc;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -50,8 +51,10 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     answers: MAX_ANSWERS,
     unlimited_paths: &["/healthz", "/readyz"],
     head_timeout: Duration::from_secs(5),
+    idle_timeout: Duration::from_secs(5),
     answer_timeout: Duration::from_secs(10),
-    max_age: Duration::from_secs(60),
+    max_age: Some(Duration::from_secs(60)),
+    stop_grace: Duration::from_millis(300),
     max_head_bytes: 16 * 1024,
 };
 
@@ -80,7 +83,7 @@ pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationTo
     tokio::join!(
         snapshots.run(stop.clone()),
         stop.run_until_cancelled(sample(&source)),
-        listener::serve(listener, router, LIMITS, stop.clone()),
+        listener::serve(listener, router, watch::channel(LIMITS).1, stop.clone()),
     );
 }
 

@@ -11,12 +11,17 @@ pub struct ConnectionLimits {
     pub answers: usize,
     /// Paths whose answers are a few bytes and do not count as `answers`.
     pub unlimited_paths: &'static [&'static str],
-    /// The time for a request's head, and for the next request to begin.
+    /// The time from the first byte of a request to the end of its head.
     pub head_timeout: Duration,
+    /// The time for the first request, and the next one, to begin.
+    pub idle_timeout: Duration,
     /// The time of an answer, from its request to its last byte.
     pub answer_timeout: Duration,
-    /// The age at which a connection ends with the answer in progress.
-    pub max_age: Duration,
+    /// The age at which a connection ends, with the answer in progress; `None` where a request that
+    /// is on its way must not be lost by it.
+    pub max_age: Option<Duration>,
+    /// How long requests in progress may take after the stop.
+    pub stop_grace: Duration,
     /// The largest head of a request.
     pub max_head_bytes: usize,
 }

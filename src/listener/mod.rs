@@ -3,11 +3,13 @@
 //! Owns the connections and their slots; knows neither what is served nor by whom. Each listener
 //! has limits of its own.
 
+mod exchange;
 mod limits;
 mod slots;
 mod wire;
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -23,6 +25,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -31,12 +34,11 @@ use crate::limits::Outage;
 use slots::{ConnectionSlot, ConnectionSlots};
 use wire::Wire;
 
+pub use exchange::Exchange;
 pub use limits::ConnectionLimits;
 
 /// Connections waiting to be accepted at most, as far as the system allows.
 const ACCEPT_QUEUE: u32 = 1024;
-/// How long answers in progress may take after the stop.
-const STOP_GRACE: Duration = Duration::from_millis(300);
 /// The wait after a connection could not be accepted, for lack of descriptors say.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 
@@ -54,11 +56,12 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(ACCEPT_QUEUE)
 }
 
-/// Serves `router` within `limits` until `stop`.
+/// Serves `router` within `limits`, which may change meanwhile, until `stop`. Each request has its
+/// [`Exchange`] among its extensions.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: ConnectionLimits,
+    limits: watch::Receiver<ConnectionLimits>,
     stop: CancellationToken,
 ) {
     let slots = Arc::new(ConnectionSlots::new(limits));
@@ -70,14 +73,14 @@ pub async fn serve(
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => report(ended),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     if let Some(report) = outage.recovered(Instant::now()) {
                         let lasted_seconds = report.lasted.as_secs();
                         tracing::info!(lasted_seconds, "connections accepted again");
                     }
                     // Only now, so that no connection is closed for one that does not come.
                     let Some(slot) = stop.run_until_cancelled(slots.take()).await else { break };
-                    connections.spawn(connection(stream, router.clone(), slot, stop.clone()));
+                    connections.spawn(connection(stream, peer, router.clone(), slot, stop.clone()));
                 }
                 Err(error) => {
                     if let Some(report) = outage.failed(Instant::now()) {
@@ -93,32 +96,41 @@ pub async fn serve(
         }
     }
     drop(listener);
+    let grace = slots.limits().stop_grace;
     let all_ended = async {
         while let Some(ended) = connections.join_next().await {
             report(ended);
         }
     };
-    if tokio::time::timeout(STOP_GRACE, all_ended).await.is_err() {
+    if tokio::time::timeout(grace, all_ended).await.is_err() {
         connections.shutdown().await;
     }
 }
 
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     router: Router,
     slot: ConnectionSlot,
     stop: CancellationToken,
 ) {
     let (limits, slot) = (slot.limits(), Arc::new(slot));
     let wire = TokioIo::new(Wire { stream, slot: slot.clone() });
-    let service = service_fn(|request| answer(router.clone(), request, slot.clone()));
+    let exchange = Exchange::new(peer, slot.clone());
+    let service = service_fn(|request| answer(router.clone(), request, exchange.clone()));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
+        .header_read_timeout(limits.idle_timeout)
         .max_buf_size(limits.max_head_bytes)
         .serve_connection(wire, service);
     let mut serving = pin!(serving);
-    let mut end = pin!(stop.run_until_cancelled(sleep(limits.max_age)));
+    let aged = async {
+        match limits.max_age {
+            Some(age) => sleep(age).await,
+            None => pending().await,
+        }
+    };
+    let mut end = pin!(stop.run_until_cancelled(aged));
     let mut is_ending = false;
     loop {
         tokio::select! {
@@ -129,8 +141,11 @@ async fn connection(
                 }
                 return;
             }
-            () = slot.answer_timed_out() => {
-                tracing::debug!("connection closed: the client did not take its answer in time");
+            () = slot.timed_out() => {
+                tracing::debug!(
+                    "connection closed: the client did not send its request or take its answer in \
+                     time"
+                );
                 return;
             }
             () = slot.evicted() => return,
@@ -144,13 +159,15 @@ async fn connection(
 
 async fn answer(
     router: Router,
-    request: Request<Incoming>,
-    slot: Arc<ConnectionSlot>,
+    mut request: Request<Incoming>,
+    exchange: Exchange,
 ) -> Result<Response, Infallible> {
+    let slot = exchange.slot().clone();
     let is_limited = !slot.limits().unlimited_paths.contains(&request.uri().path());
     let mut response = if slot.begin_answer(is_limited) {
         // One client with many requests in a row does not hold up the others.
         tokio::task::yield_now().await;
+        request.extensions_mut().insert(exchange);
         TowerToHyperService::new(router).call(request).await?
     } else {
         let why = "Too many answers are in progress; try again.\n";

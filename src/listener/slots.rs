@@ -1,9 +1,9 @@
 //! Connection slots: so many connections at once, and fewer that are being answered.
 //!
 //! Where all slots are taken, the connection is evicted that has waited for its client longest: for
-//! a request, for the rest of one, or for the client to take a small answer. One that is being
-//! answered is never evicted; an answer that the client does not take in time closes its
-//! connection.
+//! a request, for the rest of one, or for the client to take a small answer; first of those whose
+//! client is not trusted. One that is being answered is never evicted; a head that does not come in
+//! time, or an answer that the client does not take in time, closes its connection.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::limits::ConnectionLimits;
@@ -26,7 +26,7 @@ const MIN_LIFETIME: Duration = Duration::from_millis(20);
 /// The slots of a listener.
 #[derive(Debug)]
 pub(super) struct ConnectionSlots {
-    limits: ConnectionLimits,
+    limits: watch::Receiver<ConnectionLimits>,
     taken: Mutex<BTreeMap<u64, TakenSlot>>,
     /// Notified whenever one is free or could become so.
     changed: Notify,
@@ -37,6 +37,11 @@ pub(super) struct ConnectionSlots {
 #[derive(Debug)]
 struct TakenSlot {
     state: SlotState,
+    /// When the head of the request that has begun is to be there.
+    head_by: Option<Instant>,
+    is_trusted: bool,
+    /// Told when the answer is written.
+    flushed: Option<oneshot::Sender<()>>,
     eviction: Arc<Notify>,
 }
 
@@ -59,9 +64,13 @@ pub(super) struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    pub(super) fn new(limits: ConnectionLimits) -> Self {
+    pub(super) fn new(limits: watch::Receiver<ConnectionLimits>) -> Self {
         let (taken, changed, is_wanted) = Default::default();
         Self { limits, taken, changed, is_wanted }
+    }
+
+    pub(super) fn limits(&self) -> ConnectionLimits {
+        *self.limits.borrow()
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeMap<u64, TakenSlot>> {
@@ -91,15 +100,18 @@ impl ConnectionSlots {
     /// have waited long enough.
     fn try_take(self: &Arc<Self>) -> Result<ConnectionSlot, Option<Instant>> {
         let (mut taken, now) = (self.taken(), Instant::now());
-        if taken.len() >= self.limits.connections {
-            let waiting = taken.iter().filter_map(|(number, slot)| match slot.state {
-                SlotState::Waits(since) => Some((since, *number)),
-                SlotState::New | SlotState::Answers { .. } => None,
-            });
-            let (since, number) = waiting.min().ok_or(None)?;
-            if since > now {
-                return Err(Some(since));
-            }
+        // More than one where the limit was lowered.
+        while taken.len() >= self.limits().connections {
+            let waiting = || {
+                taken.iter().filter_map(|(number, slot)| match slot.state {
+                    SlotState::Waits(since) => Some((slot.is_trusted, since, *number)),
+                    SlotState::New | SlotState::Answers { .. } => None,
+                })
+            };
+            let evictable = waiting().filter(|(_, since, _)| *since <= now).min();
+            let Some((_, _, number)) = evictable else {
+                return Err(waiting().map(|(_, since, _)| since).min());
+            };
             // A request of its client that is on its way comes too late from here on, as it does
             // where an idle connection is closed for its age.
             if let Some(slot) = taken.remove(&number) {
@@ -108,14 +120,21 @@ impl ConnectionSlots {
         }
         let number = taken.last_key_value().map_or(0, |(last, _)| last + 1);
         let eviction = Arc::new(Notify::new());
-        taken.insert(number, TakenSlot { state: SlotState::New, eviction: eviction.clone() });
+        let slot = TakenSlot {
+            state: SlotState::New,
+            head_by: None,
+            is_trusted: false,
+            flushed: None,
+            eviction: eviction.clone(),
+        };
+        taken.insert(number, slot);
         Ok(ConnectionSlot { number, slots: self.clone(), eviction })
     }
 }
 
 impl ConnectionSlot {
     pub(super) fn limits(&self) -> ConnectionLimits {
-        self.slots.limits
+        self.slots.limits()
     }
 
     /// Changes its state, and notifies whoever waits for a slot.
@@ -137,6 +156,47 @@ impl ConnectionSlot {
         }
     }
 
+    /// Bytes of a request have come: the time of its head begins, if it has not.
+    pub(super) fn has_read(&self) {
+        let by = Instant::now() + self.limits().head_timeout;
+        if let Some(slot) = self.slots.taken().get_mut(&self.number)
+            && matches!(slot.state, SlotState::New | SlotState::Waits(_))
+        {
+            slot.head_by.get_or_insert(by);
+        }
+    }
+
+    /// The client may be here.
+    pub(super) fn trust(&self) {
+        if let Some(slot) = self.slots.taken().get_mut(&self.number) {
+            slot.is_trusted = true;
+        }
+    }
+
+    /// The client is waited for though it has sent a head.
+    pub(super) fn reads_body(&self) {
+        self.set(|_| SlotState::Waits(Instant::now() + MIN_LIFETIME));
+    }
+
+    /// The client has sent all.
+    pub(super) fn has_body(&self) {
+        let by = Instant::now() + self.limits().answer_timeout;
+        if let Some(slot) = self.slots.taken().get_mut(&self.number) {
+            slot.state = SlotState::Answers { by, is_limited: true, is_ready: false };
+            // It may have come with the next request's first.
+            slot.head_by = None;
+        }
+    }
+
+    /// Returns what is told when the answer in progress is written.
+    pub(super) fn tell_flushed(&self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        if let Some(slot) = self.slots.taken().get_mut(&self.number) {
+            slot.flushed = Some(sender);
+        }
+        receiver
+    }
+
     /// A request has come; `false` if too many like it are being answered.
     pub(super) fn begin_answer(&self, is_limited: bool) -> bool {
         let limits = self.limits();
@@ -149,6 +209,7 @@ impl ConnectionSlot {
         if let Some(slot) = taken.get_mut(&self.number) {
             let by = Instant::now() + limits.answer_timeout;
             slot.state = SlotState::Answers { by, is_limited, is_ready: false };
+            slot.head_by = None;
         }
         true
     }
@@ -166,9 +227,16 @@ impl ConnectionSlot {
 
     /// All that was to be written is.
     pub(super) fn flushed(&self) {
-        if matches!(self.state(), Some(SlotState::Answers { is_ready: true, .. })) {
-            self.set(|_| SlotState::Waits(Instant::now()));
-        }
+        let told = match self.slots.taken().get_mut(&self.number) {
+            Some(slot) if matches!(slot.state, SlotState::Answers { is_ready: true, .. }) => {
+                slot.state = SlotState::Waits(Instant::now());
+                slot.flushed.take()
+            }
+            _ => return,
+        };
+        self.slots.changed.notify_waiters();
+        // Nobody may wait for it any more.
+        told.map(|told| told.send(()).ok());
     }
 
     /// Whether the connection is to end with its answer: another one waits for a slot.
@@ -181,16 +249,26 @@ impl ConnectionSlot {
         self.eviction.notified().await;
     }
 
-    /// Waits until the time of an answer is up. To be polled by the task that answers: it reads the
-    /// state at each poll.
-    pub(super) async fn answer_timed_out(&self) {
+    /// When the client has to have done what it is waited for.
+    fn deadline(&self) -> Option<Instant> {
+        let taken = self.slots.taken();
+        let slot = taken.get(&self.number)?;
+        match slot.state {
+            SlotState::Answers { by, .. } => Some(by),
+            SlotState::New | SlotState::Waits(_) => slot.head_by,
+        }
+    }
+
+    /// Waits until the time of a head or of an answer is up. To be polled by the task that serves
+    /// the connection: it reads the state at each poll.
+    pub(super) async fn timed_out(&self) {
         let mut alarm = pin!(sleep_until(Instant::now()));
-        poll_fn(|context| match self.state() {
-            Some(SlotState::Answers { by, .. }) => {
+        poll_fn(|context| match self.deadline() {
+            Some(by) => {
                 alarm.as_mut().reset(by);
                 alarm.as_mut().poll(context)
             }
-            _ => Poll::Pending,
+            None => Poll::Pending,
         })
         .await;
     }
@@ -214,14 +292,20 @@ mod tests {
         answers: 32,
         unlimited_paths: &[],
         head_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(5),
         answer_timeout: Duration::from_secs(10),
-        max_age: Duration::from_secs(60),
+        max_age: Some(Duration::from_secs(60)),
+        stop_grace: Duration::from_millis(300),
         max_head_bytes: 1024,
     };
 
+    fn slots(limits: ConnectionLimits) -> Arc<ConnectionSlots> {
+        Arc::new(ConnectionSlots::new(watch::channel(limits).1))
+    }
+
     /// All slots, taken by connections that have been read from one second after the other.
     async fn full() -> (Arc<ConnectionSlots>, Vec<ConnectionSlot>) {
-        let slots = Arc::new(ConnectionSlots::new(LIMITS));
+        let slots = slots(LIMITS);
         let mut all = Vec::new();
         for _ in 0..LIMITS.connections {
             let slot = slots.take().await;
@@ -296,8 +380,72 @@ mod tests {
         answers(&all[LIMITS.answers], false);
         all[0].flushed();
         answers(&all[LIMITS.answers + 1], true);
-        assert!(all[0].answer_timed_out().now_or_never().is_none());
-        all[1].answer_timed_out().await;
+        assert!(all[0].timed_out().now_or_never().is_none());
+        all[1].timed_out().await;
         assert_eq!(start.elapsed(), LIMITS.answer_timeout);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_whose_client_is_not_trusted_go_first() {
+        let (slots, all) = full().await;
+        all[..LIMITS.connections - 2].iter().for_each(ConnectionSlot::trust);
+        let _next = slots.take().await;
+        // Whoever sends a body slowly waits for nothing but its client.
+        answers(&all[LIMITS.connections - 1], true);
+        all[LIMITS.connections - 1].reads_body();
+        tokio::time::advance(MIN_LIFETIME).await;
+        let _another = slots.take().await;
+        assert_eq!(evicted(&all), [LIMITS.connections - 2, LIMITS.connections - 1]);
+        // One whose body is there does not wait for it any more.
+        all[0].reads_body();
+        all[0].has_body();
+        let _third = slots.take().await;
+        assert_eq!(evicted(&all), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_limit_is_lowered_more_than_one_is_evicted() {
+        let (lower, limits) = watch::channel(LIMITS);
+        let slots = Arc::new(ConnectionSlots::new(limits));
+        let all = [slots.take().await, slots.take().await, slots.take().await];
+        all.iter().for_each(ConnectionSlot::read_pending);
+        tokio::time::advance(MIN_LIFETIME).await;
+        lower.send_replace(ConnectionLimits { connections: 2, ..LIMITS });
+        let _next = slots.take().await;
+        assert_eq!(evicted(&all), [0, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_from_its_first_byte() {
+        let slots = slots(ConnectionLimits { idle_timeout: Duration::from_secs(300), ..LIMITS });
+        let slot = slots.take().await;
+        slot.read_pending();
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert!(slot.timed_out().now_or_never().is_none());
+        let start = Instant::now();
+        slot.has_read();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        slot.has_read();
+        slot.timed_out().await;
+        assert_eq!(start.elapsed(), LIMITS.head_timeout);
+        answers(&slot, true);
+        assert!(slot.timed_out().now_or_never().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_is_told_when_an_answer_is_written() {
+        let slots = slots(LIMITS);
+        let slot = slots.take().await;
+        answers(&slot, true);
+        let mut told = slot.tell_flushed();
+        slot.flushed();
+        assert!(told.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        slot.answer_ready();
+        slot.flushed();
+        assert_eq!(told.await, Ok(()));
+        answers(&slot, true);
+        let told = slot.tell_flushed();
+        drop(slot);
+        assert!(told.await.is_err());
     }
 }

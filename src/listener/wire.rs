@@ -1,5 +1,5 @@
-//! A connection's socket, which tells its slot when there is nothing to read, and when all is
-//! written.
+//! A connection's socket, which tells its slot when there is something to read or nothing, and when
+//! all is written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -22,9 +22,12 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
         if read.is_pending() {
             self.slot.read_pending();
+        } else if into.filled().len() > before {
+            self.slot.has_read();
         }
         read
     }
