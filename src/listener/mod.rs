@@ -3,7 +3,7 @@
 //! Owns the connections and their slots; knows neither what is served nor by whom. Each listener
 //! has limits of its own.
 
-mod exchange;
+mod connection_handle;
 mod limits;
 mod slots;
 mod wire;
@@ -34,7 +34,7 @@ use crate::limits::Outage;
 use slots::{ConnectionSlot, ConnectionSlots};
 use wire::Wire;
 
-pub use exchange::Exchange;
+pub use connection_handle::ConnectionHandle;
 pub use limits::ConnectionLimits;
 
 /// Connections waiting to be accepted at most, as far as the system allows.
@@ -57,7 +57,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves `router` within `limits`, which may change meanwhile, until `stop`. Each request has its
-/// [`Exchange`] among its extensions.
+/// [`ConnectionHandle`] among its extensions.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -116,8 +116,8 @@ async fn connection(
 ) {
     let (limits, slot) = (slot.limits(), Arc::new(slot));
     let wire = TokioIo::new(Wire { stream, slot: slot.clone() });
-    let exchange = Exchange::new(peer, slot.clone());
-    let service = service_fn(|request| answer(router.clone(), request, exchange.clone()));
+    let handle = ConnectionHandle::new(peer, slot.clone());
+    let service = service_fn(|request| answer(router.clone(), request, handle.clone()));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
@@ -160,14 +160,14 @@ async fn connection(
 async fn answer(
     router: Router,
     mut request: Request<Incoming>,
-    exchange: Exchange,
+    handle: ConnectionHandle,
 ) -> Result<Response, Infallible> {
-    let slot = exchange.slot().clone();
+    let slot = handle.slot().clone();
     let is_limited = !slot.limits().unlimited_paths.contains(&request.uri().path());
     let mut response = if slot.begin_answer(is_limited) {
         // One client with many requests in a row does not hold up the others.
         tokio::task::yield_now().await;
-        request.extensions_mut().insert(exchange);
+        request.extensions_mut().insert(handle);
         TowerToHyperService::new(router).call(request).await?
     } else {
         let why = "Too many answers are in progress; try again.\n";

@@ -102,16 +102,19 @@ impl ConnectionSlots {
         let (mut taken, now) = (self.taken(), Instant::now());
         // More than one where the limit was lowered.
         while taken.len() >= self.limits().connections {
-            let waiting = || {
-                taken.iter().filter_map(|(number, slot)| match slot.state {
-                    SlotState::Waits(since) => Some((slot.is_trusted, since, *number)),
-                    SlotState::New | SlotState::Answers { .. } => None,
-                })
-            };
-            let evictable = waiting().filter(|(_, since, _)| *since <= now).min();
-            let Some((_, _, number)) = evictable else {
-                return Err(waiting().map(|(_, since, _)| since).min());
-            };
+            let waiting = taken.iter().filter_map(|(number, slot)| match slot.state {
+                SlotState::Waits(since) => Some((slot.is_trusted, since, *number)),
+                SlotState::New | SlotState::Answers { .. } => None,
+            });
+            // A trusted one is kept where another can be evicted in a moment.
+            let (is_trusted, since, number) = waiting.min().ok_or(None)?;
+            let is_new = |slot: &TakenSlot| matches!(slot.state, SlotState::New);
+            if is_trusted && taken.values().any(is_new) {
+                return Err(None);
+            }
+            if since > now {
+                return Err(Some(since));
+            }
             // A request of its client that is on its way comes too late from here on, as it does
             // where an idle connection is closed for its age.
             if let Some(slot) = taken.remove(&number) {
@@ -388,14 +391,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn those_whose_client_is_not_trusted_go_first() {
         let (slots, all) = full().await;
-        all[..LIMITS.connections - 2].iter().for_each(ConnectionSlot::trust);
-        let _next = slots.take().await;
+        let last = LIMITS.connections - 1;
+        all[..last - 1].iter().for_each(ConnectionSlot::trust);
+        let next = slots.take().await;
         // Whoever sends a body slowly waits for nothing but its client.
-        answers(&all[LIMITS.connections - 1], true);
-        all[LIMITS.connections - 1].reads_body();
-        tokio::time::advance(MIN_LIFETIME).await;
-        let _another = slots.take().await;
-        assert_eq!(evicted(&all), [LIMITS.connections - 2, LIMITS.connections - 1]);
+        answers(&all[last], true);
+        all[last].reads_body();
+        assert!(slots.take().now_or_never().is_none(), "that one has come only now");
+        assert_eq!(evicted(&all), [last - 1]);
+        answers(&next, true);
+        let another = slots.take().await;
+        assert_eq!(evicted(&all), [last]);
+        // It may be evicted in a moment itself.
+        assert!(slots.take().now_or_never().is_none());
+        answers(&another, true);
         // One whose body is there does not wait for it any more.
         all[0].reads_body();
         all[0].has_body();

@@ -17,7 +17,7 @@ use super::{check, within};
 
 /// How a disk is made that can be filled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Disk {
+pub(in crate::e2e) enum Disk {
     /// A file system in memory that the daemon alone sees, mounted by `unshare` with these flags.
     Mounted(&'static [&'static str]),
     /// No file of the daemon's may grow: writes fail with another error than on a full disk.
@@ -30,7 +30,7 @@ pub(super) const FOLDER: &str = "disk";
 impl Disk {
     /// What this machine can do: the limit always, a mount where it is allowed.
     #[allow(clippy::print_stdout, reason = "tells what was tested")]
-    pub(super) fn all() -> Vec<Self> {
+    pub(in crate::e2e) fn all() -> Vec<Self> {
         let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
         let can = |flags: &&&[&str]| {
             let folder = tempfile::tempdir().unwrap();
@@ -45,7 +45,15 @@ impl Disk {
         all
     }
 
-    pub(super) fn start(self, site: &Site) -> Daemon {
+    /// Puts the journal of a site on such a disk.
+    pub(in crate::e2e) fn make(self, site: &Site) {
+        std::fs::create_dir(site.path(FOLDER)).unwrap();
+        site.edit("journal.db", "disk/journal.db");
+        // The log is a file as well, and must stay below the limit.
+        site.edit("level = 'debug'", "level = 'info'");
+    }
+
+    pub(in crate::e2e) fn start(self, site: &Site) -> Daemon {
         let mut command = match self {
             Self::Mounted(flags) => {
                 let mut command = Command::new("unshare");
@@ -64,7 +72,7 @@ impl Disk {
     }
 
     /// Leaves no room in the file `name` of the disk.
-    pub(super) fn fill(self, site: &Site, daemon: &Daemon, name: &str) {
+    pub(in crate::e2e) fn fill(self, site: &Site, daemon: &Daemon, name: &str) {
         self.fill_but(site, daemon, name, 0);
     }
 
@@ -84,7 +92,7 @@ impl Disk {
         }
     }
 
-    pub(super) fn free(self, site: &Site, daemon: &Daemon) {
+    pub(in crate::e2e) fn free(self, site: &Site, daemon: &Daemon) {
         match self {
             Self::Mounted(_) => {
                 std::fs::remove_file(self.path(site, daemon, "filler")).unwrap();

@@ -8,7 +8,7 @@ mod journal;
 mod nearly_full;
 mod sinks;
 
-pub(super) use disk::limit;
+pub(super) use disk::{Disk, limit};
 
 use std::time::{Duration, Instant};
 

@@ -10,12 +10,12 @@ use super::slots::ConnectionSlot;
 /// A request and its answer on their connection: among the request's extensions. Connections that
 /// wait for their client can be evicted for others; a handler that reads a body says when it does.
 #[derive(Clone, Debug)]
-pub struct Exchange {
+pub struct ConnectionHandle {
     peer: SocketAddr,
     slot: Arc<ConnectionSlot>,
 }
 
-impl Exchange {
+impl ConnectionHandle {
     pub(super) fn new(peer: SocketAddr, slot: Arc<ConnectionSlot>) -> Self {
         Self { peer, slot }
     }
