@@ -3,9 +3,9 @@
 //!
 //! The code map, in the order in which an event meets the modules:
 //!
-//! - [`puller`] pulls at the rate that [`limits`] allows.
+//! - [`puller`] pulls at the rate that [`limits`] allows; [`receiver`] takes what is posted.
 //! - [`vod`] is the signed client of the cloud's event API.
-//! - [`event`] says what was pulled: the body, its key, the image sprites in it.
+//! - [`event`] says what arrived: the body, its key, the image sprites in it.
 //! - [`ingest`] is the single entry point for events of every source: it stores and counts them and
 //!   passes their leases to the confirmer.
 //! - [`journal`] stores the event on disk first and then offers it to the deliveries.
@@ -28,7 +28,7 @@
 //! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
 //! - [`cli`] has one file or folder per command.
 //! - [`metrics`], [`logging`] and [`health`] report the daemon's work; [`http`] serves metrics and
-//!   health; [`listener`] accepts connections, for `http` and for whatever else is served.
+//!   health; [`listener`] accepts connections, for `http` and `receiver`.
 //! - The crate `vod-emulator`, in `crates/`, is a strict emulator of the cloud's event API, for
 //!   tests, the demo and `sprited emulator`; it knows nothing of this one.
 //! - [`identity`] has root become the user whose folder it works in, and keeps the memory to
@@ -67,6 +67,7 @@ pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod puller;
+pub mod receiver;
 pub mod sanitize;
 pub mod secret;
 pub mod settings;

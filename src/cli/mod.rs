@@ -19,6 +19,7 @@ mod man;
 mod open_journal;
 mod process;
 mod prompt;
+mod receive;
 mod run;
 mod status;
 
@@ -69,6 +70,7 @@ enum Command {
     Demo(demo::DemoArgs),
     #[cfg(feature = "emulator")]
     Emulator(vod_emulator::EmulatorArgs),
+    Receive(receive::ReceiveArgs),
     Events(events::EventsArgs),
     Tail(events::tail::TailArgs),
     Audit(audit::AuditArgs),
@@ -117,6 +119,7 @@ fn dispatch(arguments: Vec<OsString>) -> Exit {
         Command::Demo(args) => demo::run(&args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
+        Command::Receive(args) => receive::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Tail(args) => events::tail::run(&args),
         Command::Audit(args) => audit::run(&args),

@@ -12,6 +12,7 @@ use crate::http::HttpSettings;
 use crate::journal::JournalSettings;
 use crate::logging::LogSettings;
 use crate::puller::PollSettings;
+use crate::receiver::ReceiveSettings;
 use crate::settings::{SettingIssue, keys_of};
 use crate::vod::VodSettings;
 use crate::vod::credentials::CredentialsSettings;
@@ -77,12 +78,19 @@ macro_rules! sections {
                 let mut keys = Vec::new();
                 $({
                     let [before, after] = [self, other].map(|it| present!($presence it.$name));
-                    if let (Some(before), Some(_after)) = (before, after) {
-                        // Taken apart, so that no key is forgotten.
-                        let $settings { $($live: _,)* $($fixed,)* } = before;
-                        $(if *$fixed != _after.$fixed {
-                            keys.push(concat!("[", stringify!($name), "] ", stringify!($fixed)));
-                        })*
+                    match (before, after) {
+                        (Some(before), Some(_after)) => {
+                            // Taken apart, so that no key is forgotten.
+                            let $settings { $($live: _,)* $($fixed,)* } = before;
+                            $(if *$fixed != _after.$fixed {
+                                keys.push(concat!("[", stringify!($name), "] ", stringify!($fixed)));
+                            })*
+                        }
+                        (None, None) => {}
+                        // A table that comes or goes changes all of its keys.
+                        _ => {
+                            $(keys.push(concat!("[", stringify!($name), "] ", stringify!($fixed)));)*
+                        }
                     }
                 })+
                 keys
@@ -117,6 +125,9 @@ sections! {
         role_session_name, role_duration, sts_endpoint], restart: [] };
     /// `[vod]`
     vod: table VodSettings { reload: [], restart: [endpoint, sub_app_id, max_answer_size] };
+    /// `[receive]`; without it nothing is received.
+    receive: optional ReceiveSettings { reload: [token, previous_token, sign_key, previous_sign_key,
+        verify, max_body, max_connections], restart: [listen] };
     /// `[poll]`
     poll: table PollSettings { reload: [interval, max_concurrency, max_requests_per_second], restart: [] };
     /// `[confirm]`

@@ -21,8 +21,11 @@ pub enum DaemonError {
     /// The daemon is started as root and may not become the journal's owner.
     #[error(transparent)]
     Refused(#[from] identity::IdentityError),
-    #[error("[http] listen: cannot listen on {address}: {source}")]
-    Address { address: std::net::SocketAddr, source: std::io::Error },
+    #[error(
+        "[{table}] listen: cannot listen on {address}: {source}; end what uses it, or set another \
+         address"
+    )]
+    Address { table: &'static str, address: std::net::SocketAddr, source: std::io::Error },
     /// A task ended though nobody stopped it: a bug.
     #[error("the {0} task ended by itself; this is a bug in sprited, please report it")]
     TaskEnded(String),

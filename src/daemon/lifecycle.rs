@@ -7,10 +7,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bind::bind;
 use super::exit::{DaemonError, ExitReason};
 use super::live_settings::LiveSettings;
 use super::maintenance::Maintenance;
-use super::prepared::{Prepared, bind};
+use super::prepared::Prepared;
+use super::receiving::{PreparedReceiver, ReceiverSocket};
 use super::reload::ActiveConfig;
 use super::running_sinks::RunningSinks;
 use super::sink_set::{Dependencies, SinkSet};
@@ -28,6 +30,7 @@ use crate::liveness::LivenessMonitor;
 use crate::logging::LogHandle;
 use crate::metrics::Metrics;
 use crate::puller::Puller;
+use crate::receiver::Receiver;
 use crate::vod::Client;
 use crate::vod::credentials::Provider;
 
@@ -58,6 +61,7 @@ pub struct Daemon {
     closing: journal::Closing,
     listener: Option<TcpListener>,
     puller: Puller,
+    receiver: Option<(Receiver, ReceiverSocket)>,
     confirmer: Confirmer,
     changed: watch::Sender<u64>,
     stop: StagedStop,
@@ -74,7 +78,7 @@ impl Daemon {
     }
 
     async fn assemble(prepared: Prepared) -> Result<Self, DaemonError> {
-        let Prepared { file, config, client, sinks, listener } = prepared;
+        let Prepared { file, config, client, sinks, listener, receiver } = prepared;
         let apps = config.vod.apps();
         let clients: Vec<_> = apps.iter().map(|app| client.with_app(*app)).collect();
         // First, since its lock shows best that another daemon runs with this configuration.
@@ -84,10 +88,11 @@ impl Daemon {
         let (journal, closing) = Journal::open(&config.journal)?;
         warn_of_rescued(&config.journal.path);
         let metrics = Metrics::new(journal.health().commits());
-        let listener = match listener {
-            Some(listener) => Some(listener),
-            None => bind(&config.http)?,
+        let listener = match (listener, config.http.address()) {
+            (None, Some(address)) => Some(bind("http", address)?),
+            (listener, _) => listener,
         };
+        let (rules, socket) = receiver.map(PreparedReceiver::open).transpose()?.unzip();
         let (settled, settled_queue) = mpsc::channel(CONFIRMER_QUEUE);
         let (leases, lease_queue) = mpsc::channel(CONFIRMER_QUEUE);
         let (changed, stop) = (watch::Sender::new(0), StagedStop::default());
@@ -102,12 +107,20 @@ impl Daemon {
         sinks.replace(opened).await?;
         warn_of_orphans(&journal).await?;
 
-        let settings = LiveSettings::new(&config, journal.clone(), metrics.clone());
+        let settings = LiveSettings::new(&config, rules, journal.clone(), metrics.clone());
+        let ingest = Ingest::new(journal.clone(), leases, metrics.clone());
+        let receiver = settings.receiving.as_ref().map(|rules| Receiver {
+            apps,
+            ingest: ingest.clone(),
+            journal: journal.clone(),
+            metrics: metrics.clone(),
+            rules: rules.subscribe(),
+        });
         let puller = Puller::new(
             clients.clone(),
             settings.pulling.subscribe(),
             journal.clone(),
-            Ingest::new(journal.clone(), leases, metrics.clone()),
+            ingest,
             metrics.clone(),
         );
         let inbox =
@@ -121,7 +134,18 @@ impl Daemon {
         );
         let retry_now = puller.retry_now();
         let active = ActiveConfig { file, config, log: None, client, settings, sinks, retry_now };
-        Ok(Self { clients, journal, closing, listener, puller, confirmer, changed, stop, active })
+        Ok(Self {
+            clients,
+            journal,
+            closing,
+            listener,
+            puller,
+            receiver: receiver.zip(socket),
+            confirmer,
+            changed,
+            stop,
+            active,
+        })
     }
 
     /// Returns the address of its pages, where it has them.
@@ -130,9 +154,17 @@ impl Daemon {
         self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Returns the address that posted events arrive at, and whether it is of a socket that the
+    /// service manager holds.
+    fn receiver_address(&self) -> Option<(std::net::SocketAddr, bool)> {
+        let (_, socket) = self.receiver.as_ref()?;
+        Some((socket.listener.local_addr().ok()?, socket.is_passed))
+    }
+
     /// Logs what was opened.
     pub fn announce(&self) {
         let ActiveConfig { config, client, sinks, .. } = &self.active;
+        let receive = self.receiver_address();
         let apps: Vec<_> = self.clients.iter().map(|client| client.app().to_string()).collect();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -141,9 +173,14 @@ impl Daemon {
             credentials = %client.credentials_source(),
             journal = %config.journal.path.display(),
             http = self.http_address().map(tracing::field::display),
+            receive = receive.map(|(address, _)| tracing::field::display(address)),
             sinks = sinks.names().join(", "),
             "started"
         );
+        if let Some((address, true)) = receive {
+            tracing::info!(%address, "receiving on the socket that the service manager passed; \
+                                      [receive] listen is not used");
+        }
     }
 
     /// Runs until it is told to stop, or with `once` until the queue is empty and nothing is
@@ -154,8 +191,8 @@ impl Daemon {
     /// # Errors
     /// When a task ends by itself.
     pub async fn run(self, signals: DaemonSignals, once: bool) -> Result<ExitReason, DaemonError> {
-        let Self { clients, journal, closing, listener, puller, confirmer, changed, stop, .. } =
-            self;
+        let Self { clients, journal, closing, listener, changed, stop, .. } = self;
+        let Self { puller, receiver, confirmer, .. } = self;
         let mut active = ActiveConfig { log: signals.log.clone(), ..self.active };
         let (liveness, mut tasks) = (LivenessMonitor::default(), Tasks::default());
         let metrics = active.settings.metrics.clone();
@@ -170,6 +207,11 @@ impl Daemon {
         tasks.spawn(TaskName::Confirmer, until(&gone, confirming));
         let pulling = puller.run(liveness.register("puller"), stop.pulling.clone());
         tasks.spawn(TaskName::Puller, until(&gone, pulling));
+        // What is drained and left takes nothing new.
+        if let Some((receiver, ReceiverSocket { listener, .. })) = receiver.filter(|_| !once) {
+            let receiving = receiver.serve(listener, stop.receiving.clone());
+            tasks.spawn(TaskName::Receiver, until(&gone, receiving));
+        }
         if let Some(listener) = listener {
             let (metrics, health) = (metrics.clone(), health.clone());
             let journal = active.config.journal.path.clone();

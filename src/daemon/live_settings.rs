@@ -8,12 +8,15 @@ use crate::event::Wanted;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::puller::PollPacing;
+use crate::receiver::ReceiveRules;
 
 /// Where each task reads its settings from, and the parts that are told them.
 #[derive(Debug)]
 pub(super) struct LiveSettings {
     pub(super) pulling: watch::Sender<PollPacing>,
     pub(super) confirming: watch::Sender<ConfirmPacing>,
+    /// `None` where nothing is received.
+    pub(super) receiving: Option<watch::Sender<ReceiveRules>>,
     /// The events that each sink wants.
     pub(super) wanted: watch::Sender<Vec<Wanted>>,
     pub(super) journal: Journal,
@@ -21,10 +24,16 @@ pub(super) struct LiveSettings {
 }
 
 impl LiveSettings {
-    pub(super) fn new(config: &Config, journal: Journal, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        receiving: Option<ReceiveRules>,
+        journal: Journal,
+        metrics: Metrics,
+    ) -> Self {
         let this = Self {
             pulling: watch::Sender::new(pulling(config)),
             confirming: watch::Sender::new(confirming(config)),
+            receiving: receiving.map(watch::Sender::new),
             wanted: watch::Sender::new(wanted(config)),
             journal,
             metrics,
@@ -41,6 +50,14 @@ impl LiveSettings {
         if let Err(error) = self.journal.set_limits(config.journal.clone()).await {
             tracing::debug!(%error, "journal limits not changed: its writer has ended");
         }
+    }
+
+    /// Takes over other rules of the receiver; returns whether they differ.
+    pub(super) fn replace_rules(&self, rules: Option<ReceiveRules>) -> bool {
+        let both = self.receiving.as_ref().zip(rules);
+        both.is_some_and(|(receiving, rules)| {
+            receiving.send_if_modified(|in_use| replace(in_use, rules))
+        })
     }
 
     fn set_max_size(&self, config: &Config) {

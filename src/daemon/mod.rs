@@ -6,6 +6,7 @@
 //! resources. `Daemon::run` starts the tasks, handles the signals and begins the staged stop. A
 //! reload replaces the sinks, the credentials and the settings that tasks can change while they run.
 
+mod bind;
 mod drain;
 mod event_config;
 mod exit;
@@ -13,6 +14,7 @@ mod lifecycle;
 mod live_settings;
 mod maintenance;
 mod prepared;
+mod receiving;
 mod reload;
 mod rescue;
 mod running_sinks;

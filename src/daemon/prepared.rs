@@ -4,19 +4,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nix::unistd::geteuid;
 use tokio::net::TcpListener;
 
+use super::bind::{bind, is_privileged};
 use super::exit::DaemonError;
+use super::receiving::PreparedReceiver;
 use super::sink_set::{OpenedSink, SinkSet};
 use crate::config::{Config, Loaded};
-use crate::http::HttpSettings;
-use crate::listener;
 use crate::vod::Client;
 use crate::vod::credentials::Provider;
-
-/// The first port that every user may listen on.
-const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
 /// A daemon that has read its secrets and opened nothing.
 #[derive(Debug)]
@@ -26,11 +22,12 @@ pub struct Prepared {
     pub(super) client: Client,
     pub(super) sinks: Vec<OpenedSink>,
     pub(super) listener: Option<TcpListener>,
+    pub(super) receiver: Option<PreparedReceiver>,
 }
 
 impl Prepared {
-    /// Reads the secrets of the sinks, which touches no target of theirs. As root it listens on the
-    /// address of `[http]` already, if only root may.
+    /// Reads the secrets of the sinks and of the receiver, which touches no target of theirs. As root
+    /// it listens on the addresses already that only root may.
     ///
     /// # Errors
     /// When a secret cannot be read, or the address is taken.
@@ -39,16 +36,9 @@ impl Prepared {
         let client = Client::new(&config.vod, provider).map_err(DaemonError::Setup)?;
         let sinks = SinkSet::open_all(&config.sinks, client.app()).await;
         let sinks = sinks.map_err(|errors| DaemonError::Setup(errors.join("\n")))?;
-        let is_privileged =
-            |port: u16| geteuid().is_root() && port != 0 && port < FIRST_UNPRIVILEGED_PORT;
-        let port = config.http.address().map(|address| address.port());
-        let listener = if port.is_some_and(is_privileged) { bind(&config.http)? } else { None };
-        Ok(Self { file, config, client, sinks, listener })
+        let address = config.http.address().filter(|address| is_privileged(*address));
+        let listener = address.map(|address| bind("http", address)).transpose()?;
+        let receiver = PreparedReceiver::new(config.receive.as_ref())?;
+        Ok(Self { file, config, client, sinks, listener, receiver })
     }
-}
-
-/// Listens on the address of `[http]`, if it has one.
-pub(super) fn bind(settings: &HttpSettings) -> Result<Option<TcpListener>, DaemonError> {
-    let Some(address) = settings.address() else { return Ok(None) };
-    listener::listen(address).map(Some).map_err(|source| DaemonError::Address { address, source })
 }

@@ -18,6 +18,7 @@ use super::warnings::warn_of_foreign_folders;
 use crate::config::{Config, Loaded, Located};
 use crate::liveness::LivenessMonitor;
 use crate::metrics::ByOutcome;
+use crate::receiver::{ReceiveRules, ReceiveSettings};
 use crate::vod::Client;
 use crate::vod::credentials::{self, Provider};
 use crate::{identity, logging};
@@ -40,6 +41,7 @@ struct Next {
     provider: Arc<dyn Provider>,
     are_other_credentials: bool,
     sinks: Vec<OpenedSink>,
+    rules: Option<ReceiveRules>,
 }
 
 impl ActiveConfig {
@@ -72,7 +74,7 @@ impl ActiveConfig {
         tasks: &mut Tasks,
         liveness: &LivenessMonitor,
     ) -> Result<(), Vec<String>> {
-        let Next { loaded, provider, are_other_credentials, sinks } = self.prepare().await?;
+        let Next { loaded, provider, are_other_credentials, sinks, rules } = self.prepare().await?;
         loaded.warn();
         let sinks_now = loaded.config.sinks.clone();
         let warned = spawn_blocking(move || warn_of_foreign_folders(&sinks_now)).await;
@@ -89,12 +91,15 @@ impl ActiveConfig {
         self.retry_now.notify_one();
         let config = loaded.config;
         self.settings.replace(&config).await;
+        let are_other_rules = self.settings.replace_rules(rules);
 
         let before = std::mem::replace(&mut self.config, config);
-        // Of credentials the values count, wherever they stand.
+        // Of credentials and tokens the values count, wherever they stand.
         let changed_tables = before.changed_tables(&self.config).into_iter();
-        let tables = are_other_credentials.then_some("credentials").into_iter();
-        let tables = tables.chain(changed_tables.filter(|name| *name != "credentials"));
+        let by_value = [("credentials", are_other_credentials), ("receive", are_other_rules)];
+        let tables = by_value.into_iter().filter_map(|(name, differs)| differs.then_some(name));
+        let is_other = |name: &&str| by_value.iter().all(|(known, _)| known != name);
+        let tables = tables.chain(changed_tables.filter(is_other));
         let tables = list(tables.map(str::to_owned).collect());
         let (added, removed, changed) = (list(added), list(removed), list(changed));
         let is_same = [&added, &removed, &changed, &tables].into_iter().all(Option::is_none);
@@ -137,15 +142,17 @@ impl ActiveConfig {
         let keys = self.config.restart_keys(&loaded.config).into_iter();
         let mut errors: Vec<_> =
             keys.map(|key| format!("{key}: a change needs a restart")).collect();
-        let (provider, sinks) = tokio::join!(
+        let (provider, sinks, rules) = tokio::join!(
             self.provider(loaded.config.credentials.clone()),
             self.open(&loaded.config),
+            read_rules(loaded.config.receive.clone()),
         );
+        let rules = rules.map_err(|error| errors.push(error));
         let provider = provider.map_err(|error| errors.push(error));
         let sinks = sinks.map_err(|more| errors.extend(more));
-        match (provider, sinks) {
-            (Ok((provider, are_other_credentials)), Ok(sinks)) if errors.is_empty() => {
-                Ok(Next { loaded, provider, are_other_credentials, sinks })
+        match (provider, sinks, rules) {
+            (Ok((provider, are_other_credentials)), Ok(sinks), Ok(rules)) if errors.is_empty() => {
+                Ok(Next { loaded, provider, are_other_credentials, sinks, rules })
             }
             _ => Err(errors),
         }
@@ -188,6 +195,13 @@ impl ActiveConfig {
         SinkSet::probe(&opened).await?;
         Ok(opened)
     }
+}
+
+/// Reads the secrets of the receiver.
+async fn read_rules(settings: Option<ReceiveSettings>) -> Result<Option<ReceiveRules>, String> {
+    let Some(settings) = settings else { return Ok(None) };
+    let read = spawn_blocking(move || ReceiveRules::read(&settings)).await;
+    read.map_err(|error| error.to_string())?.map(Some)
 }
 
 /// The names in one line; `None` if there are none.

@@ -22,14 +22,15 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct StagedStop {
     pub(super) pulling: CancellationToken,
+    pub(super) receiving: CancellationToken,
     pub(super) deliveries: DeliveryStop,
     pub(super) confirming: CancellationToken,
     pub(super) rest: CancellationToken,
 }
 
 impl StagedStop {
-    /// Ends all tasks and closes the journal, within 25 s: pulls end within 5 s, deliveries within
-    /// 15 s, and what they delivered is confirmed. Returns how the daemon ends, `reason` if nothing
+    /// Ends all tasks and closes the journal, within 25 s: pulls and posts end within 5 s,
+    /// deliveries within 15 s, and what they delivered is confirmed. Returns how the daemon ends, `reason` if nothing
     /// comes between. `signal` cuts short the rescue of a journal that is gone.
     pub(super) async fn run(
         self,
@@ -42,11 +43,13 @@ impl StagedStop {
         let mut deadline = Instant::now() + STOP_TIME;
         tracing::info!("stopping");
         self.pulling.cancel();
+        self.receiving.cancel();
         self.deliveries.finish.cancel();
         let deliveries_end = Instant::now() + DELIVERY_TIME;
         systemd::stopping().await;
-        let delivers =
-            |task: &TaskName| matches!(task, TaskName::Delivery { .. } | TaskName::Puller);
+        let delivers = |task: &TaskName| {
+            matches!(task, TaskName::Delivery { .. } | TaskName::Puller | TaskName::Receiver)
+        };
         if !tasks.wait_for(delivers, deliveries_end).await {
             self.deliveries.abandon.cancel();
         }

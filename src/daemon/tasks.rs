@@ -13,6 +13,7 @@ use super::exit::DaemonError;
 #[derive(Debug)]
 pub(super) enum TaskName {
     Puller,
+    Receiver,
     Delivery {
         sink: String,
         /// Ends it.
@@ -27,6 +28,7 @@ impl fmt::Display for TaskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Puller => f.write_str("puller"),
+            Self::Receiver => f.write_str("receiver"),
             Self::Delivery { sink, .. } => write!(f, "delivery to {sink}"),
             Self::Confirmer => f.write_str("confirmer"),
             Self::Maintenance => f.write_str("maintenance"),

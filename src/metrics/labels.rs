@@ -31,6 +31,13 @@ pub struct ByOutcome {
     pub outcome: &'static str,
 }
 
+/// `reason="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByReason {
+    /// One of a fixed list.
+    pub reason: &'static str,
+}
+
 /// `type="…", outcome="…", origin="…"`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByTypeOutcomeAndOrigin {

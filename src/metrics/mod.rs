@@ -21,7 +21,7 @@ use process::Process;
 pub use catalog::MetricEntry;
 pub use failures::{SinkFailure, SinkFailures};
 pub use labels::{
-    ByApp, ByBuild, ByOutcome, BySink, BySinkAndOutcome, BySinkAndState, ByState,
+    ByApp, ByBuild, ByOutcome, ByReason, BySink, BySinkAndOutcome, BySinkAndState, ByState,
     ByTypeOutcomeAndOrigin, Unlabelled,
 };
 pub use values::{FloatGauge, OptionalGauge, Times, set_known};
@@ -44,6 +44,14 @@ pub struct Metrics {
     pub events: Family<ByTypeOutcomeAndOrigin, Counter>,
     pub events_without_handle: Counter,
     pub possible_duplicates: Counter,
+    /// By outcome: `new`, `duplicate`, `refused`.
+    pub received: Family<ByOutcome, Counter>,
+    pub received_refused: Family<ByReason, Counter>,
+    pub received_unverified: Counter,
+    pub received_lost: Counter,
+    pub received_unstored: Counter,
+    pub receive_seconds: Times,
+    pub last_received: Family<ByApp, Gauge>,
     pub cloud_backlog: Family<ByApp, Gauge>,
     pub events_reported: Family<ByApp, Gauge>,
     /// Pulling stops until one succeeds.
@@ -80,6 +88,7 @@ pub struct Metrics {
 }
 
 const PULL: [f64; 10] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 5.0, 6.0, 10.0, 15.0];
+const RECEIVE: [f64; 9] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
 const DELIVERY: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 const LAG: [f64; 12] =
     [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
@@ -128,6 +137,34 @@ impl Metrics {
             possible_duplicates: all.counter(
                 "sprited_possible_duplicates_total",
                 "Events stored as new while no answer acknowledged the confirmation of an equal one",
+            ),
+            received: all
+                .counter("sprited_received_total", "Events posted to the receiver, by outcome"),
+            received_refused: all.counter(
+                "sprited_received_refused_total",
+                "Requests that the receiver refused, by reason",
+            ),
+            received_unverified: all.counter(
+                "sprited_received_unverified_total",
+                "Posted events stored though their signature does not hold: receive.verify is log",
+            ),
+            received_lost: all.counter(
+                "sprited_received_lost_total",
+                "Posted events of a known type that were refused for their signature; the cloud may \
+                 not post them again",
+            ),
+            received_unstored: all.counter(
+                "sprited_received_unstored_total",
+                "Posts answered with 503 because the event could not be stored within 8 s",
+            ),
+            receive_seconds: all.histogram(
+                "sprited_receive_seconds",
+                "Time from a posted event's request to its commit",
+                Times::new(RECEIVE),
+            ),
+            last_received: all.gauge(
+                "sprited_last_received_timestamp_seconds",
+                "Unix time of the last posted event that was stored; absent before the first",
             ),
             cloud_backlog: all.gauge(
                 "sprited_cloud_backlog_events",
@@ -224,6 +261,7 @@ impl Metrics {
             }
         };
         begin(&self.pulls, &["events", "empty", "throttled", "failed"]);
+        begin(&self.received, &["new", "duplicate", "refused"]);
         begin(&self.confirms, &["ok", "refused", "failed"]);
         begin(&self.handles, &["confirmed", "expired", "refused", "superseded"]);
         begin(&self.reloads, &["ok", "failed"]);

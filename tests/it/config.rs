@@ -469,7 +469,7 @@ fn the_example_is_the_defaults() {
     defaults.sinks.truncate(1);
     assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
     // In effect, not in a comment: only then the comparison above says anything.
-    let optional = |table, key| table == "credentials" || key == "sub_app_id";
+    let optional = |table, key| ["credentials", "receive"].contains(&table) || key == "sub_app_id";
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     for (table, keys) in config::outline() {
         for key in keys.iter().filter(|key| !optional(table, **key)) {
@@ -495,6 +495,7 @@ pub(crate) fn shown() -> String {
 fn what_the_example_shows_in_comments_is_understood() {
     let config = parse(&shown()).unwrap_or_else(|faults| panic!("{faults}")).config;
     assert!(config.credentials.is_some() && config.vod.sub_app_id.is_some());
+    assert!(config.receive.is_some());
     assert_eq!(config.sinks.len(), sprited::sinks::KINDS.len());
 }
 

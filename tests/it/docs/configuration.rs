@@ -102,9 +102,14 @@ fn every_key_of_a_table_is_there_with_its_default() {
                 ("credentials", "secret_id") => "secret_key = 'b'\n",
                 ("credentials", "secret_key") => "secret_id = 'a'\n",
                 ("credentials", _) => "secret_id = 'a'\nsecret_key = 'b'\n",
+                ("receive", "token") => "",
+                ("receive", "previous_sign_key") => {
+                    "token = 'a-token-of-some-length'\nsign_key = 'a'\n"
+                }
+                ("receive", _) => "token = 'a-token-of-some-length'\n",
                 _ => "",
             };
-            if others.lines().count() == 1 {
+            if table == "credentials" && others.lines().count() == 1 {
                 // Both or neither.
                 assert_eq!(row[1], "none", "{key}");
                 assert!(parsed(&format!("{sink}[{table}]\n{others}")).is_none(), "{key}");

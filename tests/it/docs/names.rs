@@ -303,7 +303,7 @@ fn every_variable_is_read_by_the_program() {
 }
 
 /// Ports of others.
-const PORTS: [(&str, &str); 1] = [("proxy.example.com", "3128")];
+const PORTS: [(&str, &str); 2] = [("proxy.example.com", "3128"), ("127.0.0.1", "9772")];
 
 #[test]
 fn every_port_is_the_default() {
@@ -387,6 +387,10 @@ const PATHS_OF_OPERATORS: &[&str] = &[
     "/etc/sprited/webhook_secret.old",
     "/etc/sprited/webhook_token",
     "/etc/sprited/api_token",
+    "/etc/sprited/callback_token",
+    "/etc/sprited/callback_token.old",
+    "/etc/sprited/sign_key",
+    "/etc/sprited/sign_key.old",
     "/usr/local/bin/on-sprite",
 ];
 

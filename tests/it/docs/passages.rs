@@ -482,6 +482,21 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             architecture,
+            "If the journal does not take the event within {8 s}, it answers with 503 (Service",
+            &[time("receiver/mod.rs", "STORE_TIME").into()],
+        ),
+        row(
+            architecture,
+            "At the stop, requests in hand get {4 s}.",
+            &[time("receiver/mod.rs", "STOP_GRACE").into()],
+        ),
+        row(
+            architecture,
+            "Bodies of posted events in hand | {64 MiB}",
+            &[Value::Bytes(number("receiver/body.rs", "MAX_BYTES_IN_HAND"))],
+        ),
+        row(
+            architecture,
             "Events in a delivery queue | {1,024}, with {8 MiB} of texts",
             &[
                 number("delivery/queue.rs", "MAX_EVENTS").into(),

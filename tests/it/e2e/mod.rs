@@ -3,6 +3,7 @@
 
 mod applications;
 mod brake;
+mod callbacks;
 mod clocks;
 mod confirming;
 mod connections;

@@ -36,6 +36,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("delivery", &["event", "journal", "metrics", "limits", "liveness", "units", "sinks"]),
     ("confirmer", &["event", "journal", "lease", "metrics", "limits", "liveness", "units", "vod"]),
     ("listener", &["sync", "limits"]),
+    (
+        "receiver",
+        &[
+            "sync", "event", "ingest", "journal", "listener", "metrics", "net", "secret",
+            "settings", "units",
+        ],
+    ),
     ("health", &["sync", "event", "format", "journal", "puller", "vod"]),
     (
         "http",
@@ -54,6 +61,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "journal",
             "net",
             "puller",
+            "receiver",
             "secret",
             "settings",
             "units",
@@ -81,6 +89,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "metrics",
             "limits",
             "puller",
+            "receiver",
             "liveness",
             "secret",
             "units",
@@ -93,8 +102,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "config", "daemon", "event", "folder", "http", "identity", "journal", "net", "secret",
-            "units", "sanitize", "sinks", "logging", "vod",
+            "config", "daemon", "event", "folder", "http", "identity", "journal", "net",
+            "receiver", "secret", "units", "sanitize", "sinks", "logging", "vod",
         ],
     ),
     ("main", &["cli"]),

@@ -1,0 +1,120 @@
+//! What a reload may change: who may post, and what.
+
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use super::settings::{ReceiveSettings, Verify, sign_key, token};
+use crate::event::AppId;
+use crate::secret::{Secret, SecretRef};
+
+/// The settings in use, with the secrets as they were read at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReceiveRules {
+    /// The hashes of the tokens.
+    tokens: Vec<[u8; 32]>,
+    /// None: no signature is verified.
+    pub(super) sign_keys: Vec<Secret>,
+    pub(super) verify: Verify,
+    pub(super) max_body: usize,
+    pub(super) max_connections: usize,
+}
+
+impl ReceiveRules {
+    /// Reads the secrets. Blocks on the files they stand in.
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or used.
+    pub fn read(settings: &ReceiveSettings) -> Result<Self, String> {
+        let read = |key: &str,
+                    secret: &SecretRef,
+                    rule: fn(&Secret) -> Result<(), &'static str>| {
+            let secret = secret.resolve().map_err(|error| format!("[receive] {key}: {error}"))?;
+            rule(&secret).map_err(|problem| format!("[receive] {key}: {problem}"))?;
+            Ok::<_, String>(secret)
+        };
+        let mut tokens = vec![hash(read("token", &settings.token, token)?.expose())];
+        if let Some(previous) = &settings.previous_token {
+            tokens.push(hash(read("previous_token", previous, token)?.expose()));
+        }
+        let mut sign_keys = Vec::new();
+        if let Some(key) = &settings.sign_key {
+            sign_keys.push(read("sign_key", key, sign_key)?);
+        }
+        if let Some(key) = &settings.previous_sign_key {
+            sign_keys.push(read("previous_sign_key", key, sign_key)?);
+        }
+        Ok(Self {
+            tokens,
+            sign_keys,
+            verify: settings.verify,
+            max_body: usize::try_from(settings.max_body.as_u64()).unwrap_or(usize::MAX),
+            max_connections: settings.max_connections,
+        })
+    }
+
+    /// Returns the application of `apps` that a path posts for: `/vod/<SubAppId>/<token>`. Takes
+    /// the same time whatever is wrong with it.
+    pub(super) fn application(&self, path: &str, apps: &[AppId]) -> Option<AppId> {
+        let parts = path.strip_prefix("/vod/").and_then(|rest| rest.split_once('/'));
+        let (app, token) = parts.unwrap_or(("", path));
+        let token = hash(token);
+        let mut is_known = Choice::from(0);
+        for other in &self.tokens {
+            is_known |= other.ct_eq(&token);
+        }
+        // By its text: no other way to write the number is its URL.
+        let app = apps.iter().find(|other| other.0.to_string() == app).copied();
+        app.filter(|_| bool::from(is_known))
+    }
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "a-token_of.some~length";
+
+    fn rules(text: &str) -> Result<ReceiveRules, String> {
+        ReceiveRules::read(&toml::from_str(&format!("token = '{TOKEN}'\n{text}")).unwrap())
+    }
+
+    #[test]
+    fn a_path_is_of_an_application_and_with_a_token() {
+        let rules = rules("previous_token = 'another-token-of-some-length'").unwrap();
+        let apps = [AppId(7), AppId(1_500_012_345)];
+        let of = |path: &str| rules.application(path, &apps).map(|app| app.0);
+        assert_eq!(of(&format!("/vod/7/{TOKEN}")), Some(7));
+        assert_eq!(of(&format!("/vod/1500012345/{TOKEN}")), Some(1_500_012_345));
+        assert_eq!(of("/vod/7/another-token-of-some-length"), Some(7));
+        for wrong in [
+            "/".to_owned(),
+            "*".to_owned(),
+            "/vod/7/".to_owned(),
+            format!("/vod/8/{TOKEN}"),
+            format!("/vod/07/{TOKEN}"),
+            format!("/vod/+7/{TOKEN}"),
+            format!("/vod//{TOKEN}"),
+            format!("/vod/7/{TOKEN}/"),
+            format!("/vod/7//{TOKEN}"),
+            format!("/vod/7/{}", &TOKEN[1..]),
+            format!("/VOD/7/{TOKEN}"),
+            format!("/7/{TOKEN}"),
+            TOKEN.to_owned(),
+        ] {
+            assert_eq!(of(&wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_cannot_be_used_are_named_by_their_key() {
+        let error = |text: &str| rules(text).unwrap_err();
+        assert!(error("sign_key = 'a-b'").starts_with("[receive] sign_key: "));
+        assert!(error("previous_token = 'short'").starts_with("[receive] previous_token: "));
+        let missing = error("sign_key = { file = '/nowhere/key' }");
+        assert!(missing.starts_with("[receive] sign_key: cannot read"), "{missing}");
+    }
+}

@@ -1,0 +1,70 @@
+//! A journal that cannot be written.
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::e2e::file;
+use crate::e2e::starve::Disk;
+
+async fn full(disk: Disk) {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    site.receives("");
+    disk.make(&site);
+    let daemon = disk.start(&site);
+    let poster = Poster::of(&daemon).await;
+    assert_eq!(poster.post(&sprite(0)).await.0, 200);
+    disk.fill(&site, &daemon, "journal.db-wal");
+    // What fits into the last page is taken.
+    let mut number = 1;
+    let mut taken = 1;
+    loop {
+        let start = Instant::now();
+        let answers = join_all((number..number + 20).map(async |number| {
+            let answer = poster.http.post(poster.url()).body(sprite(number)).send().await.unwrap();
+            (answer.status().as_u16(), answer.headers().clone(), start.elapsed())
+        }))
+        .await;
+        number += 20;
+        taken += answers.iter().filter(|(status, ..)| *status == 200).count();
+        let refused: Vec<_> = answers.iter().filter(|(status, ..)| *status != 200).collect();
+        for (status, headers, lasted) in &refused {
+            assert_eq!((*status, &headers["retry-after"]), (503, &"30".parse().unwrap()));
+            assert!((8..11).contains(&lasted.as_secs()), "{lasted:?}");
+        }
+        if refused.len() == 20 {
+            break;
+        }
+    }
+    let unstored = daemon.metric("sprited_received_unstored_total").await;
+    assert!(unstored >= 20.0, "{unstored}");
+    let said = daemon.logged(REFUSED);
+    assert!(said.iter().all(|line| line["reason"] == "unstored") && !said.is_empty(), "{said:?}");
+
+    // In time for whoever still waits.
+    let start = Instant::now();
+    let waiting = join_all((number..number + 5).map(|number| {
+        let (poster, body) = (&poster, sprite(number));
+        async move { poster.post(&body).await.0 }
+    }));
+    let freed = async {
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        disk.free(&site, &daemon);
+    };
+    let (answers, ()) = tokio::join!(waiting, freed);
+    assert_eq!(answers, [200; 5]);
+    assert!(start.elapsed() > Duration::from_millis(2400), "answered before it was stored");
+    // And what was not answered with 200 comes again.
+    for number in 0..number {
+        assert_eq!(poster.post(&sprite(number)).await.0, 200);
+    }
+    assert!(taken <= number);
+    daemon.stop().await;
+    site.assert_once("sprites.jsonl", number + 5);
+}
+
+#[tokio::test]
+async fn while_the_disk_is_full_nothing_is_answered_in_time_and_nothing_is_lost() {
+    join_all(Disk::all().into_iter().map(full)).await;
+}

@@ -1,0 +1,92 @@
+//! Clients that are slow or many.
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::e2e::file;
+
+#[tokio::test]
+async fn slow_heads_and_bodies_are_cut_and_idle_connections_are_kept() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    site.receives("");
+    let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
+    let mut idle = poster.connect().await;
+    idle.send(&request(&path(), "", &sprite(0))).await;
+    assert!(idle.rest(Duration::from_millis(500)).await.starts_with("HTTP/1.1 200 "));
+    let silent = poster.connect().await;
+
+    // A byte each second is too slow, wherever it is.
+    let whole = request(&path(), "", &sprite(1));
+    let body_at = whole.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let trickle = async |from: usize| {
+        let mut connection = poster.connect().await;
+        connection.send(&whole[..from]).await;
+        let start = Instant::now();
+        let mut answer = String::new();
+        for byte in whole[from..].chunks(1) {
+            if !connection.send(byte).await {
+                break;
+            }
+            answer = connection.rest(Duration::from_secs(1)).await;
+            if !answer.is_empty() || connection.is_closed_within(Duration::from_millis(1)).await {
+                break;
+            }
+        }
+        (answer, start.elapsed())
+    };
+    let (head, body) = tokio::join!(trickle(1), trickle(body_at));
+    let window = Duration::from_secs(9)..Duration::from_secs(14);
+    assert!(head.0.is_empty() && window.contains(&head.1), "{head:?}");
+    assert!(body.0.starts_with("HTTP/1.1 408 ") && window.contains(&body.1), "{body:?}");
+    assert_eq!(daemon.metric("sprited_received_refused_total{reason=\"slow\"}").await, 1.0);
+
+    // One that only waits is there for the next event, and so is one that has sent nothing yet.
+    for mut kept in [idle, silent] {
+        kept.send(&request(&path(), "", &sprite(2))).await;
+        let answer = kept.rest(Duration::from_millis(500)).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    daemon.stop().await;
+    site.assert_once("sprites.jsonl", 2);
+}
+
+/// In the head, in the body, without a token.
+#[tokio::test]
+async fn slow_connections_in_all_slots_keep_nobody_out() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    site.receives("max_connections = 30");
+    let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
+    let mut kept = poster.connect().await;
+    kept.send(&request(&path(), "", &sprite(0))).await;
+    assert!(kept.rest(Duration::from_millis(500)).await.starts_with("HTTP/1.1 200 "));
+    let whole = request(&path(), "", &sprite(1));
+    let slow = join_all((0..60).map(async |number| {
+        let mut connection = poster.connect().await;
+        match number % 3 {
+            0 => true,
+            1 => connection.send(&whole[..20]).await,
+            _ => connection.send(&whole[..whole.len() - 1]).await,
+        };
+        connection
+    }))
+    .await;
+    for number in 2..40 {
+        let start = Instant::now();
+        assert_eq!(poster.post(&sprite(number)).await.0, 200);
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        // Over a connection of its own each time.
+        let answer = poster.raw(&request(&path(), "Connection: close\r\n", &sprite(number))).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    // A client that has shown its token is not put out for others.
+    kept.send(&request(&path(), "", &sprite(40))).await;
+    let answer = kept.rest(Duration::from_millis(500)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(slow);
+    daemon.stop().await;
+    site.assert_once("sprites.jsonl", 40);
+}
