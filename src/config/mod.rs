@@ -26,6 +26,7 @@ pub use sections::{Config, outline};
 pub use sinks::SinkConfig;
 
 use crate::secret::{SecretError, SecretRef};
+use crate::vod::EventSources;
 use document::{Document, Table};
 use permissions::Sensitivity;
 use secrets::Secrets;
@@ -145,6 +146,14 @@ impl Config {
             .chain(token)
             .filter_map(|(key, secret): (_, &SecretRef)| Some((key, secret.resolve().err()?)))
             .collect()
+    }
+}
+
+impl Config {
+    /// Returns by which ways the daemon takes events.
+    #[must_use]
+    pub fn sources(&self) -> EventSources {
+        EventSources { pull: self.vod.pull, receive: false }
     }
 }
 

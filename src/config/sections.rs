@@ -124,7 +124,7 @@ sections! {
     credentials: optional CredentialsSettings { reload: [secret_id, secret_key, token, role_arn,
         role_session_name, role_duration, sts_endpoint], restart: [] };
     /// `[vod]`
-    vod: table VodSettings { reload: [], restart: [endpoint, sub_app_id, max_answer_size] };
+    vod: table VodSettings { reload: [], restart: [endpoint, sub_app_id, pull, max_answer_size] };
     /// `[receive]`; without it nothing is received.
     receive: optional ReceiveSettings { reload: [token, previous_token, sign_key, previous_sign_key,
         verify, max_body, max_connections], restart: [listen] };

@@ -1,5 +1,5 @@
-//! Checks how the cloud reports events: a setting that keeps them from the queue looks to a pull
-//! like an empty queue.
+//! Checks how the cloud reports events: a setting that keeps them away looks like an empty queue to
+//! a pull, and like nothing at all to a receiver.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::event::Wanted;
 use crate::health::DaemonHealth;
 use crate::metrics::{ByApp, Metrics};
-use crate::vod::{Advice, Client, EventConfig, VodError, application_advice};
+use crate::vod::{Advice, Client, EventConfig, EventSources, VodError, application_advice};
 
 /// Between two checks; up to a tenth longer, so that many daemons do not ask at once.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
@@ -20,11 +20,13 @@ pub(super) struct EventConfigCheck<'d> {
     pub(super) clients: &'d [Client],
     /// The events that each sink wants. Changes with each reload, which is a reason to check.
     pub(super) wanted: watch::Receiver<Vec<Wanted>>,
+    /// By which ways events can arrive.
+    pub(super) sources: EventSources,
     pub(super) metrics: &'d Metrics,
     pub(super) health: &'d DaemonHealth,
 }
 
-/// Why an application's events do not reach the queue, and what to do.
+/// Why an application's events do not arrive, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct EventConfigProblem {
     what: String,
@@ -56,7 +58,7 @@ impl EventConfigCheck<'_> {
             let mut pause = CHECK_INTERVAL;
             // One after the other: no pull waits for it, and none is to be throttled for it.
             for (client, reported) in self.clients.iter().zip(&mut reported) {
-                let found = check(client, &wanted).await;
+                let found = check(client, &wanted, self.sources).await;
                 if matches!(found, Found::Failed(_) | Found::Bad(_)) {
                     pause = RECHECK_INTERVAL;
                 }
@@ -82,8 +84,8 @@ impl EventConfigCheck<'_> {
                     tracing::info!(
                         %app,
                         %error,
-                        "event configuration unknown: if the application does not keep its events \
-                         to be pulled, none come and no error shows"
+                        "event configuration unknown: if the application's settings keep its events \
+                         away, none arrive and no error shows"
                     );
                 }
                 is_reported.remove(&labels);
@@ -104,10 +106,10 @@ impl EventConfigCheck<'_> {
         let is_resolved = problem.is_none() && reported.problem.is_some();
         match &problem {
             Some(EventConfigProblem { what, remedy }) if problem != reported.problem => {
-                tracing::warn!(%app, problem = what, remedy, "the cloud keeps events from the queue");
+                tracing::warn!(%app, problem = what, remedy, "application settings keep events away");
             }
             None if is_resolved => {
-                tracing::info!(%app, "the cloud keeps no events from the queue any more, as far as is known");
+                tracing::info!(%app, "application settings keep no events away any more, as far as is known");
             }
             _ => {}
         }
@@ -115,9 +117,9 @@ impl EventConfigCheck<'_> {
     }
 }
 
-async fn check(client: &Client, wanted: &[Wanted]) -> Found {
+async fn check(client: &Client, wanted: &[Wanted], sources: EventSources) -> Found {
     let error = match client.event_config().await {
-        Ok(config) => return judge(&config, client, wanted),
+        Ok(config) => return judge(&config, client, wanted, sources),
         Err(error) => error,
     };
     if error.is_of_the_application() {
@@ -135,15 +137,15 @@ async fn check(client: &Client, wanted: &[Wanted]) -> Found {
     }
 }
 
-fn judge(config: &EventConfig, client: &Client, wanted: &[Wanted]) -> Found {
+fn judge(config: &EventConfig, client: &Client, wanted: &[Wanted], sources: EventSources) -> Found {
     let is_wanted = |event: &str| wanted.iter().any(|of_sink| of_sink.names(event));
     let off = config.switched_off(is_wanted);
-    let what = match config.not_pulled() {
+    let what = match config.not_arriving(client.app(), sources) {
         Some(what) => what,
         None if off.is_empty() => return Found::Good,
         None => format!("a sink wants {}, which is switched off", off.join(", ")),
     };
-    Found::Bad(EventConfigProblem { what, remedy: config.remedy(client.app(), is_wanted) })
+    Found::Bad(EventConfigProblem { what, remedy: config.remedy(client.app(), sources, is_wanted) })
 }
 
 fn unknown_application(client: &Client, error: &VodError) -> EventConfigProblem {

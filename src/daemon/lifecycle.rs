@@ -116,8 +116,9 @@ impl Daemon {
             metrics: metrics.clone(),
             rules: rules.subscribe(),
         });
+        let pulled = if config.vod.pull { clients.clone() } else { Vec::new() };
         let puller = Puller::new(
-            clients.clone(),
+            pulled,
             settings.pulling.subscribe(),
             journal.clone(),
             ingest,
@@ -198,7 +199,8 @@ impl Daemon {
         let metrics = active.settings.metrics.clone();
         let (progress, confirmer_idle) = (puller.pulling(), confirmer.idle());
         let pacing = active.settings.pulling.subscribe();
-        let health = Arc::new(DaemonHealth::new(progress.clone(), journal.health(), pacing));
+        let apps = clients.iter().map(Client::app).collect();
+        let health = Arc::new(DaemonHealth::new(apps, progress.clone(), journal.health(), pacing));
 
         active.sinks.share(signals.sinks.clone());
         active.sinks.launch(&mut tasks, &liveness);
@@ -226,6 +228,7 @@ impl Daemon {
             liveness: liveness.clone(),
             health: health.clone(),
             wanted: active.settings.wanted.subscribe(),
+            sources: active.config.sources(),
         };
         tasks.spawn(TaskName::Maintenance, maintenance.run(stop.rest.clone()));
         // A stop does not wait for a manager that is busy.

@@ -17,7 +17,7 @@ use crate::health::DaemonHealth;
 use crate::journal::{Journal, PRUNE_PAUSE};
 use crate::liveness::LivenessMonitor;
 use crate::metrics::{ByApp, Metrics};
-use crate::vod::Client;
+use crate::vod::{Client, EventSources};
 
 /// How soon the daemon notices what the command line wrote.
 const OUTSIDE_WRITES_INTERVAL: Duration = Duration::from_millis(1500);
@@ -37,6 +37,8 @@ pub(super) struct Maintenance {
     pub(super) health: Arc<DaemonHealth>,
     /// The events that each sink wants.
     pub(super) wanted: watch::Receiver<Vec<Wanted>>,
+    /// By which ways events can arrive.
+    pub(super) sources: EventSources,
 }
 
 impl Maintenance {
@@ -64,6 +66,7 @@ impl Maintenance {
         EventConfigCheck {
             clients: &self.clients,
             wanted: self.wanted.clone(),
+            sources: self.sources,
             metrics: &self.metrics,
             health: &self.health,
         }
@@ -84,6 +87,9 @@ impl Maintenance {
     }
 
     async fn poll_backlog(&self) {
+        if !self.sources.pull {
+            return;
+        }
         let mut ticks = every(BACKLOG_INTERVAL);
         loop {
             // One after the other: the quota of this action is small.

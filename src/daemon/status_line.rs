@@ -33,7 +33,7 @@ struct Figures {
     stalled: Vec<String>,
     pending: Option<u64>,
     down: Vec<String>,
-    /// Whether the cloud keeps events from the queue, by its own word.
+    /// Whether an application's settings keep events away, by the cloud's own word.
     are_kept: bool,
 }
 
@@ -60,13 +60,13 @@ impl StatusReporter {
     async fn figures(&self) -> Figures {
         let health = &self.health;
         let pending = timeout(JOURNAL_TIMEOUT, self.journal.pending()).await;
-        let mut apps = health.apps().into_iter();
+        let mut apps = health.apps().iter();
         Figures {
             pulling: health.pull_state().to_string(),
             stalled: health.stalled_tasks(),
             pending: pending.ok().and_then(Result::ok),
             down: self.metrics.sinks_down(),
-            are_kept: apps.any(|app| health.event_config_problem(app).is_some()),
+            are_kept: apps.any(|app| health.event_config_problem(*app).is_some()),
         }
     }
 }
@@ -76,7 +76,7 @@ impl Figures {
         let mut parts = vec![self.pulling];
         parts.extend(self.pending.map(|pending| format!("{pending} pending")));
         if self.are_kept {
-            parts.push("the cloud keeps events from the queue".to_owned());
+            parts.push("application settings keep events away".to_owned());
         }
         if !self.stalled.is_empty() {
             parts.push(format!("stalled: {}", self.stalled.join(", ")));
@@ -100,7 +100,7 @@ mod tests {
         let starting = Figures { pulling: "Starting".into(), ..Figures::default() };
         assert_eq!(starting.line(), "Starting");
         let kept = Figures { are_kept: true, ..pulling() };
-        assert_eq!(kept.line(), "Pulling; 12 pending; the cloud keeps events from the queue");
+        assert_eq!(kept.line(), "Pulling; 12 pending; application settings keep events away");
         let down = vec!["hook".to_owned(), "sprites".to_owned()];
         let down = Figures { down, ..pulling() };
         assert_eq!(down.line(), "Pulling; 12 pending; down: hook, sprites");

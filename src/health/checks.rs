@@ -69,6 +69,10 @@ impl DaemonHealth {
         let max_age = MAX_PULL_AGE.max(self.pull_interval() + PULL_MARGIN);
         let is_good = |age: &Option<Duration>| age.is_some_and(|age| age <= max_age);
         let ages = self.ages();
+        if ages.is_empty() {
+            let detail = "[vod] pull is false".to_owned();
+            return HealthCheck::new("last_successful_pull", true, detail);
+        }
         let text = |age: &Option<Duration>| {
             age.map_or("none yet".to_owned(), |age| {
                 format!("{:.1} s ago, at most {} s", age.as_secs_f64(), max_age.as_secs())
@@ -106,7 +110,7 @@ impl DaemonHealth {
     /// How the cloud reports events: never a reason not to be ready, since this daemon does its
     /// work.
     fn event_config(&self) -> HealthCheck {
-        let apps = self.apps().into_iter();
+        let apps = self.apps().iter().copied();
         let problems = apps
             .filter_map(|app| Some(self.of_app(app, &foreign(&self.event_config_problem(app)?))));
         let problems: Vec<_> = problems.collect();
@@ -118,7 +122,7 @@ impl DaemonHealth {
 
     /// Says of which application that is, where there are several.
     fn of_app(&self, app: AppId, detail: &str) -> String {
-        match self.progress().len() {
+        match self.apps().len() {
             1 => detail.to_owned(),
             _ => format!("application {app}: {detail}"),
         }
@@ -241,7 +245,8 @@ mod tests {
             max_circulating: None,
         });
         let journal = JournalHealth::default();
-        (DaemonHealth::new(pulling, journal.clone(), pacing), journal, told)
+        let apps = (7..7 + applications).map(AppId).collect();
+        (DaemonHealth::new(apps, pulling, journal.clone(), pacing), journal, told)
     }
 
     /// Whether it is ready and degraded so many seconds later, and the check of this name.

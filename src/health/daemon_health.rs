@@ -16,27 +16,30 @@ use crate::vod::Advice;
 /// The health of a daemon.
 #[derive(Debug)]
 pub struct DaemonHealth {
-    /// Of each application, one at least.
+    apps: Vec<AppId>,
+    /// Of each application that is pulled from; none where `[vod] pull` is false.
     progress: Vec<ApplicationProgress>,
     journal: JournalHealth,
     pacing: watch::Receiver<PollPacing>,
     stalled_tasks: RwLock<Vec<String>>,
-    /// Why the cloud does not report events to the queue, by its own word.
+    /// What keeps an application's events from arriving, by the cloud's own word.
     event_config_problems: RwLock<BTreeMap<AppId, String>>,
     is_draining: AtomicBool,
 }
 
 impl DaemonHealth {
-    /// The health of a daemon that pulls with this progress and pacing into this journal.
+    /// The health of a daemon that takes the events of `apps` and pulls with this progress and
+    /// pacing into this journal.
     #[must_use]
     pub fn new(
+        apps: Vec<AppId>,
         progress: Vec<ApplicationProgress>,
         journal: JournalHealth,
         pacing: watch::Receiver<PollPacing>,
     ) -> Self {
         let (stalled_tasks, event_config_problems) = Default::default();
         let is_draining = AtomicBool::new(false);
-        Self { progress, journal, pacing, stalled_tasks, event_config_problems, is_draining }
+        Self { apps, progress, journal, pacing, stalled_tasks, event_config_problems, is_draining }
     }
 
     /// Returns the health of its journal.
@@ -54,14 +57,14 @@ impl DaemonHealth {
         *write(&self.stalled_tasks) = tasks;
     }
 
-    /// Returns why the cloud keeps events of an application from the queue.
+    /// Returns what keeps events of an application from arriving.
     pub fn event_config_problem(&self, app: AppId) -> Option<String> {
         let problems = read(&self.event_config_problems);
         problems.get(&app).cloned()
     }
 
-    /// Records why the cloud keeps events of an application from the queue; `None` if it does not,
-    /// or nobody knows.
+    /// Records what keeps events of an application from arriving; `None` if nothing does, or nobody
+    /// knows.
     pub fn set_event_config_problem(&self, app: AppId, problem: Option<String>) {
         let mut problems = write(&self.event_config_problems);
         match problem {
@@ -86,9 +89,9 @@ impl DaemonHealth {
         self.progress.iter().filter_map(failure).collect()
     }
 
-    /// Returns the applications that are pulled from, in the order of the configuration.
-    pub fn apps(&self) -> Vec<AppId> {
-        self.progress.iter().map(|of| of.app).collect()
+    /// Returns the applications, in the order of the configuration.
+    pub fn apps(&self) -> &[AppId] {
+        &self.apps
     }
 
     pub(super) fn progress(&self) -> &[ApplicationProgress] {

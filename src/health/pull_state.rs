@@ -13,6 +13,8 @@ use crate::vod::Advice;
 pub enum PullState {
     /// The last pull of each application was good.
     Pulling,
+    /// No queue is asked, by the configuration.
+    Off,
     /// Not every application was pulled from yet.
     Starting,
     /// The last pull failed.
@@ -43,6 +45,9 @@ impl DaemonHealth {
             Some(error) => return PullState::JournalFailed(error),
             None => {}
         }
+        if self.progress().is_empty() {
+            return PullState::Off;
+        }
         let failures = self.pull_failures();
         let Some((_, advice)) = failures.first().copied() else {
             let has_pulled = |of: &ApplicationProgress| of.progress.borrow().last_good.is_some();
@@ -61,6 +66,7 @@ impl fmt::Display for PullState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pulling => f.write_str("Pulling"),
+            Self::Off => f.write_str("Receiving"),
             Self::Starting => f.write_str("Starting"),
             Self::CloudFailed { apps, advice, has_others, .. } => {
                 f.write_str("Not pulling")?;
@@ -100,13 +106,15 @@ mod tests {
             lease: std::time::Duration::from_secs(30),
             max_circulating: None,
         });
-        DaemonHealth::new(progress.collect(), JournalHealth::default(), pacing)
+        let apps = (7..).map(AppId).take(failures.len().max(1)).collect();
+        DaemonHealth::new(apps, progress.collect(), JournalHealth::default(), pacing)
     }
 
     #[test]
     fn the_reason_names_the_applications_where_others_are_pulled_from() {
         let (refused, lost) = (Some(Advice::Credentials), Some(Advice::Transport));
         let state = |failures: &[_]| health(failures).pull_state().to_string();
+        assert_eq!(state(&[]), "Receiving");
         assert_eq!(state(&[None]), "Pulling");
         assert_eq!(state(&[refused]), "Not pulling: the cloud refuses the credentials");
         assert_eq!(state(&[refused; 2]), "Not pulling: the cloud refuses the credentials");

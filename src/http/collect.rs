@@ -127,7 +127,7 @@ fn applications(source: &StatusSource, now: DateTime<Utc>) -> Vec<ApplicationSta
             event_config: health.event_config_problem(app).as_deref().map(foreign),
         }
     };
-    health.apps().into_iter().map(one).collect()
+    health.apps().iter().copied().map(one).collect()
 }
 
 fn known(gauge: Option<&Gauge>) -> Option<i64> {

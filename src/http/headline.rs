@@ -29,7 +29,7 @@ impl Facts<'_> {
 
     fn not_pulling(&self) -> Option<(Mood, String)> {
         let more = match self.pulling {
-            PullState::Pulling => return None,
+            PullState::Pulling | PullState::Off => return None,
             // In passing: the last pulls before it are recent enough.
             PullState::CloudFailed { .. } if self.readiness.ready => return None,
             PullState::CloudFailed { .. } => ". See the log; retrying.",
@@ -63,7 +63,12 @@ impl Facts<'_> {
     }
 
     fn working(&self) -> String {
-        let Some(journal) = self.journal else { return "Pulling and delivering.".to_owned() };
+        let pulls = !matches!(self.pulling, PullState::Off);
+        let (doing, idle) = match pulls {
+            true => ("Pulling", "The queue is empty"),
+            false => ("Receiving", "Waiting for posted events"),
+        };
+        let Some(journal) = self.journal else { return format!("{doing} and delivering.") };
         if journal.pending > 0 {
             let delivered = self.flow.map(|point| point.delivered_per_second);
             let delivered = delivered.filter(|rate| *rate > 0.0);
@@ -72,14 +77,13 @@ impl Facts<'_> {
         }
         let received = self.flow.map(|point| point.received_per_second);
         if let Some(received) = received.filter(|rate| *rate > 0.0) {
-            return format!("Pulling and delivering at {}; none pending.", rate(received));
+            return format!("{doing} and delivering at {}; none pending.", rate(received));
         }
         match self.last_event_seconds {
-            Some(age) => format!(
-                "The queue is empty, all events are delivered; the last one came {} ago.",
-                time(age)
-            ),
-            None => "The queue is empty; no event has come yet.".to_owned(),
+            Some(age) => {
+                format!("{idle}, all events are delivered; the last one came {} ago.", time(age))
+            }
+            None => format!("{idle}; no event has come yet."),
         }
     }
 }

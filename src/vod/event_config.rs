@@ -1,7 +1,18 @@
-//! How the cloud reports the events of an application, what is wrong with that for whoever pulls
-//! them, and how to correct it.
+//! How the cloud reports the events of an application, what keeps them from whoever pulls or
+//! receives them, and how to correct it.
+
+use reqwest::Url;
 
 use crate::event::AppId;
+
+/// By which ways this program takes the events of an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventSources {
+    /// Whether it pulls them from the queue.
+    pub pull: bool,
+    /// Whether it receives those that are posted.
+    pub receive: bool,
+}
 
 /// How an application's events are reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,15 +69,51 @@ impl EventConfig {
         })
     }
 
-    /// What keeps all events from being pulled, as a sentence goes on; `None` if nothing does.
-    pub fn not_pulled(&self) -> Option<String> {
+    /// What keeps all events of `app` from arriving by `sources`, as a sentence goes on; `None` if
+    /// nothing does. Shows no part of the URL, which holds a secret.
+    pub fn not_arriving(&self, app: AppId, sources: EventSources) -> Option<String> {
         let found = match &self.mode {
-            EventMode::Pull => return None,
+            EventMode::Pull if sources.pull => return None,
+            EventMode::Pull => {
+                return Some("PULL: events wait in the queue, and [vod] pull is false".to_owned());
+            }
+            EventMode::Push if sources.receive => return self.posted_elsewhere(app),
+            EventMode::Push if !sources.pull => {
+                return Some(
+                    "PUSH: events are posted to a URL, and there is no [receive]".to_owned(),
+                );
+            }
             EventMode::Push => "PUSH: events are posted to a URL",
             EventMode::Other(mode) if mode.is_empty() => "no mode is set",
             EventMode::Other(mode) => mode,
         };
         Some(format!("{found}: nothing waits to be pulled"))
+    }
+
+    /// Whether events are posted where nobody receives those of `app`: the receiver's paths are
+    /// `/vod/<application>/<token>`, before which a proxy may expect more.
+    fn posted_elsewhere(&self, app: AppId) -> Option<String> {
+        let Some(url) = &self.notification_url else {
+            return Some("PUSH: no URL is set to post events to".to_owned());
+        };
+        let url = Url::parse(url).ok();
+        let segments: Vec<_> = url.iter().flat_map(Url::path_segments).flatten().collect();
+        let is_of_app = matches!(
+            segments.as_slice(),
+            [.., "vod", of, token] if *of == app.to_string() && !token.is_empty()
+        );
+        (!is_of_app).then(|| {
+            format!("PUSH: events are posted to a URL that does not end in /vod/{app}/<token>")
+        })
+    }
+
+    /// The mode in which events arrive by `sources`: the present one, if they do.
+    fn fitting_mode(&self, sources: EventSources) -> EventMode {
+        match self.mode {
+            EventMode::Push if sources.receive => EventMode::Push,
+            _ if sources.pull => EventMode::Pull,
+            _ => EventMode::Push,
+        }
     }
 
     /// The types that are `wanted` and not reported, since they are switched off.
@@ -84,13 +131,23 @@ impl EventConfig {
         self.switches().map(position).join(", ")
     }
 
-    /// What to do so that all that is `wanted` can be pulled. The command, where it names one, has
-    /// every switch: those of what is wanted on, the others as they are. What leaving one out
-    /// means is not documented.
-    pub fn remedy(&self, app: AppId, wanted: impl Fn(&str) -> bool) -> String {
+    /// What to do so that all that is `wanted` arrives by `sources`. The command, where it names
+    /// one, has every switch: those of what is wanted on, the others as they are. What leaving one
+    /// out means is not documented.
+    pub fn remedy(
+        &self,
+        app: AppId,
+        sources: EventSources,
+        wanted: impl Fn(&str) -> bool,
+    ) -> String {
         let mut console = Vec::new();
-        if self.mode != EventMode::Pull {
-            console.push("choose reliable callback".to_owned());
+        let mode = self.fitting_mode(sources);
+        let url = format!("'https://<your host>/vod/{app}/<token>'");
+        if self.not_arriving(app, sources).is_some() {
+            console.push(match mode {
+                EventMode::Push => format!("choose normal callback with the URL {url}"),
+                _ => "choose reliable callback".to_owned(),
+            });
         }
         let off = self.switched_off(&wanted);
         if !off.is_empty() {
@@ -104,7 +161,10 @@ impl EventConfig {
         if app != AppId::default() {
             command.push_str(&format!(" --SubAppId {app}"));
         }
-        command.push_str(" --Mode PULL");
+        match mode {
+            EventMode::Push => command.push_str(&format!(" --Mode PUSH --NotificationUrl {url}")),
+            _ => command.push_str(" --Mode PULL"),
+        }
         for switch in self.switches() {
             let position = match switch.position {
                 _ if wanted(switch.event_type) => "ON",
@@ -120,7 +180,7 @@ impl EventConfig {
             command.push_str(&format!(" --{} {position}", switch.parameter));
         }
         let url = match &self.notification_url {
-            Some(_) if self.mode != EventMode::Pull => {
+            Some(_) if mode != EventMode::Pull || self.mode != EventMode::Pull => {
                 " (note the present NotificationUrl first: whether it stays is not known)"
             }
             _ => "",
@@ -150,6 +210,9 @@ mod tests {
         "DeleteMediaCompleteEventSwitch",
         "PersistenceCompleteEventSwitch",
     ];
+    const QUEUE: EventSources = EventSources { pull: true, receive: false };
+    const POSTS: EventSources = EventSources { pull: false, receive: true };
+    const BOTH: EventSources = EventSources { pull: true, receive: true };
     const TYPES: [&str; 3] = ["NewFileUpload", "FileDeleted", "PersistenceComplete"];
 
     fn config(mode: EventMode, positions: [Option<&str>; 3]) -> EventConfig {
@@ -173,11 +236,14 @@ mod tests {
             let at = |place: usize| positions[combination >> (2 * place) & 3];
             let is_wanted = |place: usize| combination >> (6 + place) & 1 == 1;
             let positions = [at(0), at(1), at(2)];
-            for mode in modes() {
+            for (mode, sources) in modes()
+                .into_iter()
+                .flat_map(|mode| [QUEUE, POSTS, BOTH].map(|of| (mode.clone(), of)))
+            {
                 let config = config(mode, positions);
                 let wanted =
                     |name: &str| TYPES.iter().position(|of| *of == name).is_some_and(is_wanted);
-                let told = config.remedy(AppId(7), wanted);
+                let told = config.remedy(AppId(7), sources, wanted);
                 let unknown = (0..3)
                     .any(|place| !is_wanted(place) && !matches!(at(place), Some("ON" | "OFF")));
                 assert_eq!(told.contains("tccli"), !unknown, "{config:?}: {told}");
@@ -189,21 +255,51 @@ mod tests {
                     let switch = format!(" --{} {position}", PARAMETERS[place]);
                     assert!(unknown || told.contains(&switch), "{config:?}: {told}");
                 }
-                assert!(!told.contains("--Mode PUSH"), "{told}");
-                assert!(unknown || told.contains(" --SubAppId 7 --Mode PULL "), "{told}");
+                let is_push = !sources.pull || sources.receive && config.mode == EventMode::Push;
+                let mode = match is_push {
+                    true => "--Mode PUSH --NotificationUrl 'https://<your host>/vod/7/<token>' ",
+                    false => "--Mode PULL ",
+                };
+                assert!(!told.contains("--Mode") || told.contains(mode), "{told}");
+                assert!(unknown || told.contains(&format!(" --SubAppId 7 {mode}")), "{told}");
             }
         }
     }
 
     #[test]
-    fn what_keeps_events_from_being_pulled_is_said() {
+    fn what_keeps_events_from_arriving_is_said() {
         let of = |mode| config(mode, [Some("OFF"); 3]);
-        assert_eq!(of(EventMode::Pull).not_pulled(), None);
+        let told = |mode, sources| of(mode).not_arriving(AppId(7), sources);
+        let closed = "PULL: events wait in the queue, and [vod] pull is false";
+        assert_eq!(told(EventMode::Pull, POSTS).as_deref(), Some(closed));
+        let none = "PUSH: no URL is set to post events to";
+        assert_eq!(told(EventMode::Push, BOTH).as_deref(), Some(none));
+        let urls = [
+            ("https://example.com/vod/7/hunter2hunter2hunter2", true),
+            ("http://example.com:8080/behind/a/proxy/vod/7/hunter2", true),
+            ("https://example.com/vod/8/hunter2", false),
+            ("https://example.com/vod/7/", false),
+            ("https://example.com/vod/7/hunter2/more", false),
+            ("https://example.com/?/vod/7/hunter2", false),
+            ("no url hunter2", false),
+        ];
+        for (url, is_good) in urls {
+            let url = Some(url.to_owned());
+            let push = EventConfig { notification_url: url, ..of(EventMode::Push) };
+            let told = push.not_arriving(AppId(7), POSTS);
+            assert_eq!(told.is_none(), is_good, "{push:?}");
+            assert!(!told.unwrap_or_default().contains("hunter2"));
+        }
+        let of = |mode| {
+            let config = of(mode);
+            move || config.not_arriving(AppId(7), QUEUE)
+        };
+        assert_eq!(of(EventMode::Pull)(), None);
         let push = "PUSH: events are posted to a URL: nothing waits to be pulled";
-        assert_eq!(of(EventMode::Push).not_pulled().as_deref(), Some(push));
-        let none = of(EventMode::Other(String::new())).not_pulled();
+        assert_eq!(of(EventMode::Push)().as_deref(), Some(push));
+        let none = of(EventMode::Other(String::new()))();
         assert_eq!(none.as_deref(), Some("no mode is set: nothing waits to be pulled"));
-        let both = of(EventMode::Other("BOTH".to_owned())).not_pulled();
+        let both = of(EventMode::Other("BOTH".to_owned()))();
         assert_eq!(both.as_deref(), Some("BOTH: nothing waits to be pulled"));
         let said = config(EventMode::Pull, [None, Some("ON"), Some("OFF")]).positions();
         assert_eq!(said, "NewFileUpload OFF, FileDeleted ON, PersistenceComplete OFF");
@@ -214,7 +310,7 @@ mod tests {
         let url = Some("https://example.com/hunter2".to_owned());
         let push =
             EventConfig { notification_url: url, ..config(EventMode::Push, [Some("OFF"); 3]) };
-        let told = push.remedy(AppId::default(), |_| false);
+        let told = push.remedy(AppId::default(), QUEUE, |_| false);
         assert!(told.contains("note the present NotificationUrl") && !told.contains("hunter2"));
         assert!(told.contains("tccli vod ModifyEventConfig --Mode PULL "), "{told}");
     }

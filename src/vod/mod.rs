@@ -26,7 +26,7 @@ pub use advice::Advice;
 pub use client::read_pull;
 pub use client::{Client, MAX_HANDLES};
 pub use error::VodError;
-pub use event_config::{EventConfig, EventMode, application_advice};
+pub use event_config::{EventConfig, EventMode, EventSources, application_advice};
 pub use pulled::{Entries, Pulled};
 pub use route::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure};
 pub use settings::{Applications, VodSettings};

@@ -21,6 +21,9 @@ pub struct VodSettings {
     /// The application, or a list of them; none for the primary one of an account opened before
     /// 2023-12-25.
     pub sub_app_id: Option<Applications>,
+    /// Whether events are pulled from the queue. With `false` they only arrive posted, by
+    /// `[receive]`.
+    pub pull: bool,
     /// The largest answer that is read, after decompression; 64 KiB at least. A larger one, up to
     /// four times this, is read alone when its events come again.
     #[schemars(with = "crate::units::Size")]
@@ -37,6 +40,7 @@ impl Default for VodSettings {
         Self {
             endpoint: VOD_ENDPOINT.to_owned(),
             sub_app_id: None,
+            pull: true,
             max_answer_size: ByteSize::mib(16),
         }
     }

@@ -10,8 +10,8 @@ use super::daemon::Daemon;
 use super::{Site, file, settings, until};
 use crate::support;
 
-const KEEPS_AWAY: &str = "the cloud keeps events from the queue";
-const MENDED: &str = "the cloud keeps no events from the queue any more, as far as is known";
+const KEEPS_AWAY: &str = "application settings keep events away";
+const MENDED: &str = "application settings keep no events away any more, as far as is known";
 
 impl Site {
     /// Has the cloud say this of the application from now on, and the daemon look.
@@ -111,8 +111,8 @@ async fn a_key_that_may_not_ask_is_told_of_once_and_pulls_all_the_same() {
     let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeEventConfig);
     site.cloud.control.fault(fault).unwrap();
     let daemon = site.start();
-    let message = "event configuration unknown: if the application does not keep its events \
-                   to be pulled, none come and no error shows";
+    let message = "event configuration unknown: if the application's settings keep its events \
+                   away, none arrive and no error shows";
     daemon.has_logged(message).await;
     site.has_looked(&daemon).await;
     site.has_looked(&daemon).await;

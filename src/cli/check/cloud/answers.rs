@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::config::SinkConfig;
 use crate::event::AppId;
 use crate::units::counted;
-use crate::vod::{Advice, EventConfig, VodError, application_advice};
+use crate::vod::{Advice, EventConfig, EventMode, EventSources, VodError, application_advice};
 
 #[derive(Debug)]
 pub(super) enum CloudFailure {
@@ -114,33 +114,51 @@ impl Answers {
         }
     }
 
-    pub(super) fn event_mode(&self, sinks: &[SinkConfig]) -> CheckStep {
+    pub(super) fn event_mode(&self, sinks: &[SinkConfig], sources: EventSources) -> CheckStep {
         let config = match &self.mode {
             Ok(config) => config,
             Err(failure) => {
                 return self.unanswered(
                     EVENT_MODE,
                     failure,
-                    "unknown whether events can be pulled; check in the console that the \
-                     application's callback settings say reliable callback",
+                    match sources.receive {
+                        true => {
+                            "unknown whether events arrive; check in the console what the \
+                             application's callback settings say"
+                        }
+                        false => {
+                            "unknown whether events can be pulled; check in the console that the \
+                             application's callback settings say reliable callback"
+                        }
+                    },
                 );
             }
         };
         let names = |event: &str| sinks.iter().find(|sink| sink.events.names(event));
         let wanted = |event: &str| names(event).is_some();
-        if let Some(found) = config.not_pulled() {
-            return CheckStep::warn(EVENT_MODE, found, config.remedy(self.app, wanted));
+        let remedy = || config.remedy(self.app, sources, wanted);
+        if let Some(found) = config.not_arriving(self.app, sources) {
+            return CheckStep::warn(EVENT_MODE, found, remedy());
         }
-        let detail = format!("PULL: events wait until they are confirmed; {}", config.positions());
+        let posted = config.mode == EventMode::Push;
+        let detail = match posted {
+            false => format!("PULL: events wait until they are confirmed; {}", config.positions()),
+            true => format!("PUSH: events are posted to [receive]; {}", config.positions()),
+        };
         let lacking = config
             .switched_off(wanted)
             .into_iter()
             .filter_map(|event| names(event).map(|sink| format!("{:?} wants {event}", sink.name)));
         let lacking: Vec<_> = lacking.collect();
+        if lacking.is_empty() && sources.receive && !posted {
+            let advice = "nothing is posted to [receive] in this mode: choose normal callback in the \
+                          console, or remove [receive]";
+            return CheckStep::warn(EVENT_MODE, detail, advice);
+        }
         if lacking.is_empty() {
             return CheckStep::ok(EVENT_MODE, detail);
         }
-        let advice = format!("{}: {}", lacking.join(", "), config.remedy(self.app, wanted));
+        let advice = format!("{}: {}", lacking.join(", "), remedy());
         CheckStep::warn(EVENT_MODE, detail, advice)
     }
 

@@ -74,7 +74,7 @@ pub(super) async fn check(
     for answers in &answers {
         let of_app = [
             answers.cloud(&config.vod.endpoint),
-            answers.event_mode(&config.sinks),
+            answers.event_mode(&config.sinks, config.sources()),
             answers.queue(),
         ];
         let is_one = apps.len() == 1;

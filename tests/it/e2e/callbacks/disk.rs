@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::e2e::file;
-use crate::e2e::starve::Disk;
+use crate::e2e::exhaustion::Disk;
 
 async fn full(disk: Disk) {
     let site = Site::new(&file("sprites", "image-sprite")).await;
