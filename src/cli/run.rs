@@ -43,6 +43,10 @@ pub(super) fn run(args: &RunArgs) -> Exit {
         Ok(loaded) => loaded,
         Err(errors) => return Exit::Configuration.because(&errors),
     };
+    if args.once && !loaded.config.vod.pull {
+        complain("--once drains the queue, but [vod] pull is false: run without --once");
+        return Exit::Usage;
+    }
     let log = match logging::start(&loaded.config.log) {
         Ok(log) => log,
         Err(error) => return Exit::Configuration.because(error),

@@ -220,9 +220,10 @@ impl Daemon {
             let sources = http::Sources { metrics, health, journal };
             tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
         }
+        let calls_the_cloud = active.config.calls_the_cloud();
         let maintenance = Maintenance {
             journal: journal.clone(),
-            clients,
+            clients: if calls_the_cloud { clients } else { Vec::new() },
             metrics,
             changed,
             liveness: liveness.clone(),

@@ -30,6 +30,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) struct Maintenance {
     pub(super) journal: Journal,
+    /// One for each application; none where the cloud is not called.
     pub(super) clients: Vec<Client>,
     pub(super) metrics: Metrics,
     pub(super) changed: watch::Sender<u64>,
@@ -87,9 +88,6 @@ impl Maintenance {
     }
 
     async fn poll_backlog(&self) {
-        if !self.sources.pull {
-            return;
-        }
         let mut ticks = every(BACKLOG_INTERVAL);
         loop {
             // One after the other: the quota of this action is small.

@@ -36,6 +36,12 @@ pub(super) async fn keys(config: &Config, secrets_are_there: bool) -> Option<Key
     if secrets_are_there { Some(resolve(config).await) } else { None }
 }
 
+/// Returns the steps where the daemon does not call the cloud.
+pub(super) fn not_needed() -> Vec<CheckStep> {
+    let why = "not needed: [vod] pull is false, and there is no [credentials]";
+    [CREDENTIALS, CLOUD, EVENT_MODE, QUEUE, CLOCK].map(|step| CheckStep::skip(step, why)).into()
+}
+
 /// Takes all the steps; without keys there is nothing to sign with, and beyond a step `in_the_way`
 /// there is nobody to ask.
 pub(super) async fn check(

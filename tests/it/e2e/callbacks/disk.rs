@@ -5,8 +5,8 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 use super::*;
-use crate::e2e::file;
 use crate::e2e::exhaustion::Disk;
+use crate::e2e::file;
 
 async fn full(disk: Disk) {
     let site = Site::new(&file("sprites", "image-sprite")).await;
