@@ -44,8 +44,8 @@ pub(super) fn run(args: &RunArgs) -> Exit {
         Err(errors) => return Exit::Configuration.because(&errors),
     };
     if args.once && !loaded.config.vod.pull {
-        complain("--once drains the queue, but [vod] pull is false: run without --once");
-        return Exit::Usage;
+        return Exit::Usage
+            .because("--once drains the queue, but [vod] pull is false: run without --once");
     }
     let log = match logging::start(&loaded.config.log) {
         Ok(log) => log,

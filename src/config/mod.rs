@@ -136,16 +136,24 @@ impl Config {
         }
     }
 
-    /// Reads the secrets of `[credentials]` once and returns which of them, by key, cannot be read.
-    /// Blocks on the file system. A sink reads its own secrets when it is opened.
+    /// Reads the secrets of `[credentials]` and `[receive]` once and returns which of them cannot be
+    /// read. Blocks on the file system. A sink reads its own secrets when it is opened.
     pub fn check_secrets(&self) -> Vec<(&'static str, SecretError)> {
-        let Some(credentials) = &self.credentials else { return Vec::new() };
-        let token = credentials.token.as_ref().map(|token| ("token", token));
-        [("secret_id", &credentials.secret_id), ("secret_key", &credentials.secret_key)]
-            .into_iter()
-            .chain(token)
-            .filter_map(|(key, secret): (_, &SecretRef)| Some((key, secret.resolve().err()?)))
-            .collect()
+        let mut secrets: Vec<(_, Option<&SecretRef>)> = Vec::new();
+        if let Some(of) = &self.credentials {
+            secrets.push(("[credentials] secret_id", Some(&of.secret_id)));
+            secrets.push(("[credentials] secret_key", Some(&of.secret_key)));
+            secrets.push(("[credentials] token", of.token.as_ref()));
+        }
+        if let Some(of) = &self.receive {
+            secrets.push(("[receive] token", Some(&of.token)));
+            secrets.push(("[receive] previous_token", of.previous_token.as_ref()));
+            secrets.push(("[receive] sign_key", of.sign_key.as_ref()));
+            secrets.push(("[receive] previous_sign_key", of.previous_sign_key.as_ref()));
+        }
+        let unreadable =
+            |(key, secret): (_, Option<&SecretRef>)| Some((key, secret?.resolve().err()?));
+        secrets.into_iter().filter_map(unreadable).collect()
     }
 }
 
@@ -159,7 +167,7 @@ impl Config {
     /// Returns by which ways the daemon takes events.
     #[must_use]
     pub fn sources(&self) -> EventSources {
-        EventSources { pull: self.vod.pull, receive: false }
+        EventSources { pull: self.vod.pull, receive: self.receive.is_some() }
     }
 }
 
@@ -168,7 +176,12 @@ fn compose<'t>(document: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Optio
     let mut top = Table::new("the file", span, root.into_inner());
     let known: Vec<&str> = outline().into_iter().map(|(name, _)| name).collect();
     document.refuse_unknown(&mut top, &known);
+    let vod = top.entries.get("vod").map_or(0, |table| table.span().start);
     let sections = Sections::read(document, &mut top.entries);
+    if sections.vod.as_ref().is_some_and(|vod| !vod.pull) && matches!(sections.receive, Some(None))
+    {
+        document.mistake(vod, "[vod] pull: false without [receive]: no event could arrive");
+    }
     let sinks = sinks::read(document, &mut top.entries);
     outputs::refuse_shared(document, sections.journal.as_ref(), &sinks);
     sections.with(sinks::acquainted(sinks))

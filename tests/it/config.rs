@@ -342,7 +342,7 @@ fn secrets_that_cannot_be_read_are_named_only_when_asked_for() {
     let config = parse(&format!("{text}{LEAST}")).unwrap().config;
     let missing = config.check_secrets();
     let keys: Vec<_> = missing.iter().map(|(key, _)| *key).collect();
-    assert_eq!(keys, ["secret_key", "token"]);
+    assert_eq!(keys, ["[credentials] secret_key", "[credentials] token"]);
     assert!(missing[0].1.to_string().contains("/nowhere/key"));
 }
 

@@ -47,16 +47,16 @@ fn found(mistakes: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
     found
 }
 
-/// Whether the secrets of `[credentials]` can be read from here.
+/// Whether the secrets of `[credentials]` and `[receive]` can be read from here.
 pub(super) fn secrets(config: &Config) -> CheckStep {
     const STEP: &str = "secrets";
-    if config.credentials.is_none() {
+    let missing = config.check_secrets();
+    if config.credentials.is_none() && missing.is_empty() {
         let detail = "none in the file: environment, profile file, TKE web identity and instance \
                       role are tried";
         return CheckStep::ok(STEP, detail);
     }
-    let missing = config.check_secrets();
-    let named = |(key, error): &(&str, SecretError)| format!("[credentials] {key}: {error}");
+    let named = |(key, error): &(&str, SecretError)| format!("{key}: {error}");
     let detail = missing.iter().map(named).collect::<Vec<_>>().join("; ");
     if missing.is_empty() {
         return CheckStep::ok(STEP, "can be read");

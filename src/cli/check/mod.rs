@@ -9,6 +9,7 @@ mod file;
 mod journal;
 mod network;
 mod policy;
+mod receive;
 mod report;
 mod sinks;
 
@@ -28,8 +29,8 @@ use crate::{identity, vod};
     after_help = "Exit code: 0 if nothing failed, even with warnings; otherwise the first failure decides: 78 for the
 configuration, 77 for rejected credentials, 74 for the journal, 1 for the rest.
 The steps, as --json names them: configuration, secrets, confirm, proxy, dns, tls, credentials,
-cloud, event-mode, queue, clock, journal, disk, and one sink for each sink. A step is ok, warn, fail,
-or skip if an earlier failure prevents it. With several applications, each has its own cloud,
+cloud, event-mode, queue, clock, receive if there is [receive], journal, disk, and one sink for each
+sink. A step is ok, warn, fail, or skip if an earlier failure prevents it. With several applications, each has its own cloud,
 event-mode and queue.
 
 Examples:
@@ -109,12 +110,20 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckS
             steps
         };
         let sinks = config.sinks.iter().zip(opened);
-        let (mut steps, journal, disk, sinks) = tokio::join!(
+        let receive = async {
+            match &config.receive {
+                Some(settings) => Some(receive::check(settings.address()).await),
+                None => None,
+            }
+        };
+        let (mut steps, receive, journal, disk, sinks) = tokio::join!(
             network_and_cloud,
+            receive,
             journal::check(&config.journal.path, &names, refused),
             disk::check(&config.journal, refused),
             join_all(sinks.map(|(sink, opened)| sinks::check(sink, opened, refused))),
         );
+        steps.extend(receive);
         steps.extend([journal, disk]);
         steps.extend(sinks);
         steps

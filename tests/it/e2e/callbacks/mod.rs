@@ -4,6 +4,7 @@ mod chain;
 mod disk;
 mod kill;
 mod limits;
+mod nginx;
 mod prompt;
 mod refused;
 mod restart;
