@@ -9,8 +9,7 @@ use super::exit::{Exit, complain, print};
 use super::open_journal::{self, CliError, ConfigArg};
 use super::process::{self, Signals};
 use crate::daemon::DaemonSignals;
-use crate::journal;
-use crate::net;
+use crate::{journal, net};
 
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

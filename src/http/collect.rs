@@ -7,10 +7,8 @@ use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::headline::Facts;
-use super::history::ActivityHistory;
-use super::history::Totals;
-use super::snapshot::JournalView;
-use super::snapshot::Snapshots;
+use super::history::{ActivityHistory, Totals};
+use super::snapshot::{JournalView, Snapshots};
 use super::status::{
     ApplicationStatus, CloudStatus, DeadLetter, EventLine, HandleCounts, JournalStatus, SinkStatus,
     SpriteSummary, Status,

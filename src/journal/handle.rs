@@ -352,7 +352,7 @@ impl Journal {
 }
 
 /// The journal's writer thread and its lock; [`Closing::wait`] after the last
-/// [`Journal`](super::Journal) is gone.
+/// [`Journal`] is gone.
 #[derive(Debug)]
 pub struct Closing {
     pub(super) thread: std::thread::JoinHandle<()>,
@@ -360,7 +360,7 @@ pub struct Closing {
 }
 
 impl Closing {
-    /// Waits for the last commit. Every [`Journal`](super::Journal) must have been dropped, else it
+    /// Waits for the last commit. Every [`Journal`] must have been dropped, else it
     /// never ends.
     pub async fn wait(self) {
         let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;

@@ -1,5 +1,5 @@
-//! What the library lacks: gauges with a fraction, gauges that may have no value, and a histogram of
-//! times whose average can be read.
+//! What the library lacks: gauges with a fraction, gauges that may have no value, and a histogram
+//! of times whose average can be read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! What a sink writes to, where that takes one writer alone, and where a file is, however its path is
-//! written.
+//! What a sink writes to, where that takes one writer alone, and where a file is, however its path
+//! is written.
 
 use std::ffi::OsStr;
 use std::fs;

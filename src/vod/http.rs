@@ -1,8 +1,7 @@
 //! What every HTTP call of this module has in common: a URL that can be signed for and trusted with
 //! what is sent, limits, and errors in words.
 
-use reqwest::Response;
-use reqwest::Url;
+use reqwest::{Response, Url};
 
 use crate::net;
 use crate::sanitize::is_invisible;

@@ -1,7 +1,6 @@
 //! The configuration's file, and the secrets of `[credentials]` it refers to.
 
-use super::report::UNSEEN_CREDENTIALS;
-use super::report::{CheckStep, Finding, StepOutcome};
+use super::report::{CheckStep, Finding, StepOutcome, UNSEEN_CREDENTIALS};
 use crate::cli::exit::Exit;
 use crate::config::{Config, ConfigErrors, Loaded, Mistake};
 use crate::secret::SecretError;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::report::CLOUD;
-use super::report::{CheckStep, StepOutcome};
+use super::report::{CLOUD, CheckStep, StepOutcome};
 use crate::cli::exit::Exit;
 use crate::net;
 use crate::sanitize::one_line;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::report::CheckStep;
-use super::report::UNSEEN_CREDENTIALS;
+use super::report::{CheckStep, UNSEEN_CREDENTIALS};
 use crate::cli::exit::Exit;
 use crate::config::SinkConfig;
 use crate::event::AppId;

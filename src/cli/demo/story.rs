@@ -1,5 +1,5 @@
-//! What the demo tells of each event, read from the cloud's ledger, the journal and the sink, and the
-//! sums at its end: they add up, or something was lost or came twice.
+//! What the demo tells of each event, read from the cloud's ledger, the journal and the sink, and
+//! the sums at its end: they add up, or something was lost or came twice.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;

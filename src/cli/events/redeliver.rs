@@ -53,10 +53,11 @@ pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
     } else {
         let only_dead = named.is_none();
         let sinks = named.map_or_else(|| reader.sinks(), Ok)?;
-        args.selection.by_keys(&reader, sinks, |state| match state {
-            state if only_dead => state == Some(EventState::Dead),
-            state => !args.missing || state != Some(EventState::Delivered),
-        })?
+        let is_left = |state| match only_dead {
+            true => state == Some(EventState::Dead),
+            false => !args.missing || state != Some(EventState::Delivered),
+        };
+        args.selection.by_keys(&reader, sinks, is_left)?
     };
     let options = &args.options;
     let requeue = |admin: &mut JournalAdmin, sink, events: &[EventId], done: &mut Requeued| {

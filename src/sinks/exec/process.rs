@@ -1,7 +1,7 @@
 //! One run of a program: its input, its output, its timeout and its end.
 
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{io, pin::pin};
 
@@ -77,7 +77,7 @@ pub(super) async fn run(
             None
         }
     };
-    let mut output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut output = std::mem::take(&mut *lock(&output));
     keep_end(&mut output);
     match status.and_then(|status| token.failure(status, &output)) {
         Some(error) => Err(error),

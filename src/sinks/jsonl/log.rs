@@ -10,8 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::fcntl::OFlag;
 use nix::unistd::Group;
 
-use super::checkpoint::Checkpoint;
-use super::checkpoint::FileId;
+use super::checkpoint::{Checkpoint, FileId};
 use super::error::{LogError, failed, failed_in_folder};
 use super::rotation::folder_of;
 use crate::folder;

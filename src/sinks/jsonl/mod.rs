@@ -31,8 +31,7 @@ use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
 use self::append::Filled;
-use self::checkpoint::Checkpoint;
-use self::checkpoint::FileId;
+use self::checkpoint::{Checkpoint, FileId};
 use self::error::{LogError, failed, failed_in_folder};
 use self::log::{Log, Ownership};
 use self::maintenance::RotatedFiles;

@@ -9,8 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::checkpoint::Checkpoint;
-use super::checkpoint::FileId;
+use super::checkpoint::{Checkpoint, FileId};
 use super::error::{LogError, failed, failed_in_folder};
 use super::rotation::{Names, gzip_identity};
 use crate::event::{self, AppId, Event, EventFormat, Key};

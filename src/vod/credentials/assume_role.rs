@@ -24,7 +24,8 @@ struct Assumer {
 }
 
 /// The role that `settings` name, assumed through STS with their key and renewed in the last fifth
-/// of its credentials' life; `None` if they name none. Attempts are `pause` apart. Asks nothing yet.
+/// of its credentials' life; `None` if they name none. Attempts are `pause` apart. Asks nothing
+/// yet.
 ///
 /// # Errors
 /// When the settings are wrong or no HTTP client can be set up.

@@ -3,8 +3,7 @@
 
 use tokio::time::timeout;
 
-use crate::cli::check::report::CheckStep;
-use crate::cli::check::report::{CALL_TIMEOUT, CLOUD, CREDENTIALS, EVENT_MODE, QUEUE};
+use crate::cli::check::report::{CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE};
 use crate::cli::exit::Exit;
 use crate::config::SinkConfig;
 use crate::event::AppId;

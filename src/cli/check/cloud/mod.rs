@@ -14,8 +14,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use self::answers::{Answers, in_time};
-use super::report::CheckStep;
-use super::report::{CALL_TIMEOUT, CLOUD, CREDENTIALS, EVENT_MODE, QUEUE};
+use super::report::{CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE};
 use crate::cli::exit::Exit;
 use crate::config::Config;
 use crate::vod::credentials::{self, Credentials, Provider, ProviderError};

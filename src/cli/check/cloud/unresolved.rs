@@ -2,8 +2,7 @@
 //! the way to whoever hands them out.
 
 use crate::cli::check::network;
-use crate::cli::check::report::CREDENTIALS;
-use crate::cli::check::report::CheckStep;
+use crate::cli::check::report::{CREDENTIALS, CheckStep};
 use crate::cli::exit::Exit;
 use crate::config::Config;
 use crate::vod::credentials::ProviderError;

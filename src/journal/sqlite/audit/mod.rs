@@ -14,8 +14,7 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 pub use self::references::Violation;
-use self::references::Violations;
-use self::references::{PAGE_ROWS, known_sinks};
+use self::references::{PAGE_ROWS, Violations, known_sinks};
 use super::counters::{Counter, Counters};
 use super::open::open_read_only;
 use crate::journal::error::{OpenError, Result};
