@@ -68,3 +68,43 @@ async fn full(disk: Disk) {
 async fn while_the_disk_is_full_nothing_is_answered_in_time_and_nothing_is_lost() {
     join_all(Disk::all().into_iter().map(full)).await;
 }
+
+/// The cloud may have given up by then, and post it again.
+#[tokio::test]
+async fn an_equal_event_after_a_late_answer_is_the_same_and_after_that_another() {
+    let disk = Disk::Limited;
+    let site = Site::new(&file("all", "*")).await;
+    site.receives("");
+    disk.make(&site);
+    let daemon = disk.start(&site);
+    let poster = Poster::of(&daemon).await;
+    assert_eq!(poster.post(&sprite(0)).await.0, 200);
+    disk.fill(&site, &daemon, "journal.db-wal");
+    // What fits into the last page is taken at once.
+    let mut number = 0;
+    loop {
+        let start = Instant::now();
+        let body = recurring(number);
+        let freed = async {
+            tokio::time::sleep(Duration::from_millis(4500)).await;
+            disk.free(&site, &daemon);
+        };
+        tokio::select! {
+            (status, _) = poster.post(&body) => assert_eq!(status, 200),
+            () = async { freed.await; std::future::pending().await } => {}
+        }
+        if start.elapsed() > Duration::from_secs(4) {
+            break;
+        }
+        number += 1;
+    }
+    let received = async |outcome: &str| {
+        daemon.metric(&format!("sprited_received_total{{outcome=\"{outcome}\"}}")).await
+    };
+    let new = received("new").await;
+    assert_eq!(poster.post(&recurring(number)).await.0, 200);
+    assert_eq!((received("new").await, received("duplicate").await), (new, 1.0));
+    assert_eq!(poster.post(&recurring(number)).await.0, 200);
+    assert_eq!((received("new").await, received("duplicate").await), (new + 1.0, 1.0));
+    daemon.stop().await;
+}

@@ -1,6 +1,7 @@
 //! Events that are posted: the receiver as the cloud meets it, and as others do.
 
 mod chain;
+mod commands;
 mod disk;
 mod kill;
 mod limits;

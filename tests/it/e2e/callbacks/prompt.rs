@@ -14,11 +14,9 @@ async fn an_equal_event_after_a_prompt_answer_is_another() {
     let start = Instant::now();
     for number in 1..=3 {
         assert_eq!(poster.post(&recurring(0)).await.0, 200);
-        // The record of the answer may come a moment later than the answer.
-        tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(site.journaled(None).len(), number);
     }
-    assert!(start.elapsed() < Duration::from_secs(60));
+    assert!(start.elapsed() < Duration::from_secs(110), "too slow to tell anything");
     daemon.stop().await;
     site.assert_once("all.jsonl", 3);
 }

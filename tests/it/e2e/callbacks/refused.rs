@@ -7,6 +7,9 @@ use crate::e2e::file;
 
 const EMPTY: &str = "\r\ncontent-length: 0\r\n";
 
+/// So that the end of an answer need not be waited for.
+const CLOSE: &str = "Connection: close\r\n";
+
 /// An answer without its date.
 fn undated(answer: &str) -> String {
     let lines = answer.split_inclusive("\r\n");
@@ -19,7 +22,7 @@ async fn a_wrong_token_application_or_path_is_told_from_no_other() {
     site.receives("");
     let daemon = site.start();
     let poster = Poster::of(&daemon).await;
-    let unknown = undated(&poster.raw(&request("/unknown", "", "{}")).await);
+    let unknown = undated(&poster.raw(&request("/unknown", CLOSE, "{}")).await);
     assert!(unknown.starts_with("HTTP/1.1 404 Not Found\r\n"), "{unknown}");
     assert!(unknown.contains(EMPTY) && unknown.ends_with("\r\n\r\n"), "{unknown}");
     let right = path();
@@ -37,7 +40,7 @@ async fn a_wrong_token_application_or_path_is_told_from_no_other() {
         &format!("/{right}"),
     ] {
         for method in ["POST", "GET", "PUT", "DELETE", "OPTIONS", "TRACE"] {
-            let request = String::from_utf8(request(target, "", "{}")).unwrap();
+            let request = String::from_utf8(request(target, CLOSE, "{}")).unwrap();
             let request = request.replacen("POST", method, 1);
             let answer = undated(&poster.raw(request.as_bytes()).await);
             assert_eq!(answer, unknown, "{method} {target}");
@@ -137,7 +140,7 @@ async fn a_forged_signature_is_refused_wherever_it_stands() {
         format!("Sign={right}&T=+9223372036854775807"),
         format!("Sign={right}&T=09223372036854775807"),
         format!("Sign={right}&T="),
-        format!("Sign=&T=9223372036854775807"),
+        "Sign=&T=9223372036854775807".to_owned(),
         // Right, and over.
         "Sign=c1651ec986abbb18b60e34ea357cf9a9&T=1614151508".to_owned(),
     ] {

@@ -133,9 +133,13 @@ async fn bytes_that_are_no_text_are_replaced_and_the_event_is_marked() {
     // Any JSON is kept, as in the queue.
     assert_eq!(poster.post("7").await.0, 200);
     assert_eq!(poster.post(" [\n] ").await.0, 200);
-    until(|| site.lines("all.jsonl").len() == 3).await;
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    assert_eq!(poster.post(&deep).await.0, 200);
+    // Deeper than a test's own reader goes.
+    let lines = || std::fs::read_to_string(site.path("all.jsonl")).unwrap().lines().count();
+    until(|| lines() == 4).await;
     daemon.stop().await;
-    assert_eq!(site.journaled(Some(EventState::Delivered)).len(), 3);
+    assert_eq!(site.journaled(Some(EventState::Delivered)).len(), 4);
 }
 
 #[tokio::test]

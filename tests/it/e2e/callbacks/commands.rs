@@ -1,0 +1,94 @@
+//! `sprited receive`.
+
+use super::*;
+use crate::cli::{Ended, ended, sprited};
+use crate::e2e::file;
+use crate::local_server::{LocalServer, Reply};
+use crate::support::until;
+
+/// `sprited receive test`, with the configuration of a site.
+async fn test(site: &Site, url: &str) -> Ended {
+    let mut command = sprited();
+    command.env("SPRITED_CONFIG", site.path("sprited.toml")).args(["receive", "test", url]);
+    tokio::task::spawn_blocking(move || ended(&mut command)).await.unwrap()
+}
+
+#[test]
+fn a_token_is_long_and_fits_into_a_url() {
+    let tokens = [(); 2].map(|()| ended(sprited().args(["receive", "token"])).out);
+    assert_ne!(tokens[0], tokens[1]);
+    for token in tokens {
+        let token = token.strip_suffix('\n').unwrap();
+        assert!(token.len() >= 32, "{token}");
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        assert!(token.bytes().all(is_plain), "{token}");
+        let text = format!("[receive]\ntoken = '{token}'\n[[sinks]]\nname = 'a'\ntype = 'stdout'");
+        sprited::config::Config::parse(&text, "sprited.toml".as_ref()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_test_event_goes_the_way_of_all_and_reaches_no_sink_by_default() {
+    let sinks = [file("sprites", "image-sprite"), file("all", "*")].concat();
+    let site = Site::new(&sinks).await;
+    site.receives(&format!("sign_key = '{SIGN_KEY}'"));
+    let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
+    let tested = test(&site, &poster.url()).await;
+    assert_eq!(tested.code, 0, "{}{}", tested.out, tested.err);
+    let address = poster.address;
+    let first = format!("posted to http://{address}/vod/{APP}/…, signed with [receive] sign_key\n");
+    assert!(tested.out.starts_with(&first), "{}", tested.out);
+    assert!(tested.out.contains("200 OK after "), "{}", tested.out);
+    assert!(tested.out.ends_with("the event is stored\n"), "{}", tested.out);
+    until(|| site.lines("all.jsonl").len() == 1).await;
+    assert_eq!(site.lines("all.jsonl")[0]["type"], "com.tencentcloud.vod.SpritedTest");
+    // Each test is an event of its own.
+    assert_eq!(test(&site, &poster.url()).await.code, 0);
+    until(|| site.lines("all.jsonl").len() == 2).await;
+
+    let wrong = poster.url().replace(TOKEN, "another-token-of-the-tests");
+    site.edit(SIGN_KEY, "another");
+    for (url, expected) in [
+        (wrong, "404 Not Found after "),
+        (poster.url(), "403 Forbidden after "),
+        (format!("http://{address}/vod/7/{TOKEN}"), "404 Not Found after "),
+    ] {
+        let tested = test(&site, &url).await;
+        assert_eq!(tested.code, 1);
+        assert!(tested.out.contains(expected), "{}", tested.out);
+        assert!(!tested.out.contains("token-of-the-tests"), "{}", tested.out);
+        assert!(!tested.err.contains("token-of-the-tests"), "{}", tested.err);
+    }
+    daemon.stop().await;
+    assert!(site.lines("sprites.jsonl").is_empty());
+}
+
+#[tokio::test]
+async fn what_else_may_answer_is_explained() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    for (status, meaning) in [
+        (200, "something else than the receiver answered"),
+        (301, "a redirect"),
+        (401, "asks for a password"),
+        (502, "does not reach the receiver"),
+        (503, "cannot store events"),
+    ] {
+        let server = LocalServer::start(move |_, _| Reply::new(status, &[], b"hello")).await;
+        let tested = test(&site, &format!("{}/vod/{APP}/{TOKEN}", server.url())).await;
+        assert_eq!(tested.code, 1);
+        assert!(tested.out.contains(meaning), "{status}: {}", tested.out);
+        assert!(tested.out.contains("unsigned: the configuration has no table [receive]"));
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let tested = test(&site, &format!("http://{free}/vod/{APP}/{TOKEN}")).await;
+    assert_eq!(tested.code, 1);
+    let expected = format!("http://{free}/vod/{APP}/…: no answer: ");
+    assert!(tested.err.contains(&expected), "{}", tested.err);
+    assert!(!tested.err.contains(TOKEN), "{}", tested.err);
+    for url in [TOKEN.to_owned(), format!("ftp://a.example/{TOKEN}")] {
+        let tested = test(&site, &url).await;
+        assert_eq!(tested.code, 64);
+        assert!(!tested.err.contains(TOKEN), "{}", tested.err);
+    }
+}
