@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use sprited::event::{AppId, Entry, Event, EventFormat, Key, StoredEvent, read};
+use sprited::event::{AppId, Entry, EntryReader, Event, EventFormat, Key, StoredEvent, read};
 
 use super::json::{self, Value};
 
@@ -29,9 +29,22 @@ pub(crate) fn check_entry(text: &str) {
     assert_eq!((again.handle, &*again.event), (None, event), "the body is the event");
     check_names(event);
     check_cloud_event(event);
+    check_posted(text);
     if let Some(value) = json::read(text) {
         check_content(&entry, value);
     }
+}
+
+/// What must hold if it is posted: the body has nothing of what signs it, and is the event.
+fn check_posted(text: &str) {
+    let post =
+        |text| EntryReader::default().read_posted(APP, text, false, DateTime::<Utc>::UNIX_EPOCH);
+    let posted = post(text);
+    let bare = post(&posted.entry.event.body);
+    assert_eq!((bare.sign, bare.expires), (None, None));
+    assert_eq!(*bare.entry.event, *posted.entry.event);
+    let pulled = entry(&posted.entry.event.body);
+    assert_eq!(pulled.event.key, posted.entry.event.key);
 }
 
 fn entry(text: &str) -> Entry {
