@@ -212,6 +212,9 @@ fn every_command_in_it_is_understood() {
 fn every_configuration_in_it_can_be_used() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("secret_key"), "for-tests").unwrap();
+    for secret in ["callback_token", "sign_key"] {
+        fs::write(folder.path().join(secret), "ForTests".repeat(4)).unwrap();
+    }
     let validator = schema::validator();
     let path = folder.path().join("sprited.toml");
     let mut seen = 0;
@@ -222,6 +225,7 @@ fn every_configuration_in_it_can_be_used() {
             } else {
                 format!("{text}\n[[sinks]]\nname = 'a'\ntype = 'stdout'\n")
             };
+            let whole = whole.replace("/etc/sprited/", &format!("{}/", folder.path().display()));
             fs::write(&path, &whole).unwrap();
             let refused = schema::faults(&validator, &whole);
             let file = document.path.display();
