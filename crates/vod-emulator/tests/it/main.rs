@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod faults;
-mod protocol;
+mod life;
+mod pages;
+mod queue;
+mod requests;
+mod sdk;
 mod server;
+mod sprites;
 mod support;
