@@ -1,25 +1,20 @@
 //! What each action does.
 //!
-//! Owns the actions' parameters and the fields of their answers.
+//! Owns the parameters of the actions on events, and the fields of their answers.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::action::ApiAction;
 use super::content::HandleForm;
 use super::faults::{EmptyAnswer, FaultKind, MalformedEntry};
+use super::members::RequestMembers;
 use super::outcome::{Refusal, Success};
 use super::queue::{HandOut, MAX_BATCH};
 use super::settings::{ReportConfig, ReportMode};
 use super::shared::{PullResult, Shared};
 use super::sts;
-
-/// What is in the body of a request.
-struct Parameters {
-    app: u64,
-    event_handles: Option<Vec<String>>,
-}
 
 /// Performs `action` for a request that came in at `came_in` and sees `clock`.
 pub(super) async fn perform(
@@ -33,65 +28,32 @@ pub(super) async fn perform(
     if matches!(action, ApiAction::AssumeRole | ApiAction::AssumeRoleWithWebIdentity) {
         return sts::perform(shared, action, body, clock);
     }
-    let Parameters { app, event_handles } = Parameters::read(shared, action, body)?;
+    let mut members = RequestMembers::read(action, body)?;
+    let app = members.app(&shared.settings)?;
     match action {
-        ApiAction::PullEvents => match fault {
-            Some(FaultKind::Empty(form)) => empty(*form),
-            _ => pull(shared, app, came_in).await,
-        },
-        ApiAction::ConfirmEvents => confirm(shared, app, event_handles),
+        ApiAction::PullEvents => {
+            members.string("ExtInfo")?;
+            members.end(&shared.settings)?;
+            match fault {
+                Some(FaultKind::Empty(form)) => empty(*form),
+                _ => pull(shared, app, came_in).await,
+            }
+        }
+        ApiAction::ConfirmEvents => {
+            members.string("ExtInfo")?;
+            let event_handles = members.get("EventHandles", "an array of strings")?;
+            members.end(&shared.settings)?;
+            confirm(shared, app, event_handles)
+        }
         ApiAction::DescribeEventsState => {
+            members.end(&shared.settings)?;
             let count = shared.visible(app);
             Ok(Success::ok(format!("\"CountOfEventsToPull\":{count},")))
         }
-        _ => Ok(Success::ok(event_config(&shared.state().event_config(app)))),
-    }
-}
-
-impl Parameters {
-    fn read(shared: &Shared, action: ApiAction, body: &[u8]) -> Result<Self, Refusal> {
-        let body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
-            Refusal::new("InvalidParameter", "the body must be a JSON object, in UTF-8")
-        })?;
-        let wrong = |name, kind| {
-            Refusal::new("InvalidParameter", format!("the parameter {name} must be {kind}"))
-        };
-        let mut event_handles = None;
-        let mut sub_app_id = None;
-        for (name, value) in body {
-            match (name.as_str(), action) {
-                _ if value.is_null() => {}
-                ("SubAppId", _) => {
-                    let id = value.as_u64().ok_or_else(|| wrong("SubAppId", "an integer"))?;
-                    sub_app_id = Some(id);
-                }
-                ("ExtInfo", ApiAction::PullEvents | ApiAction::ConfirmEvents) => {
-                    if !value.is_string() {
-                        return Err(wrong("ExtInfo", "a string"));
-                    }
-                }
-                ("EventHandles", ApiAction::ConfirmEvents) => {
-                    let handles = serde_json::from_value(value)
-                        .map_err(|_| wrong("EventHandles", "an array of strings"))?;
-                    event_handles = Some(handles);
-                }
-                _ if shared.settings.lenient.any_member => {}
-                _ => {
-                    return Err(Refusal::new(
-                        "UnknownParameter",
-                        format!("there is no parameter {name} in {}", action.name()),
-                    ));
-                }
-            }
+        _ => {
+            members.end(&shared.settings)?;
+            Ok(Success::ok(event_config(&shared.state().event_config(app))))
         }
-        // The real code, for a missing and for a wrong one, is not known.
-        let app = shared.settings.app(sub_app_id).ok_or_else(|| {
-            Refusal::new(
-                shared.settings.unknown_app_code.clone(),
-                "the SubAppId is not one of this emulator",
-            )
-        })?;
-        Ok(Self { app, event_handles })
     }
 }
 

@@ -9,7 +9,7 @@
 //! at that place says so.
 //!
 //! A call comes in through `serve` and is checked in `api`; `actions` and `sts` carry it out on the
-//! state in `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`. Tests
+//! `state` behind `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`. Tests
 //! use `control`, operators `admin`.
 
 mod action;
@@ -28,6 +28,7 @@ mod handle;
 mod keys;
 mod ledger;
 mod local;
+mod members;
 mod outcome;
 mod queue;
 mod quota;
@@ -35,6 +36,7 @@ mod serve;
 mod settings;
 mod shared;
 mod sprites;
+mod state;
 mod sts;
 
 pub use action::ApiAction;

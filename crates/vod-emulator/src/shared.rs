@@ -1,31 +1,28 @@
 //! The state that calls share.
 //!
-//! Owns the lock around queues, ledger, quota and faults, and the signals between calls: events
+//! Owns the lock around the state, and the signals between calls: events
 //! were added, held calls are released, the emulator stops. The lock is held for moments and never
 //! over a wait.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::action::ApiAction;
 use super::clock::EmulatorClock;
 use super::content::Content;
-use super::faults::{DrawnFault, FaultKind, FaultPoint, Faults};
-use super::handle::{Handles, scramble};
-use super::keys::{Account, AccountKey, TemporaryKeys};
-use super::ledger::{Ledger, LedgerSnapshot, LedgerTotals};
-use super::queue::{Confirmation, HandOut, Queue, QueueFull, QueueRules};
-use super::quota::Quota;
-use super::settings::{AssumableRole, EmulatorSettings, LeaseFrom, ReportConfig};
-use super::sprites::{CreatedSprite, SpriteOrder, Sprites};
+use super::faults::{FaultKind, FaultPoint};
+use super::ledger::{LedgerSnapshot, LedgerTotals};
+use super::queue::{Confirmation, HandOut, Queue, QueueFull};
+use super::settings::{EmulatorSettings, LeaseFrom};
+use super::sprites::{CreatedSprite, SpriteOrder};
+use super::state::State;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -59,25 +56,6 @@ impl fmt::Debug for Observer {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) account: Arc<Account>,
-    pub(super) role: AssumableRole,
-    pub(super) keys: TemporaryKeys,
-    pub(super) faults: Faults,
-    pub(super) quota: Quota,
-    pub(super) ledger: Ledger,
-    /// The answer of DescribeEventConfig for an application, and for those that are not in it.
-    event_configs: (BTreeMap<u64, ReportConfig>, ReportConfig),
-    /// One for each application.
-    queues: BTreeMap<u64, Queue>,
-    /// The number of the event that was added last, of all queues.
-    last: u64,
-    /// The most events that may wait in all of them.
-    capacity: usize,
-    sprites: Sprites,
-}
-
 /// Counts one until it is dropped, which is also when the call's client goes away.
 #[derive(Debug)]
 pub(super) struct Count<'a>(&'a AtomicUsize);
@@ -106,35 +84,9 @@ pub(super) enum PullResult {
 
 impl Shared {
     pub(super) fn new(settings: EmulatorSettings, bound: SocketAddr) -> Self {
-        let seed = settings.seed.unwrap_or_else(rand::random);
-        let rules = QueueRules {
-            lease: delta(settings.lease),
-            retention: delta(settings.retention),
-            capacity: settings.max_events,
-            batch: settings.batch,
-            same_handle: settings.lenient.same_handle,
-            confirm_partly: settings.lenient.confirm_partly || settings.lenient.pass_over,
-        };
-        let apps = if settings.apps.is_empty() { &[0][..] } else { &settings.apps };
-        // With different seeds: no queue knows another's handles.
-        let seeds = (seed..=u64::MAX).chain(0..=seed).map(scramble);
-        let queue = |(app, seed): (&u64, u64)| (*app, Queue::new(rules, Handles::new(seed)));
-        let queues = apps.iter().zip(seeds).map(queue).collect();
         let url = format!("http://{bound}");
         let clock = EmulatorClock::start();
-        let state = State {
-            account: Arc::new(settings.account.clone()),
-            role: settings.role.clone(),
-            keys: TemporaryKeys::default(),
-            faults: Faults::new(seed),
-            quota: Quota::new(settings.rate_limit, settings.bursts, clock.now()),
-            ledger: Ledger::new(settings.max_records),
-            event_configs: (BTreeMap::new(), settings.event_config.clone()),
-            queues,
-            last: 0,
-            capacity: settings.max_events,
-            sprites: Sprites::new(scramble(!seed)),
-        };
+        let state = State::new(&settings, clock.now());
         Self {
             base: settings.public_url.clone().unwrap_or_else(|| url.clone()),
             url,
@@ -305,79 +257,4 @@ impl Shared {
     pub(super) fn pulls_waiting(&self) -> usize {
         self.pulls_waiting.load(Ordering::SeqCst)
     }
-}
-
-impl State {
-    /// Returns the answer of DescribeEventConfig for this application.
-    pub(super) fn event_config(&self, app: u64) -> ReportConfig {
-        let (of_one, of_others) = &self.event_configs;
-        of_one.get(&app).unwrap_or(of_others).clone()
-    }
-
-    pub(super) fn set_event_config(&mut self, app: u64, config: ReportConfig) {
-        self.event_configs.0.insert(app, config);
-    }
-
-    /// Returns the key that a request with this SecretId must be signed with.
-    pub(super) fn key(&self, secret_id: &str) -> Option<AccountKey> {
-        if secret_id == self.account.secret_id {
-            return Some(AccountKey { account: Arc::clone(&self.account), expires: None });
-        }
-        self.keys.find(secret_id).cloned()
-    }
-
-    /// Draws a fault and counts it.
-    pub(super) fn draw(
-        &mut self,
-        action: Option<ApiAction>,
-        app: Option<u64>,
-        point: FaultPoint,
-    ) -> Option<DrawnFault> {
-        let drawn = self.faults.draw(action, app, point)?;
-        self.ledger.fault_drawn(drawn.kind.name());
-        Some(drawn)
-    }
-
-    fn advance(&mut self, now: DateTime<Utc>) {
-        for queue in self.queues.values_mut() {
-            let expired = queue.advance(now);
-            self.ledger.expired(&expired, now);
-        }
-    }
-
-    fn waiting(&self) -> usize {
-        self.queues.values().map(Queue::len).sum()
-    }
-
-    fn has_room(&self, events: usize) -> bool {
-        self.capacity.saturating_sub(self.waiting()) >= events
-    }
-
-    fn add(
-        &mut self,
-        app: u64,
-        now: DateTime<Utc>,
-        contents: Vec<Content>,
-        delay: Duration,
-    ) -> Result<Vec<u64>, QueueFull> {
-        if !self.has_room(contents.len()) {
-            return Err(QueueFull);
-        }
-        let delay = delta(delay);
-        let queue = self.queues.get_mut(&app).ok_or(QueueFull)?;
-        contents
-            .into_iter()
-            .map(|content| {
-                queue.add(self.last + 1, now, content, delay)?;
-                self.last += 1;
-                self.ledger.added(self.last, app, now);
-                Ok(self.last)
-            })
-            .collect()
-    }
-}
-
-/// Settings and orders are checked to be far below the limit.
-fn delta(duration: Duration) -> TimeDelta {
-    TimeDelta::from_std(duration).unwrap_or_else(|_| TimeDelta::days(3650))
 }
