@@ -58,6 +58,14 @@ impl Content {
             Self::Sprite(task) => insert(&task.event(base), form, out),
         }
     }
+
+    /// Appends a sprite task's content in the format of API 2.0; JSON as it was added.
+    pub(super) fn write_legacy(&self, base: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::Raw(json) => out.extend_from_slice(json.as_bytes()),
+            Self::Sprite(task) => out.extend_from_slice(task.legacy_event(base).as_bytes()),
+        }
+    }
 }
 
 fn insert(json: &str, form: HandleForm<'_>, out: &mut Vec<u8>) {

@@ -170,8 +170,9 @@ impl EmulatorControl {
 
     /// Calls `observer`, in place of any earlier one, in each later ConfirmEvents before its answer
     /// is sent, with the numbers of the events that the call asks to confirm, whether or not it
-    /// succeeds: the observer can check that they are safe. It may use this control, and delays
-    /// other calls for as long as it takes.
+    /// succeeds: the observer can check that they are safe. Calls it as well after each 200 for a
+    /// posted event, with the number of that. It may use this control, and delays other calls for
+    /// as long as it takes.
     pub fn set_observer(&self, observer: impl Fn(&[u64]) + Send + Sync + 'static) {
         self.shared.set_observer(Arc::new(observer));
     }
@@ -183,8 +184,9 @@ impl EmulatorControl {
         self.shared.clock.set_offset(offset.clamp(-furthest, furthest));
     }
 
-    /// Sets the answer of DescribeEventConfig for the application, or for the first one. PullEvents
-    /// does not change.
+    /// Sets how events of the application, or of the first one, are reported, and with it the answer
+    /// of DescribeEventConfig. It holds for events that are added from now on: what waits in the
+    /// queue can still be pulled, and what was to be posted is.
     ///
     /// # Errors
     /// When there is no such application.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin;
 use super::control::EmulatorControl;
+use super::push;
 use super::serve::serve;
 use super::settings::EmulatorSettings;
 use super::shared::Shared;
@@ -37,6 +38,9 @@ pub enum BindError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There can be no HTTP client to post events.
+    #[error("cannot set up an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
     /// A setting is out of its range.
     #[error("{0}")]
     Setting(&'static str),
@@ -48,14 +52,15 @@ pub enum BindError {
 pub struct Emulator {
     listener: TcpListener,
     shared: Arc<Shared>,
+    client: reqwest::Client,
 }
 
 impl Emulator {
     /// Binds the emulator to `address`; port 0 takes any free one.
     ///
     /// # Errors
-    /// When the address is not of the loopback and that is not allowed, cannot be listened on, or
-    /// a setting is out of its range.
+    /// When the address is not of the loopback and that is not allowed, cannot be listened on, a
+    /// setting is out of its range, or TLS cannot be set up.
     pub async fn bind(settings: EmulatorSettings, address: SocketAddr) -> Result<Self, BindError> {
         settings.check().map_err(BindError::Setting)?;
         if !address.ip().to_canonical().is_loopback() && !settings.allow_remote {
@@ -64,7 +69,8 @@ impl Emulator {
         let failed = |source| BindError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, shared: Arc::new(Shared::new(settings, bound)) })
+        let shared = Arc::new(Shared::new(settings, bound));
+        Ok(Self { listener, shared, client: push::client()? })
     }
 
     /// Returns the address clients use, without a path: `http://127.0.0.1:9771`.
@@ -94,6 +100,7 @@ impl Emulator {
             },
             serve(self.listener, admin::router(Arc::clone(&self.shared)), stop.clone()),
             make_sprites(&control, rate, &stop),
+            push::push_events(&self.shared, &self.client),
         );
     }
 }

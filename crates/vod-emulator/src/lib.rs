@@ -9,8 +9,8 @@
 //! at that place says so.
 //!
 //! A call comes in through `serve` and is checked in `api`; `actions` and `sts` carry it out on the
-//! `state` behind `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`. Tests
-//! use `control`, operators `admin`.
+//! `state` behind `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`.
+//! Events that are posted go through `push`. Tests use `control`, operators `admin`.
 
 mod action;
 mod actions;
@@ -30,6 +30,7 @@ mod ledger;
 mod local;
 mod members;
 mod outcome;
+mod push;
 mod queue;
 mod quota;
 mod serve;
@@ -46,10 +47,12 @@ pub use emulator::{BindError, Emulator};
 pub use faults::{EmptyAnswer, FaultKind, InjectedFault, MalformedEntry, TooManyFaults};
 pub use keys::Account;
 pub use ledger::{
-    LedgerConfirmation, LedgerEntry, LedgerHandOut, LedgerRefusal, LedgerSnapshot, LedgerTotals,
+    LedgerConfirmation, LedgerEntry, LedgerHandOut, LedgerPush, LedgerRefusal, LedgerSnapshot,
+    LedgerTotals, LedgerTry, PushTotals,
 };
 #[doc(hidden)]
 pub use local::LocalEmulator;
+pub use push::{PushFormat, PushOutcome, PushRetry, PushSettings, SignPlace};
 pub use queue::RefusalReason;
 pub use settings::{
     AssumableRole, EmulatorSettings, LeaseFrom, Leniency, ReportConfig, ReportMode, ThrottleBursts,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::faults::EmptyAnswer;
 use super::keys::Account;
+use super::push::PushSettings;
 use super::queue::MAX_BATCH;
 
 /// The longest duration that may be set, beyond which times could overflow.
@@ -58,8 +59,10 @@ pub struct EmulatorSettings {
     pub unknown_app_code: String,
     /// Where it is more lenient than the service.
     pub lenient: Leniency,
-    /// The first answer of DescribeEventConfig for each application.
+    /// How events of each application are reported, until it is changed.
     pub event_config: ReportConfig,
+    /// How events are posted, in the mode [`ReportMode::Push`].
+    pub push: PushSettings,
     /// Sprite tasks made by themselves, each second; at most 10,000.
     pub sprites_per_second: f64,
     /// The most events that may wait.
@@ -99,6 +102,7 @@ impl Default for EmulatorSettings {
             unknown_app_code: "InvalidParameterValue.SubAppId".to_owned(),
             lenient: Leniency::default(),
             event_config: ReportConfig::default(),
+            push: PushSettings::default(),
             sprites_per_second: 0.0,
             max_events: 2_000_000,
             max_records: 2_000_000,
@@ -161,7 +165,7 @@ impl EmulatorSettings {
         {
             return Err("a burst of throttling must be shorter than the time to the next one");
         }
-        Ok(())
+        self.push.check()
     }
 }
 
@@ -232,14 +236,18 @@ pub struct Leniency {
     pub any_sub_app_id: bool,
 }
 
-/// The answer of DescribeEventConfig. It does not change PullEvents: what the service does
-/// in the mode [`ReportMode::Push`] is not known.
+/// How events are reported: the answer of DescribeEventConfig.
+///
+/// In the mode [`ReportMode::Push`] the queue gets no events, and PullEvents answers accordingly.
+/// What the service does with events that are in the queue already is not known; here they can be
+/// pulled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReportConfig {
     /// How events are reported.
     pub mode: ReportMode,
-    /// Where to, in the mode [`ReportMode::Push`].
+    /// Where to, in the mode [`ReportMode::Push`]. What the service does without a URL is not known;
+    /// here events go into the queue then.
     pub notification_url: String,
     /// Whether finished uploads are reported.
     pub upload: bool,
@@ -256,6 +264,6 @@ pub enum ReportMode {
     /// Reliable callback: they wait to be pulled.
     #[default]
     Pull,
-    /// HTTP callback.
+    /// HTTP callback: they are posted.
     Push,
 }

@@ -18,7 +18,8 @@ use super::action::ApiAction;
 use super::clock::EmulatorClock;
 use super::content::Content;
 use super::faults::{FaultKind, FaultPoint};
-use super::ledger::{LedgerSnapshot, LedgerTotals};
+use super::ledger::{LedgerSnapshot, LedgerTotals, LedgerTry};
+use super::push::{OutgoingPush, PushOutcome};
 use super::queue::{Confirmation, HandOut, Queue, QueueFull};
 use super::settings::{EmulatorSettings, LeaseFrom};
 use super::sprites::{CreatedSprite, SpriteOrder};
@@ -43,11 +44,11 @@ pub(super) struct Shared {
     state: Mutex<State>,
 }
 
-/// Who is called in each confirmation before its answer.
+/// Who is called in each confirmation before its answer, and after each 200 for a posted event.
 #[derive(Clone, Default)]
 struct Observer(Option<Arc<ObserverFn>>);
 
-/// Takes the numbers of the events that a call asks to confirm.
+/// Takes the numbers of the events that a call asks to confirm, or of the one that was answered.
 pub(super) type ObserverFn = dyn Fn(&[u64]) + Send + Sync;
 
 impl fmt::Debug for Observer {
@@ -187,6 +188,29 @@ impl Shared {
         asked.dedup();
         self.notify_observer(&asked);
         outcome
+    }
+
+    /// Takes an event that is to be posted now.
+    pub(super) fn next_push(&self) -> Option<OutgoingPush> {
+        self.state().outbox.next(self.clock.now())
+    }
+
+    /// How long it is until an event is to be posted.
+    pub(super) fn next_push_due(&self) -> Option<Duration> {
+        let due = self.state().outbox.next_due()?;
+        Some((due - self.clock.now()).to_std().unwrap_or_default())
+    }
+
+    /// Records the end of a try to post an event that began at `at`.
+    pub(super) fn push_ended(&self, event: u64, at: DateTime<Utc>, outcome: PushOutcome) {
+        let mut state = self.state();
+        let ended = self.clock.now();
+        let Some(end) = state.outbox.ended(event, outcome, ended) else { return };
+        state.ledger.pushed(event, LedgerTry { at, ended, outcome }, end);
+        drop(state);
+        if outcome == PushOutcome::Answered {
+            self.notify_observer(&[event]);
+        }
     }
 
     /// Refuses every later handle of this event of the first application.

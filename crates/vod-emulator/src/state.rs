@@ -14,9 +14,10 @@ use super::faults::{DrawnFault, FaultPoint, Faults};
 use super::handle::{Handles, scramble};
 use super::keys::{Account, AccountKey, TemporaryKeys};
 use super::ledger::Ledger;
+use super::push::Outbox;
 use super::queue::{Queue, QueueFull, QueueRules};
 use super::quota::Quota;
-use super::settings::{AssumableRole, EmulatorSettings, ReportConfig};
+use super::settings::{AssumableRole, EmulatorSettings, ReportConfig, ReportMode};
 use super::sprites::Sprites;
 
 #[derive(Debug)]
@@ -33,9 +34,10 @@ pub(super) struct State {
     pub(super) queues: BTreeMap<u64, Queue>,
     /// The number of the event that was added last, of all queues.
     last: u64,
-    /// The most events that may wait in all of them.
+    /// The most events that may wait in all of them and to be posted.
     capacity: usize,
     pub(super) sprites: Sprites,
+    pub(super) outbox: Outbox,
 }
 
 impl State {
@@ -65,6 +67,7 @@ impl State {
             last: 0,
             capacity: settings.max_events,
             sprites: Sprites::new(scramble(!seed)),
+            outbox: Outbox::new(&settings.push),
         }
     }
 
@@ -110,7 +113,7 @@ impl State {
     }
 
     pub(super) fn has_room(&self, events: usize) -> bool {
-        self.capacity.saturating_sub(self.waiting()) >= events
+        self.capacity.saturating_sub(self.waiting() + self.outbox.len()) >= events
     }
 
     pub(super) fn add(
@@ -123,15 +126,27 @@ impl State {
         if !self.has_room(contents.len()) {
             return Err(QueueFull);
         }
-        let delay = delta(delay);
+        let config = self.event_config(app);
+        // Without a URL there is nowhere to post to. What the service does then is not known.
+        let url = (config.mode == ReportMode::Push && !config.notification_url.is_empty())
+            .then(|| Arc::from(config.notification_url));
         let queue = self.queues.get_mut(&app).ok_or(QueueFull)?;
+        let delay = delta(delay);
         contents
             .into_iter()
             .map(|content| {
-                queue.add(self.last + 1, now, content, delay)?;
-                self.last += 1;
-                self.ledger.added(self.last, app, now);
-                Ok(self.last)
+                let id = self.last + 1;
+                if let Some(url) = &url {
+                    self.outbox.add(id, now + delay, Arc::clone(url), content);
+                } else {
+                    queue.add(id, now, content, delay)?;
+                }
+                self.last = id;
+                self.ledger.added(id, app, now);
+                if url.is_some() {
+                    self.ledger.will_push(id);
+                }
+                Ok(id)
             })
             .collect()
     }

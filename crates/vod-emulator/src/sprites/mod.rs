@@ -6,6 +6,7 @@
 
 mod event;
 mod files;
+mod legacy;
 mod png;
 mod task;
 

@@ -4,7 +4,9 @@
 mod faults;
 mod life;
 mod pages;
+mod push;
 mod queue;
+mod receiver;
 mod requests;
 mod sdk;
 mod server;

@@ -17,12 +17,13 @@ async fn state_and_configuration_are_told() {
         upload: true,
         ..ReportConfig::default()
     };
-    let server = Server::start(EmulatorSettings { event_config, ..settings() }).await;
+    let server = Server::start(settings()).await;
     let caller = server.caller();
     server.control.add_copies("{}", 20, Duration::ZERO).unwrap();
     caller.pull().await;
     let state = caller.call("DescribeEventsState", json!({})).await.response();
     assert_eq!(state["CountOfEventsToPull"], 4);
+    server.control.set_event_config(None, event_config).unwrap();
     let config = caller.call("DescribeEventConfig", json!({})).await.response();
     assert_eq!(config["Mode"], "PUSH");
     assert_eq!(config["NotificationUrl"], "http://x/\"");

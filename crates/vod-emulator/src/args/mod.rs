@@ -2,6 +2,8 @@
 //!
 //! Owns its options, its help, and what it prints.
 
+mod push;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,10 +12,13 @@ use clap::ValueEnum;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use super::emulator::Emulator;
-use super::faults::EmptyAnswer;
-use super::keys::Account;
-use super::settings::{EmulatorSettings, LeaseFrom, Leniency, ThrottleBursts};
+use crate::emulator::Emulator;
+use crate::faults::EmptyAnswer;
+use crate::keys::Account;
+use crate::settings::{
+    EmulatorSettings, LeaseFrom, Leniency, ReportConfig, ReportMode, ThrottleBursts,
+};
+use push::PushArgs;
 
 /// The purpose of the command, for `--help`.
 const LONG_ABOUT: &str = "Emulate the cloud's event API on this machine
@@ -21,8 +26,10 @@ const LONG_ABOUT: &str = "Emulate the cloud's event API on this machine
 The emulator is strict: it implements the event actions of the VOD API (PullEvents, ConfirmEvents,
 DescribeEventsState, DescribeEventConfig) as the service documents them, with signed requests, a
 clock window of five minutes, 16 events a pull, and handles that expire after 30 s. Any client of
-the service works with it. It also implements AssumeRole of STS for the role
-qcs::cam::uin/100000000001:roleName/emulator, and accepts the temporary keys of that role.";
+the service works with it. With --push it posts events to a URL instead (HTTP callback), signed or
+not, and its ledger has what was answered and what was lost. It also implements AssumeRole of STS
+for the role qcs::cam::uin/100000000001:roleName/emulator, and accepts the temporary keys of that
+role.";
 
 /// Examples, shown below the options of `--help`.
 const USAGE: &str = r#"Add an event, or an array of events:
@@ -50,9 +57,17 @@ Kinds of faults: reset, hang, hold (until a POST to /_emulator/release), {"delay
   shared-handle, {"malformed":"null|number|string|invalid-utf8|no-handle|null-handle|number-handle"}
 Set the clock ten minutes back:
   curl -X PUT -d '{"offset_seconds":-600}' http://127.0.0.1:9771/_emulator/clock
-Have DescribeEventConfig return that events are posted and uploads reported; or refuse the call:
-  curl -X PUT -d '{"mode":"PUSH","upload":true,"delete":false,"persistence":false}' \
-       http://127.0.0.1:9771/_emulator/event-config
+Post events to a receiver, signed; each is sent up to three times, and again after a timeout only:
+  emulator --push http://127.0.0.1:9772/vod/{app}/TOKEN --sign-key Ab3dEf6hIj9k
+Retry as sister products of the service do: 12 times, after all but a 200, each minute:
+  emulator --push URL --push-retry failure --push-tries 13 --push-spacing 1m
+Show what became of posted events (totals.pushed, and pushed of each event):
+  curl http://127.0.0.1:9771/_emulator/ledger
+Switch to pulling and back to posting in mid-stream; the switches of uploads and deletions, too:
+  curl -X PUT -d '{"mode":"PULL"}' http://127.0.0.1:9771/_emulator/event-config
+  curl -X PUT -d '{"mode":"PUSH","notification_url":"http://127.0.0.1:9772/vod/1500012345/TOKEN",
+       "upload":true}' http://127.0.0.1:9771/_emulator/event-config
+Refuse to tell how events are reported:
   curl -d '{"kind":{"error":"UnauthorizedOperation"},"action":"DescribeEventConfig","rate":1}' \
        http://127.0.0.1:9771/_emulator/faults
 
@@ -159,6 +174,10 @@ pub struct EmulatorArgs {
     /// The seed of random faults, handles and the names of sprite tasks [default: random]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+
+    // Boxed: whoever has other commands keeps them in one enum with these options.
+    #[command(flatten)]
+    push: Box<PushArgs>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -230,6 +249,7 @@ impl EmulatorArgs {
                 any_member: is_lenient(LenientRule::AnyMember),
                 any_sub_app_id: is_lenient(LenientRule::AnySubAppId),
             },
+            push: self.push.settings(),
             sprites_per_second: self.sprites_per_second,
             seed: self.seed,
             allow_remote: self.allow_remote,
@@ -245,6 +265,11 @@ impl EmulatorArgs {
     /// Returns what is printed for the emulator at `url`.
     fn welcome(&self, url: &str) -> String {
         let quoted = |text: &str| toml::Value::from(text);
+        let pushed = self.push.urls(&self.apps()).unwrap_or_default();
+        let pushed: String = pushed
+            .iter()
+            .map(|(app, url)| format!("Events of {app} are posted to {url}\n"))
+            .collect();
         let token = match &self.token {
             Some(token) => format!("token = {}\n", quoted(token.expose_secret())),
             None => String::new(),
@@ -259,7 +284,7 @@ impl EmulatorArgs {
              [credentials]\nsecret_id = {}\nsecret_key = {}\n{token}\n\
              [vod]\nendpoint = {}\n{sub_app_id}\n\
              Add a sprite task:   curl -d '{{}}' {url}/_emulator/sprites\n\
-             Read the ledger:     curl {url}/_emulator/ledger\n",
+             Read the ledger:     curl {url}/_emulator/ledger\n{pushed}",
             quoted(&self.secret_id),
             quoted(self.secret_key.expose_secret()),
             quoted(url),
@@ -276,7 +301,12 @@ pub async fn run(
     shutdown: CancellationToken,
     print: impl FnOnce(&[u8]) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
+    let urls = args.push.urls(&args.apps())?;
     let emulator = Emulator::bind(args.settings(), args.listen).await?;
+    for (app, notification_url) in urls {
+        let push = ReportConfig { mode: ReportMode::Push, notification_url, ..Default::default() };
+        emulator.control().set_event_config(Some(app).filter(|app| *app != 0), push)?;
+    }
     let url = emulator.url();
     print(args.welcome(&url).as_bytes()).context("cannot write to standard output")?;
     tracing::info!(url, "emulator started");
@@ -339,6 +369,15 @@ mod tests {
         assert!(parse("emulator --rate-limit 0").is_err());
         assert!(parse("emulator --lease soon").is_err());
         assert!(parse("emulator --throttle 2s").is_err());
+    }
+
+    #[test]
+    fn it_says_where_events_are_posted() {
+        let args = parse("emulator --push http://h/vod/{app}/t").unwrap();
+        let welcome = args.welcome("u");
+        let line = "\nEvents of 1500012345 are posted to http://h/vod/1500012345/t\n";
+        assert!(welcome.ends_with(line), "{welcome}");
+        assert!(!parse("emulator").unwrap().welcome("u").contains("posted"));
     }
 
     #[test]

@@ -3,17 +3,20 @@
 //! Owns what tests and operators read. Decides nothing. When it is full, the entries of the oldest
 //! events are dropped; the totals stay.
 
+mod entries;
+mod push;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
 use super::action::ApiAction;
 use super::handle::Handle;
+use super::push::PushEnd;
 use super::queue::{Confirmation, HandOut, RefusalReason};
-
-/// The maximum number of hand-outs, and of refusals, that are kept of one event: the last ones.
-const HISTORY_PER_EVENT: usize = 1_000;
+use entries::{maybe_time, push_last, time};
+pub use push::{LedgerPush, LedgerTry, PushTotals};
 
 /// Counters of calls, events and faults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +37,8 @@ pub struct LedgerTotals {
     pub visible: usize,
     /// Pulls that have found nothing and wait for an event.
     pub pulls_waiting: usize,
+    /// What was posted instead of handed out.
+    pub pushed: PushTotals,
     /// Calls by action and outcome: `ok`, `events`, `empty`, the error's code, or `fault` for
     /// those that a fault answered before they took effect. Whether the answer arrived is not
     /// known. A call that names no known action counts as `other`. A call that a fault left
@@ -94,6 +99,8 @@ pub struct LedgerEntry {
     pub expired: Option<DateTime<Utc>>,
     /// Attempts to confirm it that were refused, of a great many the last ones.
     pub refused: Vec<LedgerRefusal>,
+    /// What became of it, if it was to be posted.
+    pub pushed: Option<Box<LedgerPush>>,
 }
 
 /// One hand-out of an event.
@@ -175,7 +182,24 @@ impl Ledger {
             confirmed: None,
             expired: None,
             refused: Vec::new(),
+            pushed: None,
         });
+    }
+
+    /// Records that the event, the last one added, is to be posted.
+    pub(super) fn will_push(&mut self, id: u64) {
+        self.totals.pushed.events += 1;
+        if let Some(record) = self.record(id) {
+            record.pushed = Some(Box::default());
+        }
+    }
+
+    /// Records a try to post the event, and its end if this was the last one.
+    pub(super) fn pushed(&mut self, id: u64, attempt: LedgerTry, end: PushEnd) {
+        self.totals.pushed.count(&attempt, end);
+        if let Some(push) = self.record(id).and_then(|record| record.pushed.as_mut()) {
+            push.record(attempt, end);
+        }
     }
 
     pub(super) fn expired(&mut self, ids: &[u64], at: DateTime<Utc>) {
@@ -232,7 +256,7 @@ impl Ledger {
 
     /// Returns what it has counted; the gauges are 0.
     pub(super) fn totals(&self) -> LedgerTotals {
-        self.totals.clone()
+        LedgerTotals { pushed: self.totals.pushed.complete(), ..self.totals.clone() }
     }
 
     pub(super) fn records(&self) -> Vec<LedgerEntry> {
@@ -243,31 +267,6 @@ impl Ledger {
         let first = self.records.front()?.id;
         let index = usize::try_from(id.checked_sub(first)?).ok()?;
         self.records.get_mut(index)
-    }
-}
-
-/// Pushes without room to spare: most events have one entry, and there may be a million events.
-fn push_last<T>(list: &mut Vec<T>, entry: T) {
-    if list.len() >= HISTORY_PER_EVENT {
-        list.remove(0);
-    }
-    if list.is_empty() {
-        list.reserve_exact(1);
-    }
-    list.push(entry);
-}
-
-fn time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
-}
-
-fn maybe_time<S: Serializer>(
-    time: &Option<DateTime<Utc>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => self::time(time, serializer),
-        None => serializer.serialize_none(),
     }
 }
 
