@@ -14,6 +14,10 @@ pub enum ApiAction {
     DescribeEventsState,
     /// Returns how events are reported.
     DescribeEventConfig,
+    /// Lists tasks.
+    DescribeTasks,
+    /// Returns what became of a task.
+    DescribeTaskDetail,
     /// Hands out keys of a role, for a key of the account.
     AssumeRole,
     /// Hands out keys of a role, for a token of an identity provider.
@@ -29,6 +33,8 @@ impl ApiAction {
             Self::ConfirmEvents => "ConfirmEvents",
             Self::DescribeEventsState => "DescribeEventsState",
             Self::DescribeEventConfig => "DescribeEventConfig",
+            Self::DescribeTasks => "DescribeTasks",
+            Self::DescribeTaskDetail => "DescribeTaskDetail",
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
         }

@@ -15,6 +15,7 @@ use super::queue::{HandOut, MAX_BATCH};
 use super::settings::{ReportConfig, ReportMode};
 use super::shared::{PullResult, Shared};
 use super::sts;
+use super::tasks;
 
 /// Performs `action` for a request that came in at `came_in` and sees `clock`.
 pub(super) async fn perform(
@@ -50,6 +51,8 @@ pub(super) async fn perform(
             let count = shared.visible(app);
             Ok(Success::ok(format!("\"CountOfEventsToPull\":{count},")))
         }
+        ApiAction::DescribeTasks => tasks::describe_tasks(shared, app, members, clock),
+        ApiAction::DescribeTaskDetail => tasks::describe_task_detail(shared, app, members, clock),
         _ => {
             members.end(&shared.settings)?;
             Ok(Success::ok(event_config(&shared.state().event_config(app))))

@@ -10,15 +10,15 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::sprites::Task;
+use super::sprites::{Task, TaskReport};
 
 /// An event's content, without a handle. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// JSON of any kind, as it was added.
     Raw(Arc<str>),
-    /// An image-sprite task made here.
-    Sprite(Task),
+    /// A report of an image-sprite task made here.
+    Sprite(Task, TaskReport),
 }
 
 /// How the handle is written into an entry.
@@ -55,7 +55,7 @@ impl Content {
     pub(super) fn write(&self, form: HandleForm<'_>, base: &str, out: &mut Vec<u8>) {
         match self {
             Self::Raw(json) => insert(json, form, out),
-            Self::Sprite(task) => insert(&task.event(base), form, out),
+            Self::Sprite(task, report) => insert(&task.event(*report, base), form, out),
         }
     }
 
@@ -63,7 +63,9 @@ impl Content {
     pub(super) fn write_legacy(&self, base: &str, out: &mut Vec<u8>) {
         match self {
             Self::Raw(json) => out.extend_from_slice(json.as_bytes()),
-            Self::Sprite(task) => out.extend_from_slice(task.legacy_event(base).as_bytes()),
+            Self::Sprite(task, report) => {
+                out.extend_from_slice(task.legacy_event(*report, base).as_bytes());
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use super::queue::QueueFull;
 use super::settings::{AssumableRole, ReportConfig};
 use super::shared::Shared;
 use super::sprites::{CreatedSprite, SpriteOrder};
+use super::tasks::AddedTask;
 
 /// The most events one call adds.
 const MAX_ADDED: usize = 1_000_000;
@@ -98,7 +99,8 @@ impl EmulatorControl {
             let content = Content::raw(event.get());
             std::iter::repeat_n(content, copies)
         });
-        self.shared.add(app, contents.collect(), delay).map_err(|QueueFull| AddError::Full)
+        let tasks = events.iter().filter_map(|event| AddedTask::of(event.get())).collect();
+        self.shared.add(app, contents.collect(), tasks, delay).map_err(|QueueFull| AddError::Full)
     }
 
     /// Makes finished image-sprite tasks, whose URLs lead to files that the emulator serves.
@@ -106,7 +108,8 @@ impl EmulatorControl {
     /// # Errors
     /// When there is no room for all, or no such application; then none was made.
     pub fn add_sprites(&self, order: &SpriteOrder) -> Result<Vec<CreatedSprite>, AddError> {
-        if order.count as usize > MAX_ADDED || order.delay > MAX_DELAY {
+        let longest = order.apart.saturating_mul(order.count);
+        if order.count as usize > MAX_ADDED || order.delay.max(order.age).max(longest) > MAX_DELAY {
             return Err(AddError::TooMuch);
         }
         let app = self.app(order.app)?;

@@ -10,7 +10,7 @@
 //!
 //! A call comes in through `serve` and is checked in `api`; `actions` and `sts` carry it out on the
 //! `state` behind `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`.
-//! Events that are posted go through `push`. Tests use `control`, operators `admin`.
+//! Events that are posted go through `push`, tasks are told of by `tasks`. Tests use `control`, operators `admin`.
 
 mod action;
 mod actions;
@@ -39,6 +39,7 @@ mod shared;
 mod sprites;
 mod state;
 mod sts;
+mod tasks;
 
 pub use action::ApiAction;
 pub use args::{EmulatorArgs, run};
@@ -48,7 +49,7 @@ pub use faults::{EmptyAnswer, FaultKind, InjectedFault, MalformedEntry, TooManyF
 pub use keys::Account;
 pub use ledger::{
     LedgerConfirmation, LedgerEntry, LedgerHandOut, LedgerPush, LedgerRefusal, LedgerSnapshot,
-    LedgerTotals, LedgerTry, PushTotals,
+    LedgerTotals, LedgerTry, PushTotals, TaskTotals,
 };
 #[doc(hidden)]
 pub use local::LocalEmulator;
@@ -58,4 +59,5 @@ pub use settings::{
     AssumableRole, EmulatorSettings, LeaseFrom, Leniency, ReportConfig, ReportMode, ThrottleBursts,
     TrustedIdentity,
 };
-pub use sprites::{CreatedSprite, SourceApi, SpriteOrder};
+pub use sprites::{CreatedSprite, NotifyMode, SourceApi, SpriteOrder};
+pub use tasks::{DetailSpelling, TaskSettings};

@@ -9,6 +9,7 @@ use super::faults::EmptyAnswer;
 use super::keys::Account;
 use super::push::PushSettings;
 use super::queue::MAX_BATCH;
+use super::tasks::TaskSettings;
 
 /// The longest duration that may be set, beyond which times could overflow.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -63,6 +64,8 @@ pub struct EmulatorSettings {
     pub event_config: ReportConfig,
     /// How events are posted, in the mode [`ReportMode::Push`].
     pub push: PushSettings,
+    /// How tasks are told.
+    pub tasks: TaskSettings,
     /// Sprite tasks made by themselves, each second; at most 10,000.
     pub sprites_per_second: f64,
     /// The most events that may wait.
@@ -103,6 +106,7 @@ impl Default for EmulatorSettings {
             lenient: Leniency::default(),
             event_config: ReportConfig::default(),
             push: PushSettings::default(),
+            tasks: TaskSettings::default(),
             sprites_per_second: 0.0,
             max_events: 2_000_000,
             max_records: 2_000_000,
@@ -144,11 +148,11 @@ impl EmulatorSettings {
         if self.role.max_session < Duration::from_secs(1) {
             return Err("a session of the role must be allowed to last for a second at least");
         }
-        if [self.hold, self.lease, self.retention, self.role.max_session]
+        if [self.hold, self.lease, self.retention, self.role.max_session, self.tasks.lag]
             .iter()
             .any(|time| *time > MAX_DURATION)
         {
-            return Err("hold, lease, retention and sessions must be at most ten years");
+            return Err("hold, lease, retention, sessions and lag must be at most ten years");
         }
         if self.rate_limit == Some(0) {
             return Err("the rate limit must be at least 1 request a second");

@@ -24,6 +24,7 @@ use super::queue::{Confirmation, HandOut, Queue, QueueFull};
 use super::settings::{EmulatorSettings, LeaseFrom};
 use super::sprites::{CreatedSprite, SpriteOrder};
 use super::state::State;
+use super::tasks::{AddedTask, TaskRecord};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -110,17 +111,24 @@ impl Shared {
     }
 
     /// Adds all of `contents` for an application that there is, or none if there is no room for
-    /// all, and wakes held pulls.
+    /// all, and wakes held pulls. `tasks` are those that they are of.
     pub(super) fn add(
         &self,
         app: u64,
         contents: Vec<Content>,
+        tasks: Vec<AddedTask>,
         delay: Duration,
     ) -> Result<Vec<u64>, QueueFull> {
         let mut state = self.state();
         let now = self.clock.now();
         state.advance(now);
         let ids = state.add(app, now, contents, delay);
+        if ids.is_ok() {
+            let shown = self.clock.shown();
+            for task in tasks {
+                state.tasks(app).add(TaskRecord::Added(Arc::new(task), shown));
+            }
+        }
         drop(state);
         self.added.notify_waiters();
         ids
@@ -135,15 +143,26 @@ impl Shared {
         let mut state = self.state();
         let now = self.clock.now();
         state.advance(now);
-        if !state.has_room(order.count as usize) {
+        if !state.has_room(order.max_events()) {
             return Err(QueueFull);
         }
-        let tasks: Vec<_> = (0..order.count).map(|_| state.sprites.make(order, now)).collect();
-        let contents = tasks.iter().map(|task| Content::Sprite(*task)).collect();
-        let ids = state.add(app, now, contents, order.delay);
+        let tasks = state.sprites.make(order, self.clock.shown());
+        let contents = tasks
+            .iter()
+            .flat_map(|task| task.reports().iter().map(|report| Content::Sprite(*task, *report)));
+        let mut ids = state.add(app, now, contents.collect(), order.delay)?.into_iter();
+        for task in &tasks {
+            state.tasks(app).add(TaskRecord::Sprite(*task));
+            state.ledger.task_made(task);
+        }
         drop(state);
         self.added.notify_waiters();
-        Ok(ids?.into_iter().zip(tasks).map(|(id, task)| task.made(id, &self.base)).collect())
+        let made = tasks.iter().map(|task| {
+            // The last of its events reports its end.
+            let event = ids.by_ref().take(task.reports().len()).last();
+            task.made(event.unwrap_or_default(), &self.base)
+        });
+        Ok(made.collect())
     }
 
     /// Takes a batch off the queue of `app` for a pull that came in at `came_in`.

@@ -19,6 +19,7 @@ use super::queue::{Queue, QueueFull, QueueRules};
 use super::quota::Quota;
 use super::settings::{AssumableRole, EmulatorSettings, ReportConfig, ReportMode};
 use super::sprites::Sprites;
+use super::tasks::TaskIndex;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -38,6 +39,10 @@ pub(super) struct State {
     capacity: usize,
     pub(super) sprites: Sprites,
     pub(super) outbox: Outbox,
+    /// One for each application.
+    tasks: BTreeMap<u64, TaskIndex>,
+    /// The most tasks of each that are kept.
+    max_tasks: usize,
 }
 
 impl State {
@@ -68,6 +73,8 @@ impl State {
             capacity: settings.max_events,
             sprites: Sprites::new(scramble(!seed)),
             outbox: Outbox::new(&settings.push),
+            tasks: BTreeMap::new(),
+            max_tasks: settings.max_records,
         }
     }
 
@@ -79,6 +86,12 @@ impl State {
 
     pub(super) fn set_event_config(&mut self, app: u64, config: ReportConfig) {
         self.event_configs.0.insert(app, config);
+    }
+
+    /// Returns the tasks of an application that there is.
+    pub(super) fn tasks(&mut self, app: u64) -> &mut TaskIndex {
+        let capacity = self.max_tasks;
+        self.tasks.entry(app).or_insert_with(|| TaskIndex::new(capacity))
     }
 
     /// Returns the key that a request with this SecretId must be signed with.

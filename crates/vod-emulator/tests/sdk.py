@@ -67,6 +67,44 @@ tell(
     ],
 )
 
+finish = models.TimeRange()
+finish.After = "2020-01-01T00:00:00Z"
+sort = models.SortBy()
+sort.Field, sort.Order = "FinishTime", "Asc"
+tasks, token = [], None
+while token != "":
+    page = vod.DescribeTasks(
+        request(
+            models.DescribeTasksRequest,
+            Status="FINISH",
+            FinishTime=finish,
+            Sort=sort,
+            Limit=1,
+            ScrollToken=token,
+        )
+    )
+    tasks += page.TaskSet
+    token = page.ScrollToken
+details = [
+    vod.DescribeTaskDetail(request(models.DescribeTaskDetailRequest, TaskId=task.TaskId))
+    for task in tasks
+]
+tell(
+    "tasks",
+    ids=[task.TaskId for task in tasks],
+    types=[[task.TaskType, detail.TaskType] for task, detail in zip(tasks, details)],
+    sprites=[
+        detail.CreateImageSpriteTask.WebVttUrl
+        for detail in details
+        if detail.CreateImageSpriteTask is not None
+    ]
+    + [
+        detail.ProcedureTask.MediaProcessResultSet[0].ImageSpriteTask.Output.WebVttUrl
+        for detail in details
+        if detail.ProcedureTask is not None
+    ],
+)
+
 handles = [event.EventHandle for event in pulled.EventSet]
 confirmed = vod.ConfirmEvents(request(models.ConfirmEventsRequest, EventHandles=handles))
 tell("confirm", request_id=confirmed.RequestId)
@@ -79,4 +117,5 @@ tell("wrong-key", code=code_of(client(secret_key="another").PullEvents, pull))
 tell("wrong-id", code=code_of(client(secret_id="AKIDANOTHER").PullEvents, pull))
 tell("wrong-token", code=code_of(client(token="another").PullEvents, pull))
 tell("no-app", code=code_of(vod.PullEvents, models.PullEventsRequest()))
+tell("no-task", code=code_of(vod.DescribeTaskDetail, request(models.DescribeTaskDetailRequest, TaskId="t")))
 tell("unknown-action", code=code_of(vod.DescribeMediaInfos, models.DescribeMediaInfosRequest()))

@@ -18,6 +18,7 @@ use crate::keys::Account;
 use crate::settings::{
     EmulatorSettings, LeaseFrom, Leniency, ReportConfig, ReportMode, ThrottleBursts,
 };
+use crate::tasks::{DetailSpelling, TaskSettings};
 use push::PushArgs;
 
 /// The purpose of the command, for `--help`.
@@ -27,9 +28,10 @@ The emulator is strict: it implements the event actions of the VOD API (PullEven
 DescribeEventsState, DescribeEventConfig) as the service documents them, with signed requests, a
 clock window of five minutes, 16 events a pull, and handles that expire after 30 s. Any client of
 the service works with it. With --push it posts events to a URL instead (HTTP callback), signed or
-not, and its ledger has what was answered and what was lost. It also implements AssumeRole of STS
-for the role qcs::cam::uin/100000000001:roleName/emulator, and accepts the temporary keys of that
-role.";
+not, and its ledger has what was answered and what was lost. DescribeTasks and DescribeTaskDetail
+return the tasks of the last 72 hours, whatever became of their events. It also implements
+AssumeRole of STS for the role qcs::cam::uin/100000000001:roleName/emulator, and accepts the
+temporary keys of that role.";
 
 /// Examples, shown below the options of `--help`.
 const USAGE: &str = r#"Add an event, or an array of events:
@@ -42,6 +44,10 @@ Add an event for the second of several applications (--sub-app-id 1500012345,150
 Add finished image-sprite tasks of one source API (create or procedure), with sheets and WebVTT
 files that can be opened:
   curl -d '{"count":10,"files":3,"source_api":"procedure","fail_every":5}' \
+       http://127.0.0.1:9771/_emulator/sprites
+Add tasks that ended one a minute in the last day; of every tenth the event is lost. They may report
+each change ("change") or nothing ("none"), and be aborted ("abort_every"):
+  curl -d '{"count":1440,"age":"1d","apart":"1m","lose_every":10,"notify_mode":"change"}' \
        http://127.0.0.1:9771/_emulator/sprites
 Show what was pulled and confirmed, and when; or only the totals:
   curl http://127.0.0.1:9771/_emulator/ledger
@@ -163,6 +169,14 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "CODE", default_value = "InvalidParameterValue.SubAppId")]
     unknown_app_code: String,
 
+    /// How long after its end a task is in the list of DescribeTasks
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    task_lag: Duration,
+
+    /// How DescribeTaskDetail spells what the event of a sprite task says
+    #[arg(long, value_name = "SPELLING", default_value = "same")]
+    task_detail: DetailSpelling,
+
     /// Sprite tasks to add each second, such as 0.5
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
     sprites_per_second: f64,
@@ -250,6 +264,7 @@ impl EmulatorArgs {
                 any_sub_app_id: is_lenient(LenientRule::AnySubAppId),
             },
             push: self.push.settings(),
+            tasks: TaskSettings { lag: self.task_lag, detail: self.task_detail },
             sprites_per_second: self.sprites_per_second,
             seed: self.seed,
             allow_remote: self.allow_remote,
@@ -343,7 +358,8 @@ mod tests {
         let settings = parse(
             "emulator --sub-app-id 0 --rate-limit off --lease 250ms --lease-from request \
              --lenient same-handle,any-member --lenient confirm-partly --empty null --token t \
-             --round-trip 40ms --jitter 20ms --batch 15 --throttle 2s/20s",
+             --round-trip 40ms --jitter 20ms --batch 15 --throttle 2s/20s \
+             --task-lag 90s --task-detail other --push-tries 5",
         )
         .unwrap()
         .settings();
@@ -353,6 +369,9 @@ mod tests {
         assert_eq!(settings.lease_from, LeaseFrom::Request);
         assert_eq!(settings.empty, EmptyAnswer::Null);
         assert_eq!(settings.round_trip, Duration::from_millis(40));
+        assert_eq!(settings.tasks.lag, Duration::from_secs(90));
+        assert_eq!(settings.tasks.detail, DetailSpelling::Other);
+        assert_eq!(settings.push.tries, 5);
         assert_eq!((settings.jitter, settings.batch), (Duration::from_millis(20), 15));
         let (length, every) = (Duration::from_secs(2), Duration::from_secs(20));
         assert_eq!(settings.bursts, Some(ThrottleBursts { length, every }));

@@ -5,6 +5,7 @@
 
 mod entries;
 mod push;
+mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,8 +16,10 @@ use super::action::ApiAction;
 use super::handle::Handle;
 use super::push::PushEnd;
 use super::queue::{Confirmation, HandOut, RefusalReason};
+use super::sprites::Task;
 use entries::{maybe_time, push_last, time};
 pub use push::{LedgerPush, LedgerTry, PushTotals};
+pub use tasks::TaskTotals;
 
 /// Counters of calls, events and faults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -37,6 +40,8 @@ pub struct LedgerTotals {
     pub visible: usize,
     /// Pulls that have found nothing and wait for an event.
     pub pulls_waiting: usize,
+    /// The sprite tasks that were made.
+    pub tasks: TaskTotals,
     /// What was posted instead of handed out.
     pub pushed: PushTotals,
     /// Calls by action and outcome: `ok`, `events`, `empty`, the error's code, or `fault` for
@@ -184,6 +189,11 @@ impl Ledger {
             refused: Vec::new(),
             pushed: None,
         });
+    }
+
+    /// Counts a sprite task.
+    pub(super) fn task_made(&mut self, task: &Task) {
+        self.totals.tasks.count(task);
     }
 
     /// Records that the event, the last one added, is to be posted.

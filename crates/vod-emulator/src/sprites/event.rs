@@ -1,10 +1,13 @@
 //! The events that report a sprite task.
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::files::{DEFINITION, TILE_SIZE, TILES_PER_SHEET};
-use super::task::{SourceApi, Task};
+use super::task::{NotifyMode, SourceApi, Task, TaskReport};
+
+/// How long a task is under way.
+pub(crate) const PROCESSING_TIME: TimeDelta = TimeDelta::seconds(9);
 
 /// The members of an EventContent, one for each kind of event, in the cloud's order.
 const EVENT_MEMBERS: [&str; 37] = [
@@ -50,27 +53,30 @@ const PROCEDURE: &str = "ProcedureStateChangeEvent";
 const CREATE: &str = "CreateImageSpriteCompleteEvent";
 
 impl Task {
-    /// The EventContent, without a handle, in one line. The same at every call.
-    pub(crate) fn event(&self, base: &str) -> String {
-        let (event_type, member, payload) = match self.source_api {
-            SourceApi::Create => ("CreateImageSpriteComplete", CREATE, self.create_payload(base)),
-            SourceApi::Procedure => {
-                ("ProcedureStateChanged", PROCEDURE, self.procedure_payload(base))
-            }
+    /// The EventContent with this report, without a handle, in one line. The same at every call.
+    pub(crate) fn event(&self, report: TaskReport, base: &str) -> String {
+        let (event_type, member) = match self.source_api {
+            SourceApi::Create => ("CreateImageSpriteComplete", CREATE),
+            SourceApi::Procedure => ("ProcedureStateChanged", PROCEDURE),
         };
+        let payload = self.payload(report, base).to_string();
         let mut json = format!("{{\"EventType\":\"{event_type}\"");
         for name in EVENT_MEMBERS {
             json.push_str(",\"");
             json.push_str(name);
             json.push_str("\":");
-            if name == member {
-                json.push_str(&payload.to_string());
-            } else {
-                json.push_str("null");
-            }
+            json.push_str(if name == member { &payload } else { "null" });
         }
         json.push('}');
         json
+    }
+
+    /// The object that describes the task, in its events and elsewhere.
+    pub(crate) fn payload(&self, report: TaskReport, base: &str) -> Value {
+        match self.source_api {
+            SourceApi::Create => self.create_payload(base),
+            SourceApi::Procedure => self.procedure_payload(report, base),
+        }
     }
 
     fn create_payload(&self, base: &str) -> Value {
@@ -87,10 +93,13 @@ impl Task {
         })
     }
 
-    fn procedure_payload(&self, base: &str) -> Value {
+    fn procedure_payload(&self, report: TaskReport, base: &str) -> Value {
         json!({
             "TaskId": self.task_id(),
-            "Status": "FINISH",
+            "Status": match report {
+                TaskReport::Progress => "PROCESSING",
+                TaskReport::End => "FINISH",
+            },
             "ErrCode": 0,
             "Message": "",
             "FileId": self.file_id(),
@@ -103,7 +112,10 @@ impl Task {
                 "AnimatedGraphicTask": null,
                 "SnapshotByTimeOffsetTask": null,
                 "SampleSnapshotTask": null,
-                "ImageSpriteTask": self.procedure_result(base),
+                "ImageSpriteTask": match report {
+                    TaskReport::Progress => self.procedure_progress(),
+                    TaskReport::End => self.procedure_result(base),
+                },
                 "CoverBySnapshotTask": null,
                 "AdaptiveDynamicStreamingTask": null,
             }],
@@ -111,7 +123,11 @@ impl Task {
             "AiAnalysisResultSet": [],
             "AiRecognitionResultSet": [],
             "TasksPriority": 0,
-            "TasksNotifyMode": "Finish",
+            "TasksNotifyMode": match self.notify_mode {
+                NotifyMode::Finish => "Finish",
+                NotifyMode::Change => "Change",
+                NotifyMode::None => "None",
+            },
             "SessionContext": "",
             "SessionId": "",
             "Operator": "",
@@ -119,9 +135,21 @@ impl Task {
         })
     }
 
+    fn procedure_progress(&self) -> Value {
+        json!({
+            "Status": "PROCESSING",
+            "ErrCodeExt": "",
+            "ErrCode": 0,
+            "Message": "",
+            "Input": { "Definition": DEFINITION },
+            "Output": null,
+            "Progress": 40,
+            "BeginProcessTime": time(self.began()),
+            "FinishTime": "",
+        })
+    }
+
     fn procedure_result(&self, base: &str) -> Value {
-        let time =
-            |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let (status, code, extended, message) = if self.failed {
             ("FAIL", 60000, "SourceFileError.NoVideoMedia", "the source has no video stream")
         } else {
@@ -146,16 +174,23 @@ impl Task {
             "Input": { "Definition": DEFINITION },
             "Output": output,
             "Progress": 100,
-            "BeginProcessTime": time(self.finished - TimeDelta::seconds(9)),
+            "BeginProcessTime": time(self.began()),
             "FinishTime": time(self.finished),
         })
     }
+
+    fn began(&self) -> DateTime<Utc> {
+        self.finished - PROCESSING_TIME
+    }
+}
+
+/// A time as the service writes it.
+pub(crate) fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::super::task::{SpriteOrder, Sprites};
     use super::*;
 
@@ -164,12 +199,12 @@ mod tests {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
-    fn event(source_api: SourceApi, fail_every: u32) -> Value {
+    fn event(source_api: SourceApi, fail_every: u32, report: TaskReport) -> Value {
         let order =
             SpriteOrder { source_api: Some(source_api), fail_every, ..SpriteOrder::default() };
         let now = DateTime::from_timestamp(1_735_689_672, 0).unwrap();
-        let task = Sprites::new(1).make(&order, now);
-        serde_json::from_str(&task.event("http://x")).unwrap()
+        let task = Sprites::new(1).make(&order, now)[0];
+        serde_json::from_str(&task.event(report, "http://x")).unwrap()
     }
 
     /// The kind of each value, by its path; what follows a null on either side is not compared.
@@ -200,13 +235,15 @@ mod tests {
 
     #[test]
     fn events_have_the_shape_of_the_clouds() {
-        for (source_api, fail_every, name) in [
-            (SourceApi::Create, 0, "create_image_sprite_complete.success.json"),
-            (SourceApi::Create, 1, "create_image_sprite_complete.failure.json"),
-            (SourceApi::Procedure, 0, "procedure_state_changed.sprite_success.json"),
-            (SourceApi::Procedure, 1, "procedure_state_changed.two_sprites_mixed.json"),
+        let (create, procedure) = (SourceApi::Create, SourceApi::Procedure);
+        for (source_api, fail_every, report, name) in [
+            (create, 0, TaskReport::End, "create_image_sprite_complete.success.json"),
+            (create, 1, TaskReport::End, "create_image_sprite_complete.failure.json"),
+            (procedure, 0, TaskReport::End, "procedure_state_changed.sprite_success.json"),
+            (procedure, 1, TaskReport::End, "procedure_state_changed.two_sprites_mixed.json"),
+            (procedure, 0, TaskReport::Progress, "procedure_state_changed.sprite_processing.json"),
         ] {
-            same_shape(&event(source_api, fail_every), &sample(name), name);
+            same_shape(&event(source_api, fail_every, report), &sample(name), name);
         }
     }
 }

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::files::{DEFINITION, TILE_SIZE};
-use super::task::{SourceApi, Task};
+use super::task::{SourceApi, Task, TaskReport};
 
 impl Task {
-    /// The event as API 2.0 posts it, in one line. The same at every call.
-    pub(crate) fn legacy_event(&self, base: &str) -> String {
+    /// The event with this report as API 2.0 posts it, in one line. The same at every call.
+    pub(crate) fn legacy_event(&self, report: TaskReport, base: &str) -> String {
         let (event_type, data) = match self.source_api {
             SourceApi::Create => ("CreateImageSpriteComplete", self.legacy_create(base)),
-            SourceApi::Procedure => ("ProcedureStateChanged", self.legacy_procedure(base)),
+            SourceApi::Procedure => ("ProcedureStateChanged", self.legacy_procedure(report, base)),
         };
         // The format is called 2.0; this member says 4.0, as a string.
         json!({ "version": "4.0", "eventType": event_type, "data": data }).to_string()
@@ -29,16 +29,21 @@ impl Task {
         })
     }
 
-    fn legacy_procedure(&self, base: &str) -> Value {
+    fn legacy_procedure(&self, report: TaskReport, base: &str) -> Value {
+        let (status, result_status, message) = match (report, self.failed) {
+            (TaskReport::Progress, _) => ("PROCESSING", "PROCESSING", ""),
+            (TaskReport::End, false) => ("FINISH", "SUCCESS", "SUCCESS"),
+            (TaskReport::End, true) => ("FINISH", "FAIL", "the source has no video stream"),
+        };
         let mut result = json!({
             "taskType": "ImageSprites",
-            "status": if self.failed { "FAIL" } else { "SUCCESS" },
-            "errCode": if self.failed { 60000 } else { 0 },
-            "message": if self.failed { "the source has no video stream" } else { "SUCCESS" },
+            "status": result_status,
+            "errCode": if result_status == "FAIL" { 60000 } else { 0 },
+            "message": message,
             "input": { "definition": DEFINITION },
         });
         // Only a success has it.
-        if !self.failed {
+        if result_status == "SUCCESS" {
             result["output"] = json!({
                 "definition": DEFINITION,
                 "height": TILE_SIZE.1,
@@ -50,7 +55,7 @@ impl Task {
         }
         json!({
             "vodTaskId": self.task_id(),
-            "status": "FINISH",
+            "status": status,
             "errCode": 0,
             "message": "",
             "fileId": self.file_id(),
@@ -67,11 +72,12 @@ mod tests {
     use super::super::task::{SpriteOrder, Sprites};
     use super::*;
 
-    fn event(source_api: SourceApi, fail_every: u32) -> Value {
+    fn event(source_api: SourceApi, fail_every: u32, report: TaskReport) -> Value {
         let order =
             SpriteOrder { source_api: Some(source_api), fail_every, ..SpriteOrder::default() };
         let now = DateTime::from_timestamp(1_735_689_672, 0).unwrap();
-        serde_json::from_str(&Sprites::new(1).make(&order, now).legacy_event("http://x")).unwrap()
+        let task = Sprites::new(1).make(&order, now)[0];
+        serde_json::from_str(&task.legacy_event(report, "http://x")).unwrap()
     }
 
     #[test]
@@ -83,7 +89,7 @@ mod tests {
         let sample: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let names =
             |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
-        let ours = event(SourceApi::Create, 0);
+        let ours = event(SourceApi::Create, 0, TaskReport::End);
         assert_eq!(names(&ours), names(&sample));
         assert_eq!(names(&ours["data"]), names(&sample["data"]));
         for (name, value) in ours["data"].as_object().unwrap() {
@@ -95,14 +101,17 @@ mod tests {
 
     #[test]
     fn only_a_success_of_a_procedure_has_an_output() {
-        let result = |fail_every| {
-            event(SourceApi::Procedure, fail_every)["data"]["processTaskList"][0].clone()
+        let result = |fail_every, report| {
+            event(SourceApi::Procedure, fail_every, report)["data"]["processTaskList"][0].clone()
         };
-        assert_eq!(
-            (&result(0)["status"], &result(1)["status"]),
-            (&"SUCCESS".into(), &"FAIL".into())
-        );
-        assert!(result(0)["output"]["urlList"][0].as_str().unwrap().starts_with("http://x/"));
-        assert!(result(1).get("output").is_none());
+        let success = result(0, TaskReport::End);
+        assert_eq!(success["status"], "SUCCESS");
+        assert!(success["output"]["urlList"][0].as_str().unwrap().starts_with("http://x/"));
+        for (fail_every, report, status) in
+            [(1, TaskReport::End, "FAIL"), (0, TaskReport::Progress, "PROCESSING")]
+        {
+            let result = result(fail_every, report);
+            assert_eq!((&result["status"], result.get("output")), (&status.into(), None));
+        }
     }
 }

@@ -10,6 +10,7 @@ mod legacy;
 mod png;
 mod task;
 
+pub(super) use event::{PROCESSING_TIME, time};
 pub(super) use files::{SPRITES_PATH, file};
-pub use task::{CreatedSprite, SourceApi, SpriteOrder};
-pub(super) use task::{Sprites, Task};
+pub use task::{CreatedSprite, NotifyMode, SourceApi, SpriteOrder};
+pub(super) use task::{Sprites, Task, TaskReport};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::files::{MAX_TILES, SPRITES_PATH, TILES_PER_SHEET, sheet_name, vtt_name};
@@ -16,6 +16,29 @@ pub enum SourceApi {
     Create,
     /// ProcedureStateChanged with an ImageSpriteTask, from all other tasks.
     Procedure,
+}
+
+/// When a task reports to its application: the TasksNotifyMode of a procedure. Tasks of the API of
+/// 2017 have none, and report their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotifyMode {
+    /// At its end.
+    #[default]
+    Finish,
+    /// At each change: here once while it is under way, and at its end.
+    Change,
+    /// Never.
+    None,
+}
+
+/// What an event reports of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskReport {
+    /// That it is under way.
+    Progress,
+    /// Its end.
+    End,
 }
 
 /// An order for sprite tasks; in JSON every field is optional.
@@ -34,9 +57,21 @@ pub struct SpriteOrder {
     pub tiles: Option<u32>,
     /// Every n-th task fails; 0: none.
     pub fail_every: u32,
-    /// How long until they can be pulled.
+    /// Every n-th task is aborted: it has no result and no event; 0: none.
+    pub abort_every: u32,
+    /// Every n-th task has no event though it should, as if the service had lost it; 0: none.
+    pub lose_every: u32,
+    /// When they report to the application.
+    pub notify_mode: NotifyMode,
+    /// How long until their events can be pulled, or are posted.
     #[serde(with = "humantime_serde")]
     pub delay: Duration,
+    /// How long ago the first of them ended.
+    #[serde(with = "humantime_serde")]
+    pub age: Duration,
+    /// How long after the one before each of the others ended.
+    #[serde(with = "humantime_serde")]
+    pub apart: Duration,
 }
 
 impl Default for SpriteOrder {
@@ -48,15 +83,28 @@ impl Default for SpriteOrder {
             source_api: None,
             tiles: None,
             fail_every: 10,
+            abort_every: 0,
+            lose_every: 0,
+            notify_mode: NotifyMode::Finish,
             delay: Duration::ZERO,
+            age: Duration::ZERO,
+            apart: Duration::ZERO,
         }
+    }
+}
+
+impl SpriteOrder {
+    /// The most events that its tasks may have.
+    pub(crate) fn max_events(&self) -> usize {
+        let each = if self.notify_mode == NotifyMode::Change { 2 } else { 1 };
+        (self.count as usize).saturating_mul(each)
     }
 }
 
 /// A sprite task that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CreatedSprite {
-    /// The number of its event.
+    /// The number of the event that reports its end; 0 if none does.
     pub event: u64,
     /// The API that started it.
     pub source_api: SourceApi,
@@ -66,6 +114,8 @@ pub struct CreatedSprite {
     pub file_id: String,
     /// Whether it failed; then it has no sheets and no VTT file.
     pub failed: bool,
+    /// Whether it was aborted; then it has none either.
+    pub aborted: bool,
     /// The URLs of its sheets, in order.
     pub sheets: Vec<String>,
     /// The URL of its VTT file.
@@ -81,6 +131,11 @@ pub(crate) struct Task {
     pub(super) file: u64,
     pub(super) tiles: u32,
     pub(super) failed: bool,
+    pub(super) aborted: bool,
+    /// Whether its event is lost.
+    pub(super) lost: bool,
+    pub(super) notify_mode: NotifyMode,
+    /// In whole seconds, as it is shown.
     pub(super) finished: DateTime<Utc>,
 }
 
@@ -96,9 +151,22 @@ impl Sprites {
         Self { seed, made: 0 }
     }
 
-    /// The next task of an order.
-    pub(crate) fn make(&mut self, order: &SpriteOrder, now: DateTime<Utc>) -> Task {
+    /// The tasks of an order that comes in at `now`.
+    pub(crate) fn make(&mut self, order: &SpriteOrder, now: DateTime<Utc>) -> Vec<Task> {
+        let delta = |time: Duration| TimeDelta::from_std(time).unwrap_or_default();
+        let mut finished = now - delta(order.age);
+        (0..order.count)
+            .map(|_| {
+                let task = self.make_one(order, finished);
+                finished += delta(order.apart);
+                task
+            })
+            .collect()
+    }
+
+    fn make_one(&mut self, order: &SpriteOrder, finished: DateTime<Utc>) -> Task {
         self.made += 1;
+        let is_turn = |every: u32| every > 0 && self.made.is_multiple_of(every.into());
         let number = scramble(self.seed.wrapping_add(self.made));
         let file = order.files.map_or(self.made, |files| self.made % u64::from(files.max(1)));
         let source_api = order.source_api.unwrap_or(if self.made.is_multiple_of(2) {
@@ -106,14 +174,35 @@ impl Sprites {
         } else {
             SourceApi::Create
         });
-        let tiles = order.tiles.unwrap_or((number >> 32) as u32 % 250 + 1).clamp(1, MAX_TILES);
-        let failed = order.fail_every > 0 && self.made.is_multiple_of(order.fail_every.into());
-        let file = scramble(self.seed.wrapping_sub(file)) % 100_000_000_000;
-        Task { source_api, number, file, tiles, failed, finished: now }
+        let aborted = is_turn(order.abort_every);
+        Task {
+            source_api,
+            number,
+            file: scramble(self.seed.wrapping_sub(file)) % 100_000_000_000,
+            tiles: order.tiles.unwrap_or((number >> 32) as u32 % 250 + 1).clamp(1, MAX_TILES),
+            failed: !aborted && is_turn(order.fail_every),
+            aborted,
+            lost: is_turn(order.lose_every),
+            notify_mode: match source_api {
+                SourceApi::Create => NotifyMode::Finish,
+                SourceApi::Procedure => order.notify_mode,
+            },
+            finished: DateTime::from_timestamp(finished.timestamp(), 0).unwrap_or(finished),
+        }
     }
 }
 
 impl Task {
+    /// What the events of the task report, in their order.
+    pub(crate) fn reports(&self) -> &'static [TaskReport] {
+        match self.notify_mode {
+            _ if self.lost || self.aborted => &[],
+            NotifyMode::Finish => &[TaskReport::End],
+            NotifyMode::Change => &[TaskReport::Progress, TaskReport::End],
+            NotifyMode::None => &[],
+        }
+    }
+
     pub(crate) fn made(&self, event: u64, base: &str) -> CreatedSprite {
         CreatedSprite {
             event,
@@ -121,12 +210,13 @@ impl Task {
             task_id: self.task_id(),
             file_id: self.file_id(),
             failed: self.failed,
+            aborted: self.aborted,
             sheets: self.sheets(base),
             vtt_url: self.vtt_url(base),
         }
     }
 
-    pub(super) fn task_id(&self) -> String {
+    pub(crate) fn task_id(&self) -> String {
         let hash = format!("{:016x}{:016x}", self.number, scramble(!self.number));
         match self.source_api {
             SourceApi::Create => format!("CreateImageSprite-{hash}"),
@@ -135,7 +225,7 @@ impl Task {
     }
 
     /// Beyond 63 bits for one API, as the cloud's may be.
-    pub(super) fn file_id(&self) -> String {
+    pub(crate) fn file_id(&self) -> String {
         match self.source_api {
             SourceApi::Create => (14_508_072_200_000_000_000 + self.file).to_string(),
             SourceApi::Procedure => (5_285_890_800_000_000_000 + self.file).to_string(),
@@ -143,7 +233,7 @@ impl Task {
     }
 
     pub(super) fn sheets(&self, base: &str) -> Vec<String> {
-        if self.failed {
+        if !self.has_result() {
             return Vec::new();
         }
         let folder = self.folder(base);
@@ -153,7 +243,27 @@ impl Task {
     }
 
     pub(super) fn vtt_url(&self, base: &str) -> Option<String> {
-        (!self.failed).then(|| format!("{}/{}", self.folder(base), vtt_name()))
+        self.has_result().then(|| format!("{}/{}", self.folder(base), vtt_name()))
+    }
+
+    pub(crate) fn source_api(&self) -> SourceApi {
+        self.source_api
+    }
+
+    pub(crate) fn notify_mode(&self) -> NotifyMode {
+        self.notify_mode
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted
+    }
+
+    pub(crate) fn finished(&self) -> DateTime<Utc> {
+        self.finished
+    }
+
+    fn has_result(&self) -> bool {
+        !self.failed && !self.aborted
     }
 
     /// Returns a path with all that the files in it are drawn from, so that they need not be kept.
@@ -174,7 +284,7 @@ mod tests {
     #[test]
     fn every_url_of_a_task_leads_to_a_file() {
         let order = SpriteOrder { tiles: Some(106), fail_every: 0, ..SpriteOrder::default() };
-        let made = Sprites::new(1).make(&order, now()).made(1, "http://x");
+        let made = Sprites::new(1).make(&order, now())[0].made(1, "http://x");
         assert_eq!(made.sheets.len(), 2);
         let open = |url: &str| file(url.strip_prefix("http://x/sprites/").unwrap()).unwrap();
         for (url, height) in made.sheets.iter().zip([800_u32, 80]) {
@@ -196,8 +306,10 @@ mod tests {
     #[test]
     fn tasks_differ_and_fail_in_their_turn_and_use_both_source_apis() {
         let mut sprites = Sprites::new(1);
-        let order = SpriteOrder { fail_every: 4, files: Some(2), ..SpriteOrder::default() };
-        let made: Vec<_> = (0..8).map(|_| sprites.make(&order, now()).made(1, "")).collect();
+        let order =
+            SpriteOrder { count: 8, fail_every: 4, files: Some(2), ..SpriteOrder::default() };
+        let made: Vec<_> =
+            sprites.make(&order, now()).iter().map(|task| task.made(1, "")).collect();
         let mut tasks: Vec<_> = made.iter().map(|made| &made.task_id).collect();
         tasks.sort();
         tasks.dedup();
@@ -208,5 +320,29 @@ mod tests {
         files.sort();
         files.dedup();
         assert_eq!(files.len(), 2);
+    }
+
+    #[test]
+    fn tasks_end_one_after_another_and_some_are_aborted_or_lost() {
+        let order = SpriteOrder {
+            count: 6,
+            source_api: Some(SourceApi::Procedure),
+            notify_mode: NotifyMode::Change,
+            fail_every: 2,
+            abort_every: 4,
+            lose_every: 3,
+            age: Duration::from_secs(100),
+            apart: Duration::from_millis(1_500),
+            ..SpriteOrder::default()
+        };
+        let tasks = Sprites::new(1).make(&order, now());
+        let ends: Vec<_> = tasks.iter().map(|task| (now() - task.finished).num_seconds()).collect();
+        assert_eq!(ends, [100, 99, 97, 96, 94, 93]);
+        let reports: Vec<_> = tasks.iter().map(|task| task.reports().len()).collect();
+        assert_eq!(reports, [2, 2, 0, 0, 2, 0]);
+        let states: Vec<_> = tasks.iter().map(|task| (task.failed, task.aborted)).collect();
+        let (good, failed) = ((false, false), (true, false));
+        assert_eq!(states, [good, failed, good, (false, true), good, failed]);
+        assert!(tasks[3].sheets("").is_empty());
     }
 }

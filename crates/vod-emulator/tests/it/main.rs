@@ -12,3 +12,4 @@ mod sdk;
 mod server;
 mod sprites;
 mod support;
+mod tasks;

@@ -35,6 +35,13 @@ async fn the_official_sdk_takes_it_for_the_service() {
         json!(["CreateImageSpriteComplete", "ProcedureStateChanged", "FileDeleted"])
     );
     assert_eq!(step("pull")["sprites"], json!([made[0].vtt_url, made[1].vtt_url]));
+    let tasks = step("tasks");
+    assert_eq!(tasks["ids"], json!([made[0].task_id, made[1].task_id]));
+    assert_eq!(
+        tasks["types"],
+        json!([["ImageSprites", "ImageSprite"], ["Procedure", "Procedure"]])
+    );
+    assert_eq!(tasks["sprites"], json!([made[0].vtt_url, made[1].vtt_url]));
     assert_eq!(step("confirm")["request_id"].as_str().unwrap().len(), 36);
     for (name, code) in [
         ("stale", "InvalidParameterValue"),
@@ -43,6 +50,7 @@ async fn the_official_sdk_takes_it_for_the_service() {
         ("wrong-id", "AuthFailure.SecretIdNotFound"),
         ("wrong-token", "AuthFailure.TokenFailure"),
         ("no-app", "InvalidParameterValue.SubAppId"),
+        ("no-task", "InvalidParameterValue.TaskId"),
         ("unknown-action", "InvalidAction"),
     ] {
         assert_eq!(step(name)["code"], code, "{name}");
