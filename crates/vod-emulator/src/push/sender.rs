@@ -22,6 +22,7 @@ pub(crate) fn client() -> reqwest::Result<Client> {
     rustls::crypto::ring::default_provider().install_default().ok();
     Client::builder()
         .no_proxy()
+        .no_gzip()
         .redirect(redirect::Policy::none())
         .pool_max_idle_per_host(0)
         .build()

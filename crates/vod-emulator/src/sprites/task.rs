@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::files::{MAX_TILES, SPRITES_PATH, TILES_PER_SHEET, sheet_name, vtt_name};
 use crate::handle::scramble;
 
+/// What TaskIds begin with.
+const CREATE_PREFIX: &str = "CreateImageSprite-";
+const PROCEDURE_PREFIX: &str = "1500012345-Procedure-";
+
 /// The API that started a sprite task, which decides the event that reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -219,9 +223,21 @@ impl Task {
     pub(crate) fn task_id(&self) -> String {
         let hash = format!("{:016x}{:016x}", self.number, scramble(!self.number));
         match self.source_api {
-            SourceApi::Create => format!("CreateImageSprite-{hash}"),
-            SourceApi::Procedure => format!("1500012345-Procedure-{hash}t0"),
+            SourceApi::Create => format!("{CREATE_PREFIX}{hash}"),
+            SourceApi::Procedure => format!("{PROCEDURE_PREFIX}{hash}t0"),
         }
+    }
+
+    /// Returns the number of the task that has this TaskId, if one of this emulator has it.
+    pub(crate) fn number_in(task_id: &str) -> Option<u64> {
+        let hash = task_id
+            .strip_prefix(CREATE_PREFIX)
+            .or_else(|| task_id.strip_prefix(PROCEDURE_PREFIX))?;
+        u64::from_str_radix(hash.get(..16)?, 16).ok()
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Beyond 63 bits for one API, as the cloud's may be.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::record::TaskRecord;
-use crate::sprites::PROCESSING_TIME;
+use crate::sprites::{PROCESSING_TIME, Task};
 
 /// How long a task is told of after it was created.
 pub(super) const TASK_RETENTION: TimeDelta = TimeDelta::hours(72);
@@ -63,33 +63,48 @@ pub(crate) struct TaskIndex {
     capacity: usize,
     added: u64,
     tasks: BTreeMap<Place, TaskRecord>,
-    places: HashMap<String, Place>,
+    /// By their numbers, which take less room than their TaskIds.
+    sprites: HashMap<u64, Place>,
+    others: HashMap<String, Place>,
 }
 
 impl TaskIndex {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, added: 0, tasks: BTreeMap::new(), places: HashMap::new() }
+        Self {
+            capacity,
+            added: 0,
+            tasks: BTreeMap::new(),
+            sprites: HashMap::new(),
+            others: HashMap::new(),
+        }
     }
 
     /// Adds a task, in place of an earlier one with its TaskId.
     pub(crate) fn add(&mut self, task: TaskRecord) {
         self.added += 1;
         let place = (task.ended().timestamp(), self.added);
-        if let Some(earlier) = self.places.insert(task.task_id(), place) {
+        let earlier = match &task {
+            TaskRecord::Sprite(sprite) => self.sprites.insert(sprite.number(), place),
+            TaskRecord::Added(added, _) => self.others.insert(added.task_id().to_owned(), place),
+        };
+        if let Some(earlier) = earlier {
             self.tasks.remove(&earlier);
         }
         self.tasks.insert(place, task);
-        if self.tasks.len() > self.capacity
-            && let Some((_, oldest)) = self.tasks.pop_first()
-        {
-            self.places.remove(&oldest.task_id());
+        if self.tasks.len() > self.capacity {
+            match self.tasks.pop_first() {
+                Some((_, TaskRecord::Sprite(oldest))) => self.sprites.remove(&oldest.number()),
+                Some((_, TaskRecord::Added(oldest, _))) => self.others.remove(oldest.task_id()),
+                None => None,
+            };
         }
     }
 
     /// Returns the task of this TaskId, if it is not too old at `now`.
     pub(super) fn find(&self, task_id: &str, now: DateTime<Utc>) -> Option<&TaskRecord> {
-        let task = self.tasks.get(self.places.get(task_id)?)?;
-        is_kept(task, now).then_some(task)
+        let sprite = || self.sprites.get(&Task::number_in(task_id)?);
+        let task = self.tasks.get(self.others.get(task_id).or_else(sprite)?)?;
+        (is_kept(task, now) && task.task_id() == task_id).then_some(task)
     }
 
     /// Returns the tasks that `filter` lets through and that are in the list at `now`, where they are
@@ -149,8 +164,10 @@ fn is_kept(task: &TaskRecord, now: DateTime<Utc>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use super::super::record::AddedTask;
     use super::*;
     use crate::sprites::{SpriteOrder, Sprites};
 
@@ -208,6 +225,23 @@ mod tests {
         let known: Vec<_> =
             tasks.iter().map(|task| index.find(&task.task_id(), now()).is_some()).collect();
         assert_eq!(known, [false, true, true]);
-        assert_eq!((index.tasks.len(), index.places.len()), (2, 2));
+        assert_eq!((index.tasks.len(), index.sprites.len()), (2, 2));
+        let json = |id: &str| {
+            format!(
+                r#"{{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{{"TaskId":"{id}"}}}}"#
+            )
+        };
+        // One of the same TaskId takes the place of the earlier one; another looks alike.
+        let made = tasks[2].task_id();
+        for id in ["a", "a", "b", &format!("{made}0")] {
+            let added = AddedTask::of(&json(id)).unwrap();
+            index.add(TaskRecord::Added(Arc::new(added), now()));
+        }
+        let known: Vec<_> = ["a", "b", &format!("{made}0"), &made, &made[1..]]
+            .iter()
+            .map(|id| index.find(id, now()).is_some())
+            .collect();
+        assert_eq!(known, [false, true, true, false, false]);
+        assert_eq!((index.tasks.len(), index.sprites.len(), index.others.len()), (2, 0, 2));
     }
 }

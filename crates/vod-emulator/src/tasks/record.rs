@@ -61,6 +61,10 @@ impl AddedTask {
         let members = serde_json::from_str(payload.get()).ok()?;
         Some(Self { source_api, members, payload: payload.get().into() })
     }
+
+    pub(super) fn task_id(&self) -> &str {
+        &self.members.task_id
+    }
 }
 
 impl TaskRecord {

@@ -1,6 +1,5 @@
 //! Events that are posted.
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use vod_emulator::{
     ReportConfig, ReportMode, SignPlace, SourceApi, SpriteOrder,
 };
 
-use crate::receiver::{Reaction, Receiver};
+use crate::receiver::{ClosedPort, Posted, Reaction, Receiver};
 use crate::server::{APP, Server, settings};
 use crate::support;
 
@@ -47,11 +46,6 @@ fn record(server: &Server, event: u64) -> LedgerPush {
 
 fn outcomes(server: &Server, event: u64) -> Vec<PushOutcome> {
     record(server, event).tries.iter().map(|attempt| attempt.outcome).collect()
-}
-
-/// A port on which nobody listens.
-fn closed_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]
@@ -126,7 +120,7 @@ async fn each_try_is_signed_anew_in_any_of_three_places() {
             assert!((590..=600).contains(&left), "{place:?}: {left}");
         }
         assert_ne!(signs[0].1, signs[1].1);
-        let bare = |posted: &crate::receiver::Posted| posted.body == r#"{"EventType":"X"}"#;
+        let bare = |posted: &Posted| posted.body == r#"{"EventType":"X"}"#;
         assert_eq!(receiver.posted().iter().all(bare), place != SignPlace::Body);
     }
 }
@@ -186,7 +180,8 @@ async fn only_a_timeout_is_followed_by_another_try_and_the_third_one_is_the_last
 
 #[tokio::test]
 async fn an_event_for_a_port_that_refuses_is_lost_at_once() {
-    let server = pushing(&format!("http://{}", closed_port()), PushSettings::default()).await;
+    let nobody = ClosedPort::new();
+    let server = pushing(&nobody.url, PushSettings::default()).await;
     server.control.add("[{},{}]").unwrap();
     let totals = ended(&server).await;
     assert_eq!((totals.lost, totals.unreachable, totals.tries), (2, 2, 2));
@@ -195,18 +190,18 @@ async fn an_event_for_a_port_that_refuses_is_lost_at_once() {
 
 #[tokio::test]
 async fn by_the_other_rule_an_event_survives_an_outage() {
-    let address = closed_port();
+    let nobody = ClosedPort::new();
     let push = PushSettings {
         retry: PushRetry::Failure,
         tries: 1_000,
         spacing: Duration::from_millis(20),
         ..quick()
     };
-    let server = pushing(&format!("http://{address}/x"), push).await;
+    let server = pushing(&format!("{}/x", nobody.url), push).await;
     server.control.add_copies("{}", 5, Duration::ZERO).unwrap();
     support::until(|| server.control.totals().pushed.unreachable >= 10).await;
     assert_eq!(server.control.totals().pushed.waiting, 5);
-    let receiver = Receiver::start_at(address, [Reaction::Status(503); 5]).await;
+    let receiver = nobody.open([Reaction::Status(503); 5]);
     let totals = ended(&server).await;
     assert_eq!((totals.answered, totals.lost, totals.refused), (5, 0, 5));
     assert_eq!(receiver.posted().len(), 10);
@@ -313,7 +308,7 @@ async fn sprite_tasks_are_posted_in_the_older_format_too() {
     ended(&server).await;
     let posted = receiver.posted();
     let of = |event_type: &str| {
-        let mut bodies = posted.iter().map(crate::receiver::Posted::json);
+        let mut bodies = posted.iter().map(Posted::json);
         bodies.find(|body| body["eventType"] == event_type).unwrap()
     };
     for made in &made {

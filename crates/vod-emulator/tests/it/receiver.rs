@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -57,15 +57,27 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) async fn start(reactions: impl IntoIterator<Item = Reaction>) -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), reactions).await
+        ClosedPort::new().open(reactions)
+    }
+}
+
+/// A port that refuses connections, and that nobody else gets.
+pub(crate) struct ClosedPort {
+    pub(crate) url: String,
+    socket: TcpSocket,
+}
+
+impl ClosedPort {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self { url: format!("http://{}", socket.local_addr().unwrap()), socket }
     }
 
-    pub(crate) async fn start_at(
-        address: SocketAddr,
-        reactions: impl IntoIterator<Item = Reaction>,
-    ) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+    /// Starts a receiver there.
+    pub(crate) fn open(self, reactions: impl IntoIterator<Item = Reaction>) -> Receiver {
+        let Self { url, socket } = self;
+        let listener: TcpListener = socket.listen(1_024).unwrap();
         let book = Arc::new(Book {
             posted: Mutex::default(),
             reactions: Mutex::new(reactions.into_iter().collect()),
@@ -73,9 +85,11 @@ impl Receiver {
         });
         let router = Router::new().fallback(receive).with_state(Arc::clone(&book));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, book, task }
+        Receiver { url, book, task }
     }
+}
 
+impl Receiver {
     pub(crate) fn posted(&self) -> Vec<Posted> {
         self.book.posted.lock().unwrap().clone()
     }

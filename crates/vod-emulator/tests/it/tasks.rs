@@ -1,6 +1,5 @@
 //! DescribeTasks and DescribeTaskDetail.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -10,6 +9,7 @@ use vod_emulator::{
     SpriteOrder, TaskSettings, TaskTotals,
 };
 
+use crate::receiver::ClosedPort;
 use crate::server::{APP, Caller, Server, settings};
 use crate::support;
 
@@ -95,16 +95,19 @@ async fn the_detail_of_a_task_has_what_its_event_has() {
 
 #[tokio::test]
 async fn a_list_comes_in_pages_and_what_is_added_meanwhile_breaks_none() {
-    let server = start().await;
-    let caller = server.caller();
-    let aged = SpriteOrder {
-        age: Duration::from_secs(HOUR),
-        apart: Duration::from_millis(500),
-        ..order(250, SourceApi::Create)
-    };
-    let made: Vec<_> =
-        server.control.add_sprites(&aged).unwrap().into_iter().map(|made| made.task_id).collect();
     for ascending in [true, false] {
+        let server = start().await;
+        let caller = server.caller();
+        let add = |count, age| {
+            let order = SpriteOrder {
+                age: Duration::from_secs(age),
+                apart: Duration::from_millis(500),
+                ..order(count, SourceApi::Create)
+            };
+            let made = server.control.add_sprites(&order).unwrap().into_iter();
+            made.map(|made| made.task_id).collect::<Vec<_>>()
+        };
+        let made = add(250, HOUR);
         let mut body = json!({
             "Limit": 100,
             "Sort": { "Field": "FinishTime", "Order": if ascending { "Asc" } else { "Desc" } },
@@ -119,18 +122,19 @@ async fn a_list_comes_in_pages_and_what_is_added_meanwhile_breaks_none() {
             if page["ScrollToken"] == "" {
                 break;
             }
-            // Newer and older ones than what has been read, behind the end of the range and in it.
-            server.control.add_sprites(&order(3, SourceApi::Create)).unwrap();
+            // Outside the range, and in the part of it that has been read.
+            add(3, 10);
+            add(3, if ascending { HOUR + 60 } else { HOUR - 180 });
         }
         if !ascending {
             found.reverse();
         }
         assert_eq!(pages, [100, 100, 50]);
         assert_eq!(found, made);
+        assert_eq!(ids(&list(&caller, json!({})).await).len(), 10, "by default");
+        let latest = add(1, 0);
+        assert_eq!(ids(&list(&caller, json!({ "Limit": 1 })).await), latest, "the latest first");
     }
-    assert_eq!(ids(&list(&caller, json!({})).await).len(), 10, "by default");
-    let newest = &list(&caller, json!({ "Limit": 1 })).await["TaskSet"][0];
-    assert!(!made.contains(&newest["TaskId"].as_str().unwrap().to_owned()), "the latest first");
 }
 
 #[tokio::test]
@@ -260,10 +264,10 @@ async fn a_task_whose_event_was_lost_is_known() {
     assert_eq!(server.control.totals().tasks.lost, 2);
 
     // And one that nobody took.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = ClosedPort::new();
     let push = ReportConfig {
         mode: ReportMode::Push,
-        notification_url: format!("http://{nobody}/"),
+        notification_url: nobody.url.clone(),
         ..ReportConfig::default()
     };
     server.control.set_event_config(None, push).unwrap();
