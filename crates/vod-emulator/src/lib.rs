@@ -1,5 +1,5 @@
-//! An emulator of Tencent Cloud VOD's event API and of STS on the local machine, for trying out and
-//! for tests.
+//! An emulator of Tencent Cloud VOD's event API, of its HTTP callback and of STS on the local
+//! machine, for trying out and for tests.
 //!
 //! It is as strict as the service is documented, and more lenient only where [`EmulatorSettings`]
 //! ask for it: signatures, leases, handles, rates, errors, and faults on request. It shares no code
@@ -10,7 +10,7 @@
 //!
 //! A call comes in through `serve` and is checked in `api`; `actions` and `sts` carry it out on the
 //! `state` behind `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`.
-//! Events that are posted go through `push`, tasks are told of by `tasks`. Tests use `control`, operators `admin`.
+//! `push` posts events, `tasks` finds tasks. Tests use `control`, operators `admin`.
 
 mod action;
 mod actions;

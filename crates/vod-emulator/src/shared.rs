@@ -19,7 +19,7 @@ use super::clock::EmulatorClock;
 use super::content::Content;
 use super::faults::{FaultKind, FaultPoint};
 use super::ledger::{LedgerSnapshot, LedgerTotals, LedgerTry};
-use super::push::{OutgoingPush, PushOutcome};
+use super::push::{OutgoingPush, PushEnd, PushOutcome};
 use super::queue::{Confirmation, HandOut, Queue, QueueFull};
 use super::settings::{EmulatorSettings, LeaseFrom};
 use super::sprites::{CreatedSprite, SpriteOrder};
@@ -220,16 +220,22 @@ impl Shared {
         Some((due - self.clock.now()).to_std().unwrap_or_default())
     }
 
-    /// Records the end of a try to post an event that began at `at`.
-    pub(super) fn push_ended(&self, event: u64, at: DateTime<Utc>, outcome: PushOutcome) {
+    /// Records the end of a try to post an event that began at `at`, and returns what it means.
+    pub(super) fn push_ended(
+        &self,
+        event: u64,
+        at: DateTime<Utc>,
+        outcome: PushOutcome,
+    ) -> Option<PushEnd> {
         let mut state = self.state();
         let ended = self.clock.now();
-        let Some(end) = state.outbox.ended(event, outcome, ended) else { return };
+        let end = state.outbox.ended(event, outcome, ended)?;
         state.ledger.pushed(event, LedgerTry { at, ended, outcome }, end);
         drop(state);
         if outcome == PushOutcome::Answered {
             self.notify_observer(&[event]);
         }
+        Some(end)
     }
 
     /// Refuses every later handle of this event of the first application.

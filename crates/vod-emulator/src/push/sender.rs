@@ -9,7 +9,7 @@ use reqwest::{Client, redirect};
 use tokio::task::JoinSet;
 
 use super::outbox::OutgoingPush;
-use super::outcome::PushOutcome;
+use super::outcome::{PushEnd, PushOutcome};
 use super::request::PushRequest;
 use crate::shared::Shared;
 
@@ -66,8 +66,12 @@ async fn attempt(shared: Arc<Shared>, client: Client, push: OutgoingPush) {
     let outcome = tokio::time::timeout(settings.timeout, send(&client, request))
         .await
         .unwrap_or(PushOutcome::TimedOut);
-    tracing::debug!(event = push.event, ?outcome, "pushed");
-    shared.push_ended(push.event, began, outcome);
+    let event = push.event;
+    match shared.push_ended(event, began, outcome) {
+        Some(PushEnd::Lost) => tracing::warn!(event, ?outcome, "event lost; it has no try left"),
+        Some(PushEnd::Again) => tracing::info!(event, ?outcome, "event not taken; will try again"),
+        _ => tracing::debug!(event, ?outcome, "event posted"),
+    }
 }
 
 async fn send(client: &Client, request: PushRequest) -> PushOutcome {
