@@ -155,6 +155,12 @@ impl Daemon {
         self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Returns the address that posted events arrive at, where it receives them.
+    #[must_use]
+    pub fn callback_address(&self) -> Option<std::net::SocketAddr> {
+        self.receiver_address().map(|(address, _)| address)
+    }
+
     /// Returns the address that posted events arrive at, and whether it is of a socket that the
     /// service manager holds.
     fn receiver_address(&self) -> Option<(std::net::SocketAddr, bool)> {

@@ -2,16 +2,22 @@
 
 use std::process::Command;
 
-/// What a demo of three events has to say.
+/// What a demo of three events that are pulled has to say.
 fn assert_tells(output: &std::process::Output) {
+    let pulled = "confirmed: the cloud has forgotten it";
+    assert_tells_of(output, pulled, "confirmed, by the cloud");
+}
+
+/// What a demo of three events has to say, with this line for each and this sum.
+fn assert_tells_of(output: &std::process::Output, each: &str, settled: &str) {
     let (said, complaint) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{complaint}");
     for step in ["  1  CreateImageSpriteComplete of file ", "  2  ProcedureStateChanged of file "] {
         assert!(said.contains(step), "{said}");
     }
-    assert_eq!(said.matches("confirmed: the cloud has forgotten it").count(), 3, "{said}");
-    for sum in ["finished by the cloud", "lines in the sink", "confirmed, by the cloud"] {
+    assert_eq!(said.matches(each).count(), 3, "{said}");
+    for sum in ["finished by the cloud", "lines in the sink", settled] {
         assert!(said.contains(&format!("  {sum:<27}    3\n")), "{said}");
     }
     assert!(said.ends_with("They add up: nothing was lost, nothing came twice.\n"), "{said}");
@@ -25,6 +31,19 @@ fn tells_of_each_event_and_its_sums_add_up() {
         .env("HTTP_PROXY", "http://127.0.0.1:1")
         .output();
     assert_tells(&demo.unwrap());
+}
+
+#[test]
+fn tells_of_each_event_that_is_posted_as_well() {
+    let demo = Command::new(env!("CARGO_BIN_EXE_sprited"))
+        .args(["demo", "--push", "--events", "3"])
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&demo.stdout);
+    assert!(said.contains("\n  posted more than once          0\n"), "{said}");
+    let posted = "answered with 200: the cloud has forgotten it";
+    assert_tells_of(&demo, posted, "answered with 200");
 }
 
 mod full {

@@ -1,6 +1,7 @@
 //! `sprited demo`: cloud and daemon in one process.
 
 mod story;
+mod sums;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,7 +10,9 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use vod_emulator::{Emulator, SpriteOrder};
+use vod_emulator::{
+    Emulator, EmulatorSettings, PushSettings, ReportConfig, ReportMode, SpriteOrder,
+};
 
 use super::exit::Exit;
 use super::process::{self, Signals};
@@ -17,12 +20,15 @@ use crate::config::{Config, Loaded};
 use crate::daemon::{Daemon, DaemonSignals};
 use crate::logging;
 use crate::vod::credentials;
-use story::{Story, Sums};
+use story::Story;
+use sums::Sums;
 
 /// Between two sprite tasks.
 const EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at how far the events have come.
 const LOOK: Duration = Duration::from_millis(20);
+/// The application whose events they are.
+const APP: u64 = 1_500_012_345;
 /// How long the last events may take at the end.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -34,12 +40,17 @@ temporary folder that is gone when it ends.
 
 Examples:
   sprited demo
-  sprited demo --events 3                 end by itself after three events"
+  sprited demo --events 3                 end by itself after three events
+  sprited demo --push                     have them posted, as the HTTP callback does"
 )]
 pub(super) struct DemoArgs {
     /// End after this many events; otherwise it goes on until Ctrl-C.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     events: Option<u32>,
+
+    /// The cloud posts the events, signed, instead of letting them wait to be pulled.
+    #[arg(long)]
+    push: bool,
 }
 
 #[must_use]
@@ -58,13 +69,24 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<Sums> {
     let ending = DaemonSignals::default();
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let emulator = Emulator::bind(vod_emulator::EmulatorSettings::default(), any_port).await?;
-    let loaded = configuration(&emulator.url(), folder.path())?;
+    let callback = args.push.then(Callback::random);
+    let sign_key = callback.as_ref().map(|callback| callback.sign_key.clone().into());
+    let settings = EmulatorSettings {
+        push: PushSettings { sign_key, ..PushSettings::default() },
+        ..EmulatorSettings::default()
+    };
+    let emulator = Emulator::bind(settings, any_port).await?;
+    let loaded = configuration(&emulator.url(), callback.as_ref(), folder.path())?;
     logging::start(&loaded.config.log)?;
     let provider = credentials::provider(loaded.config.credentials.as_ref())?;
     let daemon = Daemon::open(loaded, provider).await?;
 
-    let mut story = Story::new(emulator.control(), folder.path());
+    if let Some((callback, address)) = callback.as_ref().zip(daemon.callback_address()) {
+        let notification_url = format!("http://{address}/vod/{APP}/{}", callback.token);
+        let push = ReportConfig { mode: ReportMode::Push, notification_url, ..Default::default() };
+        emulator.control().set_event_config(None, push)?;
+    }
+    let mut story = Story::new(emulator.control(), folder.path(), args.push);
     story.begin(&emulator.url())?;
     // A second signal ends the programs of these sinks.
     let control = DaemonSignals { sinks: ending.sinks.clone(), ..DaemonSignals::default() };
@@ -120,11 +142,31 @@ async fn tell(story: &mut Story, max: Option<u32>, stop: &CancellationToken) -> 
     tokio::time::timeout(LAST, last).await.unwrap_or(Ok(()))
 }
 
-fn configuration(url: &str, folder: &Path) -> anyhow::Result<Loaded> {
+/// What the cloud and the receiver have in common.
+struct Callback {
+    token: String,
+    sign_key: String,
+}
+
+impl Callback {
+    fn random() -> Self {
+        let random = || format!("{:032x}", rand::random::<u128>());
+        Self { token: random(), sign_key: random() }
+    }
+}
+
+fn configuration(url: &str, callback: Option<&Callback>, folder: &Path) -> anyhow::Result<Loaded> {
+    let pull = callback.is_none();
+    let receive = callback.map_or_else(String::new, |Callback { token, sign_key }| {
+        format!(
+            r#"receive = {{ listen = "127.0.0.1:0", token = "{token}", sign_key = "{sign_key}" }}"#
+        )
+    });
     let text = format!(
         r#"
         credentials = {{ secret_id = "AKIDEMULATOR", secret_key = "emulator-secret-key" }}
-        vod = {{ endpoint = "{url}", sub_app_id = 1500012345 }}
+        vod = {{ endpoint = "{url}", sub_app_id = {APP}, pull = {pull} }}
+        {receive}
         http = {{ listen = "off" }}
         log = {{ level = "warn", format = "pretty" }}
         journal = {{ path = {journal:?} }}

@@ -1,8 +1,6 @@
-//! What the demo tells of each event, read from the cloud's ledger, the journal and the sink, and
-//! the sums at its end: they add up, or something was lost or came twice.
+//! What the demo tells of each event, read from the cloud's ledger, the journal and the sink.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,8 +10,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use vod_emulator::{CreatedSprite, EmulatorControl, LedgerEntry, SourceApi, SpriteOrder};
 
+use super::sums::{CloudSums, Sums};
 use crate::cli::exit::print;
-use crate::journal::{self, JournalReader};
+use crate::journal::JournalReader;
 use crate::sanitize::one_line;
 use crate::units::counted;
 
@@ -23,6 +22,8 @@ pub(super) const SPRITES: &str = "sprites.jsonl";
 pub(super) struct Story {
     cloud: EmulatorControl,
     folder: PathBuf,
+    /// Whether the cloud posts its events.
+    is_push: bool,
     waiting: VecDeque<CreatedSprite>,
     made: u32,
     told: u32,
@@ -61,10 +62,11 @@ struct Failure {
 }
 
 impl Story {
-    pub(super) fn new(cloud: EmulatorControl, folder: &Path) -> Self {
+    pub(super) fn new(cloud: EmulatorControl, folder: &Path, is_push: bool) -> Self {
         Self {
             cloud,
             folder: folder.to_owned(),
+            is_push,
             waiting: VecDeque::new(),
             made: 0,
             told: 0,
@@ -85,9 +87,16 @@ impl Story {
     }
 
     pub(super) fn begin(&self, url: &str) -> std::io::Result<()> {
+        let what = if self.is_push {
+            "and posts\n\
+             the event, signed. sprited stores it, only then answers 200, and brings it to the sink."
+        } else {
+            "sprited pulls\n\
+             the event, stores it, brings it to the sink, and only then confirms it."
+        };
+        let end = if self.is_push { "" } else { "." };
         let text = format!(
-            "An emulator of Tencent Cloud VOD finishes an image-sprite task each second. sprited pulls\n\
-             the event, stores it, brings it to the sink, and only then confirms it.\n\n  \
+            "An emulator of Tencent Cloud VOD finishes an image-sprite task each second{end} {what}\n\n  \
              cloud    {url}\n  \
              journal  {}\n  \
              sink     {}\n\n",
@@ -116,10 +125,14 @@ impl Story {
         self.read_lines()?;
         while let Some(made) = self.waiting.front() {
             let Some(record) = ledger.event(made.event) else { return Ok(()) };
-            let Some(confirmed) = &record.confirmed else { return Ok(()) };
+            let Some(journey) = Journey::of(record) else { return Ok(()) };
+            // A 200 says nothing of the sink, a confirmation does.
+            if self.is_push && !self.arrived.contains_key(&made.task_id) {
+                return Ok(());
+            }
             let line = self.arrived.remove(&made.task_id);
             self.told += 1;
-            print(tell(self.told, made, record, confirmed.at, line.as_ref()).as_bytes())?;
+            print(journey.tell(self.told, made, line.as_ref()).as_bytes())?;
             self.waiting.pop_front();
         }
         Ok(())
@@ -131,9 +144,20 @@ impl Story {
         let journal = JournalReader::open(&self.folder.join(JOURNAL))?.sums()?;
         self.read_lines()?;
         Ok(Sums {
-            made: totals.added,
-            handed_out_again: totals.handed_out_again,
-            confirmed: totals.confirmed,
+            cloud: if self.is_push {
+                CloudSums {
+                    made: totals.added,
+                    repeated: totals.pushed.tries.saturating_sub(totals.pushed.events),
+                    settled: totals.pushed.answered,
+                }
+            } else {
+                CloudSums {
+                    made: totals.added,
+                    repeated: totals.handed_out_again,
+                    settled: totals.confirmed,
+                }
+            },
+            is_push: self.is_push,
             journal,
             lines: self.lines,
             different_lines: self.keys.len() as u64,
@@ -169,29 +193,53 @@ impl Story {
     }
 }
 
-fn tell(
-    number: u32,
-    made: &CreatedSprite,
-    record: &LedgerEntry,
-    confirmed: DateTime<Utc>,
-    line: Option<&Line>,
-) -> String {
-    let event = match made.source_api {
-        SourceApi::Create => "CreateImageSpriteComplete",
-        SourceApi::Procedure => "ProcedureStateChanged",
-    };
-    let pulled = record.hand_outs.last().map_or(record.added, |hand_out| hand_out.at);
-    let after = |at: DateTime<Utc>| (at - record.added).num_milliseconds();
-    format!(
-        "{number:>3}  {event} of file {}\n     \
-         {:>4} ms  pulled\n              \
-         {}\n     \
-         {:>4} ms  confirmed: the cloud has forgotten it\n",
-        made.file_id,
-        after(pulled),
-        line.map_or("NOT IN THE SINK".to_owned(), in_the_sink),
-        after(confirmed),
-    )
+/// What the cloud knows of the way of an event, as lines.
+struct Journey {
+    arrival: String,
+    settled: String,
+    /// Whether it is settled before it has to be in the sink.
+    is_settled_early: bool,
+}
+
+impl Journey {
+    /// `None` where it is not settled.
+    fn of(record: &LedgerEntry) -> Option<Self> {
+        let line = |at: DateTime<Utc>, what: &str| {
+            format!("{:>4} ms  {what}", (at - record.added).num_milliseconds())
+        };
+        if let Some(push) = &record.pushed {
+            let posted = push.tries.last().map_or(record.added, |last| last.at);
+            return Some(Self {
+                arrival: line(posted, "posted"),
+                settled: line(push.answered?, "answered with 200: the cloud has forgotten it"),
+                is_settled_early: true,
+            });
+        }
+        let confirmed = record.confirmed.as_ref()?.at;
+        let pulled = record.hand_outs.last().map_or(record.added, |hand_out| hand_out.at);
+        Some(Self {
+            arrival: line(pulled, "pulled"),
+            settled: line(confirmed, "confirmed: the cloud has forgotten it"),
+            is_settled_early: false,
+        })
+    }
+
+    fn tell(self, number: u32, made: &CreatedSprite, line: Option<&Line>) -> String {
+        let event = match made.source_api {
+            SourceApi::Create => "CreateImageSpriteComplete",
+            SourceApi::Procedure => "ProcedureStateChanged",
+        };
+        let sink = line.map_or("NOT IN THE SINK".to_owned(), in_the_sink);
+        let mut ends = [format!("         {sink}"), self.settled];
+        if self.is_settled_early {
+            ends.reverse();
+        }
+        let [second, third] = ends;
+        format!(
+            "{number:>3}  {event} of file {}\n     {}\n     {second}\n     {third}\n",
+            made.file_id, self.arrival,
+        )
+    }
 }
 
 fn in_the_sink(line: &Line) -> String {
@@ -207,89 +255,4 @@ fn in_the_sink(line: &Line) -> String {
     });
     // The emulator takes events from whoever reaches it.
     one_line(&format!("in the sink, key {key}: {}", sprites.collect::<Vec<_>>().join("; ")))
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Sums {
-    pub(super) made: u64,
-    pub(super) handed_out_again: u64,
-    pub(super) confirmed: u64,
-    pub(super) journal: journal::JournalTotals,
-    pub(super) lines: u64,
-    pub(super) different_lines: u64,
-}
-
-impl Sums {
-    /// Whether each event that was made is in the journal, once in the sink, and confirmed.
-    pub(super) fn add_up(&self) -> bool {
-        let journal = &self.journal;
-        let all = [
-            journal.received,
-            journal.delivered,
-            journal.confirmed,
-            self.lines,
-            self.different_lines,
-            self.confirmed,
-        ];
-        all.iter().all(|sum| *sum == self.made)
-            && journal.pending == 0
-            && journal.dead == 0
-            && journal.unrouted == 0
-    }
-}
-
-impl fmt::Display for Sums {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let journal = &self.journal;
-        writeln!(f, "\nThe sums, as the cloud, the journal and the sink have them:\n")?;
-        for (what, sum) in [
-            ("finished by the cloud", self.made),
-            ("handed out more than once", self.handed_out_again),
-            ("stored in the journal", journal.received),
-            ("delivered, by the journal", journal.delivered),
-            ("pending or dead", journal.pending + journal.dead),
-            ("lines in the sink", self.lines),
-            ("different events in it", self.different_lines),
-            ("confirmed, by the cloud", self.confirmed),
-        ] {
-            writeln!(f, "  {what:<27}{sum:>5}")?;
-        }
-        let verdict = if self.add_up() {
-            "They add up: nothing was lost, nothing came twice."
-        } else {
-            "THEY DO NOT ADD UP: this is a fault of sprited, please report it."
-        };
-        writeln!(f, "\n{verdict}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lost_a_repeated_and_an_unconfirmed_event_each_show() {
-        let journal = journal::JournalTotals {
-            received: 3,
-            routed: 3,
-            delivered: 3,
-            confirmed: 3,
-            ..Default::default()
-        };
-        let sums = Sums {
-            made: 3,
-            handed_out_again: 1,
-            confirmed: 3,
-            journal,
-            lines: 3,
-            different_lines: 3,
-        };
-        assert!(sums.add_up());
-        assert!(!Sums { lines: 2, different_lines: 2, ..sums.clone() }.add_up());
-        assert!(!Sums { lines: 4, ..sums.clone() }.add_up());
-        assert!(!Sums { confirmed: 2, ..sums.clone() }.add_up());
-        let pending = journal::JournalTotals { delivered: 2, pending: 1, ..journal };
-        assert!(!Sums { journal: pending, ..sums.clone() }.add_up());
-        assert!(Sums { made: 4, ..sums }.to_string().contains("DO NOT ADD UP"));
-    }
 }
