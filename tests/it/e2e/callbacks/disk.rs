@@ -31,7 +31,8 @@ async fn full(disk: Disk) {
         let refused: Vec<_> = answers.iter().filter(|(status, ..)| *status != 200).collect();
         for (status, headers, lasted) in &refused {
             assert_eq!((*status, &headers["retry-after"]), (503, &"30".parse().unwrap()));
-            assert!((8..11).contains(&lasted.as_secs()), "{lasted:?}");
+            // Not before 8 s; a busy machine may take its time from there on.
+            assert!((8..30).contains(&lasted.as_secs()), "{lasted:?}");
         }
         if refused.len() == 20 {
             break;
@@ -49,12 +50,12 @@ async fn full(disk: Disk) {
         async move { poster.post(&body).await.0 }
     }));
     let freed = async {
-        tokio::time::sleep(Duration::from_millis(2500)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
         disk.free(&site, &daemon);
     };
     let (answers, ()) = tokio::join!(waiting, freed);
     assert_eq!(answers, [200; 5]);
-    assert!(start.elapsed() > Duration::from_millis(2400), "answered before it was stored");
+    assert!(start.elapsed() > Duration::from_millis(1400), "answered before it was stored");
     // And what was not answered with 200 comes again.
     for number in 0..number {
         assert_eq!(poster.post(&sprite(number)).await.0, 200);

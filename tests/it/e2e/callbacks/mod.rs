@@ -7,6 +7,7 @@ mod kill;
 mod limits;
 mod nginx;
 mod prompt;
+mod pull_off;
 mod refused;
 mod restart;
 mod taken;

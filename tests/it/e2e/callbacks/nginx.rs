@@ -103,8 +103,9 @@ async fn events_come_through_the_documented_proxy() {
     assert_eq!(post("/metrics", seed()).await.0, 404);
 
     // Nobody who reads the log of requests learns the token.
-    let logged = fs::read_to_string(site.path("nginx/access.log")).unwrap_or_default();
-    assert!(!logged.contains(TOKEN) && logged.contains("/metrics"), "{logged}");
+    let logged = || fs::read_to_string(site.path("nginx/access.log")).unwrap_or_default();
+    support::until(|| logged().contains("/metrics")).await;
+    assert!(!logged().contains(TOKEN), "{}", logged());
     daemon.stop().await;
     assert_eq!(post(&signed, sprite(31)).await.0, 502);
 }
