@@ -142,10 +142,11 @@ async fn connection(
                 return;
             }
             () = slot.timed_out() => {
-                tracing::debug!(
-                    "connection closed: the client did not send its request or take its answer in \
-                     time"
-                );
+                let late = match slot.is_answering() {
+                    true => "the client did not take its answer in time",
+                    false => "the client did not send its request in time",
+                };
+                tracing::debug!("connection closed: {late}");
                 return;
             }
             () = slot.evicted() => return,

@@ -252,6 +252,11 @@ impl ConnectionSlot {
         self.eviction.notified().await;
     }
 
+    /// Whether it has a request whose answer is not written yet.
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(self.state(), Some(SlotState::Answers { .. }))
+    }
+
     /// When the client has to have done what it is waited for.
     fn deadline(&self) -> Option<Instant> {
         let taken = self.slots.taken();
