@@ -1,6 +1,7 @@
 //! What is refused, and what is said of it: to the client a status, to the log a line a minute.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -124,7 +125,7 @@ impl RefusalLog {
         let RefusedRequest { refusal, peer, bytes, task, is_taken } = *request;
         let mut all = lock(&self.0);
         let place = all.entry((refusal, is_taken));
-        let is_first = matches!(place, std::collections::btree_map::Entry::Vacant(_));
+        let is_first = matches!(place, Entry::Vacant(_));
         let unlogged = place.or_insert_with(|| Unlogged {
             logged: now,
             requests: 0,
@@ -137,7 +138,7 @@ impl RefusalLog {
         if let Some(task) = task.filter(|_| unlogged.tasks.len() < MAX_TASKS) {
             unlogged.tasks.push(task.to_owned());
         }
-        if is_first {
+        if is_first || now.duration_since(unlogged.logged) >= LOG_INTERVAL {
             unlogged.log(refusal, is_taken, now);
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use sprited::journal::EventState;
 
+use super::callbacks::{Poster, seed};
 use super::daemon::Daemon;
 use super::receiver::{Answer, Receiver};
 use super::{Site, file};
@@ -21,6 +22,7 @@ async fn busy() -> (Site, Receiver, Daemon) {
     let hook_sink = hook.sink("hook", "max_rejects = 'off'");
     let sinks = [hook_sink, file("sprites", "image-sprite")].concat();
     let site = Site::new(&sinks).await;
+    site.receives("");
     let daemon = site.start();
     site.add_sprites(6);
     site.drained().await;
@@ -48,6 +50,7 @@ fn exported(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 #[tokio::test]
 async fn a_scrape_holds_the_table_and_nothing_else() {
     let (_site, _hook, daemon) = busy().await;
+    assert_eq!(Poster::of(&daemon).await.post(&seed()).await.0, 200);
     let (status, text) = daemon.get("/metrics").await;
     assert_eq!(status, 200);
     let mut table: BTreeMap<_, _> = monitoring::series().into_iter().collect();

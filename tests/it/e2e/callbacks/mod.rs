@@ -37,7 +37,7 @@ const REFUSED: &str = "posted event refused";
 
 impl Site {
     /// Has its daemon receive events, with further lines of the table.
-    fn receives(&self, more: &str) {
+    pub(super) fn receives(&self, more: &str) {
         self.set_token(TOKEN);
         let token = self.path("token").display().to_string();
         let table = format!(
@@ -54,14 +54,14 @@ impl Site {
 }
 
 /// Whoever posts to a daemon.
-struct Poster {
+pub(super) struct Poster {
     address: SocketAddr,
     http: reqwest::Client,
 }
 
 impl Poster {
     /// Waits until the daemon receives.
-    async fn of(daemon: &Daemon) -> Self {
+    pub(super) async fn of(daemon: &Daemon) -> Self {
         daemon.has_logged("started").await;
         let started = daemon.logged("started");
         let address = started[0]["receive"].as_str().expect("it receives nothing");
@@ -73,7 +73,7 @@ impl Poster {
     }
 
     /// Posts a body; status and body of the answer.
-    async fn post(&self, body: &str) -> (u16, String) {
+    pub(super) async fn post(&self, body: &str) -> (u16, String) {
         self.post_to(&self.url(), body).await
     }
 
@@ -130,7 +130,7 @@ fn request(target: &str, more: &str, body: &str) -> Vec<u8> {
 }
 
 /// The seed's event, as it is posted.
-fn seed() -> String {
+pub(super) fn seed() -> String {
     data("callbacks/seed_push.json")
 }
 
