@@ -2,12 +2,16 @@
 //!
 //! Writes past the standard library's buffer, so that what is answered as delivered has left the
 //! process, and off the runtime's threads, so that a reader who stops reading holds up nobody else.
+//!
+//! A file that it leads to may hold a part of a line, and other programs may append to it. So what
+//! stands before each write is looked at, unless it is what was written last, and looked at again
+//! where somebody else was quicker: no event shares its line.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::io::{self, Seek as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -115,6 +119,8 @@ struct Output {
     landed: HashSet<Key>,
     /// Whether a failed write may have left the beginning of a line.
     torn: bool,
+    /// Where the last write ended whole, in a file.
+    end: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -130,7 +136,77 @@ struct Written {
     lines: usize,
     /// Whether the beginning of another one has left the process.
     torn: bool,
+    /// Where it ended whole, in a file.
+    end: Option<u64>,
     error: Option<io::Error>,
+}
+
+/// The place of the next write to a file, and what stands before it. `None` for what is no file.
+struct Place {
+    offset: u64,
+    is_line_start: bool,
+}
+
+impl Place {
+    /// `end` is where a line is known to end.
+    fn next(file: &File, end: Option<u64>) -> io::Result<Option<Self>> {
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Ok(None);
+        }
+        let mode = OFlag::from_bits_truncate(fcntl(file, FcntlArg::F_GETFL)?);
+        let offset = if mode.contains(OFlag::O_APPEND) {
+            about.len()
+        } else {
+            (&*file).stream_position()?
+        };
+        let is_line_start = end == Some(offset) || is_line_start(file, offset);
+        Ok(Some(Self { offset, is_line_start }))
+    }
+}
+
+/// Whether a line ends before `offset`. `false` where that cannot be read: a line that is empty is
+/// better than an event that is lost.
+fn is_line_start(file: &File, offset: u64) -> bool {
+    let Some(before) = offset.checked_sub(1) else { return true };
+    let mut byte = [0];
+    let read = |file: &File, byte: &mut [u8]| file.read_exact_at(byte, before);
+    // The descriptor is for writing alone, mostly.
+    let again = || File::open(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let is_read =
+        read(file, &mut byte).or_else(|_| again().and_then(|file| read(&file, &mut byte))).is_ok();
+    is_read && byte == [b'\n']
+}
+
+/// Writes lines to what may be a file, and there each on its own; `ends` are where each ends.
+fn write_whole_lines(file: &File, mut lines: Vec<u8>, mut ends: Vec<usize>, last: Last) -> Written {
+    let failed = |error| Written { torn: last.torn, error: Some(error), ..Written::default() };
+    let place = match Place::next(file, last.end) {
+        Ok(place) => place,
+        Err(error) => return failed(error),
+    };
+    if place.as_ref().map_or(last.torn, |place| !place.is_line_start) {
+        lines.insert(0, b'\n');
+        ends.iter_mut().for_each(|end| *end += 1);
+    }
+    let written = write_lines(file, &lines, &ends);
+    let (Some(place), None) = (place, &written.error) else { return written };
+    let end = match (&*file).stream_position() {
+        Ok(end) => end,
+        Err(error) => return failed(error),
+    };
+    let begin = end.saturating_sub(lines.len() as u64);
+    if begin == place.offset || lines.starts_with(b"\n") || is_line_start(file, begin) {
+        return Written { end: Some(end), ..written };
+    }
+    failed(io::Error::other("another program wrote a part of a line there meanwhile"))
+}
+
+/// What is known of the write before.
+#[derive(Clone, Copy)]
+struct Last {
+    torn: bool,
+    end: Option<u64>,
 }
 
 /// Writes lines as far as that goes; `ends` are where each ends.
@@ -149,7 +225,7 @@ fn write_lines(mut file: &File, lines: &[u8], ends: &[usize]) -> Written {
     };
     let whole = ends.partition_point(|end| *end <= written);
     let end = whole.checked_sub(1).map_or(0, |last| ends[last]);
-    Written { lines: whole, torn: written > end, error }
+    Written { lines: whole, torn: written > end, end: None, error }
 }
 
 impl Stdout {
@@ -165,20 +241,17 @@ impl Stdout {
         }
     }
 
-    fn write(&self, events: Vec<Arc<Event>>, torn: bool) -> Writing {
+    fn write(&self, events: Vec<Arc<Event>>, last: Last) -> Writing {
         let keys = events.iter().map(|event| event.key).collect();
         let (file, format) = (Arc::clone(&self.file), self.format);
         let task = spawn_blocking(move || {
             let (mut lines, mut ends) = (Vec::new(), Vec::with_capacity(events.len()));
-            if torn {
-                lines.push(b'\n');
-            }
             for event in &events {
                 event.render(format, &mut lines);
                 lines.push(b'\n');
                 ends.push(lines.len());
             }
-            write_lines(&file, &lines, &ends)
+            write_whole_lines(&file, lines, ends, last)
         });
         Writing { keys, task }
     }
@@ -194,7 +267,7 @@ impl Stdout {
             )));
         };
         let keys = output.writing.take().map(|writing| writing.keys).unwrap_or_default();
-        let Written { mut lines, torn, error } = ended.unwrap_or_else(|error| Written {
+        let Written { mut lines, torn, end, error } = ended.unwrap_or_else(|error| Written {
             torn: true,
             error: Some(io::Error::other(error)),
             ..Written::default()
@@ -207,6 +280,7 @@ impl Stdout {
         }
         // A write that brought nothing leaves what was torn before.
         output.torn = torn || (lines == 0 && error.is_some() && output.torn);
+        output.end = end;
         if output.landed.len() > MAX_LANDED {
             output.landed.clear();
         }
@@ -236,7 +310,8 @@ impl Sink for Stdout {
             .collect();
         let mut failure = None;
         if !fresh.is_empty() {
-            output.writing = Some(self.write(fresh, output.torn));
+            let last = Last { torn: output.torn, end: output.end };
+            output.writing = Some(self.write(fresh, last));
             failure = self.settle(&mut output).await.err();
         }
         // Without a failure every event of the batch has landed, now or after a stall.

@@ -1,7 +1,7 @@
 //! Standard output, stood in for by a pipe that the test holds the other end of.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,4 +78,50 @@ async fn lines_that_a_reader_has_not_read_when_it_leaves_are_not_delivered() {
         assert!(retry_error(verdict).contains("closed it: restart sprited"), "{verdict:?}");
     }
     assert!(sink.gone().unwrap().is_cancelled());
+}
+
+/// As the shell opens it: `>>`.
+fn appended(path: &std::path::Path) -> File {
+    File::options().append(true).create(true).open(path).unwrap()
+}
+
+/// The ids of the lines of events among those of others.
+fn events_in(text: &str) -> Vec<sprited::event::Key> {
+    let lines = text.lines().filter(|line| line.starts_with('{') && line.ends_with('}'));
+    keys_in(&lines.map(|line| format!("{line}\n")).collect::<String>())
+}
+
+#[tokio::test]
+async fn an_event_begins_a_line_of_its_own_in_a_file_that_others_write_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("so.jsonl");
+    fs::write(&path, "whole\ntorn").unwrap();
+    let sink = Stdout::on(appended(&path), &context("out"));
+    let sent = events(&["a", "b", "c", "d"]);
+    assert_eq!(offer(&sink, &sent[0]).await, Verdict::Delivered);
+    assert_eq!(offer(&sink, &sent[1]).await, Verdict::Delivered);
+    appended(&path).write_all(b"torn again").unwrap();
+    assert_eq!(offer(&sink, &sent[2]).await, Verdict::Delivered);
+    appended(&path).write_all(b"whole again\n").unwrap();
+    assert_eq!(offer(&sink, &sent[3]).await, Verdict::Delivered);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(events_in(&text), keys(&sent), "{text}");
+    assert!(text.starts_with("whole\ntorn\n{") && text.contains("\ntorn again\n{"), "{text}");
+    assert!(!text.contains("\n\n") && text.contains("\nwhole again\n{"), "{text}");
+}
+
+/// `(printf torn; sprited run) > FILE`: what stands before an event is at the place of the
+/// descriptor, not at the end.
+#[tokio::test]
+async fn what_stands_before_the_place_of_the_descriptor_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    for (before, expected) in [("torn", "torn\n{"), ("whole\n", "whole\n{"), ("", "{")] {
+        let path = folder.path().join("so.jsonl");
+        let mut file = File::create(&path).unwrap();
+        file.write_all(before.as_bytes()).unwrap();
+        let sink = Stdout::on(file, &context("out"));
+        assert_eq!(offer(&sink, &event("a")).await, Verdict::Delivered);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(expected), "{text}");
+    }
 }
