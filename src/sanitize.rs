@@ -6,19 +6,60 @@
 /// Whether a terminal or an editor would obey the character, or hide it, rather than show it.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+    c.is_control() || is_ignorable(c) || is_format(c) || is_blank_glyph(c)
+}
+
+/// The property `Default_Ignorable_Code_Point` of Unicode, as a whole: code points in it that are
+/// not assigned yet are ignored as well.
+fn is_ignorable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// What else changes the text around it and is nothing by itself: ends of lines and paragraphs,
+/// marks of annotations, the joiners of hieroglyphs.
+fn is_format(c: char) -> bool {
+    matches!(
+        c,
+        '\u{2028}'..='\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}'
+    )
+}
+
+/// What is a sign by its properties and has no ink: an empty pattern of Braille, a note without a
+/// head, a filler.
+fn is_blank_glyph(c: char) -> bool {
+    matches!(c, '\u{2800}' | '\u{16fe4}' | '\u{1d159}')
+}
+
+/// Whether the character is a quotation mark.
+#[must_use]
+pub fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '«' | '»' | '‹' | '›')
+}
+
+/// Whether quotation marks stand around a value that is to be taken letter by letter.
+#[must_use]
+pub fn is_in_quotes(value: &str) -> bool {
+    let value = value.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
+    value.chars().count() > 1 && value.starts_with(is_quote) && value.ends_with(is_quote)
 }
 
 /// What stands in a value that is to be taken letter by letter and that nobody sees there, as a
@@ -131,6 +172,50 @@ mod tests {
         assert_eq!(first.chars().count(), 201);
         assert!(truncate(&text, 200, KeptEnd::Last).ends_with('z'));
         assert_eq!(truncate(&text, 1002, KeptEnd::Last), text);
+    }
+
+    #[test]
+    fn every_character_that_has_no_ink_is_invisible() {
+        for c in [
+            '\u{34f}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{17b5}',
+            '\u{180b}',
+            '\u{180c}',
+            '\u{180d}',
+            '\u{180e}',
+            '\u{180f}',
+            '\u{2065}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{fff0}',
+            '\u{fff8}',
+            '\u{1bca0}',
+            '\u{1d159}',
+            '\u{1d173}',
+            '\u{16fe4}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{e0100}',
+            '\u{e01ef}',
+            '\u{e0fff}',
+            '\u{13430}',
+        ] {
+            assert!(is_invisible(c), "{c:?}");
+            assert_eq!(
+                invisible_in(&format!("a{c}b")),
+                Some("holds a character that cannot be seen")
+            );
+        }
+        for c in "aä字한ᄀ👍⠿\u{fffc}\u{fffd}\u{301}\u{1d158}\u{180a} ".chars() {
+            assert!(!is_invisible(c), "{c:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sanitize::invisible_in;
+use crate::sanitize::{invisible_in, is_in_quotes};
 use crate::secret::SecretRef;
 use crate::settings::SettingIssue;
 
@@ -17,10 +17,15 @@ pub(super) fn of_values(key: &str, values: &BTreeMap<String, SecretRef>) -> Vec<
         let has_lines = text.trim().contains('\n');
         let unseen =
             if has_lines { text.lines().find_map(invisible_in) } else { invisible_in(text) };
-        found.extend(unseen.map(|what| {
-            let message = format!("{key}.{name}: the value {what}, which is passed on with it");
-            SettingIssue::warning(message)
-        }));
+        let unseen = unseen.map(|what| format!("{what}, which is passed on with it"));
+        let quotes =
+            is_in_quotes(text).then(|| "stands in quotes, which are passed on with it".to_owned());
+        found.extend(
+            [unseen, quotes]
+                .into_iter()
+                .flatten()
+                .map(|what| SettingIssue::warning(format!("{key}.{name}: the value {what}"))),
+        );
     }
     found
 }
@@ -36,6 +41,11 @@ mod tests {
             ("Bearer abc\n", "ends in a line end"),
             (" Bearer abc", "begins with white space"),
             ("Bearer\u{a0}abc", "cannot be seen"),
+            ("\"Bearer abc\"", "stands in quotes, which are passed on with it"),
+            ("'abc'", "stands in quotes"),
+            ("“abc”", "stands in quotes"),
+            ("Digest user=\"abc\"", ""),
+            ("\u{3164}", "cannot be seen"),
             ("-----BEGIN\nMIIB\n-----END\n", ""),
             ("-----BEGIN\nMIIB \n-----END\n", "ends in white space"),
         ] {

@@ -12,12 +12,16 @@ use crate::sanitize;
 use crate::secret::Secret;
 
 /// Base64 as the most forgiving library of a receiver reads it.
-const FORGIVING: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
+const FORGIVING: GeneralPurpose = forgiving(&alphabet::STANDARD);
+/// The same in the alphabet of URLs, with `-` and `_`.
+const FORGIVING_URL: GeneralPurpose = forgiving(&alphabet::URL_SAFE);
+
+const fn forgiving(alphabet: &alphabet::Alphabet) -> GeneralPurpose {
+    let config = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
+        .with_decode_allow_trailing_bits(true);
+    GeneralPurpose::new(alphabet, config)
+}
 
 /// Returns warnings about a secret that makes a key.
 pub(super) fn of(secret: &Secret) -> Vec<String> {
@@ -45,13 +49,10 @@ pub(super) fn of(secret: &Secret) -> Vec<String> {
 
 /// The text without what may stand around it by mistake.
 fn bare(text: &str) -> &str {
-    let is_around = |c: char| c.is_whitespace() || sanitize::is_invisible(c) || is_quote(c);
+    let is_around =
+        |c: char| c.is_whitespace() || sanitize::is_invisible(c) || sanitize::is_quote(c);
     let text = text.trim_matches(is_around);
     bearer(text).unwrap_or(text).trim_matches(is_around)
-}
-
-fn is_quote(c: char) -> bool {
-    matches!(c, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '«' | '»')
 }
 
 /// What follows the word that stands before a token in a header.
@@ -61,12 +62,11 @@ fn bearer(text: &str) -> Option<&str> {
 }
 
 fn wrapped(text: &str) -> Option<String> {
-    let text = text.trim();
-    if text.chars().count() > 1 && text.starts_with(is_quote) && text.ends_with(is_quote) {
+    if sanitize::is_in_quotes(text) {
         return Some("it stands in quotes, which belong to the key".to_owned());
     }
     let word = "it begins with the word Bearer, which belongs to the key";
-    bearer(text).map(|_| word.to_owned())
+    bearer(text.trim()).map(|_| word.to_owned())
 }
 
 /// A beginning that is not [`PREFIX`], and looks as if it were to be, or as if it meant another
@@ -102,14 +102,36 @@ fn misnamed(text: &str) -> Option<String> {
     })
 }
 
-/// A text that is Base64 of a whole key.
+/// A text that is Base64 of a whole key, or was made to be.
 fn encoded(text: &str) -> Option<String> {
-    let is_key = FORGIVING.decode(text.trim()).is_ok_and(|key| key.len() >= MIN_KEY);
-    is_key.then(|| {
-        format!(
+    let is_key = |base64: &GeneralPurpose, text: &str| {
+        base64.decode(text).is_ok_and(|key| key.len() >= MIN_KEY)
+    };
+    let text = text.trim();
+    let joined: String = text.split_whitespace().collect();
+    // A phrase of words would be Base64 without the blanks, and was not meant so.
+    let is_phrase = joined != text && joined.chars().all(char::is_alphabetic);
+    if is_key(&FORGIVING, &joined) && !is_phrase {
+        let (blanks, how) = match joined == text {
+            true => ("", ""),
+            false => (", some of them with white space in it", ", without white space in it"),
+        };
+        return Some(format!(
             "it does not begin with {PREFIX} and is taken for the key as it stands; libraries of \
-             receivers read such a text as Base64, which is another key: if they refuse the \
-             signatures, write {PREFIX} before it"
+             receivers read such a text as Base64{blanks}, which is another key: if they refuse \
+             the signatures, write {PREFIX} before it{how}"
+        ));
+    }
+    // Words with hyphens and UUIDs are in that alphabet, too.
+    let is_random = [char::is_uppercase, char::is_lowercase, char::is_numeric]
+        .into_iter()
+        .all(|is_kind: fn(char) -> bool| joined.contains(is_kind));
+    (is_random && !is_phrase && is_key(&FORGIVING_URL, &joined)).then(|| {
+        format!(
+            "it looks like Base64 in the alphabet of URLs and is taken for the key as it stands; \
+             libraries of receivers want the standard alphabet and refuse such a text or read \
+             another key from it: if they refuse the signatures, write {PREFIX} before it and + \
+             and / for - and _, padded with = to a multiple of 4"
         )
     })
 }
@@ -137,6 +159,8 @@ mod tests {
             "550e8400-e29b-41d4-a716-446655440000".to_owned(),
             "white-secret".to_owned(),
             "short".to_owned(),
+            "this is a passphrase of seven words now".to_owned(),
+            "my-very-long-secret-of-the-webhook-receiver".to_owned(),
             // Base64 of fewer bytes than any library would take.
             "c2hvcnQgZW5vdWdo".to_owned(),
         ] {
@@ -212,6 +236,28 @@ mod tests {
             (" a plain text".to_owned(), "it begins with white space"),
         ] {
             assert!(said(&text).contains(says), "{text:?}: {}", said(&text));
+        }
+    }
+
+    #[test]
+    fn base64_of_urls_and_base64_in_pieces_are_told() {
+        for text in [
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_",
+            "-fKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo",
+            "_fKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
+        ] {
+            let said = of(&text.into()).join("\n");
+            assert!(said.contains("alphabet of URLs"), "{text:?}: {said}");
+            assert!(!said.contains(text) && !said.contains("GKYq"), "{said}");
+        }
+        for text in [
+            "MfKQ9r8GKYqrTwjU PD8ILPZIo2LaLaSw",
+            "MfKQ9r8GKYqrTwjU\nPD8ILPZIo2LaLaSw\n",
+            "0123 4567 89ab cdef 0123 4567 89ab cdef",
+        ] {
+            let said = of(&text.into()).join("\n");
+            assert!(said.contains("another key") && said.contains("white space in it"), "{said}");
+            assert!(!said.contains("GKYq") && !said.contains("89ab"), "{said}");
         }
     }
 

@@ -134,7 +134,17 @@ mod tests {
 
     #[test]
     fn a_secret_that_anybody_knows_is_no_key() {
-        for secret in ["", "whsec_", " ", "\t\n", "\u{feff}", "\u{a0}\u{200b}"] {
+        for secret in [
+            "",
+            "whsec_",
+            " ",
+            "\t\n",
+            "\u{feff}",
+            "\u{a0}\u{200b}",
+            "\u{3164}",
+            "\u{2800} \u{fe0f}",
+            "\u{e0041}",
+        ] {
             let error = SigningKey::new(&secret.into()).unwrap_err();
             assert!(matches!(error, BadSecret::NoKey), "{secret:?}: {error}");
         }

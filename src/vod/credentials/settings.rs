@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::provider::{CredentialsResult, ProviderError};
 use super::stored::StoredCredentials;
-use crate::sanitize::invisible_in;
+use crate::sanitize::{invisible_in, is_in_quotes};
 use crate::secret::SecretRef;
 use crate::settings::SettingIssue;
 use crate::vod::http::{Endpoint, STS_ENDPOINT};
@@ -159,11 +159,10 @@ impl CredentialsSettings {
 
 /// What a text under `key` looks like, where that is clearly something else.
 fn mistaken(key: &str, text: &str) -> Option<&'static str> {
-    const QUOTES: [char; 3] = ['"', '\'', '`'];
     // Those of the domestic and of the international site.
     let is_id = text.len() > 20 && ["AKID", "IKID"].iter().any(|begin| text.starts_with(begin));
     let is_key = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if text.len() > 1 && text.starts_with(QUOTES) && text.ends_with(QUOTES) {
+    if is_in_quotes(text) {
         return Some("it stands in quotes, which no key has");
     }
     if text.starts_with("whsec_") {
