@@ -90,8 +90,8 @@ impl Exchange {
         let mut builder = net::client_builder(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_keepalive(TCP_KEEPALIVE);
-        if endpoint.is_this_machine() {
-            builder = net::direct(builder);
+        if let Some(way) = endpoint.this_machine() {
+            builder = way.direct(builder);
         }
         if endpoint.url.scheme() == "http" {
             // It needs no certificates, of which a machine may have none.

@@ -43,8 +43,9 @@ impl Endpoint {
         Ok(Self { url, host })
     }
 
-    pub(super) fn is_this_machine(&self) -> bool {
-        self.url.host_str().is_some_and(net::is_this_machine)
+    /// The way to it, if that stays on this machine.
+    pub(super) fn this_machine(&self) -> Option<net::ThisMachine> {
+        self.url.host_str().and_then(net::ThisMachine::of)
     }
 }
 

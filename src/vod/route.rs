@@ -26,7 +26,8 @@ const FOR_NONE: [&str; 2] = ["NO_PROXY", "no_proxy"];
 #[derive(Debug)]
 pub struct NetworkRoute {
     endpoint: Url,
-    is_this_machine: bool,
+    /// The way to it, if that stays on this machine.
+    this_machine: Option<net::ThisMachine>,
     proxy: Proxy,
 }
 
@@ -135,20 +136,20 @@ impl NetworkRoute {
         };
         // Where this is set, it is a web server's request that speaks, and no proxy is used.
         let is_cgi = std::env::var_os("REQUEST_METHOD").is_some();
-        let is_this_machine = endpoint.is_this_machine();
+        let this_machine = endpoint.this_machine();
         let variables = [first(FOR_HTTPS), first(FOR_ALL)];
         let proxy = match proxy(&endpoint.url, variables, &first(FOR_NONE)) {
             _ if endpoint.url.scheme() == "http" => Proxy::Loopback,
-            Proxy::Used { .. } | Proxy::Ignored { .. } if is_this_machine => Proxy::Loopback,
+            Proxy::Used { .. } | Proxy::Ignored { .. } if this_machine.is_some() => Proxy::Loopback,
             _ if is_cgi => Proxy::None,
             found => found,
         };
-        Self { endpoint: endpoint.url, is_this_machine, proxy }
+        Self { endpoint: endpoint.url, this_machine, proxy }
     }
 
-    /// Whether the endpoint is on this machine.
-    pub fn is_this_machine(&self) -> bool {
-        self.is_this_machine
+    /// The way to the endpoint, if that is on this machine.
+    pub fn this_machine(&self) -> Option<&net::ThisMachine> {
+        self.this_machine.as_ref()
     }
 
     /// The URL at its end.
@@ -182,8 +183,8 @@ impl NetworkRoute {
             return Tls::Unused;
         }
         let mut client = net::client_builder(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
-        if self.is_this_machine {
-            client = net::direct(client);
+        if let Some(way) = self.this_machine.clone() {
+            client = way.direct(client);
         }
         let client = match client.build() {
             Ok(client) => client,
@@ -315,7 +316,7 @@ mod tests {
     fn names_are_asked_for_where_they_are_needed() {
         let asked_for = |proxy| {
             let endpoint = Url::parse("https://vod.tencentcloudapi.com").unwrap();
-            let route = NetworkRoute { endpoint, is_this_machine: false, proxy };
+            let route = NetworkRoute { endpoint, this_machine: None, proxy };
             route
                 .asked_for()
                 .iter()

@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 use super::report::{CLOUD, CheckStep, StepOutcome};
 use crate::cli::exit::Exit;
-use crate::net;
 use crate::sanitize::one_line;
 use crate::vod::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure, VodSettings};
 
@@ -117,8 +116,8 @@ async fn ask_for(route: &NetworkRoute, (host, port): (&str, u16), whose: &str) -
         )
     };
     let lookup = async {
-        if route.is_this_machine() {
-            return Ok(net::addresses(host).await);
+        if let Some(way) = route.this_machine() {
+            return Ok(way.addresses(host).await);
         }
         lookup_host((host, port)).await.map(Iterator::collect)
     };

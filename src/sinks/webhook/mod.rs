@@ -64,8 +64,8 @@ pub async fn open(settings: &WebhookSettings, context: &SinkContext) -> anyhow::
 
 fn client(settings: &WebhookSettings, context: &SinkContext) -> anyhow::Result<Client> {
     let mut client = net::client_builder(CONNECT_TIMEOUT.min(context.timeout));
-    if settings.url.is_this_machine() {
-        client = net::direct(client);
+    if let Some(way) = settings.url.this_machine() {
+        client = way.direct(client);
     }
     client
         .referer(false)

@@ -139,13 +139,14 @@ impl WebhookUrl {
         self.0.origin().ascii_serialization()
     }
 
-    pub(super) fn is_this_machine(&self) -> bool {
-        self.0.host_str().is_some_and(net::is_this_machine)
+    /// The way to it, if that stays on this machine.
+    pub(super) fn this_machine(&self) -> Option<net::ThisMachine> {
+        self.0.host_str().and_then(net::ThisMachine::of)
     }
 
     /// Whether what is sent can be read on the way.
     fn is_unencrypted(&self) -> bool {
-        self.0.scheme() == "http" && !self.is_this_machine()
+        self.0.scheme() == "http" && !self.0.host_str().is_some_and(net::is_this_machine)
     }
 
     /// Its parts that must not show up in an error, should a receiver echo them: as they are
