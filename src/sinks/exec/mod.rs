@@ -2,8 +2,8 @@
 //!
 //! Owns how the program is started (no shell, a small environment, a process group of its own) and
 //! what its exit code means. The program never outlives the call that started it, nor the daemon,
-//! even if that is killed; what it leaves running of its own will when it ends in time is its own
-//! affair.
+//! even if that is killed, unless it gets other rights at its start; what it leaves running of its
+//! own will when it ends in time is its own affair.
 
 mod group;
 pub mod launcher;
@@ -12,6 +12,7 @@ mod settings;
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,8 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
+use nix::sys::prctl::get_no_new_privs;
+use nix::unistd::{AccessFlags, access, getegid, geteuid};
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
@@ -37,6 +39,10 @@ use crate::sync::lock;
 /// beyond 128 KiB, and a type is a short name.
 const MAX_TYPE_CHARS: usize = 1024;
 
+const OUTLIVES: &str = "the program runs as another user or group by its set-user-ID or set-group-ID \
+                        bit: outside systemd it survives a daemon that is killed, and runs beside \
+                        the second delivery";
+
 /// Opens the sink: reads its secrets. Starts nothing.
 ///
 /// # Errors
@@ -45,6 +51,11 @@ pub async fn open(settings: &ExecSettings, context: &SinkContext) -> anyhow::Res
     anyhow::ensure!(!settings.command.is_empty(), "command is empty");
     let settings = Arc::new(settings.clone());
     let secrets = Mutex::new(read_secrets(&settings).await?);
+    let program = settings.command.first().cloned().unwrap_or_default();
+    let path = PathBuf::from(&program);
+    if spawn_blocking(move || outlives_daemon(&path)).await? {
+        tracing::warn!(sink = context.name, program, "{OUTLIVES}");
+    }
     Ok(Exec { settings, context: context.clone(), secrets, programs: Arc::default() })
 }
 
@@ -150,6 +161,25 @@ impl Exec {
     }
 }
 
+fn begin(program: &Path) -> io::Result<Vec<u8>> {
+    let mut begin = Vec::new();
+    File::open(program)?.take(4).read_to_end(&mut begin)?;
+    Ok(begin)
+}
+
+/// Whether the kernel forgets at the program's start that it is to be killed with the daemon, as it
+/// does where the start gives other rights. Those of file capabilities are not seen here.
+fn outlives_daemon(program: &Path) -> bool {
+    const SET_USER: u32 = 0o4000;
+    const SET_GROUP: u32 = 0o2010;
+    let Ok(about) = std::fs::metadata(program) else { return false };
+    let has = |bits: u32| about.mode() & bits == bits;
+    let as_other_user = has(SET_USER) && about.uid() != geteuid().as_raw();
+    let as_other_group = has(SET_GROUP) && about.gid() != getegid().as_raw();
+    // Without the right to new rights, as in the unit, the bits say nothing.
+    (as_other_user || as_other_group) && !get_no_new_privs().unwrap_or(false)
+}
+
 fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
@@ -211,20 +241,21 @@ impl Sink for Exec {
     /// Some systems have handlers for files of other kinds.
     async fn warnings(&self) -> Vec<String> {
         let program = PathBuf::from(self.program());
-        let begins = spawn_blocking(move || {
-            let mut begin = Vec::new();
-            File::open(program)?.take(4).read_to_end(&mut begin)?;
-            io::Result::Ok(begin)
-        });
+        let looked = spawn_blocking(move || (outlives_daemon(&program), begin(&program))).await;
+        let Ok((outlives, begin)) = looked else { return Vec::new() };
         // One that may be executed and not read is none of our business.
-        let Ok(Ok(begin)) = begins.await else { return Vec::new() };
-        if begin.starts_with(b"#!") || begin == b"\x7fELF" {
-            return Vec::new();
+        let can_run = begin.map_or(true, |begin| begin.starts_with(b"#!") || begin == b"\x7fELF");
+        let mut warnings = Vec::new();
+        if !can_run {
+            warnings.push(format!(
+                "{} is neither a program nor a script with #! and an interpreter; few systems can \
+                 run it",
+                self.program()
+            ));
         }
-        vec![format!(
-            "{} is neither a program nor a script with #! and an interpreter; few systems can run \
-             it",
-            self.program()
-        )]
+        if outlives {
+            warnings.push(format!("{}: {OUTLIVES}", self.program()));
+        }
+        warnings
     }
 }

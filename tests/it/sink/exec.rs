@@ -80,6 +80,37 @@ async fn a_file_that_is_no_program_is_warned_of() {
     assert_eq!(sink.warnings().await, [] as [String; 0]);
 }
 
+/// The kernel does not kill such a program with the daemon. Only root can give a file away.
+#[tokio::test]
+async fn a_program_that_would_outlive_a_killed_daemon_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("program");
+    let is_root = nix::unistd::geteuid().is_root();
+    for (owner, mode, is_told) in [
+        (None, 0o4755, false),
+        (None, 0o2755, false),
+        (Some(65534), 0o755, false),
+        (Some(65534), 0o4755, true),
+        (Some(65534), 0o2755, true),
+        (Some(65534), 0o2745, false),
+    ] {
+        std::fs::write(&path, "#!/bin/sh\nexit 0\n").unwrap();
+        if owner.is_some() && !is_root {
+            continue;
+        }
+        std::os::unix::fs::chown(&path, owner, owner).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let sink = open("exec", &format!("command = [{path:?}]")).await;
+        let warnings = sink.warnings().await.join("\n");
+        assert_eq!(
+            warnings.contains("survives a daemon that is killed"),
+            is_told,
+            "{mode:o}: {warnings}"
+        );
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_program_that_cannot_be_run_is_told_from_one_that_fails() {
     let folder = tempfile::tempdir().unwrap();
