@@ -1,13 +1,13 @@
-//! What a file system does for the names in a folder: has them on disk, if it can, and takes them
-//! up to a length.
+//! What a file system does for the names in a folder: has them on disk, if it can, takes them up to
+//! a length, and has them lead elsewhere.
 //!
 //! Knows nothing of the crate.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
@@ -16,6 +16,9 @@ use nix::sys::statvfs::statvfs;
 /// What an operator has to know of a folder that cannot be synced.
 pub const UNSYNCED: &str = "its file system cannot sync a folder: after a power cut a file that was \
                             new, or had got another name, may be missing from it";
+
+/// The most links that are followed one after the other, as the kernel has it.
+const MAX_LINKS: usize = 40;
 
 /// The longest path that the system takes, in bytes.
 const MAX_PATH: usize = 4095;
@@ -76,6 +79,35 @@ pub fn refuses(folder: &Path, name: usize) -> io::Result<Option<TooLong>> {
     let path = folder.as_os_str().len() + "/".len() + name;
     let too_long = TooLong { what: "a path", bytes: path, limit: MAX_PATH };
     Ok((path > MAX_PATH).then_some(too_long))
+}
+
+/// Returns the path without links, though the file, or some of its folders, may not be there.
+/// Blocks.
+#[must_use]
+pub fn real(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { break };
+        let folder = real_folder(folder);
+        path = folder.join(name);
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = folder.join(target);
+    }
+    path
+}
+
+fn real_folder(folder: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(folder) {
+        return real;
+    }
+    match (folder.parent(), folder.components().next_back()) {
+        (Some(parent), Some(Component::Normal(name))) => real_folder(parent).join(name),
+        (Some(parent), Some(Component::ParentDir)) => {
+            let parent = real_folder(parent);
+            parent.parent().map_or(parent.clone(), Path::to_owned)
+        }
+        _ => folder.to_owned(),
+    }
 }
 
 /// What a file system says that knows no such request. Everything else is a failure.

@@ -69,18 +69,18 @@ pub(super) fn refuse_shared(
     journal: Option<&journal::JournalSettings>,
     sinks: &[ReadSink],
 ) {
-    // Where its path is a link, SQLite has its files where that leads.
-    let both = |it: &journal::JournalSettings| {
-        [it.path.clone(), OutputPath::of(&it.path).path().to_owned()]
-    };
-    let journals: Vec<PathBuf> = journal.into_iter().flat_map(both).collect();
-    let files = journals.iter().flat_map(|it| journal::all_files(it));
+    // Where its path is a link, its files stand where that leads.
+    let files = journal.iter().flat_map(|it| {
+        journal::all_files(&it.path).into_iter().chain(journal::link_mark(&it.path))
+    });
+    let database = journal.map(|it| OutputPath::of(&it.path));
     let writer = |path: PathBuf| Writer::new("the journal", SinkOutput::file(&path));
     let mut writers: Vec<_> = files.map(writer).collect();
     for read in sinks {
         let Some((output, at)) = &read.output else { continue };
         let writer = Writer::new("another sink", output.clone());
-        if let Some(journal) = journals.iter().find(|it| is_copy(it, &writer.place)) {
+        let journal = database.as_ref().map(OutputPath::path);
+        if let Some(journal) = journal.filter(|it| is_copy(it, &writer.place)) {
             let (path, copy) = (&writer.path, journal.display());
             let why = format!("path: {path:?} is named like a copy of the journal {copy}");
             document.mistake(*at, format!("[[sinks]] {why}; choose another name"));

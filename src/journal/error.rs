@@ -75,6 +75,21 @@ pub enum OpenError {
         path.display(), lock.display()
     )]
     InUse { path: PathBuf, lock: PathBuf },
+    /// Its file has hard links.
+    #[error(
+        "the journal {} has {names} names, each with a write-ahead log of its own: what is stored by \
+         one is missing by another; see them with `find {} -xdev -samefile {}`, and remove all but \
+         the one in journal.path (a copy is made by `sprited journal backup FILE`)",
+        path.display(), path.parent().unwrap_or(path).display(), path.display()
+    )]
+    Linked { path: PathBuf, names: u64 },
+    /// It is a mount point.
+    #[error(
+        "the journal {} is a file that is mounted by itself, so that its write-ahead log and its \
+         lock would stand in another folder than its own; mount its folder instead",
+        path.display()
+    )]
+    Mounted { path: PathBuf },
     /// There is none, although there was one.
     #[error(
         "there is no journal {}, but {} tells that there was one: what was pending in it may be \

@@ -78,11 +78,10 @@ impl Files {
     /// The files of the journal at `path`, which SQLite has open, and its lock. Fails when one of
     /// them is not there already.
     pub(super) fn of(path: &Path, lock: HeldLock) -> io::Result<Self> {
-        // SQLite keeps the log beside the file that a link leads to, and empties it now and then.
-        let log = log_file(&path.canonicalize()?);
         Ok(Self {
             journal: File::open("the journal", path.to_owned(), false)?,
-            log: File::open("the journal's write-ahead log", log, true)?,
+            // SQLite empties it now and then.
+            log: File::open("the journal's write-ahead log", log_file(path), true)?,
             lock,
         })
     }

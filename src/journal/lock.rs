@@ -17,7 +17,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
 use super::error::{JournalError, OpenError, Result};
-use super::side_files::lock_file;
+use super::side_files::{database, link_mark, lock_file};
 use crate::sync::lock;
 
 /// What stands in the lock file of a journal that has its tables.
@@ -30,6 +30,8 @@ const MAX_ATTEMPTS: usize = 5;
 pub(super) struct Lock {
     file: File,
     path: PathBuf,
+    /// The file beside the link by which the journal was found, if it was by one.
+    link_mark: Option<PathBuf>,
 }
 
 impl Lock {
@@ -46,20 +48,36 @@ impl Lock {
     /// Marks the file as that of a journal that is there. Where it cannot be written, a journal
     /// that is emptied later passes for one that was never begun.
     fn mark(&self) {
-        let is_marked = self.file.metadata().is_ok_and(|about| about.len() > 0);
-        if !is_marked && let Err(error) = (&self.file).write_all(MARK) {
+        let marked = mark(&self.file).and_then(|()| match &self.link_mark {
+            Some(beside_link) => mark(&open(beside_link, &self.path)?),
+            None => Ok(()),
+        });
+        if let Err(error) = marked {
             tracing::debug!(%error, "journal lock file cannot be written");
         }
     }
 
     pub(super) fn unmark(&self) -> io::Result<()> {
-        self.file.set_len(0)
+        self.file.set_len(0)?;
+        match self.link_mark.as_deref().filter(|mark| has_content(mark)) {
+            Some(beside_link) => open(beside_link, &self.path)?.set_len(0),
+            None => Ok(()),
+        }
     }
 }
 
-/// Whether the lock file of the journal at `path` is marked: there was one with tables.
-pub(super) fn is_marked(path: &Path) -> bool {
-    fs::symlink_metadata(lock_file(path)).is_ok_and(|about| about.is_file() && about.len() > 0)
+fn mark(mut file: &File) -> io::Result<()> {
+    if file.metadata()?.len() > 0 { Ok(()) } else { file.write_all(MARK) }
+}
+
+/// The file that shows that there was a journal with tables at `path`: its lock file, or the one
+/// beside the link that led to it.
+pub(super) fn marked(path: &Path) -> Option<PathBuf> {
+    [Some(lock_file(path)), link_mark(path)].into_iter().flatten().find(|file| has_content(file))
+}
+
+fn has_content(file: &Path) -> bool {
+    fs::symlink_metadata(file).is_ok_and(|about| about.is_file() && about.len() > 0)
 }
 
 impl Drop for Lock {
@@ -145,7 +163,7 @@ pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
     let lock = lock_file(path);
     let failed = |source| OpenError::File { path: lock.clone(), source };
     for _ in 0..MAX_ATTEMPTS {
-        let file = open(&lock, path).map_err(failed)?;
+        let file = open(&lock, &database(path)).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -153,7 +171,7 @@ pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let taken = Lock { file, path: lock.clone() };
+        let taken = Lock { file, path: lock.clone(), link_mark: link_mark(path) };
         if taken.is_in_place().map_err(failed)? {
             return Ok(taken);
         }

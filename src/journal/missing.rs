@@ -22,16 +22,16 @@ enum Place {
 #[must_use]
 pub fn missing(path: &Path) -> Option<OpenError> {
     let log = side_files::has_log(path).then(|| log_file(path));
-    let lock = || lock_file(path);
     let sign = match place(path) {
         Place::Journal => None,
         // SQLite would delete the log. A lock file without content is that of a first start which
         // was cut off, or that of one which was told to start without a journal.
         Place::Blank => {
-            log.or_else(|| lock::is_marked(path).then(|| rescued(path).pop().unwrap_or(lock())))
+            log.or_else(|| lock::marked(path).map(|sign| rescued(path).pop().unwrap_or(sign)))
         }
         Place::Nothing => {
-            rescued(path).pop().or(log).or_else(|| Some(lock()).filter(|lock| lock.exists()))
+            let lock = Some(lock_file(path)).filter(|lock| lock.exists());
+            rescued(path).pop().or(log).or(lock).or_else(|| lock::marked(path))
         }
     };
     sign.map(|sign| {

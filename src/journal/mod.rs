@@ -37,7 +37,7 @@ pub use missing::{give_up, missing};
 pub use path_rules::too_long;
 pub use receipts::{PullReceipt, Receipt, Taken};
 pub use settings::JournalSettings;
-pub use side_files::{all_files, is_copy_name, lock_file, log_file, rescued};
+pub use side_files::{all_files, is_copy_name, link_mark, lock_file, log_file, rescued};
 pub use sqlite::{
     AuditReport, CounterCheck, EventRow, Filter, JournalAdmin, JournalReader, JournalTotals,
     KnownSink, LOG_LENGTH, Overview, PRUNE_PAUSE, Replacement, Requeued, Rescue, Restored,

@@ -1,10 +1,14 @@
-//! How long the path of a journal may be, so that every file that it may need can be made.
+//! What the path of a journal may be: short enough for every file that it may need, and the only
+//! name of its file.
 
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use super::error::OpenError;
-use super::side_files::longest_copy_suffix;
+use super::side_files::{database, longest_copy_suffix};
 use crate::folder;
 
 /// The longest path of a database that SQLite opens, in bytes: it keeps room for what it appends.
@@ -19,6 +23,7 @@ pub fn too_long(path: &Path) -> io::Result<Option<String>> {
     if let Some(why) = for_sqlite(path) {
         return Ok(Some(why));
     }
+    let path = database(path);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
     Ok(folder::refuses(folder, name.len() + longest_copy_suffix())?
         .map(|why| format!("a copy of it that is made when it is gone would get {why}")))
@@ -30,33 +35,58 @@ pub(super) fn warn_of_folder(path: &Path) {
         let journal = path.display();
         tracing::warn!(%journal, why, "journal path too long; set a shorter one");
     }
+    let path = database(path);
     let Some(beside) = path.parent() else { return };
     if let Err(error) = folder::sync_or_tell(beside) {
         tracing::warn!(folder = %beside.display(), %error, "journal folder cannot be synced");
     }
 }
 
-/// The same for the database alone: without it nothing can be opened.
+/// Refuses a file with another name, be it by a hard link or by a mount. Each would have a
+/// write-ahead log and a lock of its own: what goes in by one is missing by the other, and both are
+/// damaged.
+pub(super) fn refuse_second_name(path: &Path) -> Result<(), OpenError> {
+    let Ok(about) = path.metadata() else { return Ok(()) };
+    let path = database(path);
+    if about.is_file() && about.nlink() > 1 {
+        return Err(OpenError::Linked { path, names: about.nlink() });
+    }
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    if is_mounted(&mounts, &path) { Err(OpenError::Mounted { path }) } else { Ok(()) }
+}
+
+/// Whether something is mounted right at `path`, by the text of `/proc/self/mountinfo`.
+fn is_mounted(mounts: &[u8], path: &Path) -> bool {
+    let mut name = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => name.extend(format!("\\{byte:03o}").bytes()),
+            _ => name.push(*byte),
+        }
+    }
+    mounts
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.split(|byte| *byte == b' ').nth(4) == Some(name.as_slice()))
+}
+
+/// Refuses a path too long for the database, without which nothing can be opened, and a file with
+/// another name.
 pub(super) fn refuse(path: &Path) -> Result<(), OpenError> {
+    refuse_second_name(path)?;
     let Some(why) = for_sqlite(path) else { return Ok(()) };
     let source = io::Error::other(format!("{why}; set journal.path to a shorter one"));
     Err(OpenError::File { path: path.to_owned(), source })
 }
 
 fn for_sqlite(path: &Path) -> Option<String> {
-    let bytes = real(path).as_os_str().len();
+    let bytes = database(path).as_os_str().len();
     (bytes > MAX_PATH).then(|| format!("a path of {bytes} bytes, where SQLite takes {MAX_PATH}"))
-}
-
-/// Where it leads to, as far as that is there.
-fn real(path: &Path) -> PathBuf {
-    let beside = |folder: &Path| Some(folder.canonicalize().ok()?.join(path.file_name()?));
-    let real = path.canonicalize().ok().or_else(|| beside(path.parent()?));
-    real.unwrap_or_else(|| path.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::super::{Journal, JournalSettings};
     use super::*;
 
@@ -91,6 +121,22 @@ mod tests {
                     assert!(!error.may_pass());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_mounted_by_itself_is_found_by_its_whole_path() {
+        let mounts = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+                       60 22 254:0 /data/j.db /srv/x.db rw - ext4 /dev/vda rw\n\
+                       61 22 254:0 /data/j.db /srv/a\\040b\\134.db rw - ext4 /dev/vda rw\n";
+        for (path, is) in [
+            ("/srv/x.db", true),
+            ("/srv/a b\\.db", true),
+            ("/data/j.db", false),
+            ("/srv/x.db-wal", false),
+            ("/srv", false),
+        ] {
+            assert_eq!(is_mounted(mounts, Path::new(path)), is, "{path}");
         }
     }
 

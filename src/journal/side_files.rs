@@ -1,10 +1,15 @@
 //! The files that a journal has beside its database, and its copies: their names, and moving them.
+//!
+//! They stand beside the database itself, wherever a link to it does: whoever opens it by another
+//! path finds the same lock, log and copies. SQLite has it so as well.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use chrono::{DateTime, Utc};
+
+use crate::folder;
 
 const LOG: &str = "-wal";
 const SHARED_MEMORY: &str = "-shm";
@@ -28,22 +33,41 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The database of the journal at `path`, all links followed.
+pub(super) fn database(path: &Path) -> PathBuf {
+    folder::real(path)
+}
+
 /// The write-ahead log of the database at `path`.
 #[must_use]
 pub fn log_file(path: &Path) -> PathBuf {
-    with_suffix(path, LOG)
+    log_beside(&database(path))
+}
+
+/// The write-ahead log of a database, by a path that is no link.
+pub(super) fn log_beside(database: &Path) -> PathBuf {
+    with_suffix(database, LOG)
 }
 
 /// The lock file of the journal at `path`.
 #[must_use]
 pub fn lock_file(path: &Path) -> PathBuf {
-    with_suffix(path, LOCK)
+    with_suffix(&database(path), LOCK)
+}
+
+/// The file beside a link at `path` that shows that the link led to a journal: where the disk that
+/// it leads to is not mounted, nothing else does. `None` if it is no link.
+#[must_use]
+pub fn link_mark(path: &Path) -> Option<PathBuf> {
+    let is_link = path.symlink_metadata().is_ok_and(|about| about.is_symlink());
+    is_link.then(|| with_suffix(path, LOCK))
 }
 
 /// Every file of the journal at `path`, the database first.
 #[must_use]
 pub fn all_files(path: &Path) -> [PathBuf; 4] {
-    ["", LOG, SHARED_MEMORY, LOCK].map(|suffix| with_suffix(path, suffix))
+    let database = database(path);
+    ["", LOG, SHARED_MEMORY, LOCK].map(|suffix| with_suffix(&database, suffix))
 }
 
 /// Whether a file called `name` beside a journal called `journal` would be taken for a copy of it.
@@ -69,6 +93,7 @@ pub(super) fn has_log(path: &Path) -> bool {
 /// Copies that were rescued of the journal at `path`, the newest last.
 #[must_use]
 pub fn rescued(path: &Path) -> Vec<PathBuf> {
+    let path = &database(path);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
     let beginning = [name.as_encoded_bytes(), RESCUED.as_bytes()].concat();
     let is_copy = |path: &PathBuf| {
@@ -87,12 +112,13 @@ pub fn rescued(path: &Path) -> Vec<PathBuf> {
 
 /// A free name for a copy of the journal at `path` that is rescued now.
 pub(super) fn rescued_name(path: &Path) -> PathBuf {
-    free_name(path, RESCUED)
+    free_name(&database(path), RESCUED)
 }
 
 /// Moves what is left of the journal at `path` to names that are free, and returns these. Together
 /// they are a database again.
 pub(super) fn set_aside(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let path = &database(path);
     let aside = free_name(path, REPLACED);
     let mut moved = Vec::new();
     for suffix in DATABASE_FILES {
@@ -108,7 +134,7 @@ pub(super) fn set_aside(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Moves a write-ahead log away from a database that it is not of, and returns where to.
 pub(super) fn set_log_aside(path: &Path, log: &Path) -> io::Result<PathBuf> {
-    let to = log_file(&free_name(path, REPLACED));
+    let to = log_beside(&free_name(&database(path), REPLACED));
     fs::rename(log, &to)?;
     Ok(to)
 }

@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use crate::folder;
+
 /// What a sink writes to, as its settings name it.
 #[derive(Clone, Debug)]
 pub struct SinkOutput {
@@ -55,9 +57,6 @@ fn without_dots(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
-/// The most links that are followed one after the other, as the kernel has it.
-const MAX_LINKS: usize = 40;
-
 /// The place of a file that is there or could be: two ways to write it, by links, `..`, hard
 /// links or folders that are mounted twice, are the same place.
 #[derive(Clone, Debug)]
@@ -72,7 +71,7 @@ impl OutputPath {
     /// The place that `path` leads to. Blocks on the file system.
     #[must_use]
     pub fn of(path: &Path) -> Self {
-        let path = real(path);
+        let path = folder::real(path);
         let (folder, file) = (path.parent().and_then(identity), identity(&path));
         Self { path, folder, file }
     }
@@ -104,33 +103,6 @@ impl OutputPath {
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let about = fs::metadata(path).ok()?;
     (about.is_file() || about.is_dir()).then_some((about.dev(), about.ino()))
-}
-
-/// The path without links, though the file, or some of its folders, may not be there.
-fn real(path: &Path) -> PathBuf {
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { break };
-        let folder = real_folder(folder);
-        path = folder.join(name);
-        let Ok(target) = fs::read_link(&path) else { break };
-        path = folder.join(target);
-    }
-    path
-}
-
-fn real_folder(folder: &Path) -> PathBuf {
-    if let Ok(real) = fs::canonicalize(folder) {
-        return real;
-    }
-    match (folder.parent(), folder.components().next_back()) {
-        (Some(parent), Some(Component::Normal(name))) => real_folder(parent).join(name),
-        (Some(parent), Some(Component::ParentDir)) => {
-            let parent = real_folder(parent);
-            parent.parent().map_or(parent.clone(), Path::to_owned)
-        }
-        _ => folder.to_owned(),
-    }
 }
 
 #[cfg(test)]

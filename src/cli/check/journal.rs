@@ -82,7 +82,8 @@ fn missing(path: &Path) -> CheckStep {
         let (detail, advice) = text.split_once("; ").unwrap_or((&text, "check the folder"));
         return CheckStep::fail(STEP, Exit::Journal, detail, advice);
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let [database, ..] = journal::all_files(path);
+    let folder = database.parent().unwrap_or(Path::new("/"));
     match access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
         Ok(()) => CheckStep::ok(
             STEP,
@@ -101,9 +102,9 @@ fn missing(path: &Path) -> CheckStep {
 }
 
 fn existing(path: &Path, sinks: &[String]) -> CheckStep {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    // The folder, too: the write-ahead log stands there.
     let [database, beside @ ..] = journal::all_files(path);
+    // The folder, too: the write-ahead log stands there.
+    let folder = database.parent().unwrap_or(Path::new("/"));
     let found = beside.iter().filter(|file| file.symlink_metadata().is_ok());
     for place in [&*database, folder].into_iter().chain(found.map(PathBuf::as_path)) {
         if let Err(error) = access(place, AccessFlags::R_OK | AccessFlags::W_OK) {
@@ -188,9 +189,9 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
 /// The journal's files that are not their folder's owner's: made by root, perhaps, by a command or
 /// a daemon that was started by hand. Root would not notice it otherwise.
 fn foreign_files(path: &Path, owner: impl Fn(&Path) -> Option<u32>) -> Vec<String> {
-    let wanted = path.parent().and_then(&owner).filter(|owner| *owner != 0);
-    let Some(wanted) = wanted else { return Vec::new() };
     let files = journal::all_files(path);
+    let wanted = files[0].parent().and_then(&owner).filter(|owner| *owner != 0);
+    let Some(wanted) = wanted else { return Vec::new() };
     let is_foreign = |file: &&PathBuf| owner(file).is_some_and(|owner| owner != wanted);
     files.iter().filter(is_foreign).map(|file| file.display().to_string()).collect()
 }

@@ -15,6 +15,7 @@ use super::schema::{
     APPLICATION_ID, EVENTS, KEYS_COMPLETE, OCCURRENCES, OTHERS, POSTED, REJECTED, VERSION,
 };
 use crate::journal::error::OpenError;
+use crate::journal::path_rules;
 
 /// How long a statement waits for another process to end its short transaction.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +64,7 @@ fn open_existing(
     wanted: AccessFlags,
     flags: OpenFlags,
 ) -> Result<Connection, OpenError> {
+    path_rules::refuse_second_name(path)?;
     // Not by opening it: closing it again would take a daemon in this process its locks.
     access(path, wanted)
         .map_err(|errno| OpenError::File { path: path.to_owned(), source: errno.into() })?;

@@ -3,8 +3,6 @@
 //! What it costs grows with what is pending or dead, not with what is delivered: most of it is
 //! read off the counters.
 
-use std::path::Path;
-
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -97,7 +95,7 @@ impl JournalReader {
             sinks,
             oldest_unconfirmed,
             confirmed_before,
-            size: store::size(&moment, Path::new(moment.path().unwrap_or_default()))?,
+            size: store::size(&moment)?,
         })
     }
 }

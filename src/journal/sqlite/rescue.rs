@@ -42,7 +42,7 @@ impl Store {
         let path = &self.settings.path;
         let to = side_files::rescued_name(path);
         let copy = write_copy(&self.connection, path, &to, &mut |_, _| {});
-        let is_folder_gone = path.parent().is_some_and(|folder| !folder.exists());
+        let is_folder_gone = to.parent().is_some_and(|folder| !folder.exists());
         let is_damaged = copy.as_ref().is_err_and(MaintenanceError::is_damage);
         if !is_damaged {
             self.settle(files);

@@ -57,7 +57,8 @@ impl Replacement {
     /// When a daemon has the journal; when what was opened is not whole; when the folder cannot be
     /// written. Files that moved aside already are named; all else is as it was.
     pub fn restore(&self, path: &Path) -> Result<Restored, MaintenanceError> {
-        let failed = |source| MaintenanceError::Restore { path: path.to_owned(), source };
+        let path = &side_files::database(path);
+        let failed = |source| MaintenanceError::Restore { path: path.clone(), source };
         let from = self.from.as_path();
         if path.parent().is_some_and(|folder| !folder.exists()) {
             return Err(failed(io::Error::other("its folder is not there; make it first")));

@@ -14,7 +14,7 @@ use super::open::BUSY_TIMEOUT;
 use crate::journal::error::Result;
 use crate::journal::receipts::Receipts;
 use crate::journal::settings::JournalSettings;
-use crate::journal::side_files::log_file;
+use crate::journal::side_files::log_beside;
 use crate::journal::types::EventId;
 
 /// The write-ahead log is cut to this part of `max_size` whenever it starts over.
@@ -129,7 +129,7 @@ impl Store {
     }
 
     pub(super) fn size(&self) -> Result<ByteSize> {
-        size(&self.connection, &self.settings.path)
+        size(&self.connection)
     }
 
     /// Moves the write-ahead log into the database and empties it, unless somebody reads in it.
@@ -151,13 +151,15 @@ impl Store {
 }
 
 /// Bytes in use in the database at `path` and its write-ahead log.
-pub(super) fn size(connection: &Connection, path: &Path) -> Result<ByteSize> {
+pub(super) fn size(connection: &Connection) -> Result<ByteSize> {
     let number = |sql| -> rusqlite::Result<u64> {
         let mut pragma = connection.prepare_cached(sql)?;
         Ok(pragma.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
     };
     let used = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
-    let log = log_file(path).metadata().map_or(0, |file| file.len());
+    // SQLite has followed all links.
+    let log = log_beside(Path::new(connection.path().unwrap_or_default()));
+    let log = log.metadata().map_or(0, |file| file.len());
     Ok(ByteSize::b(used * number("PRAGMA page_size")? + log))
 }
 

@@ -64,13 +64,14 @@ fn the_table_of_exit_codes_is_the_programs() {
 }
 
 /// Which message stands before which exit code.
-const ENDS: [(&str, Exit); 6] = [
+const ENDS: [(&str, Exit); 7] = [
     ("unknown key", Exit::Configuration),
     ("cannot be read and was left alone", Exit::Journal),
     ("fill the file that LoadCredential=", Exit::Configuration),
     ("tells that there was one", Exit::Journal),
     ("a webhook secret without a key", Exit::Configuration),
     ("standard output is closed", Exit::Configuration),
+    ("names, each with a write-ahead log of its own", Exit::Journal),
 ];
 
 #[test]

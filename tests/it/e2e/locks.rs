@@ -1,16 +1,18 @@
-//! The lock file of a journal is removed or replaced under the daemon.
+//! The lock of a journal: its file is removed or replaced under the daemon, or the journal has a
+//! second name.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, PROGRAM};
 use super::receiver::{Answer, Receiver};
-use super::{Site, until};
+use super::{Site, file, until};
 
 const ANEW: &str = "journal lock file was removed or replaced; created and locked again";
 const NOT_ANEW: &str = "journal lock file was removed or replaced and cannot be created again: move \
@@ -196,4 +198,151 @@ async fn two_daemons_at_work_on_a_journal_lose_nothing_and_break_no_constraint()
         assert_eq!(site.confirmed(), count);
         assert_eq!(hook.counts().len() as u64, count, "each event came");
     }
+}
+
+/// Every command that opens the journal.
+const COMMANDS: [&[&str]; 7] = [
+    &["run", "--once"],
+    &["audit"],
+    &["events", "list"],
+    &["events", "redeliver", "--state", "dead"],
+    &["events", "discard", "--sink", "hook"],
+    &["journal", "check"],
+    &["journal", "compact"],
+];
+
+#[tokio::test]
+async fn a_link_to_the_journal_is_the_same_journal() {
+    let hook = Receiver::start(Answer::Take).await;
+    let site = site(&hook).await;
+    let daemon = site.start();
+    site.add_sprites(1);
+    until(async || site.confirmed() == 1).await;
+    fs::create_dir(site.path("elsewhere")).unwrap();
+    symlink("journal.db", site.path("first.db")).unwrap();
+    symlink(site.path("first.db"), site.path("elsewhere/x.db")).unwrap();
+    site.edit("journal.db'", "elsewhere/x.db'");
+    let second = site.run(&["run"]).await;
+    assert!(
+        second.code == 74 && second.log.contains("in use by another sprited"),
+        "{}",
+        second.log
+    );
+    let named = format!("its lock file is {}", lock(&site).display());
+    assert!(second.log.contains(&named), "{}", second.log);
+    for command in COMMANDS {
+        let ended = site.run(command).await;
+        let expected =
+            if matches!(command[0], "run") || command[1..].contains(&"compact") { 74 } else { 0 };
+        assert_eq!(ended.code, expected, "{command:?}: {}", ended.log);
+    }
+    daemon.stop().await;
+    // By that name alone it is the same one as well.
+    let daemon = site.start();
+    site.add_sprites(1);
+    until(async || site.confirmed() == 2).await;
+    site.edit("elsewhere/x.db'", "journal.db'");
+    refused(&site).await;
+    daemon.stop().await;
+    hook.assert_once(2);
+    for name in ["first.db-wal", "elsewhere/x.db-wal"] {
+        assert!(!site.path(name).exists(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_with_a_second_name_is_refused_by_everybody() {
+    let site = Site::new(&file("hook", "*")).await;
+    let daemon = site.start();
+    site.add_sprites(1);
+    until(async || site.confirmed() == 1).await;
+    fs::hard_link(site.path("journal.db"), site.path("hard.db")).unwrap();
+    for (from, to) in [("journal.db'", "hard.db'"), ("hard.db'", "journal.db'")] {
+        site.edit(from, to);
+        for command in COMMANDS {
+            let ended = site.run(command).await;
+            assert_eq!(ended.code, 74, "{to} {command:?}: {}", ended.log);
+            if to.starts_with("hard") || command[0] != "run" {
+                let name = to.trim_end_matches('\'');
+                for says in [name, "has 2 names", "-samefile"] {
+                    assert!(ended.log.contains(says), "{to} {command:?}: {}", ended.log);
+                }
+            }
+        }
+        let check = site.run(&["check"]).await;
+        let said = fs::read_to_string(site.path("stdout")).unwrap();
+        assert!(check.code != 0 && said.contains("has 2 names"), "{said}");
+    }
+    // The first one goes on.
+    site.add_sprites(1);
+    until(async || site.confirmed() == 2).await;
+    daemon.stop().await;
+    assert!(!site.path("hard.db-wal").exists());
+    fs::remove_file(site.path("hard.db")).unwrap();
+    site.add_sprites(1);
+    let daemon = site.start();
+    until(async || site.confirmed() == 3).await;
+    daemon.stop().await;
+    site.assert_once("hook.jsonl", 3);
+}
+
+/// As in a container that was given the file alone. Only root can mount it so.
+#[tokio::test]
+async fn a_journal_that_is_mounted_by_itself_is_refused() {
+    let hook = Receiver::start(Answer::Take).await;
+    let site = site(&hook).await;
+    let (journal, other) = (site.path("journal.db"), site.path("other.db"));
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    fs::write(&other, "").unwrap();
+    site.edit("journal.db'", "other.db'");
+    let mut command = Command::new("unshare");
+    let script = "mount --bind \"$1\" \"$2\" || exit 99; exec \"$3\" run";
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]);
+    command.args([&journal, &other]).arg(PROGRAM);
+    command.env("SPRITED_CONFIG", site.path("sprited.toml"));
+    let mut second = Daemon::spawn(command, site.folder.path());
+    let code = second.ended_within(NOTICED).await;
+    let log = second.log();
+    if code == 99 || log.contains("unshare:") {
+        eprintln!("left out: nothing can be mounted here: {log}");
+    } else {
+        assert!(code == 74 && log.contains("mount its folder instead"), "{code}: {log}");
+    }
+    daemon.stop().await;
+}
+
+/// As where the disk that it leads to is not mounted.
+#[tokio::test]
+async fn a_link_that_leads_nowhere_any_more_is_no_new_journal() {
+    let hook = Receiver::start(Answer::Take).await;
+    let site = site(&hook).await;
+    let disk = site.path("disk");
+    fs::create_dir(&disk).unwrap();
+    symlink("disk/real.db", site.path("link.db")).unwrap();
+    site.edit("journal.db'", "link.db'");
+    let daemon = site.start();
+    site.add_sprites(1);
+    until(async || site.confirmed() == 1).await;
+    daemon.stop().await;
+    for name in ["real.db", "real.db.lock"] {
+        assert!(disk.join(name).is_file(), "{name}");
+    }
+    // A copy is restored to where the link leads.
+    let copy = site.path("copy.db");
+    let backup = site.run(&["journal", "backup", copy.to_str().unwrap()]).await;
+    assert_eq!(backup.code, 0, "{}", backup.log);
+    let restore = site.run(&["journal", "restore", copy.to_str().unwrap(), "--yes"]).await;
+    assert_eq!(restore.code, 0, "{}", restore.log);
+    assert!(site.path("link.db").is_symlink() && disk.join("real.db").is_file());
+    fs::rename(&disk, site.path("unmounted")).unwrap();
+    fs::create_dir(&disk).unwrap();
+    let ended = site.run(&["run", "--once"]).await;
+    assert!(ended.code == 74 && ended.log.contains("--new-journal"), "{}", ended.log);
+    assert_eq!(fs::read_dir(&disk).unwrap().count(), 0, "nothing is made there");
+    let ended = site.run(&["run", "--once", "--new-journal"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.log);
+    assert!(disk.join("real.db").is_file() && site.path("link.db").is_symlink());
+    let ended = site.run(&["run", "--once"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.log);
 }
