@@ -13,6 +13,10 @@ pub enum Action {
     DescribeEventsState,
     /// Returns how events are reported.
     DescribeEventConfig,
+    /// Lists tasks.
+    DescribeTasks,
+    /// Returns what is known of a task.
+    DescribeTaskDetail,
     /// Hands out temporary keys of a role to whoever signs with a key that it trusts.
     AssumeRole,
     /// Hands out temporary keys of a role for a token of an identity provider that it trusts; not
@@ -28,6 +32,8 @@ impl Action {
             Self::ConfirmEvents => "ConfirmEvents",
             Self::DescribeEventsState => "DescribeEventsState",
             Self::DescribeEventConfig => "DescribeEventConfig",
+            Self::DescribeTasks => "DescribeTasks",
+            Self::DescribeTaskDetail => "DescribeTaskDetail",
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
         }

@@ -69,13 +69,23 @@ impl fmt::Debug for Client {
     }
 }
 
+/// The body of a request.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Parameters<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_handles: Option<&'a [&'a str]>,
+struct RequestBody<P> {
+    #[serde(flatten)]
+    parameters: P,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_app_id: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct NoParameters {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConfirmParameters<'a> {
+    event_handles: &'a [&'a str],
 }
 
 #[derive(Deserialize)]
@@ -104,6 +114,16 @@ pub fn read_pull(status: u16, body: Vec<u8>) -> Result<Pulled, VodError> {
     let as_it_is = |text: &str| text.to_owned();
     let text = Text::new(body);
     exchange::open(Action::PullEvents, Instant::now(), status, text, &as_it_is).and_then(pulled)
+}
+
+/// The Response in the answer to `action`.
+pub(super) fn decoded<'a, T: Deserialize<'a>>(
+    answer: &'a CallAnswer,
+    action: Action,
+) -> Result<T, VodError> {
+    answer.decode().map_err(|problem| {
+        VodError::unexpected(action, &problem, answer.status, answer.request_id.as_deref())
+    })
 }
 
 /// The error, with `note` if the answer was too large.
@@ -203,7 +223,7 @@ impl Client {
     /// again after 30 s. [`VodError::is_too_large`] says that it failed since they are more than
     /// `max_answer_size`: see [`Self::pull_alone`].
     pub async fn pull(&self) -> Result<Pulled, VodError> {
-        pulled(self.call(Action::PullEvents, None).await?)
+        pulled(self.call(Action::PullEvents, &NoParameters {}).await?)
     }
 
     /// As [`Self::pull`], but takes an answer of up to four times `max_answer_size`. For as much
@@ -212,7 +232,8 @@ impl Client {
     /// # Errors
     /// As for [`Self::pull`].
     pub async fn pull_alone(&self) -> Result<Pulled, VodError> {
-        let called = self.call_for(Action::PullEvents, None, self.shared.max_answer_alone).await;
+        let most = self.shared.max_answer_alone;
+        let called = self.call_for(Action::PullEvents, &NoParameters {}, most).await;
         pulled(called.map_err(|error| too_large(error, TOO_LARGE_ALONE))?)
     }
 
@@ -235,7 +256,8 @@ impl Client {
             )
             .unsent());
         }
-        self.call(Action::ConfirmEvents, Some(handles)).await.map(drop)
+        let parameters = ConfirmParameters { event_handles: handles };
+        self.call(Action::ConfirmEvents, &parameters).await.map(drop)
     }
 
     /// Returns roughly how many events wait, up to three minutes old: for a gauge only.
@@ -273,26 +295,28 @@ impl Client {
         &self,
         action: Action,
     ) -> Result<T, VodError> {
-        let answer = self.call(action, None).await?;
-        answer.decode().map_err(|problem| {
-            VodError::unexpected(action, &problem, answer.status, answer.request_id.as_deref())
-        })
+        decoded(&self.call(action, &NoParameters {}).await?, action)
     }
 
-    async fn call(&self, action: Action, handles: Option<&[&str]>) -> Result<CallAnswer, VodError> {
-        let called = self.call_for(action, handles, self.shared.max_answer).await;
+    /// Calls `action` with `parameters`, to which the application is added.
+    pub(super) async fn call(
+        &self,
+        action: Action,
+        parameters: &impl Serialize,
+    ) -> Result<CallAnswer, VodError> {
+        let called = self.call_for(action, parameters, self.shared.max_answer).await;
         called.map_err(|error| too_large(error, TOO_LARGE))
     }
 
     async fn call_for(
         &self,
         action: Action,
-        handles: Option<&[&str]>,
+        parameters: &impl Serialize,
         max_answer: usize,
     ) -> Result<CallAnswer, VodError> {
         let sub_app_id = Some(self.app.0).filter(|id| *id != 0);
-        let body = serde_json::to_vec(&Parameters { event_handles: handles, sub_app_id })
-            .expect("strings and a number always make JSON");
+        let body = serde_json::to_vec(&RequestBody { parameters, sub_app_id })
+            .expect("strings and numbers always make JSON");
         let provider = self.provider();
         let mut credentials = provider.credentials().await.map_err(|problem| {
             VodError::new(action, problem.advice(), problem.to_string()).unsent()

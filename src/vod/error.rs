@@ -75,6 +75,9 @@ const WRONG_STS_ENDPOINT: &str = "check that sts_endpoint is an STS endpoint of 
 const POLICY: &str = "allow vod:PullEvents, vod:ConfirmEvents, vod:DescribeEventsState and \
                       vod:DescribeEventConfig in the CAM policy of this key or its role, which \
                       `sprited check --policy` prints";
+const TASK_POLICY: &str = "allow vod:DescribeTasks and vod:DescribeTaskDetail in the CAM policy of this \
+                           key or its role, which `sprited check --policy` prints; or set \
+                           [reconcile] every = \"off\"";
 const WRONG_ENDPOINT: &str = "check that endpoint is a VOD endpoint of API 3.0";
 const WRONG_ID: &str = "check that secret_id exists and is enabled";
 
@@ -223,7 +226,10 @@ impl VodError {
                 .next_back()
         };
         let of_sts = Some(STS_HINTS).filter(|_| self.0.action.service() == Service::Sts);
-        of_sts.and_then(find).or_else(|| find(HINTS))
+        let hint = of_sts.and_then(find).or_else(|| find(HINTS));
+        let is_of_tasks =
+            matches!(self.0.action, Action::DescribeTasks | Action::DescribeTaskDetail);
+        hint.map(|hint| if is_of_tasks && hint == POLICY { TASK_POLICY } else { hint })
     }
 
     /// Whether the request may have taken effect and no answer of the service says so.

@@ -19,6 +19,7 @@ mod pulled;
 mod route;
 mod settings;
 pub mod sign;
+mod tasks;
 
 pub use action::Action;
 pub use advice::Advice;
@@ -30,3 +31,4 @@ pub use event_config::{EventConfig, EventMode, EventSources, application_advice}
 pub use pulled::{Entries, Pulled};
 pub use route::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure};
 pub use settings::{Applications, VodSettings};
+pub use tasks::{ListedTask, MAX_LISTED_TASKS, TaskDetail, TaskPage, TaskQuery};
