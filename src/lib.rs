@@ -68,6 +68,7 @@ pub mod metrics;
 pub mod net;
 pub mod puller;
 pub mod receiver;
+pub mod reconcile;
 pub mod sanitize;
 pub mod secret;
 pub mod settings;

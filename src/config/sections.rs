@@ -13,6 +13,7 @@ use crate::journal::JournalSettings;
 use crate::logging::LogSettings;
 use crate::puller::PollSettings;
 use crate::receiver::ReceiveSettings;
+use crate::reconcile::ReconcileSettings;
 use crate::settings::{SettingIssue, keys_of};
 use crate::vod::VodSettings;
 use crate::vod::credentials::CredentialsSettings;
@@ -128,6 +129,9 @@ sections! {
     /// `[receive]`; without it nothing is received.
     receive: optional ReceiveSettings { reload: [token, previous_token, sign_key, previous_sign_key,
         verify, max_body, max_connections], restart: [listen] };
+    /// `[reconcile]`
+    reconcile: table ReconcileSettings { reload: [every, lookback, settle,
+        max_requests_per_second], restart: [] };
     /// `[poll]`
     poll: table PollSettings { reload: [interval, max_concurrency, max_requests_per_second], restart: [] };
     /// `[confirm]`

@@ -31,6 +31,7 @@ use crate::logging::LogHandle;
 use crate::metrics::Metrics;
 use crate::puller::Puller;
 use crate::receiver::Receiver;
+use crate::reconcile::{Reconciler, ReconcilerParts};
 use crate::vod::Client;
 use crate::vod::credentials::Provider;
 
@@ -62,6 +63,7 @@ pub struct Daemon {
     listener: Option<TcpListener>,
     puller: Puller,
     receiver: Option<(Receiver, ReceiverSocket)>,
+    reconciler: Reconciler,
     confirmer: Confirmer,
     changed: watch::Sender<u64>,
     stop: StagedStop,
@@ -121,9 +123,19 @@ impl Daemon {
             pulled,
             settings.pulling.subscribe(),
             journal.clone(),
-            ingest,
+            ingest.clone(),
             metrics.clone(),
         );
+        let reconciler = Reconciler::new(ReconcilerParts {
+            clients: clients.clone(),
+            found_empty: puller.found_empty(),
+            settings: settings.reconciling.subscribe(),
+            wanted: settings.wanted.subscribe(),
+            path: config.journal.path.clone(),
+            journal: journal.clone(),
+            ingest,
+            metrics: metrics.clone(),
+        });
         let inbox =
             Inbox { leases: lease_queue, settled: settled_queue, changed: changed.subscribe() };
         let confirmer = Confirmer::new(
@@ -142,6 +154,7 @@ impl Daemon {
             listener,
             puller,
             receiver: receiver.zip(socket),
+            reconciler,
             confirmer,
             changed,
             stop,
@@ -199,7 +212,7 @@ impl Daemon {
     /// When a task ends by itself.
     pub async fn run(self, signals: DaemonSignals, once: bool) -> Result<ExitReason, DaemonError> {
         let Self { clients, journal, closing, listener, changed, stop, .. } = self;
-        let Self { puller, receiver, confirmer, .. } = self;
+        let Self { puller, receiver, reconciler, confirmer, .. } = self;
         let mut active = ActiveConfig { log: signals.log.clone(), ..self.active };
         let (liveness, mut tasks) = (LivenessMonitor::default(), Tasks::default());
         let metrics = active.settings.metrics.clone();
@@ -220,6 +233,8 @@ impl Daemon {
             let receiving = receiver.serve(listener, stop.receiving.clone());
             tasks.spawn(TaskName::Receiver, until(&gone, receiving));
         }
+        let reconciling = reconciler.run(liveness.register("reconciler"), stop.pulling.clone());
+        tasks.spawn(TaskName::Reconciler, until(&gone, reconciling));
         if let Some(listener) = listener {
             let (metrics, health) = (metrics.clone(), health.clone());
             let journal = active.config.journal.path.clone();

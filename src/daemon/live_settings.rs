@@ -9,6 +9,7 @@ use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::puller::PollPacing;
 use crate::receiver::ReceiveRules;
+use crate::reconcile::ReconcileSettings;
 
 /// Where each task reads its settings from, and the parts that are told them.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) struct LiveSettings {
     pub(super) confirming: watch::Sender<ConfirmPacing>,
     /// `None` where nothing is received.
     pub(super) receiving: Option<watch::Sender<ReceiveRules>>,
+    pub(super) reconciling: watch::Sender<ReconcileSettings>,
     /// The events that each sink wants.
     pub(super) wanted: watch::Sender<Vec<Wanted>>,
     pub(super) journal: Journal,
@@ -34,6 +36,7 @@ impl LiveSettings {
             pulling: watch::Sender::new(pulling(config)),
             confirming: watch::Sender::new(confirming(config)),
             receiving: receiving.map(watch::Sender::new),
+            reconciling: watch::Sender::new(config.reconcile.clone()),
             wanted: watch::Sender::new(wanted(config)),
             journal,
             metrics,
@@ -45,6 +48,7 @@ impl LiveSettings {
     pub(super) async fn replace(&self, config: &Config) {
         self.pulling.send_if_modified(|pacing| replace(pacing, pulling(config)));
         self.confirming.send_if_modified(|pacing| replace(pacing, confirming(config)));
+        self.reconciling.send_if_modified(|now| replace(now, config.reconcile.clone()));
         self.wanted.send_replace(wanted(config));
         self.set_max_size(config);
         if let Err(error) = self.journal.set_limits(config.journal.clone()).await {

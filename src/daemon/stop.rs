@@ -48,7 +48,13 @@ impl StagedStop {
         let deliveries_end = Instant::now() + DELIVERY_TIME;
         systemd::stopping().await;
         let delivers = |task: &TaskName| {
-            matches!(task, TaskName::Delivery { .. } | TaskName::Puller | TaskName::Receiver)
+            matches!(
+                task,
+                TaskName::Delivery { .. }
+                    | TaskName::Puller
+                    | TaskName::Receiver
+                    | TaskName::Reconciler
+            )
         };
         if !tasks.wait_for(delivers, deliveries_end).await {
             self.deliveries.abandon.cancel();

@@ -14,6 +14,7 @@ use super::exit::DaemonError;
 pub(super) enum TaskName {
     Puller,
     Receiver,
+    Reconciler,
     Delivery {
         sink: String,
         /// Ends it.
@@ -29,6 +30,7 @@ impl fmt::Display for TaskName {
         match self {
             Self::Puller => f.write_str("puller"),
             Self::Receiver => f.write_str("receiver"),
+            Self::Reconciler => f.write_str("reconciler"),
             Self::Delivery { sink, .. } => write!(f, "delivery to {sink}"),
             Self::Confirmer => f.write_str("confirmer"),
             Self::Maintenance => f.write_str("maintenance"),

@@ -29,6 +29,11 @@ impl<'a> LegacyEvent<'a> {
         self.event_type.name()
     }
 
+    /// The word for how far its task has come.
+    pub(super) fn status(&self) -> Option<Cow<'a, str>> {
+        text(self.data, "status")
+    }
+
     pub(super) fn ids(&self) -> Ids<'a> {
         let id = |name| self.data.get(name)?.id();
         Ids { task_id: id("vodTaskId"), file_id: id("fileId").or_else(|| self.only_file()) }

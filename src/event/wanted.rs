@@ -29,6 +29,12 @@ impl Wanted {
         self.types.iter().any(|name| name == event_type)
     }
 
+    /// Whether every event of this type is among them.
+    #[must_use]
+    pub fn has_type(&self, event_type: &str) -> bool {
+        self.all || self.names(event_type)
+    }
+
     /// Whether nothing can match.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -325,7 +325,7 @@ impl Journal {
     }
 
     /// A write with a commit of its own.
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         write: impl FnOnce(&mut Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {

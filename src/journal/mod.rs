@@ -23,6 +23,7 @@ mod lock;
 mod missing;
 mod path_rules;
 mod receipts;
+mod reconciled;
 mod settings;
 mod side_files;
 mod sqlite;
@@ -40,9 +41,9 @@ pub use settings::JournalSettings;
 pub use side_files::{all_files, is_copy_name, link_mark, lock_file, log_file, rescued};
 pub use sqlite::{
     AuditReport, CounterCheck, EventRow, Filter, JournalAdmin, JournalReader, JournalTotals,
-    KnownSink, LOG_LENGTH, Overview, PRUNE_PAUSE, Replacement, Requeued, Rescue, Restored,
-    SinkOverview, SinkState, SourceJournal, StateCounts, Violation, audit, check, compact,
-    is_older,
+    KnownSink, LOG_LENGTH, Overview, PRUNE_PAUSE, ReadOn, Replacement, Requeued, Rescue, Restored,
+    SinkOverview, SinkState, SourceJournal, StateCounts, TaskEvent, Violation, audit, check,
+    compact, is_older,
 };
 pub use types::{
     Appended, Backlog, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState,

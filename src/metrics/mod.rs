@@ -54,6 +54,16 @@ pub struct Metrics {
     pub last_received: Family<ByApp, Gauge>,
     pub cloud_backlog: Family<ByApp, Gauge>,
     pub events_reported: Family<ByApp, Gauge>,
+    /// By outcome: `known`, `added`, `unwanted`, `silent`, `aborted`, `gone`.
+    pub reconciled_tasks: Family<ByOutcome, Counter>,
+    /// Runs.
+    pub reconcile_failures: Counter,
+    /// Of each application, while it is on.
+    pub last_reconciled: Family<ByApp, Gauge>,
+    /// None while it is off.
+    pub reconcile_interval: OptionalGauge<FloatGauge>,
+    /// Of each application.
+    pub reconcile_skipped: Family<ByApp, Counter>,
     /// Pulling stops until one succeeds.
     pub append_failures: Counter,
     pub commit_seconds: Times,
@@ -176,6 +186,24 @@ impl Metrics {
                 "1 if the application keeps the events that sinks name to be pulled, 0 if its \
                  configuration says otherwise; absent if unknown",
             ),
+            reconciled_tasks: all.counter(
+                "sprited_reconcile_tasks_total",
+                "Finished tasks compared with the journal by reconciliation",
+            ),
+            reconcile_failures: all
+                .counter("sprited_reconcile_failures_total", "Failed runs of reconciliation"),
+            last_reconciled: all.gauge(
+                "sprited_reconcile_last_timestamp_seconds",
+                "Unix time of the last completed run of reconciliation; absent while it is off",
+            ),
+            reconcile_interval: all.gauge(
+                "sprited_reconcile_interval_seconds",
+                "Time between two runs of reconciliation: reconcile.every; absent while it is off",
+            ),
+            reconcile_skipped: all.counter(
+                "sprited_reconcile_skipped_seconds_total",
+                "Time whose finished tasks no run of reconciliation looked at: beyond its reach",
+            ),
             append_failures: all
                 .counter("sprited_append_failures_total", "Failed appends to the journal"),
             commit_seconds: all.histogram(
@@ -264,6 +292,7 @@ impl Metrics {
         begin(&self.received, &["new", "duplicate", "refused"]);
         begin(&self.confirms, &["ok", "refused", "failed"]);
         begin(&self.handles, &["confirmed", "expired", "refused", "superseded"]);
+        begin(&self.reconciled_tasks, &["known", "added", "unwanted", "silent", "aborted", "gone"]);
         begin(&self.reloads, &["ok", "failed"]);
     }
 

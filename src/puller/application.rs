@@ -72,7 +72,7 @@ pub(super) struct PulledApplication {
     large: Mutex<LargeAnswers>,
     circulation: Mutex<Circulation>,
     /// When the last pull started that found the queue empty.
-    found_empty: Mutex<Option<Instant>>,
+    found_empty: watch::Sender<Option<Instant>>,
     metrics: Metrics,
 }
 
@@ -87,7 +87,7 @@ impl PulledApplication {
         let progress = watch::Sender::new(PullProgress::default());
         let (outage, large) = Default::default();
         let circulation = Mutex::new(Circulation::new(lease));
-        let found_empty = Mutex::default();
+        let found_empty = watch::Sender::default();
         Self { client, name, progress, outage, large, circulation, found_empty, metrics }
     }
 
@@ -100,13 +100,18 @@ impl PulledApplication {
     pub(super) fn record_empty(&self, started: Instant) {
         if !lock(&self.large).hides(started) {
             self.progress.send_modify(|progress| progress.empty += 1);
-            *lock(&self.found_empty) = Some(started);
+            self.found_empty.send_replace(Some(started));
         }
     }
 
     /// When the last pull started that found its queue empty, no other being in flight.
     pub(super) fn found_empty(&self) -> Option<Instant> {
-        *lock(&self.found_empty)
+        *self.found_empty.borrow()
+    }
+
+    /// The same, for whoever waits for it.
+    pub(super) fn watch_found_empty(&self) -> watch::Receiver<Option<Instant>> {
+        self.found_empty.subscribe()
     }
 
     pub(super) fn record_size(&self, size: usize, lease: Duration) {

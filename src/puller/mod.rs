@@ -6,6 +6,7 @@ mod circulation;
 mod large;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::event::AppId;
 use crate::ingest::{Ingest, IngestSource, LeasedEntries};
 use crate::journal::{Journal, PullReceipt, Receipt};
 use crate::limits::{NextPull, PullLimits, PullOutcome, PullScheduler};
@@ -74,6 +76,14 @@ impl Puller {
     /// Returns how pulling from each application goes.
     pub fn pulling(&self) -> Vec<ApplicationProgress> {
         self.applications.iter().map(PulledApplication::pulling).collect()
+    }
+
+    /// Returns of each application when the last pull started that found its queue empty, no other
+    /// being in flight.
+    #[must_use]
+    pub fn found_empty(&self) -> BTreeMap<AppId, watch::Receiver<Option<Instant>>> {
+        let found = |of: &PulledApplication| (of.client.app(), of.watch_found_empty());
+        self.applications.iter().map(found).collect()
     }
 
     /// Returns what is to be notified when the cause of failed pulls may be gone: the next pull

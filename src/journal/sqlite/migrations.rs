@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::schema::{EVENTS, KEYS_COMPLETE, OCCURRENCES, POSTED, REJECTED, VERSION};
+use super::schema::{EVENTS, KEYS_COMPLETE, OCCURRENCES, POSTED, RECONCILED, REJECTED, VERSION};
 
 /// A journal of version 1 had an index over the keys of all events, and may have been made
 /// without `confirming`.
@@ -57,7 +57,8 @@ pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result
         _ => String::new(),
     };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {to_3} {to_5} {POSTED} PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {to_3} {to_5} {POSTED} {RECONCILED} \
+         PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("journal migrated");
     Ok(())
