@@ -4,6 +4,7 @@
 //! The code map, in the order in which an event meets the modules:
 //!
 //! - [`puller`] pulls at the rate that [`limits`] allows; [`receiver`] takes what is posted.
+//! - [`reconcile`] asks the cloud which tasks have finished, and adds the events that never arrived.
 //! - [`vod`] is the signed client of the cloud's event API.
 //! - [`event`] says what arrived: the body, its key, the image sprites in it.
 //! - [`ingest`] is the single entry point for events of every source: it stores and counts them and
@@ -43,8 +44,8 @@
 //! What holds between them, and is tested: `event`, `folder`, `identity`, `limits`, `net`,
 //! `sanitize`, `secret`, `settings`, `sync` and `units` use no other module; `sinks` uses only
 //! `event`, `folder`, `net`, `sanitize`, `secret`, `settings`, `sync` and `units`; `vod` knows
-//! neither journal nor sinks; `puller`, `delivery` and `confirmer` meet only through the journal
-//! and their queues.
+//! neither journal nor sinks; `puller`, `reconcile`, `delivery` and `confirmer` meet only through
+//! the journal and their queues.
 
 pub mod cli;
 pub mod config;

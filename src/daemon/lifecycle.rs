@@ -219,7 +219,8 @@ impl Daemon {
         let (progress, confirmer_idle) = (puller.pulling(), confirmer.idle());
         let pacing = active.settings.pulling.subscribe();
         let apps = clients.iter().map(Client::app).collect();
-        let health = Arc::new(DaemonHealth::new(apps, progress.clone(), journal.health(), pacing));
+        let health = DaemonHealth::new(apps, progress.clone(), journal.health(), pacing);
+        let health = Arc::new(health.with_reconcile(reconciler.progress()));
 
         active.sinks.share(signals.sinks.clone());
         active.sinks.launch(&mut tasks, &liveness);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -11,6 +11,7 @@ use crate::event::AppId;
 use crate::format::{foreign, time};
 use crate::journal::Overview;
 use crate::puller::ApplicationProgress;
+use crate::reconcile::{ReconcileProgress, Skipped};
 
 /// The last good pull may be this old where pulls come at short intervals.
 const MAX_PULL_AGE: Duration = Duration::from_secs(60);
@@ -120,6 +121,28 @@ impl DaemonHealth {
         }
     }
 
+    /// Reconciliation: never a reason not to be ready, since events arrive without it.
+    fn reconcile_check(&self) -> HealthCheck {
+        let is_failing = |(_, progress): &(AppId, ReconcileProgress)| progress.failure.is_some();
+        HealthCheck {
+            degraded: self.reconcile().iter().any(is_failing),
+            ..HealthCheck::new(
+                "reconcile",
+                true,
+                self.reconcile_state().unwrap_or_else(|| "off".to_owned()),
+            )
+        }
+    }
+
+    /// Returns how reconciling goes, in words; `None` while it is off.
+    #[must_use]
+    pub fn reconcile_state(&self) -> Option<String> {
+        let all = self.reconcile();
+        let each = all.iter().map(|(app, progress)| self.of_app(*app, &foreign(&state(progress))));
+        let each: Vec<_> = each.collect();
+        (!each.is_empty()).then(|| each.join("; "))
+    }
+
     /// Says of which application that is, where there are several.
     fn of_app(&self, app: AppId, detail: &str) -> String {
         match self.apps().len() {
@@ -143,6 +166,7 @@ impl DaemonHealth {
             self.last_successful_pull(),
             self.cloud(),
             self.event_config(),
+            self.reconcile_check(),
             HealthCheck::new(
                 "journal",
                 journal.is_none(),
@@ -164,6 +188,22 @@ impl DaemonHealth {
             checks,
         }
     }
+}
+
+/// How reconciling one application goes.
+fn state(progress: &ReconcileProgress) -> String {
+    let shown = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut state = match (&progress.failure, progress.until) {
+        _ if progress.is_waiting => "waits until the queue was found empty".to_owned(),
+        (Some(failure), _) => format!("fails: {failure}"),
+        (None, Some(until)) => format!("done up to {}", shown(until)),
+        (None, None) => "nothing compared yet".to_owned(),
+    };
+    if let Some(Skipped { from, until }) = progress.skipped {
+        let (from, until) = (shown(from), shown(until));
+        state.push_str(&format!("; tasks that finished from {from} to {until} are not compared"));
+    }
+    state
 }
 
 /// Returns the parts in one line; `ok` if there is none.

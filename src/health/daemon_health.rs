@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::event::AppId;
 use crate::journal::JournalHealth;
 use crate::puller::{ApplicationProgress, PollPacing};
+use crate::reconcile::{ApplicationReconcile, ReconcileProgress};
 use crate::sync::{read, write};
 use crate::vod::Advice;
 
@@ -20,6 +21,8 @@ pub struct DaemonHealth {
     /// Of each application that is pulled from; none where `[vod] pull` is false.
     progress: Vec<ApplicationProgress>,
     journal: JournalHealth,
+    /// Of each application.
+    reconcile: Vec<ApplicationReconcile>,
     pacing: watch::Receiver<PollPacing>,
     stalled_tasks: RwLock<Vec<String>>,
     /// What keeps an application's events from arriving, by the cloud's own word.
@@ -37,9 +40,32 @@ impl DaemonHealth {
         journal: JournalHealth,
         pacing: watch::Receiver<PollPacing>,
     ) -> Self {
-        let (stalled_tasks, event_config_problems) = Default::default();
+        let (stalled_tasks, event_config_problems, reconcile) = Default::default();
         let is_draining = AtomicBool::new(false);
-        Self { apps, progress, journal, pacing, stalled_tasks, event_config_problems, is_draining }
+        Self {
+            apps,
+            progress,
+            journal,
+            reconcile,
+            pacing,
+            stalled_tasks,
+            event_config_problems,
+            is_draining,
+        }
+    }
+
+    /// The same, of a daemon that reconciles with this progress.
+    #[must_use]
+    pub fn with_reconcile(self, reconcile: Vec<ApplicationReconcile>) -> Self {
+        Self { reconcile, ..self }
+    }
+
+    /// Returns how reconciling goes of each application of which it is on.
+    #[must_use]
+    pub fn reconcile(&self) -> Vec<(AppId, ReconcileProgress)> {
+        let progress = |of: &ApplicationReconcile| (of.app, of.progress.borrow().clone());
+        let all = self.reconcile.iter().map(progress);
+        all.filter(|(_, progress)| progress.is_on).collect()
     }
 
     /// Returns the health of its journal.

@@ -104,6 +104,7 @@ fn cloud(source: &StatusSource, now: DateTime<Utc>) -> CloudStatus {
         pull_rate: metrics.pull_rate.get(),
         pull_max_rate: metrics.pull_max_rate.get(),
         circulating: metrics.circulating_events.get().unsigned_abs(),
+        reconcile: source.sources.health.reconcile_state(),
         credentials_expire_seconds: expiry.map(|at| at - now.timestamp()),
         applications,
     }

@@ -67,6 +67,8 @@ pub(super) struct CloudStatus {
     /// Pending events received again within the last lease.
     pub(super) circulating: u64,
     pub(super) credentials_expire_seconds: Option<i64>,
+    /// How reconciling goes; absent while it is off.
+    pub(super) reconcile: Option<String>,
     /// In the order of the configuration; the members above are totals.
     pub(super) applications: Vec<ApplicationStatus>,
 }

@@ -65,6 +65,9 @@ fn pipeline(status: &Status, to: &mut String) -> std::fmt::Result {
     if let Some(circulation) = cloud.circulation() {
         writeln!(to, "             {circulation}")?;
     }
+    if let Some(state) = &cloud.reconcile {
+        writeln!(to, "  reconcile  {state}")?;
+    }
     if let Some(journal) = &status.journal {
         writeln!(
             to,

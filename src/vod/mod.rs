@@ -31,4 +31,4 @@ pub use event_config::{EventConfig, EventMode, EventSources, application_advice}
 pub use pulled::{Entries, Pulled};
 pub use route::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure};
 pub use settings::{Applications, VodSettings};
-pub use tasks::{ListedTask, MAX_LISTED_TASKS, TaskDetail, TaskPage, TaskQuery};
+pub use tasks::{ListedTask, MAX_LISTED_TASKS, TaskDetail, TaskListPage, TaskQuery};

@@ -32,7 +32,7 @@ pub struct TaskQuery {
 
 /// A page of a list of tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskPage {
+pub struct TaskListPage {
     /// The tasks that have an id.
     pub tasks: Vec<ListedTask>,
     /// Where the next page begins; `None` after the last.
@@ -141,7 +141,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`VodError::advice`]; it needs a permission of its own.
-    pub async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, VodError> {
+    pub async fn tasks(&self, query: &TaskQuery) -> Result<TaskListPage, VodError> {
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         // Of any status: one that was aborted is to be seen as well.
         let request = TasksRequest {
@@ -153,7 +153,7 @@ impl Client {
         let answer = self.call(Action::DescribeTasks, &request).await?;
         let fields: TasksFields<'_> = decoded(&answer, Action::DescribeTasks)?;
         let tasks = fields.task_set.unwrap_or_default();
-        Ok(TaskPage {
+        Ok(TaskListPage {
             tasks: tasks.into_iter().filter_map(listed_task).collect(),
             scroll_token: text(fields.scroll_token).filter(|token| !token.is_empty()),
         })

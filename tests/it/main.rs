@@ -24,6 +24,7 @@ mod monitoring;
 mod occurrences;
 mod online_check;
 mod posted;
+mod reconcile;
 mod roles;
 mod schema;
 mod signing;

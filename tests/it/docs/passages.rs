@@ -99,6 +99,11 @@ pub(super) fn passages() -> Vec<Passage> {
         row(operations, "rates the unit below {1.5})", &[crate::units::MAX_EXPOSURE.into()]),
         row(
             operations,
+            "at most {70 hours} ago: the cloud lists 72 hours",
+            &[sprited::reconcile::MAX_REACH.into()],
+        ),
+        row(
+            operations,
             "notices changes within {two seconds}",
             &[(time("daemon/maintenance.rs", "OUTSIDE_WRITES_INTERVAL")
                 + Duration::from_millis(500))

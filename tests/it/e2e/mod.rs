@@ -29,6 +29,7 @@ mod output;
 mod programs;
 mod proxies;
 mod receiver;
+mod reconcile;
 mod redelivery;
 mod reload;
 mod reporting;

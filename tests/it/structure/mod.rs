@@ -33,6 +33,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "puller",
         &["sync", "event", "ingest", "journal", "metrics", "limits", "liveness", "units", "vod"],
     ),
+    (
+        "reconcile",
+        &["sync", "event", "ingest", "journal", "metrics", "limits", "liveness", "units", "vod"],
+    ),
     ("delivery", &["event", "journal", "metrics", "limits", "liveness", "units", "sinks"]),
     ("confirmer", &["event", "journal", "lease", "metrics", "limits", "liveness", "units", "vod"]),
     ("listener", &["sync", "limits"]),
@@ -43,7 +47,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "settings", "units",
         ],
     ),
-    ("health", &["sync", "event", "format", "journal", "puller", "vod"]),
+    ("health", &["sync", "event", "format", "journal", "puller", "reconcile", "vod"]),
     (
         "http",
         &[
@@ -62,6 +66,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "net",
             "puller",
             "receiver",
+            "reconcile",
             "secret",
             "settings",
             "units",
@@ -90,6 +95,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "limits",
             "puller",
             "receiver",
+            "reconcile",
             "liveness",
             "secret",
             "units",

@@ -1,0 +1,313 @@
+//! Compares the finished tasks of an application in a window with the journal.
+
+use chrono::{DateTime, Utc};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::known::{KnownTasks, PROCEDURE, TaskEnds};
+use super::requests::TaskRequests;
+use super::window::Window;
+use crate::event::{AppId, Entry, EntryReader, ImageSprite, Wanted};
+use crate::ingest::{Ingest, IngestSource};
+use crate::journal::{JournalError, PullReceipt};
+use crate::vod::{Advice, Client, ListedTask, MAX_LISTED_TASKS, TaskDetail, TaskQuery, VodError};
+
+/// Tasks that may stay undecided before a comparison is given up.
+const MAX_UNDECIDED: u32 = 10;
+
+/// What became of a finished task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TaskOutcome {
+    /// The journal has its event.
+    Known,
+    /// The journal lacks its event.
+    Missing,
+    /// The journal lacked its event, which was added.
+    Added,
+    /// No sink wants what its event would report.
+    Unwanted,
+    /// It was started without events: its notify mode is `None`.
+    Silent,
+    /// It was aborted; whether such a task has an event is not documented.
+    Aborted,
+    /// The cloud lists it and does not describe it.
+    Gone,
+}
+
+impl TaskOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 7] = [
+        Self::Known,
+        Self::Missing,
+        Self::Added,
+        Self::Unwanted,
+        Self::Silent,
+        Self::Aborted,
+        Self::Gone,
+    ];
+
+    /// Returns its name, in one word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Missing => "missing",
+            Self::Added => "added",
+            Self::Unwanted => "unwanted",
+            Self::Silent => "silent",
+            Self::Aborted => "aborted",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// A finished task that may have made image sprites.
+#[derive(Clone, Debug)]
+pub struct TaskFinding {
+    /// The task as it was listed.
+    pub task: ListedTask,
+    /// What became of it.
+    pub outcome: TaskOutcome,
+    /// The file of an event that is missing or was added.
+    pub file_id: Option<String>,
+    /// The image sprites of such an event.
+    pub sprites: Vec<ImageSprite>,
+}
+
+/// Why a comparison was not completed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The cloud did not answer as it should.
+    #[error(transparent)]
+    Cloud(#[from] VodError),
+    /// The journal could not be read or written.
+    #[error("the journal cannot be used: {0}")]
+    Journal(#[from] JournalError),
+    /// Some tasks could not be asked about; the others were compared.
+    #[error("{tasks} of the tasks could not be compared, the first since {error}")]
+    Undecided {
+        /// How many.
+        tasks: u32,
+        /// The first error.
+        error: VodError,
+    },
+    /// It was to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What is done about an event that is missing.
+#[derive(Debug)]
+pub enum MissingEvents<'a> {
+    /// It is reported.
+    Report,
+    /// It is added.
+    Add {
+        /// Stores it.
+        ingest: &'a Ingest,
+        /// What log lines call the application; `None` where it is the only one.
+        app_name: Option<AppId>,
+        /// Ends the tries to store it.
+        stop: &'a CancellationToken,
+    },
+}
+
+/// The parts of a comparison.
+#[derive(Debug)]
+pub struct Comparison<'a> {
+    /// Of the application.
+    pub client: &'a Client,
+    /// The pace of the requests.
+    pub requests: &'a TaskRequests,
+    /// The events that each sink wants.
+    pub wanted: &'a [Wanted],
+    /// What is done about an event that is missing.
+    pub missing: MissingEvents<'a>,
+}
+
+/// The tasks that could not be asked about.
+#[derive(Default)]
+struct Undecided {
+    tasks: u32,
+    first: Option<VodError>,
+}
+
+impl Comparison<'_> {
+    /// Compares the tasks in `window` with what is `known`, and passes each to `record` once it is
+    /// decided. Ends well when each event that was missing is on disk. May be dropped at any time;
+    /// the next comparison then finds what this one has added.
+    ///
+    /// # Errors
+    /// When not all tasks were compared.
+    pub async fn run(
+        &self,
+        window: &Window,
+        mut known: KnownTasks,
+        mut record: impl FnMut(TaskFinding),
+    ) -> Result<(), ReconcileError> {
+        let mut query = TaskQuery {
+            after: window.from,
+            before: window.until,
+            limit: MAX_LISTED_TASKS,
+            scroll_token: None,
+        };
+        let mut reached = window.from;
+        let mut undecided = Undecided::default();
+        loop {
+            let page = match self.requests.make(|| self.client.tasks(&query)).await {
+                Ok(page) => page,
+                // A place in a list may be kept for a while only: the list begins anew, where it
+                // had come to.
+                Err(error) if error.is_parameter_error() && reached > query.after => {
+                    tracing::debug!(%error, "list of tasks begins anew");
+                    query = TaskQuery { after: reached, scroll_token: None, ..query };
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if page.tasks.is_empty() {
+                break;
+            }
+            known = refreshed(known).await?;
+            for task in page.tasks {
+                reached = task.finished.map_or(reached, |finished| reached.max(finished));
+                if let Some(finding) = self.decide(task, known.ends(), &mut undecided).await? {
+                    record(finding);
+                }
+            }
+            match page.scroll_token {
+                Some(token) => query.scroll_token = Some(token),
+                None => break,
+            }
+        }
+        match undecided.first {
+            Some(error) => Err(ReconcileError::Undecided { tasks: undecided.tasks, error }),
+            None => Ok(()),
+        }
+    }
+
+    /// What became of the task; `None` if it makes no sprites, has not finished, or nobody knows.
+    async fn decide(
+        &self,
+        task: ListedTask,
+        known: &TaskEnds,
+        undecided: &mut Undecided,
+    ) -> Result<Option<TaskFinding>, ReconcileError> {
+        let found = |task, outcome| {
+            Ok(Some(TaskFinding { task, outcome, file_id: None, sprites: Vec::new() }))
+        };
+        match task.status.as_str() {
+            _ if !may_make_sprites(&task.task_type) => return Ok(None),
+            "ABORTED" => return found(task, TaskOutcome::Aborted),
+            "WAITING" | "PROCESSING" => return Ok(None),
+            _ => {}
+        }
+        if known.is_over(&task.task_id) {
+            return found(task, TaskOutcome::Known);
+        }
+        let detail = match self.requests.make(|| self.client.task_detail(&task.task_id)).await {
+            Ok(detail) => detail,
+            Err(error) if is_gone(&error) => {
+                tracing::warn!(
+                    app = %self.client.app(), task_id = task.task_id, %error,
+                    "finished task cannot be described; its event is not added"
+                );
+                return found(task, TaskOutcome::Gone);
+            }
+            // The service fails for this one: it holds up none beside it.
+            Err(error) if error.advice() == Advice::Service => {
+                undecided.tasks += 1;
+                undecided.first.get_or_insert(error);
+                return match undecided.first.take_if(|_| undecided.tasks >= MAX_UNDECIDED) {
+                    Some(error) => Err(ReconcileError::Undecided { tasks: undecided.tasks, error }),
+                    None => Ok(None),
+                };
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.compare(task, &detail, known).await.map(Some)
+    }
+
+    async fn compare(
+        &self,
+        task: ListedTask,
+        detail: &TaskDetail,
+        known: &TaskEnds,
+    ) -> Result<TaskFinding, ReconcileError> {
+        let found =
+            |task, outcome| TaskFinding { task, outcome, file_id: None, sprites: Vec::new() };
+        let Some(body) = &detail.event else { return Ok(found(task, TaskOutcome::Gone)) };
+        if detail.status == "ABORTED" {
+            return Ok(found(task, TaskOutcome::Aborted));
+        }
+        if detail.notify_mode == "None" {
+            return Ok(found(task, TaskOutcome::Silent));
+        }
+        let now = Utc::now();
+        let entry = EntryReader::default().read_reconciled(self.client.app(), body, now);
+        let event = &entry.event;
+        // Without one nothing tells it from others of its kind.
+        if event.task_id.is_none() {
+            return Ok(found(task, TaskOutcome::Gone));
+        }
+        let is_itself_wanted = self.wanted.iter().any(|of_sink| of_sink.has_type(PROCEDURE));
+        if known.has_all_of(event, is_itself_wanted, detail.notify_mode == "Change") {
+            return Ok(found(task, TaskOutcome::Known));
+        }
+        if !self.wanted.iter().any(|of_sink| of_sink.matches(event)) {
+            return Ok(found(task, TaskOutcome::Unwanted));
+        }
+        let (file_id, sprites) = (event.file_id.clone(), event.sprites.clone());
+        let outcome = self.missing(entry, &detail.request_id, now).await?;
+        Ok(TaskFinding { task, outcome, file_id, sprites })
+    }
+
+    async fn missing(
+        &self,
+        entry: Entry,
+        request_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<TaskOutcome, ReconcileError> {
+        let MissingEvents::Add { ingest, app_name, stop } = self.missing else {
+            return Ok(TaskOutcome::Missing);
+        };
+        let source = IngestSource { app_name, request_id, on_append: &|_| {} };
+        let stored = ingest.store(&[entry], &PullReceipt::from(now), source, stop).await;
+        let stored = stored.ok_or(ReconcileError::Stopped)?;
+        // It may have come meanwhile.
+        let is_new = stored.first().is_some_and(|appended| appended.is_new);
+        Ok(if is_new { TaskOutcome::Added } else { TaskOutcome::Known })
+    }
+}
+
+async fn refreshed(mut known: KnownTasks) -> Result<KnownTasks, ReconcileError> {
+    let refreshed = spawn_blocking(move || known.refresh().map(|()| known)).await;
+    refreshed.map_err(|_| ReconcileError::Stopped)?.map_err(ReconcileError::from)
+}
+
+/// Whether tasks of this type may make image sprites. The documents spell the second in three ways.
+fn may_make_sprites(task_type: &str) -> bool {
+    let task_type = task_type.to_ascii_lowercase();
+    task_type.contains("procedure") || task_type.contains("imagesprite")
+}
+
+/// Whether the task cannot be described, now or later.
+fn is_gone(error: &VodError) -> bool {
+    let is_unknown = error.code().is_some_and(|code| code.starts_with("ResourceNotFound"));
+    error.is_parameter_error() || is_unknown || error.advice() == Advice::Answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_types_are_known_in_each_spelling() {
+        for task_type in ["Procedure", "ImageSprite", "ImageSprites", "CreateImageSprite"] {
+            assert!(may_make_sprites(task_type), "{task_type}");
+        }
+        for task_type in ["", "Transcode", "EditMedia", "PullUpload"] {
+            assert!(!may_make_sprites(task_type), "{task_type}");
+        }
+    }
+}

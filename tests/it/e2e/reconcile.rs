@@ -1,0 +1,196 @@
+//! Events that never arrived, found in the cloud's list of finished tasks.
+
+use std::collections::BTreeSet;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use sprited::event::EventOrigin;
+use vod_emulator::{
+    ApiAction, CreatedSprite, FaultKind, InjectedFault, NotifyMode, SourceApi, SpriteOrder,
+};
+
+use super::daemon::Daemon;
+use super::{Site, file, until};
+use crate::support;
+
+const FINISHED: &str = "sprited_reconcile_tasks_total";
+const WAITS: &str = "reconciliation waits until the queue was found empty";
+
+impl Site {
+    /// A site that looks each second at all that has finished, with further lines of the table.
+    async fn reconciling(more: &str) -> Self {
+        let site = Self::new(&file("sprites", "image-sprite")).await;
+        site.turn_on(more);
+        site
+    }
+
+    fn turn_on(&self, more: &str) {
+        let table = format!("[reconcile]\nevery = '1s'\nsettle = '0s'\n{more}\n[poll]");
+        self.edit("[poll]", &table);
+    }
+
+    fn make(&self, order: SpriteOrder) -> Vec<CreatedSprite> {
+        self.cloud.control.add_sprites(&SpriteOrder { fail_every: 3, ..order }).unwrap()
+    }
+
+    /// Task and template of each finished sprite in the file.
+    fn sprites(&self) -> BTreeSet<(String, i64)> {
+        let lines = self.lines("sprites.jsonl");
+        let sprites = lines.iter().flat_map(|line| line["data"]["sprites"].as_array().unwrap());
+        let finished = sprites.filter(|sprite| sprite["status"] != "processing");
+        let of = |sprite: &Value| {
+            let task = sprite["task_id"].as_str().unwrap().to_owned();
+            (task, sprite["definition"].as_i64().unwrap())
+        };
+        finished.map(of).collect()
+    }
+
+    /// Waits until the file has the sprite of each of these tasks, and asserts that it has no other.
+    async fn has_exactly(&self, tasks: &[&[CreatedSprite]]) {
+        let made: BTreeSet<_> = tasks.concat().into_iter().map(|task| (task.task_id, 10)).collect();
+        support::until(|| self.sprites().len() >= made.len()).await;
+        assert_eq!(self.sprites(), made);
+    }
+}
+
+/// How many tasks had this outcome.
+async fn count(daemon: &Daemon, outcome: &str) -> f64 {
+    daemon.metric(&format!("{FINISHED}{{outcome=\"{outcome}\"}}")).await
+}
+
+fn lost(count: u32, source_api: SourceApi) -> SpriteOrder {
+    SpriteOrder { count, source_api: Some(source_api), lose_every: 1, ..SpriteOrder::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_the_sink_has_what_the_cloud_has_finished() {
+    let site = Site::reconciling("").await;
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    let arrived = site.make(SpriteOrder { count: 20, ..SpriteOrder::default() });
+    site.drained().await;
+    daemon.stop().await;
+
+    // What the cloud tells of nobody, and what it tells nobody of.
+    let (create, procedure) = (SourceApi::Create, SourceApi::Procedure);
+    let lost_procedures = site.make(lost(30, procedure));
+    let lost_sprites = site.make(lost(30, create));
+    let changes = SpriteOrder { notify_mode: NotifyMode::Change, ..lost(10, procedure) };
+    let lost_changes = site.make(changes.clone());
+    let told_changes = site.make(SpriteOrder { lose_every: 0, ..changes });
+    let silent = SpriteOrder { notify_mode: NotifyMode::None, count: 7, ..lost(7, procedure) };
+    site.make(SpriteOrder { lose_every: 0, ..silent });
+    site.make(SpriteOrder { abort_every: 1, ..lost(4, procedure) });
+
+    let daemon = site.start();
+    let all: [&[_]; 5] = [&arrived, &lost_procedures, &lost_sprites, &lost_changes, &told_changes];
+    site.has_exactly(&all).await;
+    until(async || count(&daemon, "silent").await >= 7.0).await;
+    until(async || count(&daemon, "aborted").await >= 4.0).await;
+    assert_eq!(count(&daemon, "added").await, 70.0);
+    let reconciled = site.journaled(None).into_iter();
+    let reconciled = reconciled.filter(|row| row.event.origin == EventOrigin::Reconcile);
+    assert_eq!(reconciled.count(), 70);
+    let (_, status) = daemon.get("/status.json").await;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let state = status["cloud"]["reconcile"].as_str().unwrap();
+    assert!(state.starts_with("done up to 20"), "{state}");
+    assert!(daemon.metric("sprited_reconcile_interval_seconds").await == 1.0);
+    let last = "sprited_reconcile_last_timestamp_seconds{app=\"1500012345\"}";
+    assert!(daemon.metric(last).await > 1.7e9);
+
+    // The next runs find nothing, and need no details for it.
+    let details = || site.cloud.control.totals().calls_of(ApiAction::DescribeTaskDetail, "ok");
+    let (lists, before) = (|| site.cloud.control.totals().calls["DescribeTasks"]["ok"], details());
+    let listed = lists();
+    support::until(|| lists() > listed + 3).await;
+    assert_eq!((site.sprites().len(), details()), (100, before));
+    // A start in the middle of all that has only what is new to look at.
+    daemon.stop().await;
+    let late = site.make(lost(3, create));
+    let daemon = site.start();
+    site.has_exactly(&[&all.concat(), &late]).await;
+    assert_eq!(count(&daemon, "added").await, 3.0);
+    daemon.stop().await;
+    site.assert_once("sprites.jsonl", 103);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_of_a_page_loses_and_repeats_nothing() {
+    let site = Site::reconciling("max_requests_per_second = 100").await;
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    daemon.stop().await;
+    let made = site.make(lost(250, SourceApi::Procedure));
+    for least in [20, 120, 200] {
+        let daemon = site.start();
+        support::until(|| site.lines("sprites.jsonl").len() >= least).await;
+        daemon.signal(Signal::SIGKILL);
+    }
+    let daemon = site.start();
+    site.has_exactly(&[&made]).await;
+    daemon.stop().await;
+    site.assert_once("sprites.jsonl", 250);
+    // No page was asked for after a page had been done, but for those that were cut off.
+    let details = site.cloud.control.totals().calls_of(ApiAction::DescribeTaskDetail, "ok");
+    assert!((250..=260).contains(&details), "{details}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_was_not_found_empty_is_waited_for() {
+    let site = Site::reconciling("").await;
+    let failure = FaultKind::Error("InternalError".to_owned());
+    let fault = InjectedFault::rate(1.0, failure).on(ApiAction::PullEvents);
+    site.cloud.control.fault(fault).unwrap();
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    let (queued, lost) = (
+        site.make(SpriteOrder { count: 5, ..SpriteOrder::default() }),
+        site.make(lost(5, SourceApi::Procedure)),
+    );
+    daemon.has_logged(WAITS).await;
+    let (_, status) = daemon.get("/status.txt").await;
+    assert!(status.contains("reconcile  waits until the queue was found empty"), "{status}");
+    assert_eq!(site.cloud.control.totals().calls.get("DescribeTasks"), None);
+    site.cloud.control.clear_faults();
+    site.has_exactly(&[&queued, &lost]).await;
+    assert_eq!(daemon.logged("queue found empty; reconciling").len(), 1);
+    assert_eq!(count(&daemon, "added").await, 5.0);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_turns_it_on_and_off_and_a_refusal_is_told_once() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    // Without a queue there is nothing to wait for.
+    site.edit("sub_app_id = 1500012345", "sub_app_id = 1500012345\npull = false");
+    let refusal = FaultKind::Error("UnauthorizedOperation".to_owned());
+    let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeTasks);
+    site.cloud.control.fault(fault).unwrap();
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    let made = site.make(lost(5, SourceApi::Create));
+    let (_, page) = daemon.get("/metrics").await;
+    assert!(!page.contains("sprited_reconcile_interval_seconds "), "{page}");
+    site.turn_on("");
+    daemon.signal(Signal::SIGHUP);
+    daemon.has_logged("reconciliation fails").await;
+    let told = &daemon.logged("reconciliation fails")[0];
+    let hint = told["hint"].as_str().unwrap();
+    assert!(hint.contains("vod:DescribeTasks and vod:DescribeTaskDetail"), "{hint}");
+    let (_, ready) = daemon.get("/readyz").await;
+    assert!(ready.contains("UnauthorizedOperation"), "{ready}");
+    site.cloud.control.clear_faults();
+    daemon.has_logged("reconciliation works again").await;
+    site.has_exactly(&[&made]).await;
+    assert_eq!(daemon.logged("reconciliation fails").len(), 1);
+    site.edit("every = '1s'", "every = 'off'");
+    daemon.signal(Signal::SIGHUP);
+    support::until(|| daemon.logged("reloaded").len() == 2).await;
+    until(async || {
+        let (_, page) = daemon.get("/metrics").await;
+        !page.contains("sprited_reconcile_last_timestamp_seconds{")
+    })
+    .await;
+    daemon.stop().await;
+}

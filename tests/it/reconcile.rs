@@ -1,0 +1,379 @@
+//! The comparison of the cloud's finished tasks with a journal, against a server that answers as a
+//! test says.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+use sprited::event::{AppId, EventOrigin, Wanted, read};
+use sprited::ingest::Ingest;
+use sprited::journal::{Closing, Filter, Journal, JournalReader, JournalSettings};
+use sprited::metrics::{Metrics, Times};
+use sprited::reconcile::{
+    Comparison, KnownTasks, MissingEvents, ReconcileError, TaskFinding, TaskOutcome, TaskRequests,
+    Window,
+};
+use sprited::vod::{Client, VodSettings};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::provider;
+use crate::local_server::{LocalServer, Reply, Request};
+use crate::support::data;
+
+const APP: AppId = AppId(1_500_012_345);
+
+fn now() -> DateTime<Utc> {
+    "2026-12-01T00:00:00Z".parse().unwrap()
+}
+
+fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// What the cloud lists: id, type, status, end.
+#[derive(Clone)]
+struct Task(String, &'static str, &'static str, DateTime<Utc>);
+
+fn task(id: &str, task_type: &'static str) -> Task {
+    Task(id.to_owned(), task_type, "FINISH", now() - TimeDelta::hours(1))
+}
+
+/// The answer to DescribeTasks.
+fn list(tasks: &[Task], request: &Value) -> Reply {
+    let within = |time: &DateTime<Utc>| {
+        let bound = |name: &str| -> DateTime<Utc> {
+            request["FinishTime"][name].as_str().unwrap().parse().unwrap()
+        };
+        bound("After") <= *time && *time < bound("Before")
+    };
+    assert_eq!(request["Sort"], json!({ "Field": "FinishTime", "Order": "Asc" }));
+    assert_eq!((&request["Limit"], &request["SubAppId"]), (&json!(100), &json!(APP.0)));
+    let skip: usize = request["ScrollToken"].as_str().map_or(0, |token| token.parse().unwrap());
+    let found: Vec<_> = tasks.iter().filter(|task| within(&task.3)).collect();
+    let page = found.iter().skip(skip).take(100);
+    let page: Vec<_> = page
+        .map(|Task(id, task_type, status, end)| {
+            json!({ "TaskId": id, "TaskType": task_type, "Status": status,
+                    "FinishTime": time(*end), "CreateTime": time(*end), "SessionId": "" })
+        })
+        .collect();
+    let token = if found.len() > skip + 100 { (skip + 100).to_string() } else { String::new() };
+    answer(json!({ "TaskSet": page, "ScrollToken": token, "RequestId": "l" }))
+}
+
+fn answer(response: Value) -> Reply {
+    Reply::json(&json!({ "Response": response }).to_string())
+}
+
+/// The answer to DescribeTaskDetail with these members, as text.
+fn detail(members: &str) -> Reply {
+    Reply::json(&format!(r#"{{"Response":{{"Status":"FINISH",{members},"RequestId":"d"}}}}"#))
+}
+
+fn action(request: &Request) -> (&str, Value) {
+    (request.header("x-tc-action").unwrap(), serde_json::from_str(&request.body).unwrap())
+}
+
+/// The payload of a procedure with sprites of these templates.
+fn procedure(id: &str, mode: &str, sprites: &[i64]) -> String {
+    let sprites: Vec<_> = sprites
+        .iter()
+        .map(|definition| {
+            json!({ "Type": "ImageSprites", "ImageSpriteTask": { "Status": "SUCCESS",
+                    "Input": { "Definition": definition } } })
+        })
+        .collect();
+    json!({ "TaskId": id, "Status": "FINISH", "FileId": "f", "MediaProcessResultSet": sprites,
+            "TasksNotifyMode": mode })
+    .to_string()
+}
+
+/// A journal in a folder of its own, and a cloud.
+struct Bench {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    journal: Journal,
+    _closing: Closing,
+    server: LocalServer,
+    client: Client,
+    requests: TaskRequests,
+}
+
+impl Bench {
+    async fn new(answer: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static) -> Self {
+        let server = LocalServer::start(move |request, _| {
+            let (action, body) = action(request);
+            answer(action, &body)
+        })
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let settings = JournalSettings { path: path.clone(), ..JournalSettings::default() };
+        let (journal, closing) = Journal::open(&settings).unwrap();
+        let settings = VodSettings { endpoint: server.url(), ..VodSettings::default() };
+        let client = Client::new(&settings, provider()).unwrap().with_app(APP);
+        let requests = TaskRequests::new(1_000_000);
+        Self { _folder: folder, path, journal, _closing: closing, server, client, requests }
+    }
+
+    async fn store(&self, body: &str) {
+        let entry = read(APP, body, false, now() - TimeDelta::hours(1));
+        self.journal.append(vec![entry], now()).await.unwrap();
+    }
+
+    fn asked(&self, action: &str) -> usize {
+        let seen = self.server.seen();
+        seen.iter().filter(|request| request.header("x-tc-action") == Some(action)).count()
+    }
+
+    /// What was found of the last `hours`, and how it ended; what is missing is added if so told.
+    async fn run(
+        &self,
+        hours: i64,
+        wanted: &[&str],
+        adds: bool,
+    ) -> (Vec<TaskFinding>, Result<(), ReconcileError>) {
+        let window = Window { from: now() - TimeDelta::hours(hours), until: now(), skipped: None };
+        let reader = JournalReader::open(&self.path).unwrap();
+        let known = KnownTasks::read(reader, APP, window.from).unwrap();
+        let wanted: Vec<_> =
+            wanted.iter().map(|wanted| Wanted::from(vec![(*wanted).to_owned()])).collect();
+        let (leases, _queue) = mpsc::channel(1);
+        let metrics = Metrics::new(&Times::new([1.0]));
+        let ingest = Ingest::new(self.journal.clone(), leases, metrics);
+        let stop = CancellationToken::new();
+        let comparison = Comparison {
+            client: &self.client,
+            requests: &self.requests,
+            wanted: &wanted,
+            missing: match adds {
+                true => MissingEvents::Add { ingest: &ingest, app_name: None, stop: &stop },
+                false => MissingEvents::Report,
+            },
+        };
+        let mut found = Vec::new();
+        let ended = comparison.run(&window, known, |finding| found.push(finding)).await;
+        (found, ended)
+    }
+}
+
+fn outcomes(found: &[TaskFinding]) -> BTreeMap<&str, TaskOutcome> {
+    found.iter().map(|finding| (finding.task.task_id.as_str(), finding.outcome)).collect()
+}
+
+#[tokio::test]
+async fn three_days_of_a_task_a_second_take_at_most_2600_lists() {
+    let begin = now() - TimeDelta::hours(72);
+    let tasks: Vec<_> = (0..72 * 3600)
+        .map(|second| {
+            let end = begin + TimeDelta::seconds(second);
+            let task_type = if second % 100 == 0 { "Procedure" } else { "Transcode" };
+            Task(format!("t{second}"), task_type, "FINISH", end)
+        })
+        .collect();
+    // What is asked for stands in the order of its end: no need to look through all of it.
+    let bench = Bench::new(move |action, body| {
+        assert_eq!(action, "DescribeTasks");
+        let skip: usize = body["ScrollToken"].as_str().map_or(0, |token| token.parse().unwrap());
+        let page = &tasks[skip..(skip + 100).min(tasks.len())];
+        let page: Vec<_> = page
+            .iter()
+            .map(|Task(id, task_type, status, end)| {
+                json!({ "TaskId": id, "TaskType": task_type, "Status": status,
+                        "FinishTime": time(*end) })
+            })
+            .collect();
+        let next = skip + 100;
+        let token = if next < tasks.len() { next.to_string() } else { String::new() };
+        answer(json!({ "TaskSet": page, "ScrollToken": token }))
+    })
+    .await;
+    let entries = (0..72 * 36).map(|second| {
+        let second = second * 100;
+        let body = format!(
+            r#"{{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{{"TaskId":"t{second}","Status":"FINISH"}}}}"#
+        );
+        read(APP, &body, false, begin + TimeDelta::seconds(second))
+    });
+    bench.journal.append(entries.collect(), now()).await.unwrap();
+    let (found, ended) = bench.run(72, &["image-sprite"], false).await;
+    ended.unwrap();
+    assert_eq!(found.len(), 72 * 36);
+    assert!(found.iter().all(|finding| finding.outcome == TaskOutcome::Known));
+    let lists = bench.asked("DescribeTasks");
+    assert!(lists <= 2600, "{lists}");
+}
+
+#[tokio::test]
+async fn what_is_added_is_the_event_that_would_have_come() {
+    let procedure = data("callbacks/procedure_from_task_detail.json");
+    let payload = |text: &str, member: &str| {
+        let (_, rest) = text.split_once(&format!("\"{member}\":")).unwrap();
+        rest.trim_end().strip_suffix('}').unwrap().to_owned()
+    };
+    let payload = payload(&procedure, "ProcedureStateChangeEvent");
+    let sprite = data("callbacks/task_detail_image_sprite.json");
+    let tasks = [task("asked-for", "Procedure"), task("sprite", "ImageSprites")];
+    let bench = Bench::new(move |action, body| match (action, body["TaskId"].as_str()) {
+        ("DescribeTasks", _) => list(&tasks, body),
+        (_, Some("asked-for")) => detail(&format!("\"ProcedureTask\":{payload}")),
+        _ => Reply::json(&sprite),
+    })
+    .await;
+    let (found, ended) = bench.run(70, &["image-sprite"], true).await;
+    ended.unwrap();
+    assert!(found.iter().all(|finding| finding.outcome == TaskOutcome::Added), "{found:?}");
+    let reader = JournalReader::open(&bench.path).unwrap();
+    let rows = reader.list_oldest(&Filter::default(), 10).unwrap();
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (row.event.key.to_string(), row.event.sprites[0].id.clone(), row.event.origin))
+        .collect();
+    let expected = [
+        ("1eb482c593ff9974aae5669675991bcd", "36d209b39cb872f885107ace7d0661cc"),
+        ("7b6fcf25ccdc05e326af032112ac9b3b", "ccb2ae76d4594c559ab244064979350d"),
+    ];
+    let expected =
+        expected.map(|(key, id)| (key.to_owned(), id.to_owned(), EventOrigin::Reconcile));
+    assert_eq!(told, expected);
+    // The seed's own event is no other one.
+    bench.store(&data("callbacks/seed_pull_entry.json")).await;
+    assert_eq!(reader.list_oldest(&Filter::default(), 10).unwrap().len(), 2);
+
+    // Again, nothing is missing. What is listed under another id is known by its own.
+    let (found, ended) = bench.run(70, &["*"], true).await;
+    ended.unwrap();
+    assert!(found.iter().all(|finding| finding.outcome == TaskOutcome::Known), "{found:?}");
+    assert_eq!(bench.asked("DescribeTaskDetail"), 4);
+}
+
+#[tokio::test]
+async fn each_task_has_one_outcome() {
+    let aborted = Task("aborted".to_owned(), "Procedure", "ABORTED", now() - TimeDelta::hours(1));
+    let running = Task("running".to_owned(), "Procedure", "PROCESSING", aborted.3);
+    let ids = ["known", "part", "whole", "missing", "silent", "change", "none", "gone", "empty"];
+    let mut tasks: Vec<_> = ids.iter().map(|id| task(id, "Procedure")).collect();
+    tasks.extend([aborted, running, task("other", "Transcode")]);
+    let bench = Bench::new(move |action, body| {
+        if action == "DescribeTasks" {
+            return list(&tasks, body);
+        }
+        let of = |mode: &str, sprites: &[i64]| {
+            let task = procedure(body["TaskId"].as_str().unwrap(), mode, sprites);
+            detail(&format!("\"ProcedureTask\":{task}"))
+        };
+        match body["TaskId"].as_str().unwrap() {
+            "part" | "whole" => of("Change", &[10, 20]),
+            "missing" => of("Finish", &[10]),
+            "silent" => of("None", &[10]),
+            "change" => of("Change", &[10]),
+            "none" => of("Finish", &[]),
+            "empty" => detail("\"ProcedureTask\":null,\"CreateImageSpriteTask\":null"),
+            "gone" => Reply::error("InvalidParameterValue.TaskId"),
+            id => panic!("{id} is known"),
+        }
+    })
+    .await;
+    let event = |task: &str| {
+        format!(r#"{{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{task}}}"#)
+    };
+    bench.store(&event(&procedure("known", "Finish", &[10]))).await;
+    let progress = |id: &str, sprites: &[i64]| {
+        let task = procedure(id, "Change", sprites);
+        event(&task.replace("\"Status\":\"FINISH\"", "\"Status\":\"PROCESSING\""))
+    };
+    bench.store(&progress("part", &[10])).await;
+    bench.store(&progress("whole", &[10])).await;
+    bench.store(&progress("whole", &[20])).await;
+    let (found, ended) = bench.run(70, &["image-sprite"], false).await;
+    ended.unwrap();
+    use TaskOutcome::{Aborted, Gone, Known, Missing, Silent, Unwanted};
+    let mut expected = BTreeMap::from([
+        ("known", Known),
+        ("part", Missing),
+        ("whole", Known),
+        ("missing", Missing),
+        ("silent", Silent),
+        ("change", Missing),
+        ("none", Unwanted),
+        ("gone", Gone),
+        ("empty", Gone),
+        ("aborted", Aborted),
+    ]);
+    assert_eq!(outcomes(&found), expected);
+    assert_eq!(found.len(), expected.len());
+    // Who wants every event wants the end, too.
+    let (found, ended) = bench.run(70, &["image-sprite", "ProcedureStateChanged"], false).await;
+    ended.unwrap();
+    expected.extend([("none", Missing), ("whole", Missing)]);
+    assert_eq!(outcomes(&found), expected);
+}
+
+#[tokio::test]
+async fn a_list_whose_place_was_forgotten_begins_anew_where_it_had_come_to() {
+    let tasks: Vec<_> = (0..350)
+        .map(|number| {
+            let end = now() - TimeDelta::seconds(1000 - number);
+            Task(format!("t{number}"), "Procedure", "ABORTED", end)
+        })
+        .collect();
+    let was_refused = AtomicBool::default();
+    let bench = Bench::new(move |_, body| {
+        if body["ScrollToken"] == "200" && !was_refused.swap(true, Ordering::SeqCst) {
+            return Reply::error("InvalidParameterValue.ScrollToken");
+        }
+        list(&tasks, body)
+    })
+    .await;
+    let (found, ended) = bench.run(1, &["*"], false).await;
+    ended.unwrap();
+    assert_eq!(outcomes(&found).len(), 350);
+    assert!(found.len() <= 351, "{}", found.len());
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_refused_at_once_ends_it() {
+    for code in ["InvalidParameterValue", "UnauthorizedOperation", "AuthFailure.SecretIdNotFound"] {
+        let bench = Bench::new(move |_, _| Reply::error(code)).await;
+        let (found, ended) = bench.run(1, &["*"], false).await;
+        let ReconcileError::Cloud(error) = ended.unwrap_err() else { panic!("{code}") };
+        assert_eq!((error.code(), found.len()), (Some(code), 0));
+        assert!(bench.server.seen().len() <= 2, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn one_task_that_the_service_fails_for_holds_up_none_beside_it() {
+    let tasks = ["a", "bad", "c"].map(|id| task(id, "Procedure"));
+    let bench = Bench::new(move |action, body| match (action, body["TaskId"].as_str()) {
+        ("DescribeTasks", _) => list(&tasks, body),
+        (_, Some("bad")) => Reply::error("InternalError"),
+        (_, id) => {
+            let task = procedure(id.unwrap(), "Finish", &[10]);
+            detail(&format!("\"ProcedureTask\":{task}"))
+        }
+    })
+    .await;
+    let (found, ended) = bench.run(2, &["*"], false).await;
+    assert_eq!(outcomes(&found).keys().copied().collect::<Vec<_>>(), ["a", "c"]);
+    let error = ended.unwrap_err();
+    assert!(matches!(error, ReconcileError::Undecided { tasks: 1, .. }), "{error}");
+    assert_eq!(bench.asked("DescribeTaskDetail"), 2 + 5);
+}
+
+#[tokio::test]
+async fn what_passes_is_repeated_and_the_rate_is_kept() {
+    let failures = Arc::new(Mutex::new(vec!["RequestLimitExceeded", "InternalError"]));
+    let bench = Bench::new(move |_, body| match failures.lock().unwrap().pop() {
+        Some(code) => Reply::error(code),
+        None => list(&[], body),
+    })
+    .await;
+    let (found, ended) = bench.run(1, &["*"], false).await;
+    ended.unwrap();
+    assert_eq!((found.len(), bench.server.seen().len()), (0, 3));
+}
