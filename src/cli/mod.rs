@@ -16,10 +16,12 @@ mod exit;
 mod init;
 mod journal;
 mod man;
+mod moment;
 mod open_journal;
 mod process;
 mod prompt;
 mod receive;
+mod reconcile;
 mod run;
 mod status;
 
@@ -69,10 +71,11 @@ enum Command {
     #[cfg(feature = "emulator")]
     Demo(demo::DemoArgs),
     #[cfg(feature = "emulator")]
-    Emulator(vod_emulator::EmulatorArgs),
+    Emulator(Box<vod_emulator::EmulatorArgs>),
     Receive(receive::ReceiveArgs),
     Events(events::EventsArgs),
     Tail(events::tail::TailArgs),
+    Reconcile(reconcile::ReconcileArgs),
     Audit(audit::AuditArgs),
     Journal(journal::JournalArgs),
     Config(config::ConfigArgs),
@@ -118,10 +121,11 @@ fn dispatch(arguments: Vec<OsString>) -> Exit {
         #[cfg(feature = "emulator")]
         Command::Demo(args) => demo::run(&args),
         #[cfg(feature = "emulator")]
-        Command::Emulator(args) => emulator::run(args),
+        Command::Emulator(args) => emulator::run(*args),
         Command::Receive(args) => receive::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Tail(args) => events::tail::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Journal(args) => journal::run(&args),
         Command::Config(args) => config::run(&args),

@@ -161,7 +161,7 @@ impl Config {
     /// Whether the daemon has a reason to call the cloud's API: a receiver alone needs no key.
     #[must_use]
     pub fn calls_the_cloud(&self) -> bool {
-        self.vod.pull || self.credentials.is_some()
+        self.vod.pull || self.credentials.is_some() || self.reconcile.every.interval().is_some()
     }
 
     /// Returns by which ways the daemon takes events.

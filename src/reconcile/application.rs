@@ -87,7 +87,7 @@ impl ReconciledApplication {
                     due = Instant::now();
                     return std::future::pending().await;
                 };
-                self.progress.send_modify(|progress| progress.is_on = true);
+                self.turn_on(shared);
                 tokio::time::sleep_until(due).await;
                 let started = Instant::now();
                 let result = self.reconcile(shared, &current, stop).await;
@@ -306,6 +306,12 @@ impl ReconciledApplication {
                 }
             }
         }
+    }
+
+    fn turn_on(&self, shared: &ReconcileShared) {
+        self.progress.send_modify(|progress| progress.is_on = true);
+        // From the start, so that its first count shows.
+        drop(shared.metrics.reconcile_skipped.get_or_create(&ByApp::of(self.client.app())));
     }
 
     fn turn_off(&self, shared: &ReconcileShared) {

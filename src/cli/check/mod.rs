@@ -21,7 +21,7 @@ use super::exit::{Exit, answer, complain};
 use super::open_journal::ConfigArg;
 use super::process;
 use crate::config::{Config, Loaded};
-use crate::{identity, vod};
+use crate::identity;
 
 /// Check configuration, network, credentials, queue, journal and sinks; no event is consumed.
 #[derive(Debug, clap::Args)]
@@ -29,9 +29,9 @@ use crate::{identity, vod};
     after_help = "Exit code: 0 if nothing failed, even with warnings; otherwise the first failure decides: 78 for the
 configuration, 77 for rejected credentials, 74 for the journal, 1 for the rest.
 The steps, as --json names them: configuration, secrets, confirm, proxy, dns, tls, credentials,
-cloud, event-mode, queue, clock, receive if there is [receive], journal, disk, and one sink for each
-sink. A step is ok, warn, fail, or skip if an earlier failure prevents it. With several applications, each has its own cloud,
-event-mode and queue.
+cloud, event-mode, queue, reconcile (if it is on), clock, receive (if there is [receive]), journal,
+disk, and one sink for each sink. A step is ok, warn, fail, or skip if an earlier failure prevents
+it. With several applications, each has its own cloud, event-mode, queue and reconcile.
 
 Examples:
   sprited check
@@ -67,7 +67,7 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
         Err(errors) => report.push(file::refused(&errors)),
         Ok(loaded) => {
             if let Some(root_account) = args.policy {
-                return print_policy(root_account, &loaded.config.vod);
+                return print_policy(root_account, &loaded.config);
             }
             report.push(file::accepted(&loaded));
             let secrets = file::secrets(&loaded.config);
@@ -84,10 +84,11 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
     answer(text.as_bytes(), report.exit())
 }
 
-fn print_policy(root_account: Option<u64>, vod: &vod::VodSettings) -> Exit {
-    let apps = vod.apps();
+fn print_policy(root_account: Option<u64>, config: &Config) -> Exit {
+    let apps = config.vod.apps();
+    let reconciles = config.reconcile.every.interval().is_some();
     policy::blanks(root_account, &apps).into_iter().for_each(complain);
-    answer(policy::text(root_account, &apps).as_bytes(), Exit::Success)
+    answer(policy::text(root_account, &apps, reconciles).as_bytes(), Exit::Success)
 }
 
 /// All that needs more than the file. What does not answer holds up nothing beside it.

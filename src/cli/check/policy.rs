@@ -16,6 +16,8 @@ const ACTIONS: [Action; 4] = [
     Action::DescribeEventsState,
     Action::DescribeEventConfig,
 ];
+/// What `[reconcile]` needs as well.
+const OF_TASKS: [Action; 2] = [Action::DescribeTasks, Action::DescribeTaskDetail];
 
 #[derive(Serialize)]
 struct Policy {
@@ -26,12 +28,14 @@ struct Policy {
 #[derive(Serialize)]
 struct Statement {
     effect: &'static str,
-    action: [String; ACTIONS.len()],
+    action: Vec<String>,
     resource: Vec<String>,
 }
 
-/// The policy as Cloud Access Management takes it, in JSON with a line end.
-pub(super) fn text(root_account: Option<u64>, apps: &[AppId]) -> String {
+/// The policy as Cloud Access Management takes it, in JSON with a line end; for a daemon that
+/// `reconciles`, or not.
+pub(super) fn text(root_account: Option<u64>, apps: &[AppId], reconciles: bool) -> String {
+    let of_tasks = OF_TASKS.iter().filter(|_| reconciles);
     let known =
         |id: Option<u64>, otherwise: &str| id.map_or(otherwise.to_owned(), |id| id.to_string());
     let account = known(root_account, ROOT_ACCOUNT);
@@ -43,7 +47,7 @@ pub(super) fn text(root_account: Option<u64>, apps: &[AppId]) -> String {
         version: "2.0",
         statement: [Statement {
             effect: "allow",
-            action: ACTIONS.map(|action| format!("name/vod:{action}")),
+            action: ACTIONS.iter().chain(of_tasks).map(|of| format!("name/vod:{of}")).collect(),
             resource: apps.iter().map(resource).collect(),
         }],
     };

@@ -35,7 +35,7 @@ pub(super) async fn check(address: SocketAddr) -> CheckStep {
 /// Asks whoever listens there for a path that the receiver has not.
 async fn probe(address: SocketAddr) -> CheckStep {
     let url = format!("http://{}/vod/0/check", reachable(address));
-    let client = net::direct(net::client_builder(ANSWER_TIMEOUT)).timeout(ANSWER_TIMEOUT).build();
+    let client = net::client_builder(ANSWER_TIMEOUT).no_proxy().timeout(ANSWER_TIMEOUT).build();
     let answer = match client {
         Ok(client) => client.post(url).body("{}").send().await,
         Err(error) => Err(error),

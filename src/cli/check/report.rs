@@ -13,6 +13,7 @@ pub(super) const CLOUD: &str = "cloud";
 pub(super) const CREDENTIALS: &str = "credentials";
 pub(super) const EVENT_MODE: &str = "event-mode";
 pub(super) const QUEUE: &str = "queue";
+pub(super) const RECONCILE: &str = "reconcile";
 
 /// What to do where a secret can be seen by the service alone.
 pub(super) const UNSEEN_CREDENTIALS: &str = "only the service can read systemd's credentials; to \

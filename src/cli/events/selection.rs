@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::format::moment;
 use super::target::TargetEvents;
 use crate::cli::exit::Exit;
+use crate::cli::moment::parse_moment;
 use crate::cli::open_journal::CliError;
 use crate::event::{AppId, EventOrigin};
 use crate::journal::{EventRow, EventState, Filter, JournalReader, KnownSink};
@@ -267,22 +268,10 @@ pub(super) fn by_prefix(reader: &JournalReader, prefix: &str) -> Result<EventRow
     })
 }
 
-fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    humantime::parse_duration(text)
-        .ok()
-        .and_then(|back| Utc::now().checked_sub_signed(TimeDelta::from_std(back).ok()?))
-        .ok_or_else(|| {
-            "expected a time back from now, such as 2h or 7d, or a date such as \
-             2026-01-31T12:00:00Z"
-                .to_owned()
-        })
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::super::format::moment;
     use super::*;
 

@@ -99,6 +99,14 @@ pub(super) fn passages() -> Vec<Passage> {
         row(operations, "rates the unit below {1.5})", &[crate::units::MAX_EXPOSURE.into()]),
         row(
             operations,
+            "at the last {24 hours} or, with `--since`, at another time of up to {70 hours}",
+            &[
+                time("cli/reconcile.rs", "DEFAULT_SINCE").into(),
+                sprited::reconcile::MAX_REACH.into(),
+            ],
+        ),
+        row(
+            operations,
             "at most {70 hours} ago: the cloud lists 72 hours",
             &[sprited::reconcile::MAX_REACH.into()],
         ),

@@ -23,6 +23,7 @@ async fn busy() -> (Site, Receiver, Daemon) {
     let sinks = [hook_sink, file("sprites", "image-sprite")].concat();
     let site = Site::new(&sinks).await;
     site.receives("");
+    site.edit("[poll]", "[reconcile]\nevery = '1s'\n[poll]");
     let daemon = site.start();
     site.add_sprites(6);
     site.drained().await;
@@ -30,6 +31,8 @@ async fn busy() -> (Site, Receiver, Daemon) {
     daemon.signal(Signal::SIGHUP);
     let reloads = async || daemon.metric("sprited_reloads_total{outcome=\"ok\"}").await;
     super::until(async || reloads().await > 0.5).await;
+    let last = "sprited_reconcile_last_timestamp_seconds{app=\"1500012345\"}";
+    super::until(async || daemon.metric(last).await > 0.5).await;
     (site, hook, daemon)
 }
 

@@ -1,6 +1,7 @@
 //! Events that never arrived, found in the cloud's list of finished tasks.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -30,6 +31,7 @@ impl Site {
     }
 
     fn make(&self, order: SpriteOrder) -> Vec<CreatedSprite> {
+        // Of both kinds, failed ones among them.
         self.cloud.control.add_sprites(&SpriteOrder { fail_every: 3, ..order }).unwrap()
     }
 
@@ -193,4 +195,84 @@ async fn a_reload_turns_it_on_and_off_and_a_refusal_is_told_once() {
     })
     .await;
     daemon.stop().await;
+}
+
+/// What `sprited reconcile` says with these arguments: exit code, and its answer.
+async fn report(site: &Site, more: &[&str]) -> (i32, Value) {
+    let ended = site.run(&[&["reconcile", "--json"], more].concat()).await;
+    let out = std::fs::read_to_string(site.path("stdout")).unwrap();
+    (ended.code, serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{}", ended.log)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_reports_what_is_missing_and_adds_it_while_no_daemon_runs() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    site.edit("[poll]", "[reconcile]\nsettle = '0s'\n[poll]");
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    let old = SpriteOrder { age: Duration::from_secs(3600), ..SpriteOrder::default() };
+    let arrived = site.make(SpriteOrder { count: 5, ..old.clone() });
+    site.drained().await;
+    let missing = site.make(SpriteOrder { lose_every: 1, count: 3, ..old.clone() });
+    let silent = SpriteOrder { notify_mode: NotifyMode::None, ..old };
+    site.make(SpriteOrder { source_api: Some(SourceApi::Procedure), ..silent });
+
+    // Another journal may have had what finished before this one was made.
+    let (code, answer) = report(&site, &[]).await;
+    let counts = &answer["applications"][0]["counts"];
+    assert_eq!((code, &counts["known"], &counts["missing"]), (0, &0.into(), &0.into()), "{answer}");
+    let (code, answer) = report(&site, &["--since", "2h"]).await;
+    let counts = &answer["applications"][0]["counts"];
+    assert_eq!((code, &counts["known"], &counts["missing"]), (1, &5.into(), &3.into()), "{answer}");
+    let tasks = answer["applications"][0]["tasks"].as_array().unwrap();
+    assert_eq!(tasks.len(), 4);
+    let is_missing = |task: &&Value| task["outcome"] == "missing";
+    let found = tasks.iter().filter(is_missing).map(|t| t["task_id"].as_str());
+    let made = missing.iter().map(|made| Some(made.task_id.as_str())).collect();
+    assert_eq!(found.collect::<BTreeSet<_>>(), made);
+    assert!(tasks.iter().filter(is_missing).all(|task| task["sprites"][0]["definition"] == 10));
+
+    let ended = site.run(&["reconcile", "--since", "2h", "--add"]).await;
+    assert_eq!(ended.code, 74);
+    assert!(ended.log.contains("set [reconcile] every in its configuration"), "{}", ended.log);
+    let ended = site.run(&["reconcile", "--since", "71h"]).await;
+    assert_eq!((ended.code, ended.log.contains("expected 70h at most")), (64, true));
+    daemon.stop().await;
+
+    let (code, answer) = report(&site, &["--since", "2h", "--add"]).await;
+    assert_eq!((code, &answer["applications"][0]["counts"]["added"]), (0, &3.into()), "{answer}");
+    let ended = site.run(&["reconcile", "--since", "2h"]).await;
+    let out = std::fs::read_to_string(site.path("stdout")).unwrap();
+    assert_eq!(ended.code, 0, "{out}");
+    assert!(out.contains("8 known, 0 missing, 1 silent"), "{out}");
+    let daemon = site.start();
+    site.has_exactly(&[&arrived, &missing]).await;
+    daemon.stop().await;
+    site.assert_once("sprites.jsonl", 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_lists_tasks_if_it_is_on() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let step = async || {
+        site.run(&["check", "--json"]).await;
+        let out = std::fs::read_to_string(site.path("stdout")).unwrap();
+        let report: Value = serde_json::from_str(&out).unwrap();
+        let steps = report["steps"].as_array().unwrap().clone();
+        steps.into_iter().find(|step| step["step"] == "reconcile")
+    };
+    assert_eq!(step().await, None);
+    site.turn_on("");
+    assert_eq!(step().await.unwrap()["outcome"], "ok");
+    let refusal = FaultKind::Error("UnauthorizedOperation".to_owned());
+    let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeTasks);
+    site.cloud.control.fault(fault).unwrap();
+    let refused = step().await.unwrap();
+    assert_eq!(refused["outcome"], "warn");
+    assert!(refused["advice"].as_str().unwrap().contains("vod:DescribeTaskDetail"), "{refused}");
+    site.run(&["check", "--policy=1"]).await;
+    let out = std::fs::read_to_string(site.path("stdout")).unwrap();
+    let policy: Value = serde_json::from_str(&out).unwrap();
+    let actions = policy["statement"][0]["action"].as_array().unwrap();
+    assert_eq!((actions.len(), &actions[5]), (6, &"name/vod:DescribeTaskDetail".into()));
 }

@@ -3,7 +3,9 @@
 
 use tokio::time::timeout;
 
-use crate::cli::check::report::{CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE};
+use crate::cli::check::report::{
+    CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE, RECONCILE,
+};
 use crate::cli::exit::Exit;
 use crate::config::SinkConfig;
 use crate::event::AppId;
@@ -71,6 +73,8 @@ pub(super) struct Answers {
     pub(super) app: AppId,
     pub(super) mode: Result<EventConfig, CloudFailure>,
     pub(super) queue: Result<u64, CloudFailure>,
+    /// Whether tasks were listed; `None` where that is not asked for.
+    pub(super) tasks: Option<Result<(), CloudFailure>>,
 }
 
 impl Answers {
@@ -176,6 +180,18 @@ impl Answers {
                 "nothing depends on this number; the international site may not provide it",
             ),
         }
+    }
+
+    /// Of a daemon that reconciles.
+    pub(super) fn reconcile(&self) -> Option<CheckStep> {
+        Some(match self.tasks.as_ref()? {
+            Ok(()) => CheckStep::ok(RECONCILE, "finished tasks can be listed"),
+            Err(failure) => self.unanswered(
+                RECONCILE,
+                failure,
+                "events that never arrive are not found until this works",
+            ),
+        })
     }
 
     fn unanswered(&self, step: &str, failure: &CloudFailure, otherwise: &str) -> CheckStep {

@@ -1,7 +1,7 @@
 //! What the cloud says: whether it takes the credentials, whether events wait to be pulled, and
 //! what time it is there.
 //!
-//! Two calls for each application, of which none hands out an event; [`answers`] tells what follows
+//! Two or three calls for each application, of which none hands out an event; [`answers`] tells what follows
 //! from them.
 
 mod answers;
@@ -9,16 +9,16 @@ mod unresolved;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use self::answers::{Answers, in_time};
-use super::report::{CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE};
+use super::report::{CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE, RECONCILE};
 use crate::cli::exit::Exit;
 use crate::config::Config;
 use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
-use crate::vod::{Advice, Client};
+use crate::vod::{Advice, Client, TaskQuery};
 
 /// A clock that is further off causes a warning; the service accepts 300 s.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
@@ -37,7 +37,7 @@ pub(super) async fn keys(config: &Config, secrets_are_there: bool) -> Option<Key
 
 /// Returns the steps where the daemon does not call the cloud.
 pub(super) fn not_needed() -> Vec<CheckStep> {
-    let why = "not needed: [vod] pull is false, and there is no [credentials]";
+    let why = "not needed: [vod] pull is false, [reconcile] is off, and there is no [credentials]";
     [CREDENTIALS, CLOUD, EVENT_MODE, QUEUE, CLOCK].map(|step| CheckStep::skip(step, why)).into()
 }
 
@@ -48,20 +48,27 @@ pub(super) async fn check(
     keys: Option<KeysToCheck>,
     in_the_way: Option<&str>,
 ) -> Vec<CheckStep> {
+    let reconciles = config.reconcile.every.interval().is_some();
+    let asked: Vec<_> = [EVENT_MODE, QUEUE]
+        .into_iter()
+        .chain(reconciles.then_some(RECONCILE))
+        .chain([CLOCK])
+        .collect();
+    let with_cloud = [&[CLOUD], asked.as_slice()].concat();
     let Some(keys) = keys else {
-        return skipped(&[CREDENTIALS, CLOUD, EVENT_MODE, QUEUE, CLOCK], "secrets");
+        return skipped(&[&[CREDENTIALS], with_cloud.as_slice()].concat(), "secrets");
     };
     let (provider, credentials) = match keys {
         Ok(resolved) => resolved,
         Err(problem) => {
             let step = unresolved::step(config, &problem).await;
-            return [vec![step], skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], CREDENTIALS)].concat();
+            return [vec![step], skipped(&with_cloud, CREDENTIALS)].concat();
         }
     };
     let source = source(provider.as_ref(), &credentials);
     if let Some(culprit) = in_the_way {
         let step = CheckStep::ok(CREDENTIALS, format!("{source}: found, not verified"));
-        return [vec![step], skipped(&[CLOUD, EVENT_MODE, QUEUE, CLOCK], culprit)].concat();
+        return [vec![step], skipped(&with_cloud, culprit)].concat();
     }
     let client = match Client::new(&config.vod, provider) {
         Ok(client) => client,
@@ -69,11 +76,11 @@ pub(super) async fn check(
             let advice = "check [vod] and the machine's certificates";
             let failed = CheckStep::fail(CLOUD, Exit::Configuration, problem, advice);
             let steps = vec![CheckStep::ok(CREDENTIALS, source), failed];
-            return [steps, skipped(&[EVENT_MODE, QUEUE, CLOCK], CLOUD)].concat();
+            return [steps, skipped(&asked, CLOUD)].concat();
         }
     };
     let apps = config.vod.apps();
-    let asked = stream::iter(apps.iter().map(|app| ask(client.with_app(*app))));
+    let asked = stream::iter(apps.iter().map(|app| ask(client.with_app(*app), reconciles)));
     let answers: Vec<Answers> = asked.buffered(MAX_CONCURRENT_APPS).collect().await;
     let mut steps = vec![answers::credentials(&answers, source)];
     for answers in &answers {
@@ -82,6 +89,7 @@ pub(super) async fn check(
             answers.event_mode(&config.sinks, config.sources()),
             answers.queue(),
         ];
+        let of_app = of_app.into_iter().chain(answers.reconcile());
         let is_one = apps.len() == 1;
         let named =
             |step: CheckStep| if is_one { step } else { step.named(&answers.app.to_string()) };
@@ -91,10 +99,20 @@ pub(super) async fn check(
     steps
 }
 
-async fn ask(client: Client) -> Answers {
-    let (mode, queue) =
-        tokio::join!(in_time(client.event_config()), in_time(client.events_state()));
-    Answers { app: client.app(), mode, queue }
+async fn ask(client: Client, reconciles: bool) -> Answers {
+    let tasks = async {
+        let now = Utc::now();
+        let query = TaskQuery {
+            after: now - TimeDelta::hours(1),
+            before: now,
+            limit: 1,
+            scroll_token: None,
+        };
+        if reconciles { Some(in_time(client.tasks(&query)).await.map(drop)) } else { None }
+    };
+    let (mode, queue, tasks) =
+        tokio::join!(in_time(client.event_config()), in_time(client.events_state()), tasks);
+    Answers { app: client.app(), mode, queue, tasks }
 }
 
 fn skipped(steps: &[&str], because_of: &str) -> Vec<CheckStep> {
