@@ -25,6 +25,7 @@ pub use schema::schema;
 pub use sections::{Config, outline};
 pub use sinks::SinkConfig;
 
+use crate::reconcile::ReconcileSettings;
 use crate::secret::{SecretError, SecretRef};
 use crate::vod::EventSources;
 use document::{Document, Table};
@@ -178,9 +179,13 @@ fn compose<'t>(document: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Optio
     document.refuse_unknown(&mut top, &known);
     let vod = top.entries.get("vod").map_or(0, |table| table.span().start);
     let sections = Sections::read(document, &mut top.entries);
-    if sections.vod.as_ref().is_some_and(|vod| !vod.pull) && matches!(sections.receive, Some(None))
+    let is_off = |of: &ReconcileSettings| of.every.interval().is_none();
+    if sections.vod.as_ref().is_some_and(|vod| !vod.pull)
+        && matches!(sections.receive, Some(None))
+        && sections.reconcile.as_ref().is_some_and(is_off)
     {
-        document.mistake(vod, "[vod] pull: false without [receive]: no event could arrive");
+        let message = "[vod] pull: false without [receive] or [reconcile]: no event could arrive";
+        document.mistake(vod, message);
     }
     let sinks = sinks::read(document, &mut top.entries);
     outputs::refuse_shared(document, sections.journal.as_ref(), &sinks);
