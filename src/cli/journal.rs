@@ -1,5 +1,6 @@
 //! `sprited journal`: maintenance of the journal's file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -206,7 +207,9 @@ fn run_backup(common: &Common, to: &Path) -> Result<Exit, CliError> {
 
 fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, CliError> {
     let path = common.config.load()?.journal.path;
-    if path.symlink_metadata().is_ok() && !yes {
+    // A link that leads nowhere stays, and nothing makes way.
+    let is_absent = path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if !is_absent && !yes {
         ask(&path, from)?;
     }
     // Root may be the only one who can read it.

@@ -206,6 +206,39 @@ async fn what_was_confirmed_on_the_journals_word_is_rescued_and_delivered() {
     join_all(HARMS.map(nothing_is_confirmed_that_is_not_rescued)).await;
 }
 
+/// Be it what the link leads to that is deleted, or the link itself.
+#[tokio::test]
+async fn a_journal_behind_a_link_is_rescued_to_where_the_next_start_looks() {
+    for is_link_deleted in [false, true] {
+        let hook = Receiver::start(Answer::Refuse(503)).await;
+        let site = site("after = 'journal'", &hook).await;
+        let link = site.path("link.db");
+        std::os::unix::fs::symlink(journal(&site), &link).unwrap();
+        site.edit(journal(&site).to_str().unwrap(), link.to_str().unwrap());
+        let mut daemon = site.start();
+        site.add_sprites(2);
+        until(async || site.confirmed() == 2).await;
+        if is_link_deleted {
+            std::fs::remove_file(&link).unwrap();
+        } else {
+            delete(&site);
+        }
+        assert_eq!(daemon.ended_within(NOTICED).await, 74, "{}", daemon.log());
+        let told = &daemon.logged("journal gone; rescued to a copy; ending")[0];
+        let copy = told["copy"].as_str().unwrap();
+        let ended = site.run(&["run"]).await;
+        let restore = format!("`sprited journal restore {copy}`");
+        assert!(ended.code == 74 && ended.log.contains(&restore), "{copy}: {}", ended.log);
+        let done = command(&site, &["journal", "restore", copy]);
+        assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+        assert_eq!(link.is_symlink(), !is_link_deleted);
+        hook.set(Answer::Take);
+        let daemon = site.start();
+        support::until(|| hook.counts().len() == 2).await;
+        daemon.stop().await;
+    }
+}
+
 /// How long a daemon may take from the harm to its end, on a machine that is busy.
 const NOTICED: Duration = Duration::from_secs(20);
 
