@@ -33,7 +33,7 @@ pub(super) struct ReceiveArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum ReceiveCommand {
-    /// Print a new token for [receive] token and the URL.
+    /// Print a new token, for receive.token and the URL.
     #[command(after_help = "Examples:
   sprited receive token | sudo install -m 600 -o sprited /dev/stdin /etc/sprited/callback_token")]
     Token,

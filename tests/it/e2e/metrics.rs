@@ -66,6 +66,7 @@ async fn a_scrape_holds_the_table_and_nothing_else() {
 #[tokio::test]
 async fn what_alerts_count_is_there_from_the_start() {
     let site = Site::new(&file("sprites", "*")).await;
+    site.receives("");
     let daemon = site.start();
     let (_, text) = daemon.get("/metrics").await;
     for (name, matchers) in monitoring::counted() {

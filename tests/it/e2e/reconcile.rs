@@ -166,6 +166,7 @@ async fn a_reload_turns_it_on_and_off_and_a_refusal_is_told_once() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
     // Without a queue there is nothing to wait for.
     site.edit("sub_app_id = 1500012345", "sub_app_id = 1500012345\npull = false");
+    site.receives("");
     let refusal = FaultKind::Error("UnauthorizedOperation".to_owned());
     let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeTasks);
     site.cloud.control.fault(fault).unwrap();
