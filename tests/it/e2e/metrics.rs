@@ -71,7 +71,7 @@ async fn what_alerts_count_is_there_from_the_start() {
     let (_, text) = daemon.get("/metrics").await;
     for (name, matchers) in monitoring::counted() {
         let is_it = |sample: &str| {
-            sample.split('{').next() == Some(&*name)
+            sample.split(['{', ' ']).next() == Some(&*name)
                 && matchers.iter().all(|matcher| sample.contains(&**matcher))
         };
         assert!(text.lines().any(is_it), "{name} {matchers:?}");
