@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub(super) struct ConnectionSlots {
     changed: Notify,
     /// Whether a connection waits for one.
     is_wanted: AtomicBool,
+    /// Slots given out.
+    numbers: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -65,8 +67,8 @@ pub(super) struct ConnectionSlot {
 
 impl ConnectionSlots {
     pub(super) fn new(limits: watch::Receiver<ConnectionLimits>) -> Self {
-        let (taken, changed, is_wanted) = Default::default();
-        Self { limits, taken, changed, is_wanted }
+        let (taken, changed, is_wanted, numbers) = Default::default();
+        Self { limits, taken, changed, is_wanted, numbers }
     }
 
     pub(super) fn limits(&self) -> ConnectionLimits {
@@ -121,7 +123,8 @@ impl ConnectionSlots {
                 slot.eviction.notify_one();
             }
         }
-        let number = taken.last_key_value().map_or(0, |(last, _)| last + 1);
+        // Never one that an evicted connection may still have.
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let eviction = Arc::new(Notify::new());
         let slot = TakenSlot {
             state: SlotState::New,
@@ -461,5 +464,17 @@ mod tests {
         let told = slot.tell_flushed();
         drop(slot);
         assert!(told.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_evicted_connection_takes_nobodys_slot_along() {
+        let slots = slots(ConnectionLimits { connections: 1, ..LIMITS });
+        let first = slots.take().await;
+        first.read_pending();
+        tokio::time::advance(MIN_LIFETIME).await;
+        let _second = slots.take().await;
+        drop(first);
+        assert_eq!(slots.taken().len(), 1);
+        assert!(slots.take().now_or_never().is_none());
     }
 }
