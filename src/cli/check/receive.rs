@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{StatusCode, header};
 use tokio::net::TcpListener;
 
 use super::report::CheckStep;
@@ -41,7 +41,12 @@ async fn probe(address: SocketAddr) -> CheckStep {
         Err(error) => Err(error),
     };
     let found = match answer {
-        Ok(answer) if answer.status() == StatusCode::NOT_FOUND => {
+        // Other servers have a page for this, and a name.
+        Ok(answer)
+            if answer.status() == StatusCode::NOT_FOUND
+                && answer.content_length() == Some(0)
+                && !answer.headers().contains_key(header::SERVER) =>
+        {
             return CheckStep::ok(STEP, format!("a receiver answers on {address}"));
         }
         Ok(answer) => format!("{address} answers with {}, which no receiver does", answer.status()),
