@@ -137,8 +137,8 @@ impl Receipts {
             && now.duration_since(at) >= REPOST_TIME
         {
             self.posts.pop_front();
+            // It stays known, as what is done with it now may be rolled back.
             if self.posted.get(&event) == Some(&at) {
-                self.posted.remove(&event);
                 events.push(event);
             }
         }

@@ -12,8 +12,9 @@ mod settings;
 mod signature;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -24,14 +25,15 @@ use axum::response::Response;
 use chrono::Utc;
 use serde::de::IgnoredAny;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::event::{self, AppId, Entry, EntryReader, PostedEntry};
+use crate::event::{self, AppId, Entry, EntryReader, Key, PostedEntry};
 use crate::ingest::{Ingest, IngestSource};
 use crate::journal::{Appended, Journal, PullReceipt};
+use crate::limits::JOURNAL_RETRIES;
 use crate::listener::{self, ConnectionHandle, ConnectionLimits};
 use crate::metrics::{ByApp, ByOutcome, ByReason, Metrics};
 use crate::sync::lock;
@@ -49,6 +51,8 @@ const STORE_TIME: Duration = Duration::from_secs(8);
 const PROMPT: Duration = Duration::from_secs(4);
 /// How long requests in hand may take after the stop.
 const STOP_GRACE: Duration = Duration::from_secs(4);
+/// A larger body is read in memory of its own, so that others do not wait for it.
+const SHARED_READER_BYTES: usize = 64 * 1024;
 /// What an accepted event is answered with: nobody is known to read it; sister products of the cloud
 /// ask for this.
 pub const ACCEPTED: &str = r#"{"code":0}"#;
@@ -74,7 +78,7 @@ pub struct Receiver {
 fn limits(rules: &ReceiveRules) -> ConnectionLimits {
     ConnectionLimits {
         connections: rules.max_connections,
-        answers: rules.max_connections,
+        answers: usize::MAX,
         unlimited_paths: &[],
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(300),
@@ -90,7 +94,7 @@ impl Receiver {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let mut rules = self.rules.clone();
         let (limiting, limited) = watch::channel(limits(&rules.borrow_and_update()));
-        let reception = Arc::new(Reception::new(self));
+        let reception = Arc::new(Reception::new(self, stop.clone()));
         let router = Router::new().fallback(receive).with_state(reception.clone());
         let follow_rules = async {
             while rules.changed().await.is_ok() {
@@ -123,6 +127,9 @@ struct Reception {
     log: RefusalLog,
     /// Wait until an answer is out.
     acknowledging: TaskTracker,
+    /// Of events that can happen again word for word: equal ones wait for one another's answers.
+    turns: Mutex<HashMap<Key, Weak<AsyncMutex<()>>>>,
+    stop: CancellationToken,
 }
 
 /// A request whose path is right.
@@ -153,13 +160,13 @@ async fn receive(State(reception): State<Arc<Reception>>, request: Request) -> R
 }
 
 impl Reception {
-    fn new(receiver: Receiver) -> Self {
+    fn new(receiver: Receiver, stop: CancellationToken) -> Self {
         let metrics = &receiver.metrics;
         for refusal in ReceiveRefusal::COUNTED {
             drop(metrics.received_refused.get_or_create(&ByReason { reason: refusal.name() }));
         }
-        let (reader, log, acknowledging) = Default::default();
-        Self { receiver, reader, budget: body::budget(), log, acknowledging }
+        let (reader, log, acknowledging, turns) = Default::default();
+        Self { receiver, reader, budget: body::budget(), log, acknowledging, turns, stop }
     }
 
     async fn log_refusals(&self) {
@@ -196,22 +203,44 @@ impl Reception {
         }
         let is_replaced = matches!(text, Cow::Owned(_));
         let received = Utc::now();
-        let posted = lock(&self.reader).read_posted(app, &text, is_replaced, received);
+        let posted = if bytes <= SHARED_READER_BYTES {
+            lock(&self.reader).read_posted(app, &text, is_replaced, received)
+        } else {
+            EntryReader::default().read_posted(app, &text, is_replaced, received)
+        };
         let query = head.uri.query().unwrap_or_default();
         let verified = verify(&rules, &posted, query, &head.headers, received.timestamp());
         if let Err(error) = verified {
             self.unverified(error, rules.verify, &posted.entry, connection.peer(), bytes)?;
         }
-        let appended = self.store(app, &posted.entry, received).await;
-        let appended = appended.ok_or((ReceiveRefusal::Unstored, bytes))?;
+        let (entry, deadline) = (&posted.entry, Instant::now() + STORE_TIME);
+        let unstored = (ReceiveRefusal::Unstored, bytes);
+        let turn = match entry.event.is_repeatable() {
+            true => Some(self.turn(entry.event.key, deadline).await.ok_or(unstored)?),
+            false => None,
+        };
+        let appended = self.store(app, entry, received, deadline).await.ok_or(unstored)?;
         self.count(app, &appended, start);
-        if appended.is_repeatable {
-            self.acknowledge_if_prompt(&appended, &connection, start);
+        if let Some(turn) = turn {
+            self.acknowledge_if_prompt(&appended, &connection, start, turn);
         }
         let mut response = Response::new(Body::from(ACCEPTED));
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         Ok(response)
+    }
+
+    /// Waits until no equal event waits for its answer: until then it is not known whether this one
+    /// is the same. `None` if that is not in time.
+    async fn turn(&self, key: Key, deadline: Instant) -> Option<OwnedMutexGuard<()>> {
+        let turn = {
+            let mut turns = lock(&self.turns);
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            let turn = turns.get(&key).and_then(Weak::upgrade).unwrap_or_default();
+            turns.insert(key, Arc::downgrade(&turn));
+            turn
+        };
+        timeout_at(deadline, turn.lock_owned()).await.ok()
     }
 
     /// Stores an event; `None` if the journal does not take it in time. It may be stored then.
@@ -220,6 +249,7 @@ impl Reception {
         app: AppId,
         entry: &Entry,
         received: chrono::DateTime<Utc>,
+        deadline: Instant,
     ) -> Option<Appended> {
         let app_name = (self.receiver.apps.len() > 1).then_some(app);
         let source = IngestSource { app_name, request_id: "", on_append: &|_| {} };
@@ -227,7 +257,7 @@ impl Reception {
         // At the stop the connection is given its time, and then dropped with this.
         let never = CancellationToken::new();
         let storing = self.receiver.ingest.store(entries, &receipt, source, &never);
-        timeout(STORE_TIME, storing).await.ok()??.pop()
+        timeout_at(deadline, storing).await.ok()??.pop()
     }
 
     fn count(&self, app: AppId, appended: &Appended, start: Instant) {
@@ -245,16 +275,25 @@ impl Reception {
         appended: &Appended,
         connection: &ConnectionHandle,
         start: Instant,
+        turn: OwnedMutexGuard<()>,
     ) {
         let (event, flushed, journal) =
             (appended.id, connection.flushed(), self.receiver.journal.clone());
+        let stop = self.stop.clone();
         self.acknowledging.spawn(async move {
-            if flushed.await.is_ok()
-                && start.elapsed() < PROMPT
-                && let Err(error) = journal.acknowledge(event).await
-            {
-                tracing::debug!(%error, "answer to a posted event not recorded");
+            if flushed.await.is_ok() && start.elapsed() < PROMPT {
+                let mut failures = 0;
+                while let Err(error) = journal.acknowledge(event).await {
+                    failures += 1;
+                    let pause = tokio::time::sleep(JOURNAL_RETRIES.wait(failures));
+                    if error.is_final() || stop.run_until_cancelled(pause).await.is_none() {
+                        tracing::debug!(%error, "answer to a posted event not recorded");
+                        break;
+                    }
+                }
             }
+            // Until here an equal event was not known to be another.
+            drop(turn);
         });
     }
 

@@ -84,6 +84,8 @@ impl ReceiveRefusal {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        // Answers without a body pile up for a client that sends on and reads none of them.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         match self {
             Self::Method => headers.insert(header::ALLOW, HeaderValue::from_static("POST")),
             Self::Unstored => headers.insert(header::RETRY_AFTER, RETRY_AFTER),

@@ -43,7 +43,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "receiver",
         &[
-            "sync", "event", "ingest", "journal", "listener", "metrics", "net", "secret",
+            "sync", "limits", "event", "ingest", "journal", "listener", "metrics", "net", "secret",
             "settings", "units",
         ],
     ),

@@ -90,3 +90,18 @@ async fn slow_connections_in_all_slots_keep_nobody_out() {
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 40);
 }
+
+/// Each would leave an answer that nobody reads.
+#[tokio::test]
+async fn a_refusal_ends_the_connection() {
+    let site = Site::new(&file("all", "*")).await;
+    site.receives("");
+    let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
+    let answer = poster.raw(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100)).await;
+    assert_eq!(answer.matches("HTTP/1.1 404").count(), 1, "{answer}");
+    let mut connection = poster.connect().await;
+    connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(connection.is_closed_within(Duration::from_secs(5)).await);
+    daemon.stop().await;
+}

@@ -20,3 +20,16 @@ async fn an_equal_event_after_a_prompt_answer_is_another() {
     daemon.stop().await;
     site.assert_once("all.jsonl", 3);
 }
+
+/// Each waits until it is known whether the one before it was answered in time.
+#[tokio::test]
+async fn equal_events_at_once_are_as_many_as_were_posted() {
+    let site = Site::new(&file("all", "*")).await;
+    site.receives("");
+    let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
+    let posts = (0..20).map(|_| async { poster.post(&recurring(0)).await.0 });
+    assert_eq!(futures_util::future::join_all(posts).await, [200; 20]);
+    daemon.stop().await;
+    site.assert_once("all.jsonl", 20);
+}
