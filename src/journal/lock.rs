@@ -32,6 +32,8 @@ pub(super) struct Lock {
     path: PathBuf,
     /// The file beside the link by which the journal was found, if it was by one.
     link_mark: Option<PathBuf>,
+    /// That file, locked.
+    link_lock: Option<File>,
 }
 
 impl Lock {
@@ -85,6 +87,7 @@ impl Drop for Lock {
         // Closing the file is not enough: a child process that has not yet begun its program has it
         // open as well. If this fails, closing does it a moment later.
         drop(self.file.unlock());
+        drop(self.link_lock.as_ref().map(File::unlock));
     }
 }
 
@@ -171,12 +174,29 @@ pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let taken = Lock { file, path: lock.clone(), link_mark: link_mark(path) };
+        let link_mark = link_mark(path);
+        let taken =
+            Lock { file, path: lock.clone(), link_mark, link_lock: lock_beside_link(path)? };
         if taken.is_in_place().map_err(failed)? {
             return Ok(taken);
         }
     }
     Err(failed(io::Error::other("it was replaced again and again")))
+}
+
+/// Locks the file beside a link, if there is one: there a version before 0.2 locks, which may still
+/// run while this one starts.
+fn lock_beside_link(path: &Path) -> std::result::Result<Option<File>, OpenError> {
+    let Some(lock) = link_mark(path) else { return Ok(None) };
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(&lock) else {
+        return Ok(None);
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned(), lock }),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Opens the lock file, or makes it. Whatever another user has put there is not followed anywhere,
@@ -279,5 +299,18 @@ mod tests {
         fs::remove_file(&lock).unwrap();
         assert_eq!(held.check(&path), Ok(()));
         assert!(!is_free(&path));
+    }
+
+    #[test]
+    fn an_earlier_version_that_runs_by_a_link_keeps_this_one_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("link.db");
+        symlink("j.db", &path).unwrap();
+        assert!(is_free(&path));
+        let earlier = File::create(link_mark(&path).unwrap()).unwrap();
+        earlier.lock().unwrap();
+        assert!(!is_free(&path));
+        drop(earlier);
+        assert!(is_free(&path));
     }
 }
