@@ -1,5 +1,6 @@
 //! What a reload may change: who may post, and what.
 
+use reqwest::Url;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -50,6 +51,14 @@ impl ReceiveRules {
             max_body: usize::try_from(settings.max_body.as_u64()).unwrap_or(usize::MAX),
             max_connections: settings.max_connections,
         })
+    }
+
+    /// Whether events that are posted to `url` for `app` would be received: its path ends like that
+    /// of the receiver, before which a proxy may expect more.
+    pub fn accept_url(&self, url: &str, app: AppId) -> bool {
+        let Ok(url) = Url::parse(url) else { return false };
+        let path = url.path().rsplit_once("/vod/").map(|(_, rest)| format!("/vod/{rest}"));
+        path.is_some_and(|path| self.application(&path, &[app]).is_some())
     }
 
     /// Returns the application of `apps` that a path posts for: `/vod/<SubAppId>/<token>`. Takes
@@ -106,6 +115,17 @@ mod tests {
             TOKEN.to_owned(),
         ] {
             assert_eq!(of(&wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_good_behind_whatever_a_proxy_expects() {
+        let rules = rules("").unwrap();
+        let is_good = |url: &str| rules.accept_url(&url.replace("TOKEN", TOKEN), AppId(7));
+        assert!(is_good("https://example.com/vod/7/TOKEN"));
+        assert!(is_good("https://example.com:8443/vod/behind/vod/7/TOKEN"));
+        for wrong in ["https://example.com/vod/8/TOKEN", "https://example.com/vod/7/x", "TOKEN"] {
+            assert!(!is_good(wrong), "{wrong}");
         }
     }
 

@@ -9,6 +9,7 @@ use crate::cli::check::report::{
 use crate::cli::exit::Exit;
 use crate::config::SinkConfig;
 use crate::event::AppId;
+use crate::receiver::ReceiveRules;
 use crate::units::counted;
 use crate::vod::{Advice, EventConfig, EventMode, EventSources, VodError, application_advice};
 
@@ -117,7 +118,12 @@ impl Answers {
         }
     }
 
-    pub(super) fn event_mode(&self, sinks: &[SinkConfig], sources: EventSources) -> CheckStep {
+    pub(super) fn event_mode(
+        &self,
+        sinks: &[SinkConfig],
+        sources: EventSources,
+        rules: Option<&ReceiveRules>,
+    ) -> CheckStep {
         let config = match &self.mode {
             Ok(config) => config,
             Err(failure) => {
@@ -153,6 +159,15 @@ impl Answers {
             .into_iter()
             .filter_map(|event| names(event).map(|sink| format!("{:?} wants {event}", sink.name)));
         let lacking: Vec<_> = lacking.collect();
+        let is_received = |rules: &ReceiveRules| {
+            config.notification_url.as_ref().is_some_and(|url| rules.accept_url(url, self.app))
+        };
+        if posted && rules.is_some_and(|rules| !is_received(rules)) {
+            let found = "PUSH: the token in the URL is not one of [receive]";
+            let advice = "set the URL with the token of [receive] in the console, or give the token \
+                          of the URL to [receive] token";
+            return CheckStep::warn(EVENT_MODE, found, advice);
+        }
         if lacking.is_empty() && sources.receive && !posted {
             let advice = "nothing is posted to [receive] in this mode: choose normal callback in the \
                           console, or remove [receive]";

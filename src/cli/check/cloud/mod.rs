@@ -17,6 +17,7 @@ use self::answers::{Answers, in_time};
 use super::report::{CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE, RECONCILE};
 use crate::cli::exit::Exit;
 use crate::config::Config;
+use crate::receiver::ReceiveRules;
 use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
 use crate::vod::{Advice, Client, TaskQuery};
 
@@ -79,6 +80,8 @@ pub(super) async fn check(
             return [steps, skipped(&asked, CLOUD)].concat();
         }
     };
+    // One that cannot be read is told of by its own step.
+    let rules = config.receive.as_ref().and_then(|settings| ReceiveRules::read(settings).ok());
     let apps = config.vod.apps();
     let asked = stream::iter(apps.iter().map(|app| ask(client.with_app(*app), reconciles)));
     let answers: Vec<Answers> = asked.buffered(MAX_CONCURRENT_APPS).collect().await;
@@ -86,7 +89,7 @@ pub(super) async fn check(
     for answers in &answers {
         let of_app = [
             answers.cloud(&config.vod.endpoint),
-            answers.event_mode(&config.sinks, config.sources()),
+            answers.event_mode(&config.sinks, config.sources(), rules.as_ref()),
             answers.queue(),
         ];
         let of_app = of_app.into_iter().chain(answers.reconcile());

@@ -1,5 +1,7 @@
 //! `sprited receive`.
 
+use vod_emulator::{ReportConfig, ReportMode};
+
 use super::*;
 use crate::cli::{Ended, ended, sprited};
 use crate::e2e::file;
@@ -91,4 +93,74 @@ async fn what_else_may_answer_is_explained() {
         assert_eq!(tested.code, 64);
         assert!(!tested.err.contains(TOKEN), "{}", tested.err);
     }
+}
+
+/// `sprited check` of a site: each step with its outcome and its detail.
+async fn check(site: &Site) -> Vec<(String, String, String)> {
+    let mut command = sprited();
+    command.env("SPRITED_CONFIG", site.path("sprited.toml")).args(["check", "--json"]);
+    let checked = tokio::task::spawn_blocking(move || ended(&mut command)).await.unwrap();
+    assert!(!checked.out.contains(TOKEN), "{}", checked.out);
+    let report: Value = serde_json::from_str(&checked.out).unwrap();
+    let text = |step: &Value, member: &str| step[member].as_str().unwrap_or_default().to_owned();
+    let of = |step: &Value| (text(step, "step"), text(step, "outcome"), text(step, "detail"));
+    report["steps"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn check_compares_the_mode_of_the_cloud_and_the_url_with_the_receiver() {
+    let site = Site::new(&file("all", "*")).await;
+    site.receives("");
+    let mode = async |notification_url: Option<String>| {
+        let config = notification_url.map_or_else(ReportConfig::default, |notification_url| {
+            ReportConfig { mode: ReportMode::Push, notification_url, ..ReportConfig::default() }
+        });
+        site.cloud.control.set_event_config(None, config).unwrap();
+        let steps = check(&site).await;
+        let (_, outcome, detail) =
+            steps.into_iter().find(|(step, ..)| step == "event-mode").unwrap();
+        (outcome, detail)
+    };
+    let url = |app: u64, token: &str| Some(format!("https://a.example/hooks/vod/{app}/{token}"));
+    assert_eq!(mode(url(APP, TOKEN)).await.0, "ok");
+    let (outcome, detail) = mode(url(APP, "another-token-of-the-tests")).await;
+    assert_eq!(
+        (&*outcome, &*detail),
+        ("warn", "PUSH: the token in the URL is not one of [receive]")
+    );
+    let (outcome, detail) = mode(url(APP + 1, TOKEN)).await;
+    assert!(outcome == "warn" && detail.contains("does not end in"), "{detail}");
+    // Nothing is posted then.
+    let (outcome, detail) = mode(None).await;
+    assert!(outcome == "warn" && detail.starts_with("PULL: "), "{detail}");
+}
+
+#[tokio::test]
+async fn check_finds_the_receiver_or_who_is_in_its_place() {
+    let site = Site::new(&file("all", "*")).await;
+    site.receives("");
+    let receive = async || {
+        let steps = check(&site).await;
+        let (_, outcome, detail) = steps.into_iter().find(|(step, ..)| step == "receive").unwrap();
+        (outcome, detail)
+    };
+    assert_eq!(receive().await.0, "ok");
+    let daemon = site.start();
+    let address = Poster::of(&daemon).await.address;
+    site.edit("[receive]\nlisten = '127.0.0.1:0'", &format!("[receive]\nlisten = '{address}'"));
+    let (outcome, detail) = receive().await;
+    assert_eq!((&*outcome, detail), ("ok", format!("a receiver answers on {address}")));
+    daemon.stop().await;
+    let other = LocalServer::start(|_, _| Reply::json("{}")).await;
+    let address = other.url().replace("http://", "");
+    site.edit(&format!("listen = '{}'", site_address(&site)), &format!("listen = '{address}'"));
+    let (outcome, detail) = receive().await;
+    assert!(outcome == "fail" && detail.contains("which no receiver does"), "{detail}");
+}
+
+/// The address that the configuration has for the receiver.
+fn site_address(site: &Site) -> String {
+    let text = std::fs::read_to_string(site.path("sprited.toml")).unwrap();
+    let (_, rest) = text.split_once("[receive]\nlisten = '").unwrap();
+    rest.split('\'').next().unwrap().to_owned()
 }
