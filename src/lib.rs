@@ -1,5 +1,5 @@
-//! sprited: delivers Tencent Cloud VOD events from the reliable-callback queue to the configured
-//! sinks, and confirms them.
+//! sprited: takes Tencent Cloud VOD events, pulled from their queue or posted, delivers them to the
+//! configured sinks, and confirms them.
 //!
 //! The code map, in the order in which an event meets the modules:
 //!

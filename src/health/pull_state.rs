@@ -66,7 +66,7 @@ impl fmt::Display for PullState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pulling => f.write_str("Pulling"),
-            Self::Off => f.write_str("Receiving"),
+            Self::Off => f.write_str("Not pulling, as configured"),
             Self::Starting => f.write_str("Starting"),
             Self::CloudFailed { apps, advice, has_others, .. } => {
                 f.write_str("Not pulling")?;
@@ -114,7 +114,7 @@ mod tests {
     fn the_reason_names_the_applications_where_others_are_pulled_from() {
         let (refused, lost) = (Some(Advice::Credentials), Some(Advice::Transport));
         let state = |failures: &[_]| health(failures).pull_state().to_string();
-        assert_eq!(state(&[]), "Receiving");
+        assert_eq!(state(&[]), "Not pulling, as configured");
         assert_eq!(state(&[None]), "Pulling");
         assert_eq!(state(&[refused]), "Not pulling: the cloud refuses the credentials");
         assert_eq!(state(&[refused; 2]), "Not pulling: the cloud refuses the credentials");

@@ -66,7 +66,7 @@ impl Facts<'_> {
         let pulls = !matches!(self.pulling, PullState::Off);
         let (doing, idle) = match pulls {
             true => ("Pulling", "The queue is empty"),
-            false => ("Receiving", "Waiting for posted events"),
+            false => ("Receiving", "Waiting for events"),
         };
         let Some(journal) = self.journal else { return format!("{doing} and delivering.") };
         if journal.pending > 0 {

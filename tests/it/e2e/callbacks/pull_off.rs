@@ -31,7 +31,7 @@ async fn a_daemon_that_only_receives_leaves_the_queue_alone_and_is_ready() {
     assert_eq!(status, 200, "{ready}");
     assert!(ready.contains("[vod] pull is false"), "{ready}");
     let (_, page) = daemon.get("/").await;
-    assert!(page.contains("Waiting for posted events"), "{page}");
+    assert!(page.contains("Waiting for events"), "{page}");
     let (_, metrics) = daemon.get("/metrics").await;
     assert!(!metrics.contains("sprited_last_successful_pull_timestamp_seconds{"), "{metrics}");
     assert_eq!(site.cloud.control.totals().waiting, 3, "somebody has pulled");
