@@ -232,15 +232,18 @@ async fn look(
     let counts = TaskOutcome::ALL.map(|outcome| (outcome.name(), 0)).into();
     let mut report =
         Report { app: app.0, from: None, until: None, waiting: None, counts, tasks: Vec::new() };
-    let begun = JournalReader::open(&config.journal.path)?.begun()?;
-    let since = args.since.unwrap_or_else(|| (now - delta(DEFAULT_SINCE)).max(begun));
-    let Some(window) = Window::since(&config.reconcile, now, since) else { return Ok(report) };
-    (report.from, report.until) = (Some(window.from), Some(window.until));
     if config.vod.pull {
         // Not every key may ask.
         report.waiting = client.events_state().await.ok();
     }
-    let known = read_known(&config.journal.path, app, window.from).await?;
+    // By the cloud's clock, as far as an answer has told it.
+    let difference = client.clock_difference().unwrap_or_default();
+    let now = now + difference;
+    let begun = JournalReader::open(&config.journal.path)?.begun()?;
+    let since = args.since.unwrap_or_else(|| (now - delta(DEFAULT_SINCE)).max(begun));
+    let Some(window) = Window::since(&config.reconcile, now, since) else { return Ok(report) };
+    (report.from, report.until) = (Some(window.from), Some(window.until));
+    let known = read_known(&config.journal.path, app, window.from - difference.abs()).await?;
     let wanted: Vec<Wanted> = config.sinks.iter().map(|sink| sink.events.clone()).collect();
     let stop = CancellationToken::new();
     let missing = match ingest {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -117,9 +117,14 @@ impl ReconciledApplication {
         settings: &ReconcileSettings,
         stop: &CancellationToken,
     ) -> Result<(), ReconcileError> {
-        let now = self.wait_for_empty_queue(settings.settle).await;
+        let start = self.wait_for_empty_queue(settings.settle).await;
         let app = self.client.app();
-        let (reader, span) = shared.open(app).await?;
+        let (reader, mut span) = shared.open(app).await?;
+        // The cloud says by its clock when a task finished, the journal by this machine's when it
+        // was made.
+        let difference = || self.client.clock_difference().unwrap_or_default();
+        span.begun += difference().min(TimeDelta::zero());
+        let now = start + difference();
         let labels = ByApp::of(app);
         let last = &shared.metrics.last_reconciled;
         if last.get(&labels).is_none() {
@@ -136,7 +141,8 @@ impl ReconciledApplication {
             return Ok(());
         };
         self.tell_skipped(&window, shared);
-        let read = spawn_blocking(move || KnownTasks::read(reader, app, window.from)).await;
+        let pulled_from = window.from - difference().abs();
+        let read = spawn_blocking(move || KnownTasks::read(reader, app, pulled_from)).await;
         let known = read.map_err(|_| ReconcileError::Stopped)??;
         let mut counts: BTreeMap<TaskOutcome, u64> = BTreeMap::new();
         let wanted = shared.wanted.borrow().clone();
@@ -164,8 +170,11 @@ impl ReconciledApplication {
             .await;
         self.tell_counts(&window, &counts);
         compared?;
-        shared.journal.set_reconciled(app, window.until).await?;
-        self.progress.send_modify(|progress| progress.until = Some(window.until));
+        // The first answers may have told the difference.
+        if let Some(until) = window.completed(settings, start + difference()) {
+            shared.journal.set_reconciled(app, until).await?;
+            self.progress.send_modify(|progress| progress.until = Some(until));
+        }
         last.get_or_create(&labels).set(Utc::now().timestamp());
         Ok(())
     }

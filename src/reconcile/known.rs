@@ -46,8 +46,8 @@ enum KnownTask {
 }
 
 impl KnownTasks {
-    /// Reads the events that may be of tasks that finished from `from` on. Blocks, for seconds if
-    /// there are very many.
+    /// Reads the events that may be of tasks that finished from `from` on, by this machine's clock.
+    /// Blocks, for seconds if there are very many.
     ///
     /// # Errors
     /// When the journal cannot be read.

@@ -1,8 +1,14 @@
-//! Which span of time a run looks at. Pure: the time is passed in.
+//! Which span of time a run looks at. Pure: the time is passed in. All times are the cloud's.
+
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::settings::{MAX_REACH, ReconcileSettings};
+
+/// How far a window reaches into the one before it, at least: the cloud may list a task a while
+/// after it finished.
+const MIN_OVERLAP: Duration = Duration::from_secs(600);
 
 /// A span of time: the tasks that finished from `from` on and before `until`, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +47,20 @@ impl Window {
         now: DateTime<Utc>,
         span: JournalSpan,
     ) -> Option<Self> {
-        let settle = delta(settings.settle);
-        let wanted = match span.reconciled_until {
-            Some(until) => (until - settle).max(span.begun),
-            None => span.begun,
+        let begun = span.begun.min(now);
+        // An end that is to come was set while a clock was wrong: it says nothing.
+        let reconciled_until = span.reconciled_until.filter(|until| *until <= now);
+        let wanted = match reconciled_until {
+            Some(until) => (until - delta(settings.settle.max(MIN_OVERLAP))).max(begun),
+            None => begun,
         };
-        let reach = match span.reconciled_until {
+        let reach = match reconciled_until {
             Some(_) => MAX_REACH,
             None => settings.lookback,
         };
         let from = wanted.max(now - delta(reach));
         let skipped = (from > wanted).then_some(Skipped { from: wanted, until: from });
-        Self { from, until: now - settle, skipped }.in_whole_seconds()
+        Self { from, until: settled(settings, now), skipped }.in_whole_seconds()
     }
 
     /// The window from `since` on, whatever the journal says; `None` if there is nothing in it.
@@ -63,7 +71,18 @@ impl Window {
         since: DateTime<Utc>,
     ) -> Option<Self> {
         let from = since.max(now - delta(MAX_REACH));
-        Self { from, until: now - delta(settings.settle), skipped: None }.in_whole_seconds()
+        Self { from, until: settled(settings, now), skipped: None }.in_whole_seconds()
+    }
+
+    /// The end up to which all was compared, if a run began at `now`, as far as is known after it;
+    /// `None` if that is before the window.
+    #[must_use]
+    pub fn completed(
+        &self,
+        settings: &ReconcileSettings,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        Some(self.until.min(settled(settings, now))).filter(|until| *until > self.from)
     }
 
     fn in_whole_seconds(self) -> Option<Self> {
@@ -73,7 +92,11 @@ impl Window {
     }
 }
 
-fn delta(duration: std::time::Duration) -> TimeDelta {
+fn settled(settings: &ReconcileSettings, now: DateTime<Utc>) -> DateTime<Utc> {
+    now - delta(settings.settle)
+}
+
+fn delta(duration: Duration) -> TimeDelta {
     // No setting is so long.
     TimeDelta::from_std(duration).unwrap_or_default()
 }
@@ -147,6 +170,30 @@ mod tests {
             assert!(end.is_none_or(|end| window.from <= end), "{window:?}");
             (end, span.reconciled_until) = (Some(window.until), Some(window.until));
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_hides_nothing() {
+        let settings = ReconcileSettings::default();
+        let ahead = now() + TimeDelta::hours(2);
+        let span = JournalSpan { begun: ago("3h"), reconciled_until: Some(ahead) };
+        let window = Window::next(&settings, now(), span).unwrap();
+        assert_eq!(seconds(window), [-3 * 3600, -10 * 60]);
+        // A journal that was made in the future begins as soon as there is something to look at.
+        let span = JournalSpan { begun: ahead, reconciled_until: None };
+        assert_eq!(Window::next(&settings, now(), span), None);
+        // What the difference turned out to be counts for the end.
+        assert_eq!(window.completed(&settings, now()), Some(window.until));
+        let end = window.completed(&settings, ago("1h"));
+        assert_eq!(end, Some(ago("70m")));
+        assert_eq!(window.completed(&settings, ago("3h")), None);
+    }
+
+    #[test]
+    fn windows_overlap_by_ten_minutes_at_least() {
+        let settings = ReconcileSettings { settle: Duration::ZERO, ..ReconcileSettings::default() };
+        let span = JournalSpan { begun: ago("30d"), reconciled_until: Some(ago("15m")) };
+        assert_eq!(seconds(Window::next(&settings, now(), span).unwrap()), [-25 * 60, 0]);
     }
 
     #[test]

@@ -80,14 +80,11 @@ async fn after_an_outage_the_sink_has_what_the_cloud_has_finished() {
     let changes = SpriteOrder { notify_mode: NotifyMode::Change, ..lost(10, procedure) };
     let lost_changes = site.make(changes.clone());
     let told_changes = site.make(SpriteOrder { lose_every: 0, ..changes });
-    let silent = SpriteOrder { notify_mode: NotifyMode::None, count: 7, ..lost(7, procedure) };
-    site.make(SpriteOrder { lose_every: 0, ..silent });
     site.make(SpriteOrder { abort_every: 1, ..lost(4, procedure) });
 
     let daemon = site.start();
     let all: [&[_]; 5] = [&arrived, &lost_procedures, &lost_sprites, &lost_changes, &told_changes];
     site.has_exactly(&all).await;
-    until(async || count(&daemon, "silent").await >= 7.0).await;
     until(async || count(&daemon, "aborted").await >= 4.0).await;
     assert_eq!(count(&daemon, "added").await, 70.0);
     let reconciled = site.journaled(None).into_iter();
@@ -107,6 +104,9 @@ async fn after_an_outage_the_sink_has_what_the_cloud_has_finished() {
     let listed = lists();
     support::until(|| lists() > listed + 3).await;
     assert_eq!((site.sprites().len(), details()), (100, before));
+    let silent = SpriteOrder { notify_mode: NotifyMode::None, count: 7, ..lost(7, procedure) };
+    site.make(SpriteOrder { lose_every: 0, ..silent });
+    until(async || count(&daemon, "silent").await >= 7.0).await;
     // A start in the middle of all that has only what is new to look at.
     daemon.stop().await;
     let late = site.make(lost(3, create));
