@@ -10,8 +10,12 @@ use super::window::Window;
 use crate::event::{AppId, Entry, EntryReader, ImageSprite, Wanted};
 use crate::ingest::{Ingest, IngestSource};
 use crate::journal::{JournalError, PullReceipt};
-use crate::vod::{Advice, Client, ListedTask, MAX_LISTED_TASKS, TaskDetail, TaskQuery, VodError};
+use crate::vod::{
+    Action, Advice, Client, ListedTask, MAX_LISTED_TASKS, TaskDetail, TaskQuery, VodError,
+};
 
+/// Pages without a task, one after the other, before the list is given up.
+const MAX_EMPTY_PAGES: u32 = 10;
 /// Tasks that may stay undecided before a comparison is given up.
 const MAX_UNDECIDED: u32 = 10;
 
@@ -153,32 +157,36 @@ impl Comparison<'_> {
         };
         let mut reached = window.from;
         let mut undecided = Undecided::default();
+        let mut empty_pages = 0;
         loop {
             let page = match self.requests.make(|| self.client.tasks(&query)).await {
                 Ok(page) => page,
                 // A place in a list may be kept for a while only: the list begins anew, where it
                 // had come to.
-                Err(error) if error.is_parameter_error() && reached > query.after => {
+                Err(error) if may_be_of_a_place(&error) && reached > query.after => {
                     tracing::debug!(%error, "list of tasks begins anew");
                     query = TaskQuery { after: reached, scroll_token: None, ..query };
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
-            if page.tasks.is_empty() {
-                break;
-            }
+            empty_pages = if page.tasks.is_empty() { empty_pages + 1 } else { 0 };
             known = refreshed(known).await?;
             for task in page.tasks {
-                reached = task.finished.map_or(reached, |finished| reached.max(finished));
+                let finished = task.finished.filter(|finished| *finished < window.until);
+                reached = finished.map_or(reached, |finished| reached.max(finished));
                 if let Some(finding) = self.decide(task, known.ends(), &mut undecided).await? {
                     record(finding);
                 }
             }
-            match page.scroll_token {
-                Some(token) => query.scroll_token = Some(token),
-                None => break,
+            // Only the absence of a place to go on says that the list ends.
+            let Some(token) = page.scroll_token else { break };
+            let leads_nowhere = query.scroll_token.as_ref() == Some(&token);
+            if empty_pages >= MAX_EMPTY_PAGES || (empty_pages > 0 && leads_nowhere) {
+                let why = "the list goes on and lists no task";
+                return Err(VodError::new(Action::DescribeTasks, Advice::Answer, why).into());
             }
+            query.scroll_token = Some(token);
         }
         match undecided.first {
             Some(error) => Err(ReconcileError::Undecided { tasks: undecided.tasks, error }),
@@ -289,6 +297,11 @@ async fn refreshed(mut known: KnownTasks) -> Result<KnownTasks, ReconcileError> 
 fn may_make_sprites(task_type: &str) -> bool {
     let task_type = task_type.to_ascii_lowercase();
     task_type.contains("procedure") || task_type.contains("imagesprite")
+}
+
+/// Whether the place in a list may be at fault.
+fn may_be_of_a_place(error: &VodError) -> bool {
+    error.is_parameter_error() || error.advice() == Advice::Service
 }
 
 /// Whether the task cannot be described, now or later.

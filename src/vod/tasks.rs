@@ -152,7 +152,15 @@ impl Client {
         };
         let answer = self.call(Action::DescribeTasks, &request).await?;
         let fields: TasksFields<'_> = decoded(&answer, Action::DescribeTasks)?;
-        let tasks = fields.task_set.unwrap_or_default();
+        let tasks = fields.task_set.ok_or_else(|| {
+            let request_id = answer.request_id.as_deref();
+            VodError::unexpected(
+                Action::DescribeTasks,
+                "it has no TaskSet",
+                answer.status,
+                request_id,
+            )
+        })?;
         Ok(TaskListPage {
             tasks: tasks.into_iter().filter_map(listed_task).collect(),
             scroll_token: text(fields.scroll_token).filter(|token| !token.is_empty()),

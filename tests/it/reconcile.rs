@@ -314,17 +314,76 @@ async fn each_task_has_one_outcome() {
 }
 
 #[tokio::test]
+async fn a_list_ends_where_it_leads_no_further() {
+    let bench = Bench::new(|action, body| {
+        let id = body["TaskId"].as_str();
+        match (action, body["ScrollToken"].as_str()) {
+            ("DescribeTaskDetail", _) => {
+                let task = procedure(id.unwrap(), "Finish", &[10]);
+                detail(&format!("\"ProcedureTask\":{task}"))
+            }
+            // One page has only tasks that nothing is known of, the next one none.
+            (_, None) => answer(json!({ "TaskSet": [{ "TaskId": null }], "ScrollToken": "1" })),
+            (_, Some("1")) => answer(json!({ "TaskSet": [], "ScrollToken": "2" })),
+            (_, Some(_)) => {
+                let task = json!({ "TaskId": "last", "TaskType": "Procedure", "Status": "FINISH" });
+                answer(json!({ "TaskSet": [task], "ScrollToken": "" }))
+            }
+        }
+    })
+    .await;
+    let (found, ended) = bench.run(1, &["*"], false).await;
+    ended.unwrap();
+    assert_eq!(outcomes(&found), BTreeMap::from([("last", TaskOutcome::Missing)]));
+}
+
+#[tokio::test]
+async fn a_list_that_lists_nothing_and_goes_on_fails() {
+    let error = async |pages: fn(usize) -> Value| {
+        let count = Mutex::new(0);
+        let bench = Bench::new(move |_, _| {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            answer(pages(*count))
+        })
+        .await;
+        let (found, ended) = bench.run(1, &["*"], false).await;
+        assert_eq!(found.len(), 0);
+        (ended.unwrap_err().to_string(), bench.asked("DescribeTasks"))
+    };
+    let (same, asked) = error(|_| json!({ "TaskSet": [], "ScrollToken": "a" })).await;
+    assert!(same.contains("lists no task") && asked == 2, "{same}, {asked}");
+    let (other, asked) =
+        error(|page| json!({ "TaskSet": [], "ScrollToken": page.to_string() })).await;
+    assert!(other.contains("lists no task") && asked == 10, "{other}, {asked}");
+    // Nothing says that it has no task.
+    let (absent, _) = error(|_| json!({ "TaskSet": null })).await;
+    assert!(absent.contains("it has no TaskSet"), "{absent}");
+}
+
+#[tokio::test]
 async fn a_list_whose_place_was_forgotten_begins_anew_where_it_had_come_to() {
+    for code in ["InvalidParameterValue.ScrollToken", "InternalError"] {
+        forget_the_place(code).await;
+    }
+}
+
+async fn forget_the_place(code: &'static str) {
     let tasks: Vec<_> = (0..350)
         .map(|number| {
             let end = now() - TimeDelta::seconds(1000 - number);
             Task(format!("t{number}"), "Procedure", "ABORTED", end)
         })
         .collect();
-    let was_refused = AtomicBool::default();
+    let is_anew = AtomicBool::default();
+    let begin = Mutex::new(None);
     let bench = Bench::new(move |_, body| {
-        if body["ScrollToken"] == "200" && !was_refused.swap(true, Ordering::SeqCst) {
-            return Reply::error("InvalidParameterValue.ScrollToken");
+        let after = body["FinishTime"]["After"].as_str().map(str::to_owned);
+        if *begin.lock().unwrap().get_or_insert_with(|| after.clone()) != after {
+            is_anew.store(true, Ordering::SeqCst);
+        }
+        if body["ScrollToken"] == "200" && !is_anew.load(Ordering::SeqCst) {
+            return Reply::error(code);
         }
         list(&tasks, body)
     })
