@@ -92,10 +92,16 @@ impl ReconciledApplication {
                 let started = Instant::now();
                 let result = self.reconcile(shared, &current, stop).await;
                 self.record(&result, shared);
-                failures = if result.is_ok() { 0 } else { failures + 1 };
                 due = match result {
-                    Ok(()) => started + interval,
-                    Err(_) => Instant::now() + AFTER_FAILURE.wait(failures),
+                    // The others were compared; the service may fail for these for good.
+                    Ok(()) | Err(ReconcileError::Undecided { .. }) => {
+                        failures = 0;
+                        started + interval
+                    }
+                    Err(_) => {
+                        failures += 1;
+                        Instant::now() + AFTER_FAILURE.wait(failures)
+                    }
                 };
             };
             tokio::select! {

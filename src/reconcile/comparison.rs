@@ -18,6 +18,8 @@ use crate::vod::{
 const MAX_EMPTY_PAGES: u32 = 10;
 /// Tasks that may stay undecided before a comparison is given up.
 const MAX_UNDECIDED: u32 = 10;
+/// Tasks that may be gone, one after the other: from there on it is the cloud that describes none.
+const MAX_GONE: u32 = 10;
 
 /// What became of a finished task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +136,28 @@ pub struct Comparison<'a> {
 struct Undecided {
     tasks: u32,
     first: Option<VodError>,
+    /// Since the last task that was described.
+    gone: u32,
+}
+
+impl Undecided {
+    /// Counts one: it holds up none beside it.
+    fn add(&mut self, error: VodError) -> Result<(), ReconcileError> {
+        self.tasks += 1;
+        self.first.get_or_insert(error);
+        match self.first.take_if(|_| self.tasks >= MAX_UNDECIDED) {
+            Some(error) => Err(ReconcileError::Undecided { tasks: self.tasks, error }),
+            None => Ok(()),
+        }
+    }
+
+    fn add_gone(&mut self, error: VodError) -> Result<(), ReconcileError> {
+        self.gone += 1;
+        if self.gone < MAX_GONE {
+            return Ok(());
+        }
+        Err(ReconcileError::Undecided { tasks: self.gone, error })
+    }
 }
 
 impl Comparison<'_> {
@@ -215,25 +239,37 @@ impl Comparison<'_> {
         }
         let detail = match self.requests.make(|| self.client.task_detail(&task.task_id)).await {
             Ok(detail) => detail,
-            Err(error) if is_gone(&error) => {
-                tracing::warn!(
-                    app = %self.client.app(), task_id = task.task_id, %error,
-                    "finished task cannot be described; its event is not added"
-                );
-                return found(task, TaskOutcome::Gone);
-            }
-            // The service fails for this one: it holds up none beside it.
-            Err(error) if error.advice() == Advice::Service => {
-                undecided.tasks += 1;
-                undecided.first.get_or_insert(error);
-                return match undecided.first.take_if(|_| undecided.tasks >= MAX_UNDECIDED) {
-                    Some(error) => Err(ReconcileError::Undecided { tasks: undecided.tasks, error }),
-                    None => Ok(None),
-                };
-            }
+            Err(error) if is_gone(&error) => return self.gone(task, error, undecided).map(Some),
+            Err(error) if may_be_of_the_task(&error) => return undecided.add(error).map(|()| None),
             Err(error) => return Err(error.into()),
         };
-        self.compare(task, &detail, known).await.map(Some)
+        let unexpected = |why: &str| VodError::new(Action::DescribeTaskDetail, Advice::Answer, why);
+        // As an event it would report what the task has done so far.
+        if matches!(detail.status.as_str(), "WAITING" | "PROCESSING") {
+            let error = unexpected("a task that is listed as finished is described as running");
+            return undecided.add(error).map(|()| None);
+        }
+        let finding = self.compare(task, &detail, known).await?;
+        if finding.outcome == TaskOutcome::Gone {
+            let error = unexpected("the answer has no task that makes image sprites");
+            return self.gone(finding.task, error, undecided).map(Some);
+        }
+        undecided.gone = 0;
+        Ok(Some(finding))
+    }
+
+    fn gone(
+        &self,
+        task: ListedTask,
+        error: VodError,
+        undecided: &mut Undecided,
+    ) -> Result<TaskFinding, ReconcileError> {
+        tracing::warn!(
+            app = %self.client.app(), task_id = task.task_id, %error,
+            "finished task cannot be described; its event is not added"
+        );
+        undecided.add_gone(error)?;
+        Ok(TaskFinding { task, outcome: TaskOutcome::Gone, file_id: None, sprites: Vec::new() })
     }
 
     async fn compare(
@@ -306,8 +342,20 @@ fn may_be_of_a_place(error: &VodError) -> bool {
 
 /// Whether the task cannot be described, now or later.
 fn is_gone(error: &VodError) -> bool {
-    let is_unknown = error.code().is_some_and(|code| code.starts_with("ResourceNotFound"));
-    error.is_parameter_error() || is_unknown || error.advice() == Advice::Answer
+    let is_unknown = |code: &str| {
+        matches!(code, "InvalidParameterValue" | "InvalidParameterValue.TaskId")
+            || code.starts_with("ResourceNotFound")
+    };
+    error.code().is_some_and(is_unknown) || error.is_too_large()
+}
+
+/// Whether others may be described although this one was not.
+fn may_be_of_the_task(error: &VodError) -> bool {
+    match error.advice() {
+        Advice::Service | Advice::InvalidParameters | Advice::Answer => true,
+        Advice::Refused => !error.is_missing_permission(),
+        Advice::Throttled | Advice::Clock | Advice::Credentials | Advice::Transport => false,
+    }
 }
 
 #[cfg(test)]

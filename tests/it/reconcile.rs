@@ -424,6 +424,71 @@ async fn one_task_that_the_service_fails_for_holds_up_none_beside_it() {
     assert_eq!(bench.asked("DescribeTaskDetail"), 2 + 5);
 }
 
+/// How it ends where the details of each of `count` tasks are answered so.
+async fn details(
+    count: usize,
+    reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
+) -> (Vec<TaskFinding>, Result<(), ReconcileError>) {
+    let tasks: Vec<_> = (0..count).map(|id| task(&format!("{id:02}"), "Procedure")).collect();
+    let bench = Bench::new(move |action, body| match action {
+        "DescribeTasks" => list(&tasks, body),
+        _ => reply(body["TaskId"].as_str().unwrap()),
+    })
+    .await;
+    bench.run(2, &["*"], true).await
+}
+
+#[tokio::test]
+async fn only_a_task_that_the_cloud_does_not_know_is_gone() {
+    let gone = ["InvalidParameterValue", "InvalidParameterValue.TaskId", "ResourceNotFound"];
+    for code in gone {
+        let (found, ended) = details(1, move |_| Reply::error(code)).await;
+        ended.unwrap();
+        assert_eq!(outcomes(&found)["00"], TaskOutcome::Gone, "{code}");
+    }
+    for code in ["InvalidParameterValue.Other", "MissingParameter", "LimitExceeded"] {
+        let (found, ended) = details(1, move |_| Reply::error(code)).await;
+        let error = ended.unwrap_err();
+        assert!(matches!(error, ReconcileError::Undecided { tasks: 1, .. }), "{error}");
+        assert_eq!(found.len(), 0, "{code}");
+    }
+    let (_, ended) = details(1, |_| Reply::error("UnauthorizedOperation")).await;
+    assert!(matches!(ended, Err(ReconcileError::Cloud(_))), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_cloud_that_describes_no_task_has_not_lost_them_all() {
+    let unknown = || Reply::error("ResourceNotFound");
+    let (found, ended) = details(25, move |_| unknown()).await;
+    let error = ended.unwrap_err();
+    assert!(matches!(error, ReconcileError::Undecided { tasks: 10, .. }), "{error}");
+    assert_eq!(found.len(), 9);
+    // Nor one that describes something else.
+    let (_, ended) = details(25, |_| detail("\"ProcedureTask\":null")).await;
+    assert!(matches!(ended, Err(ReconcileError::Undecided { tasks: 10, .. })), "{ended:?}");
+    // Now and then one may be.
+    let (found, ended) = details(25, move |id| match id.ends_with('5') {
+        true => detail(&format!("\"ProcedureTask\":{}", procedure(id, "Finish", &[10]))),
+        false => unknown(),
+    })
+    .await;
+    ended.unwrap();
+    assert_eq!(outcomes(&found).values().filter(|of| **of == TaskOutcome::Gone).count(), 23);
+}
+
+#[tokio::test]
+async fn a_task_that_is_described_as_running_has_no_end_yet() {
+    let (found, ended) = details(1, |id| {
+        let task = procedure(id, "Finish", &[10]);
+        let running = format!(r#"{{"Response":{{"Status":"PROCESSING","ProcedureTask":{task}}}}}"#);
+        Reply::json(&running)
+    })
+    .await;
+    let error = ended.unwrap_err();
+    assert!(error.to_string().contains("described as running"), "{error}");
+    assert_eq!(found.len(), 0);
+}
+
 #[tokio::test]
 async fn what_passes_is_repeated_and_the_rate_is_kept() {
     let failures = Arc::new(Mutex::new(vec!["RequestLimitExceeded", "InternalError"]));
