@@ -234,8 +234,10 @@ impl Daemon {
             let receiving = receiver.serve(listener, stop.receiving.clone());
             tasks.spawn(TaskName::Receiver, until(&gone, receiving));
         }
-        let reconciling = reconciler.run(liveness.register("reconciler"), stop.pulling.clone());
-        tasks.spawn(TaskName::Reconciler, until(&gone, reconciling));
+        if let Some(reconciler) = Some(reconciler).filter(|_| !once) {
+            let reconciling = reconciler.run(liveness.register("reconciler"), stop.pulling.clone());
+            tasks.spawn(TaskName::Reconciler, until(&gone, reconciling));
+        }
         if let Some(listener) = listener {
             let (metrics, health) = (metrics.clone(), health.clone());
             let journal = active.config.journal.path.clone();

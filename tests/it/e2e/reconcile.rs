@@ -139,6 +139,17 @@ async fn a_kill_in_the_middle_of_a_page_loses_and_repeats_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_drains_the_queue_adds_nothing() {
+    let site = Site::reconciling("").await;
+    assert_eq!(site.run(&["run", "--once"]).await.code, 0);
+    site.make(lost(5, SourceApi::Procedure));
+    let queued = site.make(SpriteOrder { count: 5, ..SpriteOrder::default() });
+    assert_eq!(site.run(&["run", "--once"]).await.code, 0);
+    site.has_exactly(&[&queued]).await;
+    assert_eq!(site.cloud.control.totals().calls.get("DescribeTasks"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_was_not_found_empty_is_waited_for() {
     let site = Site::reconciling("").await;
     let failure = FaultKind::Error("InternalError".to_owned());
