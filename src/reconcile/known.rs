@@ -10,6 +10,8 @@ use crate::journal::{self, EventId, JournalReader, TaskEvent};
 
 /// The type of the event that may come before its task is over.
 pub(super) const PROCEDURE: &str = "ProcedureStateChanged";
+/// The type of the event that comes once, at the end of a task of one image sprite.
+const IMAGE_SPRITE: &str = "CreateImageSpriteComplete";
 
 /// How much earlier than its task finished an event may seem to have come: clocks differ.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::hours(1);
@@ -115,6 +117,10 @@ impl TaskEnds {
     }
 
     fn add(&mut self, event: &TaskEvent) {
+        // Other events of a task say nothing of its image sprites.
+        if ![PROCEDURE, IMAGE_SPRITE].contains(&event.event_type.as_str()) {
+            return;
+        }
         let task = self.hasher.hash_one(event.task_id.as_str());
         let progress = match &event.body {
             _ if event.event_type != PROCEDURE => None,
@@ -188,6 +194,20 @@ mod tests {
         let end = body("FINISH", &[(10, "SUCCESS")]);
         assert!(has_all(&[None], &end, true, false));
         assert!(!has_all(&[None], &end, false, true));
+    }
+
+    #[test]
+    fn only_the_events_that_report_image_sprites_tell_the_end() {
+        let is_over = |event_type: &str| {
+            let mut ends = TaskEnds::default();
+            let (task_id, event_type) = ("t".to_owned(), event_type.to_owned());
+            ends.add(&TaskEvent { task_id, event_type, body: None });
+            ends.is_over("t")
+        };
+        assert!(is_over("CreateImageSpriteComplete"));
+        for other in ["FileUploaded", "TranscodeComplete", "ProcedureStateChanged", "new"] {
+            assert!(!is_over(other), "{other}");
+        }
     }
 
     #[test]
