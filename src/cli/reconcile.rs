@@ -48,7 +48,8 @@ the task was aborted. gone: the cloud lists the task and does not describe it. I
 mode, an event that still waits in the queue counts as missing.
 
 --add adds the missing events, which their sinks get at the daemon's next start. The daemon must be
-stopped; while it runs, [reconcile] every = \"15m\" and a reload do the same.
+stopped; while it runs, [reconcile] every = \"15m\" and a reload do the same. In reliable-callback
+mode the queue must be empty: let the daemon pull the events first.
 
 Exit code: 0 if nothing is missing, 1 if something is, or the cloud did not answer; 77 if it refuses
 the credentials; 74 if the journal cannot be used.
@@ -98,17 +99,22 @@ fn reconcile(args: &ReconcileArgs) -> Result<Exit, CliError> {
         .map_err(|error| CliError::because(Exit::Configuration, error))?;
     let work = async {
         let target = if args.add { Some(Target::open(&config).await?) } else { None };
-        let mut reports = Vec::new();
         let requests = TaskRequests::new(config.reconcile.max_requests_per_second);
-        for app in config.vod.apps() {
-            let client = client.with_app(app);
-            let ingest = target.as_ref().map(|target| &target.ingest);
-            reports.push(look(args, &config, &client, &requests, ingest, now).await?);
-        }
+        let looks = async {
+            let mut reports = Vec::new();
+            for app in config.vod.apps() {
+                let client = client.with_app(app);
+                let ingest = target.as_ref().map(|target| &target.ingest);
+                reports.push(look(args, &config, &client, &requests, ingest, now).await?);
+            }
+            Ok::<_, CliError>(reports)
+        };
+        let reports = looks.await;
+        // Also after a failure: what was added before it stays.
         if let Some(target) = target {
             target.close().await;
         }
-        Ok::<_, CliError>(reports)
+        reports
     };
     let reports = process::block_on(work)
         .map_err(|error| CliError::because(Exit::Failure, format_args!("{error:#}")))??;
@@ -234,7 +240,11 @@ async fn look(
         Report { app: app.0, from: None, until: None, waiting: None, counts, tasks: Vec::new() };
     if config.vod.pull {
         // Not every key may ask.
-        report.waiting = client.events_state().await.ok();
+        let waiting = client.events_state().await;
+        if ingest.is_some() {
+            refuse_while_events_wait(app, &waiting)?;
+        }
+        report.waiting = waiting.ok();
     }
     // By the cloud's clock, as far as an answer has told it.
     let difference = client.clock_difference().unwrap_or_default();
@@ -262,6 +272,28 @@ async fn look(
     bar.finish_and_clear();
     compared.map_err(|error| CliError::because(exit_of(&error), error))?;
     Ok(report)
+}
+
+/// An event in the queue is not missing: were it added, it would be there under another time and
+/// origin before it is pulled.
+fn refuse_while_events_wait(app: AppId, waiting: &Result<u64, VodError>) -> Result<(), CliError> {
+    let why = match waiting {
+        Ok(0) => return Ok(()),
+        Ok(waiting) => format!(
+            "application {app}: nothing is added while {} in the queue: start the daemon, which \
+             pulls them, stop it once the queue is empty, and repeat this command",
+            if *waiting == 1 {
+                "1 event waits".to_owned()
+            } else {
+                format!("{waiting} events wait")
+            }
+        ),
+        Err(error) => format!(
+            "application {app}: nothing is added while it is unknown whether events wait in the \
+             queue: {error}"
+        ),
+    };
+    Err(CliError::because(Exit::Failure, why))
 }
 
 async fn read_known(path: &Path, app: AppId, from: DateTime<Utc>) -> Result<KnownTasks, CliError> {

@@ -226,7 +226,7 @@ async fn the_command_reports_what_is_missing_and_adds_it_while_no_daemon_runs() 
     let arrived = site.make(SpriteOrder { count: 5, ..old.clone() });
     site.drained().await;
     let missing = site.make(SpriteOrder { lose_every: 1, count: 3, ..old.clone() });
-    let silent = SpriteOrder { notify_mode: NotifyMode::None, ..old };
+    let silent = SpriteOrder { notify_mode: NotifyMode::None, ..old.clone() };
     site.make(SpriteOrder { source_api: Some(SourceApi::Procedure), ..silent });
 
     // Another journal may have had what finished before this one was made.
@@ -251,16 +251,32 @@ async fn the_command_reports_what_is_missing_and_adds_it_while_no_daemon_runs() 
     assert_eq!((ended.code, ended.log.contains("expected 70h at most")), (64, true));
     daemon.stop().await;
 
+    // What waits in the queue is not missing.
+    let queued = site.make(SpriteOrder { count: 2, ..old });
+    let ended = site.run(&["reconcile", "--since", "2h", "--add"]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.log.contains("nothing is added while 2 events wait"), "{}", ended.log);
+    let daemon = site.start();
+    site.drained().await;
+    daemon.stop().await;
+    let failure = FaultKind::Error("UnauthorizedOperation".to_owned());
+    let fault = InjectedFault::rate(1.0, failure).on(ApiAction::DescribeEventsState);
+    site.cloud.control.fault(fault).unwrap();
+    let ended = site.run(&["reconcile", "--since", "2h", "--add"]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.log.contains("it is unknown whether events wait"), "{}", ended.log);
+    site.cloud.control.clear_faults();
+
     let (code, answer) = report(&site, &["--since", "2h", "--add"]).await;
     assert_eq!((code, &answer["applications"][0]["counts"]["added"]), (0, &3.into()), "{answer}");
     let ended = site.run(&["reconcile", "--since", "2h"]).await;
     let out = std::fs::read_to_string(site.path("stdout")).unwrap();
     assert_eq!(ended.code, 0, "{out}");
-    assert!(out.contains("8 known, 0 missing, 1 silent"), "{out}");
+    assert!(out.contains("10 known, 0 missing, 1 silent"), "{out}");
     let daemon = site.start();
-    site.has_exactly(&[&arrived, &missing]).await;
+    site.has_exactly(&[&arrived, &missing, &queued]).await;
     daemon.stop().await;
-    site.assert_once("sprites.jsonl", 8);
+    site.assert_once("sprites.jsonl", 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
