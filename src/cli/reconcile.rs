@@ -39,7 +39,8 @@ const MAX_HOURS: u64 = MAX_REACH.as_secs() / 3600;
 #[command(
     after_help = "It lists the finished tasks that may have made image sprites, and asks for the details of those
 that the journal has no end of. Without --since it looks at the last 24 hours, but not at the time
-before the journal was created: another journal may have had those events. Tasks that finished less
+before the daemon first ran with this journal and application: another journal may have had those
+events. Tasks that finished less
 than [reconcile] settle ago are left out. It needs the actions DescribeTasks and DescribeTaskDetail.
 
 known: the journal has the event, or each sprite of the task. missing: it has not. unwanted: it has
@@ -67,7 +68,7 @@ pub(super) struct ReconcileArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Look at tasks that finished at or after this moment, 70 hours ago at most; also at those
-    /// from before the journal was created.
+    /// from before the daemon first ran with this journal and application.
     #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
     since: Option<DateTime<Utc>>,
     /// Add the missing events; the daemon must be stopped.
@@ -249,7 +250,7 @@ async fn look(
     // By the cloud's clock, as far as an answer has told it.
     let difference = client.clock_difference().unwrap_or_default();
     let now = now + difference;
-    let begun = JournalReader::open(&config.journal.path)?.begun()?;
+    let begun = JournalReader::open(&config.journal.path)?.begun(app)?.unwrap_or(now);
     let since = args.since.unwrap_or_else(|| (now - delta(DEFAULT_SINCE)).max(begun));
     let Some(window) = Window::since(&config.reconcile, now, since) else { return Ok(report) };
     (report.from, report.until) = (Some(window.from), Some(window.until));

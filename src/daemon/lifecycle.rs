@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,7 @@ impl Daemon {
             systemd::extend_timeout(MIGRATION_TIME).await;
         }
         let (journal, closing) = Journal::open(&config.journal)?;
+        journal.set_begun(apps.clone(), Utc::now()).await?;
         warn_of_rescued(&config.journal.path);
         let metrics = Metrics::new(journal.health().commits());
         let listener = match (listener, config.http.address()) {

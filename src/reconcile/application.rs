@@ -347,7 +347,8 @@ impl ReconcileShared {
                 |error: crate::journal::OpenError| JournalError::Sqlite(error.to_string().into());
             let reader = JournalReader::open(&path).map_err(unreadable)?;
             let span = JournalSpan {
-                begun: reader.begun()?,
+                // Each was begun when the daemon started.
+                begun: reader.begun(app)?.unwrap_or_else(Utc::now),
                 reconciled_until: reader.reconciled_until(app)?,
             };
             Ok((reader, span))

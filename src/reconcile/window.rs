@@ -33,7 +33,8 @@ pub struct Skipped {
 /// What the journal says of an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalSpan {
-    /// When it was made, or its first event was stored. What finished before is another journal's.
+    /// When a daemon first had the application and the journal, or its first event was stored. What
+    /// finished before is another journal's.
     pub begun: DateTime<Utc>,
     /// The end of the last window that was completed.
     pub reconciled_until: Option<DateTime<Utc>>,

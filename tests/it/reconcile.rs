@@ -490,6 +490,36 @@ async fn a_task_that_is_described_as_running_has_no_end_yet() {
 }
 
 #[tokio::test]
+async fn each_application_begins_when_a_daemon_first_has_it() {
+    let bench = Bench::new(|_, body| list(&[], body)).await;
+    let (other, later) = (AppId(7), now() + TimeDelta::hours(1));
+    bench.journal.set_begun(vec![APP], now()).await.unwrap();
+    bench.journal.set_begun(vec![APP, other], later).await.unwrap();
+    let reader = JournalReader::open(&bench.path).unwrap();
+    let begun = [APP, other, AppId(8)].map(|app| reader.begun(app).unwrap());
+    assert_eq!(begun, [Some(now()), Some(later), None]);
+}
+
+#[tokio::test]
+async fn an_application_of_an_older_journal_begins_with_its_first_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let older =
+        format!("{}/tests/data/journals/before-0.2.0-version-5.db", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(older, &path).unwrap();
+    let settings = JournalSettings { path: path.clone(), ..JournalSettings::default() };
+    let (journal, _closing) = Journal::open(&settings).unwrap();
+    let reader = JournalReader::open(&path).unwrap();
+    let rows = reader.list_oldest(&Filter::default(), 1000).unwrap();
+    let app = rows[0].event.app;
+    let first =
+        rows.iter().filter(|row| row.event.app == app).map(|row| row.event.first_pulled).min();
+    journal.set_begun(vec![app], now()).await.unwrap();
+    assert!(first.is_some() && first < Some(now()));
+    assert_eq!(reader.begun(app).unwrap(), first);
+}
+
+#[tokio::test]
 async fn what_passes_is_repeated_and_the_rate_is_kept() {
     let failures = Arc::new(Mutex::new(vec!["RequestLimitExceeded", "InternalError"]));
     let bench = Bench::new(move |_, body| match failures.lock().unwrap().pop() {

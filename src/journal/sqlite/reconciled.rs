@@ -37,6 +37,20 @@ pub struct ReadOn {
 }
 
 impl Store {
+    pub(in crate::journal) fn set_begun(
+        &mut self,
+        apps: &[AppId],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO begun (app, at) VALUES (?1, ?2)")?;
+        for app in apps {
+            insert.execute(params![app.0.cast_signed(), now.timestamp_millis()])?;
+        }
+        Ok(())
+    }
+
     pub(in crate::journal) fn set_reconciled(
         &mut self,
         app: AppId,
@@ -53,13 +67,13 @@ impl Store {
 }
 
 impl JournalReader {
-    /// When the journal was made, or its first event was stored.
+    /// When a daemon first had `app` and this journal, or the first event of `app` was stored;
+    /// `None` if neither was.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn begun(&self) -> Result<DateTime<Utc>> {
-        let at: i64 = self.0.query_row("SELECT at FROM begun", [], |row| row.get(0))?;
-        Ok(DateTime::from_timestamp_millis(at).unwrap_or_default())
+    pub fn begun(&self, app: AppId) -> Result<Option<DateTime<Utc>>> {
+        self.reconcile_time("SELECT at FROM begun WHERE app = ?1", app)
     }
 
     /// Until when the tasks of `app` have finished of which the journal is known to have every
@@ -68,7 +82,11 @@ impl JournalReader {
     /// # Errors
     /// When the journal cannot be read.
     pub fn reconciled_until(&self, app: AppId) -> Result<Option<DateTime<Utc>>> {
-        let mut select = self.0.prepare_cached("SELECT until FROM reconciled WHERE app = ?1")?;
+        self.reconcile_time("SELECT until FROM reconciled WHERE app = ?1", app)
+    }
+
+    fn reconcile_time(&self, sql: &str, app: AppId) -> Result<Option<DateTime<Utc>>> {
+        let mut select = self.0.prepare_cached(sql)?;
         let at: Option<i64> =
             select.query_row([app.0.cast_signed()], |row| row.get(0)).optional()?;
         Ok(at.and_then(DateTime::from_timestamp_millis))

@@ -113,14 +113,13 @@ CREATE TABLE posted (            -- occurrences that were posted, unless acknowl
 
 /// Since version 6.
 pub(super) const RECONCILED: &str = "
-CREATE TABLE begun (             -- one row
-  at INTEGER NOT NULL            -- when the journal was made; of an older one, its first event
+CREATE TABLE begun (             -- of each application that a daemon had
+  app INTEGER PRIMARY KEY,
+  at  INTEGER NOT NULL           -- when it first started; in an older journal, the first event
 );
 CREATE TABLE reconciled (        -- of each application whose finished tasks were compared
   app   INTEGER PRIMARY KEY,
   until INTEGER NOT NULL         -- of the tasks that finished before, every event is here
 );
-INSERT INTO begun SELECT min(at) FROM (
-  SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS at UNION ALL
-  SELECT first_pulled FROM events);
+INSERT INTO begun SELECT app, min(first_pulled) FROM events GROUP BY app;
 ";
