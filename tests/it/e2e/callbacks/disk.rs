@@ -66,6 +66,7 @@ async fn full(disk: Disk) {
     for number in 0..number + 5 {
         assert_eq!(poster.post(&sprite(number)).await.0, 200);
     }
+    site.delivered("sprites.jsonl", number + 5).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", number + 5);
 }

@@ -49,6 +49,7 @@ async fn slow_heads_and_bodies_are_cut_and_idle_connections_are_kept() {
         let answer = kept.rest(Duration::from_millis(500)).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
+    site.delivered("sprites.jsonl", 2).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 2);
 }
@@ -87,6 +88,7 @@ async fn slow_connections_in_all_slots_keep_nobody_out() {
     let answer = kept.rest(Duration::from_millis(500)).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     drop(slow);
+    site.delivered("sprites.jsonl", 40).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 40);
 }

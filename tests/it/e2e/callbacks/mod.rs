@@ -46,6 +46,11 @@ impl Site {
         self.edit("[http]", &table);
     }
 
+    /// Waits until the file has so many events: an answer tells of the journal only.
+    async fn delivered(&self, name: &str, count: usize) {
+        crate::support::until(|| self.lines(name).len() >= count).await;
+    }
+
     fn set_token(&self, token: &str) {
         let path = self.path("token");
         std::fs::write(&path, token).unwrap();

@@ -178,6 +178,7 @@ async fn what_is_only_to_be_logged_is_taken() {
     let said = daemon.logged("posted event not verified; stored all the same");
     assert_eq!(said.len(), 1);
     assert_eq!(said[0]["tasks"], "CreateImageSprite-1edb7eb88a599d05abe451cfc541cfbd");
+    site.delivered("all.jsonl", 3).await;
     daemon.stop().await;
     site.assert_once("all.jsonl", 3);
 }

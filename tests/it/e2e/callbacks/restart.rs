@@ -53,6 +53,7 @@ async fn a_reload_takes_over_tokens_keys_and_limits() {
     daemon.signal(Signal::SIGHUP);
     until(|| daemon.logged(rejected).len() == 2).await;
     assert_eq!(daemon.logged(rejected)[1]["error"], "[receive] listen: a change needs a restart");
+    site.delivered("sprites.jsonl", 3).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 3);
 }
@@ -191,6 +192,7 @@ async fn systemds_own_tool_passes_a_socket() {
     daemon.has_logged(said).await;
     assert_eq!(daemon.logged(said)[0]["address"], address.to_string());
     until(|| site.lines("sprites.jsonl").len() == 1).await;
+    site.delivered("sprites.jsonl", 1).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 1);
 }

@@ -37,6 +37,7 @@ async fn a_posted_event_is_on_disk_when_it_is_answered_and_then_at_the_sink() {
     let last = "sprited_last_received_timestamp_seconds{app=\"1500012345\"}";
     assert!(daemon.metric(last).await > 1.7e9);
     assert!(daemon.logged(REFUSED).is_empty());
+    site.delivered("sprites.jsonl", 1).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 1);
 }
@@ -73,6 +74,7 @@ async fn signed_in_any_place_unsigned_and_pulled_it_is_one_event() {
     assert_eq!(posted, if is_over { 403 } else { 200 });
     site.cloud.control.add(&format!("[{}]", data("callbacks/seed_pull_entry.json"))).unwrap();
     site.drained().await;
+    site.delivered("sprites.jsonl", 1).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 1);
     assert_eq!(site.lines("sprites.jsonl")[0]["id"], SEED_KEY);
@@ -172,6 +174,7 @@ async fn requests_may_be_pipelined_chunked_and_announced() {
     let answer = waiting.rest(Duration::from_millis(500)).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     until(|| site.lines("sprites.jsonl").len() == 22).await;
+    site.delivered("sprites.jsonl", 22).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 22);
 }
