@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use super::json::{JsonKind, Node};
 use super::sprite::{
-    CREATE_COMPLETE, Ids, ImageSprite, SpriteError, SpriteStatus, integer, object, text, texts,
+    CREATE_COMPLETE, Ids, ImageSprite, OutputNames, SpriteError, SpriteStatus, build, integer,
+    object, text, texts,
 };
 
 /// The member that has the EventType.
@@ -62,6 +63,8 @@ impl<'a> LegacyEvent<'a> {
 /// The type of a procedure's tasks that make image sprites.
 const SPRITES: &str = "ImageSprites";
 
+const OUTPUT: OutputNames = ["totalCount", "width", "height", "webVttUrl"];
+
 /// `status` is a number, 0 for success.
 fn of_task_2017(ids: &Ids<'_>, data: Node<'_>) -> ImageSprite {
     let sheets = texts(data.get("imageSpriteUrl"));
@@ -71,7 +74,8 @@ fn of_task_2017(ids: &Ids<'_>, data: Node<'_>) -> ImageSprite {
         None if !sheets.is_empty() => SpriteStatus::Success,
         Some(_) | None => SpriteStatus::Fail,
     };
-    build(ids, integer(data, "definition"), status, sheets, data, Some(data))
+    let definition = integer(data, "definition");
+    build(ids, definition, status, sheets, || error_of(data), Some(data), OUTPUT)
 }
 
 /// `status` is a word; where it is none of those that are known, `errCode` tells a failure.
@@ -89,32 +93,7 @@ fn of_procedure(ids: &Ids<'_>, task: Node<'_>) -> ImageSprite {
         Some(_) | None => SpriteStatus::Processing,
     };
     let definition = ["input", "output"].iter().find_map(|at| integer(task.get(at)?, "definition"));
-    build(ids, definition, status, sheets, task, output)
-}
-
-fn build(
-    ids: &Ids<'_>,
-    definition: Option<i64>,
-    status: SpriteStatus,
-    sheets: Vec<String>,
-    task: Node<'_>,
-    output: Option<Node<'_>>,
-) -> ImageSprite {
-    let output_integer = |name| integer(output?, name);
-    let sprite = ImageSprite {
-        id: String::new(),
-        task_id: ids.task_id.as_deref().map(str::to_owned),
-        file_id: ids.file_id.as_deref().map(str::to_owned),
-        definition,
-        status,
-        error: (status == SpriteStatus::Fail).then(|| error_of(task)),
-        tile_count: output_integer("totalCount"),
-        tile_width: output_integer("width"),
-        tile_height: output_integer("height"),
-        sheets,
-        vtt_url: output.and_then(|output| text(output, "webVttUrl")).map(Cow::into_owned),
-    };
-    sprite.with_id()
+    build(ids, definition, status, sheets, || error_of(task), output, OUTPUT)
 }
 
 /// The code is `errCode`, or `status` where that is the number of a failure.

@@ -70,11 +70,6 @@ impl ImageSprite {
     pub fn is_finished(&self) -> bool {
         self.status != SpriteStatus::Processing
     }
-
-    pub(super) fn with_id(mut self) -> Self {
-        self.id = id_of(&self);
-        self
-    }
 }
 
 /// The image sprites of an event, in the order of its payload.
@@ -105,7 +100,7 @@ fn of_task_2017(task: Node<'_>) -> ImageSprite {
         Some(_) | None => SpriteStatus::Fail,
     };
     let definition = integer(task, "Definition");
-    build(&Ids::of(task), definition, status, sheets, task, Some(task))
+    build(&Ids::of(task), definition, status, sheets, || error_of(task), Some(task), OUTPUT)
 }
 
 /// MediaProcessTaskImageSpriteResult of a ProcedureTask.
@@ -119,7 +114,7 @@ fn of_procedure(ids: &Ids<'_>, task: Node<'_>) -> ImageSprite {
         Some(_) | None => SpriteStatus::Processing,
     };
     let definition = ["Input", "Output"].iter().find_map(|at| integer(task.get(at)?, "Definition"));
-    build(ids, definition, status, sheets, task, output)
+    build(ids, definition, status, sheets, || error_of(task), output, OUTPUT)
 }
 
 /// Of which task and file an event is, as a payload says.
@@ -140,29 +135,37 @@ impl<'a> Ids<'a> {
     }
 }
 
-fn build(
+/// What a format calls the members of an output: TotalCount, Width, Height and WebVttUrl.
+pub(super) type OutputNames = [&'static str; 4];
+
+const OUTPUT: OutputNames = ["TotalCount", "Width", "Height", "WebVttUrl"];
+
+/// The sprite whose sheets `output` describes by these names; `error` is asked of a failure.
+pub(super) fn build(
     ids: &Ids<'_>,
     definition: Option<i64>,
     status: SpriteStatus,
     sheets: Vec<String>,
-    task: Node<'_>,
+    error: impl FnOnce() -> SpriteError,
     output: Option<Node<'_>>,
+    [tile_count, tile_width, tile_height, vtt_url]: OutputNames,
 ) -> ImageSprite {
     let output_integer = |name| integer(output?, name);
-    let sprite = ImageSprite {
+    let mut sprite = ImageSprite {
         id: String::new(),
         task_id: ids.task_id.as_deref().map(str::to_owned),
         file_id: ids.file_id.as_deref().map(str::to_owned),
         definition,
         status,
-        error: (status == SpriteStatus::Fail).then(|| error_of(task)),
-        tile_count: output_integer("TotalCount"),
-        tile_width: output_integer("Width"),
-        tile_height: output_integer("Height"),
+        error: (status == SpriteStatus::Fail).then(error),
+        tile_count: output_integer(tile_count),
+        tile_width: output_integer(tile_width),
+        tile_height: output_integer(tile_height),
         sheets,
-        vtt_url: output.and_then(|output| text(output, "WebVttUrl")).map(Cow::into_owned),
+        vtt_url: output.and_then(|output| text(output, vtt_url)).map(Cow::into_owned),
     };
-    sprite.with_id()
+    sprite.id = id_of(&sprite);
+    sprite
 }
 
 /// The texts of an array that are not empty.

@@ -255,32 +255,16 @@ impl ReconciledApplication {
             TaskOutcome::Gone,
         ]
         .map(count);
-        if added > 0 {
-            tracing::warn!(
-                app,
-                from,
-                until,
-                known,
-                added,
-                unwanted,
-                silent,
-                aborted,
-                gone,
-                "events of finished tasks never arrived and were added"
-            );
-        } else {
-            tracing::debug!(
-                app,
-                from,
-                until,
-                known,
-                added,
-                unwanted,
-                silent,
-                aborted,
-                gone,
-                "finished tasks compared"
-            );
+        macro_rules! tell {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    app, from, until, known, added, unwanted, silent, aborted, gone, $message
+                )
+            };
+        }
+        match added {
+            0 => tell!(debug, "finished tasks compared"),
+            _ => tell!(warn, "events of finished tasks never arrived and were added"),
         }
     }
 

@@ -121,9 +121,12 @@ pub(super) fn decoded<'a, T: Deserialize<'a>>(
     answer: &'a CallAnswer,
     action: Action,
 ) -> Result<T, VodError> {
-    answer.decode().map_err(|problem| {
-        VodError::unexpected(action, &problem, answer.status, answer.request_id.as_deref())
-    })
+    answer.decode().map_err(|problem| unexpected(answer, action, &problem))
+}
+
+/// The answer to `action` came through and is not what was asked for.
+pub(super) fn unexpected(answer: &CallAnswer, action: Action, problem: &str) -> VodError {
+    VodError::unexpected(action, problem, answer.status, answer.request_id.as_deref())
 }
 
 /// The error, with `note` if the answer was too large.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::action::Action;
 use super::answer::MAX_REQUEST_ID;
-use super::client::{Client, decoded};
+use super::client::{Client, decoded, unexpected};
 use super::error::VodError;
 use super::http::excerpt;
 
@@ -152,15 +152,9 @@ impl Client {
         };
         let answer = self.call(Action::DescribeTasks, &request).await?;
         let fields: TasksFields<'_> = decoded(&answer, Action::DescribeTasks)?;
-        let tasks = fields.task_set.ok_or_else(|| {
-            let request_id = answer.request_id.as_deref();
-            VodError::unexpected(
-                Action::DescribeTasks,
-                "it has no TaskSet",
-                answer.status,
-                request_id,
-            )
-        })?;
+        let tasks = fields
+            .task_set
+            .ok_or_else(|| unexpected(&answer, Action::DescribeTasks, "it has no TaskSet"))?;
         Ok(TaskListPage {
             tasks: tasks.into_iter().filter_map(listed_task).collect(),
             scroll_token: text(fields.scroll_token).filter(|token| !token.is_empty()),
