@@ -536,7 +536,9 @@ pub(super) fn passages() -> Vec<Passage> {
             "Jobs in one commit | {64}, and one more |",
             &[number("journal/writer/mod.rs", "MAX_GROUP").into()],
         ),
-        row(architecture, "Each run of the tests kills it 25 times. A soak of 1,000 kills", &[]),
+        row(architecture, "Each run of the tests kills it 25 times. A daemon", &[]),
+        row(architecture, "another 12 times, by `tests/run --full` 100 times", &[]),
+        row(architecture, "1,000 kills of a daemon that pulls", &[]),
         row(architecture, "took six minutes on two busy cores", &[]),
         row(
             example,

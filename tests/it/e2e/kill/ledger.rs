@@ -299,7 +299,7 @@ fn content(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// The events on the whole lines of a text.
-fn tasks_in(text: &[u8]) -> Vec<String> {
+pub(in crate::e2e) fn tasks_in(text: &[u8]) -> Vec<String> {
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let lines = text[..whole].split_inclusive(|byte| *byte == b'\n');
     lines.map(|line| task_of(&serde_json::from_slice(line).expect("a whole line"))).collect()
@@ -307,13 +307,13 @@ fn tasks_in(text: &[u8]) -> Vec<String> {
 
 /// The events in the journal, read on from where the last look ended.
 #[derive(Default)]
-struct Stored {
+pub(in crate::e2e) struct Stored {
     last: i64,
-    tasks: HashSet<String>,
+    pub(in crate::e2e) tasks: HashSet<String>,
 }
 
 impl Stored {
-    fn read(&mut self, journal: &Path) {
+    pub(in crate::e2e) fn read(&mut self, journal: &Path) {
         let Some(journal) = open(journal) else { return };
         let mut select = journal
             .prepare("SELECT id, body FROM events JOIN bodies ON event = id WHERE id > ?1")

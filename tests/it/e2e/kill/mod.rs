@@ -9,7 +9,7 @@
 mod figures;
 mod fixture;
 mod hook;
-mod ledger;
+pub(super) mod ledger;
 mod pause;
 
 use std::collections::HashMap;
