@@ -3,18 +3,24 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chrono::Utc;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use sprited::event::EventOrigin;
+use sprited::event::{AppId, EventOrigin};
+use sprited::journal::JournalReader;
 use vod_emulator::{
-    ApiAction, CreatedSprite, FaultKind, InjectedFault, NotifyMode, SourceApi, SpriteOrder,
+    ApiAction, CreatedSprite, EmulatorSettings, FaultKind, InjectedFault, NotifyMode, SourceApi,
+    SpriteOrder,
 };
 
 use super::daemon::Daemon;
-use super::{Site, file, until};
+use super::receiver::{Answer, Receiver};
+use super::{Site, file, settings, until};
 use crate::support;
 
 const FINISHED: &str = "sprited_reconcile_tasks_total";
+/// Of all sprites that the emulator makes.
+const TEMPLATE: i64 = 10;
 const WAITS: &str = "reconciliation waits until the queue was found empty";
 
 impl Site {
@@ -35,8 +41,8 @@ impl Site {
         self.cloud.control.add_sprites(&SpriteOrder { fail_every: 3, ..order }).unwrap()
     }
 
-    /// Task and template of each finished sprite in the file.
-    fn sprites(&self) -> BTreeSet<(String, i64)> {
+    /// Task and template of each finished sprite in the file, as often as it stands there.
+    fn sprites(&self) -> Vec<(String, i64)> {
         let lines = self.lines("sprites.jsonl");
         let sprites = lines.iter().flat_map(|line| line["data"]["sprites"].as_array().unwrap());
         let finished = sprites.filter(|sprite| sprite["status"] != "processing");
@@ -44,12 +50,17 @@ impl Site {
             let task = sprite["task_id"].as_str().unwrap().to_owned();
             (task, sprite["definition"].as_i64().unwrap())
         };
-        finished.map(of).collect()
+        let mut sprites: Vec<_> = finished.map(of).collect();
+        sprites.sort_unstable();
+        sprites
     }
 
-    /// Waits until the file has the sprite of each of these tasks, and asserts that it has no other.
-    async fn has_exactly(&self, tasks: &[&[CreatedSprite]]) {
-        let made: BTreeSet<_> = tasks.concat().into_iter().map(|task| (task.task_id, 10)).collect();
+    /// Waits until the file has the sprite of each of these tasks, and asserts that it has each once
+    /// and no other.
+    pub(super) async fn has_exactly(&self, tasks: &[&[CreatedSprite]]) {
+        let made = tasks.concat().into_iter();
+        let mut made: Vec<_> = made.map(|task| (task.task_id, TEMPLATE)).collect();
+        made.sort_unstable();
         support::until(|| self.sprites().len() >= made.len()).await;
         assert_eq!(self.sprites(), made);
     }
@@ -140,13 +151,84 @@ async fn a_kill_in_the_middle_of_a_page_loses_and_repeats_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_drains_the_queue_adds_nothing() {
-    let site = Site::reconciling("").await;
+    let hook = Receiver::start(Answer::TakeWhenReleased).await;
+    let site = Site::new(&[file("sprites", "image-sprite"), hook.sink("hook", "")].concat()).await;
+    site.turn_on("");
     assert_eq!(site.run(&["run", "--once"]).await.code, 0);
     site.make(lost(5, SourceApi::Procedure));
-    let queued = site.make(SpriteOrder { count: 5, ..SpriteOrder::default() });
-    assert_eq!(site.run(&["run", "--once"]).await.code, 0);
+    let queued = site.make(SpriteOrder { count: 1, ..SpriteOrder::default() });
+    let empty = || site.cloud.control.totals().calls_of(ApiAction::PullEvents, "empty");
+    let mut daemon = Daemon::start(site.folder.path(), &["run", "--once"], &[]);
+    support::until(|| hook.count() == 1).await;
+    // As long as the sink has it there are pulls that find the queue empty: of each of them one that
+    // reconciles would hear.
+    let before = empty();
+    support::until(|| empty() > before + 10).await;
+    hook.release();
+    assert_eq!(daemon.ended_within(Duration::from_secs(30)).await, 0);
     site.has_exactly(&[&queued]).await;
     assert_eq!(site.cloud.control.totals().calls.get("DescribeTasks"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_with_a_task_that_stays_undecided_begins_anew_with_each_run() {
+    let site = Site::reconciling("").await;
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    let failure = FaultKind::Error("InvalidParameterValue.Other".to_owned());
+    let fault = InjectedFault::rate(1.0, failure).on(ApiAction::DescribeTaskDetail);
+    site.cloud.control.fault(fault).unwrap();
+    let undecided = site.make(lost(1, SourceApi::Create));
+    daemon.has_logged("reconciliation fails").await;
+    let (_, status) = daemon.get("/status.json").await;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let problem = status["cloud"]["reconcile"].as_str().unwrap();
+    assert!(problem.contains("1 of the tasks could not be compared"), "{problem}");
+    // The others do not wait for it: with the waits of other failures so many runs would take five
+    // minutes.
+    let lists = || site.cloud.control.totals().calls["DescribeTasks"]["ok"];
+    let begun = lists();
+    support::until(|| lists() > begun + 7).await;
+    let until = || {
+        let reader = JournalReader::open(&site.path("journal.db")).unwrap();
+        reader.reconciled_until(AppId(1_500_012_345)).unwrap()
+    };
+    let finished = Utc::now();
+    assert!(until().is_none_or(|until| until < finished), "a window is done up to here");
+    assert_eq!(site.sprites(), []);
+
+    site.cloud.control.clear_faults();
+    site.has_exactly(&[&undecided]).await;
+    daemon.has_logged("reconciliation works again").await;
+    assert_eq!(daemon.logged("reconciliation fails").len(), 1);
+    support::until(|| until().is_some_and(|until| until > finished)).await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_added_before_a_failure_stays_and_the_journal_is_closed() {
+    let cloud = EmulatorSettings { apps: vec![1_500_012_345, 7], ..settings() };
+    let site = Site::with(cloud, "", &file("sprites", "image-sprite")).await;
+    site.edit("sub_app_id = 1500012345", "sub_app_id = [1500012345, 7]");
+    site.edit("[poll]", "[reconcile]\nsettle = '0s'\n[poll]");
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    daemon.stop().await;
+    let age = Duration::from_secs(3600);
+    let missing = site.make(SpriteOrder { age, ..lost(3, SourceApi::Procedure) });
+    let refusal = FaultKind::Error("UnauthorizedOperation".to_owned());
+    let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeTasks).of(7);
+    site.cloud.control.fault(fault).unwrap();
+    let ended = site.run(&["reconcile", "--since", "2h", "--add"]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.log.contains("UnauthorizedOperation"), "{}", ended.log);
+    // The last connection takes its log along.
+    assert!(!site.path("journal.db-wal").exists(), "the journal was not closed");
+    assert_eq!(site.journaled(None).len(), 3);
+    site.cloud.control.clear_faults();
+    let daemon = site.start();
+    site.has_exactly(&[&missing]).await;
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

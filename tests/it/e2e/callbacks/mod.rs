@@ -10,10 +10,12 @@ mod prompt;
 mod pull_off;
 mod refused;
 mod restart;
+mod roads;
 mod taken;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -125,6 +127,20 @@ impl Raw {
 
 fn path() -> String {
     format!("/vod/{APP}/{TOKEN}")
+}
+
+/// An address for a daemon that starts again and again: no other test gets its port, since the kernel
+/// hands out none of these.
+fn fixed_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + u16::try_from(number % 10_000).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A request with a body.
