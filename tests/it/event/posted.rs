@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
-use sprited::event::{AppId, EntryReader, EventFormat, EventOrigin, PostedEntry};
+use sprited::event::{
+    AppId, EntryReader, EventFormat, EventOrigin, PostedEntry, SpriteError, SpriteStatus,
+};
 
 use super::arbitrary::any_json;
 use super::{APP, SAMPLES, entry, event, pulled, stored_again};
@@ -25,7 +27,7 @@ fn vector(name: &str) -> String {
 }
 
 /// Name, key, type and the ids of the sprites of each body; all of application 1500012345.
-const VECTORS: [(&str, &str, &str, &[&str]); 8] = [
+const VECTORS: [(&str, &str, &str, &[&str]); 10] = [
     ("seed_push", SEED, "CreateImageSpriteComplete", &[SEED_SPRITE]),
     ("seed_pull_entry", SEED, "CreateImageSpriteComplete", &[SEED_SPRITE]),
     ("seed_from_task_detail", SEED, "CreateImageSpriteComplete", &[SEED_SPRITE]),
@@ -48,6 +50,19 @@ const VECTORS: [(&str, &str, &str, &[&str]); 8] = [
         "1eb482c593ff9974aae5669675991bcd",
         "ProcedureStateChanged",
         &["36d209b39cb872f885107ace7d0661cc"],
+    ),
+    // The same task as it is posted: of another key, its sprite of the same id.
+    (
+        "procedure_push",
+        "c01a32fe7fccb7165904dfc674a2da7c",
+        "ProcedureStateChanged",
+        &["36d209b39cb872f885107ace7d0661cc"],
+    ),
+    (
+        "legacy_procedure",
+        "85122cb35e0fadb7ed908cf4cbf160a6",
+        "ProcedureStateChanged",
+        &["e396d8c3d178ea860c0628e3b883f186", "c004d8b3edfbe5c6c5e928c798f4dc3c"],
     ),
 ];
 
@@ -72,6 +87,14 @@ fn keys_and_sprites_of_the_vectors() {
     let seed = vector("seed_push");
     let of_primary = reader.read_posted(AppId(0), &seed, false, pulled());
     assert_eq!(of_primary.entry.event.key.to_string(), "6729969f15c43fad4bad2a3f03161893");
+    let procedure = posted(&vector("legacy_procedure")).entry.event;
+    let told = procedure.sprites.iter().map(|sprite| (sprite.status, sprite.error.as_ref()));
+    let failure = SpriteError {
+        code: "30020".to_owned(),
+        message: "source file cannot be decoded".to_owned(),
+    };
+    let expected = [(SpriteStatus::Success, None), (SpriteStatus::Fail, Some(&failure))];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
     let upload = posted(&vector("legacy_new_file_upload")).entry.event;
     assert_eq!(
         (upload.task_id.as_deref(), upload.file_id.as_deref()),
@@ -97,6 +120,22 @@ fn the_seed_posted_signed_unsigned_and_pulled_is_one_event() {
         event(&vector("seed_push_signed_1")).key.to_string(),
         "0c95afd9b953358db1e931789d491fa5"
     );
+}
+
+/// MPS names the time otherwise, and the files by paths in a bucket: an event of which no sprite is
+/// known, and whose signature is no signature here.
+#[test]
+fn what_a_sister_product_posts_is_an_event_as_any_other() {
+    let body = vector("mps_url");
+    let posted = posted(&body);
+    assert_eq!(posted.sign.as_deref(), Some("19c27edbb9b2db2d62b2bf93835ca5ae"));
+    assert_eq!(posted.expires, None);
+    let told = posted.entry.event;
+    assert_eq!((told.event_type.as_str(), told.sprites.len()), ("WorkflowTask", 0));
+    let task = "1500012345-WorkflowTask-8d2c6b0e4f1a4973a5e8c1d7b3f09264t0";
+    assert_eq!(told.task_id.as_deref(), Some(task));
+    assert!(told.body.contains(r#""Timestamp":1796004600,"SessionId""#), "{}", told.body);
+    assert!(told.body.contains("imageSprite_10_0.jpg"));
 }
 
 /// The members of the root that stand in `text`, each as `"name":value`.
