@@ -54,6 +54,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     idle_timeout: Duration::from_secs(5),
     answer_timeout: Duration::from_secs(10),
     max_age: Some(Duration::from_secs(60)),
+    idle_grace: Duration::ZERO,
     stop_grace: Duration::from_millis(300),
     max_head_bytes: 16 * 1024,
 };

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{self, AppId, Entry, EntryReader, EventOrigin, UNKNOWN_TYPE};
 use crate::journal::{Appended, Journal, JournalError, JournalHealth, PullReceipt};
 use crate::lease::Lease;
-use crate::limits::{JOURNAL_RETRIES, Outage};
+use crate::limits::{Backoff, Outage};
 use crate::metrics::{ByTypeOutcomeAndOrigin, Metrics};
 use crate::sync::lock;
 use leases::LeaseBuilder;
@@ -46,8 +46,11 @@ pub struct Ingest {
 pub struct IngestSource<'a> {
     /// What log lines call the application; `None` where it is the only one.
     pub app_name: Option<AppId>,
-    /// What the other end calls the request that brought them: the RequestId of an answer.
-    pub request_id: &'a str,
+    /// What the cloud calls the request that brought them: the RequestId of an answer; `None` where
+    /// it has no name.
+    pub request_id: Option<&'a str>,
+    /// The waits between two tries while the journal refuses them.
+    pub retries: Backoff,
     /// Called after each append that failed, with `false`, and after the one that then succeeds,
     /// with `true`.
     pub on_append: &'a (dyn Fn(bool) + Sync),
@@ -68,7 +71,7 @@ pub struct LeasedEntries<T> {
 
 impl fmt::Debug for IngestSource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { app_name, request_id, on_append: _ } = self;
+        let Self { app_name, request_id, retries: _, on_append: _ } = self;
         f.debug_tuple("IngestSource").field(app_name).field(request_id).finish()
     }
 }
@@ -159,7 +162,7 @@ impl Ingest {
             self.metrics.append_failures.inc();
             (source.on_append)(false);
             self.record_failed(&error);
-            let pause = tokio::time::sleep(JOURNAL_RETRIES.wait(failures));
+            let pause = tokio::time::sleep(source.retries.wait(failures));
             stop.run_until_cancelled(pause).await?;
         };
         if waiting.take().is_some() {

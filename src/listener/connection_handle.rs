@@ -46,6 +46,12 @@ impl ConnectionHandle {
         self.slot.has_body();
     }
 
+    /// Whether the connection ends, or has ended, for another one.
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        self.slot.is_evicted()
+    }
+
     /// Returns what is told when all of this answer was handed to the system; it is dropped where
     /// the connection ends before. To be asked before the answer is returned.
     #[must_use]

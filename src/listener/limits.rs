@@ -20,6 +20,9 @@ pub struct ConnectionLimits {
     /// The age at which a connection ends, with the answer in progress; `None` where a request that
     /// is on its way must not be lost by it.
     pub max_age: Option<Duration>,
+    /// How long a request may still begin after the stop, over a connection that there is: it may
+    /// be on its way. Each answer from the stop on is the last of its connection.
+    pub idle_grace: Duration,
     /// How long requests in progress may take after the stop.
     pub stop_grace: Duration,
     /// The largest head of a request.

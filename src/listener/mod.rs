@@ -117,7 +117,7 @@ async fn connection(
     let (limits, slot) = (slot.limits(), Arc::new(slot));
     let wire = TokioIo::new(Wire { stream, slot: slot.clone() });
     let handle = ConnectionHandle::new(peer, slot.clone());
-    let service = service_fn(|request| answer(router.clone(), request, handle.clone()));
+    let service = service_fn(|request| answer(router.clone(), request, handle.clone(), &stop));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
@@ -130,7 +130,11 @@ async fn connection(
             None => pending().await,
         }
     };
-    let mut end = pin!(stop.run_until_cancelled(aged));
+    let mut end = pin!(async {
+        if stop.run_until_cancelled(aged).await.is_none() {
+            sleep(limits.idle_grace).await;
+        }
+    });
     let mut is_ending = false;
     loop {
         tokio::select! {
@@ -150,7 +154,7 @@ async fn connection(
                 return;
             }
             () = slot.evicted() => return,
-            _ = &mut end, if !is_ending => {
+            () = &mut end, if !is_ending => {
                 is_ending = true;
                 serving.as_mut().graceful_shutdown();
             }
@@ -162,6 +166,7 @@ async fn answer(
     router: Router,
     mut request: Request<Incoming>,
     handle: ConnectionHandle,
+    stop: &CancellationToken,
 ) -> Result<Response, Infallible> {
     let slot = handle.slot().clone();
     let is_limited = !slot.limits().unlimited_paths.contains(&request.uri().path());
@@ -175,8 +180,8 @@ async fn answer(
         let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
         (StatusCode::SERVICE_UNAVAILABLE, headers, why).into_response()
     };
-    // Another connection waits for the slot.
-    if slot.is_wanted() {
+    // Another connection waits for the slot, or this was the last answer.
+    if slot.is_wanted() || stop.is_cancelled() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     slot.answer_ready();

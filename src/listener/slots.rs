@@ -255,6 +255,11 @@ impl ConnectionSlot {
         self.eviction.notified().await;
     }
 
+    /// Whether it was evicted.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.state().is_none()
+    }
+
     /// Whether it has a request whose answer is not written yet.
     pub(super) fn is_answering(&self) -> bool {
         matches!(self.state(), Some(SlotState::Answers { .. }))
@@ -306,6 +311,7 @@ mod tests {
         idle_timeout: Duration::from_secs(5),
         answer_timeout: Duration::from_secs(10),
         max_age: Some(Duration::from_secs(60)),
+        idle_grace: Duration::ZERO,
         stop_grace: Duration::from_millis(300),
         max_head_bytes: 1024,
     };
@@ -410,6 +416,7 @@ mod tests {
         answers(&next, true);
         let another = slots.take().await;
         assert_eq!(evicted(&all), [last]);
+        assert!(all[last].is_evicted() && !all[0].is_evicted());
         // It may be evicted in a moment itself.
         assert!(slots.take().now_or_never().is_none());
         answers(&another, true);

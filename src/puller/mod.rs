@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::AppId;
 use crate::ingest::{Ingest, IngestSource, LeasedEntries};
 use crate::journal::{Journal, PullReceipt, Receipt};
-use crate::limits::{NextPull, PullLimits, PullOutcome, PullScheduler};
+use crate::limits::{JOURNAL_RETRIES, NextPull, PullLimits, PullOutcome, PullScheduler};
 use crate::liveness::Heartbeat;
 use crate::metrics::{Metrics, set_known};
 use crate::vod::{Client, Pulled};
@@ -217,7 +217,8 @@ impl Puller {
         };
         let source = IngestSource {
             app_name: application.name,
-            request_id: &pulled.request_id,
+            request_id: Some(&pulled.request_id),
+            retries: JOURNAL_RETRIES,
             on_append: &|is_stored| application.record_append(is_stored),
         };
         self.ingest.take_answer(answer, source, stop).await

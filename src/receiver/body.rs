@@ -17,10 +17,25 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much is reserved for a body at a time, so that one that never comes takes no more.
 const RESERVATION: usize = 64 * 1024;
 
-/// A body, which counts as in hand until this is dropped.
+/// A body.
 pub(super) struct ReceivedBody {
     pub(super) bytes: Vec<u8>,
-    _reserved: OwnedSemaphorePermit,
+    /// It counts as in hand until this is dropped, in whatever form.
+    pub(super) reserved: OwnedSemaphorePermit,
+}
+
+/// What has come of a body, whose connection may end meanwhile.
+struct PartialBody<F: Fn(usize)> {
+    bytes: Vec<u8>,
+    cut: Option<F>,
+}
+
+impl<F: Fn(usize)> Drop for PartialBody<F> {
+    fn drop(&mut self) {
+        if let Some(cut) = &self.cut {
+            cut(self.bytes.len());
+        }
+    }
 }
 
 /// How much of all bodies may still be taken in hand.
@@ -28,12 +43,31 @@ pub(super) fn budget() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(MAX_BYTES_IN_HAND))
 }
 
-/// Reads a body of at most `max` bytes. On a refusal also returns how much of it was read.
+/// Reads a body of at most `max` bytes. On a refusal also returns how much of it was read; where
+/// this is dropped before its end, `cut` is told that.
 pub(super) async fn read(
     body: Body,
     max: usize,
     budget: &Arc<Semaphore>,
+    cut: impl Fn(usize),
 ) -> Result<ReceivedBody, (ReceiveRefusal, usize)> {
+    let mut partial = PartialBody { bytes: Vec::new(), cut: Some(cut) };
+    let read = read_into(&mut partial.bytes, body, max, budget).await;
+    partial.cut = None;
+    let bytes = std::mem::take(&mut partial.bytes);
+    match read {
+        Ok(reserved) => Ok(ReceivedBody { bytes, reserved }),
+        Err((refusal, more)) => Err((refusal, bytes.len() + more)),
+    }
+}
+
+/// On a refusal also returns how much was read beyond `bytes`.
+async fn read_into(
+    bytes: &mut Vec<u8>,
+    body: Body,
+    max: usize,
+    budget: &Arc<Semaphore>,
+) -> Result<OwnedSemaphorePermit, (ReceiveRefusal, usize)> {
     let declared = body.size_hint().exact();
     if declared.is_some_and(|bytes| bytes > max as u64) {
         return Err((ReceiveRefusal::Size, 0));
@@ -43,23 +77,23 @@ pub(super) async fn read(
     let mut held = declared.unwrap_or(RESERVATION).clamp(1, RESERVATION);
     let mut reserved =
         reserve(budget, held, deadline).await.ok_or((ReceiveRefusal::Unstored, 0))?;
-    let mut bytes = Vec::with_capacity(held);
+    bytes.reserve_exact(held);
     let mut parts = body.into_data_stream();
     loop {
         let part = match timeout_at(deadline, parts.next()).await {
             Ok(Some(Ok(part))) => part,
-            Ok(Some(Err(_))) => return Err((ReceiveRefusal::Aborted, bytes.len())),
-            Ok(None) => return Ok(ReceivedBody { bytes, _reserved: reserved }),
-            Err(_) => return Err((ReceiveRefusal::Slow, bytes.len())),
+            Ok(Some(Err(_))) => return Err((ReceiveRefusal::Aborted, 0)),
+            Ok(None) => return Ok(reserved),
+            Err(_) => return Err((ReceiveRefusal::Slow, 0)),
         };
         let length = bytes.len() + part.len();
         if length > max {
-            return Err((ReceiveRefusal::Size, length));
+            return Err((ReceiveRefusal::Size, part.len()));
         }
         if length > held {
             let more = (length - held).max(RESERVATION.min(max - held));
             let more = reserve(budget, more, deadline).await;
-            reserved.merge(more.ok_or((ReceiveRefusal::Unstored, bytes.len()))?);
+            reserved.merge(more.ok_or((ReceiveRefusal::Unstored, 0))?);
             held = reserved.num_permits();
         }
         bytes.extend_from_slice(&part);
@@ -80,9 +114,19 @@ async fn reserve(
 mod tests {
     use std::convert::Infallible;
 
-    use futures_util::stream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::{FutureExt, stream};
 
     use super::*;
+
+    async fn read(
+        body: Body,
+        max: usize,
+        budget: &Arc<Semaphore>,
+    ) -> Result<ReceivedBody, (ReceiveRefusal, usize)> {
+        super::read(body, max, budget, |_| panic!("it has not been dropped")).await
+    }
 
     /// A body whose length is not declared.
     fn in_parts(parts: usize, each: usize) -> Body {
@@ -126,5 +170,16 @@ mod tests {
         let broken = stream::iter([Ok(vec![1]), Err(std::io::Error::other("gone"))]);
         let refused = read(Body::from_stream(broken), 100, &budget).await.err().unwrap();
         assert_eq!(refused, (ReceiveRefusal::Aborted, 1));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_dropped_before_its_end_is_told_of() {
+        let budget = budget();
+        let begun = stream::iter([Ok::<_, Infallible>(vec![1; 7])]).chain(stream::pending());
+        let told = AtomicUsize::new(0);
+        let cut = |bytes| told.store(bytes, Ordering::Relaxed);
+        assert!(super::read(Body::from_stream(begun), 100, &budget, cut).now_or_never().is_none());
+        assert_eq!(told.load(Ordering::Relaxed), 7);
+        assert_eq!(budget.available_permits(), MAX_BYTES_IN_HAND);
     }
 }

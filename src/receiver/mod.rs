@@ -33,10 +33,11 @@ use tokio_util::task::TaskTracker;
 use crate::event::{self, AppId, Entry, EntryReader, Key, PostedEntry};
 use crate::ingest::{Ingest, IngestSource};
 use crate::journal::{Appended, Journal, PullReceipt};
-use crate::limits::JOURNAL_RETRIES;
+use crate::limits::{Backoff, JOURNAL_RETRIES};
 use crate::listener::{self, ConnectionHandle, ConnectionLimits};
 use crate::metrics::{ByApp, ByOutcome, ByReason, Metrics};
 use crate::sync::lock;
+use body::ReceivedBody;
 use refusal::{LOG_INTERVAL, ReceiveRefusal, RefusalLog, RefusedRequest};
 use settings::Verify;
 use signature::{SignatureError, Signed};
@@ -47,10 +48,14 @@ pub use settings::{ListenAddress, ReceiveSettings};
 
 /// How long the journal is tried. The cloud waits 5 s, and repeats what it has no answer to.
 const STORE_TIME: Duration = Duration::from_secs(8);
+/// Between the tries: one is due soon whenever within that time the journal accepts events again.
+const STORE_RETRIES: Backoff = Backoff { max: Duration::from_secs(1), ..JOURNAL_RETRIES };
 /// An answer that was out by then has reached the cloud while it waited.
 const PROMPT: Duration = Duration::from_secs(4);
 /// How long requests in hand may take after the stop.
 const STOP_GRACE: Duration = Duration::from_secs(4);
+/// Of it, how long a request may still come over an idle connection: one that is being sent.
+const IDLE_GRACE: Duration = Duration::from_millis(500);
 /// A larger body is read in memory of its own, so that others do not wait for it.
 const SHARED_READER_BYTES: usize = 64 * 1024;
 /// What an accepted event is answered with: nobody is known to read it; sister products of the cloud
@@ -84,6 +89,7 @@ fn limits(rules: &ReceiveRules) -> ConnectionLimits {
         idle_timeout: Duration::from_secs(300),
         answer_timeout: Duration::from_secs(20),
         max_age: None,
+        idle_grace: IDLE_GRACE,
         stop_grace: STOP_GRACE,
         max_head_bytes: 16 * 1024,
     }
@@ -102,12 +108,10 @@ impl Receiver {
             }
             stop.cancelled().await;
         };
-        let served = stop.child_token();
         let serving = async {
             listener::serve(listener, router, limited, stop.clone()).await;
             reception.acknowledging.close();
             reception.acknowledging.wait().await;
-            served.cancel();
         };
         tokio::join!(
             stop.run_until_cancelled(follow_rules),
@@ -193,11 +197,13 @@ impl Reception {
             return Err((ReceiveRefusal::Encoding, 0));
         }
         connection.reads_body();
-        let body = body::read(body, rules.max_body, &self.budget).await;
+        let cut = |bytes| self.record_cut(&connection, bytes);
+        let body = body::read(body, rules.max_body, &self.budget, cut).await;
         connection.has_body();
-        let body = body?;
-        let bytes = body.bytes.len();
-        let text = String::from_utf8_lossy(&body.bytes);
+        // Counted as in hand until the end, as what was read from it.
+        let ReceivedBody { bytes: body, reserved: _reserved } = body?;
+        let bytes = body.len();
+        let text = String::from_utf8_lossy(&body);
         if serde_json::from_str::<IgnoredAny>(&text).is_err() {
             return Err((ReceiveRefusal::Json, bytes));
         }
@@ -208,6 +214,9 @@ impl Reception {
         } else {
             EntryReader::default().read_posted(app, &text, is_replaced, received)
         };
+        drop(text);
+        // The event has a copy, and may have to wait for the journal.
+        drop(body);
         let query = head.uri.query().unwrap_or_default();
         let verified = verify(&rules, &posted, query, &head.headers, received.timestamp());
         if let Err(error) = verified {
@@ -252,7 +261,8 @@ impl Reception {
         deadline: Instant,
     ) -> Option<Appended> {
         let app_name = (self.receiver.apps.len() > 1).then_some(app);
-        let source = IngestSource { app_name, request_id: "", on_append: &|_| {} };
+        let retries = STORE_RETRIES;
+        let source = IngestSource { app_name, request_id: None, retries, on_append: &|_| {} };
         let (entries, receipt) = (std::slice::from_ref(entry), PullReceipt::from(received));
         // At the stop the connection is given its time, and then dropped with this.
         let never = CancellationToken::new();
@@ -326,6 +336,15 @@ impl Reception {
         let request = RefusedRequest { refusal, peer, bytes, task, is_taken };
         self.log.record(&request, Instant::now());
         if is_taken { Ok(()) } else { Err((refusal, bytes)) }
+    }
+
+    /// Counts and logs a request whose connection has ended in the body.
+    fn record_cut(&self, connection: &ConnectionHandle, bytes: usize) {
+        let refusal = match connection.is_evicted() {
+            true => ReceiveRefusal::Evicted,
+            false => ReceiveRefusal::Aborted,
+        };
+        drop(self.refuse(refusal, connection.peer(), bytes));
     }
 
     fn count_refused(&self, refusal: ReceiveRefusal) {

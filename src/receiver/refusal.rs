@@ -32,6 +32,8 @@ pub(super) enum ReceiveRefusal {
     Slow,
     /// The connection ended in the body, or it is malformed.
     Aborted,
+    /// The connection was closed in the body, for another one.
+    Evicted,
     Json,
     Signature,
     Expired,
@@ -41,13 +43,14 @@ pub(super) enum ReceiveRefusal {
 
 impl ReceiveRefusal {
     /// All that count as refused, and not as unstored.
-    pub(super) const COUNTED: [Self; 9] = [
+    pub(super) const COUNTED: [Self; 10] = [
         Self::Path,
         Self::Method,
         Self::Encoding,
         Self::Size,
         Self::Slow,
         Self::Aborted,
+        Self::Evicted,
         Self::Json,
         Self::Signature,
         Self::Expired,
@@ -62,6 +65,7 @@ impl ReceiveRefusal {
             Self::Size => "size",
             Self::Slow => "slow",
             Self::Aborted => "aborted",
+            Self::Evicted => "evicted",
             Self::Json => "json",
             Self::Signature => "signature",
             Self::Expired => "expired",
@@ -77,7 +81,8 @@ impl ReceiveRefusal {
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Size => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Aborted | Self::Json => StatusCode::BAD_REQUEST,
+            // Of one that is evicted nobody gets it.
+            Self::Aborted | Self::Evicted | Self::Json => StatusCode::BAD_REQUEST,
             Self::Signature | Self::Expired => StatusCode::FORBIDDEN,
             Self::Unstored => StatusCode::SERVICE_UNAVAILABLE,
         };

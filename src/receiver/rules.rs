@@ -61,20 +61,30 @@ impl ReceiveRules {
         path.is_some_and(|path| self.application(&path, &[app]).is_some())
     }
 
-    /// Returns the application of `apps` that a path posts for: `/vod/<SubAppId>/<token>`. Takes
-    /// the same time whatever is wrong with it.
+    /// Returns the application of `apps` that a path posts for: `/vod/<SubAppId>/<token>`. Does the
+    /// same work whatever is wrong with it.
     pub(super) fn application(&self, path: &str, apps: &[AppId]) -> Option<AppId> {
         let parts = path.strip_prefix("/vod/").and_then(|rest| rest.split_once('/'));
         let (app, token) = parts.unwrap_or(("", path));
         let token = hash(token);
-        let mut is_known = Choice::from(0);
-        for other in &self.tokens {
-            is_known |= other.ct_eq(&token);
-        }
-        // By its text: no other way to write the number is its URL.
-        let app = apps.iter().find(|other| other.0.to_string() == app).copied();
-        app.filter(|_| bool::from(is_known))
+        let is_token = any(self.tokens.iter().map(|known| known.ct_eq(&token)));
+        let (app, is_plain) = (app.parse().unwrap_or_default(), is_plain_number(app));
+        let is_app = any(apps.iter().map(|known| known.0.ct_eq(&app)));
+        let is_right = is_token & is_app & Choice::from(u8::from(is_plain));
+        bool::from(is_right).then_some(AppId(app))
     }
+}
+
+/// Whether one of them is true. Looks at all of them, whichever that is.
+fn any(choices: impl IntoIterator<Item = Choice>) -> Choice {
+    choices.into_iter().fold(Choice::from(0), |any, choice| any | choice)
+}
+
+/// Whether a number is written in the one way in which it stands in a URL.
+fn is_plain_number(text: &str) -> bool {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    // Of 20 digits not all have room.
+    is_digits && (text == "0" || !text.starts_with('0')) && text.parse::<u64>().is_ok()
 }
 
 fn hash(text: &str) -> [u8; 32] {
@@ -107,6 +117,8 @@ mod tests {
             format!("/vod/07/{TOKEN}"),
             format!("/vod/+7/{TOKEN}"),
             format!("/vod//{TOKEN}"),
+            format!("/vod/0/{TOKEN}"),
+            format!("/vod/18446744073709551623/{TOKEN}"),
             format!("/vod/7/{TOKEN}/"),
             format!("/vod/7//{TOKEN}"),
             format!("/vod/7/{}", &TOKEN[1..]),
@@ -115,6 +127,27 @@ mod tests {
             TOKEN.to_owned(),
         ] {
             assert_eq!(of(&wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_application_without_a_number_of_its_own_is_0_and_nothing_else() {
+        let rules = rules("").unwrap();
+        let of = |app: &str| rules.application(&format!("/vod/{app}/{TOKEN}"), &[AppId(0)]);
+        assert_eq!(of("0"), Some(AppId(0)));
+        for wrong in ["", "00", "x", "-0", "+0", "1", "18446744073709551616"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    /// So that the time tells nothing: which of them was right, or that none was.
+    #[test]
+    fn all_are_looked_at_whichever_is_right() {
+        for right in 0..=3 {
+            let mut looked_at = 0;
+            let choices = (0..3).map(|number| Choice::from(u8::from(number == right)));
+            let found = any(choices.inspect(|_| looked_at += 1));
+            assert_eq!((bool::from(found), looked_at), (right < 3, 3));
         }
     }
 

@@ -10,6 +10,7 @@ use super::window::Window;
 use crate::event::{AppId, Entry, EntryReader, ImageSprite, Wanted};
 use crate::ingest::{Ingest, IngestSource};
 use crate::journal::{JournalError, PullReceipt};
+use crate::limits::JOURNAL_RETRIES;
 use crate::vod::{
     Action, Advice, Client, ListedTask, MAX_LISTED_TASKS, TaskDetail, TaskQuery, VodError,
 };
@@ -315,7 +316,9 @@ impl Comparison<'_> {
         let MissingEvents::Add { ingest, app_name, stop } = self.missing else {
             return Ok(TaskOutcome::Missing);
         };
-        let source = IngestSource { app_name, request_id, on_append: &|_| {} };
+        let request_id = Some(request_id).filter(|id| !id.is_empty());
+        let retries = JOURNAL_RETRIES;
+        let source = IngestSource { app_name, request_id, retries, on_append: &|_| {} };
         let stored = ingest.store(&[entry], &PullReceipt::from(now), source, stop).await;
         let stored = stored.ok_or(ReconcileError::Stopped)?;
         // It may have come meanwhile.

@@ -310,7 +310,8 @@ async fn what_arrived_how_is_counted_and_only_the_queue_owes_a_handle() {
         reader.read_posted(APP, CAST, false, at(0)).entry,
         reader.read_reconciled(APP, TASK, at(0)),
     ];
-    let source = IngestSource { app_name: None, request_id: "", on_append: &|_| {} };
+    let retries = sprited::limits::JOURNAL_RETRIES;
+    let source = IngestSource { app_name: None, request_id: None, retries, on_append: &|_| {} };
     let stop = CancellationToken::new();
     for entry in entries {
         ingest.store(&[entry], &at(0).into(), source, &stop).await.unwrap();

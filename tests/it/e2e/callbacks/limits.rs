@@ -93,6 +93,40 @@ async fn slow_connections_in_all_slots_keep_nobody_out() {
     site.assert_once("sprites.jsonl", 40);
 }
 
+#[tokio::test]
+async fn a_body_that_is_cut_off_is_counted_by_what_cut_it() {
+    let site = Site::new(&file("all", "*")).await;
+    site.receives("max_connections = 2");
+    let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
+    let whole = request(&path(), "", &sprite(0));
+    let body = sprite(0).len() - 1;
+    let begin = async || {
+        let mut connection = poster.connect().await;
+        connection.send(&whole[..whole.len() - 1]).await;
+        connection
+    };
+    let mut bodies = [begin().await, begin().await];
+    let answer = poster.raw(&request(&path(), "Connection: close\r\n", &sprite(1))).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let count = async |reason: &str| {
+        let series = format!("sprited_received_refused_total{{reason=\"{reason}\"}}");
+        daemon.metric(&series).await
+    };
+    assert_eq!((count("evicted").await, count("aborted").await), (1.0, 0.0));
+    let lines = daemon.logged(REFUSED);
+    let said: Vec<_> = lines.iter().map(|line| (&line["reason"], &line["bytes"])).collect();
+    assert_eq!(said, [(&"evicted".into(), &body.into())]);
+    // The other one waits on, until the daemon ends.
+    let closed = join_all(bodies.iter_mut().map(|of| of.is_closed_within(Duration::ZERO))).await;
+    assert_eq!(closed.iter().filter(|is_closed| **is_closed).count(), 1, "{closed:?}");
+    daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    daemon.has_logged("stopped").await;
+    let lines = daemon.logged(REFUSED);
+    let said: Vec<_> = lines.iter().map(|line| (&line["reason"], &line["bytes"])).collect();
+    assert_eq!(said[1..], [(&"aborted".into(), &body.into())]);
+}
+
 /// Each would leave an answer that nobody reads.
 #[tokio::test]
 async fn a_refusal_ends_the_connection() {

@@ -117,6 +117,15 @@ impl Raw {
         String::from_utf8(bytes).unwrap()
     }
 
+    /// The answer to a post that is taken; less where the connection ends before.
+    async fn answer(&mut self) -> String {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(ACCEPTED.as_bytes())
+            && let Ok(1..) = self.0.read_buf(&mut bytes).await
+        {}
+        String::from_utf8(bytes).unwrap()
+    }
+
     /// Waits until the receiver has closed it.
     async fn is_closed_within(&mut self, patience: Duration) -> bool {
         let mut bytes = Vec::new();

@@ -89,6 +89,35 @@ async fn a_stop_gives_what_is_in_hand_its_time_and_no_more() {
     assert_eq!(site.journaled(None).len(), 2);
 }
 
+/// Idle connections stay open for a moment after the stop, and each answer says that it is the last.
+#[tokio::test]
+async fn no_request_is_lost_that_is_being_sent_at_the_stop() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    site.receives("");
+    let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
+    let post = async |client: usize| {
+        let mut connection = poster.connect().await;
+        for number in 0.. {
+            let sent =
+                connection.send(&request(&path(), "", &sprite(client * 1000 + number))).await;
+            let answer = connection.answer().await;
+            assert!(sent && answer.starts_with("HTTP/1.1 200 "), "{number}: {answer:?}");
+            if answer.to_ascii_lowercase().contains("connection: close") {
+                return number + 1;
+            }
+        }
+        unreachable!()
+    };
+    let stopping = async {
+        until(|| site.lines("sprites.jsonl").len() > 20).await;
+        daemon.signal(Signal::SIGTERM);
+    };
+    let (posted, ()) = tokio::join!(join_all((0..8).map(post)), stopping);
+    daemon.has_logged("stopped").await;
+    assert_eq!(site.journaled(None).len(), posted.iter().sum::<usize>());
+}
+
 /// What starts the daemon as systemd does from a socket unit: the socket stays open in the parent.
 const PARENT: &str = "
 import os, socket, subprocess, sys

@@ -37,6 +37,9 @@ async fn a_posted_event_is_on_disk_when_it_is_answered_and_then_at_the_sink() {
     let last = "sprited_last_received_timestamp_seconds{app=\"1500012345\"}";
     assert!(daemon.metric(last).await > 1.7e9);
     assert!(daemon.logged(REFUSED).is_empty());
+    let lines = daemon.logged("entry stored");
+    // The cloud has no name for a request of its own.
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.get("request_id").is_none()));
     site.delivered("sprites.jsonl", 1).await;
     daemon.stop().await;
     site.assert_once("sprites.jsonl", 1);
