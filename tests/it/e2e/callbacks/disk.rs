@@ -43,19 +43,18 @@ async fn full(disk: Disk) {
     let said = daemon.logged(REFUSED);
     assert!(said.iter().all(|line| line["reason"] == "unstored") && !said.is_empty(), "{said:?}");
 
-    // In time for whoever still waits: while the cloud does.
+    // In time for whoever still waits, whenever there is room again.
     let start = Instant::now();
     let waiting = join_all((number..number + 5).map(|number| {
         let (poster, body) = (&poster, sprite(number));
         async move {
             let status = poster.post(&body).await.0;
-            assert!(start.elapsed() > Duration::from_millis(1400), "answered before it was stored");
-            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+            assert!(start.elapsed() > Duration::from_millis(5900), "answered before it was stored");
             status
         }
     }));
     let freed = async {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
         disk.free(&site, &daemon);
     };
     let (answers, ()) = tokio::join!(waiting, freed);
