@@ -12,9 +12,10 @@ use super::exit::{Exit, answer, complain};
 use super::open_journal::ConfigArg;
 use super::process;
 use crate::config::Config;
+use crate::event::AppId;
 use crate::net;
-use crate::receiver::{ACCEPTED, sample_event};
-use crate::secret::Secret;
+use crate::receiver::{ACCEPTED, ReceiveSettings, sample_event};
+use crate::secret::{Secret, SecretRef};
 
 /// The time to connect, and for an answer: longer than the receiver takes at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,14 +45,18 @@ enum ReceiveCommand {
 ///
 /// Its type is SpritedTest, which no sink gets by default. A sink with events = ["*"] does get it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 if the event is stored, 1 if not.
+#[command(
+    after_help = "Exit code: 0 if each event is stored, 1 if not, 78 if the configuration has no token.
 
 Examples:
-  sprited receive test https://vod.example.com/vod/1500012345/TOKEN")]
+  sudo sprited receive test https://vod.example.com"
+)]
 struct ReceiveTestArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// URL that is set in the console: https://HOST/vod/SUB_APP_ID/TOKEN.
+    /// Public address without a path: one event is posted for each application of the
+    /// configuration, with its token. Or a whole URL; others on this machine can see it while the
+    /// command runs.
     url: String,
 }
 
@@ -78,34 +83,68 @@ fn test(args: &ReceiveTestArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let (key, note) = match sign_key(args) {
+    let configured = configured(args);
+    let key = configured.as_ref().map_err(ToString::to_string).and_then(|(_, receive)| {
+        let key = receive.sign_key.as_ref().map(SecretRef::resolve).transpose();
+        key.map_err(|error| format!("[receive] sign_key: {error}"))
+    });
+    let (key, note) = match key {
         Ok(Some(key)) => (Some(key), "signed with [receive] sign_key".to_owned()),
         Ok(None) => (None, "unsigned: [receive] sign_key is not set".to_owned()),
-        Err(error) => (None, format!("unsigned: {error:#}")),
+        Err(error) => (None, format!("unsigned: {error}")),
     };
-    let shown = masked(&url);
-    match process::block_on(post(url, key.as_ref())).flatten() {
-        Ok((is_stored, outcome)) => {
-            let exit = if is_stored { Exit::Success } else { Exit::Failure };
-            answer(format!("posted to {shown}, {note}\n{outcome}\n").as_bytes(), exit)
+    let urls = match url.path() {
+        "/" if url.query().is_none() => {
+            configured.and_then(|(apps, receive)| with_paths(&url, &apps, &receive))
         }
-        Err(error) => {
-            complain(format_args!("{shown}: {error:#}"));
-            Exit::Failure
+        _ => Ok(vec![url]),
+    };
+    let urls = match urls {
+        Ok(urls) => urls,
+        Err(error) => return Exit::Configuration.because(format_args!("{error:#}")),
+    };
+    let (mut text, mut exit) = (String::new(), Exit::Success);
+    for url in urls {
+        let shown = masked(&url);
+        let is_stored = match process::block_on(post(url, key.as_ref())).flatten() {
+            Ok((is_stored, outcome)) => {
+                text.push_str(&format!("posted to {shown}, {note}\n{outcome}\n"));
+                is_stored
+            }
+            Err(error) => {
+                complain(format_args!("{shown}: {error:#}"));
+                false
+            }
+        };
+        if !is_stored {
+            exit = Exit::Failure;
         }
     }
+    answer(text.as_bytes(), exit)
 }
 
-/// The key that the receiver verifies with, by the configuration.
-fn sign_key(args: &ReceiveTestArgs) -> anyhow::Result<Option<Secret>> {
+/// The applications and the receiver of the configuration.
+fn configured(args: &ReceiveTestArgs) -> anyhow::Result<(Vec<AppId>, ReceiveSettings)> {
     let Ok(loaded) = Config::load(&args.config.path) else {
         bail!("the configuration cannot be used; `sprited check` says why");
     };
-    let Some(receive) = loaded.config.receive else {
-        bail!("the configuration has no table [receive]");
+    let receive = loaded.config.receive.context("the configuration has no table [receive]")?;
+    Ok((loaded.config.vod.apps(), receive))
+}
+
+/// The URL of each application at this address.
+fn with_paths(
+    address: &Url,
+    apps: &[AppId],
+    receive: &ReceiveSettings,
+) -> anyhow::Result<Vec<Url>> {
+    let with_path = |app: &AppId| {
+        let path = receive.path(*app).map_err(anyhow::Error::msg)?;
+        let mut url = address.clone();
+        url.set_path(path.expose());
+        Ok(url)
     };
-    let key = receive.sign_key.map(|key| key.resolve()).transpose();
-    key.context("[receive] sign_key")
+    apps.iter().map(with_path).collect()
 }
 
 /// The URL without what may be secret in it: only origin, and application as the path has it.

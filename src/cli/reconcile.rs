@@ -247,8 +247,8 @@ async fn look(
         }
         report.waiting = waiting.ok();
     }
-    // By the cloud's clock, as far as an answer has told it.
-    let difference = client.clock_difference().unwrap_or_default();
+    // By the cloud's clock, as far as an answer tells it.
+    let difference = client.ask_clock_difference().await;
     let now = now + difference;
     let begun = JournalReader::open(&config.journal.path)?.begun(app)?.unwrap_or(now);
     let since = args.since.unwrap_or_else(|| (now - delta(DEFAULT_SINCE)).max(begun));

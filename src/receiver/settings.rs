@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::body::MAX_BYTES_IN_HAND;
+use crate::event::AppId;
 use crate::net::is_loopback;
 use crate::secret::{Secret, SecretRef};
 use crate::settings::SettingIssue;
@@ -141,6 +142,19 @@ impl ReceiveSettings {
         found
     }
 
+    /// Returns the path that events of `app` are posted to, which is secret for its token. Blocks on
+    /// the file that the token stands in.
+    ///
+    /// # Errors
+    /// When the token cannot be read, or used.
+    pub fn path(&self, app: AppId) -> Result<Secret, String> {
+        let read = self.token.resolve().map_err(|error| error.to_string());
+        let checked =
+            read.and_then(|secret| token(&secret).map(|()| secret).map_err(str::to_owned));
+        let secret = checked.map_err(|problem| format!("[receive] token: {problem}"))?;
+        Ok(Secret::from(format!("/vod/{app}/{}", secret.expose())))
+    }
+
     /// Returns the address to listen on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -191,6 +205,17 @@ mod tests {
         assert_eq!(settings.verify, Verify::Require);
         assert_eq!((settings.max_body, settings.max_connections), (ByteSize::mib(16), 256));
         assert!(toml::from_str::<ReceiveSettings>("listen = '127.0.0.1:1'").is_err());
+    }
+
+    #[test]
+    fn a_path_is_made_of_a_token_that_can_be_used() {
+        let path = |token: &str| {
+            let settings: ReceiveSettings = toml::from_str(&format!("token = '{token}'")).unwrap();
+            settings.path(AppId(7)).map(|path| path.expose().to_owned())
+        };
+        assert_eq!(path("abcdefghijklmnopqrst").unwrap(), "/vod/7/abcdefghijklmnopqrst");
+        let error = path("hunter2/").unwrap_err();
+        assert!(error.starts_with("[receive] token: ") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

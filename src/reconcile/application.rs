@@ -127,10 +127,10 @@ impl ReconciledApplication {
         let app = self.client.app();
         let (reader, mut span) = shared.open(app).await?;
         // The cloud says by its clock when a task finished, the journal by this machine's when it
-        // was made.
-        let difference = || self.client.clock_difference().unwrap_or_default();
-        span.begun += difference().min(TimeDelta::zero());
-        let now = start + difference();
+        // was made. Where nothing is pulled, this may be the first call.
+        let difference = self.client.ask_clock_difference().await;
+        span.begun += difference.min(TimeDelta::zero());
+        let now = start + difference;
         let labels = ByApp::of(app);
         let last = &shared.metrics.last_reconciled;
         if last.get(&labels).is_none() {
@@ -147,7 +147,7 @@ impl ReconciledApplication {
             return Ok(());
         };
         self.tell_skipped(&window, shared);
-        let pulled_from = window.from - difference().abs();
+        let pulled_from = window.from - difference.abs();
         let read = spawn_blocking(move || KnownTasks::read(reader, app, pulled_from)).await;
         let known = read.map_err(|_| ReconcileError::Stopped)??;
         let mut counts: BTreeMap<TaskOutcome, u64> = BTreeMap::new();
@@ -176,8 +176,9 @@ impl ReconciledApplication {
             .await;
         self.tell_counts(&window, &counts);
         compared?;
-        // The first answers may have told the difference.
-        if let Some(until) = window.completed(settings, start + difference()) {
+        // The clock may have been set meanwhile.
+        let difference = self.client.clock_difference().unwrap_or_default();
+        if let Some(until) = window.completed(settings, start + difference) {
             shared.journal.set_reconciled(app, until).await?;
             self.progress.send_modify(|progress| progress.until = Some(until));
         }

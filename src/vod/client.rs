@@ -189,6 +189,18 @@ impl Client {
         self.shared.clock.seen().and_then(TimeDelta::try_seconds)
     }
 
+    /// Returns [`Self::clock_difference`]; asks the service something for it if no answer has told it
+    /// yet. Zero if none tells it.
+    pub async fn ask_clock_difference(&self) -> TimeDelta {
+        if self.clock_difference().is_none()
+            && let Err(error) = self.events_state().await
+        {
+            // A refusal has a date as well.
+            tracing::debug!(%error, "service asked for its time");
+        }
+        self.clock_difference().unwrap_or_default()
+    }
+
     /// Returns when the credentials that signed last expire; `None` if they do not, as far as
     /// known.
     pub fn credentials_expiry(&self) -> Option<DateTime<Utc>> {

@@ -98,6 +98,25 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn the_service_is_asked_for_its_time_where_no_answer_has_told_it() {
+    // Another error than one of the time tells it as well; a second answer would tell another time.
+    let body = r#"{"Response":{"Error":{"Code":"InvalidAction","Message":""},"RequestId":"r"}}"#;
+    let server = LocalServer::start(move |_, number| {
+        let time = Utc::now() + TimeDelta::hours(2 + i64::try_from(number).unwrap());
+        let date = time.to_rfc2822().replace("+0000", "GMT");
+        Reply::new(200, &[("Date", &date)], body.as_bytes())
+    })
+    .await;
+    let client = client(&server);
+    assert_eq!(client.clock_difference(), None);
+    for _ in 0..2 {
+        let difference = client.ask_clock_difference().await;
+        assert!((difference - TimeDelta::hours(2)).abs() < TimeDelta::minutes(1), "{difference}");
+        assert_eq!(client.clock_difference(), Some(difference));
+    }
+}
+
+#[tokio::test]
 async fn a_pull_is_signed_and_says_what_the_api_wants() {
     let server =
         LocalServer::replying(vec![Reply::json(&data("envelope.pull_events.empty_null.json"))])

@@ -204,6 +204,12 @@ fn orphan(Backlog { sink, pending, dead }: &Backlog) -> String {
     format!("{pending} pending and {dead} dead at {}", one_line(sink))
 }
 
+/// Whether a daemon has the journal at `path`, as far as is known.
+pub(super) async fn has_daemon(path: &Path) -> bool {
+    let owned = path.to_owned();
+    matches!(timeout(DISK_TIMEOUT, spawn_blocking(move || is_in_use(&owned))).await, Ok(Ok(true)))
+}
+
 /// Whether somebody holds its lock file, as far as the kernel tells.
 fn is_in_use(path: &Path) -> bool {
     match (fs::metadata(journal::lock_file(path)), fs::read_to_string("/proc/locks")) {

@@ -29,8 +29,8 @@ use crate::identity;
     after_help = "Exit code: 0 if nothing failed, even with warnings; otherwise the first failure decides: 78 for the
 configuration, 77 for rejected credentials, 74 for the journal, 1 for the rest.
 The steps, as --json names them: configuration, secrets, confirm, proxy, dns, tls, credentials,
-cloud, event-mode, queue, reconcile (if it is on), clock, receive (if there is [receive]), journal,
-disk, and one sink for each sink. A step is ok, warn, fail, or skip if an earlier failure prevents
+cloud, event-mode, queue, reconcile (if it is on or there is [receive]), clock, receive (if there is
+[receive]), journal, disk, and one sink for each sink. A step is ok, warn, fail, or skip if an earlier failure prevents
 it. With several applications, each has its own cloud, event-mode, queue and reconcile.
 
 Examples:
@@ -113,7 +113,9 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckS
         let sinks = config.sinks.iter().zip(opened);
         let receive = async {
             match &config.receive {
-                Some(settings) => Some(receive::check(settings.address()).await),
+                Some(settings) => {
+                    Some(receive::check(settings.address(), &config.journal.path).await)
+                }
                 None => None,
             }
         };
@@ -124,6 +126,7 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckS
             disk::check(&config.journal, refused),
             join_all(sinks.map(|(sink, opened)| sinks::check(sink, opened, refused))),
         );
+        steps.extend(cloud::reconcile_hint(config));
         steps.extend(receive);
         steps.extend([journal, disk]);
         steps.extend(sinks);

@@ -1,13 +1,16 @@
 //! Whether posted events could be received: something answers at the address as the receiver does,
-//! or the address is free.
+//! or the address is free. Starts no daemon: where none runs, whoever listens may be the service
+//! manager, which would start one for any connection.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{StatusCode, header};
 use tokio::net::TcpListener;
 
+use super::journal;
 use super::report::CheckStep;
 use crate::cli::exit::Exit;
 use crate::net;
@@ -17,11 +20,23 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 const STEP: &str = "receive";
 
-/// Takes the step for the listener at `address`. Posts nothing that could be an event.
-pub(super) async fn check(address: SocketAddr) -> CheckStep {
+/// Takes the step for the listener at `address`, of the daemon that has the journal at `journal`.
+/// Posts nothing that could be an event.
+pub(super) async fn check(address: SocketAddr, journal: &Path) -> CheckStep {
     match TcpListener::bind(address).await {
         Ok(_) => CheckStep::ok(STEP, format!("{address} is free for the daemon")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => probe(address).await,
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match journal::has_daemon(journal).await {
+                true => probe(address).await,
+                false => CheckStep::warn(
+                    STEP,
+                    format!("{address} is in use, and no daemon runs with this journal: not asked"),
+                    "if `systemctl list-sockets` shows sprited-callbacks.socket there, all is well: \
+                     its first connection starts the daemon; if not, find out what listens there \
+                     (`ss -ltnp`), since the daemon could not",
+                ),
+            }
+        }
         Err(error) => CheckStep::fail(
             STEP,
             Exit::Failure,

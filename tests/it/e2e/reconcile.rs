@@ -363,7 +363,7 @@ async fn the_command_reports_what_is_missing_and_adds_it_while_no_daemon_runs() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_lists_tasks_if_it_is_on() {
+async fn check_lists_and_describes_tasks_if_it_is_on() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
     let step = async || {
         site.run(&["check", "--json"]).await;
@@ -375,12 +375,27 @@ async fn check_lists_tasks_if_it_is_on() {
     assert_eq!(step().await, None);
     site.turn_on("");
     assert_eq!(step().await.unwrap()["outcome"], "ok");
-    let refusal = FaultKind::Error("UnauthorizedOperation".to_owned());
-    let fault = InjectedFault::rate(1.0, refusal).on(ApiAction::DescribeTasks);
+    for action in [ApiAction::DescribeTaskDetail, ApiAction::DescribeTasks] {
+        let fault = |code: &str| {
+            let refusal = FaultKind::Error(code.to_owned());
+            site.cloud.control.fault(InjectedFault::rate(1.0, refusal).on(action)).unwrap();
+        };
+        let clear = || site.cloud.control.clear_faults();
+        fault("UnauthorizedOperation");
+        let refused = step().await.unwrap();
+        assert_eq!(refused["outcome"], "fail", "{refused}");
+        let advice = refused["advice"].as_str().unwrap();
+        assert!(advice.contains("vod:DescribeTaskDetail"), "{refused}");
+        clear();
+        fault("RequestLimitExceeded");
+        assert_eq!(step().await.unwrap()["outcome"], "warn");
+        clear();
+    }
+    // Of a task that cannot be, the service may say anything.
+    let fault = FaultKind::Error("InternalError".to_owned());
+    let fault = InjectedFault::rate(1.0, fault).on(ApiAction::DescribeTaskDetail);
     site.cloud.control.fault(fault).unwrap();
-    let refused = step().await.unwrap();
-    assert_eq!(refused["outcome"], "warn");
-    assert!(refused["advice"].as_str().unwrap().contains("vod:DescribeTaskDetail"), "{refused}");
+    assert_eq!(step().await.unwrap()["outcome"], "ok");
     site.run(&["check", "--policy=1"]).await;
     let out = std::fs::read_to_string(site.path("stdout")).unwrap();
     let policy: Value = serde_json::from_str(&out).unwrap();

@@ -4,7 +4,7 @@
 use tokio::time::timeout;
 
 use crate::cli::check::report::{
-    CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE, RECONCILE,
+    CALL_TIMEOUT, CLOUD, CREDENTIALS, CheckStep, EVENT_MODE, QUEUE, RECONCILE, StepOutcome,
 };
 use crate::cli::exit::Exit;
 use crate::config::SinkConfig;
@@ -74,7 +74,7 @@ pub(super) struct Answers {
     pub(super) app: AppId,
     pub(super) mode: Result<EventConfig, CloudFailure>,
     pub(super) queue: Result<u64, CloudFailure>,
-    /// Whether tasks were listed; `None` where that is not asked for.
+    /// Whether tasks can be listed and described; `None` where that is not asked for.
     pub(super) tasks: Option<Result<(), CloudFailure>>,
 }
 
@@ -200,12 +200,18 @@ impl Answers {
     /// Of a daemon that reconciles.
     pub(super) fn reconcile(&self) -> Option<CheckStep> {
         Some(match self.tasks.as_ref()? {
-            Ok(()) => CheckStep::ok(RECONCILE, "finished tasks can be listed"),
-            Err(failure) => self.unanswered(
-                RECONCILE,
-                failure,
-                "events that never arrive are not found until this works",
-            ),
+            Ok(()) => CheckStep::ok(RECONCILE, "finished tasks can be listed and described"),
+            Err(failure) => {
+                let otherwise = "events that never arrive are not found until this works";
+                let step = self.unanswered(RECONCILE, failure, otherwise);
+                match (step.outcome, failure.is_missing_permission()) {
+                    // It never works without it, and nothing else shows that.
+                    (StepOutcome::Warn, true) => {
+                        CheckStep { outcome: StepOutcome::Fail, exit: Exit::Failure, ..step }
+                    }
+                    _ => step,
+                }
+            }
         })
     }
 

@@ -1,8 +1,8 @@
 //! What the cloud says: whether it takes the credentials, whether events wait to be pulled, and
 //! what time it is there.
 //!
-//! Two or three calls for each application, of which none hands out an event; [`answers`] tells what follows
-//! from them.
+//! Two to four calls for each application, of which none hands out an event; [`answers`] tells what
+//! follows from them.
 
 mod answers;
 mod unresolved;
@@ -19,7 +19,7 @@ use crate::cli::exit::Exit;
 use crate::config::Config;
 use crate::receiver::ReceiveRules;
 use crate::vod::credentials::{self, Credentials, Provider, ProviderError};
-use crate::vod::{Advice, Client, TaskQuery};
+use crate::vod::{Advice, Client, TaskQuery, VodError};
 
 /// A clock that is further off causes a warning; the service accepts 300 s.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
@@ -28,6 +28,9 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 const MAX_CONCURRENT_APPS: usize = 4;
 
 const CLOCK: &str = "clock";
+
+/// The id of no task: those of the cloud begin with their application.
+const NO_TASK: &str = "sprited-check";
 
 pub(super) type KeysToCheck = Result<(Arc<dyn Provider>, Credentials), ProviderError>;
 
@@ -40,6 +43,14 @@ pub(super) async fn keys(config: &Config, secrets_are_there: bool) -> Option<Key
 pub(super) fn not_needed() -> Vec<CheckStep> {
     let why = "not needed: [vod] pull is false, [reconcile] is off, and there is no [credentials]";
     [CREDENTIALS, CLOUD, EVENT_MODE, QUEUE, CLOCK].map(|step| CheckStep::skip(step, why)).into()
+}
+
+/// Tells of the way to find posted events that were lost, where it is not used.
+pub(super) fn reconcile_hint(config: &Config) -> Option<CheckStep> {
+    let is_of_use = config.receive.is_some() && config.reconcile.every.interval().is_none();
+    let hint = "off: an event that is posted while nothing can receive it is lost; [reconcile] every \
+                adds it later";
+    is_of_use.then(|| CheckStep::ok(RECONCILE, hint))
 }
 
 /// Takes all the steps; without keys there is nothing to sign with, and beyond a step `in_the_way`
@@ -111,11 +122,28 @@ async fn ask(client: Client, reconciles: bool) -> Answers {
             limit: 1,
             scroll_token: None,
         };
-        if reconciles { Some(in_time(client.tasks(&query)).await.map(drop)) } else { None }
+        if !reconciles {
+            return None;
+        }
+        Some(match in_time(client.tasks(&query)).await {
+            Ok(_) => in_time(may_describe_tasks(&client)).await,
+            Err(failure) => Err(failure),
+        })
     };
     let (mode, queue, tasks) =
         tokio::join!(in_time(client.event_config()), in_time(client.events_state()), tasks);
     Answers { app: client.app(), mode, queue, tasks }
+}
+
+/// Whether the key may ask about a task, by asking about one that cannot be.
+async fn may_describe_tasks(client: &Client) -> Result<(), VodError> {
+    let Err(error) = client.task_detail(NO_TASK).await else { return Ok(()) };
+    match error.advice() {
+        _ if error.is_missing_permission() => Err(error),
+        Advice::Throttled | Advice::Clock | Advice::Credentials | Advice::Transport => Err(error),
+        // Whatever the service has to say of it, it has looked.
+        Advice::Service | Advice::InvalidParameters | Advice::Answer | Advice::Refused => Ok(()),
+    }
 }
 
 fn skipped(steps: &[&str], because_of: &str) -> Vec<CheckStep> {

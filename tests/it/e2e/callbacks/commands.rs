@@ -150,12 +150,68 @@ async fn check_finds_the_receiver_or_who_is_in_its_place() {
     site.edit("[receive]\nlisten = '127.0.0.1:0'", &format!("[receive]\nlisten = '{address}'"));
     let (outcome, detail) = receive().await;
     assert_eq!((&*outcome, detail), ("ok", format!("a receiver answers on {address}")));
-    daemon.stop().await;
     let other = LocalServer::start(|_, _| Reply::json("{}")).await;
     let address = other.url().replace("http://", "");
     site.edit(&format!("listen = '{}'", site_address(&site)), &format!("listen = '{address}'"));
     let (outcome, detail) = receive().await;
     assert!(outcome == "fail" && detail.contains("which no receiver does"), "{detail}");
+    // A socket of systemd: whoever connects starts the daemon.
+    daemon.stop().await;
+    let waiting = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = waiting.local_addr().unwrap().to_string();
+    site.edit(&format!("listen = '{}'", site_address(&site)), &format!("listen = '{address}'"));
+    let (outcome, detail) = receive().await;
+    assert!(outcome == "warn" && detail.contains("no daemon runs with this journal"), "{detail}");
+    waiting.set_nonblocking(true).unwrap();
+    let error = waiting.accept().expect_err("the check has connected");
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn check_tells_who_only_receives_of_reconciliation() {
+    let site = Site::new(&file("all", "*")).await;
+    let hint = async || {
+        let steps = check(&site).await;
+        let step = steps.into_iter().find(|(step, ..)| step == "reconcile");
+        step.map(|(_, outcome, detail)| (outcome, detail.contains("[reconcile] every")))
+    };
+    assert_eq!(hint().await, None);
+    site.receives("");
+    assert_eq!(hint().await, Some(("ok".to_owned(), true)));
+    site.edit("[receive]", "[reconcile]\nevery = '1h'\n[receive]");
+    assert_eq!(hint().await, Some(("ok".to_owned(), false)));
+}
+
+#[tokio::test]
+async fn the_token_is_taken_from_the_configuration_for_each_application() {
+    let site = Site::new(&file("all", "*")).await;
+    site.receives("");
+    site.edit(&format!("sub_app_id = {APP}"), &format!("sub_app_id = [{APP}, 7]"));
+    let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
+    let address = format!("http://{}", poster.address);
+    let tested = test(&site, &address).await;
+    assert_eq!(tested.code, 0, "{}{}", tested.out, tested.err);
+    for app in [APP, 7] {
+        let first = format!("posted to {address}/vod/{app}/…, unsigned: ");
+        assert!(tested.out.contains(&first), "{}", tested.out);
+    }
+    assert_eq!(tested.out.matches("the event is stored\n").count(), 2, "{}", tested.out);
+    assert!(!tested.out.contains(TOKEN), "{}", tested.out);
+    until(|| site.lines("all.jsonl").len() == 2).await;
+
+    site.set_token("another-token-of-the-tests");
+    let tested = test(&site, &format!("{address}/")).await;
+    assert_eq!((tested.code, tested.out.matches("404 Not Found after ").count()), (1, 2));
+    std::fs::remove_file(site.path("token")).unwrap();
+    let tested = test(&site, &address).await;
+    let expected = "[receive] token: cannot read";
+    assert!(tested.code == 78 && tested.err.contains(expected), "{}", tested.err);
+    daemon.stop().await;
+    let site = Site::new(&file("all", "*")).await;
+    let tested = test(&site, &address).await;
+    let expected = "the configuration has no table [receive]";
+    assert!(tested.code == 78 && tested.err.contains(expected), "{}", tested.err);
 }
 
 /// The address that the configuration has for the receiver.
