@@ -18,6 +18,8 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct EventConfigCheck<'d> {
     pub(super) clients: &'d [Client],
+    /// Whether there is a reason to call the cloud.
+    pub(super) calls_the_cloud: watch::Receiver<bool>,
     /// The events that each sink wants. Changes with each reload, which is a reason to check.
     pub(super) wanted: watch::Receiver<Vec<Wanted>>,
     /// By which ways events can arrive.
@@ -41,6 +43,8 @@ struct Reported {
 }
 
 enum Found {
+    /// It is not asked for.
+    Unasked,
     Good,
     Bad(EventConfigProblem),
     /// It may not be asked for.
@@ -54,11 +58,15 @@ impl EventConfigCheck<'_> {
     pub(super) async fn run(mut self) {
         let mut reported = vec![Reported::default(); self.clients.len()];
         loop {
+            let is_called = *self.calls_the_cloud.borrow_and_update();
             let wanted = self.wanted.borrow_and_update().clone();
             let mut pause = CHECK_INTERVAL;
             // One after the other: no pull waits for it, and none is to be throttled for it.
             for (client, reported) in self.clients.iter().zip(&mut reported) {
-                let found = check(client, &wanted, self.sources).await;
+                let found = match is_called {
+                    true => check(client, &wanted, self.sources).await,
+                    false => Found::Unasked,
+                };
                 if matches!(found, Found::Failed(_) | Found::Bad(_)) {
                     pause = RECHECK_INTERVAL;
                 }
@@ -67,6 +75,7 @@ impl EventConfigCheck<'_> {
             tokio::select! {
                 () = tokio::time::sleep(pause.mul_f64(1.0 + rand::random::<f64>() / 10.0)) => {}
                 Ok(()) = self.wanted.changed() => {}
+                Ok(()) = self.calls_the_cloud.changed() => {}
             }
         }
     }
@@ -75,6 +84,12 @@ impl EventConfigCheck<'_> {
         let (app, labels) = (client.app(), ByApp::of(client.app()));
         let is_reported = &self.metrics.events_reported;
         let problem = match found {
+            Found::Unasked => {
+                *reported = Reported::default();
+                is_reported.remove(&labels);
+                self.health.set_event_config_problem(app, None);
+                return;
+            }
             Found::Failed(error) => {
                 tracing::debug!(%app, %error, "event configuration unknown");
                 return;

@@ -246,10 +246,10 @@ impl Daemon {
             let sources = http::Sources { metrics, health, journal };
             tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
         }
-        let calls_the_cloud = active.config.calls_the_cloud();
         let maintenance = Maintenance {
             journal: journal.clone(),
-            clients: if calls_the_cloud { clients } else { Vec::new() },
+            clients,
+            calls_the_cloud: active.settings.calls_the_cloud.subscribe(),
             metrics,
             changed,
             liveness: liveness.clone(),

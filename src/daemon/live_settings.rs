@@ -19,6 +19,8 @@ pub(super) struct LiveSettings {
     /// `None` where nothing is received.
     pub(super) receiving: Option<watch::Sender<ReceiveRules>>,
     pub(super) reconciling: watch::Sender<ReconcileSettings>,
+    /// Whether there is a reason to call the cloud.
+    pub(super) calls_the_cloud: watch::Sender<bool>,
     /// The events that each sink wants.
     pub(super) wanted: watch::Sender<Vec<Wanted>>,
     pub(super) journal: Journal,
@@ -37,6 +39,7 @@ impl LiveSettings {
             confirming: watch::Sender::new(confirming(config)),
             receiving: receiving.map(watch::Sender::new),
             reconciling: watch::Sender::new(config.reconcile.clone()),
+            calls_the_cloud: watch::Sender::new(config.calls_the_cloud()),
             wanted: watch::Sender::new(wanted(config)),
             journal,
             metrics,
@@ -49,6 +52,7 @@ impl LiveSettings {
         self.pulling.send_if_modified(|pacing| replace(pacing, pulling(config)));
         self.confirming.send_if_modified(|pacing| replace(pacing, confirming(config)));
         self.reconciling.send_if_modified(|now| replace(now, config.reconcile.clone()));
+        self.calls_the_cloud.send_if_modified(|calls| replace(calls, config.calls_the_cloud()));
         self.wanted.send_replace(wanted(config));
         self.set_max_size(config);
         if let Err(error) = self.journal.set_limits(config.journal.clone()).await {

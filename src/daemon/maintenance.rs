@@ -30,8 +30,10 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) struct Maintenance {
     pub(super) journal: Journal,
-    /// One for each application; none where the cloud is not called.
+    /// One for each application.
     pub(super) clients: Vec<Client>,
+    /// Whether there is a reason to call the cloud.
+    pub(super) calls_the_cloud: watch::Receiver<bool>,
     pub(super) metrics: Metrics,
     pub(super) changed: watch::Sender<u64>,
     pub(super) liveness: LivenessMonitor,
@@ -66,6 +68,7 @@ impl Maintenance {
     fn event_config_check(&self) -> EventConfigCheck<'_> {
         EventConfigCheck {
             clients: &self.clients,
+            calls_the_cloud: self.calls_the_cloud.clone(),
             wanted: self.wanted.clone(),
             sources: self.sources,
             metrics: &self.metrics,
@@ -89,25 +92,25 @@ impl Maintenance {
 
     async fn poll_backlog(&self) {
         let mut ticks = every(BACKLOG_INTERVAL);
+        let mut calls_the_cloud = self.calls_the_cloud.clone();
         loop {
+            let is_called = *calls_the_cloud.borrow_and_update();
             // One after the other: the quota of this action is small.
             for client in &self.clients {
-                let (labels, backlog) = (ByApp::of(client.app()), &self.metrics.cloud_backlog);
-                match client.events_state().await {
-                    Ok(count) => {
-                        let count = i64::try_from(count).unwrap_or(i64::MAX);
-                        backlog.get_or_create(&labels).set(count);
-                    }
-                    Err(error) => {
-                        // Not every key may ask, not every site of the cloud answers; pulling
-                        // needs neither.
-                        let app = client.app();
-                        tracing::debug!(%app, %error, "cloud backlog unknown");
-                        backlog.remove(&labels);
-                    }
+                let backlog = match is_called {
+                    true => cloud_backlog(client).await,
+                    false => None,
+                };
+                let (labels, of_app) = (ByApp::of(client.app()), &self.metrics.cloud_backlog);
+                match backlog {
+                    Some(count) => drop(of_app.get_or_create(&labels).set(count)),
+                    None => drop(of_app.remove(&labels)),
                 }
             }
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                Ok(()) = calls_the_cloud.changed() => {}
+            }
         }
     }
 
@@ -148,6 +151,18 @@ impl Maintenance {
             }
             self.health.set_stalled_tasks(stalled.clone());
             were_stalled = stalled;
+        }
+    }
+}
+
+/// How many events wait; `None` if that is unknown: not every key may ask, not every site of the
+/// cloud answers, and pulling needs neither.
+async fn cloud_backlog(client: &Client) -> Option<i64> {
+    match client.events_state().await {
+        Ok(count) => Some(i64::try_from(count).unwrap_or(i64::MAX)),
+        Err(error) => {
+            tracing::debug!(app = %client.app(), %error, "cloud backlog unknown");
+            None
         }
     }
 }

@@ -143,7 +143,7 @@ impl ActiveConfig {
         let mut errors: Vec<_> =
             keys.map(|key| format!("{key}: a change needs a restart")).collect();
         let (provider, sinks, rules) = tokio::join!(
-            self.provider(loaded.config.credentials.clone()),
+            self.provider(&loaded.config),
             self.open(&loaded.config),
             read_rules(loaded.config.receive.clone()),
         );
@@ -169,10 +169,12 @@ impl ActiveConfig {
     }
 
     /// Returns the provider, and whether its credentials differ from those in use.
-    async fn provider(
-        &self,
-        settings: Option<credentials::CredentialsSettings>,
-    ) -> Result<(Arc<dyn Provider>, bool), String> {
+    async fn provider(&self, config: &Config) -> Result<(Arc<dyn Provider>, bool), String> {
+        // There may be none, and nothing asks for them.
+        if !config.calls_the_cloud() {
+            return Ok((self.client.provider(), false));
+        }
+        let settings = config.credentials.clone();
         // The keys of the same role are good whatever STS would say now, and the role's own key
         // is read again when STS refuses it.
         let names_role = settings.as_ref().is_some_and(|settings| settings.role_arn.is_some());

@@ -55,6 +55,34 @@ async fn a_daemon_that_only_receives_needs_no_key_and_calls_nobody() {
     daemon.stop().await;
 }
 
+/// And back.
+#[tokio::test]
+async fn a_reload_that_gives_a_reason_to_call_the_cloud_has_it_asked() {
+    let site = site().await;
+    let path = site.path("sprited.toml");
+    let with_key = std::fs::read_to_string(&path).unwrap();
+    let (_, rest) = with_key.split_once("[vod]").unwrap();
+    let without_key = format!("[vod]{rest}");
+    std::fs::write(&path, &without_key).unwrap();
+    let daemon = site.start();
+    Poster::of(&daemon).await;
+    assert_eq!(daemon.reloaded().await["message"], "reloaded: nothing has changed");
+    let is_told = async || daemon.get("/metrics").await.1.contains("sprited_cloud_backlog_events{");
+    assert!(!is_told().await && site.cloud.control.totals().calls.is_empty());
+
+    let reconciling = format!("{with_key}\n[reconcile]\nevery = '1h'\n");
+    std::fs::write(&path, reconciling).unwrap();
+    daemon.reloaded().await;
+    crate::e2e::until(is_told).await;
+    daemon.has_logged("application settings keep events away").await;
+    assert!(daemon.get("/status.json").await.1.contains("[vod] pull is false"));
+
+    std::fs::write(&path, &without_key).unwrap();
+    daemon.reloaded().await;
+    crate::e2e::until(async || !is_told().await).await;
+    daemon.stop().await;
+}
+
 #[tokio::test]
 async fn once_is_refused_and_so_is_a_daemon_without_any_source() {
     let site = site().await;
