@@ -416,6 +416,8 @@ mod tests {
             events: StateCounts::default(),
             oldest_pending: None,
             oldest_due: age.map(|age| now - chrono::TimeDelta::seconds(age)),
+            failing: Vec::new(),
+            dead_letters: Default::default(),
         };
         let check = |sinks| {
             let check = deliveries(Some(&Overview { sinks, ..Overview::default() }), now);

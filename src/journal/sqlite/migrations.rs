@@ -2,7 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::schema::{EVENTS, KEYS_COMPLETE, OCCURRENCES, POSTED, RECONCILED, REJECTED, VERSION};
+use super::schema::{
+    EVENTS, FAILURES, KEYS_COMPLETE, OCCURRENCES, POSTED, RECONCILED, REJECTED, VERSION,
+};
 
 /// A journal of version 1 had an index over the keys of all events, and may have been made
 /// without `confirming`.
@@ -50,14 +52,19 @@ pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result
     let to_3 = match version {
         1 => format!("{RENAME_1} {EVENTS} {MOVE_1} {KEYS_COMPLETE}"),
         2 => format!("{MOVE_2} {KEYS_COMPLETE} {ADD_ORIGIN}"),
-        _ => ADD_ORIGIN.to_owned(),
+        3..=5 => ADD_ORIGIN.to_owned(),
+        _ => String::new(),
     };
     let to_5 = match version {
         ..=4 => format!("{RENAME_4} {OCCURRENCES} {MOVE_4} {REJECTED}"),
         _ => String::new(),
     };
+    let to_6 = match version {
+        ..=5 => format!("{POSTED} {RECONCILED}"),
+        _ => String::new(),
+    };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {to_3} {to_5} {POSTED} {RECONCILED} \
+        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {FAILURES} \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("journal migrated");

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::{Counter, Counters};
+use super::failures::{DeadLetters, FailingEvent, dead_letters, failing};
 use super::reader::{JournalReader, KnownSink};
 use super::store;
 use crate::journal::error::Result;
@@ -61,6 +62,11 @@ pub struct SinkOverview {
     /// Since when the first of those that are to be delivered now has been: never tried since its
     /// first pull, or due again.
     pub oldest_due: Option<DateTime<Utc>>,
+    /// Events that have failed three times or more and are still pending, at most three, those with
+    /// the most attempts first.
+    pub failing: Vec<FailingEvent>,
+    /// Its dead letters, by their error.
+    pub dead_letters: DeadLetters,
 }
 
 impl JournalReader {
@@ -77,7 +83,19 @@ impl JournalReader {
             let events = states(&counters, sink.id);
             let oldest_pending = oldest_pending(&moment, sink.id)?;
             let oldest_due = oldest_due(&moment, sink.id, now)?;
-            sinks.push(SinkOverview { sink, events, oldest_pending, oldest_due });
+            let failing = failing(&moment, sink.id)?;
+            let dead_letters = match events.dead {
+                0 => DeadLetters::default(),
+                _ => dead_letters(&moment, sink.id)?,
+            };
+            sinks.push(SinkOverview {
+                sink,
+                events,
+                oldest_pending,
+                oldest_due,
+                failing,
+                dead_letters,
+            });
         }
         let unrouted = counters.difference(Counter::Unrouted, &[Counter::PrunedUnrouted]);
         let kept = counters.difference(Counter::Received, &[Counter::Pruned]);

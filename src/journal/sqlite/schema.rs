@@ -3,7 +3,7 @@
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(in crate::journal) const VERSION: i32 = 6;
+pub(in crate::journal) const VERSION: i32 = 7;
 /// `events` is written once per event; what changes stands in small tables beside it, and only
 /// pruning and the operator's hand write to it again. A delivered event costs one inserted and
 /// one deleted row of `pending` per sink. A pending row without `due` was never tried. Times are
@@ -122,4 +122,10 @@ CREATE TABLE reconciled (        -- of each application whose finished tasks wer
   until INTEGER NOT NULL         -- of the tasks that finished before, every event is here
 );
 INSERT INTO begun SELECT app, min(first_pulled) FROM events GROUP BY app;
+";
+
+/// Since version 7. An event that is delivered soon costs neither index anything.
+pub(super) const FAILURES: &str = "
+CREATE INDEX pending_attempts ON pending (sink, attempts DESC) WHERE attempts >= 3;
+CREATE INDEX dead_at ON dead (sink, at);
 ";

@@ -1,7 +1,12 @@
 //! The overview of a journal against what its rows say.
 
-use chrono::{TimeDelta, Utc};
-use sprited::journal::{DeliveryOutcome, EventId, EventState, Filter, Overview, StateCounts};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sprited::journal::{
+    DeadGroup, DeadLetters, DeliveryOutcome, DeliveryRecord, EventId, EventState, FailingEvent,
+    Filter, JournalAdmin, Overview, SinkOverview, StateCounts,
+};
 
 use super::audit::bench;
 use super::{Bench, days};
@@ -107,5 +112,77 @@ async fn what_is_due_is_due_since_its_first_pull_or_the_end_of_its_wait() {
     assert_eq!(since().await, Some(20), "the other one");
     bench.record(0, EventId(2), DeliveryOutcome::Delivered).await;
     assert_eq!(since().await, None, "the first one waits for its time");
+    bench.close().await;
+}
+
+/// The sink `a` at `now`, after the commit of what was recorded.
+async fn sink_a(bench: &Bench) -> SinkOverview {
+    bench.journal.prune(Utc::now()).await.unwrap();
+    overview(bench).sinks.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_failed_three_times_is_named_until_it_is_delivered() {
+    let bench = Bench::new().await;
+    let start = DateTime::from_timestamp_millis(Utc::now().timestamp_millis()).unwrap();
+    let due = start + TimeDelta::hours(1);
+    let fail = async |event: EventId, times: i64| {
+        for at in 1..=times {
+            let error = format!("no {at}");
+            let outcome = DeliveryOutcome::Retry { due, charged: Duration::ZERO, error };
+            let records = vec![DeliveryRecord { event, outcome }];
+            let at = start + TimeDelta::minutes(at);
+            bench.journal.record(bench.sinks[0], records, None, at).await.unwrap();
+        }
+    };
+    for (number, times) in [(1, 2), (2, 3), (3, 5), (4, 3), (5, 4)] {
+        fail(bench.append(number).await, times).await;
+    }
+    let named = |sink: &SinkOverview| -> Vec<u32> {
+        sink.failing.iter().map(|failing| failing.attempts).collect()
+    };
+    let seen = sink_a(&bench).await;
+    assert_eq!(named(&seen), [5, 4, 3]);
+    let FailingEvent { key, event_type, error, first_failed, due: again, .. } = &seen.failing[2];
+    assert_eq!(bench.reader().find(*key).unwrap().unwrap().id, EventId(2), "the older one");
+    assert_eq!((&**event_type, &**error), ("T", "no 3"));
+    assert_eq!((*first_failed, *again), (start + TimeDelta::minutes(1), Some(due)));
+    assert_eq!(overview(&bench).sinks[1].failing, [], "it is another sink's matter");
+
+    bench.record(0, EventId(3), DeliveryOutcome::Delivered).await;
+    bench.kill(0, EventId(5), "no").await;
+    assert_eq!(named(&sink_a(&bench).await), [3, 3]);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_told_apart_by_their_last_error() {
+    let bench = Bench::new().await;
+    assert_eq!(sink_a(&bench).await.dead_letters, DeadLetters::default());
+    let start = DateTime::from_timestamp_millis(Utc::now().timestamp_millis()).unwrap();
+    let at = |minute: i64| start + TimeDelta::minutes(minute);
+    let errors = ["404", "422", "500", "422", "404", "exit", "422", "410", "none"];
+    for (minute, error) in (0..).zip(errors) {
+        let event = bench.append(minute).await;
+        bench.fail(0, event, start).await;
+        let outcome = DeliveryOutcome::Dead { error: error.to_owned() };
+        let records = vec![DeliveryRecord { event, outcome }];
+        bench.journal.record(bench.sinks[0], records, None, at(minute.into())).await.unwrap();
+    }
+    let DeadLetters { newest, by_error } = sink_a(&bench).await.dead_letters;
+    assert_eq!(newest, Some(at(8)));
+    let group = |error: &str, count, newest| DeadGroup { error: error.into(), count, newest };
+    let expected = [
+        group("422", 3, at(6)),
+        group("404", 2, at(4)),
+        group("none", 1, at(8)),
+        group("410", 1, at(7)),
+        group("exit", 1, at(5)),
+    ];
+    assert_eq!(by_error, expected);
+    let mut admin = JournalAdmin::open(&bench.path()).unwrap();
+    admin.requeue(bench.sinks[0], &[EventId(9)], start).unwrap();
+    let left = sink_a(&bench).await.dead_letters;
+    assert_eq!((left.newest, left.by_error.len()), (Some(at(7)), 5));
     bench.close().await;
 }
