@@ -40,7 +40,7 @@ pub use receipts::{PullReceipt, Receipt, Taken};
 pub use settings::JournalSettings;
 pub use side_files::{all_files, is_copy_name, link_mark, lock_file, log_file, rescued};
 pub use sqlite::{
-    AuditReport, CounterCheck, DeadGroup, DeadLetters, EventRow, FailingEvent, Filter,
+    Attempt, AuditReport, CounterCheck, DeadGroup, DeadLetters, EventRow, FailingEvent, Filter,
     JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH, Overview, PRUNE_PAUSE,
     ReadOn, Replacement, Requeued, Rescue, Restored, SinkOverview, SinkState, SourceJournal,
     StateCounts, TaskEvent, Violation, audit, check, compact, is_older,

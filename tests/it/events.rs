@@ -253,13 +253,13 @@ async fn an_event_is_shown_with_all_that_became_of_it() {
         "application   1500012345",
         "confirmed     2026-01-02T03:04:05.678Z",
         "  sprites: delivered",
-        "  hook: pending after 2 attempts, due 2030-01-01T00:00:00Z",
+        "  hook: pending after 2 attempts, next try 2030-01-01T00:00:00Z",
     ] {
         assert!(lines.iter().any(|line| line == said), "{said} is missing from {lines:#?}");
     }
     let shown = lines.join("\n");
-    assert!(shown.contains("    first failure ") && shown.contains(": no answer\n"), "{shown}");
-    assert!(shown.contains("    last failure ") && shown.contains(r": answered 500\u{1b}[2J"));
+    assert!(shown.contains("    failed ") && shown.contains(": no answer\n"), "{shown}");
+    assert!(shown.contains(r": answered 500\u{1b}[2J"), "{shown}");
     assert!(shown.contains("  done, definition ") && shown.contains("  failed, "), "{shown}");
     assert!(shown.contains("    sheet http"), "{shown}");
     let (_, body) = shown.split_once("\nevent\n").unwrap();
@@ -276,6 +276,84 @@ async fn an_event_is_shown_with_all_that_became_of_it() {
     assert_eq!(whole["replaced"], false);
     // The beginning in capitals is the same beginning.
     assert_eq!(bench.events(&["show", &key[..12].to_uppercase()]).code, 0);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_attempt_is_shown_with_its_time_and_its_error_where_that_changes() {
+    let bench = Bench::new().await;
+    let (id, event) = bench.append(&plain(1), ago(1)).await;
+    let (_, at_once) = bench.append(&plain(2), ago(1)).await;
+    let key = event.key.to_string();
+    let at = |time: &str| -> DateTime<Utc> { format!("2026-{time}Z").parse().unwrap() };
+    let record = async |outcome, time: &str| {
+        let records = vec![DeliveryRecord { event: id, outcome }];
+        bench.journal.record(bench.sinks[1], records, None, at(time)).await.unwrap();
+    };
+    let due = at("12-02T01:00:00");
+    let failed = |error: &str| DeliveryOutcome::Retry {
+        due,
+        charged: Duration::ZERO,
+        error: error.to_owned(),
+    };
+    let hook = async || -> Vec<String> {
+        bench.journal.prune(Utc::now()).await.unwrap();
+        let lines = bench.lines(&["show", &key]).into_iter();
+        let lines = lines.skip_while(|line| !line.starts_with("  hook"));
+        lines.take_while(|line| !line.is_empty()).map(|line| line.trim_start().to_owned()).collect()
+    };
+
+    record(failed("answered 503"), "12-01T23:59:30").await;
+    record(failed("answered 503"), "12-01T23:59:50").await;
+    record(failed("answered 503"), "12-02T00:00:20").await;
+    record(failed("no answer"), "12-02T00:01:00").await;
+    let mut expected = vec![
+        "hook: pending after 4 attempts, next try 2026-12-02T01:00:00Z",
+        "failed 2026-12-01T23:59:30Z, 23:59:50Z, 2026-12-02T00:00:20Z: answered 503",
+        "failed 2026-12-02T00:01:00Z: no answer",
+    ];
+    assert_eq!(hook().await, expected);
+    record(DeliveryOutcome::Dead { error: "gone".to_owned() }, "12-02T01:00:00").await;
+    expected[0] = "hook: dead after 5 attempts";
+    expected.push("failed 2026-12-02T01:00:00Z: gone");
+    assert_eq!(hook().await, expected);
+
+    // What it failed with before stays known, and is not told from what comes after.
+    assert_eq!(bench.events(&["redeliver", &key, "--sink", "hook"]).code, 0);
+    let pending = "hook: pending, not tried since it was redelivered, next try ";
+    assert!(hook().await[0].starts_with(pending), "{:#?}", hook().await);
+    assert_eq!(hook().await[1..], expected[1..]);
+    record(failed("gone"), "12-02T02:00:00").await;
+    record(DeliveryOutcome::Delivered, "12-02T02:00:10").await;
+    expected[0] = "hook: delivered 2026-12-02T02:00:10Z";
+    expected[3] = "failed 2026-12-02T01:00:00Z, 02:00:00Z: gone";
+    assert_eq!(hook().await, expected);
+
+    let Ended { out, .. } = bench.events(&["show", &key, "--json"]);
+    let shown = serde_json::from_str::<Value>(&out).unwrap();
+    let sink = &shown["sinks"][1];
+    assert_eq!(sink["delivered"], "2026-12-02T02:00:10Z");
+    let attempts = sink["last_attempts"].as_array().unwrap();
+    let attempt = |at: &str, error: Option<&str>| serde_json::json!({ "at": at, "error": error });
+    assert_eq!(attempts.len(), 7);
+    assert_eq!(attempts[2], attempt("2026-12-02T00:00:20Z", Some("answered 503")));
+    assert_eq!(attempts[6], attempt("2026-12-02T02:00:10Z", None));
+
+    // No more of them are kept than anybody reads.
+    assert_eq!(bench.events(&["redeliver", &key, "--sink", "hook"]).code, 0);
+    for minute in 0..25 {
+        record(failed("down"), &format!("12-03T00:{minute:02}:00")).await;
+    }
+    let shown = hook().await;
+    assert_eq!(shown[0], "hook: pending after 25 attempts, next try 2026-12-02T01:00:00Z");
+    assert_eq!(shown[1], "first failure 2026-12-03T00:00:00Z: down");
+    assert!(shown[2].starts_with("failed 2026-12-03T00:05:00Z, 00:06:00Z, "), "{shown:#?}");
+    assert!(shown[2].ends_with(", 00:24:00Z: down") && shown.len() == 3, "{shown:#?}");
+    assert_eq!(shown[2].matches("Z").count(), 20);
+
+    // The others have none.
+    let shown = bench.lines(&["show", &at_once.key.to_string()]).join("\n");
+    assert!(shown.contains("\n  hook: pending, not tried\n"), "{shown}");
     bench.close().await;
 }
 

@@ -24,8 +24,11 @@ refers to the time at which an event was first pulled.
 
 With --json, a line has of its event: key, state, type, app, file_id, task_id, origin (callback or
 reconcile; null for the queue), first_pulled, confirmed, sinks; and of each sink: sink, active
-(whether it is in the daemon's configuration), state, attempts, due, first_error, last_error,
-first_failed, last_failed. Unknown values are null. Later versions may add members and remove none.
+(whether it is in the daemon's configuration), state, attempts (failed ones), due (the next try),
+first_error, last_error, first_failed, last_failed, delivered (when the sink took it), last_attempts
+(20 at most, the newest last; each with at and error, which is null if the sink took it). The last two
+are known of events that failed at that sink before. Unknown values are null. Later versions may add
+members and remove none.
 
 Examples:
   sprited events list --state dead

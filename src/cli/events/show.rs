@@ -11,11 +11,14 @@ use super::selection::{by_prefix, parse_prefix};
 use crate::cli::exit::{Exit, answer};
 use crate::cli::open_journal::{CliError, ConfigArg};
 use crate::event::{ImageSprite, SpriteStatus};
-use crate::journal::{EventRow, EventState, JournalReader, SinkState};
+use crate::journal::{Attempt, EventRow, EventState, JournalReader, SinkState};
 use crate::sanitize::{self, one_line};
 use crate::units::counted;
 
 /// Show one event as it was received, and what became of it.
+///
+/// Of an event that has failed at a sink, it shows the times of the last 20 attempts with their
+/// errors, the next try, and the time of the delivery.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "With --json, it prints what `events list --json` prints of an event, and also: replaced (whether
@@ -114,24 +117,44 @@ fn exact(time: DateTime<Utc>) -> String {
 
 fn of_sink(sink: &SinkState) -> Vec<String> {
     let mut first = format!("  {}: {}", label(sink), sink.state.as_str());
-    if sink.attempts > 0 {
-        first.push_str(&format!(" after {}", counted(sink.attempts.into(), "attempt")));
-    } else if sink.state == EventState::Pending {
-        first.push_str(", not tried");
+    match (sink.state, sink.attempts, sink.due) {
+        (EventState::Pending, 0, None) => first.push_str(", not tried"),
+        (EventState::Pending, 0, Some(_)) => first.push_str(", not tried since it was redelivered"),
+        (EventState::Pending | EventState::Dead, attempts, _) => {
+            first.push_str(&format!(" after {}", counted(attempts.into(), "attempt")));
+        }
+        (EventState::Delivered | EventState::Unrouted, ..) => {}
     }
-    if let Some(due) = sink.due {
-        first.push_str(&format!(", due {}", moment(due)));
-    }
-    let failure = |word, at: Option<DateTime<Utc>>, error: &Option<String>| {
-        let (at, error) = (moment(at?), one_line(error.as_deref()?));
-        Some(format!("    {word} failure {at}: {error}"))
-    };
+    first.extend(sink.due.map(|due| format!(", next try {}", moment(due))));
+    first.extend(sink.delivered.map(|at| format!(" {}", moment(at))));
     let mut lines = vec![first];
-    lines.extend(failure("first", sink.first_failed, &sink.first_error));
-    if sink.attempts > 1 {
-        lines.extend(failure("last", sink.last_failed, &sink.last_error));
-    }
+    lines.extend(dropped_failure(sink));
+    // What the first line says is not said again.
+    let said = usize::from(sink.delivered.is_some());
+    let attempts = &sink.last_attempts[..sink.last_attempts.len() - said];
+    lines.extend(attempts.chunk_by(|a, b| a.error == b.error).map(alike));
     lines
+}
+
+/// The first failure, where there were too many since for it to be among the attempts.
+fn dropped_failure(sink: &SinkState) -> Option<String> {
+    let (at, error) = (sink.first_failed?, sink.first_error.as_deref()?);
+    let is_dropped = sink.last_attempts.first().is_none_or(|oldest| oldest.at > at);
+    is_dropped.then(|| format!("    first failure {}: {}", moment(at), one_line(error)))
+}
+
+/// Attempts that ended in the same way, in one line. A day is said once.
+fn alike(attempts: &[Attempt]) -> String {
+    let mut day = None;
+    let times = attempts.iter().map(|attempt| {
+        let is_same_day = day.replace(attempt.at.date_naive()) == Some(attempt.at.date_naive());
+        if is_same_day { attempt.at.format("%H:%M:%SZ").to_string() } else { moment(attempt.at) }
+    });
+    let times = times.collect::<Vec<_>>().join(", ");
+    match attempts.first().and_then(|attempt| attempt.error.as_deref()) {
+        Some(error) => format!("    failed {times}: {}", one_line(error)),
+        None => format!("    delivered {times}"),
+    }
 }
 
 fn of_sprite(sprite: &ImageSprite) -> Vec<String> {

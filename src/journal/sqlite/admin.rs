@@ -50,7 +50,7 @@ impl JournalAdmin {
     }
 
     /// Has `sink` get these events once more, whatever became of them there before; as if never
-    /// tried, and due at `now`.
+    /// tried, and due at `now`. The attempts there before stay known.
     pub fn requeue(
         &mut self,
         sink: SinkId,
@@ -169,6 +169,7 @@ impl<'c> Edit<'c> {
         if !was_pending && !was_dead {
             return Ok(false);
         }
+        self.delete("DELETE FROM attempts WHERE sink = ?1 AND event = ?2", sink, event)?;
         self.deltas.add(Counter::Dead(sink), -i64::from(was_dead));
         self.deltas.add(Counter::Discarded(sink), 1);
         if let Some(mut row) = self.row(event)? {

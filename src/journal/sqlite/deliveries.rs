@@ -60,7 +60,11 @@ impl Store {
             |record: &DeliveryRecord| matches!(record.outcome, DeliveryOutcome::Delivered);
         for part in records.records.chunk_by(|a, b| is_delivered(a) == is_delivered(b)) {
             if part.iter().all(is_delivered) {
+                let has_failed = self.has_failed(sink)?;
                 for (first, last) in id_ranges(part.iter().map(|record| record.event)) {
+                    if has_failed {
+                        self.add_deliveries(sink, first, last, records.now.timestamp_millis())?;
+                    }
                     let removed = self.remove_pending(sink, first, last)?;
                     self.count(Counter::Delivered(sink), removed);
                 }
@@ -110,6 +114,7 @@ impl Store {
         match &record.outcome {
             DeliveryOutcome::Delivered => {}
             DeliveryOutcome::Retry { due, charged, error } => {
+                self.add_failure(sink, event, now, error)?;
                 self.connection
                     .prepare_cached(
                         "UPDATE pending SET due = ?3, attempts = attempts + 1, charged = ?4,
@@ -127,6 +132,7 @@ impl Store {
                     ])?;
             }
             DeliveryOutcome::Dead { error } | DeliveryOutcome::Rejected { error } => {
+                self.add_failure(sink, event, now, error)?;
                 self.connection
                     .prepare_cached(
                         "INSERT OR REPLACE INTO dead
@@ -279,10 +285,17 @@ impl Store {
 
     /// Deliveries outstanding at `sink`, by its counters: without reading the rows.
     fn count_outstanding(&self, sink: SinkId) -> Result<u64> {
-        let outstanding = self.total(Counter::Routed(sink))?
-            - self.total(Counter::Delivered(sink))?
-            - self.total(Counter::Dead(sink))?
-            - self.total(Counter::Discarded(sink))?;
+        let stored: i64 = self
+            .connection
+            .prepare_cached(
+                "SELECT ifnull(sum(CASE name WHEN 'routed' THEN value ELSE -value END), 0)
+                 FROM counters
+                 WHERE name IN ('routed', 'delivered', 'dead', 'discarded') AND sink = ?1",
+            )?
+            .query_row([sink.0], |row| row.get(0))?;
+        let settled = [Counter::Delivered(sink), Counter::Dead(sink), Counter::Discarded(sink)];
+        let settled: i64 = settled.into_iter().map(|counter| self.deltas.of(counter)).sum();
+        let outstanding = stored + self.deltas.of(Counter::Routed(sink)) - settled;
         Ok(u64::try_from(outstanding).unwrap_or_default())
     }
 }

@@ -46,6 +46,18 @@ ALTER TABLE pending ADD COLUMN request INTEGER NOT NULL DEFAULT 0;
 /// A journal of version 5 had only events that were pulled.
 const ADD_ORIGIN: &str = "ALTER TABLE events ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;";
 
+/// A journal of version 6 had of each event that has failed the first and the last attempt.
+const MOVE_6: &str = "
+INSERT INTO attempts
+  SELECT event, sink, 1, first_failed, 0, ifnull(first_error, '') FROM pending WHERE attempts > 0
+  UNION ALL SELECT event, sink, 1, first_failed, 0, first_error FROM dead;
+INSERT INTO attempts
+  SELECT event, sink, 2, last_failed, 0, nullif(last_error, first_error)
+    FROM pending WHERE attempts > 1
+  UNION ALL SELECT event, sink, 2, at, 0, nullif(last_error, first_error)
+    FROM dead WHERE attempts > 1;
+";
+
 /// Gives a journal of an earlier version the tables of this one, at once or not at all.
 pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     tracing::info!(from = version, to = VERSION, "migrating the journal");
@@ -64,7 +76,7 @@ pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result
         _ => String::new(),
     };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {FAILURES} \
+        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {FAILURES} {MOVE_6} \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("journal migrated");

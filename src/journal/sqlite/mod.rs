@@ -7,6 +7,7 @@
 
 mod admin;
 mod append;
+mod attempts;
 mod audit;
 mod body;
 mod capacity;
@@ -33,6 +34,7 @@ mod sinks;
 mod store;
 
 pub use admin::{JournalAdmin, Requeued};
+pub use attempts::Attempt;
 pub use audit::{AuditReport, CounterCheck, Violation, audit};
 pub use counters::JournalTotals;
 pub use failures::{DeadGroup, DeadLetters, FailingEvent};

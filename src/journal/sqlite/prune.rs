@@ -133,6 +133,9 @@ impl Store {
                 self.count(Counter::PrunedOf(*sink), 1);
             }
         }
+        if !pruned.is_empty() {
+            self.prune_attempts(after, last)?;
+        }
         self.count(Counter::Pruned, pruned.len());
         Ok(pruned.len())
     }

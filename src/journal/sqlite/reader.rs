@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 
+use super::attempts::{self, Attempt};
 use super::counters::JournalTotals;
 use super::filter::{Filter, Order, Query};
 use super::key_index;
@@ -64,6 +65,11 @@ pub struct SinkState {
     pub first_failed: Option<DateTime<Utc>>,
     /// When it failed last, or became a dead letter.
     pub last_failed: Option<DateTime<Utc>>,
+    /// When the sink took it, of one that had failed before.
+    pub delivered: Option<DateTime<Utc>>,
+    /// The last attempts, the newest last, of an event that has failed at least once; at most 20.
+    /// Those before a redelivery by hand are among them.
+    pub last_attempts: Vec<Attempt>,
 }
 
 const STATE: &str = "
@@ -179,6 +185,7 @@ impl JournalReader {
 
     /// The event's state at each sink that it is for.
     pub fn sinks_of(&self, event: EventId) -> Result<Vec<SinkState>> {
+        let mut attempts = attempts::of_event(&self.0, event)?;
         let mut select = self.0.prepare_cached(
             "SELECT name, active,
                CASE WHEN pending.event IS NOT NULL THEN 'pending'
@@ -197,16 +204,21 @@ impl JournalReader {
              ORDER BY name",
         )?;
         let rows = select.query_map([event.0], |row| {
+            let (sink, state): (String, _) = (row.get(0)?, state(row, 2)?);
+            let last_attempts = attempts.remove(&sink).unwrap_or_default();
+            let last = last_attempts.last().filter(|last| last.error.is_none());
             Ok(SinkState {
-                sink: row.get(0)?,
+                delivered: last.filter(|_| state == EventState::Delivered).map(|last| last.at),
+                sink,
                 active: row.get(1)?,
-                state: state(row, 2)?,
+                state,
                 attempts: row.get(3)?,
                 due: time(row, 4)?,
                 first_error: row.get(5)?,
                 last_error: row.get(6)?,
                 first_failed: time(row, 7)?,
                 last_failed: time(row, 8)?,
+                last_attempts,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

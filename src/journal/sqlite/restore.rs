@@ -12,10 +12,12 @@ use super::maintenance::{
     begin, check_output, new_file, open_alone, sqlite, take_lock, write_pages,
 };
 use super::open::version;
-use super::schema::VERSION;
 use crate::folder;
 use crate::journal::error::{JournalError, MaintenanceError, OpenError};
 use crate::journal::side_files;
+
+/// The first version whose occurrences are open or closed.
+const SINCE_OPEN: i32 = 5;
 
 /// What was restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -95,8 +97,9 @@ impl Replacement {
 fn close_occurrences(copy: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(copy, flags)?;
-    // One of an earlier version is converted at the start.
-    if connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0))? == VERSION {
+    // One that does not know them yet learns of them when it is migrated.
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0))?;
+    if version >= SINCE_OPEN {
         connection.pragma_update(None, "locking_mode", "exclusive")?;
         connection.execute("UPDATE occurrences SET is_open = 0 WHERE is_open", [])?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;

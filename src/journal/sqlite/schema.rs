@@ -124,8 +124,17 @@ CREATE TABLE reconciled (        -- of each application whose finished tasks wer
 INSERT INTO begun SELECT app, min(first_pulled) FROM events GROUP BY app;
 ";
 
-/// Since version 7. An event that is delivered soon costs neither index anything.
+/// Since version 7. An event that is delivered at the first attempt has no row in any of these.
 pub(super) const FAILURES: &str = "
+CREATE TABLE attempts (          -- the newest of each event that has failed at a sink
+  event        INTEGER NOT NULL,
+  sink         INTEGER NOT NULL,
+  number       INTEGER NOT NULL, -- grows with each
+  at           INTEGER NOT NULL,
+  is_delivered INTEGER NOT NULL,
+  error        TEXT,             -- of one that failed; NULL: as of the one before
+  PRIMARY KEY (event, sink, number)
+) WITHOUT ROWID;
 CREATE INDEX pending_attempts ON pending (sink, attempts DESC) WHERE attempts >= 3;
 CREATE INDEX dead_at ON dead (sink, at);
 ";

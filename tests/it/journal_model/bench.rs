@@ -488,7 +488,7 @@ fn copy(folder: &Path) -> TempDir {
 }
 
 /// What is to be seen of an event at a sink.
-type SeenAt = (String, EventState, u32, Option<i64>, [Option<String>; 2]);
+type SeenAt = (String, EventState, u32, Option<i64>, [Option<String>; 2], Vec<Option<String>>);
 
 /// Number, key, state, when it was confirmed, whether its body is gone, and what is at the sinks.
 type SeenEvent = (i64, String, EventState, Option<i64>, bool, Vec<SeenAt>);
@@ -510,7 +510,8 @@ fn seen(path: &Path) -> Seen {
         states
             .map(|at| {
                 let due = at.due.map(|due| due.timestamp_millis());
-                (at.sink, at.state, at.attempts, due, [at.first_error, at.last_error])
+                let attempts = at.last_attempts.into_iter().map(|attempt| attempt.error).collect();
+                (at.sink, at.state, at.attempts, due, [at.first_error, at.last_error], attempts)
             })
             .collect()
     };
@@ -539,21 +540,23 @@ fn sinks(path: &Path) -> Vec<(String, bool, Option<String>)> {
 }
 
 fn expected(plain: &Plain) -> Seen {
-    let at = |(sink, at): (&usize, &At)| -> SeenAt {
+    let at = |kept: &Kept, (sink, at): (&usize, &At)| -> SeenAt {
         let name = SINKS[*sink].to_owned();
+        let attempts = kept.attempts.get(sink).cloned().unwrap_or_default();
         match at.clone() {
-            At::Delivered => (name, EventState::Delivered, 0, None, [None, None]),
+            At::Delivered => (name, EventState::Delivered, 0, None, [None, None], attempts),
             At::Pending(owed) => {
                 let errors = [owed.first_error, owed.last_error];
-                (name, EventState::Pending, owed.attempts, owed.due, errors)
+                (name, EventState::Pending, owed.attempts, owed.due, errors, attempts)
             }
-            At::Dead { attempts, first_error, last_error } => {
-                (name, EventState::Dead, attempts, None, [Some(first_error), Some(last_error)])
+            At::Dead { attempts: tried, first_error, last_error } => {
+                let errors = [Some(first_error), Some(last_error)];
+                (name, EventState::Dead, tried, None, errors, attempts)
             }
         }
     };
     let events = plain.events.iter().map(|(id, kept)| {
-        let at = kept.sinks.iter().map(at).collect();
+        let at = kept.sinks.iter().map(|at_sink| at(kept, at_sink)).collect();
         (*id, kept.key.to_string(), kept.state(), kept.confirmed, !kept.has_body, at)
     });
     let sinks = plain.active.iter();

@@ -49,9 +49,25 @@ pub(super) struct Kept {
     pub(super) confirmed: Option<i64>,
     pub(super) has_body: bool,
     pub(super) sinks: BTreeMap<usize, At>,
+    /// The errors of the last attempts at each sink where it has failed; of one that delivered none.
+    pub(super) attempts: BTreeMap<usize, Vec<Option<String>>>,
 }
 
 impl Kept {
+    /// How an attempt at `sink` ended.
+    fn attempted(&mut self, sink: usize, verdict: &Verdict) {
+        let attempts = match verdict {
+            Verdict::Delivered => self.attempts.get_mut(&sink),
+            _ => Some(self.attempts.entry(sink).or_default()),
+        };
+        let Some(attempts) = attempts else { return };
+        attempts.push(match verdict {
+            Verdict::Delivered => None,
+            Verdict::Retry { error, .. } | Verdict::Dead { error } => Some(error.clone()),
+        });
+        attempts.drain(..attempts.len().saturating_sub(20));
+    }
+
     pub(super) fn state(&self) -> EventState {
         let any = |state| self.sinks.values().any(|at| at.state() == state);
         if self.sinks.is_empty() {
@@ -187,6 +203,7 @@ impl Plain {
             confirmed: None,
             has_body: true,
             sinks,
+            attempts: BTreeMap::new(),
         };
         self.events.insert(id, kept);
         (id, true, is_pending)
@@ -209,7 +226,13 @@ impl Plain {
     ) -> Vec<EventId> {
         let mut settled = Vec::new();
         for (event, verdict) in verdicts {
-            let at = self.events.get_mut(&event.0).and_then(|kept| kept.sinks.get_mut(&sink));
+            let mut kept = self.events.get_mut(&event.0);
+            if let Some(kept) = &mut kept
+                && matches!(kept.sinks.get(&sink), Some(At::Pending(_)))
+            {
+                kept.attempted(sink, verdict);
+            }
+            let at = kept.and_then(|kept| kept.sinks.get_mut(&sink));
             if let Some(at @ At::Pending(_)) = at {
                 let At::Pending(owed) = at else { unreachable!() };
                 match verdict {
@@ -316,6 +339,7 @@ impl Plain {
                 Some(At::Delivered) | None => continue,
             }
             kept.sinks.remove(&sink);
+            kept.attempts.remove(&sink);
             self.counted.discarded += 1;
             self.counted.unrouted += u64::from(kept.sinks.is_empty());
             discarded += 1;

@@ -187,6 +187,24 @@ async fn each_row_that_is_off_is_found() {
             "occurrences that are neither open nor closed, or without content: event 8",
         ),
         ("UPDATE events SET origin = 3 WHERE id = 8", "events of no origin: event 8"),
+        ("DELETE FROM attempts WHERE event = 5", "dead without an attempt: event 5 at sink 1"),
+        (
+            "UPDATE pending SET attempts = 1 WHERE event = 8",
+            "pending and failed, without an attempt: event 8 at sink 1",
+        ),
+        ("DELETE FROM events WHERE id = 5", "attempts of no event: event 5 at sink 1"),
+        (
+            "UPDATE attempts SET sink = 7 WHERE event = 5 AND sink = 1",
+            "attempts at no sink: event 5 at sink 7",
+        ),
+        (
+            "UPDATE events SET sinks = '2' WHERE id = 5",
+            "attempts at a sink that the event is not for: event 5 at sink 1",
+        ),
+        (
+            "UPDATE attempts SET is_delivered = 1 WHERE event = 5",
+            "attempts that neither failed nor delivered, or both: event 5 at sink 1",
+        ),
         ("INSERT INTO posted VALUES (99, 1)", "posted but no occurrences: event 99"),
         ("DELETE FROM sinks WHERE id = 2", "counters of no sink: dead of sink 2"),
         ("UPDATE sinks SET name = '' WHERE id = 2", "sinks without a name or state: sink 2"),

@@ -67,9 +67,11 @@ const NO_BODY: &str = "EXISTS (SELECT 1 FROM events WHERE id = t.event)
 const NOT_FOUND: &str = "NOT EXISTS (SELECT 1 FROM keys WHERE key = t.key AND event = t.id)
   AND (t.id < (SELECT before FROM keys_complete)
        OR EXISTS (SELECT 1 FROM keys WHERE key = t.key))";
+const NO_ATTEMPT: &str = "t.attempts > 0
+  AND NOT EXISTS (SELECT 1 FROM attempts WHERE event = t.event AND sink = t.sink)";
 const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
 
-const RULES: [Rules; 9] = [
+const RULES: [Rules; 10] = [
     Rules {
         table: "events",
         key: &["id"],
@@ -92,6 +94,7 @@ const RULES: [Rules; 9] = [
                 "pending and dead at one sink",
                 "EXISTS (SELECT 1 FROM dead WHERE sink = t.sink AND event = t.event)",
             ),
+            ("pending and failed, without an attempt", NO_ATTEMPT),
         ],
     },
     Rules {
@@ -103,6 +106,21 @@ const RULES: [Rules; 9] = [
             ("dead at no sink", NO_SINK),
             ("dead at a sink that the event is not for", NOT_FOR),
             ("dead without a body", NO_BODY),
+            ("dead without an attempt", NO_ATTEMPT),
+        ],
+    },
+    Rules {
+        table: "attempts",
+        key: &["event", "sink", "number"],
+        name: AT_SINK,
+        wrong: &[
+            ("attempts of no event", NO_EVENT),
+            ("attempts at no sink", NO_SINK),
+            ("attempts at a sink that the event is not for", NOT_FOR),
+            (
+                "attempts that neither failed nor delivered, or both",
+                "t.is_delivered NOT IN (0, 1) OR (t.is_delivered AND t.error IS NOT NULL)",
+            ),
         ],
     },
     Rules {
