@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+use rusqlite::ErrorCode::{
+    CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure,
+};
 
+use super::place::JournalPlace;
 use super::sqlite::schema::VERSION;
 use super::types::Unprunable;
 
@@ -17,11 +20,15 @@ pub enum JournalError {
     /// SQLite could not write or read.
     #[error("the journal cannot be written: {0}")]
     Sqlite(Arc<str>),
+    /// SQLite could not write or read for its disk; the daemon's writer knows the place.
+    #[error("{}", of_disk(*fault, reason, place.as_ref()))]
+    Disk { fault: DiskFault, reason: Arc<str>, place: Option<JournalPlace> },
     /// `max_size` is reached, and all of it is pending or dead.
     #[error(
-        "the journal is full: {size} of journal.max_size = {max_size} are in use; {unprunable}"
+        "the journal has reached journal.max_size = {max_size}: {size} are in use; {place}; \
+         {unprunable}"
     )]
-    Full { size: ByteSize, max_size: ByteSize, unprunable: Unprunable },
+    Full { size: ByteSize, max_size: ByteSize, place: JournalPlace, unprunable: Unprunable },
     /// Its file or its write-ahead log was deleted, moved or replaced; nothing brings it back.
     #[error("{0}; sprited copies what it has open, and ends")]
     Gone(Arc<str>),
@@ -42,8 +49,19 @@ impl JournalError {
     /// better.
     pub fn reason(&self) -> String {
         match self {
-            Self::Sqlite(reason) => reason.to_string(),
+            Self::Sqlite(reason) | Self::Disk { reason, .. } => reason.to_string(),
             other => other.to_string(),
+        }
+    }
+
+    /// The same, with the place of the journal at `path` if its disk is at fault. Blocks for a
+    /// system call.
+    pub(super) fn at(self, path: &Path) -> Self {
+        match self {
+            Self::Disk { fault, reason, .. } => {
+                Self::Disk { fault, reason, place: Some(JournalPlace::now(path)) }
+            }
+            other => other,
         }
     }
 
@@ -55,7 +73,34 @@ impl JournalError {
 
 impl From<rusqlite::Error> for JournalError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error.to_string().into())
+        let reason = error.to_string().into();
+        let disk = |fault| Self::Disk { fault, reason: Arc::clone(&reason), place: None };
+        match error.sqlite_error_code() {
+            Some(DiskFull) => disk(DiskFault::Full),
+            Some(SystemIoFailure | ReadOnly | CannotOpen) => disk(DiskFault::Failing),
+            _ => Self::Sqlite(reason),
+        }
+    }
+}
+
+/// What is wrong with the disk of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// It has no room.
+    Full,
+    /// It fails, or nothing may be written there.
+    Failing,
+}
+
+fn of_disk(fault: DiskFault, reason: &str, place: Option<&JournalPlace>) -> String {
+    match (fault, place) {
+        (_, None) => format!("the journal cannot be written: {reason}"),
+        (DiskFault::Full, Some(place)) => {
+            format!("the journal's disk is full: {place}; make room there ({reason})")
+        }
+        (DiskFault::Failing, Some(place)) => {
+            format!("the journal cannot be written: {reason}; {place}; check that disk")
+        }
     }
 }
 

@@ -43,7 +43,9 @@ impl Errors {
             JournalError::Gone(_) | JournalError::Taken(_) => &mut self.end,
             JournalError::Full { .. } => &mut self.full,
             JournalError::Unseen(_) => &mut self.unseen,
-            JournalError::Sqlite(_) | JournalError::Closed => &mut self.unwritable,
+            JournalError::Sqlite(_) | JournalError::Disk { .. } | JournalError::Closed => {
+                &mut self.unwritable
+            }
         }
     }
 

@@ -11,7 +11,7 @@
 //!    ([`JournalReader`], [`JournalAdmin`], `audit`, copies) begins there.
 //!
 //! Beside them stand `types` and `error`, which all of them share, the files as files
-//! (`side_files`, `lock`, `files`, `missing`, `path_rules`), the way of new events to the sinks
+//! (`side_files`, `lock`, `files`, `missing`, `path_rules`, `place`), the way of new events to the sinks
 //! (`feed`), and what tells equal events apart by the time (`receipts`).
 
 mod error;
@@ -22,6 +22,7 @@ mod health;
 mod lock;
 mod missing;
 mod path_rules;
+mod place;
 mod receipts;
 mod reconciled;
 mod settings;
@@ -30,12 +31,13 @@ mod sqlite;
 mod types;
 mod writer;
 
-pub use error::{JournalError, MaintenanceError, OpenError, Result};
+pub use error::{DiskFault, JournalError, MaintenanceError, OpenError, Result};
 pub use feed::{FeedReceiver, FeedSender, Route, feed};
 pub use handle::{Closing, Journal};
 pub use health::JournalHealth;
 pub use missing::{give_up, missing};
 pub use path_rules::too_long;
+pub use place::{JournalPlace, free_space};
 pub use receipts::{PullReceipt, Receipt, Taken};
 pub use settings::JournalSettings;
 pub use side_files::{all_files, is_copy_name, link_mark, lock_file, log_file, rescued};

@@ -10,7 +10,6 @@ use nix::sys::statfs::{
     AFS_SUPER_MAGIC, CODA_SUPER_MAGIC, FsType, NCP_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC,
     TMPFS_MAGIC, statfs,
 };
-use nix::sys::statvfs::statvfs;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -91,8 +90,7 @@ fn is_about_folder(error: &io::Error) -> bool {
 fn measure(JournalSettings { path, max_size, .. }: &JournalSettings) -> io::Result<Disk> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let elsewhere = elsewhere(statfs(folder)?.filesystem_type());
-    let space = statvfs(folder)?;
-    let free = ByteSize(space.blocks_available().saturating_mul(space.fragment_size()));
+    let free = journal::free_space(folder)?;
     let taken = [path.clone(), journal::log_file(path)].iter().map(size).sum();
     let growth = ByteSize(max_size.as_u64().saturating_sub(taken));
     Ok(Disk { elsewhere, synced: folder::sync(folder)?, free, growth, flush: flush(folder)? })

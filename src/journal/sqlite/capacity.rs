@@ -4,6 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::store::Store;
 use crate::journal::error::{JournalError, Result};
+use crate::journal::place::JournalPlace;
 use crate::journal::types::{Backlog, Unprunable};
 
 /// A journal that was full takes events again below this share of `max_size`, in percent: at the
@@ -17,7 +18,8 @@ impl Store {
             return Ok(());
         }
         let (size, max_size) = (self.size()?, self.settings.max_size);
-        Err(JournalError::Full { size, max_size, unprunable: self.unprunable()? })
+        let place = JournalPlace::now(self.path());
+        Err(JournalError::Full { size, max_size, place, unprunable: self.unprunable()? })
     }
 
     pub(in crate::journal) fn is_full(&self) -> Result<bool> {

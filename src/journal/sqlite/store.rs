@@ -86,6 +86,10 @@ impl Store {
         Ok(())
     }
 
+    pub(in crate::journal) fn path(&self) -> &Path {
+        &self.settings.path
+    }
+
     pub(in crate::journal) fn begin(&mut self) -> Result<()> {
         self.deltas.clear();
         self.changes = self.connection.total_changes();

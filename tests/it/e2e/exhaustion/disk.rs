@@ -169,9 +169,22 @@ async fn under_the_journal(disk: Disk) {
     site.add_sprites(20);
     within(60, async || daemon.get("/readyz").await.0 == 503).await;
     let (is_ok, why) = check(&daemon, "journal").await;
-    assert!(!is_ok && why.starts_with("the journal cannot be written: "), "{why}");
-    let reason = if disk == Disk::Limited { "disk I/O error" } else { "database or disk is full" };
-    assert!(why.contains(reason), "{why}");
+    let path = site.path("disk/journal.db").display().to_string();
+    if disk == Disk::Limited {
+        let begin = format!("the journal cannot be written: disk I/O error; {path} has ");
+        assert!(why.starts_with(&begin), "{why}");
+        assert!(why.ends_with(" free on its file system; check that disk"), "{why}");
+    } else {
+        let full = format!(
+            "the journal's disk is full: {path} has 0 B free on its file system; make room there \
+             (database or disk is full)"
+        );
+        assert_eq!((is_ok, why), (false, full));
+    }
+    assert!(!is_ok);
+    let logged = daemon.logged(FULL)[0].clone();
+    assert_eq!(logged["level"], "ERROR", "{logged}");
+    assert!(logged["error"].as_str().unwrap().contains(&path), "{logged}");
     assert_eq!(daemon.get("/healthz").await.0, 200);
     // What was under way has ended by the third failure; from then on nothing is pulled.
     let failures = async || daemon.metric("sprited_append_failures_total").await;

@@ -55,11 +55,12 @@ async fn the_sink_whose_backlog_fills_it_is_named() {
     let (_, why) = check(&daemon, "journal").await;
     let stored = site.journaled(None).len();
     assert!(stored < count, "it took all");
+    let place = format!(" are in use; {} has ", site.path("journal.db").display());
     let full = format!(
-        "of journal.max_size = 16.0 MiB are in use; \
-         the sink \"hook\" has {stored} events pending and 0 dead"
+        " free on its file system; the sink \"hook\" has {stored} events pending and 0 dead"
     );
-    assert!(why.starts_with("the journal is full: ") && why.ends_with(&full), "{why}");
+    assert!(why.starts_with("the journal has reached journal.max_size = 16.0 MiB: 1"), "{why}");
+    assert!(why.contains(&place) && why.ends_with(&full), "{why}");
     daemon.has_logged(REFUSED).await;
     let logged = daemon.logged(REFUSED);
     assert_eq!(logged.len(), 1);
