@@ -26,8 +26,9 @@ pub(super) async fn warn_of_orphans(journal: &Journal) -> journal::Result<()> {
             sink,
             pending,
             dead,
-            "the journal keeps events for a sink that is not configured: configure one of that name \
-             to deliver them, or discard them"
+            "the journal keeps events for a sink that is not configured: hand them to another one \
+             with `sprited events redeliver --from OLD --sink NEW --missing`, discard them with \
+             `sprited events discard --sink OLD`, or configure one of that name"
         );
     }
     Ok(())

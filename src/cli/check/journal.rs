@@ -173,8 +173,9 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
             if orphans.is_empty() {
                 return CheckStep::ok(STEP, detail);
             }
-            let advice = "configure a sink of that name to have them delivered, or discard them \
-                          with `sprited events discard --sink NAME`";
+            let advice = "hand them to another sink with `sprited events redeliver --from OLD \
+                          --sink NEW --missing`, discard them with `sprited events discard --sink \
+                          OLD`, or configure a sink of that name";
             let orphans = orphans.join("; ");
             CheckStep::warn(
                 STEP,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::bulk::{self, BulkOptions, BulkSummary};
-use super::selection::Selection;
+use super::selection::{Selection, known};
 use super::target::TargetEvents;
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
@@ -19,7 +19,9 @@ use crate::units::counted;
     after_help = "Without --sink, an event goes to the sinks where it is a dead letter (with --state pending: where it
 is pending, and it becomes due now). With --sink, it goes to that sink, whatever its state there.
 Selected by conditions, a sink gets only what its `events` in the configuration name; selected by KEY
-or --type, it gets every selected event. A running daemon notices within two seconds. Events pruned
+or --type, it gets every selected event. With --from, the sinks of --sink get what is pending or dead at
+that one (with --state: what is in this state there), whatever their `events` say; there it stays as
+it is until you discard it. A running daemon notices within two seconds. Events pruned
 for space cannot be delivered again.
 
 With --json, the answer has dry_run and sinks, and of each sink: sink, active (whether it is in the
@@ -30,6 +32,7 @@ Examples:
   sprited events redeliver 3f9a2c
   sprited events redeliver --state dead --since 2h --dry-run
   sprited events redeliver --sink new --since 7d --missing      fill a new sink
+  sprited events redeliver --from old --sink new --missing      after a sink was renamed
   sprited events redeliver --sink hook --state delivered --since 2h --rate 50"
 )]
 pub(super) struct RedeliverArgs {
@@ -40,6 +43,9 @@ pub(super) struct RedeliverArgs {
     /// Only events that the sink does not have yet.
     #[arg(long)]
     missing: bool,
+    /// Only events that are pending or dead at this sink, which need not be configured any more.
+    #[arg(long, value_name = "NAME", requires = "sinks", conflicts_with = "keys")]
+    from: Option<String>,
     #[command(flatten)]
     options: BulkOptions,
 }
@@ -99,6 +105,9 @@ fn by_filter(
     reader: &JournalReader,
     named: Option<Vec<KnownSink>>,
 ) -> Result<Vec<TargetEvents>, CliError> {
+    if let (Some(from), Some(named)) = (&args.from, &named) {
+        return left_at(from, args, reader, named);
+    }
     let filter = &args.selection.filter;
     let state = match (filter.state(), &named) {
         (None, None) => Some(EventState::Dead),
@@ -126,6 +135,29 @@ fn by_filter(
         TargetEvents::any(reader, sink, vec![filter], wanted)
     };
     named.map_or_else(|| reader.sinks(), Ok)?.into_iter().map(target).collect()
+}
+
+/// What is left at the sink `from`, for the `named` ones.
+fn left_at(
+    from: &str,
+    args: &RedeliverArgs,
+    reader: &JournalReader,
+    named: &[KnownSink],
+) -> Result<Vec<TargetEvents>, CliError> {
+    let all = reader.sinks()?;
+    let from = known(&all, from)?;
+    let filter = &args.selection.filter;
+    let states = filter.state().map_or(vec![EventState::Pending, EventState::Dead], |it| vec![it]);
+    let target = |sink: &KnownSink| {
+        let there = |state: &EventState| Filter {
+            state: Some(*state),
+            sink: Some(from.name.clone()),
+            lacking: args.missing.then(|| sink.name.clone()),
+            ..filter.to_filter()
+        };
+        TargetEvents::any(reader, sink.clone(), states.iter().map(there).collect(), None)
+    };
+    named.iter().map(target).collect()
 }
 
 #[derive(Serialize)]

@@ -203,7 +203,7 @@ impl Selection {
     }
 }
 
-fn known<'s>(sinks: &'s [KnownSink], name: &str) -> Result<&'s KnownSink, CliError> {
+pub(super) fn known<'s>(sinks: &'s [KnownSink], name: &str) -> Result<&'s KnownSink, CliError> {
     sinks.iter().find(|sink| sink.name == name).ok_or_else(|| {
         let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
         let names = if names.is_empty() { "no sink yet".to_owned() } else { names.join(", ") };

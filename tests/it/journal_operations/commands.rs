@@ -257,6 +257,51 @@ async fn a_removed_sink_keeps_its_rows_and_has_them_when_it_returns() {
     bench.close().await;
 }
 
+/// The two commands of whoever has renamed a sink.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_renamed_sink_has_left_goes_to_another_one_or_is_discarded() {
+    let bench = Bench::within(tempfile::tempdir().unwrap(), &["old"]).await;
+    let mut events = Vec::new();
+    for number in 1..=4 {
+        events.push(bench.append_kind("T", number, Utc::now()).await.0);
+    }
+    let [pending, dead, taken, late] = events[..] else { panic!() };
+    bench.record(0, taken, DeliveryOutcome::Delivered).await;
+    bench.kill(0, dead, "no").await;
+    bench.kill(0, late, "no").await;
+    bench.commit().await;
+    let bench = Bench::within(bench.close().await, &["new"]).await;
+    // The new one has one of them by now.
+    bench.said(&["events", "redeliver", "--sink", "new", "--task", "task-4"]);
+    bench.record(0, late, DeliveryOutcome::Delivered).await;
+    bench.commit().await;
+
+    let hand_over = ["events", "redeliver", "--from", "old", "--sink", "new", "--missing"];
+    let dry = bench.said(&[&hand_over[..], &["--dry-run"]].concat());
+    assert_eq!(dry, "new: 2 events would be delivered again\n");
+    let said = bench.said(&[&hand_over[..], &["--yes"]].concat());
+    assert_eq!(said, "new: 2 events to be delivered again\n");
+    assert_eq!(bench.due(0).await, [pending, dead]);
+    let left = bench.journal.orphans().await.unwrap();
+    assert_eq!((left[0].pending, left[0].dead), (1, 2), "nothing is lost before it is discarded");
+    let said = bench.said(&["events", "discard", "--sink", "old", "--yes"]);
+    assert_eq!(said, "old: 3 events discarded\n");
+    assert_eq!(bench.journal.orphans().await.unwrap(), []);
+    assert_eq!(bench.due(0).await, [pending, dead]);
+    assert_eq!(bench.said(&hand_over), "nothing to deliver again\n");
+    bench.said(&["audit"]);
+
+    for (code, wrong) in [
+        (64, &["--from", "old"][..]),
+        (1, &["--from", "nobody", "--sink", "new"]),
+        (64, &["--from", "old", "--sink", "new", "3f9a2c"]),
+    ] {
+        let wrong = [&["events", "redeliver"], wrong].concat();
+        assert_eq!(bench.sprited(&wrong).code, code, "{wrong:?}");
+    }
+    bench.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_never_pruned_by_age() {
     let bench = Bench::new().await;
