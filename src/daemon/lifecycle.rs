@@ -23,6 +23,7 @@ use super::warnings::{warn_of_orphans, warn_of_rescued};
 use super::{drain, systemd};
 use crate::config::Loaded;
 use crate::confirmer::{Confirmer, Inbox};
+use crate::delivery::SinkBoard;
 use crate::health::DaemonHealth;
 use crate::http;
 use crate::ingest::Ingest;
@@ -105,6 +106,7 @@ impl Daemon {
             settled,
             changed: changed.clone(),
             metrics: metrics.clone(),
+            board: SinkBoard::default(),
         };
         let opened = sinks;
         let mut sinks = SinkSet::new(dependencies, stop.deliveries.clone());
@@ -242,8 +244,9 @@ impl Daemon {
         }
         if let Some(listener) = listener {
             let (metrics, health) = (metrics.clone(), health.clone());
+            let board = active.sinks.board().clone();
             let journal = active.config.journal.path.clone();
-            let sources = http::Sources { metrics, health, journal };
+            let sources = http::Sources { metrics, board, health, journal };
             tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
         }
         let maintenance = Maintenance {
@@ -251,6 +254,7 @@ impl Daemon {
             clients,
             calls_the_cloud: active.settings.calls_the_cloud.subscribe(),
             metrics,
+            board: active.sinks.board().clone(),
             changed,
             liveness: liveness.clone(),
             health: health.clone(),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::event_config::EventConfigCheck;
 use super::status_line::StatusReporter;
 use super::systemd;
+use crate::delivery::SinkBoard;
 use crate::event::Wanted;
 use crate::health::DaemonHealth;
 use crate::journal::{Journal, PRUNE_PAUSE};
@@ -35,6 +36,7 @@ pub(super) struct Maintenance {
     /// Whether there is a reason to call the cloud.
     pub(super) calls_the_cloud: watch::Receiver<bool>,
     pub(super) metrics: Metrics,
+    pub(super) board: SinkBoard,
     pub(super) changed: watch::Sender<u64>,
     pub(super) liveness: LivenessMonitor,
     pub(super) health: Arc<DaemonHealth>,
@@ -60,7 +62,7 @@ impl Maintenance {
     fn status_reporter(&self) -> StatusReporter {
         StatusReporter {
             journal: self.journal.clone(),
-            metrics: self.metrics.clone(),
+            board: self.board.clone(),
             health: self.health.clone(),
         }
     }

@@ -14,7 +14,7 @@ use super::running_sinks::RunningSinks;
 use super::tasks::{TaskName, Tasks};
 use super::warnings::warn_of_orphans;
 use crate::config;
-use crate::delivery::{Delivery, DeliveryStop, DeliveryTarget};
+use crate::delivery::{Delivery, DeliveryStop, DeliveryTarget, SinkBoard};
 use crate::event::AppId;
 use crate::journal::{self, EventId, FeedReceiver, FeedSender, Journal, Route, SinkId};
 use crate::liveness::LivenessMonitor;
@@ -32,6 +32,7 @@ pub(super) struct Dependencies {
     pub(super) settled: mpsc::Sender<Vec<EventId>>,
     pub(super) changed: watch::Sender<u64>,
     pub(super) metrics: Metrics,
+    pub(super) board: SinkBoard,
 }
 
 /// The sinks in use, in the order of the configuration.
@@ -201,6 +202,7 @@ impl SinkSet {
         }
         for old in before {
             old.finish.cancel();
+            self.dependencies.board.forget(&old.settings.name);
             changes.removed.push(old.settings.name);
         }
         Ok(changes)
@@ -214,7 +216,7 @@ impl SinkSet {
         feed: FeedSender,
         fed: FeedReceiver,
     ) -> RunningSink {
-        let Dependencies { journal, settled, changed, metrics } = &self.dependencies;
+        let Dependencies { journal, settled, changed, metrics, board } = &self.dependencies;
         let target = DeliveryTarget {
             name: settings.name.clone(),
             id,
@@ -224,7 +226,7 @@ impl SinkSet {
         };
         let (journal, settled) = (journal.clone(), settled.clone());
         let delivery =
-            Delivery::new(target, fed, journal, settled, changed.subscribe(), metrics.clone());
+            Delivery::new(target, fed, journal, settled, changed.subscribe(), metrics, board);
         let (finish, idle) = (self.stop.finish.child_token(), delivery.idle());
         let locks = self.locks.of(&settings);
         self.unspawned.push(UnspawnedSink { delivery, finish: finish.clone(), locks });
@@ -283,6 +285,11 @@ impl SinkSet {
     /// Returns, for each sink in use, whether it has nothing in flight.
     pub(super) fn idles(&self) -> Vec<watch::Receiver<bool>> {
         self.all.iter().map(|running| running.idle.clone()).collect()
+    }
+
+    /// How delivering goes at them.
+    pub(super) fn board(&self) -> &SinkBoard {
+        &self.dependencies.board
     }
 
     pub(super) fn names(&self) -> Vec<&str> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::systemd;
+use crate::delivery::SinkBoard;
 use crate::health::DaemonHealth;
 use crate::journal::Journal;
-use crate::metrics::Metrics;
 
 /// Between two lines at least: the service manager is told of a change, not of each event.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const JOURNAL_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct StatusReporter {
     pub(super) journal: Journal,
-    pub(super) metrics: Metrics,
+    pub(super) board: SinkBoard,
     pub(super) health: Arc<DaemonHealth>,
 }
 
@@ -65,7 +65,7 @@ impl StatusReporter {
             pulling: health.pull_state().to_string(),
             stalled: health.stalled_tasks(),
             pending: pending.ok().and_then(Result::ok),
-            down: self.metrics.sinks_down(),
+            down: self.board.down(),
             are_kept: apps.any(|app| health.event_config_problem(*app).is_some()),
         }
     }

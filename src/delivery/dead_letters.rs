@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Dead letters within a minute that are logged one by one.
-const MAX_LOGGED: u64 = 20;
+const MAX_LOGGED: u64 = 5;
 /// Between two log lines of a burst, and the time without a dead letter after which it is over.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -63,6 +63,11 @@ impl DeadLetterBurst {
         }
     }
 
+    /// Whether dead letters are counted, not logged one by one.
+    pub(super) fn is_large(&self) -> bool {
+        self.0.as_ref().is_some_and(|burst| burst.is_large)
+    }
+
     /// Returns when [`DeadLetterBurst::report`] has something to say.
     pub(super) fn next_report(&self) -> Option<Instant> {
         self.0.as_ref().filter(|burst| burst.is_large).map(|burst| burst.minute + REPORT_INTERVAL)
@@ -111,10 +116,10 @@ mod tests {
         assert_eq!(burst.report(at(120)), None);
         let lasts =
             |lasted, dead, is_over| Some(BurstReport { lasted: at(lasted) - at(0), dead, is_over });
-        assert_eq!(burst.report(at(121)), lasts(61, 9021, false));
+        assert_eq!(burst.report(at(121)), lasts(61, 9006, false));
         assert_eq!(burst.dead(at(150)), DeadLetterLog::Counted);
-        assert_eq!(burst.report(at(181)), lasts(121, 9022, false));
-        assert_eq!(burst.report(at(241)), lasts(181, 9022, true));
+        assert_eq!(burst.report(at(181)), lasts(121, 9007, false));
+        assert_eq!(burst.report(at(241)), lasts(181, 9007, true));
         assert_eq!((burst.next_report(), burst.dead(at(242))), (None, DeadLetterLog::Logged));
     }
 

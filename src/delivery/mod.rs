@@ -5,10 +5,13 @@
 //! when they are due. Knows sinks and the journal, neither the puller nor the confirmer.
 
 mod breaker;
+mod catching_up;
 mod concurrency;
 mod counters;
 mod dead_letters;
 mod max_rejects;
+mod meters;
+mod progress;
 mod queue;
 mod recovery;
 mod uptime;
@@ -17,7 +20,7 @@ mod verdicts;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -33,13 +36,16 @@ use crate::liveness::Heartbeat;
 use crate::metrics::Metrics;
 use crate::sinks::{Batch, Sink, Verdict};
 use breaker::Breaker;
+use catching_up::CatchingUp;
 use concurrency::ConcurrencyWindow;
 use counters::DeliveryCounters;
 use dead_letters::DeadLetterBurst;
+use progress::{BoardEntry, Tally};
 use queue::DeliveryQueue;
 use uptime::Uptime;
 
 pub use max_rejects::MaxRejects;
+pub use progress::{SinkBoard, SinkFailure, SinkOutage, SinkProgress};
 
 /// Between the attempts at one event.
 const EVENT_RETRIES: Backoff =
@@ -83,12 +89,15 @@ pub struct Delivery {
     settled: mpsc::Sender<Vec<EventId>>,
     changed: watch::Receiver<u64>,
     idle: watch::Sender<bool>,
-    metrics: Metrics,
     counters: DeliveryCounters,
+    board: BoardEntry,
+    tally: Tally,
     queue: DeliveryQueue,
     breaker: Breaker,
     window: ConcurrencyWindow,
     outage: Outage,
+    down_since: Option<DateTime<Utc>>,
+    catching_up: CatchingUp,
     uptime: Uptime,
     dead_letters: DeadLetterBurst,
     pending: u64,
@@ -113,7 +122,8 @@ type Writes = FuturesUnordered<BoxFuture<'static, Written>>;
 
 impl Delivery {
     /// A loop that delivers what `feed` receives to `target` and sends the events that no sink has
-    /// pending any more to `settled`. `changed` changes when another process wrote to the journal.
+    /// pending any more to `settled`. `changed` changes when another process wrote to the journal. It
+    /// has a fresh entry on `board` from here on.
     #[must_use]
     pub fn new(
         target: DeliveryTarget,
@@ -121,11 +131,13 @@ impl Delivery {
         journal: Journal,
         settled: mpsc::Sender<Vec<EventId>>,
         changed: watch::Receiver<u64>,
-        metrics: Metrics,
+        metrics: &Metrics,
+        board: &SinkBoard,
     ) -> Self {
         let limits = target.sink.limits();
         let queue = DeliveryQueue::new(target.id, feed, journal.clone(), limits);
-        let counters = DeliveryCounters::new(&metrics, &target.name);
+        let counters = DeliveryCounters::new(metrics, &target.name);
+        let board = board.enter(&target.name);
         let breaker = Breaker::new(target.max_rejects, PROBE_PAUSES);
         Self {
             target,
@@ -133,12 +145,15 @@ impl Delivery {
             settled,
             changed,
             idle: watch::Sender::new(false),
-            metrics,
             counters,
+            board,
+            tally: Tally::default(),
             queue,
             breaker,
             window: ConcurrencyWindow::new(limits.max_in_flight),
             outage: Outage::default(),
+            down_since: None,
+            catching_up: CatchingUp::default(),
             uptime: Uptime::default(),
             dead_letters: DeadLetterBurst::default(),
             pending: 0,
@@ -282,6 +297,7 @@ impl Delivery {
             records.push(self.decide(pending, verdict, now));
         }
         self.queue.learn_due(&records);
+        self.publish_batch(&records);
         self.write(events.iter().map(|pending| pending.id).collect(), records, checkpoint)
     }
 
@@ -304,9 +320,7 @@ impl Delivery {
         let Some(recorded) = written.recorded else { return };
         self.queue.release(&written.events);
         self.pending = recorded.pending;
-        if self.pending == 0 && self.queue.in_flight() == 0 {
-            self.backlog_empty();
-        }
+        self.learn_backlog();
         if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
             tracing::debug!(sink = %self.target.name, "confirmer has ended");
         }

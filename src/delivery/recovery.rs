@@ -22,12 +22,16 @@ impl Delivery {
             };
             let Err(error) = result else {
                 self.resume();
+                self.publish(None, self.breaker.next_probe());
                 return true;
             };
             failures += 1;
-            self.sink_failed(&format!("{error:#}"));
+            let (error, next_try) =
+                (format!("{error:#}"), Instant::now() + PROBE_PAUSES.wait(failures));
+            self.sink_failed(&error);
+            self.publish(Some(&error), Some(next_try));
             self.idle.send_replace(true);
-            let pause = tokio::time::sleep(PROBE_PAUSES.wait(failures));
+            let pause = tokio::time::sleep_until(next_try);
             if stop.finish.run_until_cancelled(pause).await.is_none() {
                 return false;
             }
@@ -36,6 +40,8 @@ impl Delivery {
 
     async fn try_recover(&mut self) -> anyhow::Result<()> {
         let (sink, id) = (self.target.sink.clone(), self.target.id);
+        // Its hint while this fails is of its history.
+        self.breaker.resume(self.journal.history(id).await?, Instant::now());
         let since = self.journal.checkpoint(id).await?;
         let mut after = EventId::default();
         let checkpoint = loop {

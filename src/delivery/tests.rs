@@ -13,6 +13,7 @@ struct Fixture {
     _folder: TempDir,
     _closing: Closing,
     delivery: Delivery,
+    board: SinkBoard,
     events: Vec<PendingEvent>,
     now: DateTime<Utc>,
 }
@@ -64,9 +65,10 @@ impl Fixture {
             DeliveryTarget { name: "sink".to_owned(), id, sink, give_up_after, max_rejects };
         let (settled, changed) = (mpsc::channel(100).0, watch::channel(0).1);
         let metrics = Metrics::new(journal.health().commits());
-        let mut delivery = Delivery::new(target, fed, journal, settled, changed, metrics);
+        let board = SinkBoard::default();
+        let mut delivery = Delivery::new(target, fed, journal, settled, changed, &metrics, &board);
         assert!(delivery.recover(&DeliveryStop::default()).await);
-        Self { _folder: folder, _closing: closing, delivery, events, now }
+        Self { _folder: folder, _closing: closing, delivery, board, events, now }
     }
 
     /// The sink answers for these events, all at once, and that is written.
@@ -110,6 +112,13 @@ impl Fixture {
     async fn due(&mut self) -> Vec<EventId> {
         self.delivery.queue.refill(None, false).await.unwrap();
         self.delivery.queue.take(1000).iter().map(|pending| pending.id).collect()
+    }
+}
+
+impl Fixture {
+    /// What whoever watches sees of the sink.
+    fn progress(&self) -> SinkProgress {
+        self.board.of("sink").unwrap()
     }
 }
 
@@ -294,4 +303,93 @@ async fn switched_off_each_rejection_is_a_dead_letter_and_nothing_is_kept_of_it(
     fixture.answer(0..60, |_| rejected()).await;
     assert_eq!((fixture.rejected().await, fixture.delivery.pending), (0, 0));
     assert!(!fixture.delivery.outage.lasts());
+}
+
+#[tokio::test]
+async fn the_first_failure_of_a_new_sink_is_on_the_board_with_its_cause_and_the_next_try() {
+    let mut fixture = Fixture::untried(2, Duration::from_secs(600)).await;
+    assert!(fixture.progress().outage.is_none() && fixture.board.down().is_empty());
+    fixture.answer(0..1, |_| refused(None)).await;
+    let SinkProgress { outage, last_failure, .. } = fixture.progress();
+    let (outage, failure) = (outage.unwrap(), last_failure.unwrap());
+    assert_eq!((outage.error.as_str(), outage.failures), ("refused", 1));
+    assert_eq!(failure.error, "refused");
+    let wait = outage.next_probe.unwrap() - outage.since;
+    assert!(wait > TimeDelta::milliseconds(400) && wait < TimeDelta::seconds(2), "{wait}");
+    assert!(outage.hint.unwrap().starts_with("it has accepted no event yet") && !outage.is_braked);
+    assert_eq!(fixture.board.down(), ["sink"]);
+    // It goes on, and began when it began.
+    fixture.answer(1..2, |_| rejected()).await;
+    let lasting = fixture.progress().outage.unwrap();
+    assert_eq!((lasting.since, lasting.failures), (outage.since, 2));
+    assert_eq!(lasting.error, "rejected");
+}
+
+#[tokio::test]
+async fn a_sink_that_rejects_all_is_down_by_its_brake() {
+    let mut fixture = Fixture::new(60).await;
+    fixture.answer(1..10, |_| rejected()).await;
+    let progress = fixture.progress();
+    assert!(progress.outage.is_none() && progress.is_dead_letter_storm);
+    fixture.answer(10..41, |_| rejected()).await;
+    let outage = fixture.progress().outage.unwrap();
+    assert!(outage.is_braked, "{outage:?}");
+    assert!(outage.hint.unwrap().starts_with("it rejected 20 different events in a row"));
+}
+
+#[tokio::test]
+async fn a_sink_catches_up_until_all_that_waited_had_its_turn() {
+    let mut fixture = Fixture::new(20).await;
+    fixture.answer(1..9, |_| refused(None)).await;
+    assert!(fixture.progress().outage.is_some());
+    assert_eq!(fixture.progress().catching_up_since, None);
+    // 19 wait: of them this one.
+    fixture.answer(1..2, |_| Verdict::Delivered).await;
+    let since = fixture.progress().catching_up_since.unwrap();
+    assert!(fixture.progress().outage.is_none());
+    // One that goes on failing is no part of an outage any more.
+    fixture.answer(2..10, |n| if n == 5 { refused(None) } else { Verdict::Delivered }).await;
+    assert_eq!(fixture.progress().catching_up_since, Some(since));
+    fixture.answer(10..20, |_| Verdict::Delivered).await;
+    assert_eq!(fixture.progress().catching_up_since, None);
+}
+
+#[tokio::test]
+async fn a_sink_that_goes_down_again_does_not_catch_up() {
+    let mut fixture = Fixture::new(20).await;
+    fixture.answer(1..9, |_| refused(None)).await;
+    fixture.answer(1..2, |_| Verdict::Delivered).await;
+    assert!(fixture.progress().catching_up_since.is_some());
+    fixture.answer(2..9, |_| refused(None)).await;
+    let progress = fixture.progress();
+    assert!(progress.outage.is_some() && progress.catching_up_since.is_none());
+}
+
+#[tokio::test]
+async fn what_was_discarded_is_not_caught_up_with() {
+    let mut fixture = Fixture::new(20).await;
+    fixture.answer(1..9, |_| refused(None)).await;
+    fixture.answer(1..2, |_| Verdict::Delivered).await;
+    assert!(fixture.progress().catching_up_since.is_some());
+    let records = fixture.events[2..]
+        .iter()
+        .map(|pending| DeliveryRecord { event: pending.id, outcome: DeliveryOutcome::Delivered });
+    let (journal, sink) = (fixture.delivery.journal.clone(), fixture.delivery.target.id);
+    journal.record(sink, records.collect(), None, Utc::now()).await.unwrap();
+    let written = fixture.delivery.write(Vec::new(), Vec::new(), None).await;
+    fixture.delivery.recorded(written).await;
+    assert_eq!(fixture.progress().catching_up_since, None);
+}
+
+#[tokio::test]
+async fn the_lag_of_a_redelivered_event_does_not_count() {
+    let mut fixture = Fixture::untried(3, Duration::from_secs(600)).await;
+    fixture.events[0].is_requeued = true;
+    fixture.answer(0..1, |_| Verdict::Delivered).await;
+    let progress = fixture.progress();
+    assert_eq!((progress.lag_seconds, fixture.delivery.counters.lags.count()), (None, 0));
+    assert!(progress.deliveries_per_second > 0.0, "it moves");
+    fixture.answer(1..3, |_| Verdict::Delivered).await;
+    assert!(fixture.progress().lag_seconds.is_some());
+    assert_eq!(fixture.delivery.counters.lags.count(), 2);
 }

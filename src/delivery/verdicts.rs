@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use super::dead_letters::{BurstReport, DeadLetterLog};
+use super::progress::{Down, Update};
 use super::{Delivery, EVENT_RETRIES, MaxRejects};
 use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, PendingEvent};
 use crate::sinks::Verdict;
@@ -88,7 +89,7 @@ impl Delivery {
                 error,
                 "event given up; it is a dead letter of this sink"
             ),
-            DeadLetterLog::Begins => tracing::warn!(
+            DeadLetterLog::Begins => tracing::error!(
                 sink = %self.target.name,
                 error,
                 "many events become dead letters of this sink; from now on a count is logged once a \
@@ -109,13 +110,15 @@ impl Delivery {
             Verdict::Delivered => {
                 self.counters.delivered.inc();
                 self.uptime.on_success(now);
-                self.observe_lag(pending.event.first_pulled, now);
+                self.tally.delivered += 1;
+                if !pending.is_requeued {
+                    self.observe_lag(pending.event.first_pulled, now);
+                }
                 tracing::debug!(sink = %self.target.name, event = %pending.event.key, "delivered");
                 let was_down = self.breaker.on_success();
                 self.on_success(was_down);
             }
             Verdict::Reject(error) => {
-                self.metrics.sink_failures.record(&self.target.name, error);
                 if self.breaker.is_braked() {
                     self.on_failure(pending, error, None, now);
                 } else {
@@ -126,7 +129,6 @@ impl Delivery {
             }
             Verdict::Retry { error, after } => {
                 self.counters.retried.inc();
-                self.metrics.sink_failures.record(&self.target.name, error);
                 tracing::debug!(
                     sink = %self.target.name,
                     event = %pending.event.key,
@@ -178,7 +180,8 @@ impl Delivery {
 
     pub(super) fn sink_failed(&mut self, error: &str) {
         self.set_up(false);
-        self.metrics.sink_failures.record(&self.target.name, error);
+        self.down_since.get_or_insert(Utc::now());
+        self.catching_up.interrupt();
         if let Some(report) = self.outage.failed(Instant::now()) {
             tracing::warn!(
                 sink = %self.target.name,
@@ -192,20 +195,59 @@ impl Delivery {
     }
 
     pub(super) fn sink_recovered(&mut self) {
-        self.log_recovery("sink is up again");
-    }
-
-    /// Nothing waits for the sink any more. If it was down, what waited was discarded: there is
-    /// nothing to probe it with, and the next event shows its health.
-    pub(super) fn backlog_empty(&mut self) {
-        if self.breaker.on_empty_backlog() {
-            self.log_recovery("sink has no backlog left");
+        if self.log_recovery("sink is up again") {
+            self.catching_up.begin(self.pending, Utc::now());
         }
     }
 
-    fn log_recovery(&mut self, message: &str) {
-        if let Some(report) = self.outage.recovered(Instant::now()) {
+    /// What waits is known anew. Nothing any more: if the sink was down, what waited was discarded.
+    /// There is nothing to probe it with, and the next event shows its health.
+    pub(super) fn learn_backlog(&mut self) {
+        let is_empty = self.pending == 0 && self.queue.in_flight() == 0;
+        let is_over = is_empty
+            && self.breaker.on_empty_backlog()
+            && self.log_recovery("sink has no backlog left");
+        let caught_up = self.catching_up.waiting(self.pending);
+        if is_over || caught_up {
+            self.publish(None, self.breaker.next_probe());
+        }
+    }
+
+    /// Puts what these verdicts have changed on the board, all at once.
+    pub(super) fn publish_batch(&mut self, records: &[DeliveryRecord]) {
+        self.catching_up.tried(records.len() as u64);
+        let error = records.iter().rev().find_map(|record| match &record.outcome {
+            DeliveryOutcome::Delivered => None,
+            DeliveryOutcome::Retry { error, .. }
+            | DeliveryOutcome::Dead { error }
+            | DeliveryOutcome::Rejected { error } => Some(error.as_str()),
+        });
+        self.publish(error, self.breaker.next_probe());
+    }
+
+    pub(super) fn publish(&mut self, error: Option<&str>, next_probe: Option<Instant>) {
+        let down = self.down_since.map(|since| Down {
+            since,
+            failures: self.outage.failures(),
+            next_probe: next_probe.map(time_of_day),
+            hint: self.breaker.hint(),
+            is_braked: self.breaker.is_braked(),
+        });
+        self.board.update(Update {
+            tally: std::mem::take(&mut self.tally),
+            error,
+            down,
+            catching_up_since: self.catching_up.since(),
+            is_dead_letter_storm: self.dead_letters.is_large(),
+        });
+    }
+
+    /// Returns whether there was an outage to recover from.
+    fn log_recovery(&mut self, message: &str) -> bool {
+        let report = self.outage.recovered(Instant::now());
+        if let Some(report) = report {
             self.set_up(true);
+            self.down_since = None;
             tracing::info!(
                 sink = %self.target.name,
                 failures = report.failures,
@@ -213,12 +255,16 @@ impl Delivery {
                 "{message}"
             );
         }
+        report.is_some()
     }
 
     /// Logs a burst of dead letters, once a minute while it lasts and when it is over.
     pub(super) fn report_dead_letters(&mut self) {
         let report = self.dead_letters.report(Instant::now());
         self.log_burst(report);
+        if report.is_some_and(|report| report.is_over) {
+            self.publish(None, self.breaker.next_probe());
+        }
     }
 
     /// The loop ends, and with it the count.
@@ -233,19 +279,29 @@ impl Delivery {
         if is_over {
             tracing::info!(%sink, dead, lasted_seconds, "no more events become dead letters");
         } else {
-            tracing::warn!(%sink, dead, lasted_seconds, "events keep becoming dead letters");
+            tracing::error!(%sink, dead, lasted_seconds, "events keep becoming dead letters");
         }
     }
 
-    fn observe_lag(&self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
+    fn observe_lag(&mut self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
         // A clock that was set back proves nothing.
         let lag = (now - first_pulled).to_std().unwrap_or_default();
         self.counters.lags.observe(lag);
+        self.tally.lagging += 1;
+        self.tally.lag += lag;
     }
 
     pub(super) fn set_up(&self, is_up: bool) {
         self.counters.up.set(i64::from(is_up));
     }
+}
+
+/// The time of day at a moment that is near.
+pub(super) fn time_of_day(at: Instant) -> DateTime<Utc> {
+    let now = Instant::now();
+    let (ahead, ago) = (at.saturating_duration_since(now), now.saturating_duration_since(at));
+    Utc::now() + TimeDelta::from_std(ahead).unwrap_or_default()
+        - TimeDelta::from_std(ago).unwrap_or_default()
 }
 
 /// Whether the failure at `now` is the first after one of the moments of a report: so no report has

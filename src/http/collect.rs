@@ -13,6 +13,7 @@ use super::status::{
     ApplicationStatus, CloudStatus, DeadLetter, EventLine, HandleCounts, JournalStatus, SinkStatus,
     SpriteSummary, Status,
 };
+use crate::delivery::SinkBoard;
 use crate::event::{AppId, Event, ImageSprite};
 use crate::format::foreign;
 use crate::health::DaemonHealth;
@@ -24,6 +25,8 @@ use crate::metrics::{ByApp, ByOutcome, BySink, Metrics, Unlabelled};
 pub struct Sources {
     /// Its metrics.
     pub metrics: Metrics,
+    /// How delivering goes at its sinks.
+    pub board: SinkBoard,
     /// Its health.
     pub health: Arc<DaemonHealth>,
     /// Its journal's file, read beside the writer.
@@ -43,15 +46,15 @@ const MAX_SPRITES: usize = 4;
 
 pub(super) async fn status(source: &StatusSource) -> Status {
     let snapshot = source.snapshots.latest().await;
-    let Sources { metrics, health, .. } = &source.sources;
+    let Sources { metrics, board, health, .. } = &source.sources;
     let now = Utc::now();
     let seen = snapshot.journal.as_ref();
     let view = seen.ok();
-    let readiness = health.readiness(view.map(|view| &view.overview), &metrics.sinks_down(), now);
+    let readiness = health.readiness(view.map(|view| &view.overview), &board.down(), now);
     let cloud = cloud(source, now);
     let journal = view.map(|view| journal(source, view, now));
     let journal_error = seen.err().map(|error| foreign(error));
-    let sinks = view.map(|view| sinks(metrics, &view.overview.sinks, now)).unwrap_or_default();
+    let sinks = view.map(|view| sinks(board, &view.overview.sinks, now)).unwrap_or_default();
     let last_hour = source.history.points();
     let latest: Vec<_> = view.into_iter().flat_map(|view| &view.latest).map(line).collect();
     let dead = view.into_iter().flat_map(|view| &view.dead).map(dead).collect();
@@ -151,17 +154,16 @@ fn journal(source: &StatusSource, view: &JournalView, now: DateTime<Utc>) -> Jou
     }
 }
 
-fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<SinkStatus> {
+fn sinks(board: &SinkBoard, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<SinkStatus> {
     let is_shown =
         |sink: &&SinkOverview| sink.sink.active || sink.events.pending > 0 || sink.events.dead > 0;
     let one = |overview: &SinkOverview| {
         let SinkOverview { sink, events, oldest_pending, .. } = overview;
-        let is_up = metrics.sink_up.get(&by(&sink.name)).is_none_or(|up| up.get() > 0);
-        let failure = metrics.sink_failures.of(&sink.name);
-        let lags = metrics.delivery_lag_seconds.get(&by(&sink.name));
+        let progress = board.of(&sink.name).unwrap_or_default();
+        let failure = progress.last_failure;
         SinkStatus {
             name: foreign(&sink.name),
-            state: match (sink.active, is_up) {
+            state: match (sink.active, progress.outage.is_none()) {
                 (false, _) => "removed",
                 (true, true) => "up",
                 (true, false) => "down",
@@ -170,7 +172,7 @@ fn sinks(metrics: &Metrics, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<S
             delivered: events.delivered,
             dead: events.dead,
             oldest_pending_seconds: oldest_pending.map(|at| age(at, now)),
-            lag_seconds: lags.and_then(|lags| lags.average()),
+            lag_seconds: progress.lag_seconds,
             last_error: failure.as_ref().map(|failure| foreign(&failure.error)),
             last_error_seconds: failure.map(|failure| age(failure.at, now)),
         }

@@ -157,7 +157,7 @@ async fn ready(State(source): State<StatusSource>) -> impl IntoResponse {
     let snapshot = tokio::time::timeout(SNAPSHOT_TIMEOUT, source.snapshots.latest()).await.ok();
     let seen = snapshot.as_ref().and_then(|snapshot| snapshot.journal.as_ref().ok());
     let overview = seen.map(|seen| &seen.overview);
-    let down = source.sources.metrics.sinks_down();
+    let down = source.sources.board.down();
     let readiness = source.sources.health.readiness(overview, &down, Utc::now());
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).unwrap_or_default();

@@ -68,6 +68,8 @@ pub struct PendingEvent {
     pub first_failed: Option<DateTime<Utc>>,
     /// The last failed delivery.
     pub last_failed: Option<DateTime<Utc>>,
+    /// Whether its delivery was asked for by hand.
+    pub is_requeued: bool,
 }
 
 impl PendingEvent {
@@ -81,6 +83,7 @@ impl PendingEvent {
             charged: Duration::ZERO,
             first_failed: None,
             last_failed: None,
+            is_requeued: false,
         }
     }
 }

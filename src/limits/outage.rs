@@ -53,6 +53,11 @@ impl Outage {
     pub fn lasts(&self) -> bool {
         self.0.is_some()
     }
+
+    /// Returns the failures in it so far; 0 if there is none.
+    pub fn failures(&self) -> u64 {
+        self.0.as_ref().map_or(0, |lasting| lasting.failures)
+    }
 }
 
 /// Without a failure for this time, an intermittent outage is over.

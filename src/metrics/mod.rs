@@ -4,7 +4,6 @@
 //! No label comes from an event's content but its type, and of those only the known ones.
 
 mod catalog;
-mod failures;
 mod labels;
 mod process;
 mod values;
@@ -19,7 +18,6 @@ use catalog::Catalog;
 use process::Process;
 
 pub use catalog::MetricEntry;
-pub use failures::{SinkFailure, SinkFailures};
 pub use labels::{
     ByApp, ByBuild, ByOutcome, ByReason, BySink, BySinkAndOutcome, BySinkAndState, ByState,
     ByTypeOutcomeAndOrigin, Unlabelled,
@@ -77,8 +75,6 @@ pub struct Metrics {
     pub sink_oldest_pending_seconds: Family<BySink, FloatGauge>,
     /// Set by the sink's delivery loop.
     pub sink_up: Family<BySink, Gauge>,
-    /// The last error of each sink; not exported.
-    pub sink_failures: SinkFailures,
     pub sink_in_flight: Family<BySink, Gauge>,
     /// By outcome: `delivered`, `retry`, `dead`, `recovered`.
     pub deliveries: Family<BySinkAndOutcome, Counter>,
@@ -237,7 +233,6 @@ impl Metrics {
                 "Age of the oldest event pending for the sink; 0 if there is none",
             ),
             sink_up: all.gauge("sprited_sink_up", "1 if the sink is up, 0 if it is down"),
-            sink_failures: SinkFailures::default(),
             sink_in_flight: all.gauge(
                 "sprited_sink_in_flight_events",
                 "Events in memory for the sink: waiting, in delivery, or being recorded",
@@ -250,7 +245,7 @@ impl Metrics {
             ),
             delivery_lag_seconds: all.histogram(
                 "sprited_delivery_lag_seconds",
-                "Time from the first pull of an event to its delivery",
+                "Time from the first pull of an event to its delivery; redelivered events do not count",
                 Family::new_with_constructor(|| Times::new(LAG)),
             ),
             confirms: all.counter("sprited_confirms_total", "ConfirmEvents calls"),
@@ -294,15 +289,6 @@ impl Metrics {
         begin(&self.handles, &["confirmed", "expired", "refused", "superseded"]);
         begin(&self.reconciled_tasks, &["known", "added", "unwanted", "silent", "aborted", "gone"]);
         begin(&self.reloads, &["ok", "failed"]);
-    }
-
-    /// Returns the names of the sinks that are down: each has failed before.
-    pub fn sinks_down(&self) -> Vec<String> {
-        let is_down = |sink: &String| {
-            let up = self.sink_up.get(&BySink { sink: sink.clone() });
-            up.is_some_and(|up| up.get() == 0)
-        };
-        self.sink_failures.sinks().into_iter().filter(is_down).collect()
     }
 
     /// Removes the series of a sink that is gone, but for what the journal keeps for it. Should it

@@ -322,7 +322,7 @@ fn to_sql(limit: usize) -> i64 {
 
 fn select_pending(which: &str) -> String {
     format!(
-        "SELECT pending.event, attempts, charged, first_failed, last_failed,
+        "SELECT pending.event, attempts, charged, first_failed, last_failed, request > 0,
                 key, app, type, file_id, task_id, body, first_pulled, replaced, origin
          FROM pending JOIN events ON events.id = pending.event
            LEFT JOIN bodies ON bodies.event = pending.event
@@ -337,7 +337,8 @@ fn pending_row(row: &Row<'_>) -> rusqlite::Result<PendingEvent> {
         charged: Duration::from_millis(row.get::<_, i64>(2)?.cast_unsigned()),
         first_failed: time(row, 3)?,
         last_failed: time(row, 4)?,
-        event: Arc::new(event_row(row, 5)?),
+        is_requeued: row.get(5)?,
+        event: Arc::new(event_row(row, 6)?),
     })
 }
 

@@ -179,7 +179,7 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             sinks,
-            "From the {21}st within {a minute} on, it reports their number once {a minute}",
+            "From the {6}th within {a minute} on, it reports their number once {a minute}",
             &[
                 Value::Number(number("delivery/dead_letters.rs", "MAX_LOGGED") as f64 + 1.0),
                 time("delivery/dead_letters.rs", "REPORT_INTERVAL").into(),
@@ -283,7 +283,7 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             trouble,
-            "from now on a count is logged once {a minute}` | As above, for more than {20} within {a minute};",
+            "from now on a count is logged once {a minute}` | As above, for more than {5} within {a minute};",
             &[
                 time("delivery/dead_letters.rs", "REPORT_INTERVAL").into(),
                 Value::Number(number("delivery/dead_letters.rs", "MAX_LOGGED") as f64),

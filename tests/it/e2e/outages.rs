@@ -8,6 +8,8 @@ use super::{Site, file};
 use crate::support::until;
 
 const DOWN: &str = "sink is down; its events wait in the journal";
+const STORM: &str = "many events become dead letters of this sink; from now on a count is logged \
+                     once a minute";
 const UP: &str = "sink is up again";
 
 #[tokio::test]
@@ -76,7 +78,10 @@ async fn an_event_refused_for_good_is_a_dead_letter_and_confirmed() {
         assert!(hook.last_error.as_ref().unwrap().contains("422"), "{hook:?}");
         assert_eq!((sprites.sink.as_str(), sprites.state), ("sprites", EventState::Delivered));
     }
-    assert_eq!(daemon.logged("event given up; it is a dead letter of this sink").len(), 6);
+    // Of a few each has its line; the sixth within a minute begins a storm.
+    assert_eq!(daemon.logged("event given up; it is a dead letter of this sink").len(), 5);
+    assert_eq!(daemon.logged(STORM).len(), 1);
+    assert_eq!(daemon.logged(STORM)[0]["level"], "ERROR");
     assert_eq!(daemon.logged(DOWN).len(), 0);
     daemon.stop().await;
 }

@@ -37,7 +37,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "reconcile",
         &["sync", "event", "ingest", "journal", "metrics", "limits", "liveness", "units", "vod"],
     ),
-    ("delivery", &["event", "journal", "metrics", "limits", "liveness", "units", "sinks"]),
+    ("delivery", &["sync", "event", "journal", "metrics", "limits", "liveness", "units", "sinks"]),
     ("confirmer", &["event", "journal", "lease", "metrics", "limits", "liveness", "units", "vod"]),
     ("listener", &["sync", "limits"]),
     (
@@ -51,8 +51,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "sync", "event", "format", "health", "journal", "listener", "metrics", "net",
-            "sanitize", "settings",
+            "sync", "delivery", "event", "format", "health", "journal", "listener", "metrics",
+            "net", "sanitize", "settings",
         ],
     ),
     (
