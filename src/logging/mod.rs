@@ -11,16 +11,17 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
+use chrono::{SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, debug_fn};
 use tracing_subscriber::fmt::time::ChronoLocal;
+use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
@@ -172,13 +173,35 @@ where
             })
             .boxed(),
         LogFormat::Auto | LogFormat::Journald | LogFormat::Logfmt => tracing_logfmt::builder()
-            .with_timestamp(true)
+            .with_timestamp(false)
             .layer()
+            .map_event_format(Timestamped)
             .with_writer(OneLine {
                 writer,
                 escape: |line, out| sanitize::escape(line, |_| false, out),
             })
             .boxed(),
+    }
+}
+
+/// Begins each line with the time in UTC, to the millisecond.
+struct Timestamped<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Timestamped<F>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        write!(writer, "ts={now} ")?;
+        self.0.format_event(context, writer, event)
     }
 }
 
@@ -349,6 +372,12 @@ mod tests {
             "name",
         ];
         assert!(names.iter().all(|name| expected.contains(name)), "{line}");
+        let (name, time) = &fields[0];
+        assert_eq!((name.as_str(), time.len()), ("ts", "2026-01-02T03:04:05.678Z".len()), "{line}");
+        assert!(
+            time.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(time).is_ok(),
+            "{time}"
+        );
         let shown: Vec<_> = fields.iter().filter(|(name, _)| name == "shown").collect();
         assert_eq!(shown.len(), 1, "{line}");
         assert_eq!(shown[0].1, fields.iter().find(|(name, _)| name == "text").unwrap().1);
