@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::batches::CallQueue;
 use crate::event::AppId;
-use crate::limits::Outage;
+use crate::limits::{Outage, log_outage};
 use crate::vod::{Client, MAX_HANDLES, VodError};
 
 /// Of the loop's lines in the log.
@@ -63,7 +63,8 @@ impl ConfirmedApplication {
 
     pub(super) fn record_failed(&mut self, error: &VodError, now: Instant) {
         if let Some(report) = self.outage.failed(now) {
-            tracing::warn!(
+            log_outage!(
+                report,
                 target: TARGET,
                 app = self.name.map(tracing::field::display),
                 code = error.code(),
@@ -71,7 +72,8 @@ impl ConfirmedApplication {
                 advice = error.advice().name(),
                 hint = error.hint(),
                 failures = report.failures,
-                %error,
+                lasted_seconds = report.lasted.as_secs(),
+                error = %error.summary(),
                 "confirming fails; unconfirmed events are pulled again"
             );
         }

@@ -193,10 +193,10 @@ impl Delivery {
             let retry_read = self.refill(&mut heartbeat).await;
             self.launch(&mut deliveries, &writes, &stop);
             self.set_in_flight();
-            self.report_dead_letters();
+            self.report();
             self.set_idle(deliveries.is_empty() && writes.is_empty());
             let wake = retry_read.or_else(|| self.wake(&deliveries, &writes));
-            let wake = wake.into_iter().chain(self.dead_letters.next_report()).min();
+            let wake = wake.into_iter().chain(self.next_report()).min();
             tokio::select! {
                 biased;
                 () = stop.finish.cancelled() => break,

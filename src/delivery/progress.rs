@@ -129,6 +129,12 @@ pub(super) struct Down {
 }
 
 impl BoardEntry {
+    /// Returns what failed last; nothing if nothing has.
+    pub(super) fn last_error(&self) -> String {
+        let failure = lock(&self.0).last_failure.clone();
+        failure.map(|failure| failure.error).unwrap_or_default()
+    }
+
     pub(super) fn update(&self, update: Update<'_>) {
         let mut entry = lock(&self.0);
         let Tally { delivered, lagging, lag, .. } = update.tally;

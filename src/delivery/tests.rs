@@ -393,3 +393,52 @@ async fn the_lag_of_a_redelivered_event_does_not_count() {
     assert!(fixture.progress().lag_seconds.is_some());
     assert_eq!(fixture.delivery.counters.lags.count(), 2);
 }
+
+/// The lines of what is logged while it lives.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_is_down_is_an_error_after_a_minute_though_its_next_probe_is_far_away() {
+    let mut fixture = Fixture::untried(2, Duration::from_secs(600)).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let _logged = tracing::subscriber::set_default(lines.finish());
+    assert_eq!(fixture.delivery.next_report(), None);
+    fixture.answer(0..1, |_| refused(Some(Duration::from_secs(3600)))).await;
+    let [begins] = &log.lines()[..] else { panic!("not one line") };
+    assert!(begins.contains(" WARN ") && begins.contains("sink is down"), "{begins}");
+
+    tokio::time::pause();
+    let next = fixture.delivery.next_report().unwrap();
+    assert!(fixture.delivery.breaker.next_probe().unwrap() > next);
+    fixture.delivery.report();
+    assert_eq!(log.lines(), [""; 0]);
+    tokio::time::advance(next - Instant::now()).await;
+    fixture.delivery.report();
+    let [lasts] = &log.lines()[..] else { panic!("not one line") };
+    assert!(lasts.contains("ERROR ") && lasts.contains("down_seconds=60"), "{lasts}");
+    assert!(lasts.contains("error=\"refused\"") && lasts.contains("failures=1"), "{lasts}");
+    assert!(fixture.delivery.next_report().unwrap() > next, "once a minute");
+    // Nothing waits: nothing is wrong that somebody would have to be told of again.
+    fixture.delivery.pending = 0;
+    assert_eq!(fixture.delivery.next_report(), None);
+}

@@ -9,6 +9,7 @@ use super::dead_letters::{BurstReport, DeadLetterLog};
 use super::progress::{Down, Update};
 use super::{Delivery, EVENT_RETRIES, MaxRejects};
 use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, PendingEvent};
+use crate::limits::{OutageReport, log_outage};
 use crate::sinks::Verdict;
 
 /// An event that has failed for so long while its sink was up is reported,
@@ -183,15 +184,20 @@ impl Delivery {
         self.down_since.get_or_insert(Utc::now());
         self.catching_up.interrupt();
         if let Some(report) = self.outage.failed(Instant::now()) {
-            tracing::warn!(
-                sink = %self.target.name,
-                error,
-                failures = report.failures,
-                down_seconds = report.lasted.as_secs(),
-                hint = self.breaker.hint(),
-                "sink is down; its events wait in the journal"
-            );
+            self.log_down(report, error);
         }
+    }
+
+    fn log_down(&self, report: OutageReport, error: &str) {
+        log_outage!(
+            report,
+            sink = %self.target.name,
+            error,
+            failures = report.failures,
+            down_seconds = report.lasted.as_secs(),
+            hint = self.breaker.hint(),
+            "sink is down; its events wait in the journal"
+        );
     }
 
     pub(super) fn sink_recovered(&mut self) {
@@ -258,13 +264,26 @@ impl Delivery {
         report.is_some()
     }
 
-    /// Logs a burst of dead letters, once a minute while it lasts and when it is over.
-    pub(super) fn report_dead_letters(&mut self) {
-        let report = self.dead_letters.report(Instant::now());
+    /// Logs what goes on, once a minute: an outage, though its next probe is far away, and a burst
+    /// of dead letters, which is logged when it is over as well.
+    pub(super) fn report(&mut self) {
+        let now = Instant::now();
+        if self.pending > 0
+            && let Some(report) = self.outage.remind(now)
+        {
+            self.log_down(report, &self.board.last_error());
+        }
+        let report = self.dead_letters.report(now);
         self.log_burst(report);
         if report.is_some_and(|report| report.is_over) {
             self.publish(None, self.breaker.next_probe());
         }
+    }
+
+    /// Returns when [`Delivery::report`] has something to say.
+    pub(super) fn next_report(&self) -> Option<Instant> {
+        let reminder = self.outage.next_reminder().filter(|_| self.pending > 0);
+        reminder.into_iter().chain(self.dead_letters.next_report()).min()
     }
 
     /// The loop ends, and with it the count.

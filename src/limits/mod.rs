@@ -8,5 +8,6 @@ mod rate;
 
 pub use backoff::{Backoff, JOURNAL_RETRIES, MAX_RETRY_AFTER};
 pub use concurrency::{NextPull, PullLimits, PullOutcome, PullScheduler};
+pub(crate) use outage::log_outage;
 pub use outage::{IntermittentOutage, Outage, OutageReport};
 pub use rate::RateLimiter;

@@ -28,6 +28,26 @@ pub struct OutageReport {
     pub failures: u64,
 }
 
+impl OutageReport {
+    /// Whether it has lasted so long that it will not pass by itself. Its log line is an error then.
+    pub fn needs_a_person(&self) -> bool {
+        self.lasted >= REMINDER_INTERVAL
+    }
+}
+
+/// Logs an outage that begins as a warning, and one that [needs a
+/// person](OutageReport::needs_a_person) as an error: the report, then what `tracing` takes.
+macro_rules! log_outage {
+    ($report:expr, $($event:tt)+) => {
+        if $report.needs_a_person() {
+            tracing::error!($($event)+)
+        } else {
+            tracing::warn!($($event)+)
+        }
+    };
+}
+pub(crate) use log_outage;
+
 impl Outage {
     /// Records a failure; `Some` if it is to be logged.
     pub fn failed(&mut self, now: Instant) -> Option<OutageReport> {
@@ -36,11 +56,20 @@ impl Outage {
             return Some(OutageReport { lasted: Duration::ZERO, failures: 1 });
         };
         lasting.failures += 1;
-        if now.duration_since(lasting.logged) < REMINDER_INTERVAL {
-            return None;
-        }
+        self.remind(now)
+    }
+
+    /// Returns what is to be logged of it though nothing has failed anew.
+    pub fn remind(&mut self, now: Instant) -> Option<OutageReport> {
+        self.next_reminder().filter(|at| *at <= now)?;
+        let lasting = self.0.as_mut()?;
         lasting.logged = now;
         Some(OutageReport { lasted: now.duration_since(lasting.since), failures: lasting.failures })
+    }
+
+    /// Returns when it is to be logged again.
+    pub fn next_reminder(&self) -> Option<Instant> {
+        self.0.as_ref().map(|lasting| lasting.logged + REMINDER_INTERVAL)
     }
 
     /// Records a success; `Some` if it ends an outage.
@@ -108,6 +137,11 @@ impl IntermittentOutage {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::Level;
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
     use super::*;
 
     #[test]
@@ -154,5 +188,44 @@ mod tests {
         let report = outage.recovered(at(121)).unwrap();
         assert_eq!((report.lasted.as_secs(), report.failures), (121, 121));
         assert!(!outage.lasts());
+    }
+
+    #[test]
+    fn what_nothing_tries_is_logged_once_a_minute_as_well() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut outage = Outage::default();
+        assert_eq!((outage.next_reminder(), outage.remind(at(500))), (None, None));
+        outage.failed(at(0)).unwrap();
+        assert_eq!((outage.next_reminder(), outage.remind(at(59))), (Some(at(60)), None));
+        let report = outage.remind(at(60)).unwrap();
+        assert_eq!((report.lasted.as_secs(), report.failures), (60, 1));
+        assert_eq!((outage.next_reminder(), outage.failed(at(119))), (Some(at(120)), None));
+        assert_eq!(outage.failures(), 2);
+    }
+
+    #[test]
+    fn it_is_an_error_once_it_has_lasted_for_a_minute() {
+        let (levels, start) = (Levels::default(), Instant::now());
+        let log = levels.clone();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(log), || {
+            let mut outage = Outage::default();
+            for second in [0, 30, 59, 60, 61, 130] {
+                let at = start + Duration::from_secs(second);
+                if let Some(report) = outage.failed(at) {
+                    log_outage!(report, failures = report.failures, "fails");
+                }
+            }
+        });
+        assert_eq!(*levels.0.lock().unwrap(), [Level::WARN, Level::ERROR, Level::ERROR]);
+    }
+
+    #[derive(Clone, Default)]
+    struct Levels(Arc<Mutex<Vec<Level>>>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Levels {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
     }
 }

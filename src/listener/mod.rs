@@ -30,7 +30,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::Outage;
+use crate::limits::{Outage, log_outage};
 use slots::{ConnectionSlot, ConnectionSlots};
 use wire::Wire;
 
@@ -85,7 +85,7 @@ pub async fn serve(
                 Err(error) => {
                     if let Some(report) = outage.failed(Instant::now()) {
                         let failures = report.failures;
-                        tracing::warn!(%error, failures, "cannot accept connections");
+                        log_outage!(report, %error, failures, "cannot accept connections");
                     }
                     let pause = tokio::time::sleep(ACCEPT_RETRY);
                     if stop.run_until_cancelled(pause).await.is_none() {

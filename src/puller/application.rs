@@ -12,7 +12,7 @@ use super::circulation::Circulation;
 use super::large::LargeAnswers;
 use crate::event::AppId;
 use crate::journal::Journal;
-use crate::limits::{Backoff, Outage, PullOutcome};
+use crate::limits::{Backoff, Outage, PullOutcome, log_outage};
 use crate::metrics::{ByApp, ByOutcome, Metrics};
 use crate::sync::lock;
 use crate::vod::{Advice, Client, VodError};
@@ -244,7 +244,8 @@ impl PulledApplication {
         };
         self.count_pull(started, label);
         if let Some(report) = lock(&self.outage).failed(Instant::now()) {
-            tracing::warn!(
+            log_outage!(
+                report,
                 target: TARGET,
                 app = self.name.map(tracing::field::display),
                 code = error.code(),
@@ -252,7 +253,8 @@ impl PulledApplication {
                 advice = advice.name(),
                 hint = error.hint(),
                 failures = report.failures,
-                error = %error,
+                lasted_seconds = report.lasted.as_secs(),
+                error = %error.summary(),
                 "pulling fails"
             );
         }

@@ -19,7 +19,7 @@ use super::window::{JournalSpan, Skipped, Window};
 use crate::event::{AppId, Wanted};
 use crate::ingest::Ingest;
 use crate::journal::{Journal, JournalError, JournalReader};
-use crate::limits::{Backoff, Outage};
+use crate::limits::{Backoff, Outage, log_outage};
 use crate::metrics::{ByApp, ByOutcome, Metrics, set_known};
 use crate::sync::lock;
 use crate::vod::{Client, VodError};
@@ -288,19 +288,16 @@ impl ReconciledApplication {
             Err(error) => {
                 shared.metrics.reconcile_failures.inc();
                 if let Some(report) = lock(&self.outage).failed(Instant::now()) {
-                    let cloud = match error {
-                        ReconcileError::Cloud(error) | ReconcileError::Undecided { error, .. } => {
-                            Some(error)
-                        }
-                        ReconcileError::Journal(_) | ReconcileError::Stopped => None,
-                    };
-                    tracing::warn!(
+                    let cloud = error.of_the_cloud();
+                    log_outage!(
+                        report,
                         app,
                         code = cloud.and_then(VodError::code),
                         request_id = cloud.and_then(VodError::request_id),
                         hint = cloud.and_then(VodError::hint),
                         failures = report.failures,
-                        %error,
+                        lasted_seconds = report.lasted.as_secs(),
+                        error = %error.summary(),
                         "reconciliation fails"
                     );
                 }

@@ -1,5 +1,7 @@
 //! Compares the finished tasks of an application in a window with the journal.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -91,7 +93,7 @@ pub enum ReconcileError {
     #[error("the journal cannot be used: {0}")]
     Journal(#[from] JournalError),
     /// Some tasks could not be asked about; the others were compared.
-    #[error("{tasks} of the tasks could not be compared, the first since {error}")]
+    #[error("{}", undecided(*tasks, error))]
     Undecided {
         /// How many.
         tasks: u32,
@@ -101,6 +103,29 @@ pub enum ReconcileError {
     /// It was to stop.
     #[error("stopped")]
     Stopped,
+}
+
+impl ReconcileError {
+    /// The cloud's error that is the cause, where it is one.
+    pub fn of_the_cloud(&self) -> Option<&VodError> {
+        match self {
+            Self::Cloud(error) | Self::Undecided { error, .. } => Some(error),
+            Self::Journal(_) | Self::Stopped => None,
+        }
+    }
+
+    /// What happened, for a log line that has the cloud's code, request id and hint as fields.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary().to_string(),
+            Self::Undecided { tasks, error } => undecided(*tasks, &error.summary()),
+            Self::Journal(_) | Self::Stopped => self.to_string(),
+        }
+    }
+}
+
+fn undecided(tasks: u32, error: &dyn fmt::Display) -> String {
+    format!("{tasks} of the tasks could not be compared, the first since {error}")
 }
 
 /// What is done about an event that is missing.

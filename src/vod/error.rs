@@ -232,6 +232,11 @@ impl VodError {
         hint.map(|hint| if is_of_tasks && hint == POLICY { TASK_POLICY } else { hint })
     }
 
+    /// What happened, for a log line that has code, request id and hint as fields of their own.
+    pub fn summary(&self) -> impl fmt::Display {
+        Summary(self)
+    }
+
     /// Whether the request may have taken effect and no answer of the service says so.
     pub fn was_lost(&self) -> bool {
         matches!(self.advice(), Advice::Transport | Advice::Answer) && self.0.was_sent
@@ -271,6 +276,19 @@ impl VodError {
     }
 }
 
+struct Summary<'e>(&'e VodError);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details { action, message, note, status, .. } = &*self.0.0;
+        write!(f, "{action} failed: {message}")?;
+        if let Some(status) = status {
+            write!(f, " (HTTP {status})")?;
+        }
+        note.iter().try_for_each(|note| write!(f, "; {note}"))
+    }
+}
+
 impl fmt::Display for VodError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { action, code, message, note, request_id, status, .. } = &*self.0;
@@ -304,6 +322,18 @@ impl std::error::Error for VodError {}
 mod tests {
     use super::*;
     use crate::vod::advice::CODES;
+
+    #[test]
+    fn its_summary_leaves_out_what_a_log_line_has_as_fields() {
+        let error = VodError::answered(Action::PullEvents, "AuthFailure.SignatureFailure", "wrong")
+            .with_status(200)
+            .with_request_id(Some("1-2-3"))
+            .with_note("asked twice".to_owned());
+        assert_eq!(error.summary().to_string(), "PullEvents failed: wrong (HTTP 200); asked twice");
+        let whole = error.to_string();
+        assert!(whole.contains("AuthFailure.SignatureFailure") && whole.contains("1-2-3"));
+        assert!(whole.contains(error.hint().unwrap()), "{whole}");
+    }
 
     #[test]
     fn every_hint_is_found() {

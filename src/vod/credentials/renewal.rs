@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::provider::{CredentialsResult, Provider};
 use super::{Credentials, ProviderError};
+use crate::limits::{Outage, log_outage};
 use crate::sync::lock;
 
 /// Between the end of one attempt and the start of the next: after a failure, and at most so
@@ -48,6 +49,7 @@ struct Inner {
 struct State {
     current: Option<Current>,
     last: Option<Last>,
+    outage: Outage,
     /// Weak: an attempt that no caller waits for any more is dropped.
     attempt: Option<WeakShared<Attempt>>,
 }
@@ -155,7 +157,6 @@ impl Inner {
     fn record(&self, outcome: CredentialsResult) -> CredentialsResult {
         let mut state = lock(&self.state);
         state.attempt = None;
-        let failed_before = state.last.as_ref().is_some_and(|last| last.failure.is_some());
         // What was found once has not moved elsewhere.
         let outcome = outcome.map_err(|error| match error {
             ProviderError::NotFound(reason) if state.current.is_some() => {
@@ -163,15 +164,7 @@ impl Inner {
             }
             error => error,
         });
-        match (&outcome, &state.current) {
-            (Ok(_), _) if failed_before => tracing::info!("temporary credentials renewed"),
-            (Err(error), Some(old)) if !failed_before => tracing::warn!(
-                error = %error,
-                expires = old.credentials.expires().map(|time| time.to_rfc3339()),
-                "temporary credentials not renewed; the old ones are used until they expire"
-            ),
-            _ => {}
-        }
+        state.tell(&outcome);
         let life = outcome.as_ref().ok().and_then(Credentials::expires).map(|end| end - Utc::now());
         let short = life.and_then(|life| (life / PAUSES_PER_LIFE).to_std().ok());
         state.last = Some(Last {
@@ -199,6 +192,27 @@ impl Current {
 }
 
 impl State {
+    /// Logs an attempt that fails while there are credentials, and the first that succeeds then.
+    fn tell(&mut self, outcome: &CredentialsResult) {
+        let now = Instant::now();
+        let Err(error) = outcome else {
+            if self.outage.recovered(now).is_some() {
+                tracing::info!("temporary credentials renewed");
+            }
+            return;
+        };
+        if let (Some(report), Some(old)) = (self.outage.failed(now), &self.current) {
+            log_outage!(
+                report,
+                %error,
+                failures = report.failures,
+                lasted_seconds = report.lasted.as_secs(),
+                expires = old.credentials.expires().map(|time| time.to_rfc3339()),
+                "temporary credentials not renewed; the old ones are used until they expire"
+            );
+        }
+    }
+
     /// What a caller gets while no attempt is due. Credentials that came with the last attempt
     /// count as valid whatever this machine's clock says.
     fn outcome(&self) -> CredentialsResult {

@@ -151,6 +151,7 @@ pub(super) fn passages() -> Vec<Passage> {
             ],
         ),
         row(operations, "once {a minute} while it is down", &[remind.into()]),
+        row(operations, "has failed for {a minute} or longer.", &[remind.into()]),
         row(
             operations,
             "counters against its rows; exits with {1} if they differ",

@@ -38,6 +38,11 @@ async fn a_rejected_key_is_told_and_a_corrected_one_is_taken() {
     assert_eq!(logged.len(), 1, "once a minute at most");
     assert_eq!(logged[0]["code"], "AuthFailure.SignatureFailure");
     assert!(logged[0]["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{logged:?}");
+    for field in ["code", "request_id", "hint"] {
+        let (error, said) =
+            (logged[0]["error"].as_str().unwrap(), logged[0][field].as_str().unwrap());
+        assert!(!error.contains(said), "{field} stands there twice: {logged:?}");
+    }
     assert_eq!(refused(), 2, "a call that somebody has to mend is repeated slowly");
 
     site.set_key("emulator-secret-key");

@@ -24,7 +24,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("logging", &["sanitize"]),
     ("sinks", &["sync", "event", "folder", "net", "secret", "settings", "units", "sanitize"]),
-    ("vod", &["sync", "event", "net", "secret", "settings", "units", "sanitize"]),
+    ("vod", &["sync", "limits", "event", "net", "secret", "settings", "units", "sanitize"]),
     ("metrics", &["sync", "event"]),
     ("journal", &["sync", "event", "folder", "limits", "metrics", "units"]),
     ("lease", &["event", "journal"]),
