@@ -22,7 +22,6 @@ impl Delivery {
             };
             let Err(error) = result else {
                 self.resume();
-                self.publish(None, self.breaker.next_probe());
                 return true;
             };
             failures += 1;

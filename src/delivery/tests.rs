@@ -394,6 +394,20 @@ async fn the_lag_of_a_redelivered_event_does_not_count() {
     assert_eq!(fixture.delivery.counters.lags.count(), 2);
 }
 
+#[tokio::test]
+async fn a_brake_that_is_on_at_the_start_is_on_the_board_with_its_cause() {
+    let mut fixture = Fixture::new(60).await;
+    fixture.answer(1..41, |_| rejected()).await;
+    // As after a restart.
+    fixture.delivery.board = fixture.board.enter("sink");
+    fixture.delivery.outage = Outage::default();
+    fixture.delivery.down_since = None;
+    assert!(fixture.delivery.recover(&DeliveryStop::default()).await);
+    let outage = fixture.progress().outage.unwrap();
+    assert!(outage.is_braked && outage.next_probe.is_some());
+    assert_eq!(outage.error, "it accepted none of the last events");
+}
+
 /// The lines of what is logged while it lives.
 #[derive(Clone, Default)]
 struct Log(Arc<std::sync::Mutex<Vec<u8>>>);

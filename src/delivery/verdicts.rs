@@ -172,11 +172,12 @@ impl Delivery {
 
     /// The breaker has the sink's history.
     pub(super) fn resume(&mut self) {
-        if self.breaker.is_braked() {
-            self.sink_failed("it accepted none of the last events");
-        } else {
-            self.sink_recovered();
+        let error = self.breaker.is_braked().then_some("it accepted none of the last events");
+        match error {
+            Some(error) => self.sink_failed(error),
+            None => self.sink_recovered(),
         }
+        self.publish(error, self.breaker.next_probe());
     }
 
     pub(super) fn sink_failed(&mut self, error: &str) {
