@@ -174,6 +174,21 @@ async fn a_line_asked_for_while_the_daemon_was_away_is_written_again() {
 }
 
 #[tokio::test]
+async fn what_is_redelivered_is_no_lag() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    site.add_sprites(5);
+    support::until(|| site.lines("sprites.jsonl").len() == 5).await;
+    let lags = async || daemon.metric("sprited_delivery_lag_seconds_count{sink=\"sprites\"}").await;
+    let delivered = "sprited_deliveries_total{sink=\"sprites\",outcome=\"delivered\"}";
+    until(async || (lags().await - 5.0).abs() < 0.1).await;
+    site.command(&["events", "redeliver", "--sink", "sprites", "--since", "1h"]);
+    until(async || daemon.metric(delivered).await > 9.5).await;
+    assert!((lags().await - 5.0).abs() < 0.1);
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_removed_sink_leaves_is_told_holds_up_nothing_and_waits_for_its_return() {
     let hook = Receiver::start(Answer::Refuse(500)).await;
     let (sprites, hooked) = (file("sprites", "image-sprite"), hook.sink("hook", ""));
