@@ -24,17 +24,25 @@ pub fn client_builder(connect_timeout: Duration) -> ClientBuilder {
         .connect_timeout(connect_timeout)
 }
 
+/// Words of an HTTP client's layers that say no more than that a request failed.
+const LAYERS: [&str; 5] = [
+    "error sending request",
+    "client error (Connect)",
+    "client error (SendRequest)",
+    "tcp connect error",
+    "error resolving DNS",
+];
+
 /// Returns `what` went wrong, followed on the same line by each cause of `error` that adds
 /// something.
 #[must_use]
 pub fn with_causes(what: String, error: &dyn Error) -> String {
-    std::iter::successors(error.source(), |cause| Error::source(*cause)).fold(
-        what,
-        |text, cause| {
-            let cause = cause.to_string();
-            if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-        },
-    )
+    let causes = std::iter::successors(error.source(), |cause| Error::source(*cause));
+    causes.map(ToString::to_string).fold(what, |text, cause| match text.as_str() {
+        _ if text.contains(&cause) || LAYERS.contains(&cause.as_str()) => text,
+        text if LAYERS.contains(&text) => cause,
+        _ => format!("{text}: {cause}"),
+    })
 }
 
 /// Whether an address can be reached from this machine alone: `127.0.0.0/8` and `::1`, also where

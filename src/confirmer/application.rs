@@ -1,14 +1,27 @@
 //! An application whose handles are confirmed: its calls to be made again, and its outage.
 
+use std::sync::Arc;
+
+use chrono::Utc;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::batches::CallQueue;
 use crate::event::AppId;
 use crate::limits::{Outage, log_outage};
-use crate::vod::{Client, MAX_HANDLES, VodError};
+use crate::vod::{CallFailure, Client, MAX_HANDLES, VodError};
 
 /// Of the loop's lines in the log.
 const TARGET: &str = "sprited::confirmer";
+
+/// How confirming of one application goes, for whoever watches.
+#[derive(Clone, Debug)]
+pub struct ApplicationConfirms {
+    /// The application.
+    pub app: AppId,
+    /// Why it fails; `None` while it does not.
+    pub failure: watch::Receiver<Option<Arc<CallFailure>>>,
+}
 
 #[derive(Debug)]
 pub(super) struct ConfirmedApplication {
@@ -18,6 +31,8 @@ pub(super) struct ConfirmedApplication {
     pub(super) calls: CallQueue,
     pub(super) in_flight: usize,
     outage: Outage,
+    /// Why confirming fails.
+    failure: watch::Sender<Option<Arc<CallFailure>>>,
     /// Handles that were refused since one was confirmed.
     refused: usize,
 }
@@ -30,8 +45,13 @@ impl ConfirmedApplication {
             calls: CallQueue::default(),
             in_flight: 0,
             outage: Outage::default(),
+            failure: watch::Sender::new(None),
             refused: 0,
         }
+    }
+
+    pub(super) fn confirming(&self) -> ApplicationConfirms {
+        ApplicationConfirms { app: self.client.app(), failure: self.failure.subscribe() }
     }
 
     /// A handle may be stale; when so many are, and none is good, it is not the handles.
@@ -50,6 +70,7 @@ impl ConfirmedApplication {
     }
 
     pub(super) fn record_recovered(&mut self, now: Instant) {
+        self.failure.send_if_modified(|failure| failure.take().is_some());
         if let Some(report) = self.outage.recovered(now) {
             tracing::info!(
                 target: TARGET,
@@ -61,7 +82,16 @@ impl ConfirmedApplication {
         }
     }
 
+    /// Nothing is left to confirm: whether that works, the next call shows.
+    pub(super) fn record_idle(&mut self) {
+        self.outage = Outage::default();
+        self.failure.send_if_modified(|failure| failure.take().is_some());
+    }
+
     pub(super) fn record_failed(&mut self, error: &VodError, now: Instant) {
+        self.failure.send_modify(|failure| {
+            *failure = Some(Arc::new(CallFailure::after(failure.as_deref(), error, Utc::now())));
+        });
         if let Some(report) = self.outage.failed(now) {
             log_outage!(
                 report,

@@ -35,6 +35,7 @@ use leases::{Added, OpenLeases, ReadyHandle};
 use records::RecordQueue;
 use request::{CallEnd, FinishedCall, confirm};
 
+pub use application::ApplicationConfirms;
 pub use inbox::Inbox;
 pub use settings::{ConfirmAfter, ConfirmPacing, ConfirmSettings, MaxUnconfirmed};
 
@@ -102,6 +103,11 @@ impl Confirmer {
         self.idle.subscribe()
     }
 
+    /// Returns how confirming of each application goes.
+    pub fn confirming(&self) -> Vec<ApplicationConfirms> {
+        self.applications.iter().map(ConfirmedApplication::confirming).collect()
+    }
+
     /// Confirms until `finish`, answering `heartbeat` on the way, then what can be confirmed without
     /// waiting for anybody. Dropping the future drops calls in flight; their events come again,
     /// if they do.
@@ -121,6 +127,10 @@ impl Confirmer {
             let no_calls = self.applications.iter().all(|application| application.calls.is_empty());
             let is_done = no_calls && self.leases.ready() == 0 && self.records.is_empty();
             let is_idle = in_flight.is_empty() && is_done;
+            if is_idle {
+                // What failed has come to an end, by its lease if not otherwise.
+                self.applications.iter_mut().for_each(ConfirmedApplication::record_idle);
+            }
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
             let is_closed = !leases_open && !settled_open;
             if is_idle

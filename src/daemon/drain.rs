@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use super::exit::ExitReason;
 use crate::journal::Journal;
 use crate::puller::{ApplicationProgress, PullProgress};
-use crate::vod::Advice;
+use crate::vod::{Advice, CallFailure};
 
 /// Failed pulls in a row after which it gives up.
 const MAX_FAILED_PULLS: u32 = 3;
@@ -25,7 +25,7 @@ pub(super) async fn until_done(
     let mut found_empty = vec![0; pulling.len()];
     loop {
         let progress: Vec<PullProgress> =
-            pulling.iter_mut().map(|of| *of.progress.borrow_and_update()).collect();
+            pulling.iter_mut().map(|of| of.progress.borrow_and_update().clone()).collect();
         let given_up: Vec<ExitReason> = progress.iter().filter_map(given_up).collect();
         // What is pending has nobody to confirm to.
         if given_up.len() == progress.len()
@@ -63,8 +63,8 @@ pub(super) async fn until_done(
 
 /// Returns how a run ends after such pulls from an application; `None` if it goes on.
 fn given_up(progress: &PullProgress) -> Option<ExitReason> {
-    (progress.failures >= MAX_FAILED_PULLS).then_some(match progress.trouble {
-        Some(Advice::Credentials) => ExitReason::Credentials,
+    (progress.failures >= MAX_FAILED_PULLS).then_some(match progress.failure.as_deref() {
+        Some(CallFailure { advice: Advice::Credentials, .. }) => ExitReason::Credentials,
         _ => ExitReason::Unreachable,
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::event::Wanted;
-use crate::health::DaemonHealth;
+use crate::health::{DaemonHealth, EventConfigProblem};
 use crate::metrics::{ByApp, Metrics};
 use crate::vod::{Advice, Client, EventConfig, EventSources, VodError, application_advice};
 
@@ -26,13 +26,6 @@ pub(super) struct EventConfigCheck<'d> {
     pub(super) sources: EventSources,
     pub(super) metrics: &'d Metrics,
     pub(super) health: &'d DaemonHealth,
-}
-
-/// Why an application's events do not arrive, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct EventConfigProblem {
-    what: String,
-    remedy: String,
 }
 
 /// What was reported of an application.
@@ -116,8 +109,7 @@ impl EventConfigCheck<'_> {
                 Some(problem)
             }
         };
-        let what = problem.as_ref().map(|problem| problem.what.clone());
-        self.health.set_event_config_problem(app, what);
+        self.health.set_event_config_problem(app, problem.clone());
         let is_resolved = problem.is_none() && reported.problem.is_some();
         match &problem {
             Some(EventConfigProblem { what, remedy }) if problem != reported.problem => {

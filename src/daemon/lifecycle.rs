@@ -24,7 +24,7 @@ use super::{drain, systemd};
 use crate::config::Loaded;
 use crate::confirmer::{Confirmer, Inbox};
 use crate::delivery::SinkBoard;
-use crate::health::DaemonHealth;
+use crate::health::{DaemonHealth, HealthParts, Snapshots};
 use crate::http;
 use crate::ingest::Ingest;
 use crate::journal::{self, Journal};
@@ -69,6 +69,7 @@ pub struct Daemon {
     confirmer: Confirmer,
     changed: watch::Sender<u64>,
     stop: StagedStop,
+    health: Arc<DaemonHealth>,
     active: ActiveConfig,
 }
 
@@ -101,12 +102,13 @@ impl Daemon {
         let (settled, settled_queue) = mpsc::channel(CONFIRMER_QUEUE);
         let (leases, lease_queue) = mpsc::channel(CONFIRMER_QUEUE);
         let (changed, stop) = (watch::Sender::new(0), StagedStop::default());
+        let board = SinkBoard::default();
         let dependencies = Dependencies {
             journal: journal.clone(),
             settled,
             changed: changed.clone(),
             metrics: metrics.clone(),
-            board: SinkBoard::default(),
+            board: board.clone(),
         };
         let opened = sinks;
         let mut sinks = SinkSet::new(dependencies, stop.deliveries.clone());
@@ -147,10 +149,33 @@ impl Daemon {
             settings.confirming.subscribe(),
             journal.clone(),
             inbox,
-            metrics,
+            metrics.clone(),
         );
         let retry_now = puller.retry_now();
-        let active = ActiveConfig { file, config, log: None, client, settings, sinks, retry_now };
+        let last_reload = watch::Sender::new(None);
+        let health = DaemonHealth::new(HealthParts {
+            apps: config.vod.apps(),
+            endpoint: config.vod.endpoint.to_string(),
+            progress: puller.pulling(),
+            confirming: confirmer.confirming(),
+            reconcile: reconciler.progress(),
+            journal: journal.health(),
+            sinks: board,
+            metrics: metrics.clone(),
+            pacing: settings.pulling.subscribe(),
+            ready_rule: settings.ready_rule.subscribe(),
+            last_reload: last_reload.subscribe(),
+        });
+        let active = ActiveConfig {
+            file,
+            config,
+            log: None,
+            client,
+            settings,
+            sinks,
+            retry_now,
+            last_reload,
+        };
         Ok(Self {
             clients,
             journal,
@@ -162,6 +187,7 @@ impl Daemon {
             confirmer,
             changed,
             stop,
+            health: Arc::new(health),
             active,
         })
     }
@@ -215,16 +241,14 @@ impl Daemon {
     /// # Errors
     /// When a task ends by itself.
     pub async fn run(self, signals: DaemonSignals, once: bool) -> Result<ExitReason, DaemonError> {
-        let Self { clients, journal, closing, listener, changed, stop, .. } = self;
+        let Self { clients, journal, closing, listener, changed, stop, health, .. } = self;
         let Self { puller, receiver, reconciler, confirmer, .. } = self;
         let mut active = ActiveConfig { log: signals.log.clone(), ..self.active };
         let (liveness, mut tasks) = (LivenessMonitor::default(), Tasks::default());
         let metrics = active.settings.metrics.clone();
         let (progress, confirmer_idle) = (puller.pulling(), confirmer.idle());
-        let pacing = active.settings.pulling.subscribe();
-        let apps = clients.iter().map(Client::app).collect();
-        let health = DaemonHealth::new(apps, progress.clone(), journal.health(), pacing);
-        let health = Arc::new(health.with_reconcile(reconciler.progress()));
+        let snapshots = Snapshots::new(active.config.journal.path.clone(), journal.health());
+        let snapshots = Arc::new(snapshots);
 
         active.sinks.share(signals.sinks.clone());
         active.sinks.launch(&mut tasks, &liveness);
@@ -244,9 +268,8 @@ impl Daemon {
         }
         if let Some(listener) = listener {
             let (metrics, health) = (metrics.clone(), health.clone());
-            let board = active.sinks.board().clone();
-            let journal = active.config.journal.path.clone();
-            let sources = http::Sources { metrics, board, health, journal };
+            let (snapshots, config) = (snapshots.clone(), active.file.clone());
+            let sources = http::Sources { metrics, health, snapshots, config, host: host_name() };
             tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
         }
         let maintenance = Maintenance {
@@ -254,10 +277,10 @@ impl Daemon {
             clients,
             calls_the_cloud: active.settings.calls_the_cloud.subscribe(),
             metrics,
-            board: active.sinks.board().clone(),
             changed,
             liveness: liveness.clone(),
             health: health.clone(),
+            snapshots,
             wanted: active.settings.wanted.subscribe(),
             sources: active.config.sources(),
         };
@@ -306,6 +329,12 @@ impl Prepared {
     pub async fn open(self) -> Result<Daemon, DaemonError> {
         Daemon::assemble(self).await
     }
+}
+
+/// The name of this machine; nothing where it has none.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map(|name| name.trim_end().to_owned()).unwrap_or_default()
 }
 
 /// Returns what `work` is until `gone`: it ends where it is then.

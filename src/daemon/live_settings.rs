@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::confirmer::ConfirmPacing;
 use crate::event::Wanted;
+use crate::health::ReadyRule;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::puller::PollPacing;
@@ -19,6 +20,8 @@ pub(super) struct LiveSettings {
     /// `None` where nothing is received.
     pub(super) receiving: Option<watch::Sender<ReceiveRules>>,
     pub(super) reconciling: watch::Sender<ReconcileSettings>,
+    /// `[http] ready`.
+    pub(super) ready_rule: watch::Sender<ReadyRule>,
     /// Whether there is a reason to call the cloud.
     pub(super) calls_the_cloud: watch::Sender<bool>,
     /// The events that each sink wants.
@@ -39,6 +42,7 @@ impl LiveSettings {
             confirming: watch::Sender::new(confirming(config)),
             receiving: receiving.map(watch::Sender::new),
             reconciling: watch::Sender::new(config.reconcile.clone()),
+            ready_rule: watch::Sender::new(config.http.ready),
             calls_the_cloud: watch::Sender::new(config.calls_the_cloud()),
             wanted: watch::Sender::new(wanted(config)),
             journal,
@@ -52,6 +56,7 @@ impl LiveSettings {
         self.pulling.send_if_modified(|pacing| replace(pacing, pulling(config)));
         self.confirming.send_if_modified(|pacing| replace(pacing, confirming(config)));
         self.reconciling.send_if_modified(|now| replace(now, config.reconcile.clone()));
+        self.ready_rule.send_replace(config.http.ready);
         self.calls_the_cloud.send_if_modified(|calls| replace(calls, config.calls_the_cloud()));
         self.wanted.send_replace(wanted(config));
         self.set_max_size(config);

@@ -12,9 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::event_config::EventConfigCheck;
 use super::status_line::StatusReporter;
 use super::systemd;
-use crate::delivery::SinkBoard;
 use crate::event::Wanted;
-use crate::health::DaemonHealth;
+use crate::health::{DaemonHealth, Snapshots};
 use crate::journal::{Journal, PRUNE_PAUSE};
 use crate::liveness::LivenessMonitor;
 use crate::metrics::{ByApp, Metrics};
@@ -36,10 +35,11 @@ pub(super) struct Maintenance {
     /// Whether there is a reason to call the cloud.
     pub(super) calls_the_cloud: watch::Receiver<bool>,
     pub(super) metrics: Metrics,
-    pub(super) board: SinkBoard,
     pub(super) changed: watch::Sender<u64>,
     pub(super) liveness: LivenessMonitor,
     pub(super) health: Arc<DaemonHealth>,
+    /// Of the journal, for whoever shows it.
+    pub(super) snapshots: Arc<Snapshots>,
     /// The events that each sink wants.
     pub(super) wanted: watch::Receiver<Vec<Wanted>>,
     /// By which ways events can arrive.
@@ -56,15 +56,12 @@ impl Maintenance {
             stop.run_until_cancelled(self.prune()),
             stop.run_until_cancelled(self.watch_liveness()),
             stop.run_until_cancelled(status.run()),
+            self.snapshots.run(stop.clone()),
         );
     }
 
     fn status_reporter(&self) -> StatusReporter {
-        StatusReporter {
-            journal: self.journal.clone(),
-            board: self.board.clone(),
-            health: self.health.clone(),
-        }
+        StatusReporter { health: self.health.clone(), snapshots: self.snapshots.clone() }
     }
 
     fn event_config_check(&self) -> EventConfigCheck<'_> {
@@ -103,6 +100,10 @@ impl Maintenance {
                     true => cloud_backlog(client).await,
                     false => None,
                 };
+                // Where nothing is pulled, nothing else tells.
+                if let Some(ahead) = client.clock_difference() {
+                    self.metrics.clock_offset_seconds.set(ahead.num_seconds());
+                }
                 let (labels, of_app) = (ByApp::of(client.app()), &self.metrics.cloud_backlog);
                 match backlog {
                     Some(count) => drop(of_app.get_or_create(&labels).set(count)),

@@ -7,7 +7,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use chrono::Utc;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 
 use super::live_settings::LiveSettings;
@@ -16,6 +17,7 @@ use super::systemd;
 use super::tasks::Tasks;
 use super::warnings::warn_of_foreign_folders;
 use crate::config::{Config, Loaded, Located};
+use crate::health::LastReload;
 use crate::liveness::LivenessMonitor;
 use crate::metrics::ByOutcome;
 use crate::receiver::{ReceiveRules, ReceiveSettings};
@@ -34,6 +36,8 @@ pub(super) struct ActiveConfig {
     pub(super) sinks: SinkSet,
     /// Notified when credentials may have been corrected.
     pub(super) retry_now: Arc<Notify>,
+    /// What came of the last reload.
+    pub(super) last_reload: watch::Sender<Option<LastReload>>,
 }
 
 struct Next {
@@ -49,9 +53,10 @@ impl ActiveConfig {
     /// Dropped half-way it may leave sinks in use whose loops do not run: for a stop only.
     pub(super) async fn reload(&mut self, tasks: &mut Tasks, liveness: &LivenessMonitor) {
         systemd::reloading().await;
-        let outcome = match self.take_over(tasks, liveness).await {
-            Ok(()) => "ok",
-            Err(errors) => {
+        let mistakes = self.take_over(tasks, liveness).await.err().unwrap_or_default();
+        let outcome = match mistakes.as_slice() {
+            [] => "ok",
+            errors => {
                 for error in errors {
                     tracing::error!(error, "reload rejected; previous configuration stays active");
                 }
@@ -65,6 +70,7 @@ impl ActiveConfig {
                 "failed"
             }
         };
+        self.last_reload.send_replace(Some(LastReload { at: Utc::now(), mistakes }));
         self.settings.metrics.reloads.get_or_create(&ByOutcome { outcome }).inc();
         systemd::ready().await;
     }

@@ -287,11 +287,6 @@ impl SinkSet {
         self.all.iter().map(|running| running.idle.clone()).collect()
     }
 
-    /// How delivering goes at them.
-    pub(super) fn board(&self) -> &SinkBoard {
-        &self.dependencies.board
-    }
-
     pub(super) fn names(&self) -> Vec<&str> {
         self.all.iter().map(|running| running.settings.name.as_str()).collect()
     }

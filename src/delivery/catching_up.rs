@@ -17,7 +17,7 @@ struct Lasting {
 impl CatchingUp {
     /// It recovers, and so many wait.
     pub(super) fn begin(&mut self, waiting: u64, now: DateTime<Utc>) {
-        self.0 = Some(Lasting { since: now, left: waiting });
+        self.0 = (waiting > 0).then_some(Lasting { since: now, left: waiting });
     }
 
     /// It is down again.

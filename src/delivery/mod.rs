@@ -13,6 +13,7 @@ mod max_rejects;
 mod meters;
 mod progress;
 mod queue;
+mod records;
 mod recovery;
 mod uptime;
 mod verdicts;
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{
-    self, DeliveryRecord, EventId, FeedReceiver, Journal, PendingEvent, Recorded, SinkId,
+    DeliveryRecord, EventId, FeedReceiver, Journal, PendingEvent, Recorded, SinkId,
 };
 use crate::limits::{Backoff, JOURNAL_RETRIES, Outage};
 use crate::liveness::Heartbeat;
@@ -42,6 +43,7 @@ use counters::DeliveryCounters;
 use dead_letters::DeadLetterBurst;
 use progress::{BoardEntry, Tally};
 use queue::DeliveryQueue;
+use records::{set_checkpoint, write};
 use uptime::Uptime;
 
 pub use max_rejects::MaxRejects;
@@ -333,7 +335,9 @@ impl Delivery {
         mut heartbeat: Heartbeat,
         stop: &DeliveryStop,
     ) {
+        self.queue.drop_waiting();
         while !(deliveries.is_empty() && writes.is_empty()) {
+            self.set_in_flight();
             tokio::select! {
                 biased;
                 () = heartbeat.beat() => {}
@@ -351,6 +355,7 @@ impl Delivery {
                 }
             }
         }
+        self.set_in_flight();
         self.report_last_dead_letters();
     }
 
@@ -362,38 +367,6 @@ impl Delivery {
     fn set_idle(&self, is_quiet: bool) {
         let is_idle = is_quiet && (self.queue.is_dry() || self.breaker.is_down_for_long());
         self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
-    }
-}
-
-/// Writes records, waiting while the journal cannot be written; `None` where it never will be.
-async fn write(
-    journal: &Journal,
-    sink: SinkId,
-    name: &str,
-    records: Vec<DeliveryRecord>,
-    checkpoint: Option<String>,
-) -> Option<Recorded> {
-    let mut failures = 0;
-    loop {
-        match journal.record(sink, records.clone(), checkpoint.clone(), Utc::now()).await {
-            Ok(recorded) => return Some(recorded),
-            Err(journal::JournalError::Taken(_)) => return None,
-            Err(error) => {
-                failures += 1;
-                tracing::debug!(sink = name, %error, "delivery record delayed: journal busy");
-                tokio::time::sleep(JOURNAL_RETRIES.wait(failures)).await;
-            }
-        }
-    }
-}
-
-/// Writes a checkpoint, waiting while the journal cannot be written.
-async fn set_checkpoint(journal: &Journal, sink: SinkId, name: &str, checkpoint: String) {
-    let mut failures = 0;
-    while let Err(error) = journal.set_checkpoint(sink, checkpoint.clone()).await {
-        failures += 1;
-        tracing::debug!(sink = name, %error, "checkpoint delayed: journal busy");
-        tokio::time::sleep(JOURNAL_RETRIES.wait(failures)).await;
     }
 }
 

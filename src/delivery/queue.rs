@@ -174,6 +174,12 @@ impl DeliveryQueue {
         events
     }
 
+    /// Drops what is not in delivery: nothing more is started. It stays due in the journal.
+    pub(super) fn drop_waiting(&mut self) {
+        let waiting: Vec<_> = self.take(usize::MAX).iter().map(|pending| pending.id).collect();
+        self.release(&waiting);
+    }
+
     /// Records that the verdicts on these events are written.
     pub(super) fn release(&mut self, events: &[EventId]) {
         for event in events {

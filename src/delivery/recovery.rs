@@ -82,6 +82,8 @@ impl Delivery {
         self.pending = self.journal.record(id, Vec::new(), None, Utc::now()).await?.pending;
         // After what it was found to hold, which it has accepted.
         self.breaker.resume(self.journal.history(id).await?, Instant::now());
+        // What waits from before the start is late, and not by this sink's fault.
+        self.catching_up.begin(self.pending, Utc::now());
         Ok(())
     }
 }

@@ -12,7 +12,9 @@ use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, PendingEvent};
 use crate::limits::{OutageReport, log_outage};
 use crate::sinks::Verdict;
 
-/// An event that has failed for so long while its sink was up is reported,
+/// An event is reported at so many failures while its sink is up,
+const REPORTED_FAILURES: u32 = 3;
+/// when it has failed for so long,
 const REPORT_AFTER: TimeDelta = TimeDelta::hours(1);
 /// and again each time that so much more has passed.
 const REPORT_EVERY: TimeDelta = TimeDelta::days(1);
@@ -61,7 +63,7 @@ impl Delivery {
         DeliveryRecord { event: pending.id, outcome }
     }
 
-    /// On a quiet sink an event may fail for ever: no other shows whether the sink is up.
+    /// Its sink is not down: it takes other events, or gets none that would show how it is.
     fn report_failing(&self, pending: &PendingEvent, error: &str) {
         let (sink, event) = (&self.target.name, pending.event.key);
         tracing::warn!(
@@ -72,10 +74,9 @@ impl Delivery {
             since = pending.first_failed.map(|at| at.to_rfc3339()),
             error,
             hint = format!(
-                "run sprited check to see whether the sink is up, sprited events show {event} for \
-                 its errors; if the event is bad: sprited events discard {event} --sink {sink}"
+                "sprited check shows whether the sink answers, sprited events show {event} its errors; if the event is bad: sprited events discard {event} --sink {sink}"
             ),
-            "event keeps failing; sink health unknown (no other events)"
+            "event keeps failing while its sink is up"
         );
     }
 
@@ -324,9 +325,12 @@ pub(super) fn time_of_day(at: Instant) -> DateTime<Utc> {
         - TimeDelta::from_std(ago).unwrap_or_default()
 }
 
-/// Whether the failure at `now` is the first after one of the moments of a report: so no report has
-/// to be remembered.
+/// Whether the failure at `now` is the third, or the first after one of the moments of a report: so no
+/// report has to be remembered.
 fn is_to_be_reported(pending: &PendingEvent, now: DateTime<Utc>) -> bool {
+    if pending.attempts + 1 == REPORTED_FAILURES {
+        return true;
+    }
     let (Some(first), Some(last)) = (pending.first_failed, pending.last_failed) else {
         return false;
     };
@@ -350,7 +354,7 @@ mod tests {
     use crate::journal::{EventId, NewEvent};
 
     #[test]
-    fn an_event_that_fails_is_reported_after_an_hour_and_once_a_day() {
+    fn an_event_that_fails_is_reported_at_its_third_failure_after_an_hour_and_once_a_day() {
         let first = Utc::now();
         let event = read(AppId(1), "{}", false, first).event;
         let mut pending =
@@ -361,9 +365,10 @@ mod tests {
             if is_to_be_reported(&pending, now) {
                 told.push(minute / 60);
             }
+            pending.attempts += 1;
             pending.first_failed.get_or_insert(now);
             pending.last_failed = Some(now);
         }
-        assert_eq!(told, [1, 25, 49, 73]);
+        assert_eq!(told, [0, 1, 25, 49, 73]);
     }
 }

@@ -1,14 +1,17 @@
-//! The health of a daemon: one state, which pages, probes, the service manager and the command line
-//! render.
-//!
-//! Owns the reports of the daemon's tasks ([`DaemonHealth`]), whether events are pulled and why not
-//! ([`PullState`]), and the readiness checks ([`Readiness`]). Knows the journal's health and the
-//! puller's progress, and none of the views.
+//! The health of the daemon: what its tasks report of themselves, and the one state that is made of
+//! it.
 
+mod check;
 mod checks;
 mod daemon_health;
-mod pull_state;
+mod snapshot;
+mod state;
 
-pub use checks::{HealthCheck, Readiness};
-pub use daemon_health::DaemonHealth;
-pub use pull_state::PullState;
+#[cfg(test)]
+mod tests;
+
+pub use check::HealthCheck;
+pub use checks::MAX_CLOCK_OFFSET;
+pub use daemon_health::{DaemonHealth, EventConfigProblem, HealthParts, LastReload, ReadyRule};
+pub use snapshot::{JournalView, Snapshot, Snapshots};
+pub use state::{DaemonState, JournalFacts, Mood};

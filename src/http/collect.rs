@@ -6,38 +6,36 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::headline::Facts;
 use super::history::{ActivityHistory, Totals};
-use super::snapshot::{JournalView, Snapshots};
 use super::status::{
-    ApplicationStatus, CloudStatus, DeadLetter, EventLine, HandleCounts, JournalStatus, SinkStatus,
-    SpriteSummary, Status,
+    ApplicationStatus, CloudStatus, DaemonFacts, DeadLetter, DeadLetterGroup, EventLine,
+    HandleCounts, JournalStatus, ReloadStatus, SinkStatus, SpriteSummary, Status,
 };
-use crate::delivery::SinkBoard;
 use crate::event::{AppId, Event, ImageSprite};
 use crate::format::foreign;
-use crate::health::DaemonHealth;
-use crate::journal::{EventRow, SinkOverview, SinkState, StateCounts};
-use crate::metrics::{ByApp, ByOutcome, BySink, Metrics, Unlabelled};
+use crate::health::{DaemonHealth, JournalView, Snapshots};
+use crate::journal::{DeadGroup, EventRow, SinkOverview, SinkState, StateCounts};
+use crate::metrics::{ByApp, ByOutcome, BySink, BySinkAndOutcome, Metrics, Unlabelled};
 
 /// The parts of a daemon that its pages show.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// Its metrics.
     pub metrics: Metrics,
-    /// How delivering goes at its sinks.
-    pub board: SinkBoard,
     /// Its health.
     pub health: Arc<DaemonHealth>,
-    /// Its journal's file, read beside the writer.
-    pub journal: PathBuf,
+    /// Snapshots of its journal, which is read beside the writer.
+    pub snapshots: Arc<Snapshots>,
+    /// Its configuration's file.
+    pub config: PathBuf,
+    /// The machine that it runs on.
+    pub host: String,
 }
 
 /// Those, and what is kept between two requests.
 #[derive(Clone, Debug)]
 pub(super) struct StatusSource {
     pub(super) sources: Sources,
-    pub(super) snapshots: Arc<Snapshots>,
     pub(super) history: Arc<ActivityHistory>,
 }
 
@@ -45,41 +43,39 @@ pub(super) struct StatusSource {
 const MAX_SPRITES: usize = 4;
 
 pub(super) async fn status(source: &StatusSource) -> Status {
-    let snapshot = source.snapshots.latest().await;
-    let Sources { metrics, board, health, .. } = &source.sources;
+    let Sources { metrics, health, snapshots, .. } = &source.sources;
+    let snapshot = snapshots.latest().await;
     let now = Utc::now();
     let seen = snapshot.journal.as_ref();
     let view = seen.ok();
-    let readiness = health.readiness(view.map(|view| &view.overview), &board.down(), now);
-    let cloud = cloud(source, now);
-    let journal = view.map(|view| journal(source, view, now));
-    let journal_error = seen.err().map(|error| foreign(error));
-    let sinks = view.map(|view| sinks(board, &view.overview.sinks, now)).unwrap_or_default();
-    let last_hour = source.history.points();
-    let latest: Vec<_> = view.into_iter().flat_map(|view| &view.latest).map(line).collect();
-    let dead = view.into_iter().flat_map(|view| &view.dead).map(dead).collect();
-    let facts = Facts {
-        pulling: &health.pull_state(),
-        readiness: &readiness,
-        journal: journal.as_ref(),
-        journal_error: journal_error.as_deref(),
-        sinks: &sinks,
-        flow: last_hour.last().copied().flatten(),
-        last_event_seconds: latest.first().map(|line| age(line.first_pulled, now)),
-    };
+    let sinks = view.map(|view| sinks(health, &view.overview.sinks, now));
     Status {
         version: env!("CARGO_PKG_VERSION"),
         at: now,
-        headline: facts.headline(),
-        readiness,
-        cloud,
-        journal,
-        journal_error,
-        sinks,
+        state: health.state(snapshot.facts(), now),
+        daemon: daemon(&source.sources, now),
+        cloud: cloud(source, now),
+        journal: view.map(|view| journal(source, view, now)),
+        journal_error: seen.err().map(|error| foreign(error)),
+        sinks: sinks.unwrap_or_default(),
         handles: handles(metrics),
-        last_hour,
-        latest,
-        dead,
+        last_hour: source.history.points(),
+        latest: view.into_iter().flat_map(|view| &view.latest).map(line).collect(),
+        dead: view.into_iter().flat_map(|view| &view.dead).map(dead).collect(),
+    }
+}
+
+fn daemon(sources: &Sources, now: DateTime<Utc>) -> DaemonFacts {
+    let started = sources.health.started_at();
+    DaemonFacts {
+        host: foreign(&sources.host),
+        config: foreign(&sources.config.display().to_string()),
+        started,
+        uptime_seconds: age(started, now),
+        last_reload: sources.health.last_reload().map(|reload| ReloadStatus {
+            at: reload.at,
+            mistakes: reload.mistakes.iter().map(|mistake| foreign(mistake)).collect(),
+        }),
     }
 }
 
@@ -88,9 +84,14 @@ pub(super) fn totals(metrics: &Metrics, view: &JournalView) -> Totals {
         let lags = metrics.delivery_lag_seconds.get(&by(&sink.sink.name))?;
         Some((lags.count(), lags.sum()))
     });
-    let (delivered, lag_seconds) =
+    let (with_lag, lag_seconds) =
         lags.fold((0, 0.0), |all, (count, sum)| (all.0 + count, all.1 + sum));
-    Totals { received: view.overview.received, delivered, lag_seconds }
+    let delivered = |sink: &SinkOverview| {
+        let labels = BySinkAndOutcome { sink: sink.sink.name.clone(), outcome: "delivered" };
+        metrics.deliveries.get(&labels).map_or(0, |count| count.get())
+    };
+    let delivered = view.overview.sinks.iter().map(delivered).sum();
+    Totals { received: view.overview.received, delivered, with_lag, lag_seconds }
 }
 
 fn cloud(source: &StatusSource, now: DateTime<Utc>) -> CloudStatus {
@@ -103,6 +104,7 @@ fn cloud(source: &StatusSource, now: DateTime<Utc>) -> CloudStatus {
     CloudStatus {
         backlog: (!backlogs.is_empty()).then(|| backlogs.iter().sum()),
         last_successful_pull_seconds: ages.and_then(|ages| ages.into_iter().reduce(f64::max)),
+        is_pulled: !source.sources.health.progress().is_empty(),
         pull_concurrency: metrics.pull_concurrency.get(),
         pull_rate: metrics.pull_rate.get(),
         pull_max_rate: metrics.pull_max_rate.get(),
@@ -115,8 +117,9 @@ fn cloud(source: &StatusSource, now: DateTime<Utc>) -> CloudStatus {
 
 fn applications(source: &StatusSource, now: DateTime<Utc>) -> Vec<ApplicationStatus> {
     let Sources { metrics, health, .. } = &source.sources;
-    let failures = health.pull_failures();
     let one = |app: AppId| {
+        let pulled = health.progress().iter().find(|of| of.app == app);
+        let failure = pulled.and_then(|of| of.progress.borrow().failure.clone());
         let labels = ByApp::of(app);
         let last_successful_pull = known(metrics.last_successful_pull.get(&labels).as_deref());
         ApplicationStatus {
@@ -125,8 +128,9 @@ fn applications(source: &StatusSource, now: DateTime<Utc>) -> Vec<ApplicationSta
             last_successful_pull_seconds: last_successful_pull
                 .filter(|at| *at > 0)
                 .map(|at| (now.timestamp() - at).max(0) as f64),
-            trouble: failures.iter().find(|(of, _)| *of == app).map(|(_, advice)| advice.name()),
-            event_config: health.event_config_problem(app).as_deref().map(foreign),
+            trouble: failure.map(|failure| failure.advice.name()),
+            is_pulled: pulled.is_some(),
+            event_config: health.event_config_problem(app).map(|problem| foreign(&problem.what)),
         }
     };
     health.apps().iter().copied().map(one).collect()
@@ -154,30 +158,39 @@ fn journal(source: &StatusSource, view: &JournalView, now: DateTime<Utc>) -> Jou
     }
 }
 
-fn sinks(board: &SinkBoard, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<SinkStatus> {
+fn sinks(health: &DaemonHealth, sinks: &[SinkOverview], now: DateTime<Utc>) -> Vec<SinkStatus> {
     let is_shown =
         |sink: &&SinkOverview| sink.sink.active || sink.events.pending > 0 || sink.events.dead > 0;
     let one = |overview: &SinkOverview| {
-        let SinkOverview { sink, events, oldest_pending, .. } = overview;
-        let progress = board.of(&sink.name).unwrap_or_default();
+        let SinkOverview { sink, events, oldest_pending, dead_letters, .. } = overview;
+        let progress = health.sinks().of(&sink.name).unwrap_or_default();
         let failure = progress.last_failure;
         SinkStatus {
             name: foreign(&sink.name),
-            state: match (sink.active, progress.outage.is_none()) {
-                (false, _) => "removed",
-                (true, true) => "up",
-                (true, false) => "down",
+            state: match (sink.active, &progress.outage, progress.catching_up_since) {
+                (false, ..) => "removed",
+                (true, Some(_), _) => "down",
+                (true, None, Some(_)) => "catching up",
+                (true, None, None) => "up",
             },
             pending: events.pending,
             delivered: events.delivered,
             dead: events.dead,
             oldest_pending_seconds: oldest_pending.map(|at| age(at, now)),
+            deliveries_per_second: progress.deliveries_per_second,
             lag_seconds: progress.lag_seconds,
             last_error: failure.as_ref().map(|failure| foreign(&failure.error)),
             last_error_seconds: failure.map(|failure| age(failure.at, now)),
+            down_since: progress.outage.as_ref().map(|outage| outage.since),
+            next_try: progress.outage.and_then(|outage| outage.next_probe),
+            dead_letters: dead_letters.by_error.iter().map(group).collect(),
         }
     };
     sinks.iter().filter(is_shown).map(one).collect()
+}
+
+fn group(DeadGroup { error, count, newest }: &DeadGroup) -> DeadLetterGroup {
+    DeadLetterGroup { error: foreign(error), count: *count, newest: *newest }
 }
 
 fn handles(metrics: &Metrics) -> HandleCounts {
@@ -192,11 +205,12 @@ fn handles(metrics: &Metrics) -> HandleCounts {
 }
 
 fn line(found: &EventRow) -> EventLine {
-    let Event { key, app, event_type, file_id, sprites, first_pulled, .. } = &found.event;
+    let Event { key, app, origin, event_type, file_id, sprites, first_pulled, .. } = &found.event;
     EventLine {
         key: key.to_string(),
         event_type: foreign(event_type),
         app: app.0,
+        origin: origin.as_str(),
         file_id: file_id.as_deref().map(foreign),
         state: found.state,
         first_pulled: *first_pulled,

@@ -1,9 +1,12 @@
 //! The metrics that are read off the journal.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
+use crate::health::{DaemonState, Mood};
 use crate::journal::{EventState, Overview, SinkOverview, StateCounts};
-use crate::metrics::{BySink, BySinkAndState, ByState, Metrics, set_known};
+use crate::metrics::{ByCheck, BySink, BySinkAndState, ByState, Metrics, set_known};
 
 /// Sets them; without a journal none of them is exported.
 pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<Utc>) {
@@ -28,6 +31,22 @@ pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<U
         let labels = BySink { sink: sink.name.clone() };
         let age = seconds(*oldest_pending, now);
         metrics.sink_oldest_pending_seconds.get_or_create(&labels).set(age);
+    }
+}
+
+/// Sets what the state of the daemon is told by.
+pub(super) fn set_state(metrics: &Metrics, state: &DaemonState) {
+    metrics.ready.set(i64::from(state.ready));
+    for mood in Mood::ALL {
+        let labels = ByState { state: mood.name() };
+        metrics.state.get_or_create(&labels).set(i64::from(mood == state.mood));
+    }
+    let mut failed = BTreeMap::new();
+    for check in &state.checks {
+        *failed.entry(check.name).or_insert(0) += i64::from(!check.ok || check.degraded);
+    }
+    for (check, count) in failed {
+        metrics.failed_checks.get_or_create(&ByCheck { check }).set(count);
     }
 }
 

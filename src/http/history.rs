@@ -21,6 +21,8 @@ pub(super) struct Totals {
     pub(super) received: u64,
     /// Events delivered, at each sink.
     pub(super) delivered: u64,
+    /// Those of them whose lag counts: not what was redelivered.
+    pub(super) with_lag: u64,
     /// The sum of their lags.
     pub(super) lag_seconds: f64,
 }
@@ -70,11 +72,12 @@ impl HistoryPoint {
     fn between(earlier: Totals, later: Totals) -> Self {
         let seconds = SAMPLE_INTERVAL.as_secs_f64() * SAMPLES_PER_POINT as f64;
         let delivered = later.delivered.saturating_sub(earlier.delivered);
+        let with_lag = later.with_lag.saturating_sub(earlier.with_lag);
         let lag = (later.lag_seconds - earlier.lag_seconds).max(0.0);
         Self {
             received_per_second: later.received.saturating_sub(earlier.received) as f64 / seconds,
             delivered_per_second: delivered as f64 / seconds,
-            lag_seconds: (delivered > 0).then(|| lag / delivered as f64),
+            lag_seconds: (with_lag > 0).then(|| lag / with_lag as f64),
         }
     }
 }
@@ -84,7 +87,12 @@ mod tests {
     use super::*;
 
     fn totals(received: u64) -> Option<Totals> {
-        Some(Totals { received, delivered: received * 2, lag_seconds: received as f64 })
+        Some(Totals {
+            received,
+            delivered: received * 2,
+            with_lag: received * 2,
+            lag_seconds: received as f64,
+        })
     }
 
     #[test]

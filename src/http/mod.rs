@@ -5,12 +5,10 @@
 
 mod collect;
 mod gauges;
-mod headline;
 mod history;
 mod host_check;
 mod page;
 mod settings;
-mod snapshot;
 mod status;
 mod text;
 
@@ -32,7 +30,6 @@ use crate::listener::{self, ConnectionLimits};
 use crate::net::is_loopback;
 use crate::sanitize;
 use collect::StatusSource;
-use snapshot::Snapshots;
 
 pub use collect::Sources;
 pub use settings::{HttpSettings, Listen};
@@ -61,12 +58,11 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
 
 /// Answers requests until `stop`; answers in progress then get a moment.
 pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
-    let snapshots =
-        Arc::new(Snapshots::new(sources.journal.clone(), sources.health.journal().clone()));
-    let source = StatusSource { sources, snapshots: snapshots.clone(), history: Arc::default() };
+    let source = StatusSource { sources, history: Arc::default() };
     let router = Router::new()
         .route("/", get(status_page))
         .route("/style.css", get(async || typed("text/css; charset=utf-8", page::STYLE)))
+        .route("/page.js", get(async || typed("text/javascript; charset=utf-8", page::SCRIPT)))
         .route("/icon.svg", get(async || typed("image/svg+xml", page::ICON)))
         .route("/status.json", get(status_json))
         .route("/status.txt", get(status_text))
@@ -82,7 +78,6 @@ pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationTo
         router
     };
     tokio::join!(
-        snapshots.run(stop.clone()),
         stop.run_until_cancelled(sample(&source)),
         listener::serve(listener, router, watch::channel(LIMITS).1, stop.clone()),
     );
@@ -94,7 +89,7 @@ async fn sample(source: &StatusSource) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let snapshot = source.snapshots.latest().await;
+        let snapshot = source.sources.snapshots.latest().await;
         let view = snapshot.journal.as_ref().ok();
         source.history.push(view.map(|view| collect::totals(&source.sources.metrics, view)));
     }
@@ -104,7 +99,7 @@ fn typed(content_type: &'static str, body: impl IntoResponse) -> impl IntoRespon
     ([(header::CONTENT_TYPE, content_type)], body)
 }
 
-/// `/?hold` is the page that does not load itself again.
+/// `/?hold` is the page that stays as it is.
 async fn status_page(
     State(source): State<StatusSource>,
     RawQuery(query): RawQuery,
@@ -130,11 +125,13 @@ async fn status_json(State(source): State<StatusSource>) -> Response {
 }
 
 async fn metrics_page(State(source): State<StatusSource>) -> Response {
-    let snapshot = source.snapshots.latest().await;
-    let Sources { metrics, health, .. } = source.sources;
+    let Sources { metrics, health, snapshots, .. } = source.sources;
+    let snapshot = snapshots.latest().await;
     metrics.journal_writable.set(i64::from(health.journal().error().is_none()));
     let seen = snapshot.journal.as_ref().ok();
-    gauges::set(&metrics, seen.map(|seen| &seen.overview), Utc::now());
+    let now = Utc::now();
+    gauges::set(&metrics, seen.map(|seen| &seen.overview), now);
+    gauges::set_state(&metrics, &health.state(snapshot.facts(), now));
     // It reads the figures of the process.
     match tokio::task::spawn_blocking(move || metrics.encode()).await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
@@ -153,13 +150,11 @@ async fn alive(State(source): State<StatusSource>) -> impl IntoResponse {
 }
 
 async fn ready(State(source): State<StatusSource>) -> impl IntoResponse {
+    let Sources { health, snapshots, .. } = &source.sources;
     // A disk that hangs does not keep the answer back.
-    let snapshot = tokio::time::timeout(SNAPSHOT_TIMEOUT, source.snapshots.latest()).await.ok();
-    let seen = snapshot.as_ref().and_then(|snapshot| snapshot.journal.as_ref().ok());
-    let overview = seen.map(|seen| &seen.overview);
-    let down = source.sources.board.down();
-    let readiness = source.sources.health.readiness(overview, &down, Utc::now());
-    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::to_string(&readiness).unwrap_or_default();
+    let snapshot = snapshots.latest_within(SNAPSHOT_TIMEOUT).await;
+    let state = health.state(snapshot.facts(), Utc::now());
+    let status = if state.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::to_string(&state).unwrap_or_default();
     (status, typed("application/json", body))
 }

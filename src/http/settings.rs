@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::health::ReadyRule;
 use crate::net::is_loopback;
 use crate::settings::SettingIssue;
 
@@ -14,6 +15,9 @@ use crate::settings::SettingIssue;
 pub struct HttpSettings {
     /// Where metrics and health are served.
     pub listen: Listen,
+    /// `any` or `all`: how many of several applications have to be pulled from for `/readyz` to
+    /// succeed.
+    pub ready: ReadyRule,
 }
 
 /// Where metrics and health are served.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::history::HistoryPoint;
 use crate::event::SpriteStatus;
-use crate::format::number;
-use crate::health::Readiness;
+use crate::format::{ago, number};
+use crate::health::DaemonState;
 use crate::journal::EventState;
 
 #[derive(Debug, Serialize)]
@@ -15,9 +15,8 @@ pub(super) struct Status {
     pub(super) version: &'static str,
     pub(super) at: DateTime<Utc>,
     #[serde(flatten)]
-    pub(super) headline: Headline,
-    #[serde(flatten)]
-    pub(super) readiness: Readiness,
+    pub(super) state: DaemonState,
+    pub(super) daemon: DaemonFacts,
     pub(super) cloud: CloudStatus,
     /// Absent if the journal cannot be read.
     pub(super) journal: Option<JournalStatus>,
@@ -31,21 +30,23 @@ pub(super) struct Status {
     pub(super) dead: Vec<DeadLetter>,
 }
 
+/// Which daemon that is.
 #[derive(Debug, Serialize)]
-pub(super) struct Headline {
-    pub(super) sentence: String,
-    pub(super) mood: Mood,
+pub(super) struct DaemonFacts {
+    pub(super) host: String,
+    /// Its configuration's file.
+    pub(super) config: String,
+    pub(super) started: DateTime<Utc>,
+    pub(super) uptime_seconds: f64,
+    pub(super) last_reload: Option<ReloadStatus>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Mood {
-    /// All is well.
-    Good,
-    /// Something does not work, but the daemon does.
-    Degraded,
-    /// The daemon does not do its work.
-    Bad,
+/// A reload.
+#[derive(Debug, Serialize)]
+pub(super) struct ReloadStatus {
+    pub(super) at: DateTime<Utc>,
+    /// Why it was rejected; none if it was not.
+    pub(super) mistakes: Vec<String>,
 }
 
 impl Status {
@@ -61,6 +62,8 @@ pub(super) struct CloudStatus {
     pub(super) backlog: Option<u64>,
     /// From the application where it is longest ago.
     pub(super) last_successful_pull_seconds: Option<f64>,
+    /// Whether a queue is asked at all.
+    pub(super) is_pulled: bool,
     pub(super) pull_concurrency: i64,
     pub(super) pull_rate: f64,
     pub(super) pull_max_rate: f64,
@@ -74,6 +77,21 @@ pub(super) struct CloudStatus {
 }
 
 impl CloudStatus {
+    /// Returns how long ago the last pull was that succeeded; of several applications, where that
+    /// is longest ago. `None` if no queue is pulled from.
+    pub(super) fn last_pull(&self) -> Option<String> {
+        let pulled = self.applications.iter().filter(|of| of.is_pulled);
+        let all = pulled.clone().count();
+        let never = pulled.filter(|of| of.last_successful_pull_seconds.is_none()).count();
+        let last = match self.last_successful_pull_seconds {
+            _ if all == 0 => return None,
+            Some(age) => format!("last successful pull {}", ago(age)),
+            None if never == all => "no successful pull yet".to_owned(),
+            None => format!("no successful pull yet from {never} of {all} applications"),
+        };
+        Some(last)
+    }
+
     /// Returns the events that circulate, if any do, and the rate of requests for them:
     /// `3,200 events circulate, 6.7 of 100 requests/s`.
     pub(super) fn circulation(&self) -> Option<String> {
@@ -96,6 +114,8 @@ pub(super) struct ApplicationStatus {
     pub(super) last_successful_pull_seconds: Option<f64>,
     /// Why the last pull failed, in one word.
     pub(super) trouble: Option<&'static str>,
+    /// Whether it is pulled from.
+    pub(super) is_pulled: bool,
     /// Why the cloud does not report its events to the queue.
     pub(super) event_config: Option<String>,
 }
@@ -120,16 +140,43 @@ pub(super) struct JournalStatus {
 #[derive(Debug, Serialize)]
 pub(super) struct SinkStatus {
     pub(super) name: String,
-    /// `up`, `down`, or `removed` if the configuration no longer has it.
+    /// `up`, `down`, `catching up`, or `removed` if the configuration no longer has it.
     pub(super) state: &'static str,
     pub(super) pending: u64,
     pub(super) delivered: u64,
     pub(super) dead: u64,
     pub(super) oldest_pending_seconds: Option<f64>,
-    /// From an event's first pull to its delivery, on average since the start.
+    /// Deliveries now.
+    pub(super) deliveries_per_second: f64,
+    /// From an event's first pull to its delivery, on average over the last minute.
     pub(super) lag_seconds: Option<f64>,
     pub(super) last_error: Option<String>,
     pub(super) last_error_seconds: Option<f64>,
+    pub(super) down_since: Option<DateTime<Utc>>,
+    pub(super) next_try: Option<DateTime<Utc>>,
+    /// The errors of its dead letters, the most frequent first.
+    pub(super) dead_letters: Vec<DeadLetterGroup>,
+}
+
+/// Dead letters of one sink and one error.
+#[derive(Debug, Serialize)]
+pub(super) struct DeadLetterGroup {
+    pub(super) error: String,
+    pub(super) count: u64,
+    /// When the newest was given up.
+    pub(super) newest: DateTime<Utc>,
+}
+
+impl SinkStatus {
+    /// The command that delivers its dead letters again, to another sink where it is gone.
+    pub(super) fn redeliver(&self) -> String {
+        match self.state {
+            "removed" => {
+                format!("sprited events redeliver --from {} --sink NAME --missing", self.name)
+            }
+            _ => format!("sprited events redeliver --state dead --sink {}", self.name),
+        }
+    }
 }
 
 /// Handles since the start, by what became of them.
@@ -150,6 +197,8 @@ pub(super) struct EventLine {
     pub(super) event_type: String,
     /// The application that it was pulled from.
     pub(super) app: u64,
+    /// How it came: `queue`, `callback` or `reconcile`.
+    pub(super) origin: &'static str,
     pub(super) file_id: Option<String>,
     pub(super) state: EventState,
     pub(super) first_pulled: DateTime<Utc>,

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use bytesize::ByteSize;
 
-use super::status::{ApplicationStatus, Mood, SpriteSummary, Status};
+use super::status::{ApplicationStatus, DeadLetterGroup, SpriteSummary, Status};
 use crate::event::SpriteStatus;
 use crate::format::{ago, counted, number, rate, time};
+use crate::health::{HealthCheck, Mood};
 
 const MAX_LATEST: usize = 5;
 
@@ -18,39 +19,39 @@ pub(super) fn render(status: &Status) -> String {
 }
 
 fn write_all(status: &Status, to: &mut String) -> std::fmt::Result {
-    let mark = match status.headline.mood {
-        Mood::Good => "ok",
-        Mood::Degraded => "DEGRADED",
-        Mood::Bad => "NOT WORKING",
+    let mark = match status.state.mood {
+        mood @ (Mood::Degraded | Mood::Bad) => mood.words().to_uppercase(),
+        mood => mood.words().to_owned(),
     };
     writeln!(to, "sprited {}: {mark}", status.version)?;
-    writeln!(to, "{}\n", status.headline.sentence)?;
+    writeln!(to, "{}\n", status.state.sentence)?;
+    problems(status, to)?;
     pipeline(status, to)?;
     if let Some(error) = &status.journal_error {
         writeln!(to, "\nthe journal cannot be read: {error}")?;
     }
     applications(status, to)?;
     sinks(status, to)?;
+    dead_letters(status, to)?;
     latest(status, to)?;
-    for sink in status.sinks.iter().filter(|sink| sink.dead > 0) {
-        let dead = counted(sink.dead, "dead letter");
-        let command = format!("sprited events redeliver --state dead --sink {}", sink.name);
-        writeln!(
-            to,
-            "
-{dead} of {}; once the cause is fixed: {command}",
-            sink.name
-        )?;
-    }
-    for check in &status.readiness.checks {
-        let how = match (check.ok, check.degraded) {
-            (false, _) => "not ready",
-            (true, true) => "degraded",
-            (true, false) => continue,
-        };
-        writeln!(to, "\n{how}: {}: {}", check.name, check.detail)?;
-    }
     Ok(())
+}
+
+/// What is wrong and the sentence does not tell in full, and what to do about each.
+fn problems(status: &Status, to: &mut String) -> std::fmt::Result {
+    let remedy = |check: &HealthCheck, to: &mut String| match &check.remedy {
+        Some(remedy) => writeln!(to, "  {:10} {remedy}", "to do"),
+        None => Ok(()),
+    };
+    let problems = status.state.problems();
+    let worst = status.state.worst.map(|worst| &status.state.checks[worst]);
+    worst.map_or(Ok(()), |worst| remedy(worst, to))?;
+    let is_worst = |check: &HealthCheck| worst.is_some_and(|worst| std::ptr::eq(worst, check));
+    for check in problems.iter().filter(|check| !is_worst(check)) {
+        writeln!(to, "  {:10} {}", check.severity_word(), check.told(status.at))?;
+        remedy(check, to)?;
+    }
+    if problems.is_empty() { Ok(()) } else { writeln!(to) }
 }
 
 fn pipeline(status: &Status, to: &mut String) -> std::fmt::Result {
@@ -59,9 +60,13 @@ fn pipeline(status: &Status, to: &mut String) -> std::fmt::Result {
     if let Some(count) = cloud.backlog.map(number) {
         writeln!(to, "  cloud      {count} waiting, by its own count")?;
     }
-    let pull = cloud.last_successful_pull_seconds.map_or("never".to_owned(), ago);
-    let pace = flow.map_or(String::new(), |p| format!("{}, ", rate(p.received_per_second)));
-    writeln!(to, "  pulled     {pace}last successful pull {pull}")?;
+    let pace = flow.map_or(String::new(), |p| rate(p.received_per_second));
+    if let Some(last_pull) = cloud.last_pull() {
+        let comma = if pace.is_empty() { "" } else { ", " };
+        writeln!(to, "  pulled     {pace}{comma}{last_pull}")?;
+    } else {
+        writeln!(to, "  received   {pace}")?;
+    }
     if let Some(circulation) = cloud.circulation() {
         writeln!(to, "             {circulation}")?;
     }
@@ -95,11 +100,13 @@ fn applications(status: &Status, to: &mut String) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(to, "\n  {:20}  {:>10}  LAST SUCCESSFUL PULL", "APPLICATION", "WAITING")?;
-    for ApplicationStatus { app, backlog, last_successful_pull_seconds, trouble, .. } in
-        &status.cloud.applications
+    for ApplicationStatus {
+        app, backlog, last_successful_pull_seconds, trouble, is_pulled, ..
+    } in &status.cloud.applications
     {
         let waiting = backlog.map_or("-".to_owned(), number);
-        let pull = last_successful_pull_seconds.map_or("never".to_owned(), ago);
+        let never = if *is_pulled { "never" } else { "-" };
+        let pull = last_successful_pull_seconds.map_or(never.to_owned(), ago);
         let trouble = trouble.map_or(String::new(), |trouble| format!("; fails: {trouble}"));
         writeln!(to, "  {app:<20}  {waiting:>10}  {pull}{trouble}")?;
     }
@@ -113,13 +120,13 @@ fn sinks(status: &Status, to: &mut String) -> std::fmt::Result {
     let width = status.sinks.iter().map(|sink| sink.name.chars().count()).max().unwrap_or(0).max(4);
     writeln!(
         to,
-        "\n  {:width$}  {:7} {:>10} {:>12} {:>8} {:>8}",
+        "\n  {:width$}  {:11} {:>10} {:>12} {:>8} {:>8}",
         "SINK", "STATE", "PENDING", "DELIVERED", "DEAD", "LAG"
     )?;
     for sink in &status.sinks {
         writeln!(
             to,
-            "  {:width$}  {:7} {:>10} {:>12} {:>8} {:>8}",
+            "  {:width$}  {:11} {:>10} {:>12} {:>8} {:>8}",
             sink.name,
             sink.state,
             number(sink.pending),
@@ -134,6 +141,23 @@ fn sinks(status: &Status, to: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
+/// By sink and error.
+fn dead_letters(status: &Status, to: &mut String) -> std::fmt::Result {
+    let with_dead: Vec<_> = status.sinks.iter().filter(|sink| sink.dead > 0).collect();
+    if !with_dead.is_empty() {
+        writeln!(to, "\n  DEAD LETTERS")?;
+    }
+    for sink in with_dead {
+        for DeadLetterGroup { error, count, newest } in &sink.dead_letters {
+            let age = (status.at - *newest).to_std().unwrap_or_default().as_secs_f64();
+            let (count, name) = (number(*count), &sink.name);
+            writeln!(to, "  {name}: {count}, the newest {}: {error}", ago(age))?;
+        }
+        writeln!(to, "  {}", sink.redeliver())?;
+    }
+    Ok(())
+}
+
 fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
     if !status.latest.is_empty() {
         writeln!(to, "\n  LATEST")?;
@@ -142,8 +166,12 @@ fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
         let age = (status.at - line.first_pulled).to_std().unwrap_or_default().as_secs_f64();
         let sprites: Vec<_> = line.sprites.iter().map(sprite).collect();
         let app = status.has_several_apps().then(|| format!("{}  ", line.app));
+        let origin = match line.origin {
+            "queue" => String::new(),
+            origin => format!("  ({origin})"),
+        };
         let line = format!(
-            "  {}  {:>12}  {:9}  {}{}  {}",
+            "  {}  {:>12}  {:9}  {}{}{origin}  {}",
             line.key.get(..12).unwrap_or(&line.key),
             ago(age),
             line.state.as_str(),

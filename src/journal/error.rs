@@ -37,7 +37,7 @@ pub enum JournalError {
     )]
     Taken(Arc<str>),
     /// Whether its files are in place cannot be seen at the moment.
-    #[error("cannot see whether it is in place: {0}")]
+    #[error("cannot see whether the journal is in place: {0}")]
     Unseen(Arc<str>),
     /// The writer has ended.
     #[error("the journal is closed")]

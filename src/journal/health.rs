@@ -135,7 +135,7 @@ impl JournalHealth {
         &self.commits
     }
 
-    pub(super) fn failed(&self, error: &JournalError) {
+    pub(crate) fn failed(&self, error: &JournalError) {
         let mut errors = lock(&self.errors);
         if errors.end.is_some() {
             return;
@@ -154,7 +154,7 @@ impl JournalHealth {
         self.gone.cancel();
     }
 
-    pub(super) fn writable(&self) {
+    pub(crate) fn writable(&self) {
         lock(&self.errors).unwritable = None;
     }
 

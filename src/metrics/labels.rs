@@ -49,10 +49,18 @@ pub struct ByTypeOutcomeAndOrigin {
     pub origin: &'static str,
 }
 
+/// `check="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByCheck {
+    /// One of a fixed list.
+    pub check: &'static str,
+}
+
 /// `state="…"`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByState {
-    /// `pending`, `delivered`, `dead` or `unrouted`.
+    /// Of an event: `pending`, `delivered`, `dead` or `unrouted`; of the daemon: `starting`, `good`,
+    /// `degraded`, `bad` or `stopping`.
     pub state: &'static str,
 }
 

@@ -19,8 +19,8 @@ use process::Process;
 
 pub use catalog::MetricEntry;
 pub use labels::{
-    ByApp, ByBuild, ByOutcome, ByReason, BySink, BySinkAndOutcome, BySinkAndState, ByState,
-    ByTypeOutcomeAndOrigin, Unlabelled,
+    ByApp, ByBuild, ByCheck, ByOutcome, ByReason, BySink, BySinkAndOutcome, BySinkAndState,
+    ByState, ByTypeOutcomeAndOrigin, Unlabelled,
 };
 pub use values::{FloatGauge, OptionalGauge, Times, set_known};
 
@@ -30,6 +30,11 @@ pub use values::{FloatGauge, OptionalGauge, Times, set_known};
 pub struct Metrics {
     catalog: Arc<Catalog>,
     process: Process,
+    /// Read off the daemon's state at each scrape, as the two below it.
+    pub ready: Gauge,
+    /// 1 for the one that it is in.
+    pub state: Family<ByState, Gauge>,
+    pub failed_checks: Family<ByCheck, Gauge>,
     /// By outcome: `events`, `empty`, `throttled`, `failed`.
     pub pulls: Family<ByOutcome, Counter>,
     pub pull_seconds: Family<ByOutcome, Times>,
@@ -110,6 +115,12 @@ impl Metrics {
         let this = ByBuild { version: env!("CARGO_PKG_VERSION"), commit: env!("SPRITED_COMMIT") };
         build.get_or_create(&this).set(1);
         let metrics = Self {
+            ready: all.gauge("sprited_ready", "1 if the daemon is ready: `/readyz` succeeds"),
+            state: all.gauge("sprited_state", "1 for the state that the daemon is in"),
+            failed_checks: all.gauge(
+                "sprited_failed_checks",
+                "Checks of the daemon's state that are degraded or not ready",
+            ),
             pulls: all.counter("sprited_pulls_total", "PullEvents calls"),
             pull_seconds: all.histogram(
                 "sprited_pull_duration_seconds",

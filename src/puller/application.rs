@@ -1,10 +1,10 @@
 //! An application that is pulled from: its failures, what is known of its queue, its metrics.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::journal::Journal;
 use crate::limits::{Backoff, Outage, PullOutcome, log_outage};
 use crate::metrics::{ByApp, ByOutcome, Metrics};
 use crate::sync::lock;
-use crate::vod::{Advice, Client, VodError};
+use crate::vod::{Advice, CallFailure, Client, VodError};
 
 /// After failures that pass by themselves: the network, the service.
 const TRANSIENT: Backoff =
@@ -45,7 +45,7 @@ pub struct ApplicationProgress {
 }
 
 /// How pulling goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PullProgress {
     /// How often the queue was found empty with no other pull in flight.
     pub empty: u64,
@@ -53,12 +53,14 @@ pub struct PullProgress {
     pub failures: u32,
     /// The end of the last pull that was counted as failed; `None` after a good pull.
     pub last_failure: Option<Instant>,
-    /// What to do about the last failure; `None` after a good pull.
-    pub trouble: Option<Advice>,
+    /// Why pulls fail; `None` after a good pull.
+    pub failure: Option<Arc<CallFailure>>,
     /// How often in a row the journal did not take what was pulled.
     pub failed_appends: u64,
     /// The end of the last good pull, an empty one included.
     pub last_good: Option<Instant>,
+    /// The start of the last pull.
+    pub started: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -199,6 +201,15 @@ impl PulledApplication {
         lock(&self.circulation).set_lease(lease);
     }
 
+    /// Records that a pull starts.
+    pub(super) fn record_start(&self, started: Instant) {
+        // Nobody waits for it: whoever looks reads it.
+        self.progress.send_if_modified(|progress| {
+            progress.started = Some(started);
+            false
+        });
+    }
+
     /// Records that a pull that started at `started` was good.
     pub(super) fn record_good(&self, started: Instant, is_empty: bool) {
         self.count_pull(started, if is_empty { "empty" } else { "events" });
@@ -207,7 +218,7 @@ impl PulledApplication {
         self.progress.send_modify(|progress| {
             progress.failures = 0;
             progress.last_failure = None;
-            progress.trouble = None;
+            progress.failure = None;
             progress.last_good = Some(Instant::now());
         });
         if let Some(report) = lock(&self.outage).recovered(Instant::now()) {
@@ -230,7 +241,6 @@ impl PulledApplication {
                 progress.failures = progress.failures.saturating_add(1);
                 progress.last_failure = Some(Instant::now());
             }
-            progress.trouble = Some(advice);
         });
         let failures = self.progress.borrow().failures;
         let (label, outcome) = match advice {
@@ -242,6 +252,7 @@ impl PulledApplication {
                 ("failed", PullOutcome::Failed(UNTIL_CORRECTED.wait(failures)))
             }
         };
+        self.set_failure(error, outcome);
         self.count_pull(started, label);
         if let Some(report) = lock(&self.outage).failed(Instant::now()) {
             log_outage!(
@@ -259,6 +270,20 @@ impl PulledApplication {
             );
         }
         outcome
+    }
+
+    fn set_failure(&self, error: &VodError, outcome: PullOutcome) {
+        let now = Utc::now();
+        let next_try = match outcome {
+            PullOutcome::Failed(wait) | PullOutcome::Throttled(wait) => {
+                Some(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX))
+            }
+            PullOutcome::Empty | PullOutcome::Few | PullOutcome::Many => None,
+        };
+        self.progress.send_modify(|progress| {
+            let failure = CallFailure::after(progress.failure.as_deref(), error, now);
+            progress.failure = Some(Arc::new(CallFailure { next_try, ..failure }));
+        });
     }
 
     pub(super) fn record_append(&self, is_stored: bool) {

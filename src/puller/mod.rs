@@ -166,6 +166,7 @@ impl Puller {
     ) -> (usize, Instant, PullOutcome) {
         let application = &self.applications[place];
         let client = &application.client;
+        application.record_start(started);
         let pulled = if alone { client.pull_alone().await } else { client.pull().await };
         let received = Instant::now();
         let offset = client.clock_difference().unwrap_or_default().num_seconds();

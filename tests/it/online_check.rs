@@ -164,7 +164,7 @@ async fn an_sts_that_is_not_reached() {
     let unknown = told("https://sts.invalid");
     let unknown = known.iter().fold(unknown, |told, words| told.replace(words, "NOT KNOWN"));
     insta::assert_snapshot!(unknown, @r#"
-    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): dns error: error resolving DNS: failed to lookup address information: NOT KNOWN
+    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: dns error: failed to lookup address information: NOT KNOWN
                          → check [credentials] sts_endpoint, and this machine's name servers: resolvectl status
     skip  cloud          see credentials
     skip  event-mode     see credentials
@@ -172,7 +172,7 @@ async fn an_sts_that_is_not_reached() {
     skip  clock          see credentials
     "#);
     insta::assert_snapshot!(told(&format!("http://{closed}")), @r#"
-    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
+    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: Connection refused (os error 111)
                          → check [credentials] sts_endpoint, the network, and HTTPS_PROXY if a proxy is needed
     skip  cloud          see credentials
     skip  event-mode     see credentials
@@ -180,7 +180,7 @@ async fn an_sts_that_is_not_reached() {
     skip  clock          see credentials
     "#);
     insta::assert_snapshot!(told(&format!("https://localhost:{}", tls.port)), @r#"
-    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: error sending request: client error (Connect): invalid peer certificate: UnknownIssuer
+    fail  credentials    role qcs::cam::uin/100000000001:roleName/emulator through STS (STS): AssumeRole failed: talking to STS: invalid peer certificate: UnknownIssuer
                          → install the package ca-certificates; if a proxy intercepts TLS, add its authority to the file that SSL_CERT_FILE names
     skip  cloud          see credentials
     skip  event-mode     see credentials
@@ -333,7 +333,7 @@ async fn a_proxy_that_lets_nobody_through() {
     ok    dns            127.0.0.1 is an address
     skip  tls            not connected: see cloud
     ok    credentials    AKIDEMUL… from the configuration's [credentials]: found, not verified
-    fail  cloud          ENDPOINT: DescribeEventConfig failed: talking to vod.tencentcloudapi.com: error sending request: client error (Connect): tunnel error: proxy authorization required
+    fail  cloud          ENDPOINT: DescribeEventConfig failed: talking to vod.tencentcloudapi.com: tunnel error: proxy authorization required
                          → check [vod] endpoint, the network, and HTTPS_PROXY if a proxy is needed
     skip  event-mode     see cloud
     skip  queue          see cloud

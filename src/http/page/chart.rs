@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
+use super::axis::{Axis, Unit};
+
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 120.0;
 
@@ -16,10 +18,15 @@ pub(super) struct Series {
 }
 
 /// A chart with its title; `words` formats a value.
-pub(super) fn chart(title: &str, series: &[Series], words: fn(f64) -> String) -> Markup {
+pub(super) fn chart(
+    title: &str,
+    series: &[Series],
+    units: &[Unit],
+    words: fn(f64) -> String,
+) -> Markup {
     let values = series.iter().flat_map(|series| series.values.iter().flatten());
     let most = values.copied().fold(0.0, f64::max);
-    let top = if most > 0.0 { most * 1.1 } else { 1.0 };
+    let axis = Axis::up_to(most, units);
     let last = |series: &Series| series.values.iter().rev().flatten().next().copied();
     html! {
         figure class="chart" {
@@ -32,21 +39,27 @@ pub(super) fn chart(title: &str, series: &[Series], words: fn(f64) -> String) ->
                 }
             }
             div class="plot" {
-                span class="most" { @if most > 0.0 { "max " (words(most)) } }
+                div class="ticks" { @for tick in axis.ticks() { span { (tick) } } }
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none"
                     role="img" aria-label={ (title) " over the last hour, max " (words(most)) } {
                     @for part in 1..4 {
                         @let x = WIDTH * f64::from(part) / 4.0;
                         line class="grid" x1=(x) y1="0" x2=(x) y2=(HEIGHT) {}
                     }
+                    @for y in [0.0, HEIGHT / 2.0] {
+                        line class="grid" x1="0" y1=(y) x2=(WIDTH) y2=(y) {}
+                    }
                     line class="base" x1="0" y1=(HEIGHT) x2=(WIDTH) y2=(HEIGHT) {}
+                    // No area lies above a line, and each line is thinner than those below it.
                     @for series in series {
-                        path class={ "area " (series.class) } d=(path(&series.values, top, true)) {}
-                        path class={ "line " (series.class) } d=(path(&series.values, top, false)) {}
+                        path class={ "area " (series.class) } d=(path(&series.values, axis.top(), true)) {}
+                    }
+                    @for series in series {
+                        path class={ "line " (series.class) } d=(path(&series.values, axis.top(), false)) {}
                     }
                 }
+                div class="axis" { span { "1 h ago" } span { "30 min" } span { "now" } }
             }
-            div class="axis" { span { "1 h ago" } span { "30 min" } span { "now" } }
         }
     }
 }

@@ -1,83 +1,88 @@
-//! The status page: everything in one answer, no script, nothing from elsewhere.
+//! The status page: everything in one answer, nothing from elsewhere, whole without its script.
+//!
+//! What matters most comes first: the state, what needs attention, the sinks. The script brings
+//! the page up to date in place; without it the page loads itself again.
 //!
 //! The sheets of image sprites are on other machines, and their addresses are not trusted: neither
 //! browser nor daemon fetches them. A sheet is drawn by its number of tiles and linked to.
 
+mod axis;
 mod chart;
-mod sections;
+mod events;
+mod facts;
+mod message;
+mod pipeline;
 mod sheet;
+mod sinks;
+mod state;
+
+#[cfg(test)]
+mod tests;
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::status::{Mood, Status};
+use super::status::Status;
 use crate::format::time;
 
-/// Seconds between two loads of the page.
+/// Seconds between two versions of the page.
 const REFRESH: u32 = 10;
 
 pub(super) const STYLE: &str = include_str!("style.css");
+pub(super) const SCRIPT: &str = include_str!("page.js");
 pub(super) const ICON: &str = include_str!("icon.svg");
 
-/// Returns the page; one that is held does not reload itself.
+/// Returns the page; one that is held stays as it is.
 pub(super) fn render(status: &Status, is_held: bool) -> Markup {
     html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang="en" data-version=(status.version) data-refresh=(REFRESH) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                @if !is_held { meta http-equiv="refresh" content=(REFRESH); }
-                title { (mood(status.headline.mood)) " · sprited" }
+                title { (status.state.mood.words()) " · sprited on " (status.daemon.host) }
                 link rel="icon" href="/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/style.css";
+                @if !is_held {
+                    script src="/page.js" defer {}
+                    noscript { meta http-equiv="refresh" content=(REFRESH); }
+                }
             }
             body {
-                header {
-                    h1 { img src="/icon.svg" alt="" width="28" height="28"; "sprited" }
-                    p class="meta" {
-                        span { "version " (status.version) }
-                        span { time datetime=(status.at.to_rfc3339()) {
-                            (status.at.format("%Y-%m-%d %H:%M:%S")) " UTC"
-                        } }
-                        @if is_held { a href="/" { "follow" } } @else { a href="/?hold" { "hold" } }
-                    }
-                }
+                (header(status, is_held))
                 main {
-                    p class={ "now " (class(status.headline.mood)) } role="status" { (status.headline.sentence) }
-                    (sections::pipeline(status))
-                    (sections::applications(status))
-                    (sections::last_hour(status))
-                    (sections::sinks(status))
-                    (sections::dead(status))
-                    (sections::latest(status))
-                    (sections::checks(status))
+                    (state::banner(status))
+                    (state::attention(status))
+                    (sinks::sinks(status))
+                    (sinks::dead_letters(status))
+                    (pipeline::applications(status))
+                    (pipeline::pipeline(status))
+                    (pipeline::last_hour(status))
+                    (events::latest(status))
+                    (facts::checks(status))
+                    (facts::daemon(status))
                 }
                 footer {
                     a href="/metrics" { "metrics" } a href="/readyz" { "readyz" }
                     a href="/status.json" { "JSON" } a href="/status.txt" { "text" }
-                    @if !is_held {
-                        span { "reloads every "
-                            (time(REFRESH.into())) }
-                    }
+                    @if !is_held { span { "updated every " (time(REFRESH.into())) } }
                 }
             }
         }
     }
 }
 
-fn class(mood: Mood) -> &'static str {
-    match mood {
-        Mood::Good => "good",
-        Mood::Degraded => "degraded",
-        Mood::Bad => "bad",
-    }
-}
-
-fn mood(mood: Mood) -> &'static str {
-    match mood {
-        Mood::Good => "ok",
-        Mood::Degraded => "degraded",
-        Mood::Bad => "not working",
+fn header(status: &Status, is_held: bool) -> Markup {
+    html! {
+        header {
+            h1 { img src="/icon.svg" alt="" width="28" height="28"; "sprited" }
+            p class="meta" {
+                span { "on " b { (status.daemon.host) } }
+                span { time datetime=(status.at.to_rfc3339()) {
+                    (status.at.format("%Y-%m-%d %H:%M:%S")) " UTC"
+                } }
+                @if is_held { a href="/" { "follow" } } @else { a href="/?hold" { "hold" } }
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::message::message;
 use crate::event::SpriteStatus;
 use crate::http::status::SpriteSummary;
 
@@ -20,11 +21,11 @@ pub(super) fn sheet(sprite: &SpriteSummary) -> Markup {
         SpriteStatus::Processing => "still processing".to_owned(),
     };
     html! {
-        span class="sprite" {
+        div class="sprite" {
             @if let Some(url) = &sprite.sheet {
-                a href=(url) rel="noreferrer noopener nofollow" title="open the sheet" { (drawing(sprite)) }
+                a href=(url) rel="noreferrer noopener nofollow" aria-label="open the sheet" { (drawing(sprite)) }
             } @else { (drawing(sprite)) }
-            span { (words) }
+            (message(&words))
         }
     }
 }

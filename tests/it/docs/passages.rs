@@ -120,22 +120,37 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             operations,
             "a commit is in progress for more than {30 s}",
-            &[time("health/checks.rs", "MAX_COMMIT").into()],
+            &[time("health/checks/own.rs", "MAX_COMMIT").into()],
         ),
         row(
             operations,
             "after {a minute} without a good pull",
-            &[time("health/checks.rs", "MAX_PULL_AGE").into()],
+            &[time("health/checks/cloud.rs", "MAX_PULL_AGE").into()],
         ),
         row(
             operations,
-            "a delivery that is due for more than {60 s}",
-            &[time("health/checks.rs", "MAX_DELIVERY_DELAY").into()],
+            "for their rate, after {10 s}",
+            &[time("health/checks/cloud.rs", "THROTTLED_FOR").into()],
         ),
         row(
             operations,
-            "a commit that takes more than {1 s}",
-            &[time("health/checks.rs", "SLOW_COMMIT").into()],
+            "the newest dead letter is at most {10 min} old",
+            &[time("health/checks/sinks.rs", "NEWS").into()],
+        ),
+        row(
+            operations,
+            "differs from the cloud's by more than {a minute}: the times",
+            &[Duration::from_secs(sprited::health::MAX_CLOCK_OFFSET.unsigned_abs()).into()],
+        ),
+        row(
+            operations,
+            "to a sink that is up is due for more than {60 s}",
+            &[time("health/checks/sinks.rs", "MAX_DELIVERY_DELAY").into()],
+        ),
+        row(
+            operations,
+            "a commit takes more than {1 s}",
+            &[time("health/checks/own.rs", "SLOW_COMMIT").into()],
         ),
         row(
             operations,
@@ -190,8 +205,12 @@ pub(super) fn passages() -> Vec<Passage> {
         row(sinks, "failed for `give_up_after` ({72 h})", &[config.sinks[0].give_up_after.into()]),
         row(
             sinks,
-            "the log names it after {an hour} and then once {a day}",
-            &[named.into(), named_again.into()],
+            "after {three} failures, after {an hour}, and then once {a day}",
+            &[
+                number("delivery/verdicts.rs", "REPORTED_FAILURES").into(),
+                named.into(),
+                named_again.into(),
+            ],
         ),
         row(
             sinks,
@@ -220,7 +239,11 @@ pub(super) fn passages() -> Vec<Passage> {
             "It uses the third once {a minute} to count",
             &[time("daemon/maintenance.rs", "BACKLOG_INTERVAL").into()],
         ),
-        row(metrics, "are at most {a second} old", &[time("http/snapshot.rs", "GOOD_FOR").into()]),
+        row(
+            metrics,
+            "are at most {a second} old",
+            &[time("health/snapshot.rs", "GOOD_FOR").into()],
+        ),
         row(metrics, "no more than a twentieth of the time", &[]),
         row(
             metrics,
@@ -292,8 +315,11 @@ pub(super) fn passages() -> Vec<Passage> {
             ],
         ),
         row(trouble, "They stay in the cloud, for {four days}: raise", &[keys.into()]),
-        row(trouble, "It has failed for {an hour},", &[named.into()]),
-        row(trouble, "logs it once {a day}", &[named_again.into()]),
+        row(
+            trouble,
+            "logs it again after {an hour} and then once {a day}",
+            &[named.into(), named_again.into()],
+        ),
         row(trouble, "the cloud keeps events for {four days}", &[keys.into()]),
         row(
             trouble,
@@ -464,11 +490,13 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             architecture,
-            "at most one {a second}. The last hour is sampled every {10 s}.",
-            &[
-                time("http/snapshot.rs", "GOOD_FOR").into(),
-                time("http/history.rs", "SAMPLE_INTERVAL").into(),
-            ],
+            "for whoever shows the state | on request, at most once {a second}",
+            &[time("health/snapshot.rs", "GOOD_FOR").into()],
+        ),
+        row(
+            architecture,
+            "The last hour is sampled every {10 s}.",
+            &[time("http/history.rs", "SAMPLE_INTERVAL").into()],
         ),
         row(architecture, "{256} jobs |", &[number("journal/handle.rs", "QUEUE_JOBS").into()]),
         row(

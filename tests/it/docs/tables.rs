@@ -177,7 +177,10 @@ fn the_states_are_the_four() {
     let states =
         [EventState::Pending, EventState::Delivered, EventState::Dead, EventState::Unrouted];
     let [a, b, c, d] = states.map(EventState::as_str);
-    let said = format!("`state` is `{a}`, `{b}`, `{c}` or `{d}`.");
+    let moods = sprited::health::Mood::ALL.map(|mood| format!("`{}`", mood.name()));
+    let (last, moods) = moods.split_last().unwrap();
+    let moods = moods.join(", ");
+    let said = format!("`state` is `{a}`, `{b}`, `{c}` or `{d}`; of the daemon {moods} or {last}.");
     assert!(prose("docs/metrics.md").contains(&said), "{said}");
     let said = format!("Each event is *{a}*, *{b}*, *{c}* or *{d}*");
     assert!(prose("README.md").contains(&said), "{said}");

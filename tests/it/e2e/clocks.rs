@@ -77,6 +77,11 @@ async fn the_clock_may_step_while_events_come() {
         let offset = daemon.metric("sprited_clock_offset_seconds").await;
         let off = offset + step.num_seconds() as f64;
         assert!(off.abs() < 300.0, "{offset} s learned at a step of {step}");
+        let state = daemon.get("/status.json").await.1;
+        let state: serde_json::Value = serde_json::from_str(&state).expect(&state);
+        let checks = state["checks"].as_array().unwrap();
+        let clock = checks.iter().find(|check| check["name"] == "clock").unwrap();
+        assert_eq!(clock["degraded"], step.num_seconds().abs() > 60, "{clock}");
     }
     let refused = site.cloud.control.totals();
     assert!(

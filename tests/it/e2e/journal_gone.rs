@@ -507,7 +507,7 @@ async fn a_folder_that_may_not_be_looked_into_confirms_nothing_and_ends_nothing(
     // Nothing is written: the look every other second finds it.
     until(async || daemon.get("/readyz").await.0 == 503).await;
     let (is_ok, why) = check(&daemon, "journal").await;
-    assert!(!is_ok && why.contains("cannot see whether it is in place"), "{why}");
+    assert!(!is_ok && why.contains("cannot see whether the journal is in place"), "{why}");
     assert!(why.contains("Permission denied"), "{why}");
     mode(0o700);
     until(async || daemon.get("/readyz").await.0 == 200).await;

@@ -38,6 +38,7 @@ mod rotation;
 mod routing;
 mod secrets;
 mod service;
+mod situations;
 mod soak;
 mod start;
 mod status_page;

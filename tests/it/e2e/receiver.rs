@@ -19,6 +19,8 @@ pub(super) enum Answer {
     TakeAfter(Duration),
     /// Refuses it with this status.
     Refuse(u16),
+    /// Refuses it with this status and these words.
+    RefuseWith(u16, &'static str),
     /// Refuses what holds this text with status 500 and takes the rest.
     TakeUnless(&'static str),
     /// Refuses what holds this text for good, with status 422, and takes the rest.
@@ -68,6 +70,7 @@ impl Receiver {
                 Answer::TakeAfter(wait) => later(wait),
                 Answer::TakeWhenReleased => Reply::When(release.clone(), Box::new(empty(204))),
                 Answer::Refuse(status) => empty(status),
+                Answer::RefuseWith(status, words) => Reply::new(status, &[], words.as_bytes()),
                 Answer::Hang => later(Duration::from_secs(3600)),
             }
         })

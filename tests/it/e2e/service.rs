@@ -146,9 +146,9 @@ async fn the_status_says_what_is_done_now() {
     let hook = Receiver::start(Answer::Refuse(503)).await;
     let site = Site::new(&hook.sink("hook", "")).await;
     let (mut manager, daemon) = Manager::start(&site);
-    manager.hears("STATUS=Pulling; 0 pending\n").await;
+    manager.hears("STATUS=The queue is empty, nothing is pending.\n").await;
     site.add_sprites(6);
-    manager.hears("STATUS=Pulling; 6 pending; down: hook\n").await;
+    manager.hears("STATUS=Sink hook is down.").await;
     // Told once, however often the daemon comes round.
     manager.hears("WATCHDOG=1").await;
     manager.hears("WATCHDOG=1").await;
@@ -162,7 +162,7 @@ async fn rejected_credentials_keep_the_watchdog_fed() {
     let site = Site::new(&file("sprites", "image-sprite")).await;
     site.set_key("not-the-secret-key");
     let (mut manager, daemon) = Manager::start(&site);
-    manager.hears("STATUS=Not pulling: the cloud refuses the credentials; 0 pending\n").await;
+    manager.hears("STATUS=The cloud refuses the credentials").await;
     for _ in 0..3 {
         assert!(!manager.watchdog_barks().await, "{:?}", manager.heard);
     }
@@ -176,16 +176,16 @@ async fn a_full_disk_keeps_the_watchdog_fed() {
     command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", PROGRAM, "run"]);
     let (mut manager, daemon) = Manager::spawn(&site, command);
     manager.hears("READY=1").await;
-    manager.hears("STATUS=Pulling; 0 pending\n").await;
+    manager.hears("STATUS=The queue is empty, nothing is pending.\n").await;
     let size = site.path("journal.db-wal").metadata().unwrap().len();
     limit(&daemon, &format!("--fsize={size}:"));
     site.add_sprites(1);
-    manager.hears("STATUS=Not pulling: ").await;
+    manager.hears("STATUS=The journal").await;
     for _ in 0..3 {
         assert!(!manager.watchdog_barks().await, "{:?}", manager.heard);
     }
     limit(&daemon, "--fsize=unlimited:");
-    manager.hears("STATUS=Pulling; 0 pending\n").await;
+    manager.hears("STATUS=The queue is empty, nothing is pending.\n").await;
     daemon.stop().await;
 }
 
@@ -236,7 +236,7 @@ async fn a_loop_that_is_stuck_has_the_watchdog_bark() {
     let mut command = Command::new(python());
     command.args(["-c", open, PROGRAM, "run"]);
     let (mut manager, daemon) = Manager::spawn(&site, command);
-    manager.hears("STATUS=Pulling; 0 pending\n").await;
+    manager.hears("STATUS=The queue is empty, nothing is pending.\n").await;
     manager.hears("WATCHDOG=1").await;
     let stopper = Stopper::attach(&daemon).await;
     site.add_sprites(1);

@@ -47,7 +47,22 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "settings", "units",
         ],
     ),
-    ("health", &["sync", "event", "format", "journal", "puller", "reconcile", "vod"]),
+    (
+        "health",
+        &[
+            "sync",
+            "confirmer",
+            "delivery",
+            "event",
+            "format",
+            "journal",
+            "metrics",
+            "puller",
+            "reconcile",
+            "vod",
+            "sanitize",
+        ],
+    ),
     (
         "http",
         &[

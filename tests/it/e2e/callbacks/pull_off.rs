@@ -30,8 +30,7 @@ async fn a_daemon_that_only_receives_leaves_the_queue_alone_and_is_ready() {
     let (status, ready) = daemon.get("/readyz").await;
     assert_eq!(status, 200, "{ready}");
     assert!(ready.contains("[vod] pull is false"), "{ready}");
-    let (_, page) = daemon.get("/").await;
-    assert!(page.contains("Waiting for events"), "{page}");
+    crate::e2e::until(async || daemon.get("/").await.1.contains("Waiting for events")).await;
     let (_, metrics) = daemon.get("/metrics").await;
     assert!(!metrics.contains("sprited_last_successful_pull_timestamp_seconds{"), "{metrics}");
     assert_eq!(site.cloud.control.totals().waiting, 3, "somebody has pulled");

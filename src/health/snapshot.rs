@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::state::JournalFacts;
 use crate::journal::{
     self, EventId, EventRow, EventState, Filter, JournalHealth, JournalReader, Overview,
     SinkOverview, SinkState,
@@ -24,26 +25,34 @@ const GOOD_FOR_FACTOR: u32 = 20;
 
 /// How long a new one is waited for, of a disk that hangs say.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// The oldest one that is shown where no other is to be had in time.
+const MAX_AGE: Duration = Duration::from_secs(60);
 const MAX_LATEST: usize = 12;
 const MAX_DEAD: usize = 5;
 
+/// The journal, as it was read at one moment.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub struct Snapshot {
     /// The journal, or why it cannot be read.
-    pub(super) journal: Result<JournalView, String>,
+    pub journal: Result<JournalView, String>,
+    taken: Instant,
     good_until: Instant,
 }
 
+/// What is shown of a journal.
 #[derive(Debug)]
-pub(super) struct JournalView {
-    pub(super) overview: Overview,
-    pub(super) latest: Vec<EventRow>,
+pub struct JournalView {
+    /// How many events are in which state.
+    pub overview: Overview,
+    /// The newest events, the newest first.
+    pub latest: Vec<EventRow>,
     /// The newest dead letters, each with its state at its sink.
-    pub(super) dead: Vec<(EventRow, SinkState)>,
+    pub dead: Vec<(EventRow, SinkState)>,
 }
 
+/// Snapshots of a journal, on request.
 #[derive(Debug)]
-pub(super) struct Snapshots {
+pub struct Snapshots {
     path: PathBuf,
     health: JournalHealth,
     latest: watch::Sender<Option<Arc<Snapshot>>>,
@@ -60,14 +69,27 @@ struct SnapshotPoller {
 
 impl Snapshots {
     /// Snapshots of the journal at `path`, which need not exist yet.
-    pub(super) fn new(path: PathBuf, health: JournalHealth) -> Self {
+    #[must_use]
+    pub fn new(path: PathBuf, health: JournalHealth) -> Self {
         Self { path, health, latest: watch::Sender::new(None), wanted: Notify::new() }
     }
 
-    /// Returns the latest one, or a new one if that is too old.
-    pub(super) async fn latest(&self) -> Arc<Snapshot> {
+    /// Returns the latest one, or a new one if that is too old; of a disk that does not answer within
+    /// 3 s one that says so. Cancel safe.
+    pub async fn latest(&self) -> Arc<Snapshot> {
         let latest = tokio::time::timeout(READ_TIMEOUT, self.good()).await.ok().flatten();
         latest.unwrap_or_else(|| Arc::new(Snapshot::failed("no answer from the disk".to_owned())))
+    }
+
+    /// The same, but of a disk that does not answer in `patience` the last one, if that is less than a
+    /// minute old.
+    pub async fn latest_within(&self, patience: Duration) -> Arc<Snapshot> {
+        if let Ok(Some(latest)) = tokio::time::timeout(patience, self.good()).await {
+            return latest;
+        }
+        let last = self.latest.borrow().clone();
+        let last = last.filter(|last| last.taken.elapsed() < MAX_AGE);
+        last.unwrap_or_else(|| Arc::new(Snapshot::failed("no answer from the disk".to_owned())))
     }
 
     async fn good(&self) -> Option<Arc<Snapshot>> {
@@ -82,7 +104,8 @@ impl Snapshots {
         }
     }
 
-    pub(super) async fn run(&self, stop: CancellationToken) {
+    /// Reads a snapshot whenever one is wanted, until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
         let new = || SnapshotPoller::new(self.path.clone(), self.health.clone());
         let mut poller = new();
         while stop.run_until_cancelled(self.wanted.notified()).await.is_some() {
@@ -104,12 +127,24 @@ impl Snapshots {
 }
 
 impl Snapshot {
+    /// Returns what the state is made of.
+    #[must_use]
+    pub fn facts(&self) -> JournalFacts<'_> {
+        let seen = self.journal.as_ref();
+        let newest = seen.ok().and_then(|seen| seen.latest.first());
+        JournalFacts {
+            overview: seen.map(|seen| &seen.overview).map_err(String::as_str),
+            newest: newest.map(|found| found.event.first_pulled),
+        }
+    }
+
     fn is_good(&self) -> bool {
         Instant::now() < self.good_until
     }
 
     fn failed(error: String) -> Self {
-        Self { journal: Err(error), good_until: Instant::now() + GOOD_FOR }
+        let taken = Instant::now();
+        Self { journal: Err(error), taken, good_until: taken + GOOD_FOR }
     }
 }
 
@@ -123,7 +158,8 @@ impl SnapshotPoller {
         let start = Instant::now();
         let journal = self.read();
         let now = Instant::now();
-        Snapshot { journal, good_until: now + GOOD_FOR.max((now - start) * GOOD_FOR_FACTOR) }
+        let good_until = now + GOOD_FOR.max((now - start) * GOOD_FOR_FACTOR);
+        Snapshot { journal, taken: start, good_until }
     }
 
     fn read(&mut self) -> Result<JournalView, String> {

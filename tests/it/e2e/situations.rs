@@ -1,0 +1,312 @@
+//! What an operator is told in each situation, in the same words on the page, by `status`, by
+//! `/readyz` and in the metrics; and what the log says of it.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use vod_emulator::{ApiAction, EmulatorSettings, FaultKind, InjectedFault};
+
+use super::daemon::Daemon;
+use super::receiver::{Answer, Receiver};
+use super::{Site, file, settings, until};
+use crate::local_server::{LocalServer, Reply};
+use crate::support;
+
+/// What a daemon says of itself at one moment.
+struct Told {
+    status: Value,
+    ready: bool,
+}
+
+impl Told {
+    /// Waits until the daemon tells something that begins so, everywhere.
+    async fn of(daemon: &Daemon, words: &str) -> Self {
+        Self::with(daemon, words, "").await
+    }
+
+    /// The same, of something with these words as well.
+    async fn with(daemon: &Daemon, words: &str, more: &str) -> Self {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let (code, ready) = daemon.get("/readyz").await;
+            let [page, text, json, metrics] = [
+                daemon.get("/").await.1,
+                daemon.get("/status.txt").await.1,
+                daemon.get("/status.json").await.1,
+                daemon.get("/metrics").await.1,
+            ];
+            let status: Value = serde_json::from_str(&json).expect(&json);
+            let probe: Value = serde_json::from_str(&ready).expect(&ready);
+            let escaped = words.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+            let mood = status["mood"].as_str().unwrap();
+            let told =
+                [&status, &probe].map(|of| of["sentence"].as_str().unwrap().starts_with(words));
+            if told == [true; 2]
+                && text.lines().nth(1).is_some_and(|line| line.starts_with(words))
+                && page.contains(&escaped)
+                && metrics.contains(&format!("sprited_state{{state=\"{mood}\"}} 1\n"))
+                && status["sentence"].as_str().unwrap().contains(more)
+                && status["ready"] == probe["ready"]
+                && status["mood"] == probe["mood"]
+            {
+                return Self { status, ready: code == 200 };
+            }
+            let late = std::time::Instant::now() > deadline;
+            assert!(!late, "not told: {words}\n{text}\n{ready}\n{}", daemon.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[track_caller]
+    fn is(&self, mood: &str, ready: bool) -> &Self {
+        assert_eq!(
+            (self.status["mood"].as_str(), self.ready),
+            (Some(mood), ready),
+            "{}",
+            self.status
+        );
+        self
+    }
+
+    /// A member of the first check of that name that has it.
+    fn member(&self, check: &str, member: &str) -> String {
+        let checks = self.status["checks"].as_array().unwrap();
+        let found =
+            checks.iter().filter(|of| of["name"] == check).find_map(|of| of[member].as_str());
+        found.unwrap_or_else(|| panic!("no {member} of {check}: {}", self.status)).to_owned()
+    }
+}
+
+/// Stops the daemon while a delivery hangs, and tells what is told meanwhile.
+#[tokio::test]
+async fn starting_idle_and_stopping() {
+    let hook = Receiver::start(Answer::Hang).await;
+    let cloud = EmulatorSettings { hold: Duration::from_secs(3), ..settings() };
+    let site = Site::with(cloud, "", &hook.sink("hook", "timeout = '5s'")).await;
+    let mut daemon = site.start();
+    let starting = "Starting: waiting for the first answer of the cloud.";
+    Told::of(&daemon, starting).await.is("starting", false);
+    let idle = "The queue is empty, nothing is pending; no event has come yet.";
+    Told::of(&daemon, idle).await.is("good", true);
+    site.add_sprites(1);
+    support::until(|| hook.asked() == 1).await;
+    daemon.signal(Signal::SIGTERM);
+    Told::of(&daemon, "Stopping: waiting up to 15 s for 1 event in flight, ")
+        .await
+        .is("stopping", false);
+    daemon.ended_within(Duration::from_secs(20)).await;
+}
+
+#[tokio::test]
+async fn the_first_event_of_a_new_sink_that_fails() {
+    let hook = Receiver::start(Answer::Refuse(404)).await;
+    let site = Site::new(&hook.sink("site", "")).await;
+    let daemon = site.start();
+    site.add_sprites(1);
+    let told = Told::with(&daemon, "Sink site is down, ", "1 event waits").await;
+    told.is("degraded", true);
+    let detail = told.member("sinks", "detail");
+    assert!(
+        detail.starts_with("sink site is down, 1 event waits in the journal: ")
+            && detail.contains("404"),
+        "{detail}"
+    );
+    assert!(
+        !told.member("sinks", "next_try").is_empty() && !told.member("sinks", "since").is_empty()
+    );
+    let line = &daemon.logged("sink is down; its events wait in the journal")[0];
+    assert!(line["error"].as_str().unwrap().contains("404"), "{line}");
+    daemon.stop().await;
+}
+
+/// It takes a few, and then rejects whatever comes.
+#[tokio::test]
+async fn a_receiver_that_rejects_everything() {
+    let hook =
+        LocalServer::start(|_, number| Reply::new(if number < 5 { 204 } else { 422 }, &[], b""))
+            .await;
+    let sink = format!(
+        "[[sinks]]\nname = 'site'\ntype = 'webhook'\nurl = 'http://{}/'\nmax_in_flight = 1\n",
+        hook.address()
+    );
+    let site = Site::new(&sink).await;
+    let daemon = site.start();
+    site.add_sprites(60);
+    let told = Told::with(&daemon, "Sink site is down, ", "20 dead letters at site").await;
+    told.is("degraded", true);
+    assert!(told.member("sinks", "detail").contains("422"), "{}", told.status);
+    assert!(told.member("sinks", "remedy").contains("rejected 20 different events"));
+    assert!(told.member("dead_letters", "detail").starts_with("20 dead letters at site, "));
+    assert!(told.member("dead_letters", "detail").contains("20 of them: "));
+    let redeliver = "sprited events redeliver --state dead --sink site";
+    assert!(told.member("dead_letters", "remedy").ends_with(redeliver));
+    let one_by_one = daemon.logged("event given up; it is a dead letter of this sink");
+    assert_eq!(one_by_one.len(), 5);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn dead_letters_stay_in_the_sentence_until_they_are_handled() {
+    let hook = LocalServer::start(|request, _| {
+        let is_bad = request.body.contains("\"Status\":\"FAIL\"");
+        Reply::new(if is_bad { 422 } else { 204 }, &[], b"")
+    })
+    .await;
+    let sink = format!(
+        "[[sinks]]\nname = 'site'\ntype = 'webhook'\nurl = 'http://{}/'\nevents = ['*']\n",
+        hook.address()
+    );
+    let site = Site::new(&sink).await;
+    let daemon = site.start();
+    site.add_sprites(3);
+    let failed = r#"{"EventType":"Odd","OddEvent":{"TaskId":"t-1","Status":"FAIL"}}"#;
+    site.drained().await;
+    site.cloud.control.add(failed).unwrap();
+    let told = Told::of(&daemon, "1 dead letter at site, the newest ").await;
+    told.is("degraded", true);
+    let discard =
+        site.run(&["events", "discard", "--state", "dead", "--sink", "site", "--yes"]).await;
+    assert_eq!(discard.code, 0, "{}", discard.log);
+    Told::of(&daemon, "The queue is empty, nothing is pending; ").await.is("good", true);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_fails_again_and_again() {
+    let hook = LocalServer::start(|request, _| {
+        let is_poison = request.body.contains("poison");
+        Reply::new(if is_poison { 500 } else { 204 }, &[], b"")
+    })
+    .await;
+    let sink = format!(
+        "[[sinks]]\nname = 'site'\ntype = 'webhook'\nurl = 'http://{}/'\nevents = ['*']\n",
+        hook.address()
+    );
+    let site = Site::new(&sink).await;
+    let daemon = site.start();
+    site.add_sprites(3);
+    site.drained().await;
+    site.cloud.control.add(r#"{"EventType":"Odd","OddEvent":{"TaskId":"poison"}}"#).unwrap();
+    let told = Told::of(&daemon, "Event ").await;
+    told.is("degraded", true);
+    let detail = told.member("events", "detail");
+    assert!(detail.contains("(Odd) has failed ") && detail.contains("500"), "{detail}");
+    let remedy = told.member("events", "remedy");
+    assert!(
+        remedy.contains("sprited events discard ") && remedy.ends_with("--sink site"),
+        "{remedy}"
+    );
+    daemon.has_logged("event keeps failing while its sink is up").await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_cloud_that_fails_from_the_first_failure_on() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    Told::of(&daemon, "The queue is empty").await.is("good", true);
+    let fails = FaultKind::Error("InternalError".to_owned());
+    let fault = InjectedFault::rate(1.0, fails).on(ApiAction::PullEvents);
+    site.cloud.control.fault(fault).unwrap();
+    let words =
+        format!("The cloud reports an error of its own ({}): InternalError: ", site.cloud.url);
+    let told = Told::of(&daemon, &words).await;
+    told.is("degraded", true);
+    assert_eq!(told.member("cloud", "code"), "InternalError");
+    assert!(!told.member("cloud", "request_id").is_empty());
+    assert!(
+        !told.member("cloud", "next_try").is_empty() && !told.member("cloud", "remedy").is_empty()
+    );
+    site.cloud.control.clear_faults();
+    Told::of(&daemon, "The queue is empty").await.is("good", true);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_key() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    site.set_key("not-the-secret-key");
+    let daemon = site.start();
+    let words = format!(
+        "The cloud refuses the credentials ({}): AuthFailure.SignatureFailure: ",
+        site.cloud.url
+    );
+    let told = Told::of(&daemon, &words).await;
+    told.is("bad", false);
+    assert!(told.member("cloud", "remedy").contains("secret_key"));
+    let line = &daemon.logged("pulling fails")[0];
+    assert_eq!(line["code"], "AuthFailure.SignatureFailure");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn several_sinks_down_count_events_and_a_sink_that_is_back_catches_up() {
+    let hooks = [(); 3].map(|()| Receiver::start(Answer::Refuse(503)));
+    let hooks = futures_util::future::join_all(hooks).await;
+    let sinks: String =
+        ["a", "b", "c"].iter().zip(&hooks).map(|(name, hook)| hook.sink(name, "")).collect();
+    let site = Site::new(&sinks).await;
+    let daemon = site.start();
+    site.add_sprites(40);
+    let told =
+        Told::of(&daemon, "3 sinks are down (a, b, c), 40 events wait in the journal, ").await;
+    told.is("degraded", true);
+    for hook in &hooks {
+        hook.set(Answer::Take);
+    }
+    Told::of(&daemon, "The queue is empty, nothing is pending; ").await.is("good", true);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_rejected_reload() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    Told::of(&daemon, "The queue is empty").await.is("good", true);
+    site.edit("interval = '20ms'", "intervall = '20ms'");
+    daemon.signal(Signal::SIGHUP);
+    let told = Told::of(&daemon, "Last reload rejected at ").await;
+    told.is("degraded", true);
+    let detail = told.member("reload", "detail");
+    assert!(detail.contains("sprited.toml:") && detail.contains("intervall"), "{detail}");
+    assert!(detail.ends_with("the previous configuration is active"), "{detail}");
+    site.edit("intervall = '20ms'", "interval = '20ms'");
+    daemon.signal(Signal::SIGHUP);
+    Told::of(&daemon, "The queue is empty").await.is("good", true);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_sink_that_was_renamed_while_events_waited_for_it() {
+    let hook = Receiver::start(Answer::Refuse(503)).await;
+    let site = Site::new(&hook.sink("old", "")).await;
+    let daemon = site.start();
+    site.add_sprites(3);
+    Told::of(&daemon, "Sink old is down, ").await;
+    site.edit("name = 'old'", "name = 'new'");
+    daemon.signal(Signal::SIGHUP);
+    let words = "3 events wait for the sink old, which the configuration no longer has.";
+    let told = Told::of(&daemon, words).await;
+    told.is("degraded", true);
+    let discard = site.run(&["events", "discard", "--sink", "old", "--yes"]).await;
+    assert_eq!(discard.code, 0, "{}", discard.log);
+    Told::of(&daemon, "The queue is empty").await.is("good", true);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn one_of_two_applications_and_the_rule_of_readiness() {
+    let site = Site::new(&file("all", "*")).await;
+    site.edit("sub_app_id = 1500012345", "sub_app_id = [1500012345, 1500012346]");
+    let daemon = site.start();
+    until(async || daemon.get("/readyz").await.0 == 200).await;
+    let words =
+        format!("Application 1500012346: the cloud refuses the request ({})", site.cloud.url);
+    Told::of(&daemon, &words).await.is("degraded", true);
+    site.edit("listen = '127.0.0.1:0'", "listen = '127.0.0.1:0'\nready = 'all'");
+    daemon.signal(Signal::SIGHUP);
+    until(async || daemon.get("/readyz").await.0 == 503).await;
+    Told::of(&daemon, &words).await.is("bad", false);
+    daemon.stop().await;
+}
