@@ -226,7 +226,7 @@ fn article(noun: &str) -> &'static str {
 }
 
 /// The one of `names` that `written` was most likely meant to be.
-pub(super) fn nearest<'n>(
+pub(crate) fn nearest<'n>(
     written: &str,
     names: impl IntoIterator<Item = &'n str>,
 ) -> Option<&'n str> {

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
+pub(crate) use document::nearest;
 pub use mistake::{ConfigErrors, Located, Location, Mistake};
 pub use schema::schema;
 pub use sections::{Config, outline};

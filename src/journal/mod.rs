@@ -42,10 +42,10 @@ pub use receipts::{PullReceipt, Receipt, Taken};
 pub use settings::JournalSettings;
 pub use side_files::{all_files, is_copy_name, link_mark, lock_file, log_file, rescued};
 pub use sqlite::{
-    Attempt, AuditReport, CounterCheck, DeadGroup, DeadLetters, EventRow, FailingEvent, Filter,
-    JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH, Overview, PRUNE_PAUSE,
-    ReadOn, Replacement, Requeued, Rescue, Restored, SinkOverview, SinkState, SourceJournal,
-    StateCounts, TaskEvent, Violation, audit, check, compact, is_older,
+    Attempt, AuditReport, CounterCheck, DeadGroup, DeadLetters, EventCount, EventRow, FailingEvent,
+    Filter, JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH, Overview,
+    PRUNE_PAUSE, ReadOn, Replacement, Requeued, Rescue, Restored, SinkOverview, SinkState,
+    SourceJournal, StateCounts, TaskEvent, Violation, audit, check, compact, is_older,
 };
 pub use types::{
     Appended, Backlog, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState,

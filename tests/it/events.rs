@@ -1,6 +1,8 @@
 //! `sprited events` over the real binary, beside a journal that is open for writing.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +75,14 @@ impl Bench {
         out.lines().map(str::to_owned).collect()
     }
 
+    /// The events of a list, without its header.
+    fn rows(&self, arguments: &[&str]) -> Vec<String> {
+        let mut lines = self.lines(arguments);
+        assert!(lines[0].starts_with("KEY "), "{lines:#?}");
+        lines.remove(0);
+        lines
+    }
+
     fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let arguments = [arguments, &["--json"]].concat();
         let lines = self.lines(&arguments);
@@ -121,7 +131,7 @@ async fn a_list_has_one_event_a_line_the_newest_first() {
     bench.record(1, old, DeliveryOutcome::Dead { error: "second".to_owned() }).await;
     bench.commit().await;
 
-    let lines = bench.lines(&["list"]);
+    let lines = bench.rows(&["list"]);
     assert_eq!(lines.len(), 3, "{lines:#?}");
     let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
     let short = |event: &Event| event.key.to_string()[..12].to_owned();
@@ -175,7 +185,7 @@ async fn a_list_has_one_event_a_line_the_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_list_is_read_to_its_limit() {
+async fn a_long_list_is_read_to_its_limit_and_says_what_it_leaves_out() {
     let bench = Bench::new().await;
     for number in 0..250 {
         bench.append(&plain(number), Utc::now()).await;
@@ -184,8 +194,102 @@ async fn a_long_list_is_read_to_its_limit() {
     let files: Vec<_> = found.iter().map(|line| line["file_id"].clone()).collect();
     let expected: Vec<_> = (0..250).rev().map(|number| format!("file-{number}")).collect();
     assert_eq!(files, expected);
-    assert_eq!(bench.lines(&["list", "--limit", "230"]).len(), 230);
-    assert_eq!(bench.lines(&["list"]).len(), 20);
+    for (arguments, listed, says) in [
+        (&["list"][..], 20, "20 of 250 events; the next: --before "),
+        (&["list", "--limit", "230"], 230, "230 of 250 events; the next: --before "),
+        (&["list", "--limit", "1", "--since", "1h"], 1, "1 of 250 events; the next: --before "),
+    ] {
+        let Ended { code, out, err } = bench.events(arguments);
+        assert_eq!((code, out.lines().count()), (0, 1 + listed), "{arguments:?}");
+        let key = out.lines().last().unwrap().split_whitespace().next().unwrap();
+        assert_eq!(err, format!("{says}{key}\n"));
+    }
+    assert_eq!(bench.events(&["list", "--limit", "0"]).err, "0 of 250 events\n");
+    assert_eq!(bench.rows(&["list", "--limit", "250"]).len(), 250);
+    assert_eq!(bench.json(&["list"]).len(), 20);
+
+    // Page by page, as the last line of each says.
+    let mut rows = Vec::new();
+    let mut before: Option<String> = None;
+    loop {
+        let mut page = vec!["list", "--limit", "100"];
+        page.extend(before.iter().flat_map(|key| ["--before", key]));
+        let Ended { code, out, err } = bench.events(&page);
+        assert_eq!(code, 0, "{err}");
+        rows.extend(out.lines().skip(1).map(|line| line.split("file-").nth(1).unwrap().to_owned()));
+        before = err.trim_end().split_once("--before ").map(|(_, key)| key.to_owned());
+        let left = 250 - rows.len();
+        let said = match rows.len() {
+            100 => "100 of 250 events; ".to_owned(),
+            200 => "100 of 150 older events; ".to_owned(),
+            _ => String::new(),
+        };
+        assert!(err.starts_with(&said) && err.is_empty() == (left == 0), "{err}");
+        if before.is_none() {
+            break;
+        }
+    }
+    let files: Vec<_> = rows.iter().map(|row| row.split_whitespace().next().unwrap()).collect();
+    assert_eq!(files, (0..250).rev().map(|number| number.to_string()).collect::<Vec<_>>());
+    let Ended { code, err, .. } = bench.events(&["list", "--before", &"0".repeat(32)]);
+    assert!(code == 1 && err.contains("no event whose key begins with 000"), "{err}");
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_begins_at_midnight_in_utc() {
+    let bench = Bench::new().await;
+    for (number, pulled) in [(1, "2026-11-29T23:59:59.999Z"), (2, "2026-11-30T00:00:00Z")] {
+        bench.append(&plain(number), pulled.parse().unwrap()).await;
+    }
+    for (option, file) in [("--since", "file-2"), ("--until", "file-1")] {
+        let found = bench.json(&["list", option, "2026-11-30"]);
+        assert!(found.len() == 1 && found[0]["file_id"] == file, "{option}: {found:?}");
+    }
+    let Ended { code, err, .. } = bench.events(&["list", "--since", "2026-11-31"]);
+    assert!(code == 64 && err.contains("a date such as 2026-01-31 (midnight in UTC)"), "{err}");
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_no_event_can_have_meant_is_named() {
+    let bench = Bench::new().await;
+    let unknown = |arguments: &[&str], says: &str| {
+        let Ended { code, out, err } = bench.events(arguments);
+        assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}: {err}");
+        let expected = format!(": no event has it, and it is not documented; {says}\n");
+        assert!(err.starts_with("sprited: unknown type \"") && err.ends_with(&expected), "{err}");
+    };
+    unknown(&["list", "--type", "Q"], "the journal has no events yet");
+    bench.append(&plain(1), Utc::now()).await;
+    bench.append(r#"{"EventType":"MediaCastStart"}"#, Utc::now()).await;
+    let meant = "did you mean \"CreateImageSpriteComplete\"?";
+    for slip in ["createimagespritecomplete", "CreateImageSpriteCompleted"] {
+        unknown(&["list", "--type", slip], meant);
+        unknown(&["list", "--type", slip, "--json"], meant);
+        unknown(&["redeliver", "--type", slip, "--sink", "a", "--yes"], meant);
+        unknown(&["discard", "--type", slip, "--yes"], meant);
+    }
+    unknown(&["list", "--type", "MediaCastStarted"], "did you mean \"MediaCastStart\"?");
+    unknown(&["list", "--type", "Gadget"], "the journal has MediaCastStart, T");
+    // One that is documented may come yet, and one that came need not be documented.
+    assert_eq!(bench.json(&["list", "--type", "PullComplete"]), [Value::Null; 0]);
+    assert_eq!(bench.json(&["list", "--type", "T"]).len(), 1);
+
+    // Whoever follows events may wait for the first.
+    let mut tail = sprited();
+    tail.args(["tail", "--type", "Gadget", "--config"])
+        .arg(bench.folder.path().join("sprited.toml"));
+    let mut tail = tail.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(tail.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.ends_with("the journal has MediaCastStart, T; waiting for the first\n"), "{said}");
+    bench.append(r#"{"EventType":"Gadget"}"#, Utc::now()).await;
+    let mut line = String::new();
+    BufReader::new(tail.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("  Gadget  "), "{line}");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
     bench.close().await;
 }
 
@@ -193,8 +297,8 @@ async fn a_long_list_is_read_to_its_limit() {
 async fn how_an_event_arrived_is_listed_unless_it_was_pulled() {
     let bench = Bench::new().await;
     let (_, pulled) = bench.append(&plain(1), ago(3)).await;
-    let lines = bench.lines(&["list"]);
-    assert!(lines[0].contains("Z  T  file-1"), "{lines:#?}");
+    let lines = bench.rows(&["list"]);
+    assert!(lines[0].contains("Z  T     file-1"), "{lines:#?}");
     let mut reader = EntryReader::default();
     let app = AppId(1_500_012_345);
     let entries = [
@@ -202,7 +306,7 @@ async fn how_an_event_arrived_is_listed_unless_it_was_pulled() {
         reader.read_reconciled(app, &plain(3), ago(1)),
     ];
     bench.journal.append(entries.to_vec(), ago(1)).await.unwrap();
-    let lines = bench.lines(&["list"]);
+    let lines = bench.rows(&["list"]);
     let origins = lines.iter().map(|line| line.split_whitespace().nth(2).unwrap());
     assert_eq!(origins.collect::<Vec<_>>(), ["reconcile", "callback", "-"], "{lines:#?}");
 
@@ -319,7 +423,7 @@ async fn each_attempt_is_shown_with_its_time_and_its_error_where_that_changes() 
     assert_eq!(hook().await, expected);
 
     // What it failed with before stays known, and is not told from what comes after.
-    assert_eq!(bench.events(&["redeliver", &key, "--sink", "hook"]).code, 0);
+    assert_eq!(bench.events(&["redeliver", &key, "--sink", "hook", "--yes"]).code, 0);
     let pending = "hook: pending, not tried since it was redelivered, next try ";
     assert!(hook().await[0].starts_with(pending), "{:#?}", hook().await);
     assert_eq!(hook().await[1..], expected[1..]);
@@ -340,7 +444,7 @@ async fn each_attempt_is_shown_with_its_time_and_its_error_where_that_changes() 
     assert_eq!(attempts[6], attempt("2026-12-02T02:00:10Z", None));
 
     // No more of them are kept than anybody reads.
-    assert_eq!(bench.events(&["redeliver", &key, "--sink", "hook"]).code, 0);
+    assert_eq!(bench.events(&["redeliver", &key, "--sink", "hook", "--yes"]).code, 0);
     for minute in 0..25 {
         record(failed("down"), &format!("12-03T00:{minute:02}:00")).await;
     }
@@ -391,7 +495,7 @@ async fn numbers_stay_and_escape_sequences_never_reach_the_terminal() {
             assert!(out.contains("\"N\": 123456789012345678901234567890.10"), "{out}");
         }
     }
-    assert!(bench.lines(&["list"])[0].contains(r"\u{202e}txt.exe"));
+    assert!(bench.rows(&["list"])[0].contains(r"\u{202e}txt.exe"));
     bench.close().await;
 }
 

@@ -1,6 +1,9 @@
 //! How an event and what became of it at a sink are written, for people and for programs.
 
+use std::io::{self, IsTerminal, Write};
+
 use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::event::Key;
@@ -39,6 +42,31 @@ impl<'a> EventSummary<'a> {
             sinks,
         }
     }
+}
+
+/// A table with this header, at a terminal and in a pipe alike.
+pub(super) fn table(header: impl IntoIterator<Item = &'static str>) -> Table {
+    let mut table = Table::new();
+    // As wide as what stands in it: a line that a terminal breaks is still one event, and one in a
+    // pipe is not broken at all.
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header);
+    table
+}
+
+/// Writes the table to stdout, unless it is empty; then `summary` to stderr, for people. Where all
+/// there is was written, it is for a terminal alone: `cron` would send it by mail.
+pub(super) fn print(mut table: Table, summary: &str, is_all: bool) -> io::Result<()> {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    if table.row_count() > 0 {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", table.trim_fmt())?;
+        out.flush()?;
+    }
+    let mut stderr = io::stderr().lock();
+    if !is_all || stderr.is_terminal() { writeln!(stderr, "{summary}") } else { Ok(()) }
 }
 
 /// The name of a sink, and whether the daemon has it at all.

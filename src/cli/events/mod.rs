@@ -1,6 +1,7 @@
 //! `sprited events`: shows and changes what the journal holds, beside the daemon.
 
 mod bulk;
+mod dead_letters;
 mod discard;
 mod format;
 mod list;

@@ -9,9 +9,13 @@ use super::target::TargetEvents;
 use crate::cli::exit::Exit;
 use crate::cli::moment::parse_moment;
 use crate::cli::open_journal::CliError;
-use crate::event::{AppId, EventOrigin};
+use crate::config::nearest;
+use crate::event::{self, AppId, EventOrigin};
 use crate::journal::{EventRow, EventState, Filter, JournalReader, KnownSink};
 use crate::sanitize::one_line;
+
+/// Types that a complaint names.
+const MAX_TYPES: usize = 20;
 
 /// Events read at once: each comes with its body, of which any number may be large.
 const PAGE_EVENTS: usize = 100;
@@ -110,6 +114,34 @@ impl FilterArgs {
         }
     }
 
+    /// What is to be said of the type that is asked for, where it is not documented and the journal
+    /// has no event of it: it may be misspelt. Such a type costs one or two reads of all events.
+    pub(super) fn unknown_type(&self, reader: &JournalReader) -> Result<Option<String>, CliError> {
+        let Some(named) = &self.event_type else { return Ok(None) };
+        let of_type = Filter { event_type: Some(named.clone()), ..Filter::default() };
+        if event::known_types().any(|known| known == named) || !reader.list(&of_type, 1)?.is_empty()
+        {
+            return Ok(None);
+        }
+        let stored = reader.types()?;
+        let documented = event::known_types().map(|name| -> &str { name });
+        let all = documented.chain(stored.iter().map(String::as_str));
+        let advice = nearest(named, all).map_or_else(
+            || match stored[..] {
+                [] => "the journal has no events yet".to_owned(),
+                _ => {
+                    let some = stored.iter().take(MAX_TYPES).map(|name| one_line(name));
+                    let more = if stored.len() > MAX_TYPES { ", …" } else { "" };
+                    format!("the journal has {}{more}", some.collect::<Vec<_>>().join(", "))
+                }
+            },
+            |meant| format!("did you mean {:?}?", one_line(meant)),
+        );
+        Ok(Some(format!(
+            "unknown type {named:?}: no event has it, and it is not documented; {advice}"
+        )))
+    }
+
     fn is_empty(&self) -> bool {
         let Self { state, app, origin, event_type, file, task, since, until } = self;
         state.is_none()
@@ -131,7 +163,8 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Returns the filter. Fails when the sink is unknown.
+    /// Returns the filter. Fails when the sink is unknown; not when the type is: see
+    /// [`FilterArgs::unknown_type`].
     pub(super) fn filter(&self, reader: &JournalReader) -> Result<Filter, CliError> {
         if let Some(sink) = &self.sink {
             known(&reader.sinks()?, sink)?;
@@ -158,12 +191,15 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The sinks that were named, if any. Fails when one of them is unknown, or nothing at all was
-    /// chosen.
+    /// The sinks that were named, if any. Fails when one of them or the type is unknown, or nothing
+    /// at all was chosen.
     pub(super) fn sinks(&self, reader: &JournalReader) -> Result<Option<Vec<KnownSink>>, CliError> {
         if self.keys.is_empty() && self.filter.is_empty() && self.sinks.is_empty() {
             let why = "no events selected: give keys, a sink or another condition; see --help";
             return Err(CliError::because(Exit::Usage, why));
+        }
+        if let Some(why) = self.filter.unknown_type(reader)? {
+            return Err(CliError::because(Exit::Failure, why));
         }
         let all = reader.sinks()?;
         let mut named = Vec::new();
@@ -279,9 +315,10 @@ mod tests {
     fn a_moment_is_a_date_or_a_time_back() {
         let date = parse_moment("2026-01-31T14:00:00+02:00").unwrap();
         assert_eq!(moment(date), "2026-01-31T12:00:00Z");
+        assert_eq!(moment(parse_moment("2026-01-31").unwrap()), "2026-01-31T00:00:00Z");
         let back = Utc::now() - parse_moment("7d").unwrap();
         assert!((back - TimeDelta::days(7)).abs() < TimeDelta::minutes(1), "{back}");
-        for wrong in ["", "yesterday", "7", "2026-01-31", "999999999999y"] {
+        for wrong in ["", "yesterday", "7", "2026-02-30", "2026-1-5", "20260131", "999999999999y"] {
             assert!(parse_moment(wrong).is_err(), "{wrong}");
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::format::EventSummary;
 use super::list::{insert_origin, row};
 use super::selection::View;
-use crate::cli::exit::{Exit, json_line};
+use crate::cli::exit::{Exit, complain, json_line};
 use crate::cli::open_journal::{self, CliError, ConfigArg};
 use crate::event::{EventOrigin, Key};
 use crate::journal::{EventId, EventRow, EventState, Filter, JournalReader};
@@ -56,6 +56,10 @@ pub(in crate::cli) fn run(args: &TailArgs) -> Exit {
 fn follow(args: &TailArgs) -> Result<std::convert::Infallible, CliError> {
     let config = args.config.load_as_owner()?;
     let reader = JournalReader::open(&config.journal.path)?;
+    // It may be the first of its type that is waited for.
+    if let Some(unknown) = args.view.filter.unknown_type(&reader)? {
+        complain(format_args!("{unknown}; waiting for the first"));
+    }
     let mut tail = Tail {
         filter: args.view.filter(&reader)?,
         state: args.view.filter.state(),

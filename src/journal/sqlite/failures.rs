@@ -1,12 +1,14 @@
 //! What keeps failing at a sink, and what it has given up, by the error.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
+use super::filter::{Filter, Order, Query};
+use super::reader::JournalReader;
 use super::rows::time;
 use crate::event::Key;
 use crate::journal::error::Result;
-use crate::journal::types::SinkId;
+use crate::journal::types::{EventState, SinkId};
 
 /// Events of a sink that are named, those with the most attempts.
 const MAX_FAILING: i64 = 3;
@@ -62,6 +64,43 @@ const BY_ERROR: &str = "
   FROM (SELECT last_error, at FROM dead WHERE sink = ?1 ORDER BY at DESC LIMIT ?2)
   GROUP BY last_error ORDER BY letters DESC, newest DESC LIMIT ?3";
 
+impl JournalReader {
+    /// The dead letters of this sink for which `filter` holds, whatever it says of sink and state,
+    /// by their last error: at most `limit` groups, the largest first, and how many there are.
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn dead_by_error(
+        &self,
+        sink: &str,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<(Vec<DeadGroup>, u64)> {
+        let (state, sink) = (Some(EventState::Dead), Some(sink.to_owned()));
+        let filter = Filter { state, sink, ..filter.clone() };
+        let Query { from, conditions, values, .. } = filter.query(Order::NewestFirst);
+        let mut select = self.0.prepare(&format!(
+            "SELECT last_error, letters, newest, count(*) OVER () FROM (
+               SELECT x.last_error, count(*) AS letters, max(x.at) AS newest FROM {from}
+               WHERE {conditions} GROUP BY x.last_error)
+             ORDER BY letters DESC, newest DESC LIMIT {limit}"
+        ))?;
+        let mut all = 0;
+        let groups = select.query_map(params_from_iter(values), |row| {
+            all = row.get::<_, i64>(3)?.cast_unsigned();
+            group(row)
+        })?;
+        let groups = groups.collect::<rusqlite::Result<_>>()?;
+        Ok((groups, all))
+    }
+}
+
+fn group(row: &Row<'_>) -> rusqlite::Result<DeadGroup> {
+    let count = row.get::<_, i64>(1)?.cast_unsigned();
+    Ok(DeadGroup { error: row.get(0)?, count, newest: time(row, 2)?.unwrap_or_default() })
+}
+
 pub(super) fn failing(connection: &Connection, sink: SinkId) -> Result<Vec<FailingEvent>> {
     let mut select = connection.prepare_cached(FAILING)?;
     let rows = select.query_map(params![sink.0, MAX_FAILING], |row| {
@@ -80,10 +119,7 @@ pub(super) fn failing(connection: &Connection, sink: SinkId) -> Result<Vec<Faili
 pub(super) fn dead_letters(connection: &Connection, sink: SinkId) -> Result<DeadLetters> {
     let mut newest = connection.prepare_cached("SELECT max(at) FROM dead WHERE sink = ?1")?;
     let mut select = connection.prepare_cached(BY_ERROR)?;
-    let groups = select.query_map(params![sink.0, MAX_DEAD, MAX_GROUPS], |row| {
-        let count = row.get::<_, i64>(1)?.cast_unsigned();
-        Ok(DeadGroup { error: row.get(0)?, count, newest: time(row, 2)?.unwrap_or_default() })
-    })?;
+    let groups = select.query_map(params![sink.0, MAX_DEAD, MAX_GROUPS], group)?;
     Ok(DeadLetters {
         newest: newest.query_row([sink.0], |row| time(row, 0))?,
         by_error: groups.collect::<rusqlite::Result<_>>()?,

@@ -43,7 +43,7 @@ pub use maintenance::{SourceJournal, check, compact};
 pub use open::is_older;
 pub use overview::{Overview, SinkOverview, StateCounts};
 pub use prune::PRUNE_PAUSE;
-pub use reader::{EventRow, JournalReader, KnownSink, SinkState};
+pub use reader::{EventCount, EventRow, JournalReader, KnownSink, SinkState};
 pub use reconciled::{ReadOn, TaskEvent};
 pub use rescue::Rescue;
 pub use restore::{Replacement, Restored};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 
 use super::attempts::{self, Attempt};
@@ -42,6 +43,15 @@ pub struct EventRow {
     pub confirmed: Option<DateTime<Utc>>,
     /// Whether its body was pruned for space.
     pub is_pruned: bool,
+}
+
+/// Events that were counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventCount {
+    /// How many were found.
+    pub events: u64,
+    /// Whether these are all.
+    pub is_all: bool,
 }
 
 /// An event at one sink.
@@ -85,6 +95,11 @@ const FOUND: &str = "events.id, key, app, type, file_id, task_id,
   (SELECT at FROM confirmations WHERE event = events.id)";
 const IS_PRUNED: &str = "NOT EXISTS (SELECT 1 FROM bodies WHERE event = events.id)";
 
+/// The most that SQLite takes.
+const NO_LIMIT: usize = i64::MAX as usize;
+/// Steps of SQLite's machine between two looks at the clock: less than a millisecond.
+const STEPS_AT_ONCE: i32 = 10_000;
+
 /// A journal opened for reading. Its methods fail when it cannot be read.
 #[derive(Debug)]
 pub struct JournalReader(pub(super) Connection);
@@ -103,12 +118,12 @@ impl JournalReader {
 
     /// Events for which `filter` holds, newest first, at most `limit`.
     pub fn list(&self, filter: &Filter, limit: usize) -> Result<Vec<EventRow>> {
-        self.select(&columns(), filter, Order::NewestFirst, limit, found_row)
+        Ok(self.select(&columns(), filter, Order::NewestFirst, limit, found_row)?)
     }
 
     /// The same, oldest first.
     pub fn list_oldest(&self, filter: &Filter, limit: usize) -> Result<Vec<EventRow>> {
-        self.select(&columns(), filter, Order::OldestFirst, limit, found_row)
+        Ok(self.select(&columns(), filter, Order::OldestFirst, limit, found_row)?)
     }
 
     /// Events for which `filter` holds, oldest first, at most `limit`; and whether their bodies
@@ -116,7 +131,35 @@ impl JournalReader {
     pub fn ids(&self, filter: &Filter, limit: usize) -> Result<Vec<(EventId, bool)>> {
         let columns = format!("events.id, {IS_PRUNED}");
         let read = |row: &Row<'_>| Ok((EventId(row.get(0)?), row.get(1)?));
-        self.select(&columns, filter, Order::OldestFirst, limit, read)
+        Ok(self.select(&columns, filter, Order::OldestFirst, limit, read)?)
+    }
+
+    /// Counts the events for which `filter` holds, for at most about `patience`. Reads no body.
+    pub fn count(&mut self, filter: &Filter, patience: Duration) -> Result<EventCount> {
+        let end = Instant::now() + patience;
+        self.0.progress_handler(STEPS_AT_ONCE, Some(move || Instant::now() >= end))?;
+        let mut events = 0;
+        let count = |_: &Row<'_>| {
+            events += 1;
+            Ok(())
+        };
+        // What is of no size takes no memory.
+        let counted = self.select::<()>("1", filter, Order::NewestFirst, NO_LIMIT, count);
+        self.0.progress_handler(0, None::<fn() -> bool>)?;
+        match counted {
+            Ok(_) => Ok(EventCount { events, is_all: true }),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                Ok(EventCount { events, is_all: false })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The types of the events, by name. Reads all events.
+    pub fn types(&self) -> Result<Vec<String>> {
+        let mut select = self.0.prepare("SELECT DISTINCT type FROM events ORDER BY type")?;
+        let types = select.query_map([], |row| row.get(0))?;
+        Ok(types.collect::<rusqlite::Result<_>>()?)
     }
 
     fn select<T>(
@@ -126,14 +169,14 @@ impl JournalReader {
         order: Order,
         limit: usize,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>> {
+    ) -> rusqlite::Result<Vec<T>> {
         let Query { from, conditions, order_by, values } = filter.query(order);
         let mut select = self.0.prepare_cached(&format!(
             "SELECT {columns} FROM {from}
              WHERE {conditions} AND (?1 IS NULL OR ({STATE}) = ?1) {order_by} LIMIT {limit}"
         ))?;
         let rows = select.query_map(params_from_iter(values), read)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        rows.collect()
     }
 
     /// The event that was stored last.
@@ -270,4 +313,37 @@ fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<EventState> {
         "unrouted" => EventState::Unrouted,
         _ => EventState::Delivered,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open::open;
+    use super::*;
+
+    #[test]
+    fn a_count_ends_with_the_patience_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.db");
+        open(&path)
+            .unwrap()
+            .execute_batch(
+                "WITH numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 30000)
+                 INSERT INTO events
+                   SELECT n, CAST(printf('%016d', n) AS BLOB), 1, 'T' || (n % 3), NULL, NULL, n, 0, '', 0
+                   FROM numbers;",
+            )
+            .unwrap();
+        let mut reader = JournalReader::open(&path).unwrap();
+        let (all, long) = (Filter::default(), Duration::from_secs(3600));
+        let of_type = Filter { event_type: Some("T1".to_owned()), ..Filter::default() };
+        let older = Filter { before: Some(EventId(101)), ..Filter::default() };
+        for (filter, events) in [(&all, 30_000), (&of_type, 10_000), (&older, 100)] {
+            assert_eq!(reader.count(filter, long).unwrap(), EventCount { events, is_all: true });
+        }
+        let cut = reader.count(&all, Duration::ZERO).unwrap();
+        assert!(!cut.is_all && cut.events < 30_000, "{cut:?}");
+        // What comes after it has all the time it wants.
+        assert_eq!(reader.ids(&all, 100_000).unwrap().len(), 30_000);
+        assert_eq!(reader.types().unwrap(), ["T0", "T1", "T2"]);
+    }
 }

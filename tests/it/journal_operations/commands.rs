@@ -28,8 +28,9 @@ async fn bench() -> (Bench, Vec<(EventId, String)>) {
 async fn dead_letters_are_listed_with_their_reasons_and_delivered_again() {
     let (bench, events) = bench().await;
     let line = bench.said(&["events", "list", "--state", "dead"]);
-    let expected = "dead  b: dead after 2 attempts, first: refused, last: answered 404\n";
-    assert!(line.ends_with(expected), "{line}");
+    let expected = "dead b: dead after 2 attempts, first: refused, last: answered 404";
+    let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.ends_with(expected), "{line}");
     let listed = bench.json(&["events", "list", "--state", "dead", "--sink", "b"]);
     let at = &listed["sinks"][1];
     assert_eq!((&at["attempts"], &at["first_error"]), (&2.into(), &"refused".into()));
@@ -39,17 +40,17 @@ async fn dead_letters_are_listed_with_their_reasons_and_delivered_again() {
     let said = bench.said(&["events", "redeliver", "--state", "dead", "--dry-run"]);
     assert_eq!(said, "b: 1 event would be delivered again\n");
     assert_eq!(bench.number("SELECT count(*) FROM dead"), 1);
-    let said = bench.said(&["events", "redeliver", &events[2].1[..12]]);
+    let said = bench.said(&["events", "redeliver", &events[2].1[..12], "--yes"]);
     assert_eq!(said, "b: 1 event to be delivered again\n");
     assert_eq!(bench.due(1).await, [events[2].0]);
     // Once more does no harm, and dead letters there are none any more.
-    let said = bench.said(&["events", "redeliver", "--state", "pending", "--sink", "b"]);
+    let said = bench.said(&["events", "redeliver", "--state", "pending", "--sink", "b", "--yes"]);
     assert_eq!(said, "b: 2 events pending already, due now\n");
     assert_eq!(
-        bench.said(&["events", "redeliver", "--state", "dead"]),
+        bench.said(&["events", "redeliver", "--state", "dead", "--yes"]),
         "nothing to deliver again\n"
     );
-    let said = bench.said(&["events", "redeliver", &events[0].1]);
+    let said = bench.said(&["events", "redeliver", &events[0].1, "--yes"]);
     assert!(said.contains("dead at no sink; --sink NAME"), "{said}");
     bench.close().await;
 }
@@ -60,7 +61,7 @@ async fn the_state_at_a_sink_is_listed_with_the_sink() {
     let files = |state: &str, sink: &str| {
         let out = bench.said(&["events", "list", "--state", state, "--sink", sink]);
         let file = |line: &str| line.split_whitespace().nth(3).unwrap().to_owned();
-        out.lines().map(file).collect::<Vec<_>>()
+        out.lines().skip(1).map(file).collect::<Vec<_>>()
     };
     assert_eq!(files("delivered", "a"), ["file-4", "file-3", "file-2", "file-1"]);
     assert_eq!(files("delivered", "b"), ["file-2", "file-1"]);
@@ -105,8 +106,9 @@ async fn the_state_over_all_sinks_is_listed_without_a_gap_and_without_repeats() 
     for (state, rests) in [(EventState::Pending, [0, 1]), (EventState::Dead, [2, 3])] {
         let list = ["events", "list", "--state", state.as_str(), "--limit", "1000"];
         let out = bench.said(&list);
-        let files: Vec<_> =
-            out.lines().map(|line| line.split_whitespace().nth(3).unwrap().to_owned()).collect();
+        let files =
+            out.lines().skip(1).map(|line| line.split_whitespace().nth(3).unwrap().to_owned());
+        let files: Vec<_> = files.collect();
         let newest_first = (0..250).rev().filter(|at| rests.contains(&(at % 5)));
         assert_eq!(files, newest_first.map(|at| format!("file-{at}")).collect::<Vec<_>>());
         let oldest = Filter { state: Some(state), ..Filter::default() };
@@ -130,7 +132,7 @@ async fn a_new_sink_is_filled_from_the_journal() {
     std::fs::write(&config, format!("{}[\"T\"]\n", &text[..new])).unwrap();
 
     // Not what is too old, nor what the sink does not want.
-    let fill = ["events", "redeliver", "--sink", "new", "--since", "7d", "--missing"];
+    let fill = ["events", "redeliver", "--sink", "new", "--since", "7d", "--missing", "--yes"];
     let done = &bench.json(&fill)["sinks"][0];
     assert_eq!((&done["sink"], &done["redelivered"]), (&"new".into(), &3.into()));
     assert_eq!((&done["without_body"], &done["active"]), (&1.into(), &true.into()));
@@ -144,11 +146,11 @@ async fn a_new_sink_is_filled_from_the_journal() {
     let done = &bench.json(&fill)["sinks"][0];
     assert_eq!((&done["redelivered"], &done["due_now"]), (&0.into(), &2.into()));
     // By type or key it gets what is asked for.
-    let done = bench.json(&["events", "redeliver", "--sink", "new", "--type", "U"]);
+    let done = bench.json(&["events", "redeliver", "--sink", "new", "--type", "U", "--yes"]);
     assert_eq!(done["sinks"][0]["redelivered"], 1);
     // A pruned body cannot be had, and asking for nothing else has failed.
     let Ended { code, out, .. } =
-        bench.sprited(&["events", "redeliver", &events[1].1, "--sink", "b"]);
+        bench.sprited(&["events", "redeliver", &events[1].1, "--yes", "--sink", "b"]);
     assert_eq!(
         (code, out.as_str()),
         (1, "b: 1 event cannot be delivered again: pruned for space\n")
@@ -163,9 +165,9 @@ async fn pending_and_dead_events_are_discarded() {
     let (bench, events) = bench().await;
     let said = bench.said(&["events", "discard", "--sink", "b", "--dry-run"]);
     assert_eq!(said, "b: 2 events would be discarded\n");
-    let said = bench.said(&["events", "discard", &events[3].1[..10]]);
+    let said = bench.said(&["events", "discard", &events[3].1[..10], "--yes"]);
     assert_eq!(said, "b: 1 event discarded\n");
-    let done = bench.json(&["events", "discard", "--state", "dead"]);
+    let done = bench.json(&["events", "discard", "--state", "dead", "--yes"]);
     assert_eq!(done["sinks"][1]["discarded"], 1);
     assert_eq!(bench.said(&["events", "discard", "--sink", "b"]), "nothing to discard\n");
     for arguments in [
@@ -177,6 +179,57 @@ async fn pending_and_dead_events_are_discarded() {
     ] {
         let Ended { code, err, .. } = bench.sprited(&[&["events"], arguments].concat());
         assert_eq!(code, 64, "{arguments:?}: {err}");
+    }
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_by_their_errors() {
+    let bench = Bench::new().await;
+    let pulled: DateTime<Utc> = "2026-11-30T00:00:00Z".parse().unwrap();
+    for (number, at, error) in [
+        (1, 1, "answered 404"),
+        (2, 1, "answered 404"),
+        (3, 1, "answered 422: \u{1b}[2J"),
+        (4, 0, "answered 404"),
+        (5, 1, "answered 404"),
+    ] {
+        let pulled = if number == 5 { pulled - days(1) } else { pulled };
+        let (event, _) = bench.append_kind("T", number, pulled).await;
+        bench.kill(at, event, error).await;
+    }
+    bench.commit().await;
+    let group = ["events", "list", "--group", "error"];
+    let listed = |more: &[&str]| -> Vec<String> {
+        let out = bench.said(&[&group[..], more].concat());
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        out.lines().map(words).collect()
+    };
+    // Each is dead at one sink and pending at the other.
+    let now = Utc::now().format("%Y-%m-%dT").to_string();
+    let lines = listed(&[]);
+    assert_eq!(lines[0], "COUNT NEWEST SINK ERROR");
+    assert!(lines[1].starts_with(&format!("3 {now}")), "{lines:#?}");
+    assert!(lines[1].ends_with("Z b answered 404"), "{lines:#?}");
+    let rejected = lines.iter().any(|line| line.ends_with("Z b answered 422: \\u{1b}[2J"));
+    assert!(rejected && lines.len() == 4, "{lines:#?}");
+    assert_eq!(listed(&["--state", "dead"]), lines);
+    assert_eq!(listed(&["--sink", "a"]).len(), 2);
+    assert_eq!(listed(&["--since", "2026-11-30", "--sink", "b"])[1].chars().next(), Some('2'));
+    let only = bench.json(&[&group[..], &["--until", "2026-11-30"]].concat());
+    assert_eq!(
+        (&only["error"], &only["count"], &only["sink"], &only["active"]),
+        (&"answered 404".into(), &1.into(), &"b".into(), &true.into())
+    );
+    assert!(only["newest"].as_str().unwrap().starts_with(&now));
+    assert_eq!(listed(&["--type", "PullComplete"]), [""; 0]);
+
+    let Ended { code, out, err } = bench.sprited(&[&group[..], &["--limit", "1"]].concat());
+    assert_eq!((code, out.lines().count()), (0, 2), "{out}");
+    assert_eq!(err, "1 of 3 errors, those of most dead letters; more: --limit N\n");
+    for wrong in [&["--state", "pending"][..], &["--before", "3f9a2c"]] {
+        let Ended { code, err, .. } = bench.sprited(&[&group[..], wrong].concat());
+        assert_eq!(code, 64, "{wrong:?}: {err}");
     }
     bench.close().await;
 }
@@ -232,7 +285,7 @@ async fn a_removed_sink_keeps_its_rows_and_has_them_when_it_returns() {
     while bench.journal.prune(Utc::now()).await.unwrap() {}
     assert_eq!(bench.journal.pending().await.unwrap(), 0, "it holds up no confirm");
     let listed = bench.said(&["events", "list", "--sink", "b"]);
-    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert_eq!(listed.lines().count(), 3, "with a header: {listed}");
     for at in ["1 attempt", "dead after 1 attempt: no"] {
         assert!(listed.contains(&format!("b (not in the configuration): {at}")), "{listed}");
     }
@@ -246,7 +299,7 @@ async fn a_removed_sink_keeps_its_rows_and_has_them_when_it_returns() {
     );
     let audited = bench.json(&["audit"]);
     assert!(audited["sums"].as_array().unwrap().iter().any(|sum| sum["sink"] == "b"));
-    let said = bench.said(&["events", "redeliver", "--state", "dead"]);
+    let said = bench.said(&["events", "redeliver", "--state", "dead", "--yes"]);
     assert!(said.contains("b: not in the daemon's configuration"), "{said}");
 
     let bench = Bench::within(bench.close().await, &["b", "a"]).await;
@@ -272,7 +325,7 @@ async fn what_a_renamed_sink_has_left_goes_to_another_one_or_is_discarded() {
     bench.commit().await;
     let bench = Bench::within(bench.close().await, &["new"]).await;
     // The new one has one of them by now.
-    bench.said(&["events", "redeliver", "--sink", "new", "--task", "task-4"]);
+    bench.said(&["events", "redeliver", "--sink", "new", "--task", "task-4", "--yes"]);
     bench.record(0, late, DeliveryOutcome::Delivered).await;
     bench.commit().await;
 
@@ -317,7 +370,7 @@ async fn a_dead_letter_is_never_pruned_by_age() {
     assert_eq!(bench.number("SELECT count(*) FROM events"), 1);
     let shown = bench.json(&["events", "show", &key.to_string()]);
     assert_eq!(shown["event"]["EventType"], "T", "with its body");
-    let said = bench.said(&["events", "redeliver", &key.to_string()]);
+    let said = bench.said(&["events", "redeliver", &key.to_string(), "--yes"]);
     assert_eq!(said, "b: 1 event to be delivered again\n");
     bench.close().await;
 }
@@ -345,8 +398,9 @@ async fn what_programs_get_is_documented() {
     for (at, command) in [
         &["events", "list", "--state", "dead"][..],
         &["events", "show", key],
-        &["events", "redeliver", key],
-        &["events", "discard", key],
+        &["events", "list", "--group", "error"],
+        &["events", "redeliver", key, "--yes"],
+        &["events", "discard", key, "--yes"],
         &["audit"],
     ]
     .into_iter()
@@ -354,7 +408,7 @@ async fn what_programs_get_is_documented() {
     {
         let mut found = std::collections::BTreeSet::new();
         members(&bench.json(command), &mut found);
-        let name = if at == 4 { &command[..1] } else { &command[..2] };
+        let name = if command.len() == 1 { &command[..1] } else { &command[..2] };
         let mut help = bench.said(&[name, &["--help"]].concat());
         if at == 1 {
             help.push_str(&bench.said(&["events", "list", "--help"]));

@@ -127,6 +127,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "daemon",
             "event",
             "folder",
+            "format",
             "http",
             "identity",
             "ingest",
