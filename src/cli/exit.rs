@@ -16,7 +16,7 @@ pub enum Exit {
     Success,
     /// Something was not done; the message names it.
     Failure,
-    /// The command line cannot be understood.
+    /// The command line cannot be understood, or asks for a change that nobody confirmed.
     Usage,
     /// The journal cannot be read or written.
     Journal,

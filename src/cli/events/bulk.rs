@@ -25,12 +25,38 @@ pub(super) struct BulkOptions {
     /// Maximum number of events per second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Do not ask for confirmation.
+    /// Do not ask for confirmation. Without a terminal, as in a script, nothing is changed
+    /// otherwise.
     #[arg(long, short)]
     yes: bool,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What is done with events.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BulkChange {
+    Discard,
+    Redeliver,
+}
+
+impl BulkChange {
+    /// As a question begins.
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Discard => "Discard",
+            Self::Redeliver => "Redeliver",
+        }
+    }
+
+    /// As a sentence ends.
+    pub(super) fn prospect(self) -> &'static str {
+        match self {
+            Self::Discard => "would be discarded",
+            Self::Redeliver => "would be delivered again",
+        }
+    }
 }
 
 /// What was done, for programs: at each sink.
@@ -40,18 +66,18 @@ pub(super) struct BulkSummary<T> {
     pub(super) sinks: Vec<T>,
 }
 
-/// Has `change` change the events of `targets`, oldest first and a few in one short transaction, so
-/// that a daemon waits for none of them for long. Asks first whoever sits at the terminal, if
-/// anybody does and there is more than one event. Gives what was chosen at each target, and what
-/// came of it; with `--dry-run` nothing did. Fails when the answer is not yes, or the journal
-/// cannot be read or written: then it says how far it came.
+/// Has `work` change the events of `targets`, oldest first and a few in one short transaction, so
+/// that a daemon waits for none of them for long. Without `--yes` it asks first whoever sits at the
+/// terminal, if there is more than one event. Gives what was chosen at each target, and what came
+/// of it; with `--dry-run` nothing did. Fails when nobody sits there or the answer is not yes, or
+/// the journal cannot be read or written: then it says how far it came.
 pub(super) fn apply<T: Default>(
-    what: &str,
+    change: BulkChange,
     options: &BulkOptions,
     journal: &Path,
     reader: &JournalReader,
     targets: &[TargetEvents],
-    change: impl Fn(&mut JournalAdmin, SinkId, &[EventId], &mut T) -> journal::Result<()>,
+    work: impl Fn(&mut JournalAdmin, SinkId, &[EventId], &mut T) -> journal::Result<()>,
 ) -> Result<Vec<(Chosen, T)>, CliError> {
     let mut done = Vec::with_capacity(targets.len());
     for target in targets {
@@ -61,9 +87,9 @@ pub(super) fn apply<T: Default>(
     if options.dry_run || total == 0 {
         return Ok(done);
     }
-    if total > 1 && !options.yes {
+    if !options.yes {
         let counts = targets.iter().zip(&done).map(|(target, (chosen, _))| (target, chosen.events));
-        ask(what, counts.filter(|(_, events)| *events > 0))?;
+        ask(change, total, counts.filter(|(_, events)| *events > 0))?;
     }
     let mut admin = JournalAdmin::open(journal)?;
     let mut pace = BulkPace::new(options.rate, total);
@@ -71,7 +97,7 @@ pub(super) fn apply<T: Default>(
         *chosen = target.each(reader, pace.at_once, |events| {
             pace.wait();
             let began = Instant::now();
-            change(&mut admin, target.sink.id, events, done).map_err(|error| {
+            work(&mut admin, target.sink.id, events, done).map_err(|error| {
                 let why = format!(
                     "the journal cannot be written: {}; {} of {total} were done; run the command \
                      again for the rest",
@@ -89,16 +115,24 @@ pub(super) fn apply<T: Default>(
 }
 
 fn ask<'t>(
-    what: &str,
+    change: BulkChange,
+    total: u64,
     counts: impl Iterator<Item = (&'t TargetEvents, u64)>,
 ) -> Result<(), CliError> {
-    if !is_somebody_there() {
-        return Ok(());
-    }
     let counts: Vec<String> = counts
         .map(|(target, events)| format!("{} at {}", counted(events, "event"), target.sink.name))
         .collect();
-    confirm(format_args!("{what} {}?", counts.join(", ")))
+    let counts = counts.join(", ");
+    if !is_somebody_there() {
+        // One or many: a script that works with one event must not stop at two.
+        let why = format!(
+            "{counts} {}; there is no terminal to ask at: add --yes to do it, or --dry-run to \
+             print what it would do; nothing was changed",
+            change.prospect()
+        );
+        return Err(CliError::because(Exit::Usage, why));
+    }
+    if total > 1 { confirm(format_args!("{} {counts}?", change.verb())) } else { Ok(()) }
 }
 
 struct BulkPace {

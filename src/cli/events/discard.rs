@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::bulk::{self, BulkOptions, BulkSummary};
+use super::bulk::{self, BulkChange, BulkOptions, BulkSummary};
 use super::selection::Selection;
 use super::target::TargetEvents;
 use crate::cli::exit::{Exit, answer, json_line};
@@ -16,11 +16,15 @@ use crate::units::counted;
     after_help = "Without --sink, it discards them at every sink. An event discarded at all its sinks is unrouted; it
 stays in the journal as long as other events, and `events redeliver --sink NAME` restores it.
 
+It asks before it discards more than one event. Without a terminal, as in a script or over ssh without
+-t, it needs --yes: else it discards nothing, says how many events it would, and exits with 64.
+
 With --json, the answer has dry_run and sinks, and of each sink: sink, chosen, discarded.
 
 Examples:
   sprited events discard 3f9a2c
   sprited events discard --state dead --until 30d --dry-run
+  sprited events discard --state dead --until 2026-11-30
   sprited events discard --sink removed --yes"
 )]
 pub(super) struct DiscardArgs {
@@ -54,7 +58,7 @@ pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
         *discarded += admin.discard(sink, events)?;
         Ok(())
     };
-    let done = bulk::apply("Discard", options, &journal, &reader, &targets, discard)?;
+    let done = bulk::apply(BulkChange::Discard, options, &journal, &reader, &targets, discard)?;
     let sinks = targets.iter().zip(done).map(|(target, (chosen, discarded))| AtSink {
         sink: &target.sink.name,
         chosen: chosen.events,
@@ -95,7 +99,8 @@ fn by_filter(
 fn text(summary: &BulkSummary<AtSink<'_>>) -> String {
     let lines = summary.sinks.iter().filter(|at| at.chosen > 0).map(|at| {
         if summary.dry_run {
-            format!("{}: {} would be discarded\n", at.sink, counted(at.chosen, "event"))
+            let prospect = BulkChange::Discard.prospect();
+            format!("{}: {} {prospect}\n", at.sink, counted(at.chosen, "event"))
         } else {
             format!("{}: {} discarded\n", at.sink, counted(at.discarded, "event"))
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::bulk::{self, BulkOptions, BulkSummary};
+use super::bulk::{self, BulkChange, BulkOptions, BulkSummary};
 use super::selection::{Selection, known};
 use super::target::TargetEvents;
 use crate::cli::exit::{Exit, answer, json_line};
@@ -24,6 +24,9 @@ that one (with --state: what is in this state there), whatever their `events` sa
 it is until you discard it. A running daemon notices within two seconds. Events pruned
 for space cannot be delivered again.
 
+It asks before it redelivers more than one event. Without a terminal, as in a script or over ssh without
+-t, it needs --yes: else it changes nothing, says how many events it would redeliver, and exits with 64.
+
 With --json, the answer has dry_run and sinks, and of each sink: sink, active (whether it is in the
 daemon's configuration), chosen, redelivered, due_now (already pending), without_body (pruned for
 space), gone (pruned meanwhile).
@@ -33,7 +36,7 @@ Examples:
   sprited events redeliver --state dead --since 2h --dry-run
   sprited events redeliver --sink new --since 7d --missing      fill a new sink
   sprited events redeliver --from old --sink new --missing      after a sink was renamed
-  sprited events redeliver --sink hook --state delivered --since 2h --rate 50"
+  sprited events redeliver --sink hook --state delivered --since 2h --rate 50 --yes"
 )]
 pub(super) struct RedeliverArgs {
     #[command(flatten)]
@@ -75,7 +78,8 @@ pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
         done.gone += gone;
         Ok(())
     };
-    let done = bulk::apply("Redeliver", options, &config.journal.path, &reader, &targets, requeue)?;
+    let change = BulkChange::Redeliver;
+    let done = bulk::apply(change, options, &config.journal.path, &reader, &targets, requeue)?;
     let at_sinks: Vec<AtSink<'_>> = targets
         .iter()
         .zip(done)
@@ -180,7 +184,7 @@ fn text(args: &RedeliverArgs, at_sinks: &[AtSink<'_>]) -> String {
             }
         };
         if args.options.dry_run {
-            say(at.chosen, "would be delivered again");
+            say(at.chosen, BulkChange::Redeliver.prospect());
         }
         say(at.redelivered, "to be delivered again");
         say(at.due_now, "pending already, due now");

@@ -124,7 +124,7 @@ async fn what_was_rejected_before_a_restart_counts_and_an_event_counts_once() {
     daemon.stop().await;
     let daemon = site.start();
     // The same ones, refused once more, are no others.
-    site.command(&["events", "redeliver", "--state", "dead"]);
+    site.command(&["events", "redeliver", "--state", "dead", "--yes"]);
     support::until(|| hook.asked() >= 1 + 19 + 19).await;
     support::until(|| dead_and_delivered(&site) == (19, 1)).await;
     assert!(daemon.logged(DOWN).is_empty());
@@ -135,7 +135,7 @@ async fn what_was_rejected_before_a_restart_counts_and_an_event_counts_once() {
     asked_more(&hook, 2).await;
     assert_eq!(dead_and_delivered(&site), (20, 1));
     // Nothing dies while the brake is on, by whatever hand it comes.
-    let done = site.command(&["events", "redeliver", "--state", "dead"]);
+    let done = site.command(&["events", "redeliver", "--state", "dead", "--yes"]);
     assert_eq!(done["sinks"][0]["redelivered"], 20);
     asked_more(&hook, 2).await;
     assert_eq!(dead_and_delivered(&site), (0, 1));
@@ -202,7 +202,8 @@ async fn what_is_discarded_while_the_brake_is_on_is_gone_and_lifts_nothing() {
     daemon.has_logged(DOWN).await;
     let pending = || count(&site, EventState::Pending);
     support::until(|| site.journaled(None).len() == 13 && pending() == 10).await;
-    let done = site.command(&["events", "discard", "--sink", "hook", "--state", "pending"]);
+    let done =
+        site.command(&["events", "discard", "--sink", "hook", "--state", "pending", "--yes"]);
     assert_eq!(done["sinks"][0]["discarded"], 10);
     site.drained().await;
     support::until(|| count(&site, EventState::Pending) == 0).await;
@@ -242,7 +243,7 @@ async fn a_run_that_happens_once_asks_a_sink_that_is_down_with_others() {
     add_odd(&site, 0..1);
     let ended = site.run(&["run", "--once"]).await;
     assert_eq!((ended.code, hook.count()), (1, 0), "{}", ended.log);
-    site.command(&["events", "redeliver", "--sink", "hook", "--state", "pending"]);
+    site.command(&["events", "redeliver", "--sink", "hook", "--state", "pending", "--yes"]);
     site.add_sprites(5);
     let ended = site.run(&["run", "--once"]).await;
     assert_eq!((ended.code, hook.count()), (1, 5), "{}", ended.log);

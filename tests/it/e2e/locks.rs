@@ -205,8 +205,8 @@ const COMMANDS: [&[&str]; 7] = [
     &["run", "--once"],
     &["audit"],
     &["events", "list"],
-    &["events", "redeliver", "--state", "dead"],
-    &["events", "discard", "--sink", "hook"],
+    &["events", "redeliver", "--state", "dead", "--yes"],
+    &["events", "discard", "--sink", "hook", "--yes"],
     &["journal", "check"],
     &["journal", "compact"],
 ];

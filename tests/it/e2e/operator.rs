@@ -44,7 +44,7 @@ async fn a_sink_that_was_added_is_filled_in_the_order_of_the_events() {
     support::until(|| site.lines("new.jsonl").len() == 10).await;
     // A line is there a moment before its verdict.
     support::until(|| site.journaled(Some(EventState::Delivered)).len() == 310).await;
-    let fill = ["events", "redeliver", "--sink", "new", "--since", "7d", "--missing"];
+    let fill = ["events", "redeliver", "--sink", "new", "--since", "7d", "--missing", "--yes"];
     assert_eq!(site.command(&fill)["sinks"][0]["redelivered"], 300);
     support::until(|| site.lines("new.jsonl").len() >= 310).await;
     daemon.stop().await;
@@ -63,7 +63,7 @@ async fn dead_letters_are_delivered_once_more_when_asked() {
     site.drained().await;
     support::until(|| site.journaled(Some(EventState::Dead)).len() == 6).await;
     hook.set(Answer::Take);
-    let done = site.command(&["events", "redeliver", "--state", "dead"]);
+    let done = site.command(&["events", "redeliver", "--state", "dead", "--yes"]);
     assert_eq!(done["sinks"][0]["redelivered"], 6);
     support::until(|| site.journaled(Some(EventState::Delivered)).len() == 6).await;
     hook.assert_once(6);
@@ -86,7 +86,7 @@ async fn an_event_that_is_discarded_is_confirmed_at_once() {
     site.add_sprites(3);
     daemon.has_logged(DOWN).await;
     assert_eq!(site.confirmed(), 0);
-    let done = site.command(&["events", "discard", "--sink", "hook"]);
+    let done = site.command(&["events", "discard", "--sink", "hook", "--yes"]);
     assert_eq!(done["sinks"][0]["discarded"], 3);
     site.drained().await;
     assert_eq!((site.confirmed(), site.cloud.control.totals().handed_out_again), (3, 0));
@@ -104,7 +104,7 @@ async fn a_sink_for_which_nothing_waits_any_more_is_not_down() {
         site.add_sprites(3);
         support::until(|| daemon.logged(DOWN).len() == discarded).await;
         assert!(!up().await);
-        site.command(&["events", "discard", "--sink", "hook"]);
+        site.command(&["events", "discard", "--sink", "hook", "--yes"]);
         until(up).await;
         let over = daemon.logged("sink has no backlog left");
         assert_eq!(over.len(), discarded, "{over:?}");
@@ -125,7 +125,7 @@ async fn what_is_discarded_while_it_waits_for_its_sink_is_not_delivered() {
     daemon.has_logged(DOWN).await;
     let pending = "sprited_sink_events{sink=\"hook\",state=\"pending\"}";
     until(async || daemon.metric(pending).await > 39.5).await;
-    site.command(&["events", "discard", "--sink", "hook"]);
+    site.command(&["events", "discard", "--sink", "hook", "--yes"]);
     let held = "sprited_sink_in_flight_events{sink=\"hook\"}";
     until(async || daemon.metric(held).await < 0.5).await;
     hook.set(Answer::Take);
@@ -148,7 +148,8 @@ async fn a_line_asked_for_while_the_daemon_was_away_is_written_again() {
         assert_eq!(site.lines("sprites.jsonl").len(), count);
     };
     let redeliver = || {
-        let done = site.command(&["events", "redeliver", "--sink", "sprites", "--since", "1h"]);
+        let done =
+            site.command(&["events", "redeliver", "--sink", "sprites", "--since", "1h", "--yes"]);
         assert_eq!(done["sinks"][0]["redelivered"], 5);
     };
     site.add_sprites(5);
@@ -182,7 +183,7 @@ async fn what_is_redelivered_is_no_lag() {
     let lags = async || daemon.metric("sprited_delivery_lag_seconds_count{sink=\"sprites\"}").await;
     let delivered = "sprited_deliveries_total{sink=\"sprites\",outcome=\"delivered\"}";
     until(async || (lags().await - 5.0).abs() < 0.1).await;
-    site.command(&["events", "redeliver", "--sink", "sprites", "--since", "1h"]);
+    site.command(&["events", "redeliver", "--sink", "sprites", "--since", "1h", "--yes"]);
     until(async || daemon.metric(delivered).await > 9.5).await;
     assert!((lags().await - 5.0).abs() < 0.1);
     daemon.stop().await;

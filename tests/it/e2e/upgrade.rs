@@ -247,7 +247,7 @@ async fn drain(fixture: &Path) {
     ] {
         site.cloud.control.add(&text).unwrap();
     }
-    let redelivered = program(&["events", "redeliver", "--state", "dead"]);
+    let redelivered = program(&["events", "redeliver", "--state", "dead", "--yes"]);
     assert_eq!(redelivered.code, 0, "{}{}", redelivered.out, redelivered.err);
     let run = site.run(&["run", "--once"]).await;
     assert_eq!(run.code, 0, "{}", run.log);

@@ -183,6 +183,43 @@ async fn pending_and_dead_events_are_discarded() {
     bench.close().await;
 }
 
+/// As over ssh and in cron: whoever sits there could not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_nothing_is_changed_unless_it_is_confirmed_in_advance() {
+    let (bench, events) = bench().await;
+    let rows = || {
+        ["pending", "dead", "attempts"]
+            .map(|table| bench.number(&format!("SELECT count(*) FROM {table}")))
+    };
+    let before = rows();
+    let dead = events[2].1.as_str();
+    for (arguments, says) in [
+        (&["discard", "--sink", "b"][..], "2 events at b would be discarded"),
+        (&["discard", dead], "1 event at b would be discarded"),
+        (&["discard", "--state", "dead", "--json"], "1 event at b would be discarded"),
+        (&["redeliver", dead], "1 event at b would be delivered again"),
+        (
+            &["redeliver", "--sink", "a", "--sink", "b", "--since", "1h"],
+            "4 events at a, 4 events at b would be delivered again",
+        ),
+    ] {
+        let arguments = [&["events"], arguments].concat();
+        let Ended { code, out, err } = bench.sprited(&arguments);
+        assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}: {err}");
+        let expected = format!(
+            "sprited: {says}; there is no terminal to ask at: add --yes to do it, or --dry-run to \
+             print what it would do; nothing was changed\n"
+        );
+        assert_eq!(err, expected, "{arguments:?}");
+        bench.said(&[&arguments[..], &["--dry-run"]].concat());
+    }
+    assert_eq!(rows(), before);
+    assert_eq!(bench.said(&["events", "discard", dead, "-y"]), "b: 1 event discarded\n");
+    // There is nothing to confirm where nothing is chosen.
+    assert_eq!(bench.said(&["events", "discard", dead]), "nothing to discard\n");
+    bench.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_listed_by_their_errors() {
     let bench = Bench::new().await;

@@ -106,7 +106,7 @@ async fn space_is_given_back_while_the_daemon_is_away() {
     bench.commit().await;
     let Ended { code, err, .. } = bench.sprited(&["journal", "compact"]);
     assert!(code == 74 && err.contains("in use by a running sprited; stop"), "{err}");
-    assert!(bench.said(&["events", "discard", "--sink", "b"]).contains("2000 events"));
+    assert!(bench.said(&["events", "discard", "--sink", "b", "--yes"]).contains("2000 events"));
     let folder = bench.close().await;
     let path = folder.path().join("j.db");
     let config = folder.path().join("sprited.toml");
