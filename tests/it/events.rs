@@ -236,6 +236,30 @@ async fn a_long_list_is_read_to_its_limit_and_says_what_it_leaves_out() {
     bench.close().await;
 }
 
+/// In cron, nothing would be sent by mail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_all_there_is_says_so_at_a_terminal_alone() {
+    let bench = Bench::new().await;
+    bench.append(&plain(1), Utc::now()).await;
+    let pty = "import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    for (more, says) in [
+        (&[][..], "1 event"),
+        (&["--state", "dead"], "no events"),
+        (&["--group", "error"], "no dead letters"),
+    ] {
+        let arguments = [&["list"], more].concat();
+        bench.lines(&arguments);
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", pty, env!("CARGO_BIN_EXE_sprited"), "events"]).args(&arguments);
+        command.arg("--config").arg(bench.folder.path().join("sprited.toml"));
+        let Ended { code, out, err } = ended(command.stdin(Stdio::null()));
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+        assert_eq!(out.lines().last(), Some(says), "{arguments:?}: {out}");
+    }
+    bench.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_date_begins_at_midnight_in_utc() {
     let bench = Bench::new().await;
