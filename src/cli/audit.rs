@@ -44,7 +44,7 @@ struct Answer<'a> {
 }
 
 fn verify(args: &AuditArgs) -> Result<Exit, CliError> {
-    let path = args.config.load_as_owner()?.journal.path;
+    let path = args.config.to_read_as_owner()?.journal;
     let findings = audit(&path)??;
     let ok = findings.ok();
     let text =

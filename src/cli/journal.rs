@@ -128,7 +128,7 @@ struct Compacted {
 
 impl Common {
     fn journal(&self) -> Result<PathBuf, CliError> {
-        Ok(self.config.load_as_owner()?.journal.path)
+        Ok(self.config.to_read_as_owner()?.journal)
     }
 
     fn answer<T: Serialize>(
@@ -184,7 +184,7 @@ fn check_text(path: &Path, Checked { ok, damage, violations }: &Checked) -> Stri
 }
 
 fn run_backup(common: &Common, to: &Path) -> Result<Exit, CliError> {
-    let path = common.config.load()?.journal.path;
+    let path = common.config.to_read()?.journal;
     let style = ProgressStyle::with_template("{wide_bar} {percent} % {eta}")
         .expect("the template is well-formed");
     let bar = ProgressBar::new(0).with_style(style);
@@ -206,7 +206,7 @@ fn run_backup(common: &Common, to: &Path) -> Result<Exit, CliError> {
 }
 
 fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, CliError> {
-    let path = common.config.load()?.journal.path;
+    let path = common.config.to_read()?.journal;
     // A link that leads nowhere stays, and nothing makes way.
     let is_absent = path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if !is_absent && !yes {

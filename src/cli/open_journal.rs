@@ -3,12 +3,16 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::exit::{Exit, ended};
-use crate::config::{Config, ConfigErrors, DEFAULT_PATH};
+use super::exit::{Exit, complain, ended};
+use crate::config::{Config, ConfigErrors, DEFAULT_PATH, Located, PartialConfig};
 use crate::identity::{self, IdentityError};
 use crate::journal::{self, OpenError};
+use crate::units::counted;
+
+/// Mistakes told by a command that goes on all the same, at most.
+const MAX_MISTAKES_TOLD: usize = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
@@ -83,6 +87,50 @@ impl ConfigArg {
         identity::become_owner(&config.journal.path)?;
         Ok(config)
     }
+}
+
+/// What a command needs that reads a journal.
+pub(super) struct ToRead {
+    pub(super) journal: PathBuf,
+    /// Whether its events may be of several applications.
+    pub(super) has_several_apps: bool,
+}
+
+impl ConfigArg {
+    /// What a command needs that reads the journal, whatever else is wrong with the file.
+    pub(super) fn to_read(&self) -> Result<ToRead, CliError> {
+        let config = PartialConfig::load(&self.path)?;
+        let journal = config.journal_path()?;
+        warn_of_mistakes(&self.path, &config);
+        // Where that cannot be read, a column too many does no harm.
+        let has_several_apps = config.apps().map_or(true, |apps| apps.len() > 1);
+        Ok(ToRead { journal, has_several_apps })
+    }
+
+    /// The same, and root goes on as the journal's owner. To be called once.
+    pub(super) fn to_read_as_owner(&self) -> Result<ToRead, CliError> {
+        let to_read = self.to_read()?;
+        identity::become_owner(&to_read.journal)?;
+        Ok(to_read)
+    }
+}
+
+/// Tells the mistakes in a file of which the command has all that it needs.
+pub(super) fn warn_of_mistakes(file: &Path, config: &PartialConfig) {
+    let mistakes = config.mistakes();
+    if mistakes.is_empty() {
+        return;
+    }
+    let count = counted(mistakes.len() as u64, "mistake");
+    let mut text =
+        format!("warning: {} has {count} in what this command does not use", file.display());
+    for mistake in mistakes.iter().take(MAX_MISTAKES_TOLD) {
+        text.push_str(&format!("\n  {}", Located(file, mistake)));
+    }
+    if let more @ 1.. = mistakes.len().saturating_sub(MAX_MISTAKES_TOLD) {
+        text.push_str(&format!("\n  and {more} more; `sprited check --offline` lists all"));
+    }
+    complain(text);
 }
 
 /// The error of a journal that is missing and was there before.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::exit::{Exit, complain, print};
 use super::open_journal::{self, CliError, ConfigArg};
 use super::process::{self, Signals};
+use crate::config::PartialConfig;
 use crate::daemon::DaemonSignals;
 use crate::{journal, net};
 
@@ -44,9 +45,12 @@ pub(super) fn run(args: &StatusArgs) -> Exit {
 
 fn show(args: &StatusArgs) -> Result<Exit, CliError> {
     let failed = |why: &dyn std::fmt::Display| CliError::because(Exit::Failure, why);
-    let config = args.config.load()?;
+    let config = PartialConfig::load(&args.config.path)?;
+    let listen = config.http()?.address();
+    open_journal::warn_of_mistakes(&args.config.path, &config);
+    let journal = config.journal_path().ok();
     let file = args.config.path.display();
-    let Some(address) = config.http.address() else {
+    let Some(address) = listen else {
         return Err(failed(&format_args!(
             "{file} has [http] listen = \"off\": the daemon serves no status"
         )));
@@ -59,7 +63,7 @@ fn show(args: &StatusArgs) -> Result<Exit, CliError> {
     let clear = args.watch && !args.json && io::stdout().is_terminal();
     let absent = |why: &str| {
         let daemon = format!("no daemon answers at {address} ([http] listen of {file}): {why}");
-        match journal::missing(&config.journal.path) {
+        match journal.as_deref().and_then(journal::missing) {
             Some(missing) => format!("{daemon}; {missing}"),
             None => format!("{daemon}; is it running? (systemctl status sprited)"),
         }

@@ -7,6 +7,7 @@
 mod document;
 mod mistake;
 mod outputs;
+mod partial;
 mod permissions;
 mod schema;
 mod secrets;
@@ -22,6 +23,7 @@ use toml::de::DeTable;
 
 pub(crate) use document::nearest;
 pub use mistake::{ConfigErrors, Located, Location, Mistake};
+pub use partial::PartialConfig;
 pub use schema::schema;
 pub use sections::{Config, outline};
 pub use sinks::SinkConfig;
@@ -86,25 +88,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the file, at once.
     pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
-        let unreadable = |message: String| ConfigErrors {
-            file: path.to_owned(),
-            mistakes: vec![Mistake { place: None, message }],
-            warnings: Vec::new(),
-        };
-        let mut bytes = Vec::new();
-        let read =
-            File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
-        read.map_err(|error| {
-            unreadable(format!(
-                "cannot read the configuration: {error}; name another file with --config or \
-                 SPRITED_CONFIG"
-            ))
-        })?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(unreadable(format!("the configuration is larger than {MAX_FILE} bytes")));
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| unreadable("the configuration is not UTF-8 text".to_owned()))?;
+        let text = read_text(path)?;
         let mut loaded = Self::parse(&text, path)?;
         let warnings = loaded.check_permissions(&text);
         loaded.warnings.splice(0..0, warnings);
@@ -171,6 +155,28 @@ impl Config {
     pub fn sources(&self) -> EventSources {
         EventSources { pull: self.vod.pull, receive: self.receive.is_some() }
     }
+}
+
+/// Reads the file, which is text of at most [`MAX_FILE`].
+fn read_text(path: &Path) -> Result<String, ConfigErrors> {
+    let unreadable = |message: String| ConfigErrors {
+        file: path.to_owned(),
+        mistakes: vec![Mistake { place: None, message }],
+        warnings: Vec::new(),
+    };
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    read.map_err(|error| {
+        unreadable(format!(
+            "cannot read the configuration: {error}; name another file with --config or \
+             SPRITED_CONFIG"
+        ))
+    })?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(unreadable(format!("the configuration is larger than {MAX_FILE} bytes")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| unreadable("the configuration is not UTF-8 text".to_owned()))
 }
 
 fn compose<'t>(document: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Option<Config> {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use sprited::config::{self, Config, ConfigErrors, Loaded};
+use sprited::config::{self, Config, ConfigErrors, Loaded, PartialConfig};
 use sprited::confirmer::MaxUnconfirmed;
 use sprited::delivery::MaxRejects;
 
@@ -51,6 +51,44 @@ fn the_least_that_works_has_every_default() {
     assert_eq!(sink.max_rejects, MaxRejects::At(20.try_into().unwrap()));
     assert_eq!(sink.timeout, Duration::from_secs(10));
     assert_eq!(sink.events, sprited::event::Wanted::default());
+}
+
+#[test]
+fn a_setting_is_read_from_a_file_with_mistakes_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sprited.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        PartialConfig::load(&file)
+    };
+    let broken = "[http]\nlisten = '127.0.0.1:1'\n[poll]\nmax_concurrency = 0\nintervall = 1\n\
+                  [vod]\nendpoint = 1\nsub_app_id = [1, 2]\n[[sinks]]\nname = 'A B'\n\
+                  [journal]\nretention = '1s'\nmax_size = 'x'\n";
+    let config = load(&format!("{broken}path = '/j.db'")).unwrap();
+    assert_eq!(config.journal_path().unwrap(), Path::new("/j.db"));
+    assert_eq!(config.http().unwrap().address().unwrap().port(), 1);
+    assert_eq!(config.apps().unwrap().len(), 2);
+    assert!(config.mistakes().len() >= 6, "{:?}", config.mistakes());
+    let config = load(broken).unwrap();
+    assert_eq!(config.journal_path().unwrap(), Path::new("/var/lib/sprited/journal.db"));
+    assert!(load(LEAST).unwrap().mistakes().is_empty());
+
+    // What is wrong with the setting itself, or may be meant by an unknown key.
+    for (text, said) in [
+        ("[journal]\npath = 'j.db'", "sprited.toml:2: [journal] path: \"j.db\" depends on"),
+        ("[journal]\npath = 1", "[journal] path: invalid type"),
+        ("journal = 1", "[journal]: expected a table"),
+        ("[journal]\npaht = '/j.db'", "unknown key \"paht\" in [journal]; did you mean \"path\"?"),
+        ("[journal]\nfile = '/j.db'", "unknown key \"file\" in [journal]; known are path"),
+        ("[jurnal]\npath = '/j.db'", "unknown key \"jurnal\" in the file; did you mean"),
+        ("path = '/j.db'", "unknown key \"path\" in the file; it belongs under [journal]"),
+        ("[http]\npath = '/j.db'", "unknown key \"path\" in [http]; it belongs under [journal]"),
+    ] {
+        let error = load(text).unwrap().journal_path().expect_err(text).to_string();
+        assert!(error.contains(said) && !error.contains('\n'), "{text}: {error}");
+    }
+    let error = load("[journal]\npath = '/j.db'\n[poll\n").unwrap_err().to_string();
+    assert!(error.contains("sprited.toml:3: not TOML"), "{error}");
 }
 
 #[test]

@@ -573,3 +573,43 @@ fn without_a_journal_it_says_where_it_looked() {
     assert_eq!(code, 78);
     assert!(err.contains("sprited.toml:2: unknown key \"pth\""), "{err}");
 }
+
+#[tokio::test]
+async fn mistakes_elsewhere_in_the_file_are_told_and_hold_up_nothing() {
+    let bench = Bench::new().await;
+    bench.append(&plain(1), ago(1)).await;
+    let config = bench.folder.path().join("sprited.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let unknown: String = (1..=6).map(|n| format!("colour{n} = 'red'\n")).collect();
+    let broken = format!("{good}[http]\nlisten = '127.0.0.1:1'\n[vod]\nsub_app_id = []\n{unknown}");
+    std::fs::write(&config, broken).unwrap();
+    let backup = bench.folder.path().join("backup.db");
+    let backup = backup.to_str().unwrap();
+    let commands: [&[&str]; 6] = [
+        &["events", "list"],
+        &["events", "show", "0"],
+        &["audit"],
+        &["journal", "check"],
+        &["journal", "backup", backup],
+        &["status"],
+    ];
+    for command in commands {
+        let Ended { code, err, .. } = ended(sprited().args(command).env("SPRITED_CONFIG", &config));
+        let warning = "sprited.toml has 7 mistakes in what this command does not use\n";
+        assert!(
+            err.starts_with("sprited: warning: ") && err.contains(warning),
+            "{command:?}: {err}"
+        );
+        assert!(err.contains("\n  and 2 more; `sprited check --offline` lists all\n"), "{err}");
+        let is_found = !["status", "show"].iter().any(|name| command.contains(name));
+        assert_eq!(code == 0, is_found, "{command:?}: {err}");
+        assert!(code != 78, "{command:?}: {err}");
+        if command == ["status"] {
+            assert!(err.contains("no daemon answers at 127.0.0.1:1 "), "{err}");
+        }
+    }
+    // The sinks' events are looked up there.
+    let redelivery =
+        ended(sprited().args(["events", "redeliver", "0000"]).env("SPRITED_CONFIG", &config));
+    assert_eq!(redelivery.code, 78, "{}", redelivery.err);
+}

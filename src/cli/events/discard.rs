@@ -44,7 +44,7 @@ struct AtSink<'a> {
 }
 
 pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
-    let journal = args.config.load_as_owner()?.journal.path;
+    let journal = args.config.to_read_as_owner()?.journal;
     let reader = JournalReader::open(&journal)?;
     let sinks = args.selection.sinks(&reader)?.map_or_else(|| reader.sinks(), Ok)?;
     let targets = if args.selection.keys.is_empty() {

@@ -7,7 +7,7 @@ use super::dead_letters;
 use super::format::{EventSummary, label, moment, print, short, table};
 use super::selection::{View, by_prefix, each, parse_prefix};
 use crate::cli::exit::{Exit, json_line};
-use crate::cli::open_journal::{CliError, ConfigArg};
+use crate::cli::open_journal::{CliError, ConfigArg, ToRead};
 use crate::event::{EventOrigin, Key};
 use crate::format;
 use crate::journal::{EventCount, EventRow, EventState, JournalReader, SinkState};
@@ -78,8 +78,8 @@ enum GroupArg {
 }
 
 pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
-    let config = args.config.load_as_owner()?;
-    let mut reader = JournalReader::open(&config.journal.path)?;
+    let ToRead { journal, has_several_apps: with_app } = args.config.to_read_as_owner()?;
+    let mut reader = JournalReader::open(&journal)?;
     if let Some(why) = args.view.filter.unknown_type(&reader)? {
         return Err(CliError::because(Exit::Failure, why));
     }
@@ -101,7 +101,6 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, CliError> {
         out.flush()?;
         return Ok(Exit::Success);
     }
-    let with_app = config.vod.apps().len() > 1;
     let mut rows = Vec::new();
     let mut last = None;
     each(&reader, filter.clone(), limit, |found| {

@@ -40,7 +40,7 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn run(args: &ShowArgs) -> Result<Exit, CliError> {
-    let reader = JournalReader::open(&args.config.load_as_owner()?.journal.path)?;
+    let reader = JournalReader::open(&args.config.to_read_as_owner()?.journal)?;
     let found = by_prefix(&reader, &args.key)?;
     let sinks = reader.sinks_of(found.id)?;
     let text = if args.json { json(&found, &sinks)? } else { text(&found, &sinks) };

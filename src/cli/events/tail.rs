@@ -9,7 +9,7 @@ use super::format::EventSummary;
 use super::list::{insert_origin, row};
 use super::selection::View;
 use crate::cli::exit::{Exit, complain, json_line};
-use crate::cli::open_journal::{self, CliError, ConfigArg};
+use crate::cli::open_journal::{self, CliError, ConfigArg, ToRead};
 use crate::event::{EventOrigin, Key};
 use crate::journal::{EventId, EventRow, EventState, Filter, JournalReader};
 use crate::sanitize;
@@ -54,8 +54,8 @@ pub(in crate::cli) fn run(args: &TailArgs) -> Exit {
 }
 
 fn follow(args: &TailArgs) -> Result<std::convert::Infallible, CliError> {
-    let config = args.config.load_as_owner()?;
-    let reader = JournalReader::open(&config.journal.path)?;
+    let ToRead { journal, has_several_apps } = args.config.to_read_as_owner()?;
+    let reader = JournalReader::open(&journal)?;
     // It may be the first of its type that is waited for.
     if let Some(unknown) = args.view.filter.unknown_type(&reader)? {
         complain(format_args!("{unknown}; waiting for the first"));
@@ -64,7 +64,7 @@ fn follow(args: &TailArgs) -> Result<std::convert::Infallible, CliError> {
         filter: args.view.filter(&reader)?,
         state: args.view.filter.state(),
         as_json: args.json,
-        with_app: config.vod.apps().len() > 1,
+        with_app: has_several_apps,
         reader,
         pending: BTreeMap::new(),
         out: io::stdout().lock(),

@@ -11,7 +11,7 @@ use clap_mangen::roff::{Roff, roman};
 use super::exit::{Exit, answer};
 
 const SOURCE: &str = concat!("sprited ", env!("CARGO_PKG_VERSION"));
-const CONFIGURATION: &str = include_str!("../../config.example.toml");
+const CONFIGURATION: &str = include_str!("../../../config.example.toml");
 
 /// Write the manual pages to a folder, or print the first of them.
 #[derive(Debug, clap::Args)]
