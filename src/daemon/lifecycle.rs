@@ -19,6 +19,7 @@ use super::running_sinks::RunningSinks;
 use super::sink_set::{Dependencies, SinkSet};
 use super::stop::StagedStop;
 use super::tasks::{TaskName, Tasks};
+use super::unfinished::Unfinished;
 use super::warnings::{warn_of_orphans, warn_of_rescued};
 use super::{drain, systemd};
 use crate::config::Loaded;
@@ -317,7 +318,13 @@ impl Daemon {
         };
         drop(active);
         health.drain();
-        Ok(stop.run(reason, tasks, journal, closing, &signals.stop).await)
+        let unfinished = match once && reason != ExitReason::Clean {
+            true => Some(Unfinished::find(reason, &journal, &progress, &signals.stop).await),
+            false => None,
+        };
+        let ended = stop.run(reason, tasks, journal, closing, &signals.stop).await;
+        unfinished.iter().for_each(|unfinished| unfinished.log(ended));
+        Ok(ended)
     }
 }
 

@@ -23,6 +23,7 @@ mod status_line;
 mod stop;
 mod systemd;
 mod tasks;
+mod unfinished;
 mod warnings;
 
 pub use exit::{DaemonError, ExitReason};

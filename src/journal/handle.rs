@@ -18,7 +18,7 @@ use super::receipts::PullReceipt;
 use super::settings::JournalSettings;
 use super::sqlite::{self, Rescue, Store};
 use super::types::{
-    Appended, Backlog, ConfirmPermission, DeliveryRecord, EventId, HandleConfirmation,
+    Appended, Backlog, ConfirmPermission, DeliveryRecord, EventId, HandleConfirmation, Leftover,
     PendingEvent, PendingPage, QueueEnd, Recorded, SinkHistory, SinkId, SinkRecords,
     UnacknowledgedEvent,
 };
@@ -261,6 +261,11 @@ impl Journal {
     /// Returns what is left at sinks that are no longer registered.
     pub async fn orphans(&self) -> Result<Vec<Backlog>> {
         self.read(Store::orphans).await
+    }
+
+    /// Returns what is left at sinks in the configuration; reads all of it.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        self.read(Store::leftovers).await
     }
 
     /// Returns how many events are outstanding at a sink in the configuration.

@@ -49,6 +49,6 @@ pub use sqlite::{
 };
 pub use types::{
     Appended, Backlog, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState,
-    HandleConfirmation, NewEvent, PendingEvent, PendingPage, QueueEnd, Recorded, SinkHistory,
-    SinkId, UnacknowledgedEvent, Unprunable,
+    HandleConfirmation, Leftover, NewEvent, PendingEvent, PendingPage, QueueEnd, Recorded,
+    SinkHistory, SinkId, UnacknowledgedEvent, Unprunable,
 };

@@ -225,6 +225,17 @@ pub struct Backlog {
     pub dead: u64,
 }
 
+/// What a sink in the configuration still has to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// The sink's name.
+    pub sink: String,
+    /// Events that it still has to take.
+    pub pending: u64,
+    /// The last failure of one of them; `None` if none was tried.
+    pub last_error: Option<String>,
+}
+
 /// What fills a journal and cannot be pruned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unprunable {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::counters::Counter;
 use super::store::Store;
 use crate::journal::error::Result;
-use crate::journal::types::{Backlog, EventId, SinkHistory, SinkId};
+use crate::journal::types::{Backlog, EventId, Leftover, SinkHistory, SinkId};
 
 impl Store {
     pub(in crate::journal) fn register(&mut self, names: &[String]) -> Result<Vec<SinkId>> {
@@ -55,6 +55,20 @@ impl Store {
 
     pub(in crate::journal) fn orphans(&self) -> Result<Vec<Backlog>> {
         backlogs(&self.connection, "NOT active")
+    }
+
+    pub(in crate::journal) fn leftovers(&self) -> Result<Vec<Leftover>> {
+        // Beside a single max() SQLite takes the other columns from the row that has it.
+        let mut select = self.connection.prepare_cached(
+            "SELECT name, count(*), last_error, max(ifnull(last_failed, 0))
+             FROM sinks CROSS JOIN pending ON pending.sink = sinks.id
+             WHERE active GROUP BY sinks.id ORDER BY name",
+        )?;
+        let rows = select.query_map([], |row| {
+            let pending = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Leftover { sink: row.get(0)?, pending, last_error: row.get(2)? })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }
 

@@ -1,9 +1,17 @@
 //! `sprited run --once`: until there is nothing left to do.
 
 use super::receiver::{Answer, Receiver};
+use serde_json::Value;
+
+use super::daemon::Ended;
 use super::{Site, file, until};
 
 const ONCE: &[&str] = &["run", "--once"];
+
+/// The last thing that it said.
+fn last_line(ended: &Ended) -> Value {
+    serde_json::from_str(ended.log.lines().last().unwrap()).expect(&ended.log)
+}
 
 #[tokio::test]
 async fn drains_the_queue_and_exits() {
@@ -27,6 +35,15 @@ async fn says_that_something_stays() {
     site.add_sprites(20);
     let ended = site.run(ONCE).await;
     assert_eq!(ended.code, 1, "{}", ended.log);
+    let last = last_line(&ended);
+    assert_eq!(last["message"], "deliveries stay pending; they are retried by the next run");
+    assert_eq!(last["pending"], 20, "{last}");
+    let sinks = last["sinks"].as_str().unwrap();
+    assert!(sinks.starts_with("hook: 20 pending, last error: "), "{last}");
+    assert!(sinks.contains("500") && !sinks.contains("sprites"), "{last}");
+    // It knows the error though it may have no reason to try again.
+    let again = last_line(&site.run(ONCE).await);
+    assert!(again["sinks"].as_str().unwrap().contains("500"), "{again}");
     site.assert_once("sprites.jsonl", 20);
     hook.set(Answer::Take);
     // What stayed is delivered by later runs, each event when its next try is due.
@@ -41,7 +58,10 @@ async fn says_that_the_credentials_are_rejected() {
     site.set_key("another-secret-key");
     let ended = site.run(ONCE).await;
     assert_eq!(ended.code, 77, "{}", ended.log);
-    assert!(ended.log.contains("AuthFailure.SignatureFailure"), "{}", ended.log);
+    let last = last_line(&ended);
+    let told = "the queue was not emptied: the cloud refuses the credentials";
+    assert_eq!((&last["message"], &last["level"]), (&told.into(), &"ERROR".into()), "{last}");
+    assert_eq!(last["code"], "AuthFailure.SignatureFailure", "{last}");
     assert!(!ended.log.contains("another-secret-key"), "{}", ended.log);
 }
 
@@ -56,5 +76,8 @@ async fn says_that_nobody_is_there() {
     assert!(config.contains(&url));
     let ended = site.run(ONCE).await;
     assert_eq!(ended.code, 1, "{}", ended.log);
-    assert!(ended.log.contains("pulling fails"), "{}", ended.log);
+    let last = last_line(&ended);
+    assert_eq!(last["message"], "the queue was not emptied: pulling fails", "{last}");
+    assert!(last["error"].as_str().unwrap().contains("refused"), "{last}");
+    assert!(last["hint"].is_string(), "{last}");
 }

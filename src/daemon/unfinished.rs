@@ -1,0 +1,97 @@
+//! What `run --once` has left undone, as the last thing that it says.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::exit::ExitReason;
+use crate::event::AppId;
+use crate::journal::{self, Journal, Leftover};
+use crate::puller::ApplicationProgress;
+use crate::sanitize::{KeptEnd, truncate};
+use crate::vod::CallFailure;
+
+/// Characters of an error that are logged.
+const MAX_ERROR: usize = 300;
+
+/// What a run that ends with `reason` leaves undone.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    reason: ExitReason,
+    /// What sinks still have to take; `None` if the run was told to stop.
+    leftovers: Option<journal::Result<Vec<Leftover>>>,
+    /// Applications whose pulls fail.
+    failing: Vec<(AppId, Arc<CallFailure>)>,
+}
+
+impl Unfinished {
+    /// Asks the journal where that is the reason: another may be that it does not answer.
+    pub(super) async fn find(
+        reason: ExitReason,
+        journal: &Journal,
+        pulling: &[ApplicationProgress],
+        stop: &CancellationToken,
+    ) -> Self {
+        let leftovers = match reason {
+            ExitReason::SomethingStays => stop.run_until_cancelled(journal.leftovers()).await,
+            _ => None,
+        };
+        let failing =
+            |of: &ApplicationProgress| Some((of.app, of.progress.borrow().failure.clone()?));
+        Self { reason, leftovers, failing: pulling.iter().filter_map(failing).collect() }
+    }
+
+    /// Logs why the run did not do all, unless it has ended for another reason: that has been
+    /// logged then.
+    pub(super) fn log(&self, ended: ExitReason) {
+        match self.reason {
+            reason if reason != ended => {}
+            ExitReason::SomethingStays => self.log_leftovers(),
+            ExitReason::Unreachable => self.log_failing("the queue was not emptied: pulling fails"),
+            ExitReason::Credentials => {
+                self.log_failing("the queue was not emptied: the cloud refuses the credentials");
+            }
+            ExitReason::Unwritable => {
+                tracing::error!("the queue was not emptied: the journal accepts no events");
+            }
+            _ => {}
+        }
+    }
+
+    fn log_leftovers(&self) {
+        match &self.leftovers {
+            None => tracing::warn!("stopped before the queue was empty and nothing pending"),
+            Some(Ok(leftovers)) => {
+                let sinks: Vec<_> = leftovers.iter().map(told).collect();
+                tracing::warn!(
+                    pending = leftovers.iter().map(|left| left.pending).sum::<u64>(),
+                    sinks = sinks.join("; "),
+                    "deliveries stay pending; they are retried by the next run"
+                );
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "deliveries stay pending; they cannot be counted")
+            }
+        }
+    }
+
+    fn log_failing(&self, message: &'static str) {
+        for (app, failure) in &self.failing {
+            tracing::error!(
+                %app,
+                code = failure.code,
+                request_id = failure.request_id,
+                hint = failure.remedy,
+                error = failure.message,
+                "{message}"
+            );
+        }
+    }
+}
+
+fn told(Leftover { sink, pending, last_error }: &Leftover) -> String {
+    let error = last_error.as_deref().map_or_else(String::new, |error| {
+        format!(", last error: {}", truncate(error, MAX_ERROR, KeptEnd::First))
+    });
+    format!("{sink}: {pending} pending{error}")
+}
