@@ -1,6 +1,11 @@
 //! The demo, as the README has it.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// What a demo of three events that are pulled has to say.
 fn assert_tells(output: &std::process::Output) {
@@ -44,6 +49,32 @@ fn tells_of_each_event_that_is_posted_as_well() {
     assert!(said.contains("\n  posted more than once          0\n"), "{said}");
     let posted = "answered with 200: the cloud has forgotten it";
     assert_tells_of(&demo, posted, "answered with 200");
+}
+
+#[test]
+fn ends_soon_after_ctrl_c_at_any_point_and_its_sums_add_up() {
+    let points = ["sink     ", "  1  CreateImageSpriteComplete", "pulled", "confirmed: ", "  2  "];
+    for said in points {
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_sprited"))
+            .arg("demo")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(demo.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(said) {
+            line.clear();
+            assert_ne!(out.read_line(&mut line).unwrap(), 0, "it never said {said:?}");
+        }
+        let interrupted = Instant::now();
+        kill(Pid::from_raw(i32::try_from(demo.id()).unwrap()), Signal::SIGINT).unwrap();
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        assert!(demo.wait().unwrap().success(), "{rest}");
+        // A second where nothing else runs. A pull that the cloud holds would take up to five.
+        assert!(interrupted.elapsed() < Duration::from_secs(2), "{:?}", interrupted.elapsed());
+        assert!(rest.ends_with("nothing was lost, nothing came twice.\n"), "{said:?}: {rest}");
+    }
 }
 
 mod full {

@@ -29,6 +29,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// The application whose events they are.
 const APP: u64 = 1_500_012_345;
+/// How long the cloud holds a pull that finds nothing: the end waits for it.
+const HOLD: Duration = Duration::from_millis(300);
 /// How long the last events may take at the end.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -72,6 +74,7 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<Sums> {
     let callback = args.push.then(Callback::random);
     let sign_key = callback.as_ref().map(|callback| callback.sign_key.clone().into());
     let settings = EmulatorSettings {
+        hold: HOLD,
         push: PushSettings { sign_key, ..PushSettings::default() },
         ..EmulatorSettings::default()
     };
@@ -166,6 +169,7 @@ fn configuration(url: &str, callback: Option<&Callback>, folder: &Path) -> anyho
         r#"
         credentials = {{ secret_id = "AKIDEMULATOR", secret_key = "emulator-secret-key" }}
         vod = {{ endpoint = "{url}", sub_app_id = {APP}, pull = {pull} }}
+        poll = {{ interval = "{hold}ms" }}
         {receive}
         http = {{ listen = "off" }}
         log = {{ level = "warn", format = "pretty" }}
@@ -175,6 +179,7 @@ fn configuration(url: &str, callback: Option<&Callback>, folder: &Path) -> anyho
         type = "jsonl"
         path = {sprites:?}
         "#,
+        hold = HOLD.as_millis(),
         journal = folder.join(story::JOURNAL),
         sprites = folder.join(story::SPRITES),
     );
