@@ -38,6 +38,9 @@ impl Credentials {
             if value.is_empty() {
                 return Err(format!("{name} is empty"));
             }
+            if name == "secret_id" && is_placeholder(value) {
+                return Err(format!("{name} {PLACEHOLDER}"));
+            }
             if value.trim() != value {
                 return Err(format!("{name} begins or ends with white space"));
             }
@@ -88,9 +91,36 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// What a secret id is for which [`is_placeholder`] holds.
+pub(super) const PLACEHOLDER: &str =
+    "is the placeholder of the example: put the SecretId of your key in its place";
+
+/// Whether `secret_id` is what documents print in the place of one: `AKID` and an ellipsis, a row of
+/// one sign that stands for others, or `EXAMPLE`.
+pub(super) fn is_placeholder(secret_id: &str) -> bool {
+    let Some(rest) = secret_id.strip_prefix("AKID") else { return false };
+    let is_row_of =
+        |sign: char| rest.len() >= 3 && rest.chars().all(|c| c.eq_ignore_ascii_case(&sign));
+    rest == "…" || rest == "EXAMPLE" || ['.', 'x', '*'].into_iter().any(is_row_of)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn placeholders_are_named_and_keys_are_not() {
+        for id in ["AKID…", "AKID...", "AKIDxxxxxxxx", "AKIDXxXx", "AKID********", "AKIDEXAMPLE"]
+        {
+            let error = Credentials::new(id, "k".into(), None, None).unwrap_err();
+            assert!(error.starts_with("secret_id is the placeholder of the example: "), "{error}");
+        }
+        for id in
+            ["AKID", "AKIDx", "AKIDxxxy", "AKIDEMULATOR", "AKIDexample", "AKIDz8krbsJ5yKBZQpn7"]
+        {
+            assert!(Credentials::new(id, "k".into(), None, None).is_ok(), "{id}");
+        }
+    }
 
     #[test]
     fn slips_of_copying_are_named_without_the_value() {

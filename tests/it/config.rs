@@ -8,6 +8,8 @@ use sprited::config::{self, Config, ConfigErrors, Loaded, PartialConfig};
 use sprited::confirmer::MaxUnconfirmed;
 use sprited::delivery::MaxRejects;
 
+use crate::cli::{ended, sprited};
+
 const LEAST: &str = r#"
 [[sinks]]
 name = "sprites"
@@ -358,6 +360,28 @@ url = "https://example.net/"
 secret = "hunter4"
 headers = { authorization = "hunter5" }
 "#;
+
+#[test]
+fn the_placeholder_of_an_example_is_named_and_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sprited.toml");
+    let text = format!(
+        "[credentials]\nsecret_id = 'AKID…'\nsecret_key = 'k'\n[http]\nlisten = 'off'\n\
+         [journal]\npath = '{}'\n{LEAST}",
+        folder.path().join("j.db").display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let command =
+        |arguments: &[&str]| ended(sprited().args(arguments).env("SPRITED_CONFIG", &file));
+    let said = "[credentials] secret_id is the placeholder of the example: put the SecretId of your key \
+                in its place";
+    let checked = command(&["check", "--offline"]);
+    assert!(checked.out.contains(&format!("toml:2: warning: {said}")), "{}", checked.out);
+    let started = command(&["run"]);
+    assert_eq!(started.code, 78, "{}", started.err);
+    assert!(started.err.ends_with(&format!("{said}\n")), "{}", started.err);
+    assert!(!folder.path().join("j.db").exists());
+}
 
 #[test]
 fn no_secret_is_shown() {

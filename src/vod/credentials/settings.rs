@@ -11,7 +11,7 @@ use crate::sanitize::{invisible_in, is_in_quotes};
 use crate::secret::SecretRef;
 use crate::settings::SettingIssue;
 use crate::vod::http::{Endpoint, STS_ENDPOINT};
-use crate::vod::key::Credentials;
+use crate::vod::key::{Credentials, PLACEHOLDER, is_placeholder};
 
 /// What a session is called in the cloud's audit log if nothing else is said.
 pub(super) const DEFAULT_SESSION_NAME: &str = "sprited";
@@ -110,6 +110,10 @@ impl CredentialsSettings {
         for (key, secret) in secrets {
             let Some(Ok(secret)) = secret.and_then(SecretRef::glance) else { continue };
             let text = secret.expose();
+            if key == "secret_id" && is_placeholder(text) {
+                warnings.push(SettingIssue::warning(format!("{key} {PLACEHOLDER}")));
+                continue;
+            }
             let unseen = invisible_in(text).map(|what| format!("it {what}, which no key has"));
             let said = unseen.or_else(|| mistaken(key, text).map(str::to_owned));
             warnings.extend(said.map(|said| SettingIssue::warning(format!("{key}: {said}"))));
@@ -224,6 +228,11 @@ mod tests {
         assert!(odd.contains("secret_id: it holds a character that cannot be seen"), "{odd}");
         assert!(odd.contains("secret_key: it ends in a line end"), "{odd}");
         assert!(odd.contains("token: it stands in quotes"), "{odd}");
+        let placeholder = said("AKID…", SECRET, "t");
+        assert!(
+            placeholder.starts_with("secret_id is the placeholder of the example"),
+            "{placeholder}"
+        );
         assert!(said(ID, "whsec_abc", "t").contains("secret of a webhook"));
     }
 

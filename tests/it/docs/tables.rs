@@ -64,7 +64,7 @@ fn the_table_of_exit_codes_is_the_programs() {
 }
 
 /// Which message stands before which exit code.
-const ENDS: [(&str, Exit); 7] = [
+const ENDS: [(&str, Exit); 8] = [
     ("unknown key", Exit::Configuration),
     ("cannot be read and was left alone", Exit::Journal),
     ("fill the file that LoadCredential=", Exit::Configuration),
@@ -72,6 +72,7 @@ const ENDS: [(&str, Exit); 7] = [
     ("a webhook secret without a key", Exit::Configuration),
     ("standard output is closed", Exit::Configuration),
     ("names, each with a write-ahead log of its own", Exit::Journal),
+    ("is the placeholder of the example", Exit::Configuration),
 ];
 
 #[test]
@@ -98,8 +99,9 @@ fn the_exit_codes_of_messages_are_the_programs_and_the_units() {
     std::fs::write(folder.path().join("secret_key"), "").unwrap();
     let keyless =
         "[[sinks]]\nname = 'b'\ntype = 'webhook'\nurl = 'https://x/'\nsecret = 'whsec_'\n";
+    let placeholder = "[credentials]\nsecret_id = 'AKID…'\nsecret_key = 'k'\n";
     for (config, (message, exit)) in
-        [("[pol]\n", ENDS[0]), (credential, ENDS[2]), (keyless, ENDS[4])]
+        [("[pol]\n", ENDS[0]), (credential, ENDS[2]), (keyless, ENDS[4]), (placeholder, ENDS[7])]
     {
         let journal = format!("[journal]\npath = {:?}\n", folder.path().join("j.db"));
         std::fs::write(&path, format!("{config}{journal}{sink}")).unwrap();
