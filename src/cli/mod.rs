@@ -23,6 +23,7 @@ mod prompt;
 mod receive;
 mod reconcile;
 mod run;
+mod screen;
 mod status;
 
 use std::ffi::OsString;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::exit::{Exit, complain, print};
 use super::open_journal::{self, CliError, ConfigArg};
 use super::process::{self, Signals};
+use super::screen::Screen;
 use crate::config::PartialConfig;
 use crate::daemon::DaemonSignals;
 use crate::{journal, net};
@@ -147,8 +148,12 @@ fn reason(error: &reqwest::Error) -> String {
 }
 
 fn write(status: &str, clear: bool) -> io::Result<()> {
-    let before = if clear { CLEAR_SCREEN } else { "" };
-    print(format!("{before}{status}").as_bytes())
+    if !clear {
+        return print(status.as_bytes());
+    }
+    // Asked each time: a window may be another size by now.
+    let page = Screen::of_stdout().map_or_else(|| status.to_owned(), |screen| screen.fit(status));
+    print(format!("{CLEAR_SCREEN}{page}").as_bytes())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod journald;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -145,8 +146,17 @@ fn layer(format: LogFormat) -> Result<Boxed, LoggingError> {
                 });
             Ok(journald::InMessage(fields).boxed())
         }
-        written => Ok(lines(written, io::stderr().is_terminal(), io::stderr)),
+        written => {
+            let no_colour = std::env::var_os("NO_COLOR");
+            let colour = is_coloured(io::stderr().is_terminal(), no_colour.as_deref());
+            Ok(lines(written, colour, io::stderr))
+        }
     }
+}
+
+/// As no-color.org has it: the variable counts if it is not empty.
+fn is_coloured(is_terminal: bool, no_colour: Option<&OsStr>) -> bool {
+    is_terminal && no_colour.is_none_or(OsStr::is_empty)
 }
 
 fn lines<S, W>(format: LogFormat, colour: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
@@ -419,6 +429,12 @@ mod tests {
         assert_eq!(choose(Some("nonsense"), stderr, false), LogFormat::Logfmt);
         assert_eq!(choose(Some("8:4711"), None, false), LogFormat::Logfmt);
         assert_eq!(choose(None, stderr, true), LogFormat::Pretty);
+    }
+
+    #[test]
+    fn colours_are_for_a_terminal_whose_user_wants_them() {
+        assert!(is_coloured(true, None) && is_coloured(true, Some(OsStr::new(""))));
+        assert!(!is_coloured(true, Some(OsStr::new("1"))) && !is_coloured(false, None));
     }
 
     #[test]

@@ -19,10 +19,18 @@ struct Watching {
 
 impl Watching {
     fn start(site: &Site) -> Self {
-        let screen = site.path("screen");
+        Self::sized(site, 100, 60)
+    }
+
+    /// On a terminal of that many columns and lines.
+    fn sized(site: &Site, columns: usize, lines: usize) -> Self {
+        let screen = site.path(&format!("screen.{columns}"));
         let config = site.path("sprited.toml");
-        let command =
-            format!("exec {} status --watch --config {}", daemon::PROGRAM, config.display());
+        let command = format!(
+            "stty cols {columns} rows {lines}; exec {} status --watch --config {}",
+            daemon::PROGRAM,
+            config.display()
+        );
         let child = Command::new("script")
             .args(["--quiet", "--return", "--flush", "--command", &command])
             .arg(&screen)
@@ -106,5 +114,35 @@ async fn a_watch_into_a_pipe_is_a_line_a_look() {
     let pid = Pid::from_raw(i32::try_from(watching.id()).unwrap());
     kill(pid, Signal::SIGINT).unwrap();
     assert_eq!(watching.wait().unwrap().code(), Some(0));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_headline_stays_on_a_small_terminal_whatever_fails() {
+    let sink = |number: usize| {
+        format!(
+            "[[sinks]]\nname = 'hook-{number}'\ntype = 'webhook'\nevents = ['*']\n\
+             url = 'http://127.0.0.1:9/{number}'\n"
+        )
+    };
+    let site = Site::new(&(1..=7).map(sink).collect::<String>()).await;
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    let listen = daemon.logged("started")[0]["http"].as_str().unwrap().to_owned();
+    site.edit("127.0.0.1:0", &listen);
+    site.add_sprites(20);
+    for (columns, lines) in [(80, 24), (60, 20)] {
+        let watching = Watching::sized(&site, columns, lines);
+        watching.shows("7 sinks are down").await;
+        watching.shows("more lines").await;
+        let (all, _) = watching.screen();
+        let page = all.rsplit("\x1b[H\x1b[2J").find(|page| page.contains("more lines")).unwrap();
+        let (page, _) = page.split_once(" more lines").unwrap();
+        let page: Vec<&str> = page.lines().collect();
+        assert!(page[0].starts_with("sprited ") && page[0].ends_with(": DEGRADED"), "{page:#?}");
+        assert!(page.len() < lines, "{page:#?}");
+        assert!(page.iter().all(|line| line.chars().count() <= columns), "{page:#?}");
+        assert_eq!(watching.interrupted(), Some(0));
+    }
     daemon.stop().await;
 }
