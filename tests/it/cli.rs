@@ -228,6 +228,52 @@ fn manual_pages_are_written_for_every_command_and_for_the_configuration() {
 }
 
 #[test]
+fn manual_pages_name_files_variables_and_pages_that_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(ended(sprited().arg("man").arg(folder.path())).code, 0);
+    let read = |page: &str| {
+        let page = std::fs::read_to_string(folder.path().join(page)).expect(page);
+        page.replace("\\-", "-")
+    };
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder.path().join("man1")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let page = read(&format!("man1/{name}"));
+        let (_, pages) = page.rsplit_once("\n.SH \"SEE ALSO\"\n").expect(&page);
+        let pages: Vec<_> = pages.trim().split(", ").collect();
+        for page in pages.iter().filter(|page| page.starts_with("sprited")) {
+            let (page, section) = page.trim_end_matches(')').split_once('(').unwrap();
+            let path = folder.path().join(format!("man{section}/{page}.{section}"));
+            assert!(path.exists(), "{name} names {page}");
+        }
+        let is_whole = name == "sprited.1" || pages.iter().any(|page| page.starts_with("sprited"));
+        assert!(is_whole, "{name}: {pages:?}");
+        if page.contains("--config") {
+            assert!(page.contains("\n.SH FILES\n.TP\n\\fB/etc/sprited/sprited.toml\\fR"), "{page}");
+            assert!(page.contains("\n.SH ENVIRONMENT\n.TP\n\\fBSPRITED_CONFIG\\fR"), "{page}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
+    let events = read("man1/sprited-events.1");
+    assert!(events.contains("\nsprited(1), sprited-events-list(1), "), "{events}");
+    let run = read("man1/sprited-run.1");
+    for said in ["TENCENTCLOUD_SECRET_ID", "NO_COLOR", "NO_PROXY", "NOTIFY_SOCKET", "journal.db"] {
+        assert!(run.contains(said), "{said}: {run}");
+    }
+    // By the code: every variable whose name stands there as a constant.
+    let environment = include_str!("../../src/vod/credentials/environment.rs");
+    let identity = include_str!("../../src/vod/credentials/web_identity.rs");
+    for line in [environment, identity].concat().lines() {
+        let name = line.strip_prefix("const ").and_then(|line| line.split('"').nth(1));
+        let name = name.filter(|name| name.starts_with("T") && line.contains(": &str"));
+        assert!(name.is_none_or(|name| run.contains(name)), "{line}");
+    }
+    // Where mandoc or man is there, they read it; what it means is for people.
+    assert!(!read("man1/sprited-man.1").contains(".SH FILES"));
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_failure_and_a_full_disk_is() {
     for arguments in [&["completions", "bash"][..], &["--help"], &["man"]] {
         let (reader, writer) = std::io::pipe().unwrap();

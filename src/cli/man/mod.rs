@@ -1,6 +1,8 @@
 //! `sprited man`: the manual pages, made from the same text as `--help` and as the example
 //! configuration.
 
+mod surroundings;
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -27,7 +29,7 @@ pub(super) fn run(args: &ManArgs, command: Command) -> Exit {
     let mut command = command.disable_help_subcommand(true);
     command.build();
     let done = match &args.folder {
-        None => page(&command).map(|page| answer(&page, Exit::Success)),
+        None => page(&command, None).map(|page| answer(&page, Exit::Success)),
         Some(folder) => write_all(&command, folder).map(|()| Exit::Success).map_err(|error| {
             let text = format!("cannot write the manual pages to {}: {error}", folder.display());
             io::Error::new(error.kind(), text)
@@ -41,16 +43,17 @@ fn write_all(command: &Command, folder: &Path) -> io::Result<()> {
     let [commands, files] = ["man1", "man5"].map(|section| folder.join(section));
     fs::create_dir_all(&commands)?;
     fs::create_dir_all(&files)?;
-    write_each(command, &commands)?;
+    write_each(command, None, &commands)?;
     fs::write(files.join("sprited.toml.5"), configuration()?)
 }
 
-fn write_each(command: &Command, folder: &Path) -> io::Result<()> {
-    fs::write(folder.join(Man::new(command.clone()).get_filename()), page(command)?)?;
-    command.get_subcommands().try_for_each(|command| write_each(command, folder))
+fn write_each(command: &Command, parent: Option<&Command>, folder: &Path) -> io::Result<()> {
+    fs::write(folder.join(Man::new(command.clone()).get_filename()), page(command, parent)?)?;
+    command.get_subcommands().try_for_each(|child| write_each(child, Some(command), folder))
 }
 
-fn page(command: &Command) -> io::Result<Vec<u8>> {
+/// `parent` is the command that it belongs to.
+fn page(command: &Command, parent: Option<&Command>) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     // Which would fill the examples as if they were prose.
     let none = None::<&'static str>;
@@ -67,9 +70,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
             write_text(&text, &mut roff);
         }
     }
-    roff.control("SH", ["SEE ALSO"]);
-    let others = if command.get_name() == "sprited" { "" } else { "sprited(1), " };
-    roff.text([roman(format!("{others}sprited.toml(5)"))]);
+    surroundings::write(command, parent, &mut roff);
     roff.to_writer(&mut page)?;
     Ok(page)
 }
