@@ -18,8 +18,8 @@ enum Command {
 /// Print the configuration's JSON Schema, for editors.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The schema has every key, its type and its default, and rejects unknown keys. `sprited check --offline`
-also checks what must hold between keys.
+    after_help = "The schema has every key, its type, its range and its default, and rejects unknown keys. `sprited
+check --offline` also checks what must hold between keys.
 
 Example:
   sprited config schema > sprited.schema.json

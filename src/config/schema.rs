@@ -12,13 +12,16 @@ use super::sections::{schema_of, schemas};
 use super::sinks::Common;
 use crate::sinks::{KINDS, SinkKind};
 
+/// What other documents know this version of it by.
+const ID: &str = concat!("urn:sprited:configuration:", env!("CARGO_PKG_VERSION"));
+
 /// The schema, of the draft 2020-12: accepts what the configuration may hold and no unknown key.
 #[must_use]
 pub fn schema() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     let generator = &mut settings.into_generator();
-    let sinks: Vec<Value> = KINDS.iter().map(|kind| sink(generator, kind)).collect();
+    let sink = sink(generator);
     let mut tables = schemas(generator);
     tables.insert(
         "sinks".to_owned(),
@@ -26,11 +29,12 @@ pub fn schema() -> Value {
             "description": "Where events go.",
             "type": "array",
             "minItems": 1,
-            "items": { "oneOf": sinks },
+            "items": sink,
         }),
     );
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": ID,
         "title": "The configuration of sprited",
         "type": "object",
         "properties": tables,
@@ -41,8 +45,27 @@ pub fn schema() -> Value {
     schema
 }
 
+/// An entry, by its `type`: what is wrong with one key is told of that key, not of every kind of sink
+/// that the entry is none of.
+fn sink(generator: &mut SchemaGenerator) -> Value {
+    let by_kind = |kind: &SinkKind| {
+        json!({
+            "if": { "properties": { "type": { "const": kind.name } }, "required": ["type"] },
+            "then": sink_of(generator, kind),
+        })
+    };
+    let all: Vec<Value> = KINDS.iter().map(by_kind).collect();
+    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    json!({
+        "type": "object",
+        "properties": { "type": { "enum": names } },
+        "required": ["type"],
+        "allOf": all,
+    })
+}
+
 /// An entry of that kind: the keys that every sink has, and its own.
-fn sink(generator: &mut SchemaGenerator, kind: &SinkKind) -> Value {
+fn sink_of(generator: &mut SchemaGenerator, kind: &SinkKind) -> Value {
     let own = (kind.schema)(generator).to_value();
     let mut entry = schema_of::<Common>(generator);
     for part in ["properties", "required"] {

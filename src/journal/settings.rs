@@ -12,6 +12,9 @@ const DAY: u64 = 24 * 60 * 60;
 /// The time in which the cloud may still repeat an event: keys are kept at least this long.
 pub(super) const MIN_RETENTION: Duration = Duration::from_secs(4 * DAY);
 
+/// The least of `max_size`.
+const MIN_MAX_SIZE: ByteSize = ByteSize::mib(16);
+
 /// The `[journal]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -24,7 +27,7 @@ pub struct JournalSettings {
     #[schemars(with = "crate::units::Duration")]
     pub retention: Duration,
     /// The most that database and write-ahead log may take together; at least 16 MiB.
-    #[schemars(with = "crate::units::Size")]
+    #[schemars(with = "crate::units::Size", range(min = MIN_MAX_SIZE.as_u64()))]
     pub max_size: ByteSize,
 }
 
@@ -60,7 +63,7 @@ impl JournalSettings {
         if self.retention > Duration::from_secs(3660 * DAY) {
             mistakes.push("retention: more than ten years is not kept".to_owned());
         }
-        if self.max_size < ByteSize::mib(16) {
+        if self.max_size < MIN_MAX_SIZE {
             mistakes.push(format!(
                 "max_size: {} is too small for a journal; at least 16MiB",
                 self.max_size

@@ -5,6 +5,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// The most of `max_concurrency`.
+const MAX_MAX_CONCURRENCY: u32 = 256;
+/// The most of `max_requests_per_second`.
+const MAX_RATE: u32 = 1000;
+
 /// The `[poll]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -16,9 +21,11 @@ pub struct PollSettings {
     pub interval: Duration,
     /// Pulls in flight at most, and confirms in flight, for each application; 1 to 256. The limit
     /// is reached with as many as the requests a second times the round trip in seconds.
+    #[schemars(range(min = 1, max = MAX_MAX_CONCURRENCY))]
     pub max_concurrency: u32,
     /// Requests a second at most, for each of PullEvents and ConfirmEvents and of all applications
     /// together; 1 to 1000.
+    #[schemars(range(min = 1, max = MAX_RATE))]
     pub max_requests_per_second: u32,
 }
 
@@ -50,15 +57,15 @@ impl PollSettings {
         if self.interval > Duration::from_secs(3600) {
             mistakes.push("interval: more than 1h would leave finished events waiting".to_owned());
         }
-        if !(1..=256).contains(&self.max_concurrency) {
+        if !(1..=MAX_MAX_CONCURRENCY).contains(&self.max_concurrency) {
             mistakes.push(format!(
-                "max_concurrency: {} is not between 1 and 256",
+                "max_concurrency: {} is not between 1 and {MAX_MAX_CONCURRENCY}",
                 self.max_concurrency
             ));
         }
-        if !(1..=1000).contains(&self.max_requests_per_second) {
+        if !(1..=MAX_RATE).contains(&self.max_requests_per_second) {
             mistakes.push(format!(
-                "max_requests_per_second: {} is not between 1 and 1000",
+                "max_requests_per_second: {} is not between 1 and {MAX_RATE}",
                 self.max_requests_per_second
             ));
         }

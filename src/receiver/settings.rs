@@ -45,12 +45,15 @@ pub struct ReceiveSettings {
     pub verify: Verify,
     /// The largest event that is accepted, from 64KiB to 64MiB.
     #[serde(default = "default_max_body")]
-    #[schemars(with = "crate::units::Size")]
+    #[schemars(
+        with = "crate::units::Size",
+        range(min = MIN_MAX_BODY.as_u64(), max = MAX_BYTES_IN_HAND)
+    )]
     pub max_body: ByteSize,
     /// Connections at once at most. For another, the one that has waited longest for its client is
     /// closed.
     #[serde(default = "default_max_connections")]
-    #[schemars(range(min = 1, max = 4096))]
+    #[schemars(range(min = 1, max = MAX_MAX_CONNECTIONS))]
     pub max_connections: usize,
 }
 

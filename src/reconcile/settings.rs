@@ -31,6 +31,7 @@ pub struct ReconcileSettings {
     #[schemars(with = "crate::units::Duration")]
     pub settle: Duration,
     /// Requests a second at most, of all applications together; 1 to 100.
+    #[schemars(range(min = 1, max = MAX_RATE))]
     pub max_requests_per_second: u32,
 }
 

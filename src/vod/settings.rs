@@ -26,7 +26,7 @@ pub struct VodSettings {
     pub pull: bool,
     /// The largest answer that is read, after decompression; 64 KiB at least. A larger one, up to
     /// four times this, is read alone when its events come again.
-    #[schemars(with = "crate::units::Size")]
+    #[schemars(with = "crate::units::Size", range(min = MIN_ANSWER_SIZE.as_u64()))]
     pub max_answer_size: ByteSize,
 }
 

@@ -55,9 +55,10 @@ fn it_has_every_key_of_the_program_and_no_other() {
     for (table, keys) in outline.iter().filter(|(table, _)| *table != "sinks") {
         assert_eq!(names(&schema["properties"][table]), sorted(keys.to_vec()), "[{table}]");
     }
-    let kinds = schema["properties"]["sinks"]["items"]["oneOf"].as_array().unwrap();
+    let kinds = schema["properties"]["sinks"]["items"]["allOf"].as_array().unwrap();
     assert_eq!(kinds.len(), sprited::sinks::KINDS.len());
-    for (described, kind) in kinds.iter().zip(sprited::sinks::KINDS) {
+    for (described, kind) in kinds.iter().map(|by_kind| &by_kind["then"]).zip(sprited::sinks::KINDS)
+    {
         assert_eq!(described["properties"]["type"]["const"], kind.name);
         let keys = [common, (kind.keys)()].concat();
         assert_eq!(names(described), sorted(keys), "{}", kind.name);
@@ -155,6 +156,30 @@ fn values_are_judged_alike() {
         "vod.sub_app_id = [1, 1]",
         "vod.sub_app_id = 0",
         "poll.max_concurrency = -1",
+        "poll.max_concurrency = 0",
+        "poll.max_concurrency = 256",
+        "poll.max_concurrency = 257",
+        "poll.max_requests_per_second = 0",
+        "poll.max_requests_per_second = 1000",
+        "poll.max_requests_per_second = 1001",
+        "reconcile.max_requests_per_second = 0",
+        "reconcile.max_requests_per_second = 100",
+        "reconcile.max_requests_per_second = 101",
+        "receive = { token = 'a-token-of-some-length', max_connections = 0 }",
+        "receive = { token = 'a-token-of-some-length', max_connections = 4096 }",
+        "receive = { token = 'a-token-of-some-length', max_connections = 4097 }",
+        "receive = { token = 'a-token-of-some-length', max_body = 65535 }",
+        "receive = { token = 'a-token-of-some-length', max_body = 65536 }",
+        "receive = { token = 'a-token-of-some-length', max_body = 67108864 }",
+        "receive = { token = 'a-token-of-some-length', max_body = 67108865 }",
+        "vod.max_answer_size = 65535",
+        "vod.max_answer_size = 65536",
+        "journal.max_size = 16777215",
+        "journal.max_size = 16777216",
+        "sinks = [{ name = 'a', type = 'jsonl', path = '/a', rotate_size = 0 }]",
+        "sinks = [{ name = 'a', type = 'jsonl', path = '/a', rotate_size = 1, keep = 0 }]",
+        "sinks = [{ name = 'a', type = 'jsonl', path = '/a', rotate_size = 1, keep = 1 }]",
+        "sinks = [{ name = 'a', type = 'exec', command = ['/a'], max_in_flight = 1 }]",
         "poll = 1",
         "confirm.max_unconfirmed = 0",
         "confirm.max_unconfirmed = 2000",
@@ -201,6 +226,32 @@ fn values_are_judged_alike() {
         assert!(!faults(&validator, sinks).is_empty(), "the schema takes {sinks:?}");
         assert!(!is_understood(sinks), "{sinks}");
     }
+}
+
+#[test]
+fn one_mistake_in_a_sink_is_one_fault_at_its_place() {
+    let validator = validator();
+    let faults = |entry: &str| -> Vec<(String, String)> {
+        let value: Value = toml::from_str(&format!("sinks = [{{ {entry} }}]")).unwrap();
+        let faults = validator.iter_errors(&value);
+        faults.map(|fault| (fault.instance_path().to_string(), fault.to_string())).collect()
+    };
+    for (entry, place, said) in [
+        ("name = 'a', type = 'jsonl', path = '/a', kep = 1", "/sinks/0", "'kep'"),
+        ("name = 'a', type = 'webhook', url = 'http://a', path = '/a'", "/sinks/0", "'path'"),
+        ("name = 'a', type = 'jsonl'", "/sinks/0", "\"path\" is a required"),
+        ("name = 'a', type = 'jsonl', path = 1", "/sinks/0/path", "1 is not of type"),
+        ("name = 'a', type = 'jsnl', path = '/a'", "/sinks/0/type", "\"jsnl\" is not one of"),
+        ("name = 'a', path = '/a'", "/sinks/0", "\"type\" is a required"),
+        ("type = 'stdout'", "/sinks/0", "\"name\" is a required"),
+    ] {
+        let found = faults(entry);
+        let [(at, fault)] = found.as_slice() else { panic!("{entry}: {found:?}") };
+        assert!(at == place && fault.contains(said), "{entry}: {found:?}");
+    }
+    let schema = config::schema();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(schema["$id"], format!("urn:sprited:configuration:{version}"));
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub struct JsonlSettings {
     /// A file that would grow beyond this is rotated first; reckoned by the bodies of the events
     /// that come, without their envelopes. Off by default.
     #[serde(default)]
-    #[schemars(with = "Option<crate::units::Size>")]
+    #[schemars(with = "Option<crate::units::Size>", range(min = 1))]
     pub rotate_size: Option<ByteSize>,
     /// A file older than this is rotated before it is next written to. Off by default.
     #[serde(default, with = "humantime_serde")]
@@ -35,6 +35,7 @@ pub struct JsonlSettings {
     pub rotate_age: Option<Duration>,
     /// How many rotated files are kept; older ones are deleted. Default: all.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub keep: Option<usize>,
     /// What becomes of a rotated file. Default `none`.
     #[serde(default)]
