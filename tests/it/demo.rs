@@ -72,7 +72,7 @@ fn ends_soon_after_ctrl_c_at_any_point_and_its_sums_add_up() {
         out.read_to_string(&mut rest).unwrap();
         assert!(demo.wait().unwrap().success(), "{rest}");
         // A second where nothing else runs. A pull that the cloud holds would take up to five.
-        assert!(interrupted.elapsed() < Duration::from_secs(2), "{:?}", interrupted.elapsed());
+        assert!(interrupted.elapsed() < Duration::from_secs(3), "{:?}", interrupted.elapsed());
         assert!(rest.ends_with("nothing was lost, nothing came twice.\n"), "{said:?}: {rest}");
     }
 }
