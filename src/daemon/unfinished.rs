@@ -20,8 +20,8 @@ pub(super) struct Unfinished {
     reason: ExitReason,
     /// What sinks still have to take; `None` if the run was told to stop.
     leftovers: Option<journal::Result<Vec<Leftover>>>,
-    /// Applications whose pulls fail.
-    failing: Vec<(AppId, Arc<CallFailure>)>,
+    /// Why pulls fail, with the application where there are several.
+    failing: Vec<(Option<AppId>, Arc<CallFailure>)>,
 }
 
 impl Unfinished {
@@ -36,8 +36,10 @@ impl Unfinished {
             ExitReason::SomethingStays => stop.run_until_cancelled(journal.leftovers()).await,
             _ => None,
         };
-        let failing =
-            |of: &ApplicationProgress| Some((of.app, of.progress.borrow().failure.clone()?));
+        let has_several = pulling.len() > 1;
+        let failing = |of: &ApplicationProgress| {
+            Some((has_several.then_some(of.app), of.progress.borrow().failure.clone()?))
+        };
         Self { reason, leftovers, failing: pulling.iter().filter_map(failing).collect() }
     }
 
@@ -60,7 +62,7 @@ impl Unfinished {
 
     fn log_leftovers(&self) {
         match &self.leftovers {
-            None => tracing::warn!("stopped before the queue was empty and nothing pending"),
+            None => tracing::warn!("stopped before everything was pulled and delivered"),
             Some(Ok(leftovers)) => {
                 let sinks: Vec<_> = leftovers.iter().map(told).collect();
                 tracing::warn!(
@@ -78,7 +80,7 @@ impl Unfinished {
     fn log_failing(&self, message: &'static str) {
         for (app, failure) in &self.failing {
             tracing::error!(
-                %app,
+                app = app.map(tracing::field::display),
                 code = failure.code,
                 request_id = failure.request_id,
                 hint = failure.remedy,

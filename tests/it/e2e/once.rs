@@ -1,9 +1,12 @@
 //! `sprited run --once`: until there is nothing left to do.
 
-use super::receiver::{Answer, Receiver};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::daemon::Ended;
+use super::daemon::{Daemon, Ended};
+use super::receiver::{Answer, Receiver};
 use super::{Site, file, until};
 
 const ONCE: &[&str] = &["run", "--once"];
@@ -80,4 +83,18 @@ async fn says_that_nobody_is_there() {
     assert_eq!(last["message"], "the queue was not emptied: pulling fails", "{last}");
     assert!(last["error"].as_str().unwrap().contains("refused"), "{last}");
     assert!(last["hint"].is_string(), "{last}");
+}
+
+#[tokio::test]
+async fn says_that_it_was_stopped() {
+    let hook = Receiver::start(Answer::Hang).await;
+    let site = Site::new(&hook.sink("hook", "timeout = '3s'")).await;
+    site.add_sprites(1);
+    let mut daemon = Daemon::start(site.folder.path(), ONCE, &[]);
+    until(async || hook.asked() == 1).await;
+    daemon.signal(Signal::SIGTERM);
+    let code = daemon.ended_within(Duration::from_secs(30)).await;
+    let last = last_line(&Ended { code, log: daemon.log() });
+    assert_eq!(code, 1, "{last}");
+    assert_eq!(last["message"], "stopped before everything was pulled and delivered", "{last}");
 }
