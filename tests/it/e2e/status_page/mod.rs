@@ -168,7 +168,9 @@ async fn the_status_says_what_goes_on() {
         assert!(page.contains(command), "{page}");
     }
     let mut told = sprited();
-    told.args(command.split(' ').skip(1)).arg("--config").arg(site.path("sprited.toml"));
+    told.args(command.split(' ').skip(1))
+        .args(["--yes", "--config"])
+        .arg(site.path("sprited.toml"));
     let told = ended(&mut told);
     assert_eq!((told.code, told.err.as_str()), (0, ""), "{}", told.out);
     assert!(told.out.contains("9 events"), "{}", told.out);
