@@ -13,7 +13,7 @@ pub enum DaemonError {
     /// The journal was opened and does not work.
     #[error("{0}")]
     JournalFailed(#[from] journal::JournalError),
-    #[error("[credentials]: {0}")]
+    #[error("no usable credentials: {0}")]
     Credentials(ProviderError),
     /// Something in the configuration does not work on this machine.
     #[error("{0}")]

@@ -232,6 +232,24 @@ async fn a_receiver_that_rejects_everything_is_down_and_its_dead_letters_are_nam
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_brake_that_is_on_at_the_start_is_told_with_the_error_of_the_dead_letters() {
+    let mut braked = Situation::pulling(1);
+    let mut progress = braked.down("it accepted none of the last events", None);
+    progress.outage.as_mut().unwrap().is_braked = true;
+    let newest = braked.ago(86_400);
+    let by_error = vec![DeadGroup { error: "HTTP 422: no".to_owned(), count: 20, newest }];
+    braked.sink("site", [0, 5, 20], progress).dead_letters =
+        DeadLetters { newest: Some(newest), by_error };
+    // Nothing waits: the next event is what it is tried with.
+    braked.is(
+        Mood::Degraded,
+        true,
+        "Sink site is down: it accepted none of the last events (HTTP 422: no); for 3 min. 20 dead \
+         letters at site.",
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn dead_letters_degrade_while_new_ones_come_and_stay_in_the_sentence() {
     let mut dead = Situation::pulling(1);
     let newest = dead.ago(60);

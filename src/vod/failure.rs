@@ -34,7 +34,14 @@ impl CallFailure {
             code: error.code().map(str::to_owned),
             message: error.message().to_owned(),
             request_id: error.request_id().map(str::to_owned),
-            remedy: error.hint().unwrap_or_else(|| advice.remedy()),
+            remedy: match error.hint() {
+                Some(hint) => hint,
+                // Nothing was sent: the message names the source that has none.
+                None if advice == Advice::Credentials && error.code().is_none() => {
+                    "correct the source of the credentials that it names"
+                }
+                None => advice.remedy(),
+            },
             since: before.map_or(now, |before| before.since),
             next_try: None,
         }

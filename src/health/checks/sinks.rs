@@ -55,7 +55,13 @@ fn down_checks(
     let one = |(name, outage): &(&str, &SinkOutage)| {
         let pending = of_sink(name).map(|of| of.events.pending);
         let waiting = pending.map(waiting).unwrap_or_default();
-        let detail = format!("sink {} is down{waiting}: {}", foreign(name), foreign(&outage.error));
+        // After a restart only the dead letters tell why it rejects all.
+        let rejections = of_sink(name).and_then(|of| of.dead_letters.by_error.first());
+        let rejections = rejections.filter(|_| outage.is_braked);
+        let why = rejections.filter(|group| !outage.error.contains(&group.error));
+        let why = why.map_or(String::new(), |group| format!(" ({})", foreign(&group.error)));
+        let error = foreign(&outage.error);
+        let detail = format!("sink {} is down{waiting}: {error}{why}", foreign(name));
         // With nothing to try it with, the next event does.
         let next_try = outage.next_probe.filter(|_| pending != Some(0));
         HealthCheck::degraded("sinks", detail)
