@@ -1,6 +1,7 @@
 //! An application whose handles are confirmed: its calls to be made again, and its outage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use tokio::sync::watch;
@@ -11,6 +12,8 @@ use crate::event::AppId;
 use crate::limits::{Outage, log_outage};
 use crate::vod::{CallFailure, Client, MAX_HANDLES, VodError};
 
+/// A failure that did not come again for so long, which is three leases of the cloud, is over.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
 /// Of the loop's lines in the log.
 const TARGET: &str = "sprited::confirmer";
 
@@ -31,6 +34,8 @@ pub(super) struct ConfirmedApplication {
     pub(super) calls: CallQueue,
     pub(super) in_flight: usize,
     outage: Outage,
+    /// The last failure, until it is over.
+    failed_at: Option<Instant>,
     /// Why confirming fails.
     failure: watch::Sender<Option<Arc<CallFailure>>>,
     /// Handles that were refused since one was confirmed.
@@ -45,6 +50,7 @@ impl ConfirmedApplication {
             calls: CallQueue::default(),
             in_flight: 0,
             outage: Outage::default(),
+            failed_at: None,
             failure: watch::Sender::new(None),
             refused: 0,
         }
@@ -70,6 +76,7 @@ impl ConfirmedApplication {
     }
 
     pub(super) fn record_recovered(&mut self, now: Instant) {
+        self.failed_at = None;
         self.failure.send_if_modified(|failure| failure.take().is_some());
         if let Some(report) = self.outage.recovered(now) {
             tracing::info!(
@@ -82,13 +89,18 @@ impl ConfirmedApplication {
         }
     }
 
-    /// Nothing is left to confirm: whether that works, the next call shows.
-    pub(super) fn record_idle(&mut self) {
-        self.outage = Outage::default();
-        self.failure.send_if_modified(|failure| failure.take().is_some());
+    /// Nothing is left to confirm. What failed comes again within a lease, and shows whether it still
+    /// does; if it does not come, an answer was lost and nothing is known to be wrong.
+    pub(super) fn record_idle(&mut self, now: Instant) {
+        if self.failed_at.is_some_and(|at| now.duration_since(at) > FORGOTTEN_AFTER) {
+            self.failed_at = None;
+            self.outage = Outage::default();
+            self.failure.send_replace(None);
+        }
     }
 
     pub(super) fn record_failed(&mut self, error: &VodError, now: Instant) {
+        self.failed_at = Some(now);
         self.failure.send_modify(|failure| {
             *failure = Some(Arc::new(CallFailure::after(failure.as_deref(), error, Utc::now())));
         });

@@ -128,8 +128,7 @@ impl Confirmer {
             let is_done = no_calls && self.leases.ready() == 0 && self.records.is_empty();
             let is_idle = in_flight.is_empty() && is_done;
             if is_idle {
-                // What failed has come to an end, by its lease if not otherwise.
-                self.applications.iter_mut().for_each(ConfirmedApplication::record_idle);
+                self.applications.iter_mut().for_each(|application| application.record_idle(now));
             }
             self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
             let is_closed = !leases_open && !settled_open;

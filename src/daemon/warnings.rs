@@ -27,7 +27,7 @@ pub(super) async fn warn_of_orphans(journal: &Journal) -> journal::Result<()> {
             pending,
             dead,
             "the journal keeps events for a sink that is not configured: hand them to another one \
-             with `sprited events redeliver --from OLD --sink NEW --missing`, discard them with \
+             with `sprited events redeliver --from OLD --sink NEW`, discard them with \
              `sprited events discard --sink OLD`, or configure one of that name"
         );
     }

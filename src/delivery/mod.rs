@@ -5,10 +5,10 @@
 //! when they are due. Knows sinks and the journal, neither the puller nor the confirmer.
 
 mod breaker;
+mod burst;
 mod catching_up;
 mod concurrency;
 mod counters;
-mod dead_letters;
 mod max_rejects;
 mod meters;
 mod progress;
@@ -37,10 +37,10 @@ use crate::liveness::Heartbeat;
 use crate::metrics::Metrics;
 use crate::sinks::{Batch, Sink, Verdict};
 use breaker::Breaker;
+use burst::LogBurst;
 use catching_up::CatchingUp;
 use concurrency::ConcurrencyWindow;
 use counters::DeliveryCounters;
-use dead_letters::DeadLetterBurst;
 use progress::{BoardEntry, Tally};
 use queue::DeliveryQueue;
 use records::{set_checkpoint, write};
@@ -101,7 +101,9 @@ pub struct Delivery {
     down_since: Option<DateTime<Utc>>,
     catching_up: CatchingUp,
     uptime: Uptime,
-    dead_letters: DeadLetterBurst,
+    dead_letters: LogBurst,
+    /// Events that fail again and again.
+    failing: LogBurst,
     pending: u64,
     read_failures: u32,
 }
@@ -157,7 +159,8 @@ impl Delivery {
             down_since: None,
             catching_up: CatchingUp::default(),
             uptime: Uptime::default(),
-            dead_letters: DeadLetterBurst::default(),
+            dead_letters: LogBurst::default(),
+            failing: LogBurst::default(),
             pending: 0,
             read_failures: 0,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use super::dead_letters::{BurstReport, DeadLetterLog};
+use super::burst::{BurstLog, BurstReport};
 use super::progress::{Down, Update};
 use super::{Delivery, EVENT_RETRIES, MaxRejects};
 use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, PendingEvent};
@@ -46,7 +46,14 @@ impl Delivery {
             }
             Verdict::Retry { error, after } => {
                 if !self.outage.lasts() && is_to_be_reported(pending, now) {
-                    self.report_failing(pending, &error);
+                    match self.failing.occurred(Instant::now()) {
+                        BurstLog::Logged => self.report_failing(pending, &error),
+                        BurstLog::Begins => tracing::warn!(
+                            sink = %self.target.name,
+                            "many events keep failing at this sink; no more of them are named for now"
+                        ),
+                        BurstLog::Counted => {}
+                    }
                 }
                 let counted = self.uptime.counted_failure_time(pending.last_failed, now);
                 let charged = pending.charged + counted.unwrap_or_default();
@@ -63,7 +70,7 @@ impl Delivery {
         DeliveryRecord { event: pending.id, outcome }
     }
 
-    /// Its sink is not down: it takes other events, or gets none that would show how it is.
+    /// As far as is known, its sink is not down.
     fn report_failing(&self, pending: &PendingEvent, error: &str) {
         let (sink, event) = (&self.target.name, pending.event.key);
         tracing::warn!(
@@ -76,14 +83,14 @@ impl Delivery {
             hint = format!(
                 "sprited check shows whether the sink answers, sprited events show {event} its errors; if the event is bad: sprited events discard {event} --sink {sink}"
             ),
-            "event keeps failing while its sink is up"
+            "event keeps failing"
         );
     }
 
     fn give_up(&mut self, pending: &PendingEvent, error: &str) {
         self.counters.dead.inc();
-        match self.dead_letters.dead(Instant::now()) {
-            DeadLetterLog::Logged => tracing::warn!(
+        match self.dead_letters.occurred(Instant::now()) {
+            BurstLog::Logged => tracing::warn!(
                 sink = %self.target.name,
                 event = %pending.event.key,
                 event_type = %pending.event.event_type,
@@ -91,13 +98,13 @@ impl Delivery {
                 error,
                 "event given up; it is a dead letter of this sink"
             ),
-            DeadLetterLog::Begins => tracing::error!(
+            BurstLog::Begins => tracing::error!(
                 sink = %self.target.name,
                 error,
                 "many events become dead letters of this sink; from now on a count is logged once a \
                  minute"
             ),
-            DeadLetterLog::Counted => {}
+            BurstLog::Counted => {}
         }
     }
 
@@ -275,6 +282,8 @@ impl Delivery {
         {
             self.log_down(report, &self.board.last_error());
         }
+        // For the end of its burst: its beginning was logged.
+        self.failing.report(now);
         let report = self.dead_letters.report(now);
         self.log_burst(report);
         if report.is_some_and(|report| report.is_over) {
@@ -285,7 +294,10 @@ impl Delivery {
     /// Returns when [`Delivery::report`] has something to say.
     pub(super) fn next_report(&self) -> Option<Instant> {
         let reminder = self.outage.next_reminder().filter(|_| self.pending > 0);
-        reminder.into_iter().chain(self.dead_letters.next_report()).min()
+        [reminder, self.dead_letters.next_report(), self.failing.next_report()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The loop ends, and with it the count.
@@ -295,7 +307,7 @@ impl Delivery {
     }
 
     fn log_burst(&self, report: Option<BurstReport>) {
-        let Some(BurstReport { lasted, dead, is_over }) = report else { return };
+        let Some(BurstReport { lasted, all: dead, is_over }) = report else { return };
         let (sink, lasted_seconds) = (&self.target.name, lasted.as_secs());
         if is_over {
             tracing::info!(%sink, dead, lasted_seconds, "no more events become dead letters");

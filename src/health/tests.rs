@@ -486,7 +486,7 @@ async fn a_sink_that_is_gone_from_the_configuration_is_named_while_events_wait_f
     );
     assert_eq!(
         renamed.remedy("removed_sinks"),
-        "hand them to another sink: sprited events redeliver --from old --sink NAME --missing; then \
+        "hand them to another sink: sprited events redeliver --from old --sink NAME; then \
          discard them here: sprited events discard --sink old"
     );
 }

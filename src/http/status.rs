@@ -172,7 +172,7 @@ impl SinkStatus {
     pub(super) fn redeliver(&self) -> String {
         match self.state {
             "removed" => {
-                format!("sprited events redeliver --from {} --sink NAME --missing", self.name)
+                format!("sprited events redeliver --from {} --sink NAME", self.name)
             }
             _ => format!("sprited events redeliver --state dead --sink {}", self.name),
         }

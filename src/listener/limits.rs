@@ -17,8 +17,7 @@ pub struct ConnectionLimits {
     pub idle_timeout: Duration,
     /// The time of an answer, from its request to its last byte.
     pub answer_timeout: Duration,
-    /// The age at which a connection ends, with the answer in progress; `None` where a request that
-    /// is on its way must not be lost by it.
+    /// The age from which on an answer is the last one of its connection; `None` where it never is.
     pub max_age: Option<Duration>,
     /// How long a request may still begin after the stop, over a connection that there is: it may
     /// be on its way. Each answer from the stop on is the last of its connection.

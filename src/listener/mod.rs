@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -117,7 +118,9 @@ async fn connection(
     let (limits, slot) = (slot.limits(), Arc::new(slot));
     let wire = TokioIo::new(Wire { stream, slot: slot.clone() });
     let handle = ConnectionHandle::new(peer, slot.clone());
-    let service = service_fn(|request| answer(router.clone(), request, handle.clone(), &stop));
+    let is_old = AtomicBool::new(false);
+    let is_last = || stop.is_cancelled() || is_old.load(Ordering::Relaxed);
+    let service = service_fn(|request| answer(router.clone(), request, handle.clone(), is_last));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
@@ -131,9 +134,12 @@ async fn connection(
         }
     };
     let mut end = pin!(async {
-        if stop.run_until_cancelled(aged).await.is_none() {
-            sleep(limits.idle_grace).await;
+        if stop.run_until_cancelled(aged).await.is_some() {
+            // Its next answer is the last one: closed now, it may be lost for a request on its way.
+            is_old.store(true, Ordering::Relaxed);
+            stop.cancelled().await;
         }
+        sleep(limits.idle_grace).await;
     });
     let mut is_ending = false;
     loop {
@@ -166,7 +172,7 @@ async fn answer(
     router: Router,
     mut request: Request<Incoming>,
     handle: ConnectionHandle,
-    stop: &CancellationToken,
+    is_last: impl Fn() -> bool,
 ) -> Result<Response, Infallible> {
     let slot = handle.slot().clone();
     let is_limited = !slot.limits().unlimited_paths.contains(&request.uri().path());
@@ -181,7 +187,7 @@ async fn answer(
         (StatusCode::SERVICE_UNAVAILABLE, headers, why).into_response()
     };
     // Another connection waits for the slot, or this was the last answer.
-    if slot.is_wanted() || stop.is_cancelled() {
+    if slot.is_wanted() || is_last() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     slot.answer_ready();

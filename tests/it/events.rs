@@ -471,6 +471,14 @@ async fn each_attempt_is_shown_with_its_time_and_its_error_where_that_changes() 
     assert_eq!(bench.events(&["redeliver", &key, "--sink", "hook", "--yes"]).code, 0);
     for minute in 0..25 {
         record(failed("down"), &format!("12-03T00:{minute:02}:00")).await;
+        // Once the delivery is the oldest one that is kept.
+        if minute == 18 {
+            let shown = hook().await;
+            assert_eq!(shown[1], "delivered 2026-12-02T02:00:10Z", "{shown:#?}");
+            let path = bench.folder.path().join("j.db");
+            let found = sprited::journal::audit(&path).unwrap().unwrap();
+            assert!(found.ok(), "{found:#?}");
+        }
     }
     let shown = hook().await;
     assert_eq!(shown[0], "hook: pending after 25 attempts, next try 2026-12-02T01:00:00Z");

@@ -174,7 +174,7 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
                 return CheckStep::ok(STEP, detail);
             }
             let advice = "hand them to another sink with `sprited events redeliver --from OLD \
-                          --sink NEW --missing`, discard them with `sprited events discard --sink \
+                          --sink NEW`, discard them with `sprited events discard --sink \
                           OLD`, or configure a sink of that name";
             let orphans = orphans.join("; ");
             CheckStep::warn(

@@ -20,8 +20,8 @@ use crate::units::counted;
 is pending, and it becomes due now). With --sink, it goes to that sink, whatever its state there.
 Selected by conditions, a sink gets only what its `events` in the configuration name; selected by KEY
 or --type, it gets every selected event. With --from, the sinks of --sink get what is pending or dead at
-that one (with --state: what is in this state there), whatever their `events` say; there it stays as
-it is until you discard it. A running daemon notices within two seconds. Events pruned
+that one (with --state: what is in this state there) and not at theirs, whatever their `events` say; there
+it stays as it is until you discard it. A running daemon notices within two seconds. Events pruned
 for space cannot be delivered again.
 
 It asks before it redelivers more than one event. Without a terminal, as in a script or over ssh without
@@ -35,7 +35,7 @@ Examples:
   sprited events redeliver 3f9a2c
   sprited events redeliver --state dead --since 2h --dry-run
   sprited events redeliver --sink new --since 7d --missing      fill a new sink
-  sprited events redeliver --from old --sink new --missing      after a sink was renamed
+  sprited events redeliver --from old --sink new                after a sink was renamed
   sprited events redeliver --sink hook --state delivered --since 2h --rate 50 --yes"
 )]
 pub(super) struct RedeliverArgs {
@@ -156,7 +156,8 @@ fn left_at(
         let there = |state: &EventState| Filter {
             state: Some(*state),
             sink: Some(from.name.clone()),
-            lacking: args.missing.then(|| sink.name.clone()),
+            // What moves over is not delivered twice, however often this is done.
+            lacking: Some(sink.name.clone()),
             ..filter.to_filter()
         };
         TargetEvents::any(reader, sink.clone(), states.iter().map(there).collect(), None)

@@ -185,7 +185,7 @@ fn removed(of: &SinkOverview) -> Option<HealthCheck> {
 /// What to do with the events of a sink that the configuration no longer has.
 fn hand_over(sink: &str) -> String {
     format!(
-        "hand them to another sink: sprited events redeliver --from {sink} --sink NAME --missing; then \
+        "hand them to another sink: sprited events redeliver --from {sink} --sink NAME; then \
          discard them here: sprited events discard --sink {sink}"
     )
 }

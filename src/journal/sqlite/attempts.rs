@@ -97,7 +97,8 @@ impl Store {
         for sql in [
             "UPDATE attempts SET error = (SELECT error FROM attempts
                                           WHERE event = ?2 AND sink = ?1 AND number = ?3)
-             WHERE event = ?2 AND sink = ?1 AND number = ?3 + 1 AND error IS NULL",
+             WHERE event = ?2 AND sink = ?1 AND number = ?3 + 1 AND error IS NULL
+               AND NOT is_delivered",
             "DELETE FROM attempts WHERE event = ?2 AND sink = ?1 AND number <= ?3",
         ] {
             self.connection.prepare_cached(sql)?.execute([sink.0, event.0, last])?;

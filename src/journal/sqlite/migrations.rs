@@ -46,16 +46,15 @@ ALTER TABLE pending ADD COLUMN request INTEGER NOT NULL DEFAULT 0;
 /// A journal of version 5 had only events that were pulled.
 const ADD_ORIGIN: &str = "ALTER TABLE events ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;";
 
-/// A journal of version 6 had of each event that has failed the first and the last attempt.
+/// A journal of version 6 had of each event that has failed the first and the last attempt. Of dead
+/// letters, of which there may be very many, the last one is taken over.
 const MOVE_6: &str = "
 INSERT INTO attempts
   SELECT event, sink, 1, first_failed, 0, ifnull(first_error, '') FROM pending WHERE attempts > 0
-  UNION ALL SELECT event, sink, 1, first_failed, 0, first_error FROM dead;
+  UNION ALL SELECT event, sink, 1, at, 0, last_error FROM dead;
 INSERT INTO attempts
   SELECT event, sink, 2, last_failed, 0, nullif(last_error, first_error)
-    FROM pending WHERE attempts > 1
-  UNION ALL SELECT event, sink, 2, at, 0, nullif(last_error, first_error)
-    FROM dead WHERE attempts > 1;
+    FROM pending WHERE attempts > 1;
 ";
 
 /// Gives a journal of an earlier version the tables of this one, at once or not at all.
@@ -81,4 +80,52 @@ pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result
     ))?;
     tracing::info!("journal migrated");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::journal::sqlite::open::open;
+
+    /// The samples have no event that failed twice.
+    #[test]
+    fn of_version_6_the_first_and_the_last_failure_become_attempts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.db");
+        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/journals");
+        std::fs::copy(samples.join("before-0.2.0-version-6.db"), &path).unwrap();
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(
+            "UPDATE pending SET attempts = 5, first_failed = 1, last_failed = 9,
+               first_error = 'one', last_error = 'two' WHERE sink = 2 AND event = 1;
+             UPDATE pending SET due = 5, attempts = 2, first_failed = 2, last_failed = 8,
+               first_error = 'same', last_error = 'same' WHERE sink = 2 AND event = 3;
+             UPDATE dead SET attempts = 3, first_failed = 3, at = 7, first_error = 'one',
+               last_error = 'two';",
+        )
+        .unwrap();
+        drop(old);
+        let new = open(&path).unwrap();
+        let sql = "SELECT event, sink, number, at, error FROM attempts ORDER BY event, number";
+        let mut select = new.prepare(sql).unwrap();
+        let rows = select.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        });
+        let rows: Vec<(i64, i64, i64, i64, Option<String>)> =
+            rows.unwrap().map(Result::unwrap).collect();
+        let error = |error: &str| Some(error.to_owned());
+        assert_eq!(
+            rows,
+            [
+                (1, 2, 1, 1, error("one")),
+                (1, 2, 2, 9, error("two")),
+                (3, 2, 1, 2, error("same")),
+                (3, 2, 2, 8, None),
+                // Its first failure stays in its own row.
+                (4, 3, 1, 7, error("two")),
+            ]
+        );
+    }
 }

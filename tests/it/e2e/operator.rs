@@ -203,7 +203,7 @@ async fn what_a_removed_sink_leaves_is_told_holds_up_nothing_and_waits_for_its_r
     site.configure("", &sprites);
     let daemon = site.start();
     let told = "the journal keeps events for a sink that is not configured: hand them to another one \
-                with `sprited events redeliver --from OLD --sink NEW --missing`, discard them with \
+                with `sprited events redeliver --from OLD --sink NEW`, discard them with \
                 `sprited events discard --sink OLD`, or configure one of that name";
     daemon.has_logged(told).await;
     assert_eq!(daemon.logged(told)[0]["sink"], "hook");

@@ -330,7 +330,7 @@ async fn an_event_that_fails_alone_on_a_quiet_sink_is_told_of() {
     };
     // The next one is seconds away.
     within(60, async || attempts() >= 3).await;
-    let told = || daemon.logged("event keeps failing while its sink is up");
+    let told = || daemon.logged("event keeps failing");
     within(60, async || told().len() == 1).await;
     // As if it had begun two hours ago, and had last failed after half an hour.
     let journal = rusqlite::Connection::open(site.path("journal.db")).unwrap();

@@ -1,17 +1,18 @@
-//! When dead letters are logged: a few one by one, a burst of them as it begins, once a minute
-//! while it lasts, and when it is over. Pure: the time is passed in.
+//! When events of which there may be many are logged, such as dead letters: a few one by one, a burst
+//! of them as it begins, once a minute while it lasts, and when it is over. Pure: the time is passed
+//! in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Dead letters within a minute that are logged one by one.
+/// Events within a minute that are logged one by one.
 const MAX_LOGGED: u64 = 5;
-/// Between two log lines of a burst, and the time without a dead letter after which it is over.
+/// Between two log lines of a burst, and the time without an event after which it is over.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
-pub(super) struct DeadLetterBurst(Option<Burst>);
+pub(super) struct LogBurst(Option<Burst>);
 
 #[derive(Debug)]
 struct Burst {
@@ -25,7 +26,7 @@ struct Burst {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DeadLetterLog {
+pub(super) enum BurstLog {
     /// On a line of its own.
     Logged,
     /// As the beginning of a burst.
@@ -37,13 +38,13 @@ pub(super) enum DeadLetterLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BurstReport {
     pub(super) lasted: Duration,
-    /// Dead letters in it, with those that were logged one by one.
-    pub(super) dead: u64,
+    /// Events in it, with those that were logged one by one.
+    pub(super) all: u64,
     pub(super) is_over: bool,
 }
 
-impl DeadLetterBurst {
-    pub(super) fn dead(&mut self, now: Instant) -> DeadLetterLog {
+impl LogBurst {
+    pub(super) fn occurred(&mut self, now: Instant) -> BurstLog {
         if self.0.as_ref().is_some_and(|burst| !burst.is_large && burst.is_past(now)) {
             self.0 = None;
         }
@@ -52,23 +53,23 @@ impl DeadLetterBurst {
         burst.in_minute += 1;
         burst.all += 1;
         if burst.is_large {
-            DeadLetterLog::Counted
+            BurstLog::Counted
         } else if burst.all > MAX_LOGGED {
             burst.is_large = true;
             burst.minute = now;
             burst.in_minute = 0;
-            DeadLetterLog::Begins
+            BurstLog::Begins
         } else {
-            DeadLetterLog::Logged
+            BurstLog::Logged
         }
     }
 
-    /// Whether dead letters are counted, not logged one by one.
+    /// Whether events are counted, not logged one by one.
     pub(super) fn is_large(&self) -> bool {
         self.0.as_ref().is_some_and(|burst| burst.is_large)
     }
 
-    /// Returns when [`DeadLetterBurst::report`] has something to say.
+    /// Returns when [`LogBurst::report`] has something to say.
     pub(super) fn next_report(&self) -> Option<Instant> {
         self.0.as_ref().filter(|burst| burst.is_large).map(|burst| burst.minute + REPORT_INTERVAL)
     }
@@ -77,7 +78,7 @@ impl DeadLetterBurst {
     pub(super) fn report(&mut self, now: Instant) -> Option<BurstReport> {
         let burst = self.0.as_mut().filter(|burst| burst.is_large && burst.is_past(now))?;
         let is_over = burst.in_minute == 0;
-        let report = BurstReport { lasted: now - burst.since, dead: burst.all, is_over };
+        let report = BurstReport { lasted: now - burst.since, all: burst.all, is_over };
         (burst.minute, burst.in_minute) = (now, 0);
         if is_over {
             self.0 = None;
@@ -88,7 +89,7 @@ impl DeadLetterBurst {
     /// Returns what to log of a burst as the loop ends.
     pub(super) fn end(&mut self, now: Instant) -> Option<BurstReport> {
         let burst = self.0.take().filter(|burst| burst.is_large)?;
-        Some(BurstReport { lasted: now - burst.since, dead: burst.all, is_over: true })
+        Some(BurstReport { lasted: now - burst.since, all: burst.all, is_over: true })
     }
 }
 
@@ -104,32 +105,32 @@ mod tests {
 
     #[test]
     fn a_few_are_logged_and_many_are_counted_once_a_minute() {
-        let (mut burst, start) = (DeadLetterBurst::default(), Instant::now());
+        let (mut burst, start) = (LogBurst::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!((0..MAX_LOGGED).all(|_| burst.dead(at(0)) == DeadLetterLog::Logged));
+        assert!((0..MAX_LOGGED).all(|_| burst.occurred(at(0)) == BurstLog::Logged));
         assert_eq!((burst.next_report(), burst.report(at(300))), (None, None), "too few");
         // A minute later that many are logged again.
-        assert!((0..MAX_LOGGED).all(|_| burst.dead(at(60)) == DeadLetterLog::Logged));
-        assert_eq!(burst.dead(at(61)), DeadLetterLog::Begins);
-        assert!((0..9000).all(|_| burst.dead(at(62)) == DeadLetterLog::Counted));
+        assert!((0..MAX_LOGGED).all(|_| burst.occurred(at(60)) == BurstLog::Logged));
+        assert_eq!(burst.occurred(at(61)), BurstLog::Begins);
+        assert!((0..9000).all(|_| burst.occurred(at(62)) == BurstLog::Counted));
         assert_eq!(burst.next_report(), Some(at(121)));
         assert_eq!(burst.report(at(120)), None);
         let lasts =
-            |lasted, dead, is_over| Some(BurstReport { lasted: at(lasted) - at(0), dead, is_over });
+            |lasted, all, is_over| Some(BurstReport { lasted: at(lasted) - at(0), all, is_over });
         assert_eq!(burst.report(at(121)), lasts(61, 9006, false));
-        assert_eq!(burst.dead(at(150)), DeadLetterLog::Counted);
+        assert_eq!(burst.occurred(at(150)), BurstLog::Counted);
         assert_eq!(burst.report(at(181)), lasts(121, 9007, false));
         assert_eq!(burst.report(at(241)), lasts(181, 9007, true));
-        assert_eq!((burst.next_report(), burst.dead(at(242))), (None, DeadLetterLog::Logged));
+        assert_eq!((burst.next_report(), burst.occurred(at(242))), (None, BurstLog::Logged));
     }
 
     #[test]
     fn a_burst_that_lasts_to_the_end_is_reported() {
-        let (mut burst, start) = (DeadLetterBurst::default(), Instant::now());
-        assert_eq!((0..30).filter(|_| burst.dead(start) == DeadLetterLog::Begins).count(), 1);
+        let (mut burst, start) = (LogBurst::default(), Instant::now());
+        assert_eq!((0..30).filter(|_| burst.occurred(start) == BurstLog::Begins).count(), 1);
         let report = burst.end(start).unwrap();
-        assert_eq!((report.dead, report.is_over), (30, true));
-        burst.dead(start);
+        assert_eq!((report.all, report.is_over), (30, true));
+        burst.occurred(start);
         assert_eq!(burst.end(start), None);
     }
 }
