@@ -33,7 +33,7 @@ use crate::liveness::LivenessMonitor;
 use crate::logging::LogHandle;
 use crate::metrics::Metrics;
 use crate::puller::Puller;
-use crate::receiver::Receiver;
+use crate::receiver::{PostLosses, Receiver};
 use crate::reconcile::{Reconciler, ReconcilerParts};
 use crate::vod::Client;
 use crate::vod::credentials::Provider;
@@ -124,6 +124,7 @@ impl Daemon {
             journal: journal.clone(),
             metrics: metrics.clone(),
             rules: rules.subscribe(),
+            losses: PostLosses::new(metrics.clone()),
         });
         let pulled = if config.vod.pull { clients.clone() } else { Vec::new() };
         let puller = Puller::new(
@@ -159,6 +160,7 @@ impl Daemon {
             endpoint: config.vod.endpoint.to_string(),
             progress: puller.pulling(),
             confirming: confirmer.confirming(),
+            receiving: receiver.as_ref().map(|receiver| receiver.losses.watch()),
             reconcile: reconciler.progress(),
             journal: journal.health(),
             sinks: board,

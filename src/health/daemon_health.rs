@@ -17,6 +17,7 @@ use crate::event::AppId;
 use crate::journal::JournalHealth;
 use crate::metrics::{BySink, Metrics};
 use crate::puller::{ApplicationProgress, PollPacing};
+use crate::receiver::ReceiveProgress;
 use crate::reconcile::{ApplicationReconcile, ReconcileProgress};
 use crate::sync::{read, write};
 
@@ -61,6 +62,8 @@ pub struct HealthParts {
     pub endpoint: String,
     /// Of each application that is pulled from; none where `[vod] pull` is false.
     pub progress: Vec<ApplicationProgress>,
+    /// Where events are received.
+    pub receiving: Option<watch::Receiver<ReceiveProgress>>,
     /// Of each application.
     pub confirming: Vec<ApplicationConfirms>,
     /// Of each application.
@@ -188,6 +191,11 @@ impl DaemonHealth {
     /// Whether each application was pulled from, once at least.
     pub(super) fn has_pulled(&self) -> bool {
         self.progress().iter().all(|of| of.progress.borrow().last_good.is_some())
+    }
+
+    /// What became of posted events, where they are received.
+    pub(super) fn receiving(&self) -> Option<ReceiveProgress> {
+        self.parts.receiving.as_ref().map(|progress| *progress.borrow())
     }
 
     pub(super) fn started(&self) -> Instant {

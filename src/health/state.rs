@@ -116,6 +116,7 @@ impl DaemonHealth {
         let mut checks = self.own_checks(journal.overview.err(), now);
         checks.extend(self.cloud_checks(now));
         checks.extend(self.confirm_checks());
+        checks.push(self.receive_check(now));
         checks.extend(sink_checks(sinks, journal.overview.ok(), now));
         checks.extend(self.setting_checks(now));
         let mood = self.mood(&checks);

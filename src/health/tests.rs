@@ -18,6 +18,7 @@ use crate::journal::{
 };
 use crate::metrics::{BySink, Metrics, Times};
 use crate::puller::{ApplicationProgress, PollPacing, PullProgress};
+use crate::receiver::ReceiveProgress;
 use crate::vod::{Advice, CallFailure};
 
 const REFUSED: &str = "talking to vod.tencentcloudapi.com: connection refused";
@@ -29,6 +30,7 @@ struct Situation {
     ready_rule: watch::Sender<ReadyRule>,
     last_reload: watch::Sender<Option<LastReload>>,
     confirms: watch::Sender<Option<Arc<CallFailure>>>,
+    receiving: watch::Sender<ReceiveProgress>,
     journal: JournalHealth,
     sinks: Sinks,
     metrics: Metrics,
@@ -56,12 +58,14 @@ impl Situation {
         let (ready_rule, ready) = watch::channel(ReadyRule::Any);
         let (last_reload, reload) = watch::channel(None);
         let (confirms, failure) = watch::channel(None);
+        let (receiving, posts) = watch::channel(ReceiveProgress::default());
         let (journal, sinks) = (JournalHealth::default(), Sinks::new());
         let metrics = Metrics::new(&Times::new([1.0]));
         let health = DaemonHealth::new(HealthParts {
             apps: (7..7 + applications.max(1)).map(AppId).collect(),
             endpoint: "https://vod.tencentcloudapi.com".to_owned(),
             progress,
+            receiving: Some(posts),
             confirming: vec![ApplicationConfirms { app: AppId(7), failure }],
             reconcile: Vec::new(),
             journal: journal.clone(),
@@ -80,6 +84,7 @@ impl Situation {
             ready_rule,
             last_reload,
             confirms,
+            receiving,
             journal,
             sinks,
             metrics,
@@ -371,6 +376,29 @@ async fn confirmations_that_fail_are_told() {
          (https://vod.tencentcloudapi.com): InternalError: no (RequestId a-1); for 5.0 s, next try in \
          12 s.",
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn posted_events_that_were_turned_away_are_told_for_ten_minutes() {
+    let mut posts = Situation::pulling(1);
+    let at = Some(posts.ago(180));
+    posts.receiving.send_replace(ReceiveProgress { lost: at, unstored: None });
+    posts.is(
+        Mood::Degraded,
+        true,
+        "Posted events are refused for their signature, the last one 3 min ago; the cloud may not \
+         post them again.",
+    );
+    posts.receiving.send_replace(ReceiveProgress { lost: None, unstored: at });
+    posts.is(
+        Mood::Degraded,
+        true,
+        "Posted events could not be stored within 8 s, the last one 3 min ago; the cloud may not \
+         post them again.",
+    );
+    assert!(posts.remedy("receive").contains("[reconcile]"));
+    posts.now += TimeDelta::minutes(8);
+    assert_eq!(posts.state().mood, Mood::Good);
 }
 
 #[tokio::test(start_paused = true)]

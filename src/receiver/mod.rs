@@ -5,6 +5,7 @@
 //! waiting: by its documents it repeats what timed out, whatever a fast answer says.
 
 mod body;
+mod progress;
 mod refusal;
 mod rules;
 mod sample;
@@ -42,6 +43,7 @@ use refusal::{LOG_INTERVAL, ReceiveRefusal, RefusalLog, RefusedRequest};
 use settings::Verify;
 use signature::{SignatureError, Signed};
 
+pub use progress::{PostLosses, ReceiveProgress};
 pub use rules::ReceiveRules;
 pub use sample::sample_event;
 pub use settings::{ListenAddress, ReceiveSettings};
@@ -75,6 +77,8 @@ pub struct Receiver {
     pub metrics: Metrics,
     /// The rules in use.
     pub rules: watch::Receiver<ReceiveRules>,
+    /// Where events are recorded that may not come again.
+    pub losses: PostLosses,
 }
 
 /// The limits of the connections. A proxy keeps idle ones for a minute or so, and posts over one
@@ -329,7 +333,7 @@ impl Reception {
         } else {
             self.count_refused(refusal);
             if is_known {
-                self.receiver.metrics.received_lost.inc();
+                self.receiver.losses.lost();
             }
         }
         let task = event.task_id.as_deref().filter(|_| is_known);
@@ -340,10 +344,7 @@ impl Reception {
 
     /// Counts and logs a request whose connection has ended in the body.
     fn record_cut(&self, connection: &ConnectionHandle, bytes: usize) {
-        let refusal = match connection.is_evicted() {
-            true => ReceiveRefusal::Evicted,
-            false => ReceiveRefusal::Aborted,
-        };
+        let refusal = ReceiveRefusal::of_cut(connection.is_evicted());
         drop(self.refuse(refusal, connection.peer(), bytes));
     }
 
@@ -357,7 +358,7 @@ impl Reception {
         // Those of a signature are counted and logged with their event.
         if !matches!(refusal, ReceiveRefusal::Signature | ReceiveRefusal::Expired) {
             match refusal {
-                ReceiveRefusal::Unstored => drop(self.receiver.metrics.received_unstored.inc()),
+                ReceiveRefusal::Unstored => self.receiver.losses.unstored(),
                 _ => self.count_refused(refusal),
             }
             let request = RefusedRequest { refusal, peer, bytes, task: None, is_taken: false };

@@ -42,6 +42,11 @@ pub(super) enum ReceiveRefusal {
 }
 
 impl ReceiveRefusal {
+    /// Of a body that was cut off: for another connection, or by its own.
+    pub(super) fn of_cut(is_evicted: bool) -> Self {
+        if is_evicted { Self::Evicted } else { Self::Aborted }
+    }
+
     /// All that count as refused, and not as unstored.
     pub(super) const COUNTED: [Self; 10] = [
         Self::Path,

@@ -1,4 +1,4 @@
-//! Whether each application is pulled from, and its events are confirmed.
+//! Whether each application is pulled from, its events are confirmed, and posted ones are taken.
 
 use std::time::Duration;
 
@@ -12,12 +12,15 @@ use crate::format::{foreign, time};
 use crate::health::check::HealthCheck;
 use crate::health::daemon_health::{DaemonHealth, ReadyRule};
 use crate::puller::PullProgress;
+use crate::receiver::ReceiveProgress;
 use crate::vod::{Advice, CallFailure};
 
 /// The last good pull may be this old where pulls come at short intervals.
 const MAX_PULL_AGE: Duration = Duration::from_secs(60);
 /// Added to the interval between two pulls: one takes 5 s at most when all is well.
 const PULL_MARGIN: Duration = Duration::from_secs(20);
+/// A posted event that was turned away is news for so long.
+const NEWS: Duration = Duration::from_secs(600);
 /// Being throttled for less is how the rate is found.
 const THROTTLED_FOR: Duration = Duration::from_secs(10);
 
@@ -117,6 +120,41 @@ impl DaemonHealth {
         };
         let failing: Vec<_> = self.confirming().iter().filter_map(check).collect();
         if failing.is_empty() { vec![HealthCheck::fine("confirms", "ok")] } else { failing }
+    }
+
+    /// Posted events that were turned away: never a reason not to be ready, since others are taken.
+    pub(in crate::health) fn receive_check(&self, now: DateTime<Utc>) -> HealthCheck {
+        let Some(ReceiveProgress { lost, unstored }) = self.receiving() else {
+            return HealthCheck::fine("receive", "off");
+        };
+        let is_news = |at: &DateTime<Utc>| (now - *at).to_std().unwrap_or_default() < NEWS;
+        let ago = |at: DateTime<Utc>| time((now - at).to_std().unwrap_or_default().as_secs_f64());
+        match (unstored.filter(is_news), lost.filter(is_news)) {
+            (Some(at), _) => HealthCheck::degraded(
+                "receive",
+                format!(
+                    "posted events could not be stored within 8 s, the last one {} ago; the cloud may \
+                     not post them again",
+                    ago(at)
+                ),
+            )
+            .briefly("posted events could not be stored")
+            .remedy("repair the journal's disk; [reconcile] every adds what was lost"),
+            (None, Some(at)) => HealthCheck::degraded(
+                "receive",
+                format!(
+                    "posted events are refused for their signature, the last one {} ago; the cloud may \
+                     not post them again",
+                    ago(at)
+                ),
+            )
+            .briefly("posted events are refused for their signature")
+            .remedy(
+                "correct [receive] sign_key, or set verify = \"log\" until then; [reconcile] every adds \
+                 what was lost",
+            ),
+            (None, None) => HealthCheck::fine("receive", "ok"),
+        }
     }
 
     fn pulling(&self, progress: &PullProgress, now: DateTime<Utc>) -> Pulling {

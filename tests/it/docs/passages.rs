@@ -134,6 +134,11 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             operations,
+            "could not be stored, in the last {10 min}",
+            &[time("health/checks/cloud.rs", "NEWS").into()],
+        ),
+        row(
+            operations,
             "the newest dead letter is at most {10 min} old",
             &[time("health/checks/sinks.rs", "NEWS").into()],
         ),

@@ -78,6 +78,12 @@ impl Told {
     }
 }
 
+/// The sink `site`, which posts to `hook`.
+fn site_sink(hook: &LocalServer, more: &str) -> String {
+    let url = hook.url();
+    format!("[[sinks]]\nname = 'site'\ntype = 'webhook'\nurl = '{url}/'\n{more}\n")
+}
+
 /// Stops the daemon while a delivery hangs, and tells what is told meanwhile.
 #[tokio::test]
 async fn starting_idle_and_stopping() {
@@ -126,11 +132,7 @@ async fn a_receiver_that_rejects_everything() {
     let hook =
         LocalServer::start(|_, number| Reply::new(if number < 5 { 204 } else { 422 }, &[], b""))
             .await;
-    let sink = format!(
-        "[[sinks]]\nname = 'site'\ntype = 'webhook'\nurl = 'http://{}/'\nmax_in_flight = 1\n",
-        hook.address()
-    );
-    let site = Site::new(&sink).await;
+    let site = Site::new(&site_sink(&hook, "max_in_flight = 1")).await;
     let daemon = site.start();
     site.add_sprites(60);
     let told = Told::with(&daemon, "Sink site is down, ", "20 dead letters at site").await;
@@ -153,11 +155,7 @@ async fn dead_letters_stay_in_the_sentence_until_they_are_handled() {
         Reply::new(if is_bad { 422 } else { 204 }, &[], b"")
     })
     .await;
-    let sink = format!(
-        "[[sinks]]\nname = 'site'\ntype = 'webhook'\nurl = 'http://{}/'\nevents = ['*']\n",
-        hook.address()
-    );
-    let site = Site::new(&sink).await;
+    let site = Site::new(&site_sink(&hook, "events = ['*']")).await;
     let daemon = site.start();
     site.add_sprites(3);
     let failed = r#"{"EventType":"Odd","OddEvent":{"TaskId":"t-1","Status":"FAIL"}}"#;
@@ -179,11 +177,7 @@ async fn an_event_that_fails_again_and_again() {
         Reply::new(if is_poison { 500 } else { 204 }, &[], b"")
     })
     .await;
-    let sink = format!(
-        "[[sinks]]\nname = 'site'\ntype = 'webhook'\nurl = 'http://{}/'\nevents = ['*']\n",
-        hook.address()
-    );
-    let site = Site::new(&sink).await;
+    let site = Site::new(&site_sink(&hook, "events = ['*']")).await;
     let daemon = site.start();
     site.add_sprites(3);
     site.drained().await;

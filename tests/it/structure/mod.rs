@@ -58,6 +58,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "journal",
             "metrics",
             "puller",
+            "receiver",
             "reconcile",
             "vod",
             "sanitize",
@@ -66,8 +67,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "sync", "delivery", "event", "format", "health", "journal", "listener", "metrics",
-            "net", "sanitize", "settings",
+            "sync", "event", "format", "health", "journal", "listener", "metrics", "net",
+            "sanitize", "settings",
         ],
     ),
     (

@@ -94,6 +94,9 @@ async fn each_refusal_has_its_status_an_empty_body_and_a_count() {
     }
     assert_eq!(daemon.metric("sprited_received_total{outcome=\"refused\"}").await, 10.0);
     assert_eq!(daemon.metric("sprited_received_lost_total").await, 1.0);
+    // The state tells of it.
+    let (_, ready) = daemon.get("/readyz").await;
+    assert!(ready.contains("posted events are refused for their signature"), "{ready}");
     assert!(site.journaled(None).is_empty());
     // A line for each reason, and nothing of the requests but where they came from.
     let lines = daemon.logged(REFUSED);
