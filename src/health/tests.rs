@@ -459,8 +459,14 @@ async fn a_sink_that_is_back_is_catching_up() {
         deliveries_per_second: 470.0,
         ..SinkProgress::default()
     };
-    back.sink("site", [4_693, 9, 0], progress);
+    back.sink("site", [4_693, 9, 0], progress.clone());
     back.is(Mood::Good, true, "Sink site is catching up: 4,693 events left, about 10 s.");
+    // It hangs.
+    let hangs = SinkProgress { deliveries_per_second: 0.0, ..progress };
+    back.sinks.insert("site".to_owned(), hangs);
+    assert_eq!(back.state().mood, Mood::Good);
+    back.now += TimeDelta::seconds(5);
+    back.is(Mood::Degraded, true, "Deliveries to site are 5 min late.");
 }
 
 #[tokio::test(start_paused = true)]

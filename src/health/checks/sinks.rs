@@ -12,6 +12,8 @@ use crate::journal::{DeadGroup, FailingEvent, Overview, SinkOverview};
 
 /// A sink that is up gets what is due within this time.
 const MAX_DELIVERY_DELAY: Duration = Duration::from_secs(60);
+/// A sink that catches up has delivered something by then, in seconds.
+const MOVES_AFTER: f64 = 5.0;
 /// A dead letter is news for so long.
 const NEWS: Duration = Duration::from_secs(600);
 /// Characters of a key that identify it in practice.
@@ -36,11 +38,20 @@ pub(in crate::health) fn sink_checks(
     let is_behind = |of: &SinkOverview| {
         progress(of).is_some_and(|of| of.outage.is_some() || of.catching_up_since.is_some())
     };
-    let up = || overview.sinks.iter().filter(|of| of.sink.active && !is_behind(of));
-    checks.extend(up().filter_map(failing));
+    let up = overview.sinks.iter().filter(|of| of.sink.active && !is_behind(of));
+    checks.extend(up.filter_map(failing));
     checks.extend(overview.sinks.iter().filter_map(|of| dead_letters(of, progress(of), now)));
     checks.extend(overview.sinks.iter().filter_map(removed));
-    checks.push(deliveries(up(), now));
+    // What catches up is late, and no news; unless nothing moves.
+    let is_late = |of: &&SinkOverview| {
+        let is_excused = progress(of).is_some_and(|of| {
+            let has_begun = of.catching_up_since.is_some_and(|at| seconds(now - at) < MOVES_AFTER);
+            let moves = of.catching_up_since.is_some() && of.deliveries_per_second > 0.0;
+            of.outage.is_some() || has_begun || moves
+        });
+        of.sink.active && !is_excused
+    };
+    checks.push(deliveries(overview.sinks.iter().filter(is_late), now));
     checks
 }
 
