@@ -102,7 +102,7 @@ impl DaemonHealth {
                 let silent = age(progress).unwrap_or_else(|| self.started().elapsed());
                 wrong(of(&format!("nothing was pulled for {}", time(silent.as_secs_f64()))))
                     .briefly(of("nothing is pulled"))
-                    .remedy("the log says what the puller does: journalctl -u sprited; restart the daemon")
+                    .remedy("restart the daemon; if it happens again, report it with the log of that time")
             }
         }
     }
