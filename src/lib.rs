@@ -28,6 +28,7 @@
 //!   them.
 //! - [`config`] composes the settings that each module owns; only `daemon` and `cli` know it.
 //! - [`cli`] has one file or folder per command.
+//! - [`control`] is the socket by which commands ask the running daemon.
 //! - [`metrics`], [`logging`] and [`health`] report the daemon's work; [`http`] serves metrics and
 //!   health; [`listener`] accepts connections, for `http` and `receiver`.
 //! - The crate `vod-emulator`, in `crates/`, is a strict emulator of the cloud's event API, for
@@ -50,6 +51,7 @@
 pub mod cli;
 pub mod config;
 pub mod confirmer;
+pub mod control;
 pub mod daemon;
 pub mod delivery;
 pub mod event;

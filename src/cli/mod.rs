@@ -7,6 +7,8 @@ mod audit;
 mod check;
 mod completions;
 mod config;
+#[allow(dead_code, reason = "its commands follow")]
+mod control;
 #[cfg(feature = "emulator")]
 mod demo;
 #[cfg(feature = "emulator")]

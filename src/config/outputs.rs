@@ -71,7 +71,10 @@ pub(super) fn refuse_shared(
 ) {
     // Where its path is a link, its files stand where that leads.
     let files = journal.iter().flat_map(|it| {
-        journal::all_files(&it.path).into_iter().chain(journal::link_mark(&it.path))
+        journal::all_files(&it.path)
+            .into_iter()
+            .chain([journal::control_socket(&it.path)])
+            .chain(journal::link_mark(&it.path))
     });
     let database = journal.map(|it| OutputPath::of(&it.path));
     let writer = |path: PathBuf| Writer::new("the journal", SinkOutput::file(&path));

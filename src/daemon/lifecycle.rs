@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::bind::bind;
+use super::control::DaemonControl;
 use super::exit::{DaemonError, ExitReason};
 use super::live_settings::LiveSettings;
 use super::maintenance::Maintenance;
@@ -24,6 +25,7 @@ use super::warnings::{warn_of_orphans, warn_of_rescued};
 use super::{drain, systemd};
 use crate::config::Loaded;
 use crate::confirmer::{Confirmer, Inbox};
+use crate::control;
 use crate::delivery::SinkBoard;
 use crate::health::{DaemonHealth, HealthParts, Snapshots};
 use crate::http;
@@ -275,6 +277,14 @@ impl Daemon {
             let sources = http::Sources { metrics, health, snapshots, config, host: host_name() };
             tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
         }
+        let control = DaemonControl { health: health.clone(), snapshots: snapshots.clone() };
+        let socket = journal::control_socket(&active.config.journal.path);
+        let answering = control::serve(
+            socket,
+            move |request| control.clone().answer(request),
+            stop.rest.clone(),
+        );
+        tasks.spawn(TaskName::Control, answering);
         let maintenance = Maintenance {
             journal: journal.clone(),
             clients,

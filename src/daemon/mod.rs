@@ -7,6 +7,7 @@
 //! reload replaces the sinks, the credentials and the settings that tasks can change while they run.
 
 mod bind;
+mod control;
 mod drain;
 mod event_config;
 mod exit;

@@ -23,6 +23,7 @@ pub(super) enum TaskName {
     Confirmer,
     Maintenance,
     Http,
+    Control,
 }
 
 impl fmt::Display for TaskName {
@@ -35,6 +36,7 @@ impl fmt::Display for TaskName {
             Self::Confirmer => f.write_str("confirmer"),
             Self::Maintenance => f.write_str("maintenance"),
             Self::Http => f.write_str("http"),
+            Self::Control => f.write_str("control"),
         }
     }
 }

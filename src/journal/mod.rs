@@ -40,7 +40,9 @@ pub use path_rules::too_long;
 pub use place::{JournalPlace, free_space};
 pub use receipts::{PullReceipt, Receipt, Taken};
 pub use settings::JournalSettings;
-pub use side_files::{all_files, is_copy_name, link_mark, lock_file, log_file, rescued};
+pub use side_files::{
+    all_files, control_socket, is_copy_name, link_mark, lock_file, log_file, rescued,
+};
 pub use sqlite::{
     Attempt, AuditReport, CounterCheck, DeadGroup, DeadLetters, EventCount, EventRow, FailingEvent,
     Filter, JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH, Overview,

@@ -14,6 +14,7 @@ use crate::folder;
 const LOG: &str = "-wal";
 const SHARED_MEMORY: &str = "-shm";
 const LOCK: &str = ".lock";
+const CONTROL: &str = ".sock";
 /// The database and what SQLite keeps beside it. The database first: without it the others are no
 /// journal to anybody.
 const DATABASE_FILES: [&str; 3] = ["", LOG, SHARED_MEMORY];
@@ -53,6 +54,12 @@ pub(super) fn log_beside(database: &Path) -> PathBuf {
 #[must_use]
 pub fn lock_file(path: &Path) -> PathBuf {
     with_suffix(&database(path), LOCK)
+}
+
+/// The socket on which a daemon that has the journal at `path` is asked.
+#[must_use]
+pub fn control_socket(path: &Path) -> PathBuf {
+    with_suffix(&database(path), CONTROL)
 }
 
 /// The file beside a link at `path` that shows that the link led to a journal: where the disk that

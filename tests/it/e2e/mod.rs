@@ -7,6 +7,7 @@ mod callbacks;
 mod clocks;
 mod confirming;
 mod connections;
+mod control;
 mod credentials;
 mod daemon;
 mod durable;

@@ -23,6 +23,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("format", &["sanitize", "units"]),
     ("event", &[]),
     ("logging", &["sanitize"]),
+    ("control", &["limits"]),
     ("sinks", &["sync", "event", "folder", "net", "secret", "settings", "units", "sanitize"]),
     ("vod", &["sync", "limits", "event", "net", "secret", "settings", "units", "sanitize"]),
     ("metrics", &["sync", "event"]),
@@ -98,6 +99,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "sync",
             "config",
             "confirmer",
+            "control",
             "delivery",
             "event",
             "health",
@@ -125,6 +127,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "cli",
         &[
             "config",
+            "control",
             "daemon",
             "event",
             "folder",

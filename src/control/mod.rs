@@ -1,0 +1,17 @@
+//! How commands ask the running daemon: a Unix socket beside the journal, which only its user and
+//! root can use.
+//!
+//! A client sends a request on a line of JSON and gets the answer on a line of JSON. Owns the
+//! socket and the protocol; what a request does is for whoever answers it. Nothing that changes
+//! anything goes over HTTP.
+
+mod answers;
+mod client;
+mod protocol;
+mod server;
+mod socket;
+
+pub use answers::{SinkMood, SinkReport, SinkReports};
+pub use client::{AskError, ask};
+pub use protocol::{ControlRefusal, RefusalKind, Request, VERSION};
+pub use server::serve;

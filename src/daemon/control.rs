@@ -1,0 +1,72 @@
+//! What the daemon does when a command asks it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::control::{ControlRefusal, RefusalKind, Request, SinkMood, SinkReport, SinkReports};
+use crate::delivery::SinkProgress;
+use crate::health::{DaemonHealth, Snapshots};
+
+/// The parts of a daemon that commands reach. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct DaemonControl {
+    pub(super) health: Arc<DaemonHealth>,
+    pub(super) snapshots: Arc<Snapshots>,
+}
+
+impl DaemonControl {
+    /// Does what is asked and returns the answer.
+    pub(super) async fn answer(self, request: Request) -> Result<Value, ControlRefusal> {
+        match request {
+            Request::Sinks => json(&self.sinks().await),
+            _ => Err(ControlRefusal::unknown_command()),
+        }
+    }
+
+    async fn sinks(&self) -> SinkReports {
+        let snapshot = self.snapshots.latest().await;
+        let overview = snapshot.journal.as_ref().ok().map(|journal| &journal.overview);
+        let events = |name: &str| {
+            let of = overview?.sinks.iter().find(|of| of.sink.name == name);
+            Some(of.map_or((0, 0), |of| (of.events.pending, of.events.dead)))
+        };
+        let all = self.health.sinks().all().into_iter();
+        SinkReports {
+            sinks: all
+                .map(|(name, of)| {
+                    let events = events(&name);
+                    state(name, of, events)
+                })
+                .collect(),
+        }
+    }
+}
+
+/// How a sink is for which so many events are pending, and at which so many are dead.
+fn state(name: String, of: SinkProgress, events: Option<(u64, u64)>) -> SinkReport {
+    let SinkProgress { outage, catching_up_since, last_failure, .. } = of;
+    let (pending, dead) = events.unzip();
+    let mood = match (&outage, catching_up_since) {
+        (Some(_), _) => SinkMood::Down,
+        (None, Some(_)) => SinkMood::CatchingUp,
+        (None, None) => SinkMood::Up,
+    };
+    SinkReport {
+        name,
+        state: mood,
+        since: outage.as_ref().map(|outage| outage.since).or(catching_up_since),
+        pending,
+        dead,
+        last_error: last_failure.as_ref().map(|failure| failure.error.clone()),
+        last_failed: last_failure.map(|failure| failure.at),
+        next_try: outage.as_ref().and_then(|outage| outage.next_probe),
+        hint: outage.and_then(|outage| outage.hint),
+    }
+}
+
+fn json(answer: &impl Serialize) -> Result<Value, ControlRefusal> {
+    serde_json::to_value(answer)
+        .map_err(|error| ControlRefusal::new(RefusalKind::Failed, error.to_string()))
+}
