@@ -506,6 +506,26 @@ pub(super) fn passages() -> Vec<Passage> {
         row(architecture, "{256} jobs |", &[number("journal/handle.rs", "QUEUE_JOBS").into()]),
         row(
             architecture,
+            "connection answers them ({16} at most). Only the daemon's user",
+            &[number("control/server.rs", "MAX_CONNECTIONS").into()],
+        ),
+        row(
+            architecture,
+            "({one} line of JSON, 64 KiB at most, {5 s} to send it)",
+            &[1.0.into(), time("control/server.rs", "CLIENT_TIMEOUT").into()],
+        ),
+        row(
+            architecture,
+            "the look at the socket's file every {5 s}",
+            &[time("control/server.rs", "REVIEW_INTERVAL").into()],
+        ),
+        row(
+            trouble,
+            "Everything else works. The daemon tries again every {5 s}.",
+            &[time("control/server.rs", "REVIEW_INTERVAL").into()],
+        ),
+        row(
+            architecture,
             "{1,024} events, {8 MiB} of texts | new events",
             &[
                 number("journal/feed.rs", "MAX_EVENTS").into(),
