@@ -139,6 +139,7 @@ impl Situation {
         let id = SinkId(at as i64 + 1);
         self.overview.events.pending = self.overview.events.pending.max(pending);
         self.overview.sinks.push(SinkOverview {
+            paused: None,
             sink: KnownSink { id, name: name.to_owned(), active: true },
             events: StateCounts { pending, delivered, dead },
             oldest_pending: (pending > 0).then(|| self.ago(7200)),

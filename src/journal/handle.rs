@@ -56,7 +56,7 @@ impl Journal {
     pub fn open(settings: &JournalSettings) -> std::result::Result<(Self, Closing), OpenError> {
         path_rules::refuse(&settings.path)?;
         missing::refuse(&settings.path)?;
-        let lock = lock::take(&settings.path)?;
+        let lock = lock::take_soon(&settings.path)?;
         let connection = sqlite::open::open(&settings.path)?;
         let lock = lock::HeldLock::new(lock);
         let guard = lock.guard();
@@ -322,7 +322,7 @@ impl Journal {
     }
 
     /// A read that sees every write that was answered, and of events only those on disk.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {

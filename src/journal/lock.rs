@@ -11,6 +11,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -24,6 +26,10 @@ use crate::sync::lock;
 const MARK: &[u8] = b"There is a journal beside this file.\n";
 /// The file may be replaced between opening and looking; not this often in a row.
 const MAX_ATTEMPTS: usize = 5;
+/// How often a start looks whether a command is done with the lock, and after which pauses: such a
+/// command has it for one short transaction.
+const LOOKS: usize = 10;
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The lock, until it is dropped.
 #[derive(Debug)]
@@ -162,6 +168,7 @@ impl HeldLock {
     }
 }
 
+/// Takes the lock of the journal at `path`.
 pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
     let lock = lock_file(path);
     let failed = |source| OpenError::File { path: lock.clone(), source };
@@ -182,6 +189,18 @@ pub(super) fn take(path: &Path) -> std::result::Result<Lock, OpenError> {
         }
     }
     Err(failed(io::Error::other("it was replaced again and again")))
+}
+
+/// The same, once a command is done that has it for a moment. Blocks for half a second where
+/// another daemon has it.
+pub(super) fn take_soon(path: &Path) -> std::result::Result<Lock, OpenError> {
+    for _ in 1..LOOKS {
+        match take(path) {
+            Err(OpenError::InUse { .. }) => thread::sleep(LOOK_PAUSE),
+            taken => return taken,
+        }
+    }
+    take(path)
 }
 
 /// Locks the file beside a link, if there is one: there a version before 0.2 locks, which may still

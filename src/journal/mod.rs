@@ -22,6 +22,7 @@ mod health;
 mod lock;
 mod missing;
 mod path_rules;
+mod paused;
 mod place;
 mod receipts;
 mod reconciled;
@@ -46,8 +47,9 @@ pub use side_files::{
 pub use sqlite::{
     Attempt, AuditReport, CounterCheck, DeadGroup, DeadLetters, EventCount, EventRow, FailingEvent,
     Filter, JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH, Overview,
-    PRUNE_PAUSE, ReadOn, Replacement, Requeued, Rescue, Restored, SinkOverview, SinkState,
-    SourceJournal, StateCounts, TaskEvent, Violation, audit, check, compact, is_older,
+    PRUNE_PAUSE, Pausable, ReadOn, Replacement, Requeued, Rescue, Restored, SinkOverview,
+    SinkState, SourceJournal, StateCounts, TaskEvent, Violation, audit, check, compact, is_older,
+    set_paused,
 };
 pub use types::{
     Appended, Backlog, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState,

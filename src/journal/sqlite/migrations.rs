@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::schema::{
-    EVENTS, FAILURES, KEYS_COMPLETE, OCCURRENCES, POSTED, RECONCILED, REJECTED, VERSION,
+    EVENTS, FAILURES, KEYS_COMPLETE, OCCURRENCES, PAUSED, POSTED, RECONCILED, REJECTED, VERSION,
 };
 
 /// A journal of version 1 had an index over the keys of all events, and may have been made
@@ -74,8 +74,12 @@ pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result
         ..=5 => format!("{POSTED} {RECONCILED}"),
         _ => String::new(),
     };
+    let to_7 = match version {
+        ..=6 => format!("{FAILURES} {MOVE_6}"),
+        _ => String::new(),
+    };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {FAILURES} {MOVE_6} \
+        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {to_7} {PAUSED} \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("journal migrated");

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::{Counter, Counters};
 use super::failures::{DeadLetters, FailingEvent, dead_letters, failing};
+use super::paused::{self, PULLING};
 use super::reader::{JournalReader, KnownSink};
 use super::store;
 use crate::journal::error::Result;
@@ -30,6 +31,8 @@ pub struct Overview {
     pub unrouted: u64,
     /// Every sink that the journal has heard of, by name.
     pub sinks: Vec<SinkOverview>,
+    /// Since when pulling is paused by hand.
+    pub pulling_paused: Option<DateTime<Utc>>,
     /// When the oldest of the events was pulled that the cloud did not take back and that it still
     /// keeps. Of what came by another road than the queue it keeps nothing.
     pub oldest_unconfirmed: Option<DateTime<Utc>>,
@@ -67,6 +70,8 @@ pub struct SinkOverview {
     pub failing: Vec<FailingEvent>,
     /// Its dead letters, by their error.
     pub dead_letters: DeadLetters,
+    /// Since when it is paused by hand.
+    pub paused: Option<DateTime<Utc>>,
 }
 
 impl JournalReader {
@@ -78,6 +83,7 @@ impl JournalReader {
         // One transaction is one moment.
         let moment = self.0.unchecked_transaction()?;
         let counters = Counters::read(&moment)?;
+        let mut paused = paused::all(&moment)?;
         let mut sinks = Vec::new();
         for sink in self.sinks()? {
             let events = states(&counters, sink.id);
@@ -89,6 +95,7 @@ impl JournalReader {
                 _ => dead_letters(&moment, sink.id)?,
             };
             sinks.push(SinkOverview {
+                paused: paused.remove(&sink.id.0),
                 sink,
                 events,
                 oldest_pending,
@@ -111,6 +118,7 @@ impl JournalReader {
             events: StateCounts { pending, delivered, dead },
             unrouted,
             sinks,
+            pulling_paused: paused.remove(&PULLING),
             oldest_unconfirmed,
             confirmed_before,
             size: store::size(&moment)?,

@@ -3,7 +3,7 @@
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(in crate::journal) const VERSION: i32 = 7;
+pub(in crate::journal) const VERSION: i32 = 8;
 /// `events` is written once per event; what changes stands in small tables beside it, and only
 /// pruning and the operator's hand write to it again. A delivered event costs one inserted and
 /// one deleted row of `pending` per sink. A pending row without `due` was never tried. Times are
@@ -137,4 +137,12 @@ CREATE TABLE attempts (          -- the newest of each event that has failed at 
 ) WITHOUT ROWID;
 CREATE INDEX pending_attempts ON pending (sink, attempts DESC) WHERE attempts >= 3;
 CREATE INDEX dead_at ON dead (sink, at);
+";
+
+/// Since version 8.
+pub(super) const PAUSED: &str = "
+CREATE TABLE paused (            -- by hand, until it is resumed
+  sink  INTEGER PRIMARY KEY,     -- 0: pulling
+  since INTEGER NOT NULL
+);
 ";

@@ -36,6 +36,8 @@ pub(super) async fn bench() -> Bench {
         editor.discard(*sink, &[event(6), event(7)]).unwrap();
         editor.requeue(*sink, &[event(4)], Utc::now()).unwrap();
     }
+    bench.journal.set_pulling_paused(Some(long_ago)).await.unwrap();
+    bench.journal.set_sink_paused(bench.sinks[1], Some(long_ago)).await.unwrap();
     let sqlite = bench.sqlite();
     sqlite
         .execute("INSERT INTO occurrences SELECT 8, key, key, 1 FROM events WHERE id = 8", [])
@@ -208,6 +210,7 @@ async fn each_row_that_is_off_is_found() {
         ("INSERT INTO posted VALUES (99, 1)", "posted but no occurrences: event 99"),
         ("DELETE FROM sinks WHERE id = 2", "counters of no sink: dead of sink 2"),
         ("UPDATE sinks SET name = '' WHERE id = 2", "sinks without a name or state: sink 2"),
+        ("INSERT INTO paused VALUES (7, 1)", "paused at no sink: sink 7"),
         ("INSERT INTO counters VALUES ('routed', 7, 1)", "counters of no sink: routed of sink 7"),
         ("INSERT INTO counters VALUES ('lost', 0, 1)", "counters of nothing: lost of sink 0"),
     ];

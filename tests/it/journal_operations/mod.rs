@@ -7,6 +7,7 @@ mod commands;
 mod full;
 mod maintenance;
 mod overview;
+mod paused;
 mod restore;
 
 use std::path::PathBuf;

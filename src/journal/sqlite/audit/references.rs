@@ -69,9 +69,12 @@ const NOT_FOUND: &str = "NOT EXISTS (SELECT 1 FROM keys WHERE key = t.key AND ev
        OR EXISTS (SELECT 1 FROM keys WHERE key = t.key))";
 const NO_ATTEMPT: &str = "t.attempts > 0
   AND NOT EXISTS (SELECT 1 FROM attempts WHERE event = t.event AND sink = t.sink)";
+/// 0 is pulling.
+const PAUSED_AT_NO_SINK: &str =
+    "t.sink <> 0 AND NOT EXISTS (SELECT 1 FROM sinks WHERE id = t.sink)";
 const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
 
-const RULES: [Rules; 10] = [
+const RULES: [Rules; 11] = [
     Rules {
         table: "events",
         key: &["id"],
@@ -167,6 +170,12 @@ const RULES: [Rules; 10] = [
         key: &["id"],
         name: "'sink ' || t.id",
         wrong: &[("sinks without a name or state", "t.name = '' OR t.active NOT IN (0, 1)")],
+    },
+    Rules {
+        table: "paused",
+        key: &["sink"],
+        name: "'sink ' || t.sink",
+        wrong: &[("paused at no sink", PAUSED_AT_NO_SINK)],
     },
 ];
 
