@@ -38,6 +38,7 @@ impl AskedDaemon {
     }
 
     /// The same for a command that does nothing else.
+    #[allow(dead_code, reason = "its commands follow")]
     pub(super) fn ask_now<T: DeserializeOwned>(
         &self,
         request: &Request,

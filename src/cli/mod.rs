@@ -7,7 +7,6 @@ mod audit;
 mod check;
 mod completions;
 mod config;
-#[allow(dead_code, reason = "its commands follow")]
 mod control;
 #[cfg(feature = "emulator")]
 mod demo;
@@ -20,8 +19,10 @@ mod journal;
 mod man;
 mod moment;
 mod open_journal;
+mod pausing;
 mod process;
 mod prompt;
+mod pulling;
 mod receive;
 mod reconcile;
 mod run;
@@ -75,6 +76,8 @@ enum Command {
     Demo(demo::DemoArgs),
     #[cfg(feature = "emulator")]
     Emulator(Box<vod_emulator::EmulatorArgs>),
+    Pause(pulling::PauseArgs),
+    Resume(pulling::ResumeArgs),
     Receive(receive::ReceiveArgs),
     Events(events::EventsArgs),
     Tail(events::tail::TailArgs),
@@ -125,6 +128,8 @@ fn dispatch(arguments: Vec<OsString>) -> Exit {
         Command::Demo(args) => demo::run(&args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(*args),
+        Command::Pause(args) => pulling::pause(&args),
+        Command::Resume(args) => pulling::resume(&args),
         Command::Receive(args) => receive::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Tail(args) => events::tail::run(&args),

@@ -62,6 +62,7 @@ pub(super) fn run(args: &RunArgs) -> Exit {
             ExitReason::Forced
             | ExitReason::SomethingStays
             | ExitReason::Unreachable
+            | ExitReason::Paused
             | ExitReason::SinkGone,
         ) => Exit::Failure,
         Ok(ExitReason::Credentials) => Exit::Credentials,

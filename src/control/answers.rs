@@ -48,3 +48,28 @@ pub enum SinkMood {
     #[serde(other)]
     Other,
 }
+
+/// What was paused or resumed: the answer to [`Request::Pause`](super::Request::Pause),
+/// [`Request::Resume`](super::Request::Resume) and those of a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseReport {
+    /// Whether it is paused now.
+    pub paused: bool,
+    /// Whether it was otherwise before.
+    pub changed: bool,
+    /// Since when it is paused, or was.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl PauseReport {
+    /// What became of it when it was to be paused at `wanted`, or resumed (`None`), and was paused
+    /// since `before`: that time stays.
+    #[must_use]
+    pub fn of(wanted: Option<DateTime<Utc>>, before: Option<DateTime<Utc>>) -> Self {
+        Self {
+            paused: wanted.is_some(),
+            changed: wanted.is_some() != before.is_some(),
+            since: before.or(wanted),
+        }
+    }
+}

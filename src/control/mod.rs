@@ -11,7 +11,7 @@ mod protocol;
 mod server;
 mod socket;
 
-pub use answers::{SinkMood, SinkReport, SinkReports};
+pub use answers::{PauseReport, SinkMood, SinkReport, SinkReports};
 pub use client::{AskError, ask};
 pub use protocol::{ControlRefusal, RefusalKind, Request, VERSION};
 pub use server::serve;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::pulling_pause::PullingPause;
 use crate::control::{ControlRefusal, RefusalKind, Request, SinkMood, SinkReport, SinkReports};
 use crate::delivery::SinkProgress;
 use crate::health::{DaemonHealth, Snapshots};
@@ -14,6 +15,7 @@ use crate::health::{DaemonHealth, Snapshots};
 pub(super) struct DaemonControl {
     pub(super) health: Arc<DaemonHealth>,
     pub(super) snapshots: Arc<Snapshots>,
+    pub(super) pulling: PullingPause,
 }
 
 impl DaemonControl {
@@ -21,7 +23,16 @@ impl DaemonControl {
     pub(super) async fn answer(self, request: Request) -> Result<Value, ControlRefusal> {
         match request {
             Request::Sinks => json(&self.sinks().await),
+            Request::Pause => self.set_pulling_paused(true).await,
+            Request::Resume => self.set_pulling_paused(false).await,
             _ => Err(ControlRefusal::unknown_command()),
+        }
+    }
+
+    async fn set_pulling_paused(&self, pause: bool) -> Result<Value, ControlRefusal> {
+        match self.pulling.set(pause).await {
+            Ok(report) => json(&report),
+            Err(error) => Err(ControlRefusal::new(RefusalKind::Failed, error.to_string())),
         }
     }
 

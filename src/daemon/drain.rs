@@ -26,6 +26,9 @@ pub(super) async fn until_done(
     loop {
         let progress: Vec<PullProgress> =
             pulling.iter_mut().map(|of| of.progress.borrow_and_update().clone()).collect();
+        if progress.iter().any(|of| of.paused.is_some()) {
+            return ExitReason::Paused;
+        }
         let given_up: Vec<ExitReason> = progress.iter().filter_map(given_up).collect();
         // What is pending has nobody to confirm to.
         if given_up.len() == progress.len()

@@ -42,6 +42,8 @@ pub enum ExitReason {
     Credentials,
     /// With `once`: the cloud cannot be reached or refuses.
     Unreachable,
+    /// With `once`: pulling is paused by hand.
+    Paused,
     /// With `once`: the journal does not take what was pulled.
     Unwritable,
     /// By itself: the journal's files were deleted, moved or replaced, or another daemon has them.

@@ -14,6 +14,7 @@ use super::exit::{DaemonError, ExitReason};
 use super::live_settings::LiveSettings;
 use super::maintenance::Maintenance;
 use super::prepared::Prepared;
+use super::pulling_pause::PullingPause;
 use super::receiving::{PreparedReceiver, ReceiverSocket};
 use super::reload::ActiveConfig;
 use super::running_sinks::RunningSinks;
@@ -67,6 +68,7 @@ pub struct Daemon {
     closing: journal::Closing,
     listener: Option<TcpListener>,
     puller: Puller,
+    pulling_pause: PullingPause,
     receiver: Option<(Receiver, ReceiverSocket)>,
     reconciler: Reconciler,
     confirmer: Confirmer,
@@ -129,9 +131,11 @@ impl Daemon {
             losses: PostLosses::new(metrics.clone()),
         });
         let pulled = if config.vod.pull { clients.clone() } else { Vec::new() };
+        let pulling_pause = PullingPause::open(journal.clone(), metrics.clone()).await?;
         let puller = Puller::new(
             pulled,
             settings.pulling.subscribe(),
+            pulling_pause.watch(),
             journal.clone(),
             ingest.clone(),
             metrics.clone(),
@@ -187,6 +191,7 @@ impl Daemon {
             closing,
             listener,
             puller,
+            pulling_pause,
             receiver: receiver.zip(socket),
             reconciler,
             confirmer,
@@ -247,7 +252,7 @@ impl Daemon {
     /// When a task ends by itself.
     pub async fn run(self, signals: DaemonSignals, once: bool) -> Result<ExitReason, DaemonError> {
         let Self { clients, journal, closing, listener, changed, stop, health, .. } = self;
-        let Self { puller, receiver, reconciler, confirmer, .. } = self;
+        let Self { puller, pulling_pause, receiver, reconciler, confirmer, .. } = self;
         let mut active = ActiveConfig { log: signals.log.clone(), ..self.active };
         let (liveness, mut tasks) = (LivenessMonitor::default(), Tasks::default());
         let metrics = active.settings.metrics.clone();
@@ -277,7 +282,11 @@ impl Daemon {
             let sources = http::Sources { metrics, health, snapshots, config, host: host_name() };
             tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
         }
-        let control = DaemonControl { health: health.clone(), snapshots: snapshots.clone() };
+        let control = DaemonControl {
+            health: health.clone(),
+            snapshots: snapshots.clone(),
+            pulling: pulling_pause,
+        };
         let socket = journal::control_socket(&active.config.journal.path);
         let answering = control::serve(
             socket,

@@ -15,6 +15,7 @@ mod lifecycle;
 mod live_settings;
 mod maintenance;
 mod prepared;
+mod pulling_pause;
 mod receiving;
 mod reload;
 mod rescue;

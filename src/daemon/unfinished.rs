@@ -53,6 +53,11 @@ impl Unfinished {
             ExitReason::Credentials => {
                 self.log_failing("the queue was not emptied: the cloud refuses the credentials");
             }
+            ExitReason::Paused => {
+                tracing::error!(
+                    "the queue was not emptied: pulling is paused by hand; resume it with `sprited resume`"
+                );
+            }
             ExitReason::Unwritable => {
                 tracing::error!("the queue was not emptied: the journal accepts no events");
             }

@@ -184,6 +184,12 @@ impl DaemonHealth {
         &self.parts.progress
     }
 
+    /// Since when pulling is paused by hand.
+    #[must_use]
+    pub fn pulling_paused(&self) -> Option<DateTime<Utc>> {
+        self.progress().iter().find_map(|of| of.progress.borrow().paused)
+    }
+
     pub(super) fn confirming(&self) -> &[ApplicationConfirms] {
         &self.parts.confirming
     }

@@ -335,6 +335,42 @@ async fn a_cloud_that_cannot_be_reached_degrades_at_once_and_is_not_ready_after_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_by_hand_is_told_whatever_failed_before_and_is_critical_after_three_days() {
+    let mut paused = Situation::pulling(2);
+    paused.fails(1, Advice::Refused, Some("UnauthorizedOperation"), "no");
+    let since = Some(paused.ago(3 * 3600));
+    paused.pulls.iter().for_each(|pull| pull.send_modify(|progress| progress.paused = since));
+    // Nothing is pulled, and that is no failure.
+    tokio::time::advance(Duration::from_secs(3 * 3600)).await;
+    let sentence = "Pulling is paused by hand, and the cloud keeps an event for 4 days; for 3 h.";
+    paused.is(Mood::Degraded, true, sentence);
+    assert_eq!(paused.remedy("cloud"), "sprited resume");
+    let cloud = |situation: &Situation| {
+        let checks = situation.state().checks.into_iter();
+        checks.filter(|check| check.name == "cloud").collect::<Vec<_>>()
+    };
+    let checks = cloud(&paused);
+    assert_eq!((checks.len(), checks[0].since, checks[0].seconds), (1, since, Some(10_800.0)));
+    paused.now += TimeDelta::hours(69) - TimeDelta::seconds(1);
+    assert!(paused.state().ready);
+    paused.now += TimeDelta::seconds(1);
+    paused.is(Mood::Bad, false, &sentence.replace("3 h", "3 days"));
+    // It goes on: the next answer tells.
+    for pull in &paused.pulls {
+        pull.send_modify(|progress| {
+            *progress = PullProgress {
+                started: Some(Instant::now()),
+                last_good: progress.last_good,
+                ..PullProgress::default()
+            };
+        });
+    }
+    paused.is(Mood::Starting, false, "Waiting for an answer of the cloud.");
+    (0..2).for_each(|at| paused.pulled(at));
+    assert!(paused.state().ready);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_key_is_told_with_code_and_request_id() {
     let refused = Situation::pulling(1);
     let code = "AuthFailure.SignatureFailure";

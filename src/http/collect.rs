@@ -105,6 +105,7 @@ fn cloud(source: &StatusSource, now: DateTime<Utc>) -> CloudStatus {
         backlog: (!backlogs.is_empty()).then(|| backlogs.iter().sum()),
         last_successful_pull_seconds: ages.and_then(|ages| ages.into_iter().reduce(f64::max)),
         is_pulled: !source.sources.health.progress().is_empty(),
+        paused_since: source.sources.health.pulling_paused(),
         pull_concurrency: metrics.pull_concurrency.get(),
         pull_rate: metrics.pull_rate.get(),
         pull_max_rate: metrics.pull_max_rate.get(),

@@ -17,6 +17,8 @@ pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<U
     set_known(&metrics.journal_size, journal.map(|journal| int(journal.size.as_u64())));
     let unconfirmed = journal.map(|journal| seconds(journal.oldest_unconfirmed, now));
     set_known(&metrics.oldest_unconfirmed_seconds, unconfirmed);
+    let paused = journal.map(|journal| seconds(journal.pulling_paused, now));
+    set_known(&metrics.pulling_paused_seconds, paused);
     let Some(journal) = journal else { return };
     let unrouted = (EventState::Unrouted, journal.unrouted);
     for (state, count) in by_state(&journal.events).into_iter().chain([unrouted]) {

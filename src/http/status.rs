@@ -64,6 +64,8 @@ pub(super) struct CloudStatus {
     pub(super) last_successful_pull_seconds: Option<f64>,
     /// Whether a queue is asked at all.
     pub(super) is_pulled: bool,
+    /// Since when pulling is paused by hand.
+    pub(super) paused_since: Option<DateTime<Utc>>,
     pub(super) pull_concurrency: i64,
     pub(super) pull_rate: f64,
     pub(super) pull_max_rate: f64,
@@ -78,13 +80,14 @@ pub(super) struct CloudStatus {
 
 impl CloudStatus {
     /// Returns how long ago the last pull was that succeeded; of several applications, where that
-    /// is longest ago. `None` if no queue is pulled from.
+    /// is longest ago; or that pulling is paused. `None` if no queue is pulled from.
     pub(super) fn last_pull(&self) -> Option<String> {
         let pulled = self.applications.iter().filter(|of| of.is_pulled);
         let all = pulled.clone().count();
         let never = pulled.filter(|of| of.last_successful_pull_seconds.is_none()).count();
         let last = match self.last_successful_pull_seconds {
             _ if all == 0 => return None,
+            _ if self.paused_since.is_some() => "paused by hand".to_owned(),
             Some(age) => format!("last successful pull {}", ago(age)),
             None if never == all => "no successful pull yet".to_owned(),
             None => format!("no successful pull yet from {never} of {all} applications"),

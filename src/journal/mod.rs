@@ -47,9 +47,9 @@ pub use side_files::{
 pub use sqlite::{
     Attempt, AuditReport, CounterCheck, DeadGroup, DeadLetters, EventCount, EventRow, FailingEvent,
     Filter, JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH, Overview,
-    PRUNE_PAUSE, Pausable, ReadOn, Replacement, Requeued, Rescue, Restored, SinkOverview,
-    SinkState, SourceJournal, StateCounts, TaskEvent, Violation, audit, check, compact, is_older,
-    set_paused,
+    PRUNE_PAUSE, Pausable, PausedPart, ReadOn, Replacement, Requeued, Rescue, Restored,
+    SinkOverview, SinkState, SourceJournal, StateCounts, TaskEvent, Violation, audit, check,
+    compact, is_older, set_paused,
 };
 pub use types::{
     Appended, Backlog, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState,

@@ -42,6 +42,9 @@ pub struct Metrics {
     pub pull_rate: FloatGauge,
     pub pull_max_rate: FloatGauge,
     pub circulating_events: Gauge,
+    /// 1 while it is.
+    pub pulling_paused: Gauge,
+    pub pulling_paused_seconds: OptionalGauge<FloatGauge>,
     pub last_successful_pull: Family<ByApp, Gauge>,
     /// By type and outcome: `new`, `duplicate`.
     pub events: Family<ByTypeOutcomeAndOrigin, Counter>,
@@ -140,6 +143,12 @@ impl Metrics {
             circulating_events: all.gauge(
                 "sprited_circulating_events",
                 "Pending events received again within the last lease",
+            ),
+            pulling_paused: all
+                .gauge("sprited_pulling_paused", "1 while pulling is paused by hand, else 0"),
+            pulling_paused_seconds: all.gauge(
+                "sprited_pulling_paused_age_seconds",
+                "Time since pulling was paused by hand; 0 if it is not",
             ),
             last_successful_pull: all.gauge(
                 "sprited_last_successful_pull_timestamp_seconds",

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -61,6 +61,8 @@ pub struct PullProgress {
     pub last_good: Option<Instant>,
     /// The start of the last pull.
     pub started: Option<Instant>,
+    /// Since when pulling is paused by hand.
+    pub paused: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,18 @@ impl PulledApplication {
 
     pub(super) fn pulling(&self) -> ApplicationProgress {
         ApplicationProgress { app: self.client.app(), progress: self.progress.subscribe() }
+    }
+
+    /// Records since when pulling is paused; `None`: it goes on, and a pull starts now. What failed
+    /// before says nothing of the pulls that follow.
+    pub(super) fn set_paused(&self, paused: Option<DateTime<Utc>>) {
+        self.progress.send_modify(|progress| {
+            (progress.failures, progress.failure) = (0, None);
+            if paused.is_none() {
+                progress.started = Some(Instant::now());
+            }
+            progress.paused = paused;
+        });
     }
 
     /// Records that the queue was found empty by a pull that started at `started`, and no other was

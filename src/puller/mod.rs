@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
@@ -42,32 +42,41 @@ pub struct Puller {
     journal: Journal,
     ingest: Ingest,
     pacing: watch::Receiver<PollPacing>,
+    /// Since when pulling is paused by hand.
+    paused: watch::Receiver<Option<DateTime<Utc>>>,
     metrics: Metrics,
     retry_now: Arc<Notify>,
 }
 
 impl Puller {
     /// A puller that pulls by `clients`, one for each application, at the pace that `pacing` holds
-    /// last, and hands the answers to `ingest`, behind which is `journal`.
+    /// last, unless it is `paused`, and hands the answers to `ingest`, behind which is `journal`.
     #[must_use]
     pub fn new(
         clients: Vec<Client>,
         pacing: watch::Receiver<PollPacing>,
+        paused: watch::Receiver<Option<DateTime<Utc>>>,
         journal: Journal,
         ingest: Ingest,
         metrics: Metrics,
     ) -> Self {
         let is_one = clients.len() == 1;
         let lease = pacing.borrow().lease;
+        let since = *paused.borrow();
         let application = |client: Client| {
             let name = (!is_one).then_some(client.app());
-            PulledApplication::new(client, name, lease, metrics.clone())
+            let application = PulledApplication::new(client, name, lease, metrics.clone());
+            if since.is_some() {
+                application.set_paused(since);
+            }
+            application
         };
         Self {
             applications: clients.into_iter().map(application).collect(),
             journal,
             ingest,
             pacing,
+            paused,
             metrics,
             retry_now: Arc::default(),
         }
@@ -93,16 +102,17 @@ impl Puller {
     }
 
     /// Pulls until `stop`, answering `heartbeat` on the way; pulls in flight then have five seconds to
-    /// end. What was pulled and not stored is pulled again.
+    /// end. While it is paused, no pull starts. What was pulled and not stored is pulled again.
     pub async fn run(self, mut heartbeat: Heartbeat, stop: CancellationToken) {
-        let mut pacing = self.pacing.clone();
+        let (mut pacing, mut paused) = (self.pacing.clone(), self.paused.clone());
         let limits = limits(&pacing.borrow_and_update().settings);
         let mut scheduler = PullScheduler::new(limits, self.applications.len(), Instant::now());
         let mut pulls = FuturesUnordered::new();
         while !stop.is_cancelled() {
             self.report(&scheduler);
             let now = Instant::now();
-            let next = match self.ingest.accepts(pulls.len()) {
+            let is_paused = paused.borrow().is_some();
+            let next = match !is_paused && self.ingest.accepts(pulls.len()) {
                 true => scheduler.next(now),
                 false => NextPull::AfterAnother,
             };
@@ -119,6 +129,9 @@ impl Puller {
                 () = stop.cancelled() => {}
                 () = heartbeat.beat() => {}
                 () = self.retry_now.notified() => scheduler.retry_now(),
+                Ok(()) = paused.changed() => {
+                    self.apply_pause(*paused.borrow_and_update(), &mut scheduler);
+                }
                 Ok(()) = pacing.changed() => self.apply_pacing(&pacing.borrow_and_update(), &mut scheduler),
                 Some((place, started, outcome)) = pulls.next(), if !pulls.is_empty() => {
                     scheduler.finished(place, started, Instant::now(), outcome);
@@ -148,6 +161,13 @@ impl Puller {
         let now = Instant::now();
         let circulating = self.applications.iter().map(|of| of.circulating(now)).sum();
         self.metrics.circulating_events.set(circulating);
+    }
+
+    fn apply_pause(&self, paused: Option<DateTime<Utc>>, scheduler: &mut PullScheduler) {
+        self.applications.iter().for_each(|of| of.set_paused(paused));
+        if paused.is_none() {
+            scheduler.retry_now();
+        }
     }
 
     fn apply_pacing(&self, pacing: &PollPacing, scheduler: &mut PullScheduler) {

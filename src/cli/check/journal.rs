@@ -125,7 +125,9 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
         }
     }
     let found = match JournalReader::open(path) {
-        Ok(reader) => reader.sums().and_then(|sums| Ok((sums, reader.backlogs()?))),
+        Ok(reader) => {
+            reader.sums().and_then(|sums| Ok((sums, reader.backlogs()?, reader.paused()?)))
+        }
         Err(error) => {
             let text = error.to_string();
             let (detail, advice) = text.split_once("; ").unwrap_or((&text, "check the file"));
@@ -136,7 +138,7 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
         }
     };
     match found {
-        Ok((sums, backlogs)) => {
+        Ok((sums, backlogs, paused)) => {
             let pending = if sums.pending == 1 { "delivery" } else { "deliveries" };
             let mut detail = format!(
                 "{}: {} received, {} {pending} pending",
@@ -167,6 +169,15 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
                     copy.display()
                 );
                 return CheckStep::warn(STEP, format!("{detail}; a rescued copy exists"), advice);
+            }
+            if !paused.is_empty() {
+                let paused: Vec<_> = paused.iter().map(ToString::to_string).collect();
+                return CheckStep::warn(
+                    STEP,
+                    format!("{detail}; paused by hand: {}", paused.join(", ")),
+                    "`sprited resume` resumes pulling, `sprited sinks resume NAME` a sink; the cloud \
+                     keeps an event for 4 days",
+                );
             }
             let is_orphan = |left: &&Backlog| !sinks.contains(&left.sink);
             let orphans: Vec<String> = backlogs.iter().filter(is_orphan).map(orphan).collect();

@@ -21,6 +21,8 @@ const MAX_PULL_AGE: Duration = Duration::from_secs(60);
 const PULL_MARGIN: Duration = Duration::from_secs(20);
 /// A posted event that was turned away is news for so long.
 const NEWS: Duration = Duration::from_secs(600);
+/// A pause by hand this long is about to lose events.
+const PAUSED_TOO_LONG: Duration = Duration::from_secs(3 * 86_400);
 /// Being throttled for less is how the rate is found.
 const THROTTLED_FOR: Duration = Duration::from_secs(10);
 
@@ -44,6 +46,9 @@ impl DaemonHealth {
     pub(in crate::health) fn cloud_checks(&self, now: DateTime<Utc>) -> Vec<HealthCheck> {
         if self.progress().is_empty() {
             return vec![HealthCheck::fine("cloud", "[vod] pull is false")];
+        }
+        if let Some(since) = self.pulling_paused() {
+            return vec![paused(since, now)];
         }
         let all: Vec<_> = self
             .progress()
@@ -231,6 +236,21 @@ impl DaemonHealth {
             _ => format!("application {app}: {detail}"),
         }
     }
+}
+
+/// Pulling is paused by hand.
+fn paused(since: DateTime<Utc>, now: DateTime<Utc>) -> HealthCheck {
+    let detail = "pulling is paused by hand, and the cloud keeps an event for 4 days";
+    let lasted = (now - since).to_std().unwrap_or_default();
+    let check = match lasted < PAUSED_TOO_LONG {
+        true => HealthCheck::degraded("cloud", detail),
+        false => HealthCheck::not_ready("cloud", detail),
+    };
+    check
+        .briefly("pulling is paused by hand")
+        .since(Some(since))
+        .aged(Some(lasted.as_secs_f64()))
+        .remedy("sprited resume")
 }
 
 /// The same check, with what is known of the failure.

@@ -45,6 +45,7 @@ fn idle() -> Status {
             last_reload: None,
         },
         cloud: CloudStatus {
+            paused_since: None,
             backlog: Some(0),
             last_successful_pull_seconds: Some(1.2),
             is_pulled: true,

@@ -43,7 +43,7 @@ pub use filter::Filter;
 pub use maintenance::{SourceJournal, check, compact};
 pub use open::is_older;
 pub use overview::{Overview, SinkOverview, StateCounts};
-pub use paused::{Pausable, set_paused};
+pub use paused::{Pausable, PausedPart, set_paused};
 pub use prune::PRUNE_PAUSE;
 pub use reader::{EventCount, EventRow, JournalReader, KnownSink, SinkState};
 pub use reconciled::{ReadOn, TaskEvent};

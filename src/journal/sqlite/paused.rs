@@ -1,13 +1,16 @@
 //! What is paused by hand, pulling or sinks, in SQL.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use serde::Serialize;
 
 use super::maintenance::{sqlite, take_lock};
 use super::open::open_beside;
+use super::reader::JournalReader;
 use super::store::Store;
 use crate::journal::error::{MaintenanceError, Result};
 use crate::journal::types::SinkId;
@@ -22,6 +25,35 @@ pub enum Pausable<'a> {
     Pulling,
     /// Deliveries to the sink of this name.
     Sink(&'a str),
+}
+
+/// Something that is paused by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PausedPart {
+    /// A sink; `None` is pulling.
+    pub sink: Option<String>,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+impl fmt::Display for PausedPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.since.format("%Y-%m-%d %H:%M:%S UTC");
+        match &self.sink {
+            None => write!(f, "pulling since {since}"),
+            Some(sink) => write!(f, "the sink {sink:?} since {since}"),
+        }
+    }
+}
+
+impl JournalReader {
+    /// What is paused by hand, pulling first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn paused(&self) -> Result<Vec<PausedPart>> {
+        Ok(parts(&self.0)?)
+    }
 }
 
 /// Pauses something in the journal at `path`, where no daemon runs, or resumes it (`None`); the
@@ -107,6 +139,18 @@ fn set(
         None => connection.prepare_cached("DELETE FROM paused WHERE sink = ?1")?.execute([of])?,
     };
     Ok(before)
+}
+
+pub(super) fn parts(connection: &Connection) -> rusqlite::Result<Vec<PausedPart>> {
+    let mut select = connection.prepare_cached(
+        "SELECT name, since FROM paused LEFT JOIN sinks ON sinks.id = paused.sink
+         ORDER BY name",
+    )?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows: Vec<(Option<String>, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+    let part =
+        |(sink, since)| Some(PausedPart { sink, since: DateTime::from_timestamp_millis(since)? });
+    Ok(rows.into_iter().filter_map(part).collect())
 }
 
 /// Everything that is paused, by its row, and since when.

@@ -57,6 +57,7 @@ pub(super) fn passages() -> Vec<Passage> {
     let named_again = time("delivery/verdicts.rs", "REPORT_EVERY");
     let keys = time("journal/settings.rs", "MIN_RETENTION");
     let MaxRejects::At(max_rejects) = config.sinks[0].max_rejects else { panic!("off by default") };
+    let paused_too_long = time("health/checks/cloud.rs", "PAUSED_TOO_LONG").into();
     let max_rejects = f64::from(max_rejects.get());
     let remind = time("limits/outage.rs", "REMINDER_INTERVAL");
     let share = |name| Value::Number(number("journal/sqlite/prune.rs", name) as f64);
@@ -277,6 +278,28 @@ pub(super) fn passages() -> Vec<Passage> {
             "is not confirmed for {three days}; the cloud deletes it after {four}",
             &[alert_seconds("SpritedEventsUnconfirmed", "> "), Value::Number(4.0)],
         ),
+        row(
+            metrics,
+            "has been paused by hand for {a day}: `sprited resume`",
+            &[alert_seconds("SpritedPullingPaused", "> ")],
+        ),
+        row(
+            metrics,
+            "paused by hand for {three days}. The cloud deletes an event after {four}",
+            &[alert_seconds("SpritedPullingPausedLong", "> "), Value::Number(4.0)],
+        ),
+        row(operations, "is paused by hand, after {three days}", &[paused_too_long]),
+        row(operations, "which keeps them for {4 days}", &[keys.into()]),
+        row(operations, "and after {three days} not ready", &[paused_too_long]),
+        row(
+            operations,
+            "fires after {a day}, `SpritedPullingPausedLong` after {three}",
+            &[
+                alert_seconds("SpritedPullingPaused", "> "),
+                (alert("SpritedPullingPausedLong", "> ") / 86_400.0).into(),
+            ],
+        ),
+        row(trouble, "wait in the cloud, for {4 days} at most; resume", &[keys.into()]),
         row(
             metrics,
             "expire within {ten minutes}",

@@ -27,6 +27,7 @@ mod once;
 mod operator;
 mod outages;
 mod output;
+mod pausing;
 mod programs;
 mod proxies;
 mod receiver;
