@@ -232,6 +232,9 @@ pub enum MaintenanceError {
     Copy { path: PathBuf, source: io::Error },
     #[error("cannot restore {}: {source}", path.display())]
     Restore { path: PathBuf, source: io::Error },
+    /// What was to be restored is no journal that this version can use.
+    #[error("cannot restore {}: {why}; nothing was changed", path.display())]
+    Unfit { path: PathBuf, why: String },
 }
 
 impl MaintenanceError {
@@ -242,7 +245,8 @@ impl MaintenanceError {
                 matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
             }
             Self::Open(_) | Self::Read(_) => true,
-            Self::InUse { .. } | Self::Copy { .. } | Self::Restore { .. } => false,
+            Self::InUse { .. } | Self::Copy { .. } => false,
+            Self::Restore { .. } | Self::Unfit { .. } => false,
         }
     }
 }

@@ -45,9 +45,9 @@ pub use side_files::{
     all_files, control_socket, is_copy_name, link_mark, lock_file, log_file, rescued,
 };
 pub use sqlite::{
-    Attempt, AuditReport, CounterCheck, DeadGroup, DeadLetters, EventCount, EventRow, FailingEvent,
-    Filter, JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH, Overview,
-    PRUNE_PAUSE, Pausable, PausedPart, ReadOn, Replacement, Requeued, Rescue, Restored,
+    Attempt, AuditReport, CopyContents, CounterCheck, DeadGroup, DeadLetters, EventCount, EventRow,
+    FailingEvent, Filter, JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH,
+    Overview, PRUNE_PAUSE, Pausable, PausedPart, ReadOn, Replacement, Requeued, Rescue, Restored,
     SinkOverview, SinkState, SourceJournal, StateCounts, TaskEvent, Violation, audit, check,
     compact, is_older, set_paused,
 };

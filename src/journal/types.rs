@@ -215,7 +215,7 @@ impl EventState {
 }
 
 /// What is left at a sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Backlog {
     /// The sink's name.
     pub sink: String,

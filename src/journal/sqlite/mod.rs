@@ -48,6 +48,6 @@ pub use prune::PRUNE_PAUSE;
 pub use reader::{EventCount, EventRow, JournalReader, KnownSink, SinkState};
 pub use reconciled::{ReadOn, TaskEvent};
 pub use rescue::Rescue;
-pub use restore::{Replacement, Restored};
+pub use restore::{CopyContents, Replacement, Restored};
 pub use store::LOG_LENGTH;
 pub(super) use store::Store;

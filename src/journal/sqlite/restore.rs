@@ -1,32 +1,69 @@
 //! A copy of a journal restored to its place.
 
+use std::fmt::Display;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use chrono::{DateTime, Utc};
+use rusqlite::ErrorCode::NotADatabase;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::Serialize;
 
-use super::maintenance::{
-    begin, check_output, new_file, open_alone, sqlite, take_lock, write_pages,
-};
+use super::maintenance::{begin, check_output, new_file, open_alone, take_lock, write_pages};
 use super::open::version;
+use super::paused::{PausedPart, parts as paused};
+use super::schema::VERSION;
+use super::sinks::backlogs;
 use crate::folder;
-use crate::journal::error::{JournalError, MaintenanceError, OpenError};
+use crate::journal::error::{MaintenanceError, OpenError, Result};
 use crate::journal::side_files;
+use crate::journal::types::Backlog;
 
 /// The first version whose occurrences are open or closed.
 const SINCE_OPEN: i32 = 5;
 
-/// What was restored.
+/// The first version that can be paused.
+const SINCE_PAUSED: i32 = 8;
+
+/// What is in a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Restored {
+pub struct CopyContents {
     /// Events in it.
     pub events: u64,
+    /// When the newest of them was first pulled.
+    pub newest: Option<DateTime<Utc>>,
     /// Deliveries that it has pending: they will be made, once more where they were made after the
     /// copy.
     pub pending: u64,
+    /// Those and the dead letters of each sink that has any.
+    pub sinks: Vec<Backlog>,
+    /// What is paused by hand in it.
+    pub paused: Vec<PausedPart>,
+}
+
+impl CopyContents {
+    fn read(connection: &Connection, version: i32) -> Result<Self> {
+        let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let sinks = backlogs(connection, "TRUE")?;
+        let newest = "SELECT first_pulled FROM events ORDER BY id DESC LIMIT 1";
+        Ok(Self {
+            events: count("SELECT count(*) FROM events")?.cast_unsigned(),
+            newest: count(newest).optional()?.and_then(DateTime::from_timestamp_millis),
+            pending: sinks.iter().map(|sink| sink.pending).sum(),
+            sinks,
+            paused: if version >= SINCE_PAUSED { paused(connection)? } else { Vec::new() },
+        })
+    }
+}
+
+/// What was restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// What is in it.
+    #[serde(flatten)]
+    pub contents: CopyContents,
     /// Where the files went that were in its place.
     pub aside: Vec<PathBuf>,
 }
@@ -35,6 +72,7 @@ pub struct Restored {
 #[derive(Debug)]
 pub struct Replacement {
     connection: Connection,
+    version: i32,
     from: PathBuf,
 }
 
@@ -44,11 +82,19 @@ impl Replacement {
     ///
     /// # Errors
     /// When it is not a journal that this version knows, or the one that is in place.
-    pub fn open(path: &Path, from: &Path) -> Result<Self, MaintenanceError> {
+    pub fn open(path: &Path, from: &Path) -> std::result::Result<Self, MaintenanceError> {
         let connection = open(path, from)?;
-        version(&connection, from)?;
-        begin(&connection).map_err(sqlite(from))?;
-        Ok(Self { connection, from: from.to_owned() })
+        let version = version(&connection, from).map_err(unfit)?;
+        begin(&connection).map_err(damaged(from))?;
+        Ok(Self { connection, version, from: from.to_owned() })
+    }
+
+    /// Returns what is in it. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn contents(&self) -> Result<CopyContents> {
+        CopyContents::read(&self.connection, self.version)
     }
 
     /// Puts a copy of it in the place of the journal at `path`: whole and on disk, or not at all.
@@ -58,7 +104,7 @@ impl Replacement {
     /// # Errors
     /// When a daemon has the journal; when what was opened is not whole; when the folder cannot be
     /// written. Files that moved aside already are named; all else is as it was.
-    pub fn restore(&self, path: &Path) -> Result<Restored, MaintenanceError> {
+    pub fn restore(&self, path: &Path) -> std::result::Result<Restored, MaintenanceError> {
         let path = &side_files::database(path);
         let failed = |source| MaintenanceError::Restore { path: path.clone(), source };
         let from = self.from.as_path();
@@ -67,28 +113,25 @@ impl Replacement {
         }
         let _lock = take_lock(path)?;
         let (file, beside) = new_file(path).map_err(failed)?;
-        write_pages(&self.connection, file.path(), &mut |_, _| {}).map_err(sqlite(from))?;
-        close_occurrences(file.path()).map_err(sqlite(from))?;
-        let copy = open_alone(file.path(), OpenFlags::empty()).map_err(sqlite(from))?;
-        version(&copy, from)?;
-        if let Some(damage) =
-            check_output(&copy, "PRAGMA integrity_check").map_err(sqlite(from))?.first()
-        {
-            let why = format!("{} is damaged: {damage}", from.display());
-            return Err(JournalError::Sqlite(why.into()).into());
+        write_pages(&self.connection, file.path(), &mut |_, _| {}).map_err(damaged(from))?;
+        close_occurrences(file.path()).map_err(damaged(from))?;
+        let copy = open_alone(file.path(), OpenFlags::empty()).map_err(damaged(from))?;
+        version(&copy, from).map_err(unfit)?;
+        let damage = check_output(&copy, "PRAGMA integrity_check").map_err(damaged(from))?;
+        if let Some(damage) = damage.first() {
+            return Err(of_damage(from, damage));
         }
-        let number = |sql| -> Result<u64, MaintenanceError> {
-            let number = copy.query_row(sql, [], |row| row.get::<_, i64>(0));
-            Ok(number.map_err(sqlite(from))?.cast_unsigned())
-        };
-        let events = number("SELECT count(*) FROM events")?;
-        let pending = number("SELECT count(*) FROM pending")?;
+        let contents = CopyContents::read(&copy, self.version)?;
         file.as_file().sync_all().map_err(failed)?;
         // A log of another database would be written into this one.
         let aside = side_files::set_aside(path).map_err(failed)?;
-        file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+        file.persist_noclobber(path).map_err(|error| {
+            let aside: Vec<_> = aside.iter().map(|file| file.display().to_string()).collect();
+            let why = format!("{}; moved aside already: {}", error.error, aside.join(", "));
+            failed(io::Error::other(why))
+        })?;
         folder::sync_or_tell(beside).map_err(failed)?;
-        Ok(Restored { events, pending, aside })
+        Ok(Restored { contents, aside })
     }
 }
 
@@ -108,11 +151,11 @@ fn close_occurrences(copy: &Path) -> rusqlite::Result<()> {
 }
 
 /// Opens what is to be restored, with its write-ahead log where it has one.
-fn open(path: &Path, from: &Path) -> Result<Connection, MaintenanceError> {
+fn open(path: &Path, from: &Path) -> std::result::Result<Connection, MaintenanceError> {
     let failed = |source| MaintenanceError::Restore { path: from.to_owned(), source };
     let about = from.metadata().map_err(failed)?;
     if about.len() == 0 {
-        return Err(OpenError::Foreign { path: from.to_owned() }.into());
+        return Err(unfit(OpenError::Foreign { path: from.to_owned() }));
     }
     let is_same = |other: Metadata| (other.dev(), other.ino()) == (about.dev(), about.ino());
     if path.metadata().is_ok_and(is_same) {
@@ -129,5 +172,36 @@ fn open(path: &Path, from: &Path) -> Result<Connection, MaintenanceError> {
     } else {
         open_alone(from, OpenFlags::SQLITE_OPEN_NOFOLLOW)
     };
-    opened.map_err(sqlite(from))
+    opened.map_err(damaged(from))
+}
+
+/// What an error says of a file that is to be restored.
+fn unfit(error: OpenError) -> MaintenanceError {
+    match error {
+        OpenError::Foreign { path } => {
+            MaintenanceError::Unfit { path, why: "it is not a journal of sprited".to_owned() }
+        }
+        OpenError::Newer { path, version } => {
+            let why = format!(
+                "it has version {version}, this sprited knows {VERSION}: restore it with a sprited \
+                 as new as the one that wrote it"
+            );
+            MaintenanceError::Unfit { path, why }
+        }
+        OpenError::Damaged { path, source } => match source.sqlite_error_code() {
+            Some(NotADatabase) => unfit(OpenError::Foreign { path }),
+            _ => of_damage(&path, source),
+        },
+        OpenError::Unusable { path, source } => MaintenanceError::Sqlite { path, source },
+        other => other.into(),
+    }
+}
+
+fn damaged(from: &Path) -> impl Fn(rusqlite::Error) -> MaintenanceError {
+    move |source| unfit(OpenError::of_sqlite(from, source))
+}
+
+fn of_damage(from: &Path, damage: impl Display) -> MaintenanceError {
+    let why = format!("it is damaged: {damage}");
+    MaintenanceError::Unfit { path: from.to_owned(), why }
 }

@@ -64,7 +64,14 @@ async fn a_copy_takes_the_place_of_a_journal_that_is_kept() {
 
     let Ended { code, out, err } = restore(folder.path(), "copy.db", &["--yes"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert!(out.contains("with 3 events; 2 deliveries pending"), "{out}");
+    let told = out.lines().collect::<Vec<_>>();
+    assert!(
+        told[0].contains("with 3 events, the newest of 20") && told[0].ends_with(" ago"),
+        "{out}"
+    );
+    let again = "pending: 2 at a; what a sink has taken since the copy was made, it gets again";
+    assert_eq!(told[1], again, "{out}");
+    assert!(told[2].contains("`sprited reconcile --since 70h` shows"), "{out}");
     assert_eq!(received(&path), 3);
     let about = path.metadata().unwrap();
     assert_eq!(about.permissions().mode() & 0o777, 0o600);
@@ -115,9 +122,14 @@ async fn a_journal_that_is_missing_is_not_asked_for_and_programs_are_told() {
     assert_eq!(code, 0, "{err}");
     let told: Value = serde_json::from_str(&out).unwrap();
     let kept = aside(folder.path());
+    assert!(told["newest"].is_string(), "{out}");
+    let sinks = json!([{ "sink": "a", "pending": 2, "dead": 0 }]);
     assert_eq!(
         told,
-        json!({ "journal": path, "copy": copy, "events": 3, "pending": 2, "aside": kept })
+        json!({
+            "journal": path, "copy": copy, "events": 3, "newest": told["newest"], "pending": 2,
+            "sinks": sinks, "paused": [], "aside": kept
+        })
     );
     assert!(kept[0].to_str().unwrap().ends_with("-wal") && kept.len() == 1, "{kept:?}");
     assert_eq!(received(&path), 3);
@@ -140,18 +152,18 @@ async fn what_is_not_whole_or_no_journal_is_refused_and_all_stays() {
     let newer = rusqlite::Connection::open(folder.path().join("newer.db")).unwrap();
     newer.pragma_update(None, "user_version", 999).unwrap();
     drop(newer);
-    for (name, expected) in [
-        ("damaged.db", 74),
-        ("text.db", 74),
-        ("empty.db", 74),
-        ("half.db", 74),
-        ("newer.db", 74),
-        ("none.db", 1),
-        ("j.db", 1),
+    for (name, expected, why) in [
+        ("damaged.db", 74, "it is damaged: "),
+        ("text.db", 74, "it is not a journal of sprited; nothing was changed"),
+        ("empty.db", 74, "it is not a journal of sprited; nothing was changed"),
+        ("half.db", 74, "it is damaged: "),
+        ("newer.db", 74, "it has version 999, this sprited knows "),
+        ("none.db", 1, "No such file"),
+        ("j.db", 1, "it is the journal that is in place"),
     ] {
         let Ended { code, out, err } = restore(folder.path(), name, &["--yes"]);
         assert_eq!(code, expected, "{name}: {out}{err}");
-        assert!(err.contains(name), "{name}: {err}");
+        assert!(err.contains(name) && err.contains(why), "{name}: {err}");
         assert_eq!(received(&path), 4, "{name}");
     }
     assert_eq!(aside(folder.path()), Vec::<PathBuf>::new());
@@ -161,6 +173,37 @@ async fn what_is_not_whole_or_no_journal_is_refused_and_all_stays() {
     }
     assert_eq!(restore(folder.path(), "text.db", &[]).code, 74);
     assert!(!path.exists() && !folder.path().join("j.db.lock").exists());
+}
+
+/// What was paused when the copy was made is paused again, and that is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_copy_has_paused_is_told_and_so_is_a_rescued_copy() {
+    let bench = Bench::within(tempfile::tempdir().unwrap(), &["a", "b"]).await;
+    let since = "2026-01-02T03:04:05Z".parse().unwrap();
+    bench.journal.set_sink_paused(bench.sinks[1], Some(since)).await.unwrap();
+    bench.journal.set_pulling_paused(Some(since)).await.unwrap();
+    let copy = bench.folder.path().join("copy.db");
+    bench.said(&["journal", "backup", copy.to_str().unwrap()]);
+    bench.journal.set_pulling_paused(None).await.unwrap();
+    let rescued = bench.folder.path().join("j.db.rescued-20260102T030405Z");
+    bench.said(&["journal", "backup", rescued.to_str().unwrap()]);
+    let folder = bench.close().await;
+    // A daemon that was killed leaves its socket.
+    drop(std::os::unix::net::UnixListener::bind(folder.path().join("j.db.sock")).unwrap());
+
+    let Ended { code, out, err } = restore(folder.path(), "copy.db", &["--yes"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let told = "paused by hand, as the copy was: pulling since 2026-01-02 03:04:05 UTC, the sink \"b\" \
+                since 2026-01-02 03:04:05 UTC\n";
+    assert!(out.contains("with 0 events\npending: nothing\n") && out.contains(told), "{out}");
+    let may_have = format!("{}, which a daemon rescued, may have it", rescued.display());
+    assert!(out.contains(&may_have), "{out}");
+    let paused = JournalReader::open(&folder.path().join("j.db")).unwrap().paused().unwrap();
+    assert_eq!(paused.len(), 2);
+    // One that was rescued has all that there was.
+    let Ended { code, out, .. } = restore(folder.path(), rescued.to_str().unwrap(), &["--yes"]);
+    assert!(code == 0 && out.contains("the sink \"b\"") && !out.contains("pulling"), "{out}");
+    assert!(!out.contains("not in it"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

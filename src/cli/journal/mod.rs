@@ -1,21 +1,19 @@
 //! `sprited journal`: maintenance of the journal's file.
 
-use std::io;
+mod common;
+mod restore;
+
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::exit::{Exit, answer, json_line};
-use super::open_journal::{self, CliError, ConfigArg};
-use super::prompt::{confirm, is_somebody_there};
-use crate::identity::{self, Owner};
-use crate::journal::{
-    MaintenanceError, Replacement, Restored, SourceJournal, Violation, check, compact,
-};
+use self::common::{JournalCommon, during, spinner};
+use super::exit::Exit;
+use super::open_journal::{self, CliError};
+use crate::identity::Owner;
+use crate::journal::{MaintenanceError, SourceJournal, Violation, check, compact};
 use crate::sanitize::one_line;
-use crate::units::counted;
 
 /// Check, back up, restore or compact the journal.
 #[derive(Debug, clap::Args)]
@@ -25,7 +23,9 @@ journal's folder; a backup belongs to the owner of its own folder.
 
 With --json, the answer has journal and, for check, ok, damage (SQLite's report on the pages) and
 violations, of each what, count, first; for backup, copy and size_bytes; for restore, copy, events,
-pending and aside (the files moved aside); for compact, before_bytes and after_bytes.
+newest (when the newest of them was pulled), pending, sinks (of each that has any, pending and dead),
+paused (by hand; sink is null for pulling) and aside (the files moved aside); for compact, before_bytes
+and after_bytes.
 
 Examples:
   sprited journal check
@@ -42,11 +42,11 @@ pub(super) struct JournalArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Read and verify every page; the daemon may be running.
-    Check(Common),
+    Check(JournalCommon),
     /// Copy the journal, as it is at one moment, to a new file; the daemon may be running.
     Backup {
         #[command(flatten)]
-        common: Common,
+        common: JournalCommon,
         /// Destination file; must not exist.
         #[arg(value_name = "FILE")]
         to: PathBuf,
@@ -55,7 +55,7 @@ enum Command {
     /// files are moved aside.
     Restore {
         #[command(flatten)]
-        common: Common,
+        common: JournalCommon,
         /// The copy; it is not changed.
         #[arg(value_name = "FILE")]
         from: PathBuf,
@@ -64,40 +64,16 @@ enum Command {
         yes: bool,
     },
     /// Return unused space to the file system; the daemon must be stopped.
-    Compact(Common),
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    Compact(JournalCommon),
 }
 
 pub(super) fn run(args: &JournalArgs) -> Exit {
     open_journal::end(match &args.command {
         Command::Check(common) => run_check(common),
         Command::Backup { common, to } => run_backup(common, to),
-        Command::Restore { common, from, yes } => run_restore(common, from, *yes),
+        Command::Restore { common, from, yes } => restore::run(common, from, *yes),
         Command::Compact(common) => run_compact(common),
     })
-}
-
-/// Works as this user, or as the one that it is.
-fn during<T>(whose: Option<&Owner>, work: impl FnOnce() -> T) -> Result<T, CliError> {
-    Ok(match whose {
-        Some(owner) => owner.during(work)?,
-        None => work(),
-    })
-}
-
-#[derive(Serialize)]
-struct Answer<'a, T> {
-    journal: &'a Path,
-    #[serde(flatten)]
-    done: T,
 }
 
 #[derive(Serialize)]
@@ -114,34 +90,9 @@ struct Copied<'a> {
 }
 
 #[derive(Serialize)]
-struct RestoredCopy<'a> {
-    copy: &'a Path,
-    #[serde(flatten)]
-    restored: Restored,
-}
-
-#[derive(Serialize)]
 struct Compacted {
     before_bytes: u64,
     after_bytes: u64,
-}
-
-impl Common {
-    fn journal(&self) -> Result<PathBuf, CliError> {
-        Ok(self.config.to_read_as_owner()?.journal)
-    }
-
-    fn answer<T: Serialize>(
-        &self,
-        journal: &Path,
-        done: T,
-        words: impl FnOnce(&T) -> String,
-        exit: Exit,
-    ) -> Result<Exit, CliError> {
-        let text =
-            if self.json { json_line(&Answer { journal, done })? } else { words(&done) + "\n" };
-        Ok(answer(text.as_bytes(), exit))
-    }
 }
 
 impl From<MaintenanceError> for CliError {
@@ -152,14 +103,14 @@ impl From<MaintenanceError> for CliError {
             MaintenanceError::Copy { .. } | MaintenanceError::Restore { .. } => {
                 Self::because(Exit::Failure, error)
             }
-            MaintenanceError::InUse { .. } | MaintenanceError::Sqlite { .. } => {
-                Self::because(Exit::Journal, error)
-            }
+            MaintenanceError::InUse { .. }
+            | MaintenanceError::Sqlite { .. }
+            | MaintenanceError::Unfit { .. } => Self::because(Exit::Journal, error),
         }
     }
 }
 
-fn run_check(common: &Common) -> Result<Exit, CliError> {
+fn run_check(common: &JournalCommon) -> Result<Exit, CliError> {
     let path = common.journal()?;
     let spinner = spinner("reading every page");
     let (damage, violations) = check(&path)?;
@@ -183,7 +134,7 @@ fn check_text(path: &Path, Checked { ok, damage, violations }: &Checked) -> Stri
     )
 }
 
-fn run_backup(common: &Common, to: &Path) -> Result<Exit, CliError> {
+fn run_backup(common: &JournalCommon, to: &Path) -> Result<Exit, CliError> {
     let path = common.config.to_read()?.journal;
     let style = ProgressStyle::with_template("{wide_bar} {percent} % {eta}")
         .expect("the template is well-formed");
@@ -205,46 +156,7 @@ fn run_backup(common: &Common, to: &Path) -> Result<Exit, CliError> {
     common.answer(&path, copied, words, Exit::Success)
 }
 
-fn run_restore(common: &Common, from: &Path, yes: bool) -> Result<Exit, CliError> {
-    let path = common.config.to_read()?.journal;
-    // A link that leads nowhere stays, and nothing makes way.
-    let is_absent = path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    if !is_absent && !yes {
-        ask(&path, from)?;
-    }
-    // Root may be the only one who can read it.
-    let whose = Owner::of_file(from)?;
-    let replacement = during(whose.as_ref(), || Replacement::open(&path, from))??;
-    identity::become_owner(&path)?;
-    let spinner = spinner("copying it and reading every page");
-    let restored = replacement.restore(&path)?;
-    spinner.finish_and_clear();
-    let words = |done: &RestoredCopy<'_>| {
-        let Restored { events, pending, aside } = &done.restored;
-        let mut text = format!(
-            "{}: restored from {} with {}; {} pending; those made after the copy are repeated",
-            path.display(),
-            from.display(),
-            counted(*events, "event"),
-            if *pending == 1 { "1 delivery".to_owned() } else { format!("{pending} deliveries") },
-        );
-        for file in aside {
-            text.push_str(&format!("\nmoved aside: {}", file.display()));
-        }
-        text
-    };
-    common.answer(&path, RestoredCopy { copy: from, restored }, words, Exit::Success)
-}
-
-fn ask(path: &Path, from: &Path) -> Result<(), CliError> {
-    if !is_somebody_there() {
-        let why = format!("{} exists; --yes moves it aside, nothing is deleted", path.display());
-        return Err(CliError::because(Exit::Usage, why));
-    }
-    confirm(format_args!("Move {} aside and put {} in its place?", path.display(), from.display()))
-}
-
-fn run_compact(common: &Common) -> Result<Exit, CliError> {
+fn run_compact(common: &JournalCommon) -> Result<Exit, CliError> {
     let path = common.journal()?;
     let spinner = spinner("rewriting it");
     let (before, after) = compact(&path)?;
@@ -252,10 +164,4 @@ fn run_compact(common: &Common) -> Result<Exit, CliError> {
     let words = |_: &_| format!("{}: {before} before, {after} now", path.display());
     let done = Compacted { before_bytes: before.as_u64(), after_bytes: after.as_u64() };
     common.answer(&path, done, words, Exit::Success)
-}
-
-fn spinner(what: &'static str) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(what);
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    spinner
 }
