@@ -453,7 +453,7 @@ async fn the_cloud_is_not_blamed_for_what_the_journal_cannot_take() {
     let error = JournalError::Disk {
         fault: DiskFault::Full,
         reason: "database or disk is full".into(),
-        place: None,
+        found: None,
     };
     full.journal.failed(&error);
     tokio::time::advance(Duration::from_secs(600)).await;

@@ -10,6 +10,7 @@ use rusqlite::ErrorCode::{
 };
 
 use super::place::JournalPlace;
+use super::settings::JournalSettings;
 use super::sqlite::schema::VERSION;
 use super::types::Unprunable;
 
@@ -20,9 +21,10 @@ pub enum JournalError {
     /// SQLite could not write or read.
     #[error("the journal cannot be written: {0}")]
     Sqlite(Arc<str>),
-    /// SQLite could not write or read for its disk; the daemon's writer knows the place.
-    #[error("{}", of_disk(*fault, reason, place.as_ref()))]
-    Disk { fault: DiskFault, reason: Arc<str>, place: Option<JournalPlace> },
+    /// SQLite could not write or read for its disk; the daemon's writer has found the place, and
+    /// knows `max_size`.
+    #[error("{}", of_disk(*fault, reason, found.as_ref()))]
+    Disk { fault: DiskFault, reason: Arc<str>, found: Option<(JournalPlace, ByteSize)> },
     /// `max_size` is reached, and all of it is pending or dead.
     #[error(
         "the journal has reached journal.max_size = {max_size}: {size} are in use; {place}; \
@@ -54,12 +56,13 @@ impl JournalError {
         }
     }
 
-    /// The same, with the place of the journal at `path` if its disk is at fault. Blocks for a
-    /// system call.
-    pub(super) fn at(self, path: &Path) -> Self {
+    /// The same, with the place of the journal of these settings if its disk is at fault. Blocks
+    /// for a system call.
+    pub(super) fn at(self, settings: &JournalSettings) -> Self {
         match self {
             Self::Disk { fault, reason, .. } => {
-                Self::Disk { fault, reason, place: Some(JournalPlace::now(path)) }
+                let found = (JournalPlace::now(&settings.path), settings.max_size);
+                Self::Disk { fault, reason, found: Some(found) }
             }
             other => other,
         }
@@ -74,7 +77,7 @@ impl JournalError {
 impl From<rusqlite::Error> for JournalError {
     fn from(error: rusqlite::Error) -> Self {
         let reason = error.to_string().into();
-        let disk = |fault| Self::Disk { fault, reason: Arc::clone(&reason), place: None };
+        let disk = |fault| Self::Disk { fault, reason: Arc::clone(&reason), found: None };
         match error.sqlite_error_code() {
             Some(DiskFull) => disk(DiskFault::Full),
             Some(SystemIoFailure | ReadOnly | CannotOpen) => disk(DiskFault::Failing),
@@ -92,13 +95,14 @@ pub enum DiskFault {
     Failing,
 }
 
-fn of_disk(fault: DiskFault, reason: &str, place: Option<&JournalPlace>) -> String {
-    match (fault, place) {
+fn of_disk(fault: DiskFault, reason: &str, found: Option<&(JournalPlace, ByteSize)>) -> String {
+    match (fault, found) {
         (_, None) => format!("the journal cannot be written: {reason}"),
-        (DiskFault::Full, Some(place)) => {
-            format!("the journal's disk is full: {place}; make room there ({reason})")
-        }
-        (DiskFault::Failing, Some(place)) => {
+        (DiskFault::Full, Some((place, max_size))) => format!(
+            "the journal's disk is full: {place}; make room there, and set journal.max_size \
+             ({max_size}) to what that disk can hold ({reason})"
+        ),
+        (DiskFault::Failing, Some((place, _))) => {
             format!("the journal cannot be written: {reason}; {place}; check that disk")
         }
     }

@@ -59,7 +59,8 @@ impl Store {
         Ok(!is_young)
     }
 
-    /// A step through the bodies that are left, from the oldest on. It goes on where the last one
+    /// A step through the bodies that are left, from the oldest on, and the attempts at the same
+    /// events. It goes on where the last one
     /// ended, however long ago: what one sink has pending is not gone through with each step
     /// to find what another has taken.
     fn prune_bodies(&mut self) -> Result<bool> {
@@ -78,6 +79,14 @@ impl Store {
             .prepare_cached(&format!(
                 "DELETE FROM bodies WHERE event > ?1 AND event <= ?2
                    AND EXISTS (SELECT 1 FROM events WHERE events.id = bodies.event AND {SETTLED})"
+            ))?
+            .execute([self.bodies_after.0, last])?;
+        // What would tell of a delivery that cannot be made again.
+        self.connection
+            .prepare_cached(&format!(
+                "DELETE FROM attempts WHERE event > ?1 AND event <= ?2
+                   AND EXISTS (SELECT 1 FROM events
+                               WHERE events.id = attempts.event AND {SETTLED})"
             ))?
             .execute([self.bodies_after.0, last])?;
         self.bodies_after = EventId(last);

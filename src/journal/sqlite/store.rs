@@ -86,6 +86,10 @@ impl Store {
         Ok(())
     }
 
+    pub(in crate::journal) fn settings(&self) -> &JournalSettings {
+        &self.settings
+    }
+
     pub(in crate::journal) fn path(&self) -> &Path {
         &self.settings.path
     }

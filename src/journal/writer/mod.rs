@@ -235,7 +235,7 @@ impl Writer {
     /// transaction, since SQLite may have done so already.
     fn write<T>(&mut self, write: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
         let result = self.begin().and_then(|()| write(&mut self.store));
-        let result = result.map_err(|error| error.at(self.store.path()));
+        let result = result.map_err(|error| error.at(self.store.settings()));
         if let Err(error) = &result {
             self.roll_back(error.clone());
         }
@@ -327,7 +327,7 @@ impl Writer {
             Ok(true) => self.outage.written(with_events),
             Ok(false) => {}
             Err(error) => {
-                let error = error.at(self.store.path());
+                let error = error.at(self.store.settings());
                 self.outage.unwritable(&error, with_events);
                 self.roll_back(error.clone());
                 return Err(error);

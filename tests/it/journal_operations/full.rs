@@ -3,7 +3,9 @@
 use bytesize::ByteSize;
 use chrono::Utc;
 use sprited::event::{self, AppId};
-use sprited::journal::{DeliveryOutcome, EventId, JournalAdmin, JournalError, JournalSettings};
+use sprited::journal::{
+    self, DeliveryOutcome, EventId, JournalAdmin, JournalError, JournalSettings,
+};
 
 use super::Bench;
 use crate::support::noise;
@@ -95,4 +97,27 @@ async fn what_was_delivered_or_discarded_fills_no_journal() {
     assert_eq!(editor.discard(bench.sinks[0], &events(1..=6)).unwrap(), 3);
     let nothing = "nothing is pending or dead, but keys are kept for 4 days";
     assert_eq!(bench.unprunable().await, nothing);
+}
+
+#[tokio::test]
+async fn attempts_at_what_is_settled_go_with_its_body_when_space_is_short() {
+    let bench = Bench::new().await;
+    for number in 1..=3 {
+        let event = bench.append(number).await;
+        bench.fail(0, event, Utc::now()).await;
+        bench.record(1, event, DeliveryOutcome::Delivered).await;
+    }
+    bench.record(0, EventId(1), DeliveryOutcome::Delivered).await;
+    bench.kill(0, EventId(2), "refused").await;
+    bench.commit().await;
+    let attempts = "SELECT count(*) FROM attempts";
+    while bench.journal.prune(Utc::now()).await.unwrap() {}
+    assert_eq!(bench.number(attempts), 5, "there is room");
+    bench.set_max_size(1).await;
+    while bench.journal.prune(Utc::now()).await.unwrap() {}
+    assert_eq!(bench.number("SELECT min(event) FROM bodies"), 2);
+    assert_eq!(bench.number("SELECT min(event) FROM attempts"), 2);
+    assert_eq!(bench.number(attempts), 3);
+    assert!(journal::audit(&bench.path()).unwrap().unwrap().ok());
+    bench.close().await;
 }

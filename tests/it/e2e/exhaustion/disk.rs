@@ -176,8 +176,9 @@ async fn under_the_journal(disk: Disk) {
         assert!(why.ends_with(" free on its file system; check that disk"), "{why}");
     } else {
         let full = format!(
-            "the journal's disk is full: {path} has 0 B free on its file system; make room there \
-             (database or disk is full)"
+            "the journal's disk is full: {path} has 0 B free on its file system; make room there, \
+             and set journal.max_size (16.0 GiB) to what that disk can hold (database or disk is \
+             full)"
         );
         assert_eq!((is_ok, why), (false, full));
     }
