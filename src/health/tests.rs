@@ -342,7 +342,7 @@ async fn a_pause_by_hand_is_told_whatever_failed_before_and_is_critical_after_th
     paused.pulls.iter().for_each(|pull| pull.send_modify(|progress| progress.paused = since));
     // Nothing is pulled, and that is no failure.
     tokio::time::advance(Duration::from_secs(3 * 3600)).await;
-    let sentence = "Pulling is paused by hand, and the cloud keeps an event for 4 days; for 3 h.";
+    let sentence = "Pulling is paused by hand (the cloud keeps an event for 4 days); for 3 h.";
     paused.is(Mood::Degraded, true, sentence);
     assert_eq!(paused.remedy("cloud"), "sprited resume");
     let cloud = |situation: &Situation| {

@@ -240,7 +240,7 @@ impl DaemonHealth {
 
 /// Pulling is paused by hand.
 fn paused(since: DateTime<Utc>, now: DateTime<Utc>) -> HealthCheck {
-    let detail = "pulling is paused by hand, and the cloud keeps an event for 4 days";
+    let detail = "pulling is paused by hand (the cloud keeps an event for 4 days)";
     let lasted = (now - since).to_std().unwrap_or_default();
     let check = match lasted < PAUSED_TOO_LONG {
         true => HealthCheck::degraded("cloud", detail),

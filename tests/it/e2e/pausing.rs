@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use sprited::journal::JournalReader;
 
+use super::callbacks::{Poster, seed};
 use super::daemon::{Daemon, PROGRAM};
 use super::receiver::{Answer, Receiver};
 use super::{Site, file, until};
@@ -11,7 +14,7 @@ use crate::cli::{Ended, ended};
 
 const PAUSED: &str = "pulling is paused; events wait in the cloud, for 4 days at most: `sprited \
                       resume` pulls them\n";
-const SENTENCE: &str = "Pulling is paused by hand, and the cloud keeps an event for 4 days; for ";
+const SENTENCE: &str = "Pulling is paused by hand (the cloud keeps an event for 4 days); for ";
 
 /// A command beside the daemon, which goes on meanwhile.
 async fn command(site: &Site, arguments: &[&str]) -> Ended {
@@ -103,21 +106,32 @@ async fn a_pause_stays_over_a_restart_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn deliveries_and_confirmations_go_on() {
+async fn deliveries_confirmations_posted_events_and_reloads_go_on() {
     let hook = Receiver::start(Answer::TakeWhenReleased).await;
     let site = Site::new(&hook.sink("hook", "")).await;
     // The lease is not to end on the way.
     site.set_lease(Duration::from_secs(30));
+    site.receives("");
     let daemon = site.start();
+    let poster = Poster::of(&daemon).await;
     site.add_sprites(3);
     until(async || hook.count() == 3).await;
     said(&site, &["pause"]).await;
     is_quiet(&site).await;
     hook.release();
     until(async || site.confirmed() == 3).await;
+    assert_eq!(poster.post(&seed()).await.0, 200);
+    until(async || hook.count() == 4).await;
+    // What a reload changes of pulling does not resume it.
+    site.edit("interval = '20ms'", "interval = '30ms'");
+    site.add_sprites(2);
+    daemon.signal(Signal::SIGHUP);
+    until(async || daemon.metric("sprited_reloads_total{outcome=\"ok\"}").await == 1.0).await;
+    is_quiet(&site).await;
+    assert_eq!(site.cloud.control.totals().waiting, 2);
     assert_eq!(daemon.metric("sprited_pulling_paused").await, 1.0);
     daemon.stop().await;
-    hook.assert_once(3);
+    hook.assert_once(4);
 }
 
 #[tokio::test]
@@ -171,6 +185,36 @@ async fn a_daemon_that_does_not_answer_is_told_of_and_nothing_changes() {
     site.add_sprites(2);
     until(async || site.confirmed() == 2).await;
     assert_eq!(daemon.metric("sprited_pulling_paused").await, 0.0);
+    daemon.stop().await;
+}
+
+/// Whichever comes last: the journal and the puller have the same.
+#[tokio::test]
+async fn of_many_commands_at_once_the_last_one_counts() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    daemon.has_logged("started").await;
+    until(async || site.path("journal.db.sock").exists()).await;
+    for _ in 0..3 {
+        let commands = (0..8).map(|number| {
+            let asked = if number % 2 == 0 { "pause" } else { "resume" };
+            let site = &site;
+            async move { said(site, &[asked]).await }
+        });
+        futures_util::future::join_all(commands).await;
+        let reader = JournalReader::open(&site.path("journal.db")).unwrap();
+        let is_paused = !reader.paused().unwrap().is_empty();
+        assert_eq!(daemon.metric("sprited_pulling_paused").await, f64::from(is_paused));
+        let told = async || status(&daemon).await["cloud"]["paused_since"].is_string();
+        until(async || told().await == is_paused).await;
+        site.add_sprites(1);
+        match is_paused {
+            true => is_quiet(&site).await,
+            false => site.drained().await,
+        }
+    }
+    said(&site, &["resume"]).await;
+    until(async || site.confirmed() == 3).await;
     daemon.stop().await;
 }
 

@@ -105,6 +105,30 @@ async fn starting_idle_and_stopping() {
 }
 
 #[tokio::test]
+async fn pulling_that_is_paused_by_hand() {
+    let site = Site::new(&file("sprites", "image-sprite")).await;
+    let daemon = site.start();
+    let idle = "The queue is empty, nothing is pending; no event has come yet.";
+    Told::of(&daemon, idle).await.is("good", true);
+    let command = async |asked: &'static str| {
+        let config = site.path("sprited.toml");
+        let ran = tokio::task::spawn_blocking(move || {
+            crate::cli::ended(crate::cli::sprited().arg(asked).env("SPRITED_CONFIG", config))
+        });
+        assert_eq!(ran.await.unwrap().code, 0);
+    };
+    command("pause").await;
+    let words = "Pulling is paused by hand (the cloud keeps an event for 4 days); for ";
+    let told = Told::of(&daemon, words).await;
+    told.is("degraded", true);
+    assert_eq!(told.member("cloud", "remedy"), "sprited resume");
+    assert!(!told.member("cloud", "since").is_empty());
+    command("resume").await;
+    Told::of(&daemon, idle).await.is("good", true);
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn the_first_event_of_a_new_sink_that_fails() {
     let hook = Receiver::start(Answer::Refuse(404)).await;
     let site = Site::new(&hook.sink("site", "")).await;
