@@ -30,6 +30,10 @@ impl DaemonControl {
     }
 
     async fn set_pulling_paused(&self, pause: bool) -> Result<Value, ControlRefusal> {
+        if pause && self.health.progress().is_empty() {
+            let why = "[vod] pull is false: there is no pulling to pause";
+            return Err(ControlRefusal::new(RefusalKind::Failed, why));
+        }
         match self.pulling.set(pause).await {
             Ok(report) => json(&report),
             Err(error) => Err(ControlRefusal::new(RefusalKind::Failed, error.to_string())),

@@ -34,6 +34,9 @@ async fn a_daemon_that_only_receives_leaves_the_queue_alone_and_is_ready() {
     let (_, metrics) = daemon.get("/metrics").await;
     assert!(!metrics.contains("sprited_last_successful_pull_timestamp_seconds{"), "{metrics}");
     assert_eq!(site.cloud.control.totals().waiting, 3, "somebody has pulled");
+    let paused = site.run(&["pause"]).await;
+    assert!(paused.code == 1 && paused.log.contains("[vod] pull is false"), "{}", paused.log);
+    assert_eq!(site.run(&["resume"]).await.code, 0);
     daemon.stop().await;
 }
 
