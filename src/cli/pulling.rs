@@ -11,8 +11,8 @@ use crate::journal::Pausable;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "No pull starts until `sprited resume`, not even after a restart of the daemon. Pulls in flight end
-and are stored; deliveries, confirmations and posted events go on. Reconciliation waits, since what is
-in the queue is not missing. The cloud keeps an event for 4 days: after 3, the daemon is not ready.
+and are stored; deliveries, confirmations and posted events go on. Reconciliation waits: what is in
+the queue is not missing. The cloud keeps an event for 4 days: after 3, the daemon is not ready.
 
 Where no daemon runs, the next one starts paused; `sprited run --once` then ends with 1.
 
@@ -32,8 +32,9 @@ pub(super) struct PauseArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The daemon pulls at once. Where none runs, the next one does.
 
-Exit code: 0 if pulling is not paused, also if it was not before; 1 if a daemon does not answer; 74 if
-there is no journal. With --json, the answer has paused, changed, since and daemon (whether one runs).
+Exit code: 0 if pulling is not paused, also if it was not before; 1 if a daemon does not answer; 74
+if there is no journal. With --json, the answer has paused, changed, since and daemon (whether one
+runs).
 
 Examples:
   sprited resume

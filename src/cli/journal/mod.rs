@@ -23,9 +23,9 @@ journal's folder; a backup belongs to the owner of its own folder.
 
 With --json, the answer has journal and, for check, ok, damage (SQLite's report on the pages) and
 violations, of each what, count, first; for backup, copy and size_bytes; for restore, copy, events,
-newest (when the newest of them was pulled), pending, sinks (of each that has any, pending and dead),
-paused (by hand; sink is null for pulling) and aside (the files moved aside); for compact, before_bytes
-and after_bytes.
+newest (when the newest of them was pulled), pending, sinks (of each that has any, pending and
+dead), paused (by hand; sink is null for pulling) and aside (the files moved aside); for compact,
+before_bytes and after_bytes.
 
 Examples:
   sprited journal check
