@@ -38,7 +38,6 @@ impl AskedDaemon {
     }
 
     /// The same for a command that does nothing else.
-    #[allow(dead_code, reason = "its commands follow")]
     pub(super) fn ask_now<T: DeserializeOwned>(
         &self,
         request: &Request,

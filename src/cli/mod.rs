@@ -27,6 +27,7 @@ mod receive;
 mod reconcile;
 mod run;
 mod screen;
+mod sinks;
 mod status;
 
 use std::ffi::OsString;
@@ -81,6 +82,7 @@ enum Command {
     Receive(receive::ReceiveArgs),
     Events(events::EventsArgs),
     Tail(events::tail::TailArgs),
+    Sinks(sinks::SinksArgs),
     Reconcile(reconcile::ReconcileArgs),
     Audit(audit::AuditArgs),
     Journal(journal::JournalArgs),
@@ -133,6 +135,7 @@ fn dispatch(arguments: Vec<OsString>) -> Exit {
         Command::Receive(args) => receive::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Tail(args) => events::tail::run(&args),
+        Command::Sinks(args) => sinks::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Journal(args) => journal::run(&args),

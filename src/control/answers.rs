@@ -18,7 +18,7 @@ pub struct SinkReport {
     pub name: String,
     /// In a word.
     pub state: SinkMood,
-    /// Since when it is down or catches up.
+    /// Since when it is down, catches up or is paused.
     pub since: Option<DateTime<Utc>>,
     /// Events that wait for it; `None` where the journal cannot be read.
     pub pending: Option<u64>,
@@ -44,6 +44,8 @@ pub enum SinkMood {
     CatchingUp,
     /// It fails.
     Down,
+    /// Deliveries are paused by hand.
+    Paused,
     /// A word of another version.
     #[serde(other)]
     Other,
@@ -72,4 +74,68 @@ impl PauseReport {
             since: before.or(wanted),
         }
     }
+}
+
+/// What a sink said to a test: the answer to [`Request::SinkTest`](super::Request::SinkTest).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkTestReport {
+    /// The sink's name.
+    pub sink: String,
+    /// The key of the event that was delivered.
+    pub event: String,
+    /// Its type.
+    pub event_type: String,
+    /// Whether it was a sample, which says that it is a test.
+    pub is_sample: bool,
+    /// What it said.
+    pub verdict: TestVerdict,
+    /// In its words, unless it took the event.
+    pub error: Option<String>,
+    /// The wait that it asked for.
+    pub retry_after_seconds: Option<u64>,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
+/// What a sink said of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TestVerdict {
+    /// It has it.
+    Delivered,
+    /// Not now: it would be tried again.
+    Retry,
+    /// Never: it would be a dead letter.
+    Reject,
+    /// A word of another version.
+    #[serde(other)]
+    Other,
+}
+
+/// What came of deliveries that were asked for: the answer to
+/// [`Request::SinkRetry`](super::Request::SinkRetry).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkRetryReport {
+    /// The sink's name.
+    pub sink: String,
+    /// How it is then.
+    pub state: SinkMood,
+    /// Since when it is paused: nothing was tried then.
+    pub paused_since: Option<DateTime<Utc>>,
+    /// Events that it took.
+    pub delivered: u64,
+    /// Events that became dead letters.
+    pub dead: u64,
+    /// Failed deliveries.
+    pub failed: u64,
+    /// What the last failure or rejection was.
+    pub error: Option<String>,
+    /// Events that wait for it still.
+    pub pending: u64,
+    /// Whether that is all; otherwise deliveries go on.
+    pub is_over: bool,
+    /// When a sink that is down is tried next.
+    pub next_try: Option<DateTime<Utc>>,
+    /// What to do about it, where that is known.
+    pub hint: Option<String>,
 }

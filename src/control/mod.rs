@@ -11,7 +11,9 @@ mod protocol;
 mod server;
 mod socket;
 
-pub use answers::{PauseReport, SinkMood, SinkReport, SinkReports};
+pub use answers::{
+    PauseReport, SinkMood, SinkReport, SinkReports, SinkRetryReport, SinkTestReport, TestVerdict,
+};
 pub use client::{AskError, ask};
 pub use protocol::{ControlRefusal, RefusalKind, Request, VERSION};
 pub use server::serve;

@@ -6,8 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::pulling_pause::PullingPause;
-use crate::control::{ControlRefusal, RefusalKind, Request, SinkMood, SinkReport, SinkReports};
-use crate::delivery::SinkProgress;
+use super::sink_commands::SinkCommands;
+use crate::control::{
+    ControlRefusal, RefusalKind, Request, SinkMood, SinkReport, SinkReports, SinkRetryReport,
+};
+use crate::delivery::{RetryOutcome, SinkProgress};
 use crate::health::{DaemonHealth, Snapshots};
 
 /// The parts of a daemon that commands reach. Cheap to clone.
@@ -16,13 +19,21 @@ pub(super) struct DaemonControl {
     pub(super) health: Arc<DaemonHealth>,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) pulling: PullingPause,
+    pub(super) sinks: SinkCommands,
 }
 
 impl DaemonControl {
     /// Does what is asked and returns the answer.
     pub(super) async fn answer(self, request: Request) -> Result<Value, ControlRefusal> {
         match request {
-            Request::Sinks => json(&self.sinks().await),
+            Request::Sinks => json(&self.sink_reports().await),
+            Request::SinkTest { sink, event } => json(&self.sinks.test(sink, event).await?),
+            Request::SinkRetry { sink, accept_rejects } => {
+                let outcome = self.sinks.retry(&sink, accept_rejects).await?;
+                json(&self.retried(sink, outcome))
+            }
+            Request::SinkPause { sink } => json(&self.sinks.set_paused(&sink, true).await?),
+            Request::SinkResume { sink } => json(&self.sinks.set_paused(&sink, false).await?),
             Request::Pause => self.set_pulling_paused(true).await,
             Request::Resume => self.set_pulling_paused(false).await,
             _ => Err(ControlRefusal::unknown_command()),
@@ -40,7 +51,28 @@ impl DaemonControl {
         }
     }
 
-    async fn sinks(&self) -> SinkReports {
+    /// How the sink is after that.
+    fn retried(&self, sink: String, outcome: RetryOutcome) -> SinkRetryReport {
+        let RetryOutcome { paused_since, delivered, dead, failed, error, pending, is_over } =
+            outcome;
+        let progress = self.health.sinks().of(&sink);
+        let now = report(sink, progress.unwrap_or_default(), None);
+        SinkRetryReport {
+            sink: now.name,
+            state: now.state,
+            paused_since,
+            delivered,
+            dead,
+            failed,
+            error,
+            pending,
+            is_over,
+            next_try: now.next_try,
+            hint: now.hint,
+        }
+    }
+
+    async fn sink_reports(&self) -> SinkReports {
         let snapshot = self.snapshots.latest().await;
         let overview = snapshot.journal.as_ref().ok().map(|journal| &journal.overview);
         let events = |name: &str| {
@@ -52,7 +84,7 @@ impl DaemonControl {
             sinks: all
                 .map(|(name, of)| {
                     let events = events(&name);
-                    state(name, of, events)
+                    report(name, of, events)
                 })
                 .collect(),
         }
@@ -60,10 +92,11 @@ impl DaemonControl {
 }
 
 /// How a sink is for which so many events are pending, and at which so many are dead.
-fn state(name: String, of: SinkProgress, events: Option<(u64, u64)>) -> SinkReport {
-    let SinkProgress { outage, catching_up_since, last_failure, .. } = of;
+fn report(name: String, of: SinkProgress, events: Option<(u64, u64)>) -> SinkReport {
+    let SinkProgress { outage, catching_up_since, paused_since, last_failure, .. } = of;
     let (pending, dead) = events.unzip();
     let mood = match (&outage, catching_up_since) {
+        _ if paused_since.is_some() => SinkMood::Paused,
         (Some(_), _) => SinkMood::Down,
         (None, Some(_)) => SinkMood::CatchingUp,
         (None, None) => SinkMood::Up,
@@ -71,7 +104,7 @@ fn state(name: String, of: SinkProgress, events: Option<(u64, u64)>) -> SinkRepo
     SinkReport {
         name,
         state: mood,
-        since: outage.as_ref().map(|outage| outage.since).or(catching_up_since),
+        since: paused_since.or(outage.as_ref().map(|outage| outage.since)).or(catching_up_since),
         pending,
         dead,
         last_error: last_failure.as_ref().map(|failure| failure.error.clone()),

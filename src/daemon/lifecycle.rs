@@ -27,7 +27,7 @@ use super::{drain, systemd};
 use crate::config::Loaded;
 use crate::confirmer::{Confirmer, Inbox};
 use crate::control;
-use crate::delivery::SinkBoard;
+use crate::delivery::{SinkBoard, SinkControls};
 use crate::health::{DaemonHealth, HealthParts, Snapshots};
 use crate::http;
 use crate::ingest::Ingest;
@@ -114,6 +114,7 @@ impl Daemon {
             changed: changed.clone(),
             metrics: metrics.clone(),
             board: board.clone(),
+            controls: SinkControls::default(),
         };
         let opened = sinks;
         let mut sinks = SinkSet::new(dependencies, stop.deliveries.clone());
@@ -286,6 +287,7 @@ impl Daemon {
             health: health.clone(),
             snapshots: snapshots.clone(),
             pulling: pulling_pause,
+            sinks: active.sinks.commands(&active.config),
         };
         let socket = journal::control_socket(&active.config.journal.path);
         let answering = control::serve(

@@ -20,6 +20,7 @@ mod receiving;
 mod reload;
 mod rescue;
 mod running_sinks;
+mod sink_commands;
 mod sink_set;
 mod status_line;
 mod stop;

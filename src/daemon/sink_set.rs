@@ -11,10 +11,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::running_sinks::RunningSinks;
+use super::sink_commands::SinkCommands;
 use super::tasks::{TaskName, Tasks};
 use super::warnings::warn_of_orphans;
 use crate::config;
-use crate::delivery::{Delivery, DeliveryStop, DeliveryTarget, SinkBoard};
+use crate::delivery::{Delivery, DeliveryStop, DeliveryTarget, SinkBoard, SinkControls};
 use crate::event::AppId;
 use crate::journal::{self, EventId, FeedReceiver, FeedSender, Journal, Route, SinkId};
 use crate::liveness::LivenessMonitor;
@@ -33,6 +34,7 @@ pub(super) struct Dependencies {
     pub(super) changed: watch::Sender<u64>,
     pub(super) metrics: Metrics,
     pub(super) board: SinkBoard,
+    pub(super) controls: SinkControls,
 }
 
 /// The sinks in use, in the order of the configuration.
@@ -83,6 +85,15 @@ impl SinkSet {
     pub(super) fn new(dependencies: Dependencies, stop: DeliveryStop) -> Self {
         let (all, unspawned, locks) = Default::default();
         Self { all, unspawned, locks, dependencies, stop, running: RunningSinks::default() }
+    }
+
+    /// How commands reach the sinks, those of later configurations too.
+    pub(super) fn commands(&self, config: &config::Config) -> SinkCommands {
+        SinkCommands {
+            controls: self.dependencies.controls.clone(),
+            journal: config.journal.path.clone(),
+            app: config.vod.apps().first().copied().unwrap_or(AppId(0)),
+        }
     }
 
     pub(super) fn share(&mut self, running: RunningSinks) {
@@ -203,6 +214,7 @@ impl SinkSet {
         for old in before {
             old.finish.cancel();
             self.dependencies.board.forget(&old.settings.name);
+            self.dependencies.controls.forget(&old.settings.name);
             changes.removed.push(old.settings.name);
         }
         Ok(changes)
@@ -216,7 +228,8 @@ impl SinkSet {
         feed: FeedSender,
         fed: FeedReceiver,
     ) -> RunningSink {
-        let Dependencies { journal, settled, changed, metrics, board } = &self.dependencies;
+        let Dependencies { journal, settled, changed, metrics, board, controls } =
+            &self.dependencies;
         let target = DeliveryTarget {
             name: settings.name.clone(),
             id,
@@ -227,6 +240,7 @@ impl SinkSet {
         let (journal, settled) = (journal.clone(), settled.clone());
         let delivery =
             Delivery::new(target, fed, journal, settled, changed.subscribe(), metrics, board);
+        controls.set(delivery.name(), delivery.control());
         let (finish, idle) = (self.stop.finish.child_token(), delivery.idle());
         let locks = self.locks.of(&settings);
         self.unspawned.push(UnspawnedSink { delivery, finish: finish.clone(), locks });

@@ -96,7 +96,10 @@ impl Unfinished {
     }
 }
 
-fn told(Leftover { sink, pending, last_error }: &Leftover) -> String {
+fn told(Leftover { sink, pending, last_error, paused }: &Leftover) -> String {
+    if paused.is_some() {
+        return format!("{sink}: {pending} pending, paused by hand (sprited sinks resume {sink})");
+    }
     let error = last_error.as_deref().map_or_else(String::new, |error| {
         format!(", last error: {}", truncate(error, MAX_ERROR, KeptEnd::First))
     });

@@ -29,6 +29,9 @@ pub(super) struct Breaker {
     failed: BTreeSet<EventId>,
     /// Different events that were rejected since the last one accepted; no more than `max_rejects`.
     rejected: BTreeSet<EventId>,
+    /// Rejections of events up to this one prove them to be bad, whatever the sink accepts: somebody
+    /// said so.
+    bad_up_to: Option<EventId>,
     down: Option<Down>,
     pauses: Backoff,
 }
@@ -49,6 +52,7 @@ impl Breaker {
             has_taken: false,
             failed: BTreeSet::new(),
             rejected: BTreeSet::new(),
+            bad_up_to: None,
             down: None,
             pauses,
         }
@@ -58,6 +62,35 @@ impl Breaker {
     pub(super) fn resume(&mut self, history: SinkHistory, now: Instant) {
         self.has_taken = history.has_taken;
         self.rejected = history.rejected.into_iter().collect();
+        self.restart(now);
+    }
+
+    /// A sink that is down is probed at `now`, whatever the pause.
+    pub(super) fn probe_now(&mut self, now: Instant) {
+        if let Some(down) = &mut self.down {
+            down.next_probe = down.next_probe.min(now);
+        }
+    }
+
+    /// From here on rejections of events up to this one prove them to be bad. That lifts the brake.
+    pub(super) fn accept_rejects(&mut self, up_to: EventId) {
+        self.bad_up_to = Some(up_to);
+        self.rejected.clear();
+    }
+
+    /// Whether a rejection of this event proves it to be bad because somebody said so.
+    pub(super) fn is_bad_if_rejected(&self, event: EventId) -> bool {
+        self.bad_up_to.is_some_and(|up_to| event <= up_to)
+    }
+
+    /// Nothing is delivered for a time: what went before says nothing of how the sink is then. Its
+    /// brake stays on.
+    pub(super) fn pause(&mut self) {
+        self.on_answer();
+    }
+
+    /// Deliveries go on: with the brake on it is down, and probed at once.
+    pub(super) fn restart(&mut self, now: Instant) {
         self.down =
             self.is_braked().then_some(Down { probes: 0, pause: Duration::ZERO, next_probe: now });
     }
@@ -74,6 +107,7 @@ impl Breaker {
     pub(super) fn on_reject(&mut self, event: EventId) -> bool {
         match self.max_rejects {
             MaxRejects::Off => true,
+            MaxRejects::At(_) if self.is_bad_if_rejected(event) => true,
             MaxRejects::At(_) if !self.has_taken || self.is_braked() => false,
             MaxRejects::At(_) => {
                 self.rejected.insert(event);
@@ -92,6 +126,7 @@ impl Breaker {
     /// Records that nothing waits for the sink: there is nothing to probe it with. Only its brake
     /// stays on. Returns whether it is up.
     pub(super) fn on_empty_backlog(&mut self) -> bool {
+        self.bad_up_to = None;
         if !self.is_braked() {
             self.on_answer();
         }
@@ -150,19 +185,20 @@ impl Breaker {
     }
 
     /// Returns what the operator of a sink that is down should know besides its error.
-    pub(super) fn hint(&self) -> Option<String> {
+    pub(super) fn hint(&self, sink: &str) -> Option<String> {
         if self.is_braked() {
             Some(format!(
                 "it rejected {} different events in a row and accepted none between them, so \
-                 rejected events wait instead of becoming dead letters; correct the sink, or set \
-                 max_rejects = \"off\" if the events are bad",
+                 rejected events wait instead of becoming dead letters; correct the sink, or, if \
+                 the events are bad: sprited sinks retry {sink} --accept-rejects, or max_rejects = \
+                 \"off\" for good",
                 self.rejected.len()
             ))
         } else if !self.has_taken {
-            Some(
-                "it has accepted no event yet: check its settings, and what answers there"
-                    .to_owned(),
-            )
+            Some(format!(
+                "it has accepted no event yet: check its settings, and what answers there; sprited \
+                 sinks test {sink} sends it a test"
+            ))
         } else {
             None
         }
@@ -282,6 +318,43 @@ mod tests {
         let mut breaker = untried(MaxRejects::default());
         breaker.resume(history(true, 0), now);
         assert!(!breaker.on_failure(EventId(1), 9, None, now));
+    }
+
+    #[test]
+    fn a_brake_that_somebody_lifts_stays_off_for_what_waits_and_holds_for_what_comes() {
+        let now = Instant::now();
+        let mut breaker = breaker();
+        assert!((0..20).all(|n| breaker.on_reject(EventId(n))));
+        assert!(breaker.on_failure(EventId(19), 100, None, now) && breaker.is_braked());
+        breaker.accept_rejects(EventId(100));
+        breaker.probe_now(now);
+        assert!(!breaker.is_braked() && breaker.next_probe() == Some(now));
+        assert!((20..=100).all(|n| breaker.on_reject(EventId(n))));
+        assert!(breaker.on_answer() && breaker.rejected.is_empty());
+        assert!((101..121).all(|n| breaker.on_reject(EventId(n))) && breaker.is_braked());
+        assert!(breaker.on_reject(EventId(50)) && !breaker.on_reject(EventId(121)));
+        breaker.on_empty_backlog();
+        assert!(!breaker.on_reject(EventId(50)), "nothing of that waits any more");
+
+        let mut untried = untried(MaxRejects::default());
+        assert!(!untried.on_reject(EventId(1)) && untried.on_failure(EventId(1), 9, None, now));
+        untried.accept_rejects(EventId(5));
+        assert!(untried.on_reject(EventId(1)) && untried.on_answer());
+        assert!(!untried.on_reject(EventId(6)), "it has accepted none");
+    }
+
+    #[test]
+    fn after_a_pause_only_the_brake_is_left() {
+        let (mut breaker, now) = (breaker(), Instant::now());
+        assert_eq!((0..5).filter(|n| breaker.on_failure(EventId(*n), 100, None, now)).count(), 1);
+        breaker.pause();
+        breaker.restart(now);
+        assert_eq!(breaker.next_probe(), None);
+        assert!((0..20).all(|n| breaker.on_reject(EventId(n))));
+        breaker.pause();
+        assert_eq!(breaker.next_probe(), None);
+        breaker.restart(now);
+        assert!(breaker.is_braked() && breaker.next_probe() == Some(now));
     }
 
     #[test]

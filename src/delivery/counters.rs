@@ -17,6 +17,7 @@ pub(super) struct DeliveryCounters {
     pub(super) lags: Times,
     pub(super) in_flight: Gauge,
     pub(super) up: Gauge,
+    pub(super) paused: Gauge,
 }
 
 impl DeliveryCounters {
@@ -35,6 +36,7 @@ impl DeliveryCounters {
             lags: metrics.delivery_lag_seconds.get_or_create_owned(&by_sink),
             in_flight: metrics.sink_in_flight.get_or_create_owned(&by_sink),
             up: metrics.sink_up.get_or_create_owned(&by_sink),
+            paused: metrics.sink_paused.get_or_create_owned(&by_sink),
         }
     }
 }

@@ -7,45 +7,52 @@
 mod breaker;
 mod burst;
 mod catching_up;
+mod commands;
 mod concurrency;
+mod control;
 mod counters;
+mod in_flight;
 mod max_rejects;
 mod meters;
+mod outages;
 mod progress;
 mod queue;
 mod records;
 mod recovery;
+mod retrying;
 mod uptime;
 mod verdicts;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{
-    DeliveryRecord, EventId, FeedReceiver, Journal, PendingEvent, Recorded, SinkId,
-};
+use crate::journal::{DeliveryRecord, EventId, FeedReceiver, Journal, SinkId};
 use crate::limits::{Backoff, JOURNAL_RETRIES, Outage};
 use crate::liveness::Heartbeat;
 use crate::metrics::Metrics;
-use crate::sinks::{Batch, Sink, Verdict};
+use crate::sinks::{Sink, Verdict};
 use breaker::Breaker;
 use burst::LogBurst;
 use catching_up::CatchingUp;
 use concurrency::ConcurrencyWindow;
+use control::{SinkCommand, SinkTest};
 use counters::DeliveryCounters;
+use in_flight::{Delivered, InFlight, Written};
 use progress::{BoardEntry, Tally};
 use queue::DeliveryQueue;
-use records::{set_checkpoint, write};
+use records::write;
+use retrying::Retrying;
 use uptime::Uptime;
 
+pub use control::{RetryOutcome, SinkControl, SinkControlError, SinkControls, TestOutcome};
 pub use max_rejects::MaxRejects;
 pub use progress::{SinkBoard, SinkFailure, SinkOutage, SinkProgress};
 
@@ -55,9 +62,6 @@ const EVENT_RETRIES: Backoff =
 /// Between the probes of a sink that is down.
 const PROBE_PAUSES: Backoff =
     Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) };
-/// Batches whose verdicts wait for the journal at most.
-const MAX_RECORDING: usize = 8;
-
 /// The sink of a delivery loop.
 #[derive(Clone, Debug)]
 pub struct DeliveryTarget {
@@ -106,23 +110,17 @@ pub struct Delivery {
     failing: LogBurst,
     pending: u64,
     read_failures: u32,
+    control: SinkControl,
+    commands: mpsc::Receiver<SinkCommand>,
+    /// Tests that were asked for and have not begun.
+    tests: VecDeque<SinkTest>,
+    /// Deliveries that were asked for, until they are answered.
+    retrying: Option<Retrying>,
+    /// Since when it is paused by hand.
+    paused_since: Option<DateTime<Utc>>,
+    /// When it was resumed last.
+    resumed: Option<DateTime<Utc>>,
 }
-
-struct Delivered {
-    began: Instant,
-    events: Vec<PendingEvent>,
-    verdicts: Vec<Verdict>,
-    checkpoint: Option<String>,
-}
-
-struct Written {
-    events: Vec<EventId>,
-    /// `None` where another daemon has the journal: its events are no longer ours.
-    recorded: Option<Recorded>,
-}
-
-type Deliveries = FuturesUnordered<BoxFuture<'static, Delivered>>;
-type Writes = FuturesUnordered<BoxFuture<'static, Written>>;
 
 impl Delivery {
     /// A loop that delivers what `feed` receives to `target` and sends the events that no sink has
@@ -143,6 +141,7 @@ impl Delivery {
         let counters = DeliveryCounters::new(metrics, &target.name);
         let board = board.enter(&target.name);
         let breaker = Breaker::new(target.max_rejects, PROBE_PAUSES);
+        let (control, commands) = SinkControl::new();
         Self {
             target,
             journal,
@@ -163,6 +162,12 @@ impl Delivery {
             failing: LogBurst::default(),
             pending: 0,
             read_failures: 0,
+            control,
+            commands,
+            tests: VecDeque::new(),
+            retrying: None,
+            paused_since: None,
+            resumed: None,
         }
     }
 
@@ -176,8 +181,13 @@ impl Delivery {
         &self.target.sink
     }
 
-    /// Returns a watch on whether nothing is in flight, and all was tried at least once or the sink
-    /// is down and stays so when it is probed.
+    /// Returns what reaches it with commands.
+    pub fn control(&self) -> SinkControl {
+        self.control.clone()
+    }
+
+    /// Returns a watch on whether nothing is in flight, and all was tried at least once, the sink is
+    /// down and stays so when it is probed, or it is paused.
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.subscribe()
     }
@@ -186,45 +196,61 @@ impl Delivery {
     /// Events that were not delivered stay due in the journal.
     pub async fn run(mut self, mut heartbeat: Heartbeat, stop: DeliveryStop) {
         self.set_up(true);
+        self.counters.paused.set(0);
+        let mut work = InFlight::default();
         let recovered = tokio::select! {
-            recovered = self.recover(&stop) => recovered,
+            recovered = self.recover(&mut work, &stop) => recovered,
             never = heartbeat.beat_forever() => match never {},
         };
         if !recovered {
             return;
         }
-        let (mut deliveries, mut writes) = (Deliveries::new(), Writes::new());
         loop {
             let retry_read = self.refill(&mut heartbeat).await;
-            self.launch(&mut deliveries, &writes, &stop);
+            self.launch(&mut work, &stop);
             self.set_in_flight();
             self.report();
-            self.set_idle(deliveries.is_empty() && writes.is_empty());
-            let wake = retry_read.or_else(|| self.wake(&deliveries, &writes));
-            let wake = wake.into_iter().chain(self.next_report()).min();
+            self.answer_retry();
+            self.set_idle(work.is_empty());
+            let wake = retry_read.or_else(|| self.wake(&work));
+            let answer = self.retrying.as_ref().map(Retrying::until);
+            let wake = [wake, answer, self.next_report()].into_iter().flatten().min();
+            let is_paused = self.paused_since.is_some();
             tokio::select! {
                 biased;
                 () = stop.finish.cancelled() => break,
                 // Before all that a busy loop never runs out of.
                 () = heartbeat.beat() => {}
-                Some(written) = writes.next(), if !writes.is_empty() => self.recorded(written).await,
-                Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
-                    writes.push(self.record_verdicts(delivered, deliveries.len() + 1));
+                Some(command) = self.commands.recv() => tokio::select! {
+                    () = self.obey(command, &mut work) => {}
+                    never = heartbeat.beat_forever() => match never {},
+                },
+                Some(written) = work.writes.next(), if !work.writes.is_empty() => self.recorded(written).await,
+                Some(tested) = work.tests.next(), if !work.tests.is_empty() => {
+                    work.writes.extend(self.tested(tested));
                 }
-                () = self.queue.receive(), if retry_read.is_none() => {}
+                Some(delivered) = work.deliveries.next(), if !work.deliveries.is_empty() => {
+                    let written = self.record_verdicts(delivered, work.deliveries.len() + 1);
+                    work.writes.push(written);
+                }
+                () = self.queue.receive(), if retry_read.is_none() && !is_paused => {}
                 Ok(()) = self.changed.changed() => {
                     self.queue.mark_stale();
                     // Learns how many events are pending now.
-                    writes.push(self.write(Vec::new(), Vec::new(), None));
+                    work.writes.push(self.count_pending());
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
-        self.finish(deliveries, writes, heartbeat, &stop).await;
+        self.finish(work, heartbeat, &stop).await;
     }
 
-    /// Fills the queue. Returns when to try again where the journal cannot be read.
+    /// Fills the queue, unless the sink is paused. Returns when to try again where the journal cannot
+    /// be read.
     async fn refill(&mut self, heartbeat: &mut Heartbeat) -> Option<Instant> {
+        if self.paused_since.is_some() {
+            return None;
+        }
         let (probe, is_braked) = (self.breaker.next_probe(), self.breaker.is_braked());
         let refilled = tokio::select! {
             refilled = self.queue.refill(probe, is_braked) => refilled,
@@ -240,45 +266,15 @@ impl Delivery {
         Some(Instant::now() + JOURNAL_RETRIES.wait(self.read_failures))
     }
 
-    /// Starts as many deliveries as the sink takes at once: while it is down, a single event.
-    fn launch(&mut self, deliveries: &mut Deliveries, writes: &Writes, stop: &DeliveryStop) {
-        let limits = self.target.sink.limits();
-        let probe = self.breaker.next_probe();
-        let (max_batch, max_in_flight) = match probe {
-            Some(at) if at > Instant::now() => return,
-            Some(_) => (1, 1),
-            None => (limits.max_batch, self.window.size()),
-        };
-        while deliveries.len() < max_in_flight
-            && writes.len() < MAX_RECORDING
-            && !stop.finish.is_cancelled()
-        {
-            let events = self.queue.take(max_batch);
-            if events.is_empty() {
-                break;
-            }
-            let duration = self.counters.durations.clone();
-            let DeliveryTarget { name, id, sink, .. } = self.target.clone();
-            let journal = self.journal.clone();
-            deliveries.push(Box::pin(async move {
-                let batch =
-                    Batch::new(events.iter().map(|pending| pending.event.clone()).collect());
-                if let Some(checkpoint) = sink.prepare(&batch).await {
-                    set_checkpoint(&journal, id, &name, checkpoint).await;
-                }
-                let began = Instant::now();
-                let (verdicts, checkpoint) = sink.deliver(&batch).await.into_parts();
-                duration.observe(began.elapsed());
-                Delivered { began, events, verdicts, checkpoint }
-            }));
-        }
-    }
-
     /// Returns when to go on though nothing happens. A moment that has passed is never returned
     /// twice: what it was for has started by then, or waits for something else.
-    fn wake(&self, deliveries: &Deliveries, writes: &Writes) -> Option<Instant> {
+    fn wake(&self, work: &InFlight) -> Option<Instant> {
+        if self.paused_since.is_some() {
+            return None;
+        }
         let Some(probe) = self.breaker.next_probe() else { return self.queue.next_due() };
         let can_probe = !self.queue.is_empty() || probe > Instant::now();
+        let InFlight { deliveries, writes, .. } = work;
         (deliveries.is_empty() && writes.is_empty() && can_probe).then_some(probe)
     }
 
@@ -303,7 +299,14 @@ impl Delivery {
         }
         self.queue.learn_due(&records);
         self.publish_batch(&records);
-        self.write(events.iter().map(|pending| pending.id).collect(), records, checkpoint)
+        let is_due_now = self.count_retried(began, &records);
+        let events = events.iter().map(|pending| pending.id).collect();
+        self.write(events, records, checkpoint, is_due_now)
+    }
+
+    /// Writes nothing, and learns how many events are pending.
+    fn count_pending(&self) -> BoxFuture<'static, Written> {
+        self.write(Vec::new(), Vec::new(), None, false)
     }
 
     fn write(
@@ -311,12 +314,13 @@ impl Delivery {
         events: Vec<EventId>,
         records: Vec<DeliveryRecord>,
         checkpoint: Option<String>,
+        is_due_now: bool,
     ) -> BoxFuture<'static, Written> {
         let (journal, sink, name) =
             (self.journal.clone(), self.target.id, self.target.name.clone());
         Box::pin(async move {
             let recorded = write(&journal, sink, &name, records, checkpoint).await;
-            Written { events, recorded }
+            Written { events, recorded, is_due_now }
         })
     }
 
@@ -326,40 +330,16 @@ impl Delivery {
         self.queue.release(&written.events);
         self.pending = recorded.pending;
         self.learn_backlog();
+        if written.is_due_now {
+            self.queue.make_all_due();
+        }
+        if let Some(retrying) = &mut self.retrying {
+            retrying.waiting(self.pending);
+        }
+        self.answer_retry();
         if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
             tracing::debug!(sink = %self.target.name, "confirmer has ended");
         }
-    }
-
-    async fn finish(
-        mut self,
-        mut deliveries: Deliveries,
-        mut writes: Writes,
-        mut heartbeat: Heartbeat,
-        stop: &DeliveryStop,
-    ) {
-        self.queue.drop_waiting();
-        while !(deliveries.is_empty() && writes.is_empty()) {
-            self.set_in_flight();
-            tokio::select! {
-                biased;
-                () = heartbeat.beat() => {}
-                Some(written) = writes.next(), if !writes.is_empty() => self.recorded(written).await,
-                Some(delivered) = deliveries.next(), if !deliveries.is_empty() => {
-                    writes.push(self.record_verdicts(delivered, deliveries.len() + 1));
-                }
-                () = stop.abandon.cancelled(), if !deliveries.is_empty() => {
-                    tracing::warn!(
-                        sink = %self.target.name,
-                        deliveries = deliveries.len(),
-                        "deliveries abandoned: too slow for the stop; they will be retried"
-                    );
-                    deliveries.clear();
-                }
-            }
-        }
-        self.set_in_flight();
-        self.report_last_dead_letters();
     }
 
     fn set_in_flight(&self) {
@@ -368,7 +348,8 @@ impl Delivery {
     }
 
     fn set_idle(&self, is_quiet: bool) {
-        let is_idle = is_quiet && (self.queue.is_dry() || self.breaker.is_down_for_long());
+        let is_stuck = self.breaker.is_down_for_long() || self.paused_since.is_some();
+        let is_idle = is_quiet && (self.queue.is_dry() || is_stuck);
         self.idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
     }
 }

@@ -22,6 +22,8 @@ pub struct SinkProgress {
     pub outage: Option<SinkOutage>,
     /// It was down, and not all that waited when it recovered had its turn yet: when it recovered.
     pub catching_up_since: Option<DateTime<Utc>>,
+    /// Since when it is paused by hand: neither up nor down.
+    pub paused_since: Option<DateTime<Utc>>,
     /// The last failure or rejection since its loop began.
     pub last_failure: Option<SinkFailure>,
     /// Events that it takes per second, of the last seconds; 0 when nothing moves.
@@ -116,6 +118,7 @@ pub(super) struct Update<'u> {
     /// While it is down.
     pub(super) down: Option<Down>,
     pub(super) catching_up_since: Option<DateTime<Utc>>,
+    pub(super) paused_since: Option<DateTime<Utc>>,
     pub(super) is_dead_letter_storm: bool,
 }
 
@@ -156,6 +159,7 @@ impl BoardEntry {
             is_braked: down.is_braked,
         });
         entry.catching_up_since = update.catching_up_since;
+        entry.paused_since = update.paused_since;
         entry.is_dead_letter_storm = update.is_dead_letter_storm;
     }
 }
@@ -164,6 +168,7 @@ impl BoardEntry {
 struct Entry {
     outage: Option<SinkOutage>,
     catching_up_since: Option<DateTime<Utc>>,
+    paused_since: Option<DateTime<Utc>>,
     last_failure: Option<SinkFailure>,
     rate: RateMeter,
     lag: LagMeter,
@@ -175,6 +180,7 @@ impl Entry {
         Self {
             outage: None,
             catching_up_since: None,
+            paused_since: None,
             last_failure: None,
             rate: RateMeter::new(now),
             lag: LagMeter::new(now),
@@ -186,6 +192,7 @@ impl Entry {
         SinkProgress {
             outage: self.outage.clone(),
             catching_up_since: self.catching_up_since,
+            paused_since: self.paused_since,
             last_failure: self.last_failure.clone(),
             deliveries_per_second: self.rate.per_second(now),
             lag_seconds: self.lag.average(now),
@@ -211,6 +218,7 @@ mod tests {
             error: Some("refused"),
             down: Some(down),
             catching_up_since: None,
+            paused_since: None,
             is_dead_letter_storm: false,
         });
     }

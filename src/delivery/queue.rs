@@ -145,7 +145,7 @@ impl DeliveryQueue {
     }
 
     /// Returns what waits here to the journal, to be read again.
-    fn return_ready(&mut self) {
+    pub(super) fn return_ready(&mut self) {
         for pending in self.ready.drain(..) {
             self.in_flight.remove(&pending.id);
             if pending.attempts == 0 {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::Utc;
 use tokio::time::Instant;
 
+use super::in_flight::InFlight;
 use super::{Delivery, DeliveryStop, PROBE_PAUSES};
 use crate::journal::{self, DeliveryRecord, EventId, UnacknowledgedEvent};
 use crate::sinks::HeldEvents;
@@ -13,32 +14,58 @@ use crate::sinks::HeldEvents;
 const RECOVERY_BATCH: usize = 4096;
 
 impl Delivery {
-    /// Asks the sink which of the pending events it holds already; returns whether to go on.
-    pub(super) async fn recover(&mut self, stop: &DeliveryStop) -> bool {
+    /// Asks the sink which of the pending events it holds already; returns whether to go on. What is
+    /// asked meanwhile is done, or answered that the sink cannot be used.
+    pub(super) async fn recover(&mut self, work: &mut InFlight, stop: &DeliveryStop) -> bool {
         let mut failures = 0;
         loop {
             let Some(result) = stop.finish.run_until_cancelled(self.try_recover()).await else {
+                self.refuse_commands();
                 return false;
             };
             let Err(error) = result else {
-                self.resume();
+                self.begin();
                 return true;
             };
             failures += 1;
             let (error, next_try) =
                 (format!("{error:#}"), Instant::now() + PROBE_PAUSES.wait(failures));
-            self.sink_failed(&error);
+            if self.paused_since.is_none() {
+                self.sink_failed(&error);
+            }
             self.publish(Some(&error), Some(next_try));
+            self.answer_unusable(&error);
             self.idle.send_replace(true);
-            let pause = tokio::time::sleep_until(next_try);
+            let pause = self.pause_recovery(next_try, work);
             if stop.finish.run_until_cancelled(pause).await.is_none() {
+                self.refuse_commands();
                 return false;
+            }
+        }
+    }
+
+    /// Waits until the next try, or until somebody asks for one. Obeys commands.
+    async fn pause_recovery(&mut self, next_try: Instant, work: &mut InFlight) {
+        loop {
+            let is_paused = self.paused_since.is_some();
+            tokio::select! {
+                () = tokio::time::sleep_until(next_try), if !is_paused => return,
+                Some(command) = self.commands.recv() => {
+                    self.obey(command, work).await;
+                    let is_resumed = is_paused && self.paused_since.is_none();
+                    if is_resumed || self.retrying.is_some() || !self.tests.is_empty() {
+                        return;
+                    }
+                }
             }
         }
     }
 
     async fn try_recover(&mut self) -> anyhow::Result<()> {
         let (sink, id) = (self.target.sink.clone(), self.target.id);
+        let paused_since = self.journal.sink_paused(id).await?;
+        self.learn_paused(paused_since);
+        self.pending = self.journal.record(id, Vec::new(), None, Utc::now()).await?.pending;
         // Its hint while this fails is of its history.
         self.breaker.resume(self.journal.history(id).await?, Instant::now());
         let since = self.journal.checkpoint(id).await?;

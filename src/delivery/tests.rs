@@ -3,9 +3,10 @@
 use chrono::{DateTime, TimeDelta};
 use tempfile::TempDir;
 
+use super::control::{PauseRequest, RetryRequest};
 use super::*;
 use crate::event::{AppId, EventFormat, Wanted, read};
-use crate::journal::{Closing, DeliveryOutcome, JournalSettings, Route, feed};
+use crate::journal::{Closing, DeliveryOutcome, JournalSettings, PendingEvent, Route, feed};
 use crate::sinks::{SinkContext, SinkKind};
 
 /// A sink's delivery loop, which the test turns.
@@ -67,7 +68,7 @@ impl Fixture {
         let metrics = Metrics::new(journal.health().commits());
         let board = SinkBoard::default();
         let mut delivery = Delivery::new(target, fed, journal, settled, changed, &metrics, &board);
-        assert!(delivery.recover(&DeliveryStop::default()).await);
+        assert!(delivery.recover(&mut InFlight::default(), &DeliveryStop::default()).await);
         Self { _folder: folder, _closing: closing, delivery, board, events, now }
     }
 
@@ -376,7 +377,7 @@ async fn what_was_discarded_is_not_caught_up_with() {
         .map(|pending| DeliveryRecord { event: pending.id, outcome: DeliveryOutcome::Delivered });
     let (journal, sink) = (fixture.delivery.journal.clone(), fixture.delivery.target.id);
     journal.record(sink, records.collect(), None, Utc::now()).await.unwrap();
-    let written = fixture.delivery.write(Vec::new(), Vec::new(), None).await;
+    let written = fixture.delivery.count_pending().await;
     fixture.delivery.recorded(written).await;
     assert_eq!(fixture.progress().catching_up_since, None);
 }
@@ -394,6 +395,72 @@ async fn the_lag_of_a_redelivered_event_does_not_count() {
     assert_eq!(fixture.delivery.counters.lags.count(), 2);
 }
 
+/// A command of somebody who waits for nothing else.
+async fn obeyed<T>(
+    fixture: &mut Fixture,
+    work: &mut InFlight,
+    command: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> SinkCommand,
+) -> tokio::sync::oneshot::Receiver<T> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    fixture.delivery.obey(command(answer), work).await;
+    answered
+}
+
+async fn set_paused(fixture: &mut Fixture, since: Option<DateTime<Utc>>) {
+    let mut work = InFlight::default();
+    let pause = |answer| SinkCommand::SetPaused(PauseRequest { since, answer });
+    obeyed(fixture, &mut work, pause).await.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_time_of_a_pause_counts_neither_against_an_event_nor_as_lag() {
+    let mut fixture = Fixture::new(30).await;
+    let failed = fixture.failed(1, 1);
+    fixture.outcome(&fixture.events[2].clone(), Verdict::Delivered, 2);
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), 4)), 3);
+    set_paused(&mut fixture, Some(Utc::now())).await;
+    // What is under way ends, and takes nothing down.
+    fixture.answer(3..25, |_| refused(None)).await;
+    assert!(fixture.progress().outage.is_none() && fixture.progress().paused_since.is_some());
+    set_paused(&mut fixture, None).await;
+    assert!(fixture.progress().catching_up_since.is_some());
+    fixture.outcome(&fixture.events[25].clone(), Verdict::Delivered, 60);
+    assert_eq!(charged(fixture.outcome(&failed, refused(None), 63)), 3, "from minute 60 on");
+    let mut old = (*fixture.events[26].event).clone();
+    old.first_pulled -= TimeDelta::days(3);
+    fixture.events[26].event = Arc::new(old);
+    let before = fixture.delivery.counters.lags.sum();
+    fixture.answer(26..27, |_| Verdict::Delivered).await;
+    assert!(fixture.delivery.counters.lags.sum() - before < 60.0);
+}
+
+#[tokio::test]
+async fn a_brake_lasts_over_a_pause() {
+    let mut fixture = Fixture::new(60).await;
+    fixture.answer(1..41, |_| rejected()).await;
+    set_paused(&mut fixture, Some(Utc::now())).await;
+    assert!(fixture.progress().outage.is_none() && fixture.board.down().is_empty());
+    assert_eq!(fixture.delivery.wake(&InFlight::default()), None);
+    set_paused(&mut fixture, None).await;
+    assert!(fixture.progress().outage.unwrap().is_braked);
+}
+
+#[tokio::test]
+async fn what_came_of_a_retry_is_known_when_it_is_written() {
+    let mut fixture = Fixture::new(10).await;
+    let mut work = InFlight::default();
+    let retry = |answer| SinkCommand::Retry(RetryRequest { accept_rejects: false, answer });
+    let mut answered = obeyed(&mut fixture, &mut work, retry).await;
+    let counted = work.writes.next().await.unwrap();
+    fixture.delivery.recorded(counted).await;
+    fixture.answer(1..9, |n| if n == 5 { refused(None) } else { Verdict::Delivered }).await;
+    assert!(answered.try_recv().is_err());
+    fixture.answer(9..10, |_| rejected()).await;
+    let outcome = answered.try_recv().unwrap().unwrap();
+    let counts = (outcome.delivered, outcome.failed, outcome.dead, outcome.pending);
+    assert_eq!((counts, outcome.is_over), ((7, 1, 1, 1), true));
+}
+
 #[tokio::test]
 async fn a_brake_that_is_on_at_the_start_is_on_the_board_with_its_cause() {
     let mut fixture = Fixture::new(60).await;
@@ -402,7 +469,7 @@ async fn a_brake_that_is_on_at_the_start_is_on_the_board_with_its_cause() {
     fixture.delivery.board = fixture.board.enter("sink");
     fixture.delivery.outage = Outage::default();
     fixture.delivery.down_since = None;
-    assert!(fixture.delivery.recover(&DeliveryStop::default()).await);
+    assert!(fixture.delivery.recover(&mut InFlight::default(), &DeliveryStop::default()).await);
     let outage = fixture.progress().outage.unwrap();
     assert!(outage.is_braked && outage.next_probe.is_some());
     assert_eq!(outage.error, "it accepted none of the last events");

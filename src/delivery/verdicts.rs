@@ -6,10 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use super::burst::{BurstLog, BurstReport};
-use super::progress::{Down, Update};
 use super::{Delivery, EVENT_RETRIES, MaxRejects};
 use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, PendingEvent};
-use crate::limits::{OutageReport, log_outage};
 use crate::sinks::Verdict;
 
 /// An event is reported at so many failures while its sink is up,
@@ -40,8 +38,10 @@ impl Delivery {
             Verdict::Reject(error) => {
                 self.give_up(pending, &error);
                 match self.target.max_rejects {
-                    MaxRejects::Off => DeliveryOutcome::Dead { error },
-                    MaxRejects::At(_) => DeliveryOutcome::Rejected { error },
+                    MaxRejects::At(_) if !self.breaker.is_bad_if_rejected(pending.id) => {
+                        DeliveryOutcome::Rejected { error }
+                    }
+                    _ => DeliveryOutcome::Dead { error },
                 }
             }
             Verdict::Retry { error, after } => {
@@ -164,6 +164,10 @@ impl Delivery {
         asked: Option<Duration>,
         now: DateTime<Utc>,
     ) {
+        // What was under way when it was paused says nothing of how it is when it is resumed.
+        if self.paused_since.is_some() {
+            return;
+        }
         let waiting = self.pending.max(self.queue.in_flight() as u64);
         // Many that fail alone would take the sink down, come due by its recovery, and take it down
         // again.
@@ -176,101 +180,6 @@ impl Delivery {
         if went_down || self.outage.lasts() {
             self.sink_failed(error);
         }
-    }
-
-    /// The breaker has the sink's history.
-    pub(super) fn resume(&mut self) {
-        let error = self.breaker.is_braked().then_some("it accepted none of the last events");
-        match error {
-            Some(error) => self.sink_failed(error),
-            None => self.sink_recovered(),
-        }
-        self.publish(error, self.breaker.next_probe());
-    }
-
-    pub(super) fn sink_failed(&mut self, error: &str) {
-        self.set_up(false);
-        self.down_since.get_or_insert(Utc::now());
-        self.catching_up.interrupt();
-        if let Some(report) = self.outage.failed(Instant::now()) {
-            self.log_down(report, error);
-        }
-    }
-
-    fn log_down(&self, report: OutageReport, error: &str) {
-        log_outage!(
-            report,
-            sink = %self.target.name,
-            error,
-            failures = report.failures,
-            down_seconds = report.lasted.as_secs(),
-            hint = self.breaker.hint(),
-            "sink is down; its events wait in the journal"
-        );
-    }
-
-    pub(super) fn sink_recovered(&mut self) {
-        if self.log_recovery("sink is up again") {
-            self.catching_up.begin(self.pending, Utc::now());
-        }
-    }
-
-    /// What waits is known anew. Nothing any more: if the sink was down, what waited was discarded.
-    /// There is nothing to probe it with, and the next event shows its health.
-    pub(super) fn learn_backlog(&mut self) {
-        let is_empty = self.pending == 0 && self.queue.in_flight() == 0;
-        let is_over = is_empty
-            && self.breaker.on_empty_backlog()
-            && self.log_recovery("sink has no backlog left");
-        let caught_up = self.catching_up.waiting(self.pending);
-        if is_over || caught_up {
-            self.publish(None, self.breaker.next_probe());
-        }
-    }
-
-    /// Puts what these verdicts have changed on the board, all at once.
-    pub(super) fn publish_batch(&mut self, records: &[DeliveryRecord]) {
-        self.catching_up.tried(records.len() as u64);
-        let error = records.iter().rev().find_map(|record| match &record.outcome {
-            DeliveryOutcome::Delivered => None,
-            DeliveryOutcome::Retry { error, .. }
-            | DeliveryOutcome::Dead { error }
-            | DeliveryOutcome::Rejected { error } => Some(error.as_str()),
-        });
-        self.publish(error, self.breaker.next_probe());
-    }
-
-    pub(super) fn publish(&mut self, error: Option<&str>, next_probe: Option<Instant>) {
-        let down = self.down_since.map(|since| Down {
-            since,
-            failures: self.outage.failures(),
-            next_probe: next_probe.map(time_of_day),
-            hint: self.breaker.hint(),
-            is_braked: self.breaker.is_braked(),
-        });
-        self.board.update(Update {
-            tally: std::mem::take(&mut self.tally),
-            error,
-            down,
-            catching_up_since: self.catching_up.since(),
-            is_dead_letter_storm: self.dead_letters.is_large(),
-        });
-    }
-
-    /// Returns whether there was an outage to recover from.
-    fn log_recovery(&mut self, message: &str) -> bool {
-        let report = self.outage.recovered(Instant::now());
-        if let Some(report) = report {
-            self.set_up(true);
-            self.down_since = None;
-            tracing::info!(
-                sink = %self.target.name,
-                failures = report.failures,
-                down_seconds = report.lasted.as_secs(),
-                "{message}"
-            );
-        }
-        report.is_some()
     }
 
     /// Logs what goes on, once a minute: an outage, though its next probe is far away, and a burst
@@ -317,24 +226,13 @@ impl Delivery {
     }
 
     fn observe_lag(&mut self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
-        // A clock that was set back proves nothing.
-        let lag = (now - first_pulled).to_std().unwrap_or_default();
+        // The time of a pause is not the sink's. A clock that was set back proves nothing.
+        let since = self.resumed.map_or(first_pulled, |resumed| first_pulled.max(resumed));
+        let lag = (now - since).to_std().unwrap_or_default();
         self.counters.lags.observe(lag);
         self.tally.lagging += 1;
         self.tally.lag += lag;
     }
-
-    pub(super) fn set_up(&self, is_up: bool) {
-        self.counters.up.set(i64::from(is_up));
-    }
-}
-
-/// The time of day at a moment that is near.
-pub(super) fn time_of_day(at: Instant) -> DateTime<Utc> {
-    let now = Instant::now();
-    let (ahead, ago) = (at.saturating_duration_since(now), now.saturating_duration_since(at));
-    Utc::now() + TimeDelta::from_std(ahead).unwrap_or_default()
-        - TimeDelta::from_std(ago).unwrap_or_default()
 }
 
 /// Whether the failure at `now` is the third, or the first after one of the moments of a report: so no

@@ -402,6 +402,29 @@ async fn one_of_several_applications_degrades_or_is_not_ready_as_configured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_paused_sink_is_no_alarm_until_a_day_has_passed() {
+    let mut paused = Situation::pulling(1);
+    paused.pulled(0);
+    let since = paused.ago(3600);
+    let progress = SinkProgress { paused_since: Some(since), ..SinkProgress::default() };
+    paused.sink("site", [3, 5, 0], progress);
+    let state = paused.state();
+    assert_eq!((state.mood, state.ready, state.degraded), (Mood::Good, true, false));
+    let told = "3 events pending; none is delivered now. Sink site is paused by hand.";
+    assert_eq!(state.sentence, told);
+    let [check] = &state.problems()[..] else { panic!("{:#?}", state.problems()) };
+    assert_eq!(
+        check.told(paused.now),
+        "sink site is paused by hand, 3 events wait in the journal; for 60 min"
+    );
+    assert_eq!(paused.remedy("paused_sinks"), "sprited sinks resume site");
+    paused.now += TimeDelta::hours(24);
+    paused.pulled(0);
+    let told = "Sink site is paused by hand, 3 events wait in the journal; for 25 h.";
+    assert!(paused.state().sentence.contains(told) && paused.state().degraded);
+}
+
+#[tokio::test(start_paused = true)]
 async fn confirmations_that_fail_are_told() {
     let failing = Situation::pulling(1);
     let failure = failing.failure(Advice::Service, Some("InternalError"), "no");

@@ -168,11 +168,12 @@ fn sinks(health: &DaemonHealth, sinks: &[SinkOverview], now: DateTime<Utc>) -> V
         let failure = progress.last_failure;
         SinkStatus {
             name: foreign(&sink.name),
-            state: match (sink.active, &progress.outage, progress.catching_up_since) {
-                (false, ..) => "removed",
-                (true, Some(_), _) => "down",
-                (true, None, Some(_)) => "catching up",
-                (true, None, None) => "up",
+            state: match (&progress.outage, progress.catching_up_since) {
+                _ if !sink.active => "removed",
+                _ if progress.paused_since.is_some() => "paused",
+                (Some(_), _) => "down",
+                (None, Some(_)) => "catching up",
+                (None, None) => "up",
             },
             pending: events.pending,
             delivered: events.delivered,
@@ -182,6 +183,7 @@ fn sinks(health: &DaemonHealth, sinks: &[SinkOverview], now: DateTime<Utc>) -> V
             lag_seconds: progress.lag_seconds,
             last_error: failure.as_ref().map(|failure| foreign(&failure.error)),
             last_error_seconds: failure.map(|failure| age(failure.at, now)),
+            paused_since: progress.paused_since,
             down_since: progress.outage.as_ref().map(|outage| outage.since),
             next_try: progress.outage.and_then(|outage| outage.next_probe),
             dead_letters: dead_letters.by_error.iter().map(group).collect(),

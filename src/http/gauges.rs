@@ -13,6 +13,7 @@ pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<U
     // Sinks that the journal forgot, and what cannot be read, are not exported any more.
     metrics.sink_events.clear();
     metrics.sink_oldest_pending_seconds.clear();
+    metrics.sink_paused_seconds.clear();
     metrics.journal_events.clear();
     set_known(&metrics.journal_size, journal.map(|journal| int(journal.size.as_u64())));
     let unconfirmed = journal.map(|journal| seconds(journal.oldest_unconfirmed, now));
@@ -25,7 +26,7 @@ pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<U
         let labels = ByState { state: state.as_str() };
         metrics.journal_events.get_or_create(&labels).set(int(count));
     }
-    for SinkOverview { sink, events, oldest_pending, .. } in &journal.sinks {
+    for SinkOverview { sink, events, oldest_pending, paused, .. } in &journal.sinks {
         for (state, count) in by_state(events) {
             let labels = BySinkAndState { sink: sink.name.clone(), state: state.as_str() };
             metrics.sink_events.get_or_create(&labels).set(int(count));
@@ -33,6 +34,10 @@ pub(super) fn set(metrics: &Metrics, journal: Option<&Overview>, now: DateTime<U
         let labels = BySink { sink: sink.name.clone() };
         let age = seconds(*oldest_pending, now);
         metrics.sink_oldest_pending_seconds.get_or_create(&labels).set(age);
+        if sink.active {
+            let age = seconds(*paused, now);
+            metrics.sink_paused_seconds.get_or_create(&labels).set(age);
+        }
     }
 }
 

@@ -143,7 +143,7 @@ pub(super) struct JournalStatus {
 #[derive(Debug, Serialize)]
 pub(super) struct SinkStatus {
     pub(super) name: String,
-    /// `up`, `down`, `catching up`, or `removed` if the configuration no longer has it.
+    /// `up`, `down`, `catching up`, `paused`, or `removed` if the configuration no longer has it.
     pub(super) state: &'static str,
     pub(super) pending: u64,
     pub(super) delivered: u64,
@@ -155,6 +155,8 @@ pub(super) struct SinkStatus {
     pub(super) lag_seconds: Option<f64>,
     pub(super) last_error: Option<String>,
     pub(super) last_error_seconds: Option<f64>,
+    /// Since when it is paused by hand.
+    pub(super) paused_since: Option<DateTime<Utc>>,
     pub(super) down_since: Option<DateTime<Utc>>,
     pub(super) next_try: Option<DateTime<Utc>>,
     /// The errors of its dead letters, the most frequent first.

@@ -178,6 +178,11 @@ impl Journal {
         self.write(move |store| store.due_now(sink, now)).await
     }
 
+    /// Forgets the events that `sink` rejected in a row. Returns the newest event of the journal.
+    pub async fn forget_rejected(&self, sink: SinkId) -> Result<EventId> {
+        self.write(move |store| store.forget_rejected(sink)).await
+    }
+
     /// Records a checkpoint of `sink`, after all that was written before. It is on disk when this
     /// returns.
     pub async fn set_checkpoint(&self, sink: SinkId, checkpoint: String) -> Result<()> {

@@ -234,6 +234,8 @@ pub struct Leftover {
     pub pending: u64,
     /// The last failure of one of them; `None` if none was tried.
     pub last_error: Option<String>,
+    /// Since when the sink is paused by hand.
+    pub paused: Option<DateTime<Utc>>,
 }
 
 /// What fills a journal and cannot be pruned.

@@ -83,6 +83,9 @@ pub struct Metrics {
     pub sink_oldest_pending_seconds: Family<BySink, FloatGauge>,
     /// Set by the sink's delivery loop.
     pub sink_up: Family<BySink, Gauge>,
+    /// Set by the sink's delivery loop.
+    pub sink_paused: Family<BySink, Gauge>,
+    pub sink_paused_seconds: Family<BySink, FloatGauge>,
     pub sink_in_flight: Family<BySink, Gauge>,
     /// By outcome: `delivered`, `retry`, `dead`, `recovered`.
     pub deliveries: Family<BySinkAndOutcome, Counter>,
@@ -252,7 +255,13 @@ impl Metrics {
                 "sprited_sink_oldest_pending_age_seconds",
                 "Age of the oldest event pending for the sink; 0 if there is none",
             ),
-            sink_up: all.gauge("sprited_sink_up", "1 if the sink is up, 0 if it is down"),
+            sink_up: all.gauge("sprited_sink_up", "1 if the sink is up or paused, 0 if it is down"),
+            sink_paused: all
+                .gauge("sprited_sink_paused", "1 while the sink is paused by hand, else 0"),
+            sink_paused_seconds: all.gauge(
+                "sprited_sink_paused_age_seconds",
+                "Time since the sink was paused by hand; 0 if it is not",
+            ),
             sink_in_flight: all.gauge(
                 "sprited_sink_in_flight_events",
                 "Events in memory for the sink: waiting, in delivery, or being recorded",
@@ -316,6 +325,7 @@ impl Metrics {
     pub fn forget_sink(&self, name: &str) {
         let sink = BySink { sink: name.to_owned() };
         self.sink_up.remove(&sink);
+        self.sink_paused.remove(&sink);
         self.sink_in_flight.remove(&sink);
         self.delivery_seconds.remove(&sink);
         self.delivery_lag_seconds.remove(&sink);

@@ -1,12 +1,9 @@
 //! A sample event, for a test of the way to the receiver.
 
-use serde_json::json;
-
 use super::signature;
+use crate::event::test_body;
 use crate::secret::Secret;
 
-/// The EventType of a sample: none of the cloud's, so that no sink gets it by default.
-const SAMPLE_TYPE: &str = "SpritedTest";
 /// How long the signature of a sample holds.
 const SAMPLE_VALIDITY: i64 = 600;
 
@@ -14,13 +11,7 @@ const SAMPLE_VALIDITY: i64 = 600;
 /// with `key` at `now`, in Unix seconds.
 #[must_use]
 pub fn sample_event(id: &str, key: Option<&Secret>, now: i64) -> String {
-    let mut event = json!({
-        "EventType": SAMPLE_TYPE,
-        "SpritedTestEvent": {
-            "TaskId": format!("SpritedTest-{id}"),
-            "Message": "A test of the way to the receiver, by `sprited receive test`",
-        },
-    });
+    let mut event = test_body(id, "A test of the way to the receiver, by `sprited receive test`");
     if let Some(key) = key {
         let expires = now.saturating_add(SAMPLE_VALIDITY);
         event["Sign"] = signature::sign(key, expires).into();

@@ -45,7 +45,7 @@ impl<'a> EventSummary<'a> {
 }
 
 /// A table with this header, at a terminal and in a pipe alike.
-pub(super) fn table(header: impl IntoIterator<Item = &'static str>) -> Table {
+pub(in crate::cli) fn table(header: impl IntoIterator<Item = &'static str>) -> Table {
     let mut table = Table::new();
     // As wide as what stands in it: a line that a terminal breaks is still one event, and one in a
     // pipe is not broken at all.

@@ -3,10 +3,10 @@
 mod bulk;
 mod dead_letters;
 mod discard;
-mod format;
+pub(super) mod format;
 mod list;
 mod redeliver;
-mod selection;
+pub(super) mod selection;
 mod show;
 pub(super) mod tail;
 mod target;

@@ -273,7 +273,7 @@ pub(super) fn each(
     Ok(())
 }
 
-pub(super) fn parse_prefix(text: &str) -> Result<String, &'static str> {
+pub(in crate::cli) fn parse_prefix(text: &str) -> Result<String, &'static str> {
     if (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }

@@ -16,6 +16,8 @@ const MAX_DELIVERY_DELAY: Duration = Duration::from_secs(60);
 const MOVES_AFTER: f64 = 5.0;
 /// A dead letter is news for so long.
 const NEWS: Duration = Duration::from_secs(600);
+/// A sink that is paused for longer is forgotten.
+const PAUSED_TOO_LONG: Duration = Duration::from_secs(86_400);
 /// Characters of a key that identify it in practice.
 const SHORT_KEY: usize = 12;
 /// What to do about a sink that is down, where its error says no more.
@@ -29,6 +31,11 @@ pub(in crate::health) fn sink_checks(
 ) -> Vec<HealthCheck> {
     let down = sinks.iter().filter_map(|(name, of)| Some((name.as_str(), of.outage.as_ref()?)));
     let mut checks = down_checks(&down.collect::<Vec<_>>(), overview, now);
+    checks.extend(sinks.iter().filter_map(|(name, of)| {
+        let pending = overview.and_then(|all| all.sinks.iter().find(|of| of.sink.name == *name));
+        let pending = pending.map_or(0, |of| of.events.pending);
+        Some(paused(name, of.paused_since?, pending, now))
+    }));
     let Some(overview) = overview else {
         checks.push(HealthCheck::fine("deliveries", "the journal cannot be read"));
         return checks;
@@ -36,7 +43,9 @@ pub(in crate::health) fn sink_checks(
     let progress = |of: &SinkOverview| sinks.get(&of.sink.name);
     // What the journal says of a sink that has just recovered is of before.
     let is_behind = |of: &SinkOverview| {
-        progress(of).is_some_and(|of| of.outage.is_some() || of.catching_up_since.is_some())
+        progress(of).is_some_and(|of| {
+            of.outage.is_some() || of.catching_up_since.is_some() || of.paused_since.is_some()
+        })
     };
     let up = overview.sinks.iter().filter(|of| of.sink.active && !is_behind(of));
     checks.extend(up.filter_map(failing));
@@ -47,7 +56,7 @@ pub(in crate::health) fn sink_checks(
         let is_excused = progress(of).is_some_and(|of| {
             let has_begun = of.catching_up_since.is_some_and(|at| seconds(now - at) < MOVES_AFTER);
             let moves = of.catching_up_since.is_some() && of.deliveries_per_second > 0.0;
-            of.outage.is_some() || has_begun || moves
+            of.outage.is_some() || of.paused_since.is_some() || has_begun || moves
         });
         of.sink.active && !is_excused
     };
@@ -107,6 +116,19 @@ fn down_checks(
             std::iter::once(all_of_them).chain(each).collect()
         }
     }
+}
+
+/// A sink that is paused by hand: no alarm until that was forgotten.
+fn paused(name: &str, since: DateTime<Utc>, pending: u64, now: DateTime<Utc>) -> HealthCheck {
+    let sink = foreign(name);
+    let detail = format!("sink {sink} is paused by hand{}", waiting(pending));
+    let check = match seconds(now - since) > PAUSED_TOO_LONG.as_secs_f64() {
+        true => HealthCheck::degraded("paused_sinks", detail),
+        false => HealthCheck::notice("paused_sinks", detail),
+    };
+    let brief = format!("sink {sink} is paused by hand");
+    let remedy = format!("sprited sinks resume {sink}");
+    check.of(Some(sink)).briefly(brief).since(Some(since)).remedy(remedy)
 }
 
 fn waiting(pending: u64) -> String {

@@ -12,8 +12,9 @@ pub(super) fn sinks(status: &Status) -> Markup {
     sinks.sort_by_key(|sink| match sink.state {
         "down" => 0,
         "catching up" => 1,
-        "removed" => 2,
-        _ => 3,
+        "paused" => 2,
+        "removed" => 3,
+        _ => 4,
     });
     html! {
         section id="sinks" aria-labelledby="sinks-title" {
@@ -40,6 +41,12 @@ fn card(status: &Status, sink: &SinkStatus) -> Markup {
                 div { dt { "lag" } dd { (known(sink.lag_seconds)) } }
             }
             (outage(status, sink))
+            @if let Some(since) = sink.paused_since {
+                p class="meta" {
+                    span { "paused by hand for " (time(seconds(status.at - since))) }
+                    span { code { "sprited sinks resume " (sink.name) } }
+                }
+            }
             @if sink.state == "removed" {
                 p { "Not configured any more; its events are kept." }
             }
@@ -61,7 +68,6 @@ fn known(seconds: Option<f64>) -> String {
 
 /// For how long it is down, and when it is tried again.
 fn outage(status: &Status, sink: &SinkStatus) -> Markup {
-    let seconds = |time: chrono::TimeDelta| time.to_std().unwrap_or_default().as_secs_f64();
     html! {
         @if let Some(since) = sink.down_since {
             p class="meta" {
@@ -75,6 +81,10 @@ fn outage(status: &Status, sink: &SinkStatus) -> Markup {
             }
         }
     }
+}
+
+fn seconds(time: chrono::TimeDelta) -> f64 {
+    time.to_std().unwrap_or_default().as_secs_f64()
 }
 
 /// Dead letters by sink and error, and how to redeliver them.

@@ -127,6 +127,7 @@ fn sink(name: &str) -> SinkStatus {
         lag_seconds: None,
         last_error: None,
         last_error_seconds: None,
+        paused_since: None,
         down_since: None,
         next_try: None,
         dead_letters: vec![],

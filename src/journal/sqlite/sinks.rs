@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::Counter;
+use super::rows::time;
 use super::store::Store;
 use crate::journal::error::Result;
 use crate::journal::types::{Backlog, EventId, Leftover, SinkHistory, SinkId};
@@ -53,6 +54,12 @@ impl Store {
         })
     }
 
+    pub(in crate::journal) fn forget_rejected(&mut self, sink: SinkId) -> Result<EventId> {
+        let mut delete = self.connection.prepare_cached("DELETE FROM rejected WHERE sink = ?1")?;
+        delete.execute([sink.0])?;
+        Ok(EventId(self.next_id - 1))
+    }
+
     pub(in crate::journal) fn orphans(&self) -> Result<Vec<Backlog>> {
         backlogs(&self.connection, "NOT active")
     }
@@ -60,13 +67,15 @@ impl Store {
     pub(in crate::journal) fn leftovers(&self) -> Result<Vec<Leftover>> {
         // Beside a single max() SQLite takes the other columns from the row that has it.
         let mut select = self.connection.prepare_cached(
-            "SELECT name, count(*), last_error, max(ifnull(last_failed, 0))
+            "SELECT name, count(*), last_error, max(ifnull(last_failed, 0)),
+               (SELECT since FROM paused WHERE paused.sink = sinks.id)
              FROM sinks CROSS JOIN pending ON pending.sink = sinks.id
              WHERE active GROUP BY sinks.id ORDER BY name",
         )?;
         let rows = select.query_map([], |row| {
             let pending = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok(Leftover { sink: row.get(0)?, pending, last_error: row.get(2)? })
+            let paused = time(row, 4)?;
+            Ok(Leftover { sink: row.get(0)?, pending, last_error: row.get(2)?, paused })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }

@@ -40,6 +40,7 @@ mod rotation;
 mod routing;
 mod secrets;
 mod service;
+mod sink_controls;
 mod situations;
 mod soak;
 mod start;

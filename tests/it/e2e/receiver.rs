@@ -21,6 +21,8 @@ pub(super) enum Answer {
     Refuse(u16),
     /// Refuses it with this status and these words.
     RefuseWith(u16, &'static str),
+    /// Refuses it with this status and asks for a wait of so many seconds.
+    RefuseLater(u16, u32),
     /// Refuses what holds this text with status 500 and takes the rest.
     TakeUnless(&'static str),
     /// Refuses what holds this text for good, with status 422, and takes the rest.
@@ -71,6 +73,9 @@ impl Receiver {
                 Answer::TakeWhenReleased => Reply::When(release.clone(), Box::new(empty(204))),
                 Answer::Refuse(status) => empty(status),
                 Answer::RefuseWith(status, words) => Reply::new(status, &[], words.as_bytes()),
+                Answer::RefuseLater(status, seconds) => {
+                    Reply::new(status, &[("retry-after", &seconds.to_string())], b"")
+                }
                 Answer::Hang => later(Duration::from_secs(3600)),
             }
         })
