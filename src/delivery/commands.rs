@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::Delivery;
 use super::control::{PauseRequest, RetryOutcome, RetryRequest, SinkCommand, TestOutcome};
 use super::in_flight::InFlight;
-use super::retrying::Retrying;
-use crate::journal::{self, DeliveryOutcome, DeliveryRecord};
+use super::retrying::{Retrying, Tried};
+use crate::journal::{self, DeliveryRecord};
 use crate::sinks::Verdict;
 
 impl Delivery {
@@ -59,18 +59,28 @@ impl Delivery {
         Ok(())
     }
 
-    /// Counts what became of events whose delivery began then, for whoever asked for it. Returns
-    /// whether those that failed are due at once: they were under way when they were asked for.
-    pub(super) fn count_retried(&mut self, began: Instant, records: &[DeliveryRecord]) -> bool {
-        let Some(retrying) = &mut self.retrying else { return false };
-        retrying.count(began, records);
-        let is_failed =
-            |record: &DeliveryRecord| matches!(record.outcome, DeliveryOutcome::Retry { .. });
-        let is_due_now = retrying.is_before(began) && records.iter().any(is_failed);
-        if is_due_now {
+    /// Judges what became of events whose delivery began then, where somebody waits for that.
+    pub(super) fn judge_retried(
+        &mut self,
+        began: Instant,
+        records: &[DeliveryRecord],
+    ) -> Option<Tried> {
+        let tried = self.retrying.as_ref()?.judge(began, records);
+        if tried.is_asked_again {
             self.breaker.probe_now(Instant::now());
         }
-        is_due_now
+        Some(tried)
+    }
+
+    /// That is written, and how many events are pending.
+    pub(super) fn count_retried(&mut self, tried: Option<Tried>) {
+        if tried.as_ref().is_some_and(|tried| tried.is_asked_again) {
+            self.queue.make_all_due();
+        }
+        if let Some(retrying) = &mut self.retrying {
+            retrying.count(tried, self.pending);
+        }
+        self.answer_retry();
     }
 
     /// Answers whoever asked for deliveries, if it is time to.

@@ -12,6 +12,7 @@ mod concurrency;
 mod control;
 mod counters;
 mod in_flight;
+mod launching;
 mod max_rejects;
 mod meters;
 mod outages;
@@ -49,7 +50,7 @@ use in_flight::{Delivered, InFlight, Written};
 use progress::{BoardEntry, Tally};
 use queue::DeliveryQueue;
 use records::write;
-use retrying::Retrying;
+use retrying::{Retrying, Tried};
 use uptime::Uptime;
 
 pub use control::{RetryOutcome, SinkControl, SinkControlError, SinkControls, TestOutcome};
@@ -299,14 +300,14 @@ impl Delivery {
         }
         self.queue.learn_due(&records);
         self.publish_batch(&records);
-        let is_due_now = self.count_retried(began, &records);
+        let tried = self.judge_retried(began, &records);
         let events = events.iter().map(|pending| pending.id).collect();
-        self.write(events, records, checkpoint, is_due_now)
+        self.write(events, records, checkpoint, tried)
     }
 
     /// Writes nothing, and learns how many events are pending.
     fn count_pending(&self) -> BoxFuture<'static, Written> {
-        self.write(Vec::new(), Vec::new(), None, false)
+        self.write(Vec::new(), Vec::new(), None, None)
     }
 
     fn write(
@@ -314,13 +315,13 @@ impl Delivery {
         events: Vec<EventId>,
         records: Vec<DeliveryRecord>,
         checkpoint: Option<String>,
-        is_due_now: bool,
+        tried: Option<Tried>,
     ) -> BoxFuture<'static, Written> {
         let (journal, sink, name) =
             (self.journal.clone(), self.target.id, self.target.name.clone());
         Box::pin(async move {
             let recorded = write(&journal, sink, &name, records, checkpoint).await;
-            Written { events, recorded, is_due_now }
+            Written { events, recorded, tried }
         })
     }
 
@@ -330,13 +331,7 @@ impl Delivery {
         self.queue.release(&written.events);
         self.pending = recorded.pending;
         self.learn_backlog();
-        if written.is_due_now {
-            self.queue.make_all_due();
-        }
-        if let Some(retrying) = &mut self.retrying {
-            retrying.waiting(self.pending);
-        }
-        self.answer_retry();
+        self.count_retried(written.tried);
         if !recorded.settled.is_empty() && self.settled.send(recorded.settled).await.is_err() {
             tracing::debug!(sink = %self.target.name, "confirmer has ended");
         }

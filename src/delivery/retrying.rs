@@ -24,6 +24,18 @@ pub(super) struct Retrying {
     outcome: RetryOutcome,
 }
 
+/// What became of the events of a delivery.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    delivered: u64,
+    dead: u64,
+    failed: u64,
+    error: Option<String>,
+    /// Whether events failed that were under way when they were asked for: that says nothing, and they
+    /// are due again.
+    pub(super) is_asked_again: bool,
+}
+
 impl Retrying {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -40,46 +52,49 @@ impl Retrying {
         self.answers.push(answer);
     }
 
-    /// Whether a delivery that began then began before it was asked for: its failure says nothing.
-    pub(super) fn is_before(&self, began: Instant) -> bool {
-        began < self.since
-    }
-
     /// Returns when it is answered at the latest.
     pub(super) fn until(&self) -> Instant {
         self.until
     }
 
-    /// So many events wait.
-    pub(super) fn waiting(&mut self, pending: u64) {
-        self.left.get_or_insert(pending);
-        self.outcome.pending = pending;
-    }
-
-    /// Counts what became of events whose delivery began then.
-    pub(super) fn count(&mut self, began: Instant, records: &[DeliveryRecord]) {
-        let is_before = self.is_before(began);
+    /// Judges what became of events whose delivery began then.
+    pub(super) fn judge(&self, began: Instant, records: &[DeliveryRecord]) -> Tried {
+        let is_before = began < self.since;
+        let mut tried = Tried::default();
         for record in records {
             let error = match &record.outcome {
-                DeliveryOutcome::Retry { .. } if is_before => continue,
                 DeliveryOutcome::Delivered => {
-                    self.outcome.delivered += 1;
-                    None
+                    tried.delivered += 1;
+                    continue;
+                }
+                DeliveryOutcome::Retry { .. } if is_before => {
+                    tried.is_asked_again = true;
+                    continue;
                 }
                 DeliveryOutcome::Retry { error, .. } => {
-                    self.outcome.failed += 1;
-                    Some(error)
+                    tried.failed += 1;
+                    error
                 }
                 DeliveryOutcome::Dead { error } | DeliveryOutcome::Rejected { error } => {
-                    self.outcome.dead += 1;
-                    Some(error)
+                    tried.dead += 1;
+                    error
                 }
             };
-            self.left = self.left.map(|left| left.saturating_sub(1));
-            if let Some(error) = error {
-                self.outcome.error = Some(error.clone());
-            }
+            tried.error = Some(error.clone());
         }
+        tried
+    }
+
+    /// That is written, and so many events wait.
+    pub(super) fn count(&mut self, tried: Option<Tried>, pending: u64) {
+        self.outcome.pending = pending;
+        let left = self.left.get_or_insert(pending);
+        let Some(Tried { delivered, dead, failed, error, .. }) = tried else { return };
+        *left = left.saturating_sub(delivered + dead + failed);
+        self.outcome.delivered += delivered;
+        self.outcome.dead += dead;
+        self.outcome.failed += failed;
+        self.outcome.error = error.or(self.outcome.error.take());
     }
 
     /// Whether it can be answered: each event that waited was tried, or the sink is down after a
@@ -123,16 +138,20 @@ mod tests {
         record(DeliveryOutcome::Retry { due, charged, error: "no".to_owned() })
     }
 
+    fn count(retrying: &mut Retrying, began: Instant, records: &[DeliveryRecord], pending: u64) {
+        let tried = retrying.judge(began, records);
+        retrying.count(Some(tried), pending);
+    }
+
     #[test]
     fn it_is_answered_when_all_that_waited_was_tried_or_the_sink_is_down() {
         let now = Instant::now();
         let mut retrying = Retrying::new(now);
         assert!(!retrying.is_over(true), "nothing was tried");
-        retrying.waiting(3);
-        retrying.count(now, &[record(DeliveryOutcome::Delivered), failed()]);
-        retrying.waiting(9);
+        retrying.count(None, 3);
+        count(&mut retrying, now, &[record(DeliveryOutcome::Delivered), failed()], 9);
         assert!(!retrying.is_over(false) && retrying.is_over(true));
-        retrying.count(now, &[record(DeliveryOutcome::Dead { error: "bad".to_owned() })]);
+        count(&mut retrying, now, &[record(DeliveryOutcome::Dead { error: "bad".to_owned() })], 9);
         assert!(retrying.is_over(false), "those that came since do not count");
         let (answer, mut answered) = oneshot::channel();
         retrying.add(answer);
@@ -154,10 +173,11 @@ mod tests {
     fn what_was_under_way_when_it_was_asked_for_fails_without_a_word() {
         let (before, now) = (Instant::now(), Instant::now() + Duration::from_secs(1));
         let mut retrying = Retrying::new(now);
-        retrying.waiting(1);
-        retrying.count(before, &[failed()]);
+        retrying.count(None, 1);
+        assert!(retrying.judge(before, &[failed()]).is_asked_again);
+        count(&mut retrying, before, &[failed()], 1);
         assert!(!retrying.is_over(true));
-        retrying.count(now, &[failed()]);
+        count(&mut retrying, now, &[failed()], 1);
         assert!(retrying.is_over(true));
     }
 
@@ -165,7 +185,7 @@ mod tests {
     fn where_nothing_waits_it_is_answered_at_once() {
         let mut retrying = Retrying::new(Instant::now());
         assert!(!retrying.is_over(false));
-        retrying.waiting(0);
+        retrying.count(None, 0);
         assert!(retrying.is_over(false));
     }
 }

@@ -58,6 +58,8 @@ pub(super) fn passages() -> Vec<Passage> {
     let keys = time("journal/settings.rs", "MIN_RETENTION");
     let MaxRejects::At(max_rejects) = config.sinks[0].max_rejects else { panic!("off by default") };
     let paused_too_long = time("health/checks/cloud.rs", "PAUSED_TOO_LONG").into();
+    let sink_paused_too_long = time("health/checks/sinks.rs", "PAUSED_TOO_LONG").into();
+    let patience = time("delivery/retrying.rs", "PATIENCE").into();
     let max_rejects = f64::from(max_rejects.get());
     let remind = time("limits/outage.rs", "REMINDER_INTERVAL");
     let share = |name| Value::Number(number("journal/sqlite/prune.rs", name) as f64);
@@ -288,6 +290,14 @@ pub(super) fn passages() -> Vec<Passage> {
             "paused by hand for {three days}. The cloud deletes an event after {four}",
             &[alert_seconds("SpritedPullingPausedLong", "> "), Value::Number(4.0)],
         ),
+        row(
+            metrics,
+            "A sink has been paused by hand for {a day}",
+            &[alert_seconds("SpritedSinkPaused", "> ")],
+        ),
+        row(operations, "paused by hand for more than {a day}", &[sink_paused_too_long]),
+        row(operations, "no alarm is raised for {a day}", &[sink_paused_too_long]),
+        row(operations, "the sink is down, or {15 s} have passed", &[patience]),
         row(operations, "is paused by hand, after {three days}", &[paused_too_long]),
         row(operations, "which keeps them for {4 days}", &[keys.into()]),
         row(operations, "and after {three days} not ready", &[paused_too_long]),
@@ -596,7 +606,7 @@ pub(super) fn passages() -> Vec<Passage> {
         row(
             architecture,
             "wait for the journal, for each sink | {8} |",
-            &[number("delivery/mod.rs", "MAX_RECORDING").into()],
+            &[number("delivery/launching.rs", "MAX_RECORDING").into()],
         ),
         row(
             architecture,
