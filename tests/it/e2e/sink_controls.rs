@@ -470,3 +470,90 @@ async fn until_stored(site: &Site) -> String {
     until(async || !site.journaled(Some(EventState::Delivered)).is_empty()).await;
     site.journaled(Some(EventState::Delivered))[0].event.key.to_string()
 }
+
+/// Before anything is delivered, the file has to be read back.
+#[tokio::test]
+async fn a_sink_that_cannot_be_read_back_is_asked_again_when_somebody_says_so() {
+    let site = Site::new(&file("lines", "*").replace("DIR/lines", "DIR/out/lines")).await;
+    std::fs::create_dir(site.path("out")).unwrap();
+    let daemon = start(&site).await;
+    site.add_sprites(2);
+    until(async || site.confirmed() == 2).await;
+    daemon.stop().await;
+    std::fs::rename(site.path("out"), site.path("away")).unwrap();
+
+    let daemon = start(&site).await;
+    daemon.has_logged(DOWN).await;
+    site.add_sprites(3);
+    until(async || site.journaled(None).len() == 5).await;
+    let tested = said(&site, 1, &["test", "lines"]).await;
+    assert!(tested.contains("No such file or directory"), "{tested}");
+    let tried = said(&site, 1, &["retry", "lines"]).await;
+    assert!(tried.starts_with("lines is down: 1 delivery attempt failed; "), "{tried}");
+    assert!(tried.contains("No such file or directory"), "{tried}");
+    // It is no alarm while it is paused, and is not asked.
+    said(&site, 0, &["pause", "lines"]).await;
+    assert_eq!(json_lines(&site).await[0]["state"], "paused");
+    assert_eq!(json(&site, 1, &["test", "lines"]).await["verdict"], "retry");
+    assert_eq!(daemon.metric("sprited_sink_up{sink=\"lines\"}").await, 1.0);
+    said(&site, 0, &["resume", "lines"]).await;
+    until(async || json_lines(&site).await[0]["state"] == "down").await;
+
+    std::fs::rename(site.path("away"), site.path("out")).unwrap();
+    said(&site, 0, &["retry", "lines"]).await;
+    until(async || site.confirmed() == 5).await;
+    assert_eq!(site.lines("out/lines.jsonl").len(), 5);
+    daemon.stop().await;
+}
+
+/// Pauses, tests and retries while events come, with a kill on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_each_event_arrives_once_whatever_is_asked() {
+    let hook = Receiver::start(Answer::TakeAfter(Duration::from_millis(5))).await;
+    let site = Site::new(&[file("lines", "*"), hook.sink("hook", "")].concat()).await;
+    site.set_lease(Duration::from_secs(30));
+    let mut daemon = start(&site).await;
+    let mut made = Vec::new();
+    for round in 0..5 {
+        made.extend(site.make_sprites(100));
+        for sink in ["lines", "hook"] {
+            assert!(said(&site, 0, &["pause", sink]).await.contains(" is paused; "));
+            assert_eq!(json(&site, 0, &["test", sink]).await["verdict"], "delivered");
+        }
+        made.extend(site.make_sprites(100));
+        if round % 2 == 1 {
+            daemon.stop().await;
+            daemon = start(&site).await;
+        }
+        for sink in ["lines", "hook"] {
+            assert!(said(&site, 0, &["resume", sink]).await.contains(" is resumed; "));
+            said(&site, 0, &["retry", sink]).await;
+        }
+    }
+    site.drained().await;
+    until(async || site.confirmed() == made.len() as u64).await;
+    daemon.stop().await;
+    let lines = site.lines("lines.jsonl");
+    assert_eq!((lines.len(), super::ids(&lines).len()), (made.len() + 5, made.len() + 5));
+    let counts = hook.counts();
+    assert_eq!(counts.len(), made.len() + 5);
+    assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_test_is_told_that_the_daemon_stops() {
+    let hook = Receiver::start(Answer::Hang).await;
+    let site = Site::new(&hook.sink("hook", "timeout = '60s'")).await;
+    let mut daemon = start(&site).await;
+    let test = async {
+        let Ended { code, err, .. } = sinks(&site, &["test", "hook"]).await;
+        assert_eq!(code, 1);
+        assert!(err.contains("the sink stops") || err.contains("the daemon is stopping"), "{err}");
+    };
+    let stop = async {
+        until(async || hook.asked() == 1).await;
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.ended_within(Duration::from_secs(27)).await, 0);
+    };
+    tokio::join!(test, stop);
+}
