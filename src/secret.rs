@@ -4,9 +4,11 @@
 //! ([`Secret`]). Neither ever shows the value through `Debug` or an error. Knows nothing else
 //! of the crate.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
@@ -124,18 +126,71 @@ pub enum SecretError {
     #[error("the secret {0} is empty")]
     Empty(String),
     /// The same of a credential: the unit has an empty one where there is no file.
-    #[error(
-        "the credential {0:?} is empty: fill the file that LoadCredential={0}: names in the unit"
-    )]
-    EmptyCredential(String),
+    #[error("the credential {name:?} is empty: fill {place}")]
+    EmptyCredential { name: String, place: String },
+    /// The unit that was read in the service's place does not give it.
+    #[error("the credential {name:?} {problem}")]
+    Withheld { name: String, problem: String, is_seen_by_service: bool },
 }
 
 impl SecretError {
     /// Whether a value was found, and nothing is in it.
     pub fn is_empty(&self) -> bool {
-        matches!(self, Self::Empty(_) | Self::EmptyCredential(_))
+        matches!(self, Self::Empty(_) | Self::EmptyCredential { .. })
+    }
+
+    /// Whether the service may find a value all the same: nothing is known then.
+    pub fn is_unseen(&self) -> bool {
+        let is_seen = matches!(self, Self::Withheld { is_seen_by_service: true, .. });
+        is_seen || matches!(self, Self::NoCredentials(_))
     }
 }
+
+/// What a unit gives its service, as found by a command that systemd did not start.
+#[derive(Debug)]
+pub struct UnitCredentials {
+    /// What is said of a name that the unit does not have, behind that name.
+    pub otherwise: UnitCredential,
+    /// Each, by its name.
+    pub by_name: BTreeMap<String, UnitCredential>,
+}
+
+/// A credential that a unit gives its service.
+#[derive(Clone, Debug)]
+pub enum UnitCredential {
+    /// It could be read.
+    Value {
+        /// What was read.
+        secret: Secret,
+        /// Where, in words.
+        place: String,
+    },
+    /// It could not be read.
+    Withheld {
+        /// Why, as it stands behind the name.
+        problem: String,
+        /// Whether the service may find a value all the same.
+        is_seen_by_service: bool,
+    },
+}
+
+static OF_UNIT: OnceLock<UnitCredentials> = OnceLock::new();
+
+/// Has every `{ credential = … }` of this process read as its unit gives it, unless systemd has given
+/// them to the process itself. For a command that looks at the service from outside, before it reads
+/// any; only the first call counts.
+pub fn stand_in_for_service(credentials: UnitCredentials) {
+    OF_UNIT.set(credentials).ok();
+}
+
+/// Whether systemd has given credentials to this process.
+#[must_use]
+pub fn has_credentials() -> bool {
+    std::env::var_os(CREDENTIALS_FOLDER).is_some()
+}
+
+/// The variable that names the folder of systemd's credentials.
+const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
 
 impl SecretRef {
     /// Reads the value, anew at every call, so that a changed file is seen. Blocks on the file
@@ -153,14 +208,12 @@ impl SecretRef {
                 let value = std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?;
                 (Secret::from(value), format!("variable {name}"))
             }
-            Self::Place(SecretSource::Credential(name)) => {
-                (read_file(&credential_path(name)?)?, format!("credential {name}"))
-            }
+            Self::Place(SecretSource::Credential(name)) => read_credential(name)?,
         };
         if value.expose().is_empty() {
             return Err(match self {
                 Self::Place(SecretSource::Credential(name)) => {
-                    SecretError::EmptyCredential(name.clone())
+                    SecretError::EmptyCredential { name: name.clone(), place }
                 }
                 _ => SecretError::Empty(place),
             });
@@ -174,7 +227,10 @@ impl SecretRef {
     pub fn glance(&self) -> Option<Result<Secret, SecretError>> {
         let file = match self {
             Self::Place(SecretSource::File(path)) => Some(path.clone()),
-            Self::Place(SecretSource::Credential(name)) => Some(credential_path(name).ok()?),
+            Self::Place(SecretSource::Credential(name)) => match credential(name).ok()? {
+                CredentialPlace::File(path) => Some(path),
+                CredentialPlace::Unit(_) => None,
+            },
             Self::Literal(_) | Self::Place(SecretSource::Env(_)) => None,
         };
         let is_plain = |path: PathBuf| path.metadata().is_ok_and(|file| file.is_file());
@@ -187,16 +243,48 @@ impl SecretRef {
     }
 }
 
-fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
+/// Where a credential is.
+enum CredentialPlace {
+    File(PathBuf),
+    Unit(&'static UnitCredential),
+}
+
+fn credential(name: &str) -> Result<CredentialPlace, SecretError> {
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         return Err(SecretError::CredentialName(name.to_owned()));
     }
-    std::env::var_os("CREDENTIALS_DIRECTORY")
-        .map(|folder| Path::new(&folder).join(name))
-        .ok_or_else(|| SecretError::NoCredentials(name.to_owned()))
+    if let Some(folder) = std::env::var_os(CREDENTIALS_FOLDER) {
+        return Ok(CredentialPlace::File(Path::new(&folder).join(name)));
+    }
+    let unit = OF_UNIT.get().ok_or_else(|| SecretError::NoCredentials(name.to_owned()))?;
+    Ok(CredentialPlace::Unit(unit.by_name.get(name).unwrap_or(&unit.otherwise)))
 }
 
-fn read_file(path: &Path) -> Result<Secret, SecretError> {
+/// The value, and where to put one if it is empty.
+fn read_credential(name: &str) -> Result<(Secret, String), SecretError> {
+    match credential(name)? {
+        CredentialPlace::File(path) => {
+            let place = format!("the file that LoadCredential={name}: names in the unit");
+            Ok((read_file(&path)?, place))
+        }
+        CredentialPlace::Unit(UnitCredential::Value { secret, place }) => {
+            Ok((secret.clone(), place.clone()))
+        }
+        CredentialPlace::Unit(UnitCredential::Withheld { problem, is_seen_by_service }) => {
+            Err(SecretError::Withheld {
+                name: name.to_owned(),
+                problem: problem.clone(),
+                is_seen_by_service: *is_seen_by_service,
+            })
+        }
+    }
+}
+
+/// Reads the secret that is kept in a file. Blocks on the file system.
+///
+/// # Errors
+/// When it cannot be read, is larger than 64 KiB, or no text.
+pub fn read_file(path: &Path) -> Result<Secret, SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
     let content = |problem| SecretError::Content { path: path.to_owned(), problem };
     let mut bytes = Vec::new();
@@ -207,8 +295,14 @@ fn read_file(path: &Path) -> Result<Secret, SecretError> {
         return Err(content("is larger than 64 KiB; a secret was expected in it"));
     }
     let text = String::from_utf8(bytes).map_err(|_| content("is not UTF-8 text"))?;
-    let line = text.strip_suffix('\n').map_or(text.as_str(), |l| l.strip_suffix('\r').unwrap_or(l));
-    Ok(Secret::from(line))
+    Ok(of_content(&text))
+}
+
+/// Returns the secret in the content of a file, of which one line end at its close is no part.
+#[must_use]
+pub fn of_content(text: &str) -> Secret {
+    let line = text.strip_suffix('\n').map_or(text, |l| l.strip_suffix('\r').unwrap_or(l));
+    Secret::from(line)
 }
 
 #[cfg(test)]

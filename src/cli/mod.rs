@@ -29,6 +29,7 @@ mod run;
 mod screen;
 mod sinks;
 mod status;
+mod unit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use reqwest::{StatusCode, Url};
 use super::exit::{Exit, answer, complain};
 use super::open_journal::ConfigArg;
 use super::process;
+use super::unit::UnitArg;
 use crate::config::Config;
 use crate::event::AppId;
 use crate::net;
@@ -54,6 +55,8 @@ Examples:
 struct ReceiveTestArgs {
     #[command(flatten)]
     config: ConfigArg,
+    #[command(flatten)]
+    unit: UnitArg,
     /// Public address without a path: one event is posted for each application of the
     /// configuration, with its token. Or a whole URL; others on this machine can see it while the
     /// command runs.
@@ -71,6 +74,10 @@ pub(super) fn run(args: &ReceiveArgs) -> Exit {
 }
 
 fn test(args: &ReceiveTestArgs) -> Exit {
+    let unit = args.unit.stand_in();
+    if let Some(problem) = unit.problem.filter(|_| unit.is_chosen) {
+        complain(format_args!("warning: {problem}"));
+    }
     // The text itself stays out of the messages: it holds the token.
     let url = match Url::parse(&args.url) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => url,

@@ -14,6 +14,7 @@ mod secrets;
 mod sections;
 mod sinks;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,8 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings: they stop nothing.
     pub warnings: Vec<Mistake>,
+    /// The names of systemd's credentials that it refers to.
+    pub credentials: BTreeSet<String>,
 }
 
 impl Loaded {
@@ -117,7 +120,10 @@ impl Config {
         warnings.sort_by_key(|mistake| mistake.place);
         let file = file.to_owned();
         match config {
-            Some(config) if mistakes.is_empty() => Ok(Loaded { file, config, warnings }),
+            Some(config) if mistakes.is_empty() => {
+                let credentials = Secrets::of(text).credentials;
+                Ok(Loaded { file, config, warnings, credentials })
+            }
             _ => Err(ConfigErrors { file, mistakes, warnings }),
         }
     }

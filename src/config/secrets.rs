@@ -1,5 +1,6 @@
 //! Where the text of a configuration holds or names secrets, whatever the table.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use toml::Spanned;
@@ -11,6 +12,8 @@ pub(super) struct Secrets {
     pub(super) has_literals: bool,
     /// The files that hold others, each with the byte at which it is named.
     pub(super) files: Vec<(usize, PathBuf)>,
+    /// The names of systemd's credentials.
+    pub(super) credentials: BTreeSet<String>,
 }
 
 impl Secrets {
@@ -36,9 +39,16 @@ impl Secrets {
                 self.has_literals |= key == "url" && has_password(value.get_ref());
             }
             DeValue::Table(table) => {
-                if let Some(path) = file(table) {
-                    self.files.push((value.span().start, path));
-                    return;
+                match place(table) {
+                    Some(("file", path)) => {
+                        self.files.push((value.span().start, path.into()));
+                        return;
+                    }
+                    Some(("credential", name)) => {
+                        self.credentials.insert(name.to_owned());
+                        return;
+                    }
+                    _ => {}
                 }
                 if key == "headers" || key == "env" {
                     // Whatever is no string refers to a secret elsewhere.
@@ -57,10 +67,10 @@ fn has_password(url: &DeValue<'_>) -> bool {
     url.as_str().and_then(host).is_some_and(|host| host.contains('@'))
 }
 
-/// The path of a table that is `{ file = "/path" }` and no more: only secrets are written so.
-fn file(table: &DeTable<'_>) -> Option<PathBuf> {
+/// Key and text of a table that has no more: only secrets are written so.
+fn place<'a>(table: &'a DeTable<'_>) -> Option<(&'a str, &'a str)> {
     let [(key, value)] = table.iter().collect::<Vec<_>>()[..] else { return None };
-    (key.get_ref() == "file").then(|| value.get_ref().as_str().map(PathBuf::from))?
+    Some((key.get_ref(), value.get_ref().as_str()?))
 }
 
 #[cfg(test)]
@@ -70,7 +80,7 @@ mod tests {
     #[test]
     fn literals_and_files_are_found_in_any_table() {
         let of = |text: &str| {
-            let Secrets { has_literals, files } = Secrets::of(text);
+            let Secrets { has_literals, files, .. } = Secrets::of(text);
             (has_literals, files.into_iter().map(|(at, _)| at).collect::<Vec<_>>())
         };
         assert_eq!(
@@ -85,5 +95,7 @@ mod tests {
         assert_eq!(of("[[sinks]]\nenv = { A = { file = '/k' } }"), (false, vec![22]));
         assert_eq!(of("secret_key = { file = '/k' }\nsecret_key = {"), (false, vec![]));
         assert_eq!(of("[a.secret_key]\nfile = '/k'").1.len(), 1);
+        let text = "headers = { a = { credential = 'b' }, c = { credential = 'd' } }";
+        assert_eq!(Secrets::of(text).credentials, ["b", "d"].map(str::to_owned).into());
     }
 }

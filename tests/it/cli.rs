@@ -206,7 +206,7 @@ fn manual_pages_are_written_for_every_command_and_for_the_configuration() {
     // Examples stand as they are written.
     let page = read("man1/sprited-check.1");
     assert!(
-        page.contains(".SH EXAMPLES\n.nf\n  sprited check\n  sprited check \\-\\-offline"),
+        page.contains(".SH EXAMPLES\n.nf\n  sudo sprited check\n  sprited check \\-\\-offline"),
         "{page}"
     );
     assert!(page.contains("offline") && page.contains("Exit code: 0 if nothing failed"), "{page}");

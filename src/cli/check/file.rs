@@ -1,8 +1,9 @@
 //! The configuration's file, and the secrets of `[credentials]` it refers to.
 
-use super::report::{CheckStep, Finding, StepOutcome, UNSEEN_CREDENTIALS};
+use super::report::{CheckStep, Finding, StepOutcome, unseen};
 use crate::cli::exit::Exit;
-use crate::config::{Config, ConfigErrors, Loaded, Mistake};
+use crate::cli::unit::ServiceUnit;
+use crate::config::{ConfigErrors, Loaded, Mistake};
 use crate::secret::SecretError;
 use crate::units::counted;
 
@@ -22,7 +23,7 @@ pub(super) fn refused(errors: &ConfigErrors) -> CheckStep {
     }
 }
 
-pub(super) fn accepted(Loaded { file, config, warnings }: &Loaded) -> CheckStep {
+pub(super) fn accepted(Loaded { file, config, warnings, .. }: &Loaded) -> CheckStep {
     let sinks = counted(config.sinks.len() as u64, "sink");
     let step = CheckStep::ok(CONFIGURATION, format!("{}: {sinks}", file.display()));
     let outcome = if warnings.is_empty() { StepOutcome::Ok } else { StepOutcome::Warn };
@@ -46,28 +47,49 @@ fn found(mistakes: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
     found
 }
 
+/// What is wrong with the daemon's unit, where that matters.
+pub(super) fn unit(loaded: &Loaded, unit: &ServiceUnit) -> Option<CheckStep> {
+    let problem = unit.problem.as_ref()?;
+    let matters = unit.is_chosen || !loaded.credentials.is_empty();
+    matters.then(|| {
+        let advice = "what the service gets from it is not checked; name its unit by --unit, and \
+                      run the command as root";
+        CheckStep::warn("unit", problem, advice)
+    })
+}
+
 /// Whether the secrets of `[credentials]` and `[receive]` can be read from here.
-pub(super) fn secrets(config: &Config) -> CheckStep {
+pub(super) fn secrets(loaded: &Loaded, unit: &ServiceUnit) -> CheckStep {
     const STEP: &str = "secrets";
-    let missing = config.check_secrets();
-    if config.credentials.is_none() && missing.is_empty() {
-        let detail = "none in the file: environment, profile file, TKE web identity and instance \
-                      role are tried";
-        return CheckStep::ok(STEP, detail);
+    let missing = loaded.config.check_secrets();
+    let sources = loaded.credentials.iter().filter_map(|name| unit.source(name));
+    if missing.is_empty() {
+        let found = match loaded.config.credentials {
+            Some(_) => "can be read",
+            None => {
+                "none in the file: environment, profile file, TKE web identity and instance role \
+                 are tried"
+            }
+        };
+        let found: Vec<_> = [found.to_owned()].into_iter().chain(sources).collect();
+        return CheckStep::ok(STEP, found.join("; "));
     }
     let named = |(key, error): &(&str, SecretError)| format!("{key}: {error}");
     let detail = missing.iter().map(named).collect::<Vec<_>>().join("; ");
-    if missing.is_empty() {
-        return CheckStep::ok(STEP, "can be read");
+    // Their absence here says nothing.
+    if missing.iter().all(|(_, error)| error.is_unseen()) {
+        return CheckStep::warn(STEP, detail, unseen(missing.iter().map(|(_, error)| error)));
     }
-    // Only the service itself has systemd's credentials: their absence here says nothing.
-    if missing.iter().all(|(_, error)| matches!(error, SecretError::NoCredentials(_))) {
-        return CheckStep::warn(STEP, detail, UNSEEN_CREDENTIALS);
-    }
-    CheckStep::fail(
-        STEP,
-        Exit::Configuration,
-        detail,
-        "create the secret, let the service's user read it, or name another source",
-    )
+    // The unit names a place, and nothing of use is in it.
+    let is_of_unit = |error: &SecretError| {
+        matches!(error, SecretError::EmptyCredential { .. } | SecretError::Withheld { .. })
+    };
+    let advice = match missing.iter().all(|(_, error)| is_of_unit(error)) {
+        true => {
+            "write the secret into its file, which only root need read: sudo install -m 600 \
+             /dev/stdin FILE; or name another source"
+        }
+        false => "create the secret, let the service's user read it, or name another source",
+    };
+    CheckStep::fail(STEP, Exit::Configuration, detail, advice)
 }

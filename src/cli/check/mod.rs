@@ -20,6 +20,7 @@ use report::{CheckReport, CheckStep, StepOutcome};
 use super::exit::{Exit, answer, complain};
 use super::open_journal::ConfigArg;
 use super::process;
+use super::unit::{ServiceUnit, UnitArg};
 use crate::config::{Config, Loaded};
 use crate::identity;
 
@@ -28,20 +29,27 @@ use crate::identity;
 #[command(
     after_help = "Exit code: 0 if nothing failed, even with warnings; otherwise the first failure decides: 78 for the
 configuration, 77 for rejected credentials, 74 for the journal, 1 for the rest.
-The steps, as --json names them: configuration, secrets, confirm, proxy, dns, tls, credentials,
-cloud, event-mode, queue, reconcile (if it is on or there is [receive]), clock, receive (if there is
-[receive]), journal, disk, and one sink for each sink. A step is ok, warn, fail, or skip if an earlier failure prevents
-it. With several applications, each has its own cloud, event-mode, queue and reconcile.
+The steps, as --json names them: configuration, unit (if the unit cannot be used), secrets, confirm,
+proxy, dns, tls, credentials, cloud, event-mode, queue, reconcile (if it is on or there is [receive]),
+clock, receive (if there is [receive]), journal, disk, and one sink for each sink. A step is ok, warn,
+fail, or skip if an earlier failure prevents it. With several applications, each has its own cloud,
+event-mode, queue and reconcile.
+
+As root, it reads systemd's credentials and the variables of the daemon's unit, with its drop-ins, as
+the service gets them. Other users cannot read most credentials, and are warned.
 
 Examples:
-  sprited check
+  sudo sprited check
   sprited check --offline --config ./sprited.toml
+  sudo sprited check --unit sprited@north --config /etc/sprited/north.toml
   sprited check --policy=100000000001
   sprited check --json | jq -r '.steps[] | select(.outcome != \"ok\")'"
 )]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
+    #[command(flatten)]
+    unit: UnitArg,
     /// Check only the file and the secrets it refers to, without network and journal.
     #[arg(long)]
     offline: bool,
@@ -62,6 +70,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Exit {
     let path = &args.config.path;
+    let unit = args.unit.stand_in();
     let mut report = CheckReport::new(path);
     match Config::load(path) {
         Err(errors) => report.push(file::refused(&errors)),
@@ -70,13 +79,14 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
                 return print_policy(root_account, &loaded.config);
             }
             report.push(file::accepted(&loaded));
-            let secrets = file::secrets(&loaded.config);
+            file::unit(&loaded, &unit).into_iter().for_each(|step| report.push(step));
+            let secrets = file::secrets(&loaded, &unit);
             let are_there = secrets.outcome == StepOutcome::Ok;
             report.push(secrets);
             // Told, not warned of: each is a choice.
             report.push(CheckStep::ok("confirm", loaded.config.confirm.lost_with_the_machine()));
             if !args.offline {
-                online(&loaded, are_there).into_iter().for_each(|step| report.push(step));
+                online(&loaded, &unit, are_there).into_iter().for_each(|step| report.push(step));
             }
         }
     }
@@ -92,7 +102,11 @@ fn print_policy(root_account: Option<u64>, config: &Config) -> Exit {
 }
 
 /// All that needs more than the file. What does not answer holds up nothing beside it.
-fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckStep> {
+fn online(
+    Loaded { config, .. }: &Loaded,
+    unit: &ServiceUnit,
+    secrets_are_there: bool,
+) -> Vec<CheckStep> {
     let app = config.vod.apps().first().copied().unwrap_or_default();
     let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let checks = async {
@@ -106,7 +120,7 @@ fn online(Loaded { config, .. }: &Loaded, secrets_are_there: bool) -> Vec<CheckS
             if !config.calls_the_cloud() {
                 return cloud::not_needed();
             }
-            let mut steps = network::check(&config.vod).await;
+            let mut steps = network::check(&config.vod, unit).await;
             steps.extend(cloud::check(config, keys, network::first_failed(&steps)).await);
             steps
         };

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::report::{CLOUD, CheckStep, StepOutcome};
 use crate::cli::exit::Exit;
+use crate::cli::unit::ServiceUnit;
 use crate::sanitize::one_line;
 use crate::vod::{NetworkRoute, Proxy, ProxyKind, Tls, TlsFailure, VodSettings};
 
@@ -20,7 +21,7 @@ const TLS: &str = "tls";
 const ENDPOINT: &str = "[vod] endpoint";
 
 /// Takes the steps, in the order of a request's route.
-pub(super) async fn check(vod: &VodSettings) -> Vec<CheckStep> {
+pub(super) async fn check(vod: &VodSettings, unit: &ServiceUnit) -> Vec<CheckStep> {
     let route = match NetworkRoute::new(vod) {
         Ok(route) => route,
         Err(problem) => {
@@ -37,7 +38,7 @@ pub(super) async fn check(vod: &VodSettings) -> Vec<CheckStep> {
         StepOutcome::Fail => CheckStep::skip(TLS, format!("see {DNS}")),
         _ => tls(&vod.endpoint, ENDPOINT, &route.handshake().await),
     };
-    vec![proxy(route.proxy()), dns, tls]
+    vec![proxy(route.proxy(), unit), dns, tls]
 }
 
 /// Returns the step that fails on the route to the endpoint that `setting` names, if one does.
@@ -50,7 +51,7 @@ pub(super) async fn preflight(route: &NetworkRoute, setting: &str) -> Option<Che
     Some(tls).filter(|tls| tls.outcome == StepOutcome::Fail)
 }
 
-fn proxy(proxy: &Proxy) -> CheckStep {
+fn proxy(proxy: &Proxy, unit: &ServiceUnit) -> CheckStep {
     match proxy {
         Proxy::Loopback => CheckStep::ok(PROXY, "none: the endpoint is this machine"),
         Proxy::None => CheckStep::ok(PROXY, "none"),
@@ -79,6 +80,9 @@ fn proxy(proxy: &Proxy) -> CheckStep {
             }
             if std::env::var_os("INVOCATION_ID").is_some() {
                 return CheckStep::ok(PROXY, detail);
+            }
+            if let Some(unit) = unit.setting(variable) {
+                return CheckStep::ok(PROXY, format!("{detail} of {unit}"));
             }
             // A shell's environment is not the service's.
             let elsewhere = "; from this shell's environment: the service uses its unit's";

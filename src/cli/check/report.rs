@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::exit::Exit;
 use crate::sanitize::one_line;
+use crate::secret::SecretError;
 
 /// The step that others point at where nothing answers.
 pub(super) const CLOUD: &str = "cloud";
@@ -16,12 +17,24 @@ pub(super) const QUEUE: &str = "queue";
 pub(super) const RECONCILE: &str = "reconcile";
 
 /// What to do where a secret can be seen by the service alone.
-pub(super) const UNSEEN_CREDENTIALS: &str = "only the service can read systemd's credentials; to \
-                                             check as the service does: sudo systemd-run --pipe \
-                                             --wait --collect -p User=sprited -p \
-                                             StateDirectory=sprited -p \
-                                             LoadCredential=secret_key:/etc/sprited/secret_key \
-                                             /usr/bin/sprited check";
+const UNSEEN_CREDENTIALS: &str = "only the service can read systemd's credentials; to check as the \
+                                  service does: sudo systemd-run --pipe --wait --collect -p \
+                                  User=sprited -p StateDirectory=sprited -p \
+                                  LoadCredential=secret_key:/etc/sprited/secret_key \
+                                  /usr/bin/sprited check";
+
+/// What to do where root could see these secrets.
+const UNSEEN_BY_THIS_USER: &str = "run the command as root, which reads what the service gets: \
+                                   sudo sprited check";
+
+/// What to do where these secrets cannot be seen.
+pub(super) fn unseen<'a>(errors: impl IntoIterator<Item = &'a SecretError>) -> &'static str {
+    let is_for_root = |error: &SecretError| matches!(error, SecretError::Withheld { .. });
+    match nix::unistd::geteuid().is_root() || !errors.into_iter().all(is_for_root) {
+        true => UNSEEN_CREDENTIALS,
+        false => UNSEEN_BY_THIS_USER,
+    }
+}
 
 /// The longest that the search for credentials may take, and each call with its repeats.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);

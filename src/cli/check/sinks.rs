@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::report::{CheckStep, UNSEEN_CREDENTIALS};
+use super::report::{CheckStep, unseen};
 use crate::cli::exit::Exit;
 use crate::config::SinkConfig;
 use crate::event::AppId;
@@ -67,8 +67,8 @@ pub(super) async fn check(
         },
         Ok(Err(error)) => {
             let detail = format!("{kind}: {error:#}");
-            if is_unseen_credential(&error) {
-                CheckStep::warn(STEP, detail, UNSEEN_CREDENTIALS)
+            if let Some(credential) = unseen_credential(&error) {
+                CheckStep::warn(STEP, detail, unseen([credential]))
             } else {
                 let advice =
                     format!("events for {:?} wait in the journal until it works", sink.name);
@@ -85,10 +85,10 @@ pub(super) async fn check(
     step.named(&sink.name)
 }
 
-/// A secret that only the service can see: its absence here says nothing.
-fn is_unseen_credential(error: &anyhow::Error) -> bool {
+/// A secret that the service may see: its absence here says nothing.
+fn unseen_credential(error: &anyhow::Error) -> Option<&SecretError> {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<SecretError>())
-        .any(|cause| matches!(cause, SecretError::NoCredentials(_)))
+        .find(|cause| cause.is_unseen())
 }

@@ -431,8 +431,16 @@ fn every_unit_is_in_the_tree() {
                     .split(['`', '\n', '#', ')', ';', ','])
                     .next()
                     .unwrap();
-                let verbs =
-                    ["enable", "start", "stop", "restart", "reload", "daemon-reload", "status"];
+                let verbs = [
+                    "enable",
+                    "start",
+                    "stop",
+                    "restart",
+                    "reload",
+                    "daemon-reload",
+                    "status",
+                    "edit",
+                ];
                 let mut words = rest
                     .split_whitespace()
                     .filter(|word| !word.starts_with('-') && !verbs.contains(word))

@@ -67,7 +67,7 @@ fn the_table_of_exit_codes_is_the_programs() {
 const ENDS: [(&str, Exit); 8] = [
     ("unknown key", Exit::Configuration),
     ("cannot be read and was left alone", Exit::Journal),
-    ("fill the file that LoadCredential=", Exit::Configuration),
+    ("is empty: fill ", Exit::Configuration),
     ("tells that there was one", Exit::Journal),
     ("a webhook secret without a key", Exit::Configuration),
     ("standard output is closed", Exit::Configuration),

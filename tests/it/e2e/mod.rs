@@ -36,6 +36,7 @@ mod redelivery;
 mod reload;
 mod reporting;
 mod root;
+mod root_check;
 mod rotation;
 mod routing;
 mod secrets;
