@@ -76,13 +76,6 @@ impl SinkBoard {
         entries.iter().map(|(sink, entry)| (sink.clone(), lock(entry).progress(now))).collect()
     }
 
-    /// Returns the names of the sinks that are down.
-    pub fn down(&self) -> Vec<String> {
-        let entries = read(&self.0);
-        let down = entries.iter().filter(|(_, entry)| lock(entry).outage.is_some());
-        down.map(|(sink, _)| sink.clone()).collect()
-    }
-
     /// Removes a sink that is not in use any more.
     pub fn forget(&self, sink: &str) {
         write(&self.0).remove(sink);
@@ -228,11 +221,11 @@ mod tests {
         let board = SinkBoard::default();
         let old = board.enter("hook");
         down(&old);
-        assert_eq!(board.down(), ["hook"]);
         assert_eq!(board.of("hook").unwrap().outage.unwrap().error, "refused");
         let new = board.enter("hook");
         down(&old);
-        assert!(board.down().is_empty() && board.of("hook").unwrap().last_failure.is_none());
+        let fresh = board.of("hook").unwrap();
+        assert!(fresh.outage.is_none() && fresh.last_failure.is_none());
         down(&new);
         assert_eq!(board.all().len(), 1);
         assert!(board.all()["hook"].outage.is_some());

@@ -142,6 +142,12 @@ async fn the_headline_stays_on_a_small_terminal_whatever_fails() {
         assert!(page[0].starts_with("sprited ") && page[0].ends_with(": DEGRADED"), "{page:#?}");
         assert!(page.len() < lines, "{page:#?}");
         assert!(page.iter().all(|line| line.chars().count() <= columns), "{page:#?}");
+        for number in 1..=7 {
+            let row = format!("  hook-{number}  down ");
+            assert!(page.iter().any(|line| line.starts_with(&row)), "{row}: {page:#?}");
+        }
+        let told = page.iter().position(|line| line.ends_with(" more: sprited status"));
+        assert!(told.is_some_and(|line| line < lines / 2), "{page:#?}");
         assert_eq!(watching.interrupted(), Some(0));
     }
     daemon.stop().await;
