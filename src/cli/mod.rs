@@ -5,6 +5,7 @@
 
 mod audit;
 mod check;
+mod completion;
 mod completions;
 mod config;
 mod control;
@@ -105,6 +106,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
              {error}"
         ));
     }
+    if let Some(exit) = completion::run(&arguments, Cli::command) {
+        return exit.into();
+    }
     match init::run(&arguments) {
         Some(code) => code.into(),
         None => dispatch(arguments).into(),
@@ -141,7 +145,7 @@ fn dispatch(arguments: Vec<OsString>) -> Exit {
         Command::Audit(args) => audit::run(&args),
         Command::Journal(args) => journal::run(&args),
         Command::Config(args) => config::run(&args),
-        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args, Cli::command()),
     }
 }

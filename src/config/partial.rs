@@ -67,6 +67,18 @@ impl PartialConfig {
         self.setting("vod", "sub_app_id", |sections| Some(sections.vod?.apps()))
     }
 
+    /// Returns the names of the sinks, as they are written.
+    #[must_use]
+    pub fn sink_names(&self) -> Vec<String> {
+        let root = DeTable::parse(&self.text).map(Spanned::into_inner).unwrap_or_default();
+        let sinks = root.get("sinks").and_then(|sinks| sinks.get_ref().as_array());
+        let name = |sink: &Spanned<DeValue<'_>>| {
+            let name = sink.get_ref().as_table()?.get("name")?.get_ref().as_str()?;
+            Some(name.to_owned())
+        };
+        sinks.into_iter().flatten().filter_map(name).collect()
+    }
+
     /// Reads the file as if it had no other key.
     fn setting<T>(
         &self,

@@ -186,12 +186,79 @@ fn shells_get_their_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let Ended { code, out, .. } = ended(sprited().args(["completions", shell]));
         assert_eq!(code, 0);
-        assert!(out.contains("offline") && out.contains("sprited"), "{shell}");
+        assert!(out.contains("SPRITED_COMPLETE") && out.contains("sprited"), "{shell}: {out}");
     }
-    let script = ended(sprited().args(["completions", "bash"])).out;
-    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut bash.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    assert!(bash.wait().unwrap().success());
+    let zsh = ended(sprited().args(["completions", "zsh"])).out;
+    assert!(zsh.starts_with("#compdef sprited\n"), "{zsh}");
+    let called = zsh.rsplit("_clap_dynamic_completer_sprited").next().unwrap();
+    assert!(called.starts_with(" \"$@\"\nfi"), "{zsh}");
+}
+
+/// What bash offers at the end of a line; it has split it at blanks and at equals signs.
+fn offered(line: &[&str], folder: &Path) -> Vec<String> {
+    let program = Path::new(env!("CARGO_BIN_EXE_sprited"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    let ask = "source <(sprited completions bash) && COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1)) \
+               COMP_TYPE=9 && _clap_complete_sprited sprited \"${@: -1}\" && \
+               printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "-c", ask, "bash", "sprited"]).args(line).current_dir(folder);
+    bash.env_clear().env("PATH", path).env("SPRITED_CONFIG", folder.join("sprited.toml"));
+    let Ended { out, err, .. } = ended(&mut bash);
+    assert_eq!(err, "", "{line:?}");
+    out.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_sinks_types_and_applications_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    // With a mistake in what this does not need.
+    let config = "[vod]\nsub_app_id = [1500012345, 1500054321]\n[poll]\nintervall = '1s'\n\
+                  [[sinks]]\nname = 'site'\ntype = 'stdout'\n[[sinks]]\nname = 'sprites'\n";
+    std::fs::write(folder.path().join("sprited.toml"), config).unwrap();
+    let other = "[[sinks]]\nname = 'another'\ntype = 'stdout'\n";
+    std::fs::write(folder.path().join("other.toml"), other).unwrap();
+    let offered = |line: &[&str]| offered(line, folder.path());
+    for sink in [
+        &["events", "list", "--sink", "s"][..],
+        &["events", "discard", "--sink", "s"],
+        &["events", "redeliver", "--sink", "new", "--from", "s"],
+        &["tail", "--sink", "s"],
+        &["events", "list", "--sink", "=", "s"],
+    ] {
+        assert_eq!(offered(sink), ["site", "sprites"], "{sink:?}");
+    }
+    assert_eq!(offered(&["tail", "--sink", ""]), ["site", "sprites"]);
+    assert_eq!(offered(&["tail", "--sink", "sp"]), ["sprites"]);
+    assert_eq!(offered(&["tail", "-c", "other.toml", "--sink", ""]), ["another"]);
+    assert_eq!(offered(&["tail", "--config", "=", "other.toml", "--sink", ""]), ["another"]);
+    assert_eq!(offered(&["tail", "--app", "15000"]), ["1500012345", "1500054321"]);
+    assert_eq!(offered(&["tail", "--type", "Create"])[2], "CreateImageSpriteComplete");
+    assert_eq!(offered(&["events", "li"]), ["list"]);
+    assert_eq!(offered(&["check", "--off"]), ["--offline"]);
+    // Nothing to offer is nothing to say.
+    for line in [&["tail", "-c", "none.toml", "--sink", ""][..], &["none", "--none", "x"]] {
+        assert_eq!(offered(line).concat(), "", "{line:?}");
+    }
+    assert_eq!(offered(&["tail", "-c", "oth"]), ["other.toml"]);
+}
+
+#[test]
+fn completing_reads_the_configuration_alone_and_is_quick() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("[journal]\npath = '/proc/nowhere/journal.db'\n{GOOD}");
+    std::fs::write(folder.path().join("sprited.toml"), config).unwrap();
+    let started = std::time::Instant::now();
+    let mut command = sprited();
+    command
+        .env("SPRITED_COMPLETE", "fish")
+        .env("SPRITED_CONFIG", folder.path().join("sprited.toml"));
+    let Ended { code, out, err } = ended(command.args(["--", "sprited", "tail", "--sink", ""]));
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "a\n", ""));
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+    // The variable alone changes nothing.
+    let version = ended(sprited().env("SPRITED_COMPLETE", "fish").arg("--version"));
+    assert!(version.out.starts_with("sprited "), "{}", version.out);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::bulk::{self, BulkChange, BulkOptions, BulkSummary};
 use super::selection::{Selection, known};
 use super::target::TargetEvents;
+use crate::cli::completion;
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
 use crate::config::Config;
@@ -47,7 +48,13 @@ pub(super) struct RedeliverArgs {
     #[arg(long)]
     missing: bool,
     /// Only events that are pending or dead at this sink, which need not be configured any more.
-    #[arg(long, value_name = "NAME", requires = "sinks", conflicts_with = "keys")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "sinks",
+        conflicts_with = "keys",
+        add = completion::sinks()
+    )]
     from: Option<String>,
     #[command(flatten)]
     options: BulkOptions,

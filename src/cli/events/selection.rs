@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::format::moment;
 use super::target::TargetEvents;
+use crate::cli::completion;
 use crate::cli::exit::Exit;
 use crate::cli::moment::parse_moment;
 use crate::cli::open_journal::CliError;
@@ -73,13 +74,13 @@ pub(super) struct FilterArgs {
     state: Option<StateArg>,
     /// Only events of the application with this SubAppId; 0 is the primary one where none is
     /// configured.
-    #[arg(long, value_name = "SUBAPPID")]
+    #[arg(long, value_name = "SUBAPPID", add = completion::apps())]
     app: Option<u64>,
     /// Only events that arrived first in this way.
     #[arg(long, value_enum)]
     origin: Option<OriginArg>,
     /// Only events of this EventType.
-    #[arg(long = "type", value_name = "EVENTTYPE")]
+    #[arg(long = "type", value_name = "EVENTTYPE", add = completion::event_types())]
     pub(super) event_type: Option<String>,
     /// Only events with this FileId.
     #[arg(long, value_name = "ID")]
@@ -158,7 +159,7 @@ pub(super) struct View {
     #[command(flatten)]
     pub(super) filter: FilterArgs,
     /// Only events for this sink.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = completion::sinks())]
     sink: Option<String>,
 }
 
@@ -186,7 +187,7 @@ pub(super) struct Selection {
     #[command(flatten)]
     pub(super) filter: FilterArgs,
     /// Only at this sink; may be repeated.
-    #[arg(long = "sink", value_name = "NAME")]
+    #[arg(long = "sink", value_name = "NAME", add = completion::sinks())]
     sinks: Vec<String>,
 }
 
