@@ -11,11 +11,13 @@ mod network;
 mod policy;
 mod receive;
 mod report;
+mod running;
 mod sinks;
 
 use futures_util::future::join_all;
 
 use report::{CheckReport, CheckStep, StepOutcome};
+use running::RunningDaemon;
 
 use super::exit::{Exit, answer, complain};
 use super::open_journal::ConfigArg;
@@ -34,6 +36,8 @@ proxy, dns, tls, credentials, cloud, event-mode, queue, reconcile (if it is on o
 clock, receive (if there is [receive]), journal, disk, and one sink for each sink. A step is ok, warn,
 fail, or skip if an earlier failure prevents it. With several applications, each has its own cloud,
 event-mode, queue and reconcile.
+
+A sink's step also says how the sink is at the running daemon, if one answers.
 
 As root, it reads systemd's credentials and the variables of the daemon's unit, with its drop-ins, as
 the service gets them. Other users cannot read most credentials, and are warned.
@@ -133,17 +137,18 @@ fn online(
                 None => None,
             }
         };
-        let (mut steps, receive, journal, disk, sinks) = tokio::join!(
+        let (mut steps, receive, journal, disk, sinks, daemon) = tokio::join!(
             network_and_cloud,
             receive,
             journal::check(&config.journal.path, &names, refused),
             disk::check(&config.journal, refused),
             join_all(sinks.map(|(sink, opened)| sinks::check(sink, opened, refused))),
+            RunningDaemon::ask(&config.journal.path),
         );
         steps.extend(cloud::reconcile_hint(config));
         steps.extend(receive);
         steps.extend([journal, disk]);
-        steps.extend(sinks);
+        steps.extend(sinks.into_iter().zip(&names).map(|(step, name)| daemon.beside(name, step)));
         steps
     };
     process::block_on(checks).unwrap_or_else(|error| {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::receiver::{Answer, Receiver};
 use super::{Site, file, until};
+use crate::cli::{ended, sprited};
 
 const NOT_MADE: &str = "control socket cannot be made; commands cannot ask this daemon";
 const MADE: &str = "control socket made";
@@ -54,6 +56,37 @@ async fn each_line_is_answered_with_the_version_whatever_is_asked() {
     assert_eq!(answers(&site, b"{\"command\":\"sinks\"}\n")[0]["version"], 1);
     daemon.stop().await;
     assert!(!site.path("journal.db.sock").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_what_the_running_daemon_says_of_a_sink() {
+    let hook = Receiver::start(Answer::Refuse(500)).await;
+    let site = Site::new(&(hook.sink("site", "") + &file("all", "*"))).await;
+    let checked = || {
+        let mut command = sprited();
+        command.args(["check", "--json", "--config"]).arg(site.path("sprited.toml"));
+        let report: Value = serde_json::from_str(&ended(&mut command).out).unwrap();
+        let sinks = report["steps"].as_array().unwrap().iter().filter(|of| of["step"] == "sink");
+        let detail = |of: &Value| of["detail"].as_str().unwrap().to_owned();
+        sinks.map(detail).collect::<Vec<_>>()
+    };
+    let checked = || tokio::task::block_in_place(checked);
+    assert_eq!(checked(), ["webhook: would take events", "jsonl: would take events"]);
+    let daemon = site.start();
+    site.add_sprites(1);
+    daemon.has_logged("sink is down; its events wait in the journal").await;
+    until(async || is_answered(&site)).await;
+    let [hook_said, file_said] = checked().try_into().unwrap();
+    assert!(
+        hook_said.starts_with("webhook: would take events; the running daemon: down for ")
+            && hook_said.contains("500"),
+        "{hook_said}"
+    );
+    assert_eq!(file_said, "jsonl: would take events; the running daemon: up");
+    site.edit("name = 'all'", "name = 'new'");
+    let not_reloaded = "the running daemon: does not have it yet (systemctl reload sprited)";
+    assert!(checked()[1].ends_with(not_reloaded), "{:?}", checked());
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

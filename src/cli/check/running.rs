@@ -1,0 +1,77 @@
+//! What the running daemon says of its sinks: a probe tells whether a sink could take an event now, a
+//! daemon whether it takes them.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+use super::report::CheckStep;
+use crate::cli::control::PROMPT;
+use crate::control::{self, Request, SinkMood, SinkReport, SinkReports};
+use crate::format::{foreign, time};
+use crate::journal;
+
+/// What a daemon says of its sinks, if there is one that answers.
+pub(super) struct RunningDaemon(Option<SinkReports>);
+
+impl RunningDaemon {
+    /// Asks the daemon that has this journal.
+    pub(super) async fn ask(journal: &Path) -> Self {
+        let socket = journal::control_socket(journal);
+        Self(control::ask(&socket, &Request::Sinks, PROMPT).await.ok())
+    }
+
+    /// Puts what it says of a sink beside what the probe has found.
+    pub(super) fn beside(&self, sink: &str, step: CheckStep) -> CheckStep {
+        let Some(SinkReports { sinks }) = &self.0 else { return step };
+        let verdict = sinks.iter().find(|report| report.name == sink).map_or_else(
+            || "does not have it yet (systemctl reload sprited)".to_owned(),
+            |report| verdict(report, Utc::now()),
+        );
+        CheckStep { detail: format!("{}; the running daemon: {verdict}", step.detail), ..step }
+    }
+}
+
+fn verdict(report: &SinkReport, now: DateTime<Utc>) -> String {
+    let word = match report.state {
+        SinkMood::Up => "up",
+        SinkMood::CatchingUp => "catching up",
+        SinkMood::Down => "down",
+        _ => "neither up nor down",
+    };
+    let seconds = |since: DateTime<Utc>| (now - since).to_std().unwrap_or_default().as_secs_f64();
+    let lasts = report.since.map(|since| format!(" for {}", time(seconds(since))));
+    let error = report.last_error.as_deref().filter(|_| report.state == SinkMood::Down);
+    let error = error.map(|error| format!(", {}", foreign(error)));
+    format!("{word}{}{}", lasts.unwrap_or_default(), error.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_verdict_has_its_time_and_of_a_sink_that_is_down_its_error() {
+        let now = Utc::now();
+        let said = |state, since: Option<i64>| {
+            let report = SinkReport {
+                name: "site".to_owned(),
+                state,
+                since: since.map(|minutes| now - TimeDelta::minutes(minutes)),
+                pending: None,
+                dead: None,
+                last_error: Some("HTTP 500\nInternal".to_owned()),
+                last_failed: None,
+                next_try: None,
+                hint: None,
+            };
+            verdict(&report, now)
+        };
+        assert_eq!(said(SinkMood::Up, None), "up");
+        assert_eq!(said(SinkMood::CatchingUp, Some(2)), "catching up for 2 min");
+        assert!(said(SinkMood::Down, Some(3)).starts_with("down for 3 min, HTTP 500"));
+        assert!(!said(SinkMood::Down, Some(3)).contains('\n'));
+    }
+}
