@@ -1,7 +1,7 @@
 //! The command line: answers, exit codes, and what happens when nobody listens.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use assert_cmd::assert::OutputAssertExt;
 
@@ -249,12 +249,14 @@ fn completing_reads_the_configuration_alone_and_is_quick() {
     let config = format!("[journal]\npath = '/proc/nowhere/journal.db'\n{GOOD}");
     std::fs::write(folder.path().join("sprited.toml"), config).unwrap();
     let started = std::time::Instant::now();
-    let mut command = sprited();
-    command
-        .env("SPRITED_COMPLETE", "fish")
-        .env("SPRITED_CONFIG", folder.path().join("sprited.toml"));
-    let Ended { code, out, err } = ended(command.args(["--", "sprited", "tail", "--sink", ""]));
-    assert_eq!((code, out.as_str(), err.as_str()), (0, "a\n", ""));
+    // As their scripts ask.
+    for (shell, offered) in [("fish", "a\n"), ("zsh", "a")] {
+        let mut command = sprited();
+        command.env("SPRITED_COMPLETE", shell).env("_CLAP_COMPLETE_INDEX", "3");
+        command.env("SPRITED_CONFIG", folder.path().join("sprited.toml"));
+        let Ended { code, out, err } = ended(command.args(["--", "sprited", "tail", "--sink", ""]));
+        assert_eq!((code, out.as_str(), err.as_str()), (0, offered, ""), "{shell}");
+    }
     assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
     // The variable alone changes nothing.
     let version = ended(sprited().env("SPRITED_COMPLETE", "fish").arg("--version"));

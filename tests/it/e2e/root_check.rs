@@ -65,17 +65,25 @@ impl Machine {
         self.write("units/sprited.service.d/more.conf", &format!("[Service]\n{service}"));
     }
 
-    /// Runs `check` there; no secret is in what it says.
+    /// Runs `check` there.
     fn check(&self, user: &[&str], arguments: &[&str]) -> (i32, String) {
+        let (code, out, err) = self.run(user, &[&["check"], arguments].concat());
+        assert_eq!(err, "", "{out}");
+        (code, out)
+    }
+
+    /// Runs a command there; no secret is in what it says.
+    fn run(&self, user: &[&str], arguments: &[&str]) -> (i32, String, String) {
         let mount =
             format!("mount --bind {} /etc/systemd/system && exec \"$@\"", self.path("units"));
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &mount, "sh", "setpriv"]).args(user);
-        command.args([PROGRAM, "check", "--config", &self.path("sprited.toml")]).args(arguments);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.arg(PROGRAM).args(arguments).env_clear();
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("SPRITED_CONFIG", self.path("sprited.toml"));
         let Ended { code, out, err } = ended(&mut command);
-        assert!(err.is_empty() && !out.contains("hunter2"), "{out}{err}");
-        (code, out.replace(&self.path(""), "DIR/"))
+        assert!(!format!("{out}{err}").contains("hunter2"), "{out}{err}");
+        (code, out.replace(&self.path(""), "DIR/"), err)
     }
 }
 
@@ -180,4 +188,20 @@ fn the_unit_s_variables_are_those_of_the_check() {
     assert!(!out.contains("HOOK") && !out.contains("aHVu"), "{out}");
     let (_, out) = machine.check(NOBODY, &["--offline"]);
     assert!(out.contains("hook.env (EnvironmentFile= in "), "{out}");
+}
+
+#[test]
+fn a_test_of_the_receiver_posts_with_the_service_s_token() {
+    let machine = Machine::new(STDOUT);
+    let config = fs::read_to_string(machine.path("sprited.toml")).unwrap();
+    let receive = "[receive]\nlisten = '127.0.0.1:0'\ntoken = { credential = 'token' }\n";
+    machine.write("sprited.toml", &format!("{receive}{config}"));
+    let test = || machine.run(ROOT, &["receive", "test", "http://127.0.0.1:9"]);
+    let (code, _, err) = test();
+    assert!(code == 78 && err.contains("\"token\" is not given by sprited.service"), "{err}");
+    machine.keep("token", &"hunter2".repeat(5));
+    machine.drop_in("LoadCredential=token:DIR/token\n");
+    // It has the path, and nobody listens.
+    let (code, _, err) = test();
+    assert!(code == 1 && err.contains("no answer"), "{err}");
 }
