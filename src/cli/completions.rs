@@ -11,9 +11,9 @@ const PROGRAM: &str = "sprited";
 /// Print the completion script of a shell.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It also completes event types, and the sinks and applications of the configuration that the command
-would read, if the user can read it. The script asks the program: after an upgrade, replace it with that
-of the new version.
+    after_help = "It also completes event types, and the sinks and applications of the configuration that the
+command would read, if the user can read it. The script asks the program: after an upgrade,
+replace it with that of the new version.
 
 Examples:
   sprited completions bash > /usr/share/bash-completion/completions/sprited

@@ -31,16 +31,16 @@ use crate::identity;
 #[command(
     after_help = "Exit code: 0 if nothing failed, even with warnings; otherwise the first failure decides: 78 for the
 configuration, 77 for rejected credentials, 74 for the journal, 1 for the rest.
-The steps, as --json names them: configuration, unit (if the unit cannot be used), secrets, confirm,
-proxy, dns, tls, credentials, cloud, event-mode, queue, reconcile (if it is on or there is [receive]),
-clock, receive (if there is [receive]), journal, disk, and one sink for each sink. A step is ok, warn,
-fail, or skip if an earlier failure prevents it. With several applications, each has its own cloud,
-event-mode, queue and reconcile.
+The steps, as --json names them: configuration, unit (if the unit cannot be used), secrets,
+confirm, proxy, dns, tls, credentials, cloud, event-mode, queue, reconcile (if it is on or there is
+[receive]), clock, receive (if there is [receive]), journal, disk, and one sink for each sink. A
+step is ok, warn, fail, or skip if an earlier failure prevents it. With several applications, each
+has its own cloud, event-mode, queue and reconcile.
 
 A sink's step also says how the sink is at the running daemon, if one answers.
 
-As root, it reads systemd's credentials and the variables of the daemon's unit, with its drop-ins, as
-the service gets them. Other users cannot read most credentials, and are warned.
+As root, it reads systemd's credentials and the variables of the daemon's unit, with its drop-ins,
+as the service gets them. Other users cannot read most credentials, and are warned.
 
 Examples:
   sudo sprited check

@@ -25,8 +25,7 @@ use crate::sinks::exec::launcher;
 /// The unit of the service that a command takes the place of.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct UnitArg {
-    /// systemd unit of the daemon, whose credentials and variables are used where this command was
-    /// given none.
+    /// The daemon's systemd unit, for the credentials and variables that this command was not given.
     #[arg(long = "unit", value_name = "NAME", default_value = DEFAULT, value_parser = UnitName::parse)]
     name: UnitName,
 }
