@@ -75,6 +75,7 @@ impl fmt::Debug for Secret {
     untagged,
     expecting = "expected a secret: \"text\", { file = \"/path\" }, { env = \"NAME\" } or { credential = \"name\" }"
 )]
+#[schemars(extend("writeOnly" = true))]
 pub enum SecretRef {
     /// The value stands in the configuration itself.
     Literal(

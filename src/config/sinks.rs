@@ -76,7 +76,7 @@ pub(super) struct Common {
     _kind: String,
     /// `"image-sprite"`, EventType names, or `"*"` for all.
     #[serde(default)]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("default" = ["image-sprite"]))]
     events: Wanted,
     /// How they are written for it.
     #[serde(default)]

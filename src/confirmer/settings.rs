@@ -33,7 +33,7 @@ pub struct ConfirmPacing {
 }
 
 /// What has to be true before a handle is confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConfirmAfter {
     /// No sink has an event of it pending.

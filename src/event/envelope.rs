@@ -7,7 +7,9 @@ use super::key::AppId;
 use super::types::Event;
 
 /// How events are written for a sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum EventFormat {
     /// CloudEvents 1.0 in JSON, with the typed image sprites beside the event.

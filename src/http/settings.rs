@@ -14,6 +14,7 @@ use crate::settings::SettingIssue;
 #[serde(default, deny_unknown_fields)]
 pub struct HttpSettings {
     /// Where metrics and health are served.
+    #[schemars(extend("default" = "127.0.0.1:9770"))]
     pub listen: Listen,
     /// `any` or `all`: how many of several applications have to be pulled from for `/readyz` to
     /// succeed.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::body::MAX_BYTES_IN_HAND;
 use crate::event::AppId;
@@ -24,21 +24,26 @@ const MAX_MAX_CONNECTIONS: usize = 4096;
 /// The `[receive]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-unset" = "nothing is received"))]
 pub struct ReceiveSettings {
     /// Where posted events are received. A socket that systemd passes takes its place.
     #[serde(default)]
+    #[schemars(extend("default" = "127.0.0.1:9772"))]
     pub listen: ListenAddress,
     /// The last part of the URL that events are posted to: 20 characters or more of a-z, A-Z, 0-9,
     /// `-`, `.`, `_` and `~`.
     pub token: SecretRef,
     /// A second token that is accepted as well, while the URL changes from one to the other.
     #[serde(default)]
+    #[schemars(extend("x-unset" = "no second token"))]
     pub previous_token: Option<SecretRef>,
     /// The SignKey that the cloud signs with. Without it no signature is verified.
     #[serde(default)]
+    #[schemars(extend("x-unset" = "signatures are not verified"))]
     pub sign_key: Option<SecretRef>,
     /// A second SignKey that is accepted as well, while the cloud changes from one to the other.
     #[serde(default)]
+    #[schemars(extend("x-unset" = "no second SignKey"))]
     pub previous_sign_key: Option<SecretRef>,
     /// What becomes of an event whose signature is missing, wrong or expired.
     #[serde(default)]
@@ -63,7 +68,7 @@ pub struct ReceiveSettings {
 pub struct ListenAddress(#[schemars(with = "String")] pub SocketAddr);
 
 /// What becomes of an event whose signature does not hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
     /// It is refused.

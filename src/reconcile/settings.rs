@@ -21,6 +21,7 @@ const MAX_RATE: u32 = 100;
 #[serde(default, deny_unknown_fields)]
 pub struct ReconcileSettings {
     /// Time between the starts of two runs, or `"off"`.
+    #[schemars(extend("default" = "off"))]
     pub every: ReconcileEvery,
     /// How far back the first run of a journal looks; at most 70h.
     #[serde(with = "humantime_serde")]

@@ -20,6 +20,7 @@ pub struct VodSettings {
     pub endpoint: String,
     /// The application, or a list of them; none for the primary one of an account opened before
     /// 2023-12-25.
+    #[schemars(extend("x-unset" = "the primary application"))]
     pub sub_app_id: Option<Applications>,
     /// Whether events are pulled from the queue. With `false` they only arrive posted, by
     /// `[receive]`.

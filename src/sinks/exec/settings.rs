@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::secret::SecretRef;
 use crate::settings::SettingIssue;
@@ -19,6 +19,7 @@ pub struct ExecSettings {
     pub command: Vec<String>,
     /// Variables for its environment; their values are secrets. None by default.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub env: BTreeMap<String, SecretRef>,
     /// The daemon's own variables that it gets as well, where they are set. Default: `PATH`,
     /// `HOME`, `USER`, `LOGNAME`, `LANG`, `LC_ALL`, `TZ`, `TMPDIR`.
@@ -36,7 +37,7 @@ pub struct ExecSettings {
 }
 
 /// What an exit code means that has no meaning of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Otherwise {
     /// The event is offered again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::rotation::is_rotated;
 use crate::settings::SettingIssue;
@@ -19,23 +19,31 @@ pub struct JsonlSettings {
     pub path: PathBuf,
     /// The permissions of files it creates, in octal. Default `"0640"`.
     #[serde(default)]
-    #[schemars(with = "String", regex(pattern = r"^0*[67][0-7]{2}$"))]
+    #[schemars(with = "String", regex(pattern = r"^0*[67][0-7]{2}$"), extend("default" = "0640"))]
     pub mode: FileMode,
     /// The group of files it creates, by name. Default: the process's own.
     #[serde(default)]
+    #[schemars(extend("x-unset" = "the group of the service"))]
     pub group: Option<String>,
     /// A file that would grow beyond this is rotated first; reckoned by the bodies of the events
     /// that come, without their envelopes. Off by default.
     #[serde(default)]
-    #[schemars(with = "Option<crate::units::Size>", range(min = 1))]
+    #[schemars(
+        with = "Option<crate::units::Size>",
+        range(min = 1),
+        extend("x-unset" = "not rotated by size")
+    )]
     pub rotate_size: Option<ByteSize>,
     /// A file older than this is rotated before it is next written to. Off by default.
     #[serde(default, with = "humantime_serde")]
-    #[schemars(with = "Option<crate::units::Duration>")]
+    #[schemars(
+        with = "Option<crate::units::Duration>",
+        extend("x-unset" = "not rotated by age")
+    )]
     pub rotate_age: Option<Duration>,
     /// How many rotated files are kept; older ones are deleted. Default: all.
     #[serde(default)]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), extend("x-unset" = "all rotated files"))]
     pub keep: Option<usize>,
     /// What becomes of a rotated file. Default `none`.
     #[serde(default)]
@@ -43,7 +51,7 @@ pub struct JsonlSettings {
 }
 
 /// What becomes of a rotated file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compress {
     /// It stays as it is.

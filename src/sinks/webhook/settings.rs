@@ -29,12 +29,15 @@ pub struct WebhookSettings {
     /// The secret that signs: `whsec_` and Base64, or any other text, whose own bytes are the key
     /// then. Unsigned without.
     #[serde(default)]
+    #[schemars(extend("x-unset" = "requests are not signed"))]
     pub secret: Option<SecretRef>,
     /// A second secret that signs as well, while receivers change from it to `secret`.
     #[serde(default)]
+    #[schemars(extend("x-unset" = "no second secret"))]
     pub previous_secret: Option<SecretRef>,
     /// Further headers; their values are secrets. None by default.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub headers: BTreeMap<String, SecretRef>,
     /// Requests at once at most: begins with 8, one more as they are taken, half as many after a
     /// failure. Default 32.

@@ -24,22 +24,32 @@ const MAX_ROLE_DURATION: Duration = Duration::from_secs(12 * 3600);
 /// The `[credentials]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend(
+    "x-unset" = "the environment, the profile file, TKE web identity and the instance role are tried"
+))]
 pub struct CredentialsSettings {
     /// The id of the key.
     pub secret_id: SecretRef,
     /// The key.
     pub secret_key: SecretRef,
     /// The session token that belongs to a temporary key.
+    #[schemars(extend("x-unset" = "the key is not temporary"))]
     pub token: Option<SecretRef>,
     /// The CAM role to assume with the key; requests are signed with its temporary keys.
+    #[schemars(extend("x-unset" = "no role is assumed"))]
     pub role_arn: Option<String>,
     /// What the sessions are called in the cloud's audit log; `sprited` if not said.
+    #[schemars(extend("x-unset" = "with role_arn it is \"sprited\""))]
     pub role_session_name: Option<String>,
     /// How long the temporary keys are good for, 15 min to 12 h; 2 h if not said.
     #[serde(default, with = "humantime_serde")]
-    #[schemars(with = "Option<crate::units::Duration>")]
+    #[schemars(
+        with = "Option<crate::units::Duration>",
+        extend("x-unset" = "with role_arn it is \"2h\"")
+    )]
     pub role_duration: Option<Duration>,
     /// The URL of STS, without a path. Plain `http` only to loopback.
+    #[schemars(extend("x-unset" = "with role_arn it is \"https://sts.tencentcloudapi.com\""))]
     pub sts_endpoint: Option<String>,
 }
 
