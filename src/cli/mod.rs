@@ -26,6 +26,7 @@ mod prompt;
 mod pulling;
 mod receive;
 mod reconcile;
+mod reload;
 mod run;
 mod screen;
 mod sinks;
@@ -75,6 +76,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Status(status::StatusArgs),
+    Reload(reload::ReloadArgs),
     #[cfg(feature = "emulator")]
     Demo(demo::DemoArgs),
     #[cfg(feature = "emulator")]
@@ -131,6 +133,7 @@ fn dispatch(arguments: Vec<OsString>) -> Exit {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Reload(args) => reload::run(&args),
         #[cfg(feature = "emulator")]
         Command::Demo(args) => demo::run(&args),
         #[cfg(feature = "emulator")]

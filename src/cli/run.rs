@@ -17,7 +17,8 @@ use crate::vod::credentials::{self, ProviderError};
 #[command(after_help = "Signals:
   TERM, INT   stop: finish deliveries under way, in at most 25 s; a second signal, at least a second
               later, exits immediately
-  HUP         reload the configuration, or log why it is rejected; reopen the sinks' files
+  HUP         reload the configuration, or log why it is rejected; reopen the sinks' files; sprited
+              reload does the same and prints the result
 
 Started as root, it reads the configuration and its secrets, then continues as the owner of the
 journal's folder.

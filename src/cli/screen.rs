@@ -2,7 +2,9 @@
 //! has, so that the first ones stay in sight.
 
 use std::io;
+use std::time::Duration;
 
+use indicatif::ProgressBar;
 use terminal_size::{Height, Width, terminal_size_of};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -10,6 +12,13 @@ use crate::units::plural;
 
 /// Columns that stand before the text in a paragraph whose lines begin with a label.
 const LABEL: usize = 13;
+
+/// Shows on a terminal that the command waits for something, until it is finished.
+pub(super) fn spinner(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(what);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
 
 /// The size of a terminal, in columns and lines.
 #[derive(Clone, Copy, Debug)]

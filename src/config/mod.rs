@@ -12,11 +12,12 @@ mod permissions;
 mod schema;
 mod secrets;
 mod sections;
+mod show;
 mod sinks;
+mod text;
+mod toml_text;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -27,6 +28,7 @@ pub use mistake::{ConfigErrors, Located, Location, Mistake};
 pub use partial::PartialConfig;
 pub use schema::schema;
 pub use sections::{Config, outline};
+pub use show::{ConfigInForce, MASK, ShownConfig, ShownKey, ShownTable};
 pub use sinks::SinkConfig;
 
 use crate::reconcile::ReconcileSettings;
@@ -36,12 +38,10 @@ use document::{Document, Table};
 use permissions::Sensitivity;
 use secrets::Secrets;
 use sections::Sections;
+use text::read_text;
 
 /// The configuration file if no other is named.
 pub const DEFAULT_PATH: &str = "/etc/sprited/sprited.toml";
-
-/// The largest file that is read, in bytes.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct Loaded {
     pub file: PathBuf,
     /// The settings.
     pub config: Config,
+    /// The same for people and programs to read.
+    pub shown: ShownConfig,
     /// Warnings: they stop nothing.
     pub warnings: Vec<Mistake>,
     /// The names of systemd's credentials that it refers to.
@@ -118,11 +120,11 @@ impl Config {
         let Document { mut mistakes, mut warnings, .. } = document;
         mistakes.sort_by_key(|mistake| mistake.place);
         warnings.sort_by_key(|mistake| mistake.place);
-        let file = file.to_owned();
+        let (file, shown) = (file.to_owned(), || ShownConfig::of(text, file));
         match config {
             Some(config) if mistakes.is_empty() => {
                 let credentials = Secrets::of(text).credentials;
-                Ok(Loaded { file, config, warnings, credentials })
+                Ok(Loaded { file, config, shown: shown(), warnings, credentials })
             }
             _ => Err(ConfigErrors { file, mistakes, warnings }),
         }
@@ -161,28 +163,6 @@ impl Config {
     pub fn sources(&self) -> EventSources {
         EventSources { pull: self.vod.pull, receive: self.receive.is_some() }
     }
-}
-
-/// Reads the file, which is text of at most [`MAX_FILE`].
-fn read_text(path: &Path) -> Result<String, ConfigErrors> {
-    let unreadable = |message: String| ConfigErrors {
-        file: path.to_owned(),
-        mistakes: vec![Mistake { place: None, message }],
-        warnings: Vec::new(),
-    };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
-    read.map_err(|error| {
-        unreadable(format!(
-            "cannot read the configuration: {error}; name another file with --config or \
-             SPRITED_CONFIG"
-        ))
-    })?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(unreadable(format!("the configuration is larger than {MAX_FILE} bytes")));
-    }
-    String::from_utf8(bytes)
-        .map_err(|_| unreadable("the configuration is not UTF-8 text".to_owned()))
 }
 
 fn compose<'t>(document: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Option<Config> {

@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, Table, nearest};
 use super::sections::{Config, Sections, outline};
-use super::{ConfigErrors, Mistake, read_text};
+use super::text::read_text;
+use super::{ConfigErrors, Mistake};
 use crate::event::AppId;
 use crate::http::HttpSettings;
 

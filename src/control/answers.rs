@@ -139,3 +139,33 @@ pub struct SinkRetryReport {
     /// What to do about it, where that is known.
     pub hint: Option<String>,
 }
+
+/// What came of a reload: the answer to [`Request::Reload`](super::Request::Reload).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadVerdict {
+    /// Sinks that are new.
+    pub added: Vec<String>,
+    /// Sinks that are gone.
+    pub removed: Vec<String>,
+    /// Sinks that go on with other settings.
+    pub changed: Vec<String>,
+    /// Tables that differ, other than those of sinks.
+    pub tables: Vec<String>,
+    /// Why the previous configuration stays active; empty where the file's is active now.
+    pub mistakes: Vec<String>,
+}
+
+impl ReloadVerdict {
+    /// The verdict on a configuration that cannot be used.
+    #[must_use]
+    pub fn rejected(mistakes: Vec<String>) -> Self {
+        Self { mistakes, ..Self::default() }
+    }
+
+    /// Whether the file says what was active before.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        let Self { added, removed, changed, tables, mistakes } = self;
+        [added, removed, changed, tables, mistakes].into_iter().all(Vec::is_empty)
+    }
+}

@@ -12,7 +12,8 @@ mod server;
 mod socket;
 
 pub use answers::{
-    PauseReport, SinkMood, SinkReport, SinkReports, SinkRetryReport, SinkTestReport, TestVerdict,
+    PauseReport, ReloadVerdict, SinkMood, SinkReport, SinkReports, SinkRetryReport, SinkTestReport,
+    TestVerdict,
 };
 pub use client::{AskError, ask};
 pub use protocol::{ControlRefusal, RefusalKind, Request, VERSION};

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use super::pulling_pause::PullingPause;
+use super::reload_requests::ReloadRequests;
 use super::sink_commands::SinkCommands;
+use crate::config::{ConfigInForce, ShownConfig};
 use crate::control::{
     ControlRefusal, RefusalKind, Request, SinkMood, SinkReport, SinkReports, SinkRetryReport,
 };
@@ -20,6 +24,9 @@ pub(super) struct DaemonControl {
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) pulling: PullingPause,
     pub(super) sinks: SinkCommands,
+    pub(super) reloads: ReloadRequests,
+    /// The configuration in force.
+    pub(super) shown: watch::Receiver<ShownConfig>,
 }
 
 impl DaemonControl {
@@ -36,8 +43,17 @@ impl DaemonControl {
             Request::SinkResume { sink } => json(&self.sinks.set_paused(&sink, false).await?),
             Request::Pause => self.set_pulling_paused(true).await,
             Request::Resume => self.set_pulling_paused(false).await,
+            Request::Reload { file } => json(&self.reloads.reload(file).await?),
+            Request::Config => json(&self.config().await),
             _ => Err(ControlRefusal::unknown_command()),
         }
+    }
+
+    async fn config(&self) -> ConfigInForce {
+        let config = self.shown.borrow().clone();
+        let asked = config.clone();
+        let has_changed = spawn_blocking(move || asked.has_changed().ok()).await;
+        ConfigInForce { config, has_changed: has_changed.ok().flatten() }
     }
 
     async fn set_pulling_paused(&self, pause: bool) -> Result<Value, ControlRefusal> {

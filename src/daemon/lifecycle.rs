@@ -17,6 +17,7 @@ use super::prepared::Prepared;
 use super::pulling_pause::PullingPause;
 use super::receiving::{PreparedReceiver, ReceiverSocket};
 use super::reload::ActiveConfig;
+use super::reload_requests::ReloadRequests;
 use super::running_sinks::RunningSinks;
 use super::sink_set::{Dependencies, SinkSet};
 use super::stop::StagedStop;
@@ -88,7 +89,7 @@ impl Daemon {
     }
 
     async fn assemble(prepared: Prepared) -> Result<Self, DaemonError> {
-        let Prepared { file, config, client, sinks, listener, receiver } = prepared;
+        let Prepared { file, config, shown, client, sinks, listener, receiver } = prepared;
         let apps = config.vod.apps();
         let clients: Vec<_> = apps.iter().map(|app| client.with_app(*app)).collect();
         // First, since its lock shows best that another daemon runs with this configuration.
@@ -179,6 +180,7 @@ impl Daemon {
         let active = ActiveConfig {
             file,
             config,
+            shown: watch::Sender::new(shown),
             log: None,
             client,
             settings,
@@ -283,11 +285,14 @@ impl Daemon {
             let sources = http::Sources { metrics, health, snapshots, config, host: host_name() };
             tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
         }
+        let (reloads, mut asked_reloads) = ReloadRequests::new();
         let control = DaemonControl {
             health: health.clone(),
             snapshots: snapshots.clone(),
             pulling: pulling_pause,
             sinks: active.sinks.commands(&active.config),
+            reloads,
+            shown: active.shown.subscribe(),
         };
         let socket = journal::control_socket(&active.config.journal.path);
         let answering = control::serve(
@@ -336,10 +341,14 @@ impl Daemon {
                     // A stop does not wait for a disk that hangs.
                     signals.stop.run_until_cancelled(reloading).await;
                 }
+                Some(asked) = asked_reloads.recv() => {
+                    let answering = active.answer(asked, &mut tasks, &liveness);
+                    signals.stop.run_until_cancelled(answering).await;
+                }
                 reason = drain::until_done(&journal, progress.clone(), idles), if once => break reason,
             }
         };
-        drop(active);
+        drop((active, asked_reloads));
         health.drain();
         let unfinished = match once && reason != ExitReason::Clean {
             true => Some(Unfinished::find(reason, &journal, &progress, &signals.stop).await),

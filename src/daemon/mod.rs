@@ -18,6 +18,7 @@ mod prepared;
 mod pulling_pause;
 mod receiving;
 mod reload;
+mod reload_requests;
 mod rescue;
 mod running_sinks;
 mod sink_commands;

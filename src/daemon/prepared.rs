@@ -10,7 +10,7 @@ use super::bind::{bind, is_privileged};
 use super::exit::DaemonError;
 use super::receiving::PreparedReceiver;
 use super::sink_set::{OpenedSink, SinkSet};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, ShownConfig};
 use crate::vod::Client;
 use crate::vod::credentials::Provider;
 
@@ -19,6 +19,7 @@ use crate::vod::credentials::Provider;
 pub struct Prepared {
     pub(super) file: PathBuf,
     pub(super) config: Config,
+    pub(super) shown: ShownConfig,
     pub(super) client: Client,
     pub(super) sinks: Vec<OpenedSink>,
     pub(super) listener: Option<TcpListener>,
@@ -32,13 +33,13 @@ impl Prepared {
     /// # Errors
     /// When a secret cannot be read, or the address is taken.
     pub async fn new(loaded: Loaded, provider: Arc<dyn Provider>) -> Result<Self, DaemonError> {
-        let Loaded { file, config, .. } = loaded;
+        let Loaded { file, config, shown, .. } = loaded;
         let client = Client::new(&config.vod, provider).map_err(DaemonError::Setup)?;
         let sinks = SinkSet::open_all(&config.sinks, client.app()).await;
         let sinks = sinks.map_err(|errors| DaemonError::Setup(errors.join("\n")))?;
         let address = config.http.address().filter(|address| is_privileged(*address));
         let listener = address.map(|address| bind("http", address)).transpose()?;
         let receiver = PreparedReceiver::new(config.receive.as_ref())?;
-        Ok(Self { file, config, client, sinks, listener, receiver })
+        Ok(Self { file, config, shown, client, sinks, listener, receiver })
     }
 }

@@ -16,7 +16,8 @@ use super::sink_set::{OpenedSink, SinkChanges, SinkSet};
 use super::systemd;
 use super::tasks::Tasks;
 use super::warnings::warn_of_foreign_folders;
-use crate::config::{Config, Loaded, Located};
+use crate::config::{Config, Loaded, Located, ShownConfig};
+use crate::control::ReloadVerdict;
 use crate::health::LastReload;
 use crate::liveness::LivenessMonitor;
 use crate::metrics::ByOutcome;
@@ -30,6 +31,8 @@ use crate::{identity, logging};
 pub(super) struct ActiveConfig {
     pub(super) file: PathBuf,
     pub(super) config: Config,
+    /// The same for whoever asks for it.
+    pub(super) shown: watch::Sender<ShownConfig>,
     pub(super) log: Option<logging::LogHandle>,
     pub(super) client: Client,
     pub(super) settings: LiveSettings,
@@ -51,10 +54,15 @@ struct Next {
 impl ActiveConfig {
     /// Reads the configuration and takes it over, or logs why not and leaves all as it was.
     /// Dropped half-way it may leave sinks in use whose loops do not run: for a stop only.
-    pub(super) async fn reload(&mut self, tasks: &mut Tasks, liveness: &LivenessMonitor) {
+    pub(super) async fn reload(
+        &mut self,
+        tasks: &mut Tasks,
+        liveness: &LivenessMonitor,
+    ) -> ReloadVerdict {
         systemd::reloading().await;
-        let mistakes = self.take_over(tasks, liveness).await.err().unwrap_or_default();
-        let outcome = match mistakes.as_slice() {
+        let taken_over = self.take_over(tasks, liveness).await;
+        let verdict = taken_over.unwrap_or_else(ReloadVerdict::rejected);
+        let outcome = match verdict.mistakes.as_slice() {
             [] => "ok",
             errors => {
                 for error in errors {
@@ -70,16 +78,18 @@ impl ActiveConfig {
                 "failed"
             }
         };
+        let mistakes = verdict.mistakes.clone();
         self.last_reload.send_replace(Some(LastReload { at: Utc::now(), mistakes }));
         self.settings.metrics.reloads.get_or_create(&ByOutcome { outcome }).inc();
         systemd::ready().await;
+        verdict
     }
 
     async fn take_over(
         &mut self,
         tasks: &mut Tasks,
         liveness: &LivenessMonitor,
-    ) -> Result<(), Vec<String>> {
+    ) -> Result<ReloadVerdict, Vec<String>> {
         let Next { loaded, provider, are_other_credentials, sinks, rules } = self.prepare().await?;
         loaded.warn();
         let sinks_now = loaded.config.sinks.clone();
@@ -95,10 +105,11 @@ impl ActiveConfig {
         }
         self.client.set_provider(provider);
         self.retry_now.notify_one();
-        let config = loaded.config;
+        let Loaded { config, shown, .. } = loaded;
         self.settings.replace(&config).await;
         let are_other_rules = self.settings.replace_rules(rules);
 
+        self.shown.send_replace(shown);
         let before = std::mem::replace(&mut self.config, config);
         // Of credentials and tokens the values count, wherever they stand.
         let changed_tables = before.changed_tables(&self.config).into_iter();
@@ -106,25 +117,17 @@ impl ActiveConfig {
         let tables = by_value.into_iter().filter_map(|(name, differs)| differs.then_some(name));
         let is_other = |name: &&str| by_value.iter().all(|(known, _)| known != name);
         let tables = tables.chain(changed_tables.filter(is_other));
-        let tables = list(tables.map(str::to_owned).collect());
-        let (added, removed, changed) = (list(added), list(removed), list(changed));
-        let is_same = [&added, &removed, &changed, &tables].into_iter().all(Option::is_none);
-        let report = || {
-            if is_same {
-                tracing::info!("reloaded: nothing has changed");
-            } else {
-                tracing::info!(added, removed, changed, tables, "reloaded");
-            }
-        };
+        let tables = tables.map(str::to_owned).collect();
+        let verdict = ReloadVerdict { added, removed, changed, tables, mistakes: Vec::new() };
         // By the level that shows it, if one of them does.
         if tracing::enabled!(tracing::Level::INFO) {
-            report();
+            log(&verdict);
             self.set_level();
         } else {
             self.set_level();
-            report();
+            log(&verdict);
         }
-        Ok(())
+        Ok(verdict)
     }
 
     fn set_level(&self) {
@@ -212,7 +215,15 @@ async fn read_rules(settings: Option<ReceiveSettings>) -> Result<Option<ReceiveR
     read.map_err(|error| error.to_string())?.map(Some)
 }
 
-/// The names in one line; `None` if there are none.
-fn list(names: Vec<String>) -> Option<String> {
-    (!names.is_empty()).then(|| names.join(", "))
+/// Logs what was taken over.
+fn log(verdict: &ReloadVerdict) {
+    if verdict.is_same() {
+        tracing::info!("reloaded: nothing has changed");
+        return;
+    }
+    let list = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+    let ReloadVerdict { added, removed, changed, tables, .. } = verdict;
+    let (added, removed) = (list(added), list(removed));
+    let (changed, tables) = (list(changed), list(tables));
+    tracing::info!(added, removed, changed, tables, "reloaded");
 }

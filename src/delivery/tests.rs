@@ -439,7 +439,10 @@ async fn a_brake_lasts_over_a_pause() {
     let mut fixture = Fixture::new(60).await;
     fixture.answer(1..41, |_| rejected()).await;
     set_paused(&mut fixture, Some(Utc::now())).await;
-    assert!(fixture.progress().outage.is_none() && fixture.board.down().is_empty());
+    assert!(
+        fixture.progress().outage.is_none()
+            && fixture.board.all().values().all(|of| of.outage.is_none())
+    );
     assert_eq!(fixture.delivery.wake(&InFlight::default()), None);
     set_paused(&mut fixture, None).await;
     assert!(fixture.progress().outage.unwrap().is_braked);

@@ -296,7 +296,7 @@ impl Metrics {
                 "sprited_credentials_expiry_timestamp_seconds",
                 "Unix time at which the credentials in use expire; absent if they do not",
             ),
-            reloads: all.counter("sprited_reloads_total", "Reloads (SIGHUP)"),
+            reloads: all.counter("sprited_reloads_total", "Reloads (`sprited reload`, SIGHUP)"),
             process: Process::new(&mut all),
             catalog: Arc::default(),
         };

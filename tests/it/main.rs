@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod client;
 mod config;
+mod config_show;
 mod confirmer;
 mod credentials;
 mod demo;

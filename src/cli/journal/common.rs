@@ -1,9 +1,7 @@
 //! What the commands of the journal's file share.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::cli::exit::{Exit, answer, json_line};
@@ -50,10 +48,4 @@ pub(super) fn during<T>(whose: Option<&Owner>, work: impl FnOnce() -> T) -> Resu
         Some(owner) => owner.during(work)?,
         None => work(),
     })
-}
-
-pub(super) fn spinner(what: &'static str) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(what);
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    spinner
 }

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use self::common::{JournalCommon, during, spinner};
+use self::common::{JournalCommon, during};
 use super::exit::Exit;
 use super::open_journal::{self, CliError};
+use super::screen::spinner;
 use crate::identity::Owner;
 use crate::journal::{MaintenanceError, SourceJournal, Violation, check, compact};
 use crate::sanitize::one_line;

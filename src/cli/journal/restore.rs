@@ -6,10 +6,11 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::common::{JournalCommon, during, spinner};
+use super::common::{JournalCommon, during};
 use crate::cli::exit::Exit;
 use crate::cli::open_journal::CliError;
 use crate::cli::prompt::{confirm, is_somebody_there};
+use crate::cli::screen::spinner;
 use crate::format::time;
 use crate::identity::{self, Owner};
 use crate::journal::{self, CopyContents, Replacement, Restored};

@@ -40,7 +40,7 @@ impl DaemonHealth {
                 )
                 .briefly(format!("last reload rejected at {when}"))
                 .since(Some(at))
-                .remedy("sprited check names each mistake: correct them and reload, or restart where it says so")
+                .remedy("sprited check names each mistake: correct them and run sprited reload, or restart where it says so")
             }
         }
     }

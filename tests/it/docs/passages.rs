@@ -536,6 +536,12 @@ pub(super) fn passages() -> Vec<Passage> {
             "The last hour is sampled every {10 s}.",
             &[time("http/history.rs", "SAMPLE_INTERVAL").into()],
         ),
+        row(
+            operations,
+            "It waits up to {50 s} for the daemon",
+            &[time("cli/reload.rs", "WAIT").into()],
+        ),
+        row(architecture, "{16} reloads |", &[number("daemon/reload_requests.rs", "QUEUE").into()]),
         row(architecture, "{256} jobs |", &[number("journal/handle.rs", "QUEUE_JOBS").into()]),
         row(
             architecture,

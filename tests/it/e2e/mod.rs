@@ -34,6 +34,7 @@ mod receiver;
 mod reconcile;
 mod redelivery;
 mod reload;
+mod reload_command;
 mod reporting;
 mod root;
 mod root_check;

@@ -86,14 +86,14 @@ impl Site {
 }
 
 /// Sprite tasks that finish all the time.
-struct Load {
+pub(super) struct Load {
     cloud: EmulatorControl,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Load {
-    fn start(site: &Site) -> Self {
+    pub(super) fn start(site: &Site) -> Self {
         let (cloud, stop) = (site.cloud.control.clone(), CancellationToken::new());
         let (making, stopped) = (cloud.clone(), stop.clone());
         let task = tokio::spawn(async move {
@@ -107,13 +107,13 @@ impl Load {
     }
 
     /// Waits until as many more were confirmed.
-    async fn goes_on(&self, events: u64) {
+    pub(super) async fn goes_on(&self, events: u64) {
         let confirmed = self.cloud.totals().confirmed;
         until(|| self.cloud.totals().confirmed >= confirmed + events).await;
     }
 
     /// Ends it; how many there were.
-    async fn end(self) -> usize {
+    pub(super) async fn end(self) -> usize {
         self.stop.cancel();
         self.task.await.unwrap();
         usize::try_from(self.cloud.totals().added).unwrap()

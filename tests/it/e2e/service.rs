@@ -1,5 +1,7 @@
 //! What the service manager is told.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use super::{Site, file};
 use crate::support::{python, until};
 
 /// The service manager's end.
-struct Manager {
+pub(super) struct Manager {
     socket: UnixDatagram,
     heard: Vec<String>,
 }
@@ -27,10 +29,12 @@ impl Manager {
     }
 
     /// The same, by what becomes the daemon.
-    fn spawn(site: &Site, mut command: Command) -> (Self, Daemon) {
+    pub(super) fn spawn(site: &Site, mut command: Command) -> (Self, Daemon) {
         let path = site.path("notify");
         std::fs::remove_file(&path).ok();
         let socket = UnixDatagram::bind(&path).unwrap();
+        // The service may be of another user.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
         command.env_clear().env("SPRITED_CONFIG", site.path("sprited.toml"));
         command.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "2000000");
         // Enough for the other loops where one has stopped its thread.
@@ -48,12 +52,24 @@ impl Manager {
     }
 
     /// Waits for a message that begins like this.
-    async fn hears(&mut self, message: &str) {
+    pub(super) async fn hears(&mut self, message: &str) {
         let hears = async { while !self.next().await.starts_with(message) {} };
         // A daemon that had nothing to tell for some time looks every 8 s whether it has, and its
         // puller tries a journal that could not be written every 5 s.
         let heard = tokio::time::timeout(Duration::from_secs(20), hears).await;
         assert!(heard.is_ok(), "waited for {message}, heard {:?}", self.heard);
+    }
+
+    /// The first lines of what has arrived since it was asked last, but for what comes by itself.
+    pub(super) fn heard_now(&mut self) -> Vec<String> {
+        let mut bytes = [0; 512];
+        let mut heard = Vec::new();
+        while let Ok(length) = self.socket.try_recv(&mut bytes) {
+            let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+            heard.push(text.lines().next().unwrap_or_default().to_owned());
+        }
+        heard.retain(|line| !line.starts_with("WATCHDOG=") && !line.starts_with("STATUS="));
+        heard
     }
 
     /// Whether the watchdog's time passes without a word of the daemon that it is alive.
