@@ -115,6 +115,10 @@ fn the_units_exit_codes_are_the_programs() {
         .flat_map(|codes| codes.split_whitespace())
         .map(|code| code.parse().unwrap())
         .collect();
+    let reload = "/usr/bin/sprited reload --config /etc/sprited/sprited.toml";
+    assert_eq!(setting("ExecReload"), [reload]);
+    // The command says by itself that a daemon does not answer.
+    assert_eq!(setting("TimeoutStartSec"), ["60"]);
     let exits = [Exit::Usage, Exit::Journal, Exit::Configuration];
     assert_eq!(prevented, exits.map(Exit::code));
     // Without the second one a role, or a key that is kept elsewhere, would need a file as well.

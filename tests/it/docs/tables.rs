@@ -121,7 +121,7 @@ fn the_signals_are_those_that_the_program_obeys() {
     let source = text("src/cli/process.rs");
     let obeyed = source.lines().filter(|line| line.contains("signal(SignalKind::")).count();
     assert_eq!(obeyed, 3);
-    assert!(text("systemd/sprited.service").contains("ExecReload=kill -HUP $MAINPID\n"));
+    assert!(text("systemd/sprited.service").contains("\nExecReload=/usr/bin/sprited reload "));
 }
 
 /// The values of a label of each metric that has it from the start.
