@@ -10,6 +10,7 @@ use super::screen::spinner;
 use crate::config::{Config, Located};
 use crate::control::{ReloadVerdict, Request};
 use crate::identity;
+use crate::sanitize::one_line;
 
 /// How long a reload may take: less than systemd gives it, so that it is this command that says why.
 const WAIT: Duration = Duration::from_secs(50);
@@ -68,7 +69,7 @@ fn reload(args: &ReloadArgs) -> Result<Exit, CliError> {
         return Ok(answer(taken_over(file, &verdict).as_bytes(), exit));
     }
     for mistake in &verdict.mistakes {
-        complain(mistake);
+        complain(one_line(mistake));
     }
     Ok(exit.because("not reloaded: the previous configuration stays active"))
 }

@@ -26,9 +26,13 @@ const REVIEW_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Answers requests on a socket at `path`, until `stop`: whoever waits for an answer then is told so.
 /// The caller makes sure that nobody else serves that path. Where no socket can be made it is tried
-/// again every 5 s, and so it is when its file is gone.
-pub async fn serve<A, F>(path: PathBuf, answer: A, stop: CancellationToken)
-where
+/// again every 5 s, and so it is when its file is gone. Cancels `tried` after the first time.
+pub async fn serve<A, F>(
+    path: PathBuf,
+    answer: A,
+    tried: CancellationToken,
+    stop: CancellationToken,
+) where
     A: Fn(Request) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Value, ControlRefusal>> + Send,
 {
@@ -36,6 +40,7 @@ where
     while !stop.is_cancelled() {
         let opening = path.clone();
         let opened = spawn_blocking(move || ListeningSocket::open(&opening)).await;
+        tried.cancel();
         match opened.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(socket) => {
                 if outage.recovered(Instant::now()).is_some() {

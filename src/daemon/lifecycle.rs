@@ -295,9 +295,11 @@ impl Daemon {
             shown: active.shown.subscribe(),
         };
         let socket = journal::control_socket(&active.config.journal.path);
+        let socket_tried = CancellationToken::new();
         let answering = control::serve(
             socket,
             move |request| control.clone().answer(request),
+            socket_tried.clone(),
             stop.rest.clone(),
         );
         tasks.spawn(TaskName::Control, answering);
@@ -314,7 +316,9 @@ impl Daemon {
             sources: active.config.sources(),
         };
         tasks.spawn(TaskName::Maintenance, maintenance.run(stop.rest.clone()));
-        // A stop does not wait for a manager that is busy.
+        // Whoever waits for the start may ask at once. A stop waits neither for a disk nor for a
+        // manager that is busy.
+        signals.stop.run_until_cancelled(socket_tried.cancelled()).await;
         signals.stop.run_until_cancelled(systemd::ready()).await;
 
         let reason = loop {

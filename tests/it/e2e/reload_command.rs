@@ -230,8 +230,8 @@ async fn the_units_reload_fails_when_the_reload_does() {
     command.arg(format!("CREDENTIALS_DIRECTORY={}", credentials.path().display()));
     command.args([PROGRAM, "run"]).uid(user).gid(user);
     let (mut manager, mut daemon) = Manager::spawn(&site, command);
+    // A reload is possible at once then.
     manager.hears("READY=1").await;
-    site.is_asked().await;
     let load = Load::start(&site);
     load.goes_on(20).await;
     for (unit, turn) in units.iter().cycle().take(6).zip(1..) {
