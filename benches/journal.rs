@@ -45,7 +45,10 @@ impl Filled {
         let sink = journal.register(vec!["sink".to_owned()]).await.expect("a sink")[0];
         let (feed, fed) = feed();
         let wanted = Wanted::from(vec!["*".to_owned()]);
-        journal.set_routes(vec![Route { sink, wanted, feed }]).await.expect("routes");
+        journal
+            .set_routes(chrono::Utc::now(), vec![Route { sink, wanted, feed, after: None }])
+            .await
+            .expect("routes");
         let mut filled = Self { journal, sink, next: 0, _fed: fed, _folder: folder, closing };
         while filled.next < rows {
             let batches: Vec<_> = (0..FILLING).map(|_| filled.batch()).collect();

@@ -159,10 +159,10 @@ impl Target {
         let (mut routes, mut feeds) = (Vec::new(), Vec::new());
         for (sink, id) in config.sinks.iter().zip(journal.register(names).await?) {
             let (feed, receiver) = feed();
-            routes.push(Route { sink: id, wanted: sink.events.clone(), feed });
+            routes.push(Route { sink: id, wanted: sink.events.clone(), feed, after: None });
             feeds.push(receiver);
         }
-        journal.set_routes(routes).await?;
+        journal.set_routes(chrono::Utc::now(), routes).await?;
         // Nothing that is added has a handle: no lease ever comes.
         let (leases, _) = mpsc::channel(1);
         let metrics = Metrics::new(&Times::new([1.0]));

@@ -187,8 +187,12 @@ impl SinkSet {
             sink: *id,
             wanted: new.settings.events.clone(),
             feed: new.feed.clone(),
+            after: None,
         };
-        self.dependencies.journal.set_routes(opened.iter().zip(&ids).map(route).collect()).await?;
+        self.dependencies
+            .journal
+            .set_routes(chrono::Utc::now(), opened.iter().zip(&ids).map(route).collect())
+            .await?;
         // From here on nothing can fail.
         let mut changes = SinkChanges::default();
         let mut before = std::mem::take(&mut self.all);

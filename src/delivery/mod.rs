@@ -249,6 +249,11 @@ impl Delivery {
     /// Fills the queue, unless the sink is paused. Returns when to try again where the journal cannot
     /// be read.
     async fn refill(&mut self, heartbeat: &mut Heartbeat) -> Option<Instant> {
+        if self.queue.has_released() {
+            // Before it is forgotten: whoever waits until all is done sees one or the other.
+            self.idle.send_replace(false);
+            self.queue.learn_released();
+        }
         if self.paused_since.is_some() {
             return None;
         }

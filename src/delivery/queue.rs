@@ -222,6 +222,18 @@ impl DeliveryQueue {
         self.make_all_due = true;
     }
 
+    /// Whether the sink before has released events that were not looked for.
+    pub(super) fn has_released(&self) -> bool {
+        self.feed.has_released()
+    }
+
+    /// Looks for them with the next refill.
+    pub(super) fn learn_released(&mut self) {
+        if self.feed.take_released() {
+            self.recheck_due();
+        }
+    }
+
     /// Returns how many events wait, are in delivery, or are being recorded.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
@@ -233,7 +245,10 @@ impl DeliveryQueue {
 
     /// Whether nothing waits here and all untried events were read.
     pub(super) fn is_dry(&self) -> bool {
-        self.ready.is_empty() && !self.is_lagging && !self.feed.is_lagging()
+        self.ready.is_empty()
+            && !self.is_lagging
+            && !self.feed.is_lagging()
+            && !self.feed.has_released()
     }
 
     async fn drop_discarded(&mut self) -> Result<()> {
@@ -350,7 +365,10 @@ mod tests {
         let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
         let (feed, fed) = feed();
         let wanted = Wanted::from(vec!["*".to_owned()]);
-        journal.set_routes(vec![Route { sink, wanted, feed }]).await.unwrap();
+        journal
+            .set_routes(chrono::Utc::now(), vec![Route { sink, wanted, feed, after: None }])
+            .await
+            .unwrap();
         let now = Utc::now();
         let event = |n| read(AppId(1), &format!(r#"{{"N":{n}}}"#), false, now).event;
         let appended =

@@ -44,7 +44,10 @@ impl Fixture {
         let id = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
         let (feed, fed) = feed();
         let wanted = Wanted::from(vec!["*".to_owned()]);
-        journal.set_routes(vec![Route { sink: id, wanted, feed }]).await.unwrap();
+        journal
+            .set_routes(chrono::Utc::now(), vec![Route { sink: id, wanted, feed, after: None }])
+            .await
+            .unwrap();
         let now = Utc::now();
         let event = |n| read(AppId(1), &format!(r#"{{"N":{n}}}"#), false, now).event;
         journal.append((0..events).map(|n| event(n).into()).collect(), now).await.unwrap();

@@ -121,7 +121,8 @@ impl Delivery {
                 self.uptime.on_success(now);
                 self.tally.delivered += 1;
                 if !pending.is_requeued {
-                    self.observe_lag(pending.event.first_pulled, now);
+                    let since = pending.released.unwrap_or(pending.event.first_pulled);
+                    self.observe_lag(since, now);
                 }
                 tracing::debug!(sink = %self.target.name, event = %pending.event.key, "delivered");
                 let was_down = self.breaker.on_success();
@@ -225,9 +226,9 @@ impl Delivery {
         }
     }
 
-    fn observe_lag(&mut self, first_pulled: DateTime<Utc>, now: DateTime<Utc>) {
+    fn observe_lag(&mut self, since: DateTime<Utc>, now: DateTime<Utc>) {
         // The time of a pause is not the sink's. A clock that was set back proves nothing.
-        let since = self.resumed.map_or(first_pulled, |resumed| first_pulled.max(resumed));
+        let since = self.resumed.map_or(since, |resumed| since.max(resumed));
         let lag = (now - since).to_std().unwrap_or_default();
         self.counters.lags.observe(lag);
         self.tally.lagging += 1;

@@ -4,6 +4,7 @@
 //! sprites and the envelope a sink receives. Knows nothing of the rest of the crate and cannot
 //! fail: what is not understood is kept, token for token.
 
+mod after;
 mod envelope;
 mod event_type;
 mod json;
@@ -19,6 +20,7 @@ mod sprite;
 mod types;
 mod wanted;
 
+pub use after::{AfterResult, AfterState};
 pub use envelope::EventFormat;
 pub use event_type::{UNKNOWN_TYPE, known_type, known_types};
 pub use key::{AppId, Key, KeyError};

@@ -130,6 +130,7 @@ impl EntryReader {
             first_pulled,
             replaced,
             origin,
+            after: None,
         };
         self.forget();
         (event, members)

@@ -1,7 +1,10 @@
 //! An event, and what is stored of it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
+use super::after::AfterResult;
 use super::event_type;
 use super::key::{AppId, Key};
 use super::origin::EventOrigin;
@@ -36,6 +39,8 @@ pub struct Event {
     pub replaced: bool,
     /// How it arrived first.
     pub origin: EventOrigin,
+    /// What became of it at the sink before, where it is on its way to one that comes after that.
+    pub after: Option<Arc<AfterResult>>,
 }
 
 impl Event {
@@ -54,6 +59,7 @@ impl Event {
             first_pulled: stored.first_pulled,
             replaced: stored.replaced,
             origin: stored.origin,
+            after: None,
         }
     }
 

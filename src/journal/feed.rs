@@ -12,6 +12,7 @@ use std::vec;
 
 use tokio::sync::{Notify, mpsc};
 
+use super::after::RouteAfter;
 use super::types::{NewEvent, SinkId};
 use crate::event::Wanted;
 
@@ -29,6 +30,8 @@ pub struct Route {
     pub wanted: Wanted,
     /// Its feed.
     pub feed: FeedSender,
+    /// The sink that it comes after, where it comes after one.
+    pub after: Option<RouteAfter>,
 }
 
 /// The journal's end of a feed.
@@ -50,7 +53,10 @@ pub struct FeedReceiver {
 #[derive(Debug, Default)]
 struct Shared {
     is_lagging: AtomicBool,
-    overflowed: Notify,
+    /// Whether the sink before has released events that the loop does not know of.
+    has_released: AtomicBool,
+    /// Of both.
+    marked: Notify,
     events: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -60,7 +66,7 @@ struct Shared {
 pub fn feed() -> (FeedSender, FeedReceiver) {
     let (sender, receiver) = mpsc::channel(MAX_EVENTS);
     let shared = Arc::new(Shared { is_lagging: AtomicBool::new(true), ..Shared::default() });
-    shared.overflowed.notify_one();
+    shared.marked.notify_one();
     let receiver =
         FeedReceiver { queue: receiver, rest: Vec::new().into_iter(), shared: shared.clone() };
     (FeedSender { queue: sender, shared }, receiver)
@@ -94,12 +100,37 @@ impl FeedSender {
         }
         if new.peek().is_some() {
             shared.is_lagging.store(true, Ordering::Release);
-            shared.overflowed.notify_one();
+            shared.marked.notify_one();
         }
     }
 }
 
+impl FeedSender {
+    /// Has the loop look for events that the sink before has released: they are due in the journal.
+    pub(super) fn release(&self) {
+        self.shared.has_released.store(true, Ordering::Release);
+        self.shared.marked.notify_one();
+    }
+
+    /// Whether the loop has yet to look for released events.
+    #[must_use]
+    pub fn has_released(&self) -> bool {
+        self.shared.has_released.load(Ordering::Acquire)
+    }
+}
+
 impl FeedReceiver {
+    /// Whether the sink before has released events since the last call.
+    pub fn take_released(&self) -> bool {
+        self.shared.has_released.swap(false, Ordering::AcqRel)
+    }
+
+    /// The same, without taking note of it.
+    #[must_use]
+    pub fn has_released(&self) -> bool {
+        self.shared.has_released.load(Ordering::Acquire)
+    }
+
     /// The next event, `None` when there is none at the moment.
     pub fn try_next(&mut self) -> Option<NewEvent> {
         if self.rest.as_slice().is_empty() {
@@ -108,13 +139,14 @@ impl FeedReceiver {
         self.take()
     }
 
-    /// Waits for the next event, or for the sink to lag (`None`). Cancel safe.
+    /// Waits for the next event, or for the sink to lag or to have events released (`None`). Cancel
+    /// safe.
     pub async fn next(&mut self) -> Option<NewEvent> {
         if self.rest.as_slice().is_empty() {
             tokio::select! {
                 biased;
                 Some(new) = self.queue.recv() => self.rest = new.into_iter(),
-                () = self.shared.overflowed.notified() => {}
+                () = self.shared.marked.notified() => {}
             }
         }
         self.take()

@@ -169,8 +169,8 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be written; the routes then stay as they were.
-    pub async fn set_routes(&self, routes: Vec<Route>) -> Result<()> {
-        self.run(move |writer| writer.set_routes(routes)).await
+    pub async fn set_routes(&self, now: DateTime<Utc>, routes: Vec<Route>) -> Result<()> {
+        self.run(move |writer| writer.set_routes(routes, now)).await
     }
 
     /// Makes every failed event for `sink` due at `now`, after an outage.

@@ -14,6 +14,7 @@
 //! (`side_files`, `lock`, `files`, `missing`, `path_rules`, `place`), the way of new events to the sinks
 //! (`feed`), and what tells equal events apart by the time (`receipts`).
 
+mod after;
 mod error;
 mod feed;
 mod files;
@@ -32,6 +33,7 @@ mod sqlite;
 mod types;
 mod writer;
 
+pub use after::{On, RouteAfter};
 pub use error::{DiskFault, JournalError, MaintenanceError, OpenError, Result};
 pub use feed::{FeedReceiver, FeedSender, Route, feed};
 pub use handle::{Closing, Journal};

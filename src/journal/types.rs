@@ -1,5 +1,6 @@
 //! What all of the journal says of events and sinks. Knows nothing else of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub struct PendingEvent {
     pub last_failed: Option<DateTime<Utc>>,
     /// Whether its delivery was asked for by hand.
     pub is_requeued: bool,
+    /// When the sink before had settled it, where this one comes after another.
+    pub released: Option<DateTime<Utc>>,
 }
 
 impl PendingEvent {
@@ -84,6 +87,7 @@ impl PendingEvent {
             first_failed: None,
             last_failed: None,
             is_requeued: false,
+            released: None,
         }
     }
 }
@@ -160,6 +164,8 @@ pub struct Recorded {
     pub settled: Vec<EventId>,
     /// Events that this sink still has to take.
     pub pending: u64,
+    /// The sinks that come after this one and have events to take by that.
+    pub released: BTreeSet<SinkId>,
 }
 
 #[derive(Clone, Debug)]

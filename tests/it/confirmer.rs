@@ -60,8 +60,9 @@ impl Bench {
             JournalSettings { path: folder.path().join("j.db"), ..JournalSettings::default() };
         let (journal, closing) = Journal::open(&settings).unwrap();
         let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
-        let route = Route { sink, wanted: Wanted::from(vec!["*".to_owned()]), feed: feed().0 };
-        journal.set_routes(vec![route]).await.unwrap();
+        let route =
+            Route { sink, wanted: Wanted::from(vec!["*".to_owned()]), feed: feed().0, after: None };
+        journal.set_routes(chrono::Utc::now(), vec![route]).await.unwrap();
         let entry = |n: i64| {
             let text = format!(r#"{{"EventType":"A","AEvent":{{"TaskId":"{n}"}}}}"#);
             event::read(APP, &text, false, Utc::now())

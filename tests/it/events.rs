@@ -40,8 +40,12 @@ impl Bench {
             sink: *sink,
             wanted: Wanted::from(wanted.iter().map(ToString::to_string).collect::<Vec<_>>()),
             feed: feed().0,
+            after: None,
         };
-        journal.set_routes(sinks.iter().zip(wanted).map(route).collect()).await.unwrap();
+        journal
+            .set_routes(chrono::Utc::now(), sinks.iter().zip(wanted).map(route).collect())
+            .await
+            .unwrap();
         Self { folder, journal, closing, sinks }
     }
 

@@ -45,10 +45,15 @@ impl Bench {
         for sink in ids {
             let (feed, fed) = feed();
             fed.catch_up();
-            routes.push(Route { sink, wanted: Wanted::from(vec!["*".to_owned()]), feed });
+            routes.push(Route {
+                sink,
+                wanted: Wanted::from(vec!["*".to_owned()]),
+                feed,
+                after: None,
+            });
             feds.push((sink, fed));
         }
-        journal.set_routes(routes).await.unwrap();
+        journal.set_routes(chrono::Utc::now(), routes).await.unwrap();
         Self { folder, journal, closing, sinks: feds }
     }
 
@@ -620,7 +625,13 @@ async fn an_event_goes_by_the_old_routes_or_by_the_new_ones() {
         for n in 0..100 {
             let (feed, fed) = feed();
             let wanted = Wanted::from(vec!["*".to_owned()]);
-            journal.set_routes(vec![Route { sink: sinks[n % 2], wanted, feed }]).await.unwrap();
+            journal
+                .set_routes(
+                    chrono::Utc::now(),
+                    vec![Route { sink: sinks[n % 2], wanted, feed, after: None }],
+                )
+                .await
+                .unwrap();
             drop(fed);
         }
     };

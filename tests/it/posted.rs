@@ -53,8 +53,8 @@ impl Bench {
         let (journal, closing) = Journal::open(&settings).unwrap();
         let sinks = journal.register(vec!["all".to_owned()]).await.unwrap();
         let wanted = Wanted::from(vec!["*".to_owned()]);
-        let routes = vec![Route { sink: sinks[0], wanted, feed: feed().0 }];
-        journal.set_routes(routes).await.unwrap();
+        let routes = vec![Route { sink: sinks[0], wanted, feed: feed().0, after: None }];
+        journal.set_routes(chrono::Utc::now(), routes).await.unwrap();
         self.open = Some((journal, closing));
     }
 

@@ -55,7 +55,7 @@ pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
     };
     let options = &args.options;
     let discard = |admin: &mut JournalAdmin, sink, events: &[EventId], discarded: &mut u64| {
-        *discarded += admin.discard(sink, events)?;
+        *discarded += admin.discard(sink, events, chrono::Utc::now())?;
         Ok(())
     };
     let done = bulk::apply(BulkChange::Discard, options, &journal, &reader, &targets, discard)?;

@@ -9,8 +9,10 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::counters::{self, Counter, Deltas};
+use super::following::{self, followed, release};
 use super::open::open_beside;
 use super::rows::{sinks, sinks_text};
+use crate::event::AfterState;
 use crate::journal::error::{OpenError, Result};
 use crate::journal::types::{EventId, SinkId};
 
@@ -77,12 +79,12 @@ impl JournalAdmin {
     }
 
     /// Takes these events from `sink`, where they are pending or dead: from here on they are not
-    /// for it. Returns how many were.
-    pub fn discard(&mut self, sink: SinkId, events: &[EventId]) -> Result<u64> {
+    /// for it, and those that follow it get what was pending. Returns how many were.
+    pub fn discard(&mut self, sink: SinkId, events: &[EventId], now: DateTime<Utc>) -> Result<u64> {
         let mut edit = Edit::begin(&mut self.0)?;
         let mut discarded = 0;
         for event in events {
-            discarded += u64::from(edit.discard(sink, *event)?);
+            discarded += u64::from(edit.discard(sink, *event, now)?);
         }
         edit.commit()?;
         Ok(discarded)
@@ -153,15 +155,23 @@ impl<'c> Edit<'c> {
             row.sinks.push(sink);
             self.set_sinks(event, &row.sinks)?;
         }
+        let followers = following::waiting(&self.transaction, sink, event)?;
+        let result = following::result_for(&self.transaction, sink, event)?;
+        let now = now.timestamp_millis();
+        let released = result.as_ref().map(|_| now);
         self.transaction
             .prepare_cached(
-                "INSERT INTO pending (sink, event, due, request) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO pending (sink, event, due, request, followers, released, result)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute(params![sink.0, event.0, now.timestamp_millis(), request])?;
+            .execute(params![sink.0, event.0, now, request, followers, released, result])?;
         Ok(())
     }
 
-    fn discard(&mut self, sink: SinkId, event: EventId) -> Result<bool> {
+    fn discard(&mut self, sink: SinkId, event: EventId, now: DateTime<Utc>) -> Result<bool> {
+        let (range, untried) = ((event, event), (0, None));
+        let discarded = AfterState::Discarded;
+        let followed = followed(&self.transaction, sink, range, discarded, untried, 1)?;
         let was_pending =
             self.delete("DELETE FROM pending WHERE sink = ?1 AND event = ?2", sink, event)?;
         let was_dead =
@@ -176,6 +186,10 @@ impl<'c> Edit<'c> {
             row.sinks.retain(|other| *other != sink);
             self.deltas.add(Counter::Unrouted, i64::from(row.sinks.is_empty()));
             self.set_sinks(event, &row.sinks)?;
+        }
+        for settled in &followed {
+            let now = now.timestamp_millis();
+            release(&self.transaction, &mut self.deltas, sink, settled, now)?;
         }
         Ok(true)
     }

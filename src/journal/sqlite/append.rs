@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use super::counters::Counter;
+use super::followers::{self, Direct};
 use super::id_ranges::id_ranges;
 use super::occurrences::Occurrence;
 use super::rows::{origin_number, sinks_text};
@@ -16,8 +17,9 @@ use crate::journal::feed::Route;
 use crate::journal::receipts::{PullReceipt, Taken};
 use crate::journal::types::{Appended, EventId, NewEvent, SinkId, StoredEntry};
 
-/// New events that are not yet in `pending`, by the sinks that want them.
-type Outstanding = BTreeMap<SinkId, Vec<EventId>>;
+/// New events that are not yet in `pending`, by the sinks that get them at once and the text of
+/// those that follow.
+type Outstanding = BTreeMap<Direct, Vec<EventId>>;
 
 impl Store {
     /// Stores each event of `answer`, unless it is known.
@@ -120,11 +122,8 @@ impl Store {
         routes: &[Route],
         outstanding: &mut Outstanding,
     ) -> Result<Option<StoredEntry>> {
-        let sinks: Vec<SinkId> = routes
-            .iter()
-            .filter(|route| route.wanted.matches(event))
-            .map(|route| route.sink)
-            .collect();
+        let direct = followers::direct(routes, event);
+        let sinks: Vec<SinkId> = direct.iter().map(|(sink, _)| *sink).collect();
         let id = EventId(self.next_id);
         if !self.key_index.add(&self.connection, event.key, id)? {
             return Ok(None);
@@ -155,8 +154,8 @@ impl Store {
         if sinks.is_empty() {
             self.count(Counter::Unrouted, 1);
         }
-        for sink in &sinks {
-            outstanding.entry(*sink).or_default().push(id);
+        for to in direct {
+            outstanding.entry(to).or_default().push(id);
         }
         let appended = appended(id, event.key, true, !sinks.is_empty());
         let new = NewEvent { id, event: event.clone() };
@@ -165,15 +164,15 @@ impl Store {
 
     /// Inserts the pending rows of events, and forgets that they were to be.
     fn insert_pending(&mut self, outstanding: &mut Outstanding) -> Result<()> {
-        for (sink, events) in std::mem::take(outstanding) {
+        for ((sink, followers), events) in std::mem::take(outstanding) {
             for (first, last) in id_ranges(events) {
                 let inserted = self
                     .connection
                     .prepare_cached(
-                        "INSERT INTO pending (sink, event)
-                         SELECT ?1, id FROM events WHERE id BETWEEN ?2 AND ?3",
+                        "INSERT INTO pending (sink, event, followers)
+                         SELECT ?1, id, ?4 FROM events WHERE id BETWEEN ?2 AND ?3",
                     )?
-                    .execute([sink.0, first.0, last.0])?;
+                    .execute(params![sink.0, first.0, last.0, followers])?;
                 self.count(Counter::Routed(sink), inserted);
             }
         }

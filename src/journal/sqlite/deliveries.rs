@@ -1,17 +1,19 @@
 //! What is outstanding at the sinks, and what became of it, in SQL.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Rows, params};
 
 use super::counters::Counter;
+use super::following::{followed, release};
 use super::id_ranges::id_ranges;
 use super::rows::{event_row, time};
 use super::store::Store;
-use crate::event::Key;
+use crate::event::{AfterResult, AfterState, Event, Key};
 use crate::journal::error::Result;
 use crate::journal::types::{
     DeliveryOutcome, DeliveryRecord, EventId, PendingEvent, PendingPage, QueueEnd, Recorded,
@@ -56,6 +58,7 @@ impl Store {
 
     pub(in crate::journal) fn record(&mut self, records: &SinkRecords) -> Result<Recorded> {
         let sink = records.sink;
+        let mut released = BTreeSet::new();
         let is_delivered =
             |record: &DeliveryRecord| matches!(record.outcome, DeliveryOutcome::Delivered);
         for part in records.records.chunk_by(|a, b| is_delivered(a) == is_delivered(b)) {
@@ -65,7 +68,9 @@ impl Store {
                     if has_failed {
                         self.add_deliveries(sink, first, last, records.now.timestamp_millis())?;
                     }
-                    let removed = self.remove_pending(sink, first, last)?;
+                    let delivered = (AfterState::Delivered, None);
+                    let range = (first, last);
+                    let removed = self.settle_at(records, range, delivered, &mut released)?;
                     self.count(Counter::Delivered(sink), removed);
                 }
                 self.connection
@@ -73,7 +78,7 @@ impl Store {
                     .execute([sink.0])?;
             } else {
                 for record in part {
-                    self.record_failed(records, record)?;
+                    self.record_failed(records, record, &mut released)?;
                 }
             }
         }
@@ -85,7 +90,7 @@ impl Store {
         if let Some(checkpoint) = &records.checkpoint {
             self.set_checkpoint(sink, checkpoint)?;
         }
-        Ok(Recorded { settled, pending: self.count_outstanding(sink)? })
+        Ok(Recorded { settled, pending: self.count_outstanding(sink)?, released })
     }
 
     /// The records without those whose event was requeued by hand after the request `last_request`.
@@ -109,7 +114,12 @@ impl Store {
         Ok(kept)
     }
 
-    fn record_failed(&mut self, records: &SinkRecords, record: &DeliveryRecord) -> Result<()> {
+    fn record_failed(
+        &mut self,
+        records: &SinkRecords,
+        record: &DeliveryRecord,
+        released: &mut BTreeSet<SinkId>,
+    ) -> Result<()> {
         let (sink, event, now) = (records.sink, record.event, records.now.timestamp_millis());
         match &record.outcome {
             DeliveryOutcome::Delivered => {}
@@ -142,7 +152,8 @@ impl Store {
                          FROM pending WHERE sink = ?1 AND event = ?2",
                     )?
                     .execute(params![sink.0, event.0, now, error])?;
-                let removed = self.remove_pending(sink, event, event)?;
+                let dead = (AfterState::Dead, Some(error.as_str()));
+                let removed = self.settle_at(records, (event, event), dead, released)?;
                 self.count(Counter::Dead(sink), removed);
             }
         }
@@ -154,12 +165,25 @@ impl Store {
         Ok(())
     }
 
-    /// Returns how many there were.
-    fn remove_pending(&self, sink: SinkId, first: EventId, last: EventId) -> Result<usize> {
-        let mut delete = self
-            .connection
-            .prepare_cached("DELETE FROM pending WHERE sink = ?1 AND event BETWEEN ?2 AND ?3")?;
-        Ok(delete.execute([sink.0, first.0, last.0])?)
+    /// Removes what is pending within a range, which was just tried once more, and gives it to the
+    /// sinks that follow. Returns how many there were.
+    fn settle_at(
+        &mut self,
+        records: &SinkRecords,
+        (first, last): (EventId, EventId),
+        (state, error): (AfterState, Option<&str>),
+        released: &mut BTreeSet<SinkId>,
+    ) -> Result<usize> {
+        let (connection, sink) = (&self.connection, records.sink);
+        let followed = followed(connection, sink, (first, last), state, (1, error), usize::MAX)?;
+        let removed = connection
+            .prepare_cached("DELETE FROM pending WHERE sink = ?1 AND event BETWEEN ?2 AND ?3")?
+            .execute([sink.0, first.0, last.0])?;
+        let now = records.now.timestamp_millis();
+        for settled in &followed {
+            released.extend(release(connection, &mut self.deltas, sink, settled, now)?);
+        }
+        Ok(removed)
     }
 
     pub(in crate::journal) fn untried(
@@ -247,7 +271,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<UnacknowledgedEvent>> {
         let mut select = self.connection.prepare_cached(
-            "SELECT event, key, due IS NOT NULL AND attempts = 0
+            "SELECT event, key,
+               due IS NOT NULL AND attempts = 0 AND (released IS NULL OR request > 0)
              FROM pending JOIN events ON events.id = event
              WHERE sink = ?1 AND event > ?2 ORDER BY event LIMIT ?3",
         )?;
@@ -323,7 +348,8 @@ fn to_sql(limit: usize) -> i64 {
 fn select_pending(which: &str) -> String {
     format!(
         "SELECT pending.event, attempts, charged, first_failed, last_failed, request > 0,
-                key, app, type, file_id, task_id, body, first_pulled, replaced, origin
+                key, app, type, file_id, task_id, body, first_pulled, replaced, origin,
+                released, result
          FROM pending JOIN events ON events.id = pending.event
            LEFT JOIN bodies ON bodies.event = pending.event
          WHERE pending.sink = ?1 AND {which}"
@@ -331,6 +357,7 @@ fn select_pending(which: &str) -> String {
 }
 
 fn pending_row(row: &Row<'_>) -> rusqlite::Result<PendingEvent> {
+    let event = Event { after: result(row, 16)?, ..event_row(row, 6)? };
     Ok(PendingEvent {
         id: EventId(row.get(0)?),
         attempts: row.get(1)?,
@@ -338,7 +365,17 @@ fn pending_row(row: &Row<'_>) -> rusqlite::Result<PendingEvent> {
         first_failed: time(row, 3)?,
         last_failed: time(row, 4)?,
         is_requeued: row.get(5)?,
-        event: Arc::new(event_row(row, 6)?),
+        event: Arc::new(event),
+        released: time(row, 15)?,
+    })
+}
+
+/// What became of an event at the sink before.
+fn result(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Arc<AfterResult>>> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
+    let result = serde_json::from_str(text);
+    result.map(|result| Some(Arc::new(result))).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
     })
 }
 

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 use super::schema::{
-    EVENTS, FAILURES, KEYS_COMPLETE, OCCURRENCES, PAUSED, POSTED, RECONCILED, REJECTED, VERSION,
+    EVENTS, FAILURES, FOLLOWING, KEYS_COMPLETE, OCCURRENCES, PAUSED, POSTED, RECONCILED, REJECTED,
+    VERSION,
 };
 
 /// A journal of version 1 had an index over the keys of all events, and may have been made
@@ -78,8 +79,12 @@ pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result
         ..=6 => format!("{FAILURES} {MOVE_6}"),
         _ => String::new(),
     };
+    let to_8 = match version {
+        ..=7 => PAUSED,
+        _ => "",
+    };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {to_7} {PAUSED} \
+        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {to_7} {to_8} {FOLLOWING} \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("journal migrated");

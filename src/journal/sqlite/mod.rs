@@ -16,6 +16,8 @@ mod counters;
 mod deliveries;
 mod failures;
 mod filter;
+mod followers;
+mod following;
 mod id_ranges;
 mod key_index;
 mod maintenance;

@@ -12,8 +12,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::migrations;
 use super::schema::{
-    APPLICATION_ID, EVENTS, FAILURES, KEYS_COMPLETE, OCCURRENCES, OTHERS, PAUSED, POSTED,
-    RECONCILED, REJECTED, VERSION,
+    APPLICATION_ID, EVENTS, FAILURES, FOLLOWING, KEYS_COMPLETE, OCCURRENCES, OTHERS, PAUSED,
+    POSTED, RECONCILED, REJECTED, VERSION,
 };
 use crate::journal::error::OpenError;
 use crate::journal::path_rules;
@@ -84,7 +84,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     // database, which the next start recognizes by its lack of both.
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {EVENTS} {KEYS_COMPLETE} {OCCURRENCES} {OTHERS} {REJECTED} {POSTED} \
-         {RECONCILED} {FAILURES} {PAUSED} PRAGMA application_id = {APPLICATION_ID}; \
+         {RECONCILED} {FAILURES} {PAUSED} {FOLLOWING} PRAGMA application_id = {APPLICATION_ID}; \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))
 }

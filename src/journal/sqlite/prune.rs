@@ -132,7 +132,7 @@ impl Store {
                 .prepare_cached("DELETE FROM confirmations WHERE event = ?1")?
                 .execute([id])?;
             self.receipts.forget(EventId(*id));
-            for table in ["occurrences", "posted", "bodies"] {
+            for table in ["occurrences", "posted", "bodies", "results"] {
                 let delete = format!("DELETE FROM {table} WHERE event = ?1");
                 self.connection.prepare_cached(&delete)?.execute([id])?;
             }

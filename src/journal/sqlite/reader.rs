@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::attempts::{self, Attempt};
 use super::counters::JournalTotals;
 use super::filter::{Filter, Order, Query};
+use super::following;
 use super::key_index;
 use super::open::open_read_only;
 use super::rows::{event_row, time};
@@ -80,6 +81,9 @@ pub struct SinkState {
     /// The last attempts, the newest last, of an event that has failed at least once; at most 20.
     /// Those before a redelivery by hand are among them.
     pub last_attempts: Vec<Attempt>,
+    /// The sinks that get it once this one has settled it, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<String>,
 }
 
 const STATE: &str = "
@@ -237,7 +241,7 @@ impl JournalReader {
                coalesce(pending.first_error, dead.first_error),
                coalesce(pending.last_error, dead.last_error),
                coalesce(pending.first_failed, dead.first_failed),
-               coalesce(pending.last_failed, dead.at)
+               coalesce(pending.last_failed, dead.at), sinks.id
              FROM sinks
              JOIN events ON events.id = ?1
              LEFT JOIN pending ON pending.sink = sinks.id AND pending.event = ?1
@@ -262,6 +266,7 @@ impl JournalReader {
                 first_failed: time(row, 7)?,
                 last_failed: time(row, 8)?,
                 last_attempts,
+                then: following::names(&self.0, SinkId(row.get(9)?), event)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -3,7 +3,7 @@
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(in crate::journal) const VERSION: i32 = 8;
+pub(in crate::journal) const VERSION: i32 = 9;
 /// `events` is written once per event; what changes stands in small tables beside it, and only
 /// pruning and the operator's hand write to it again. A delivered event costs one inserted and
 /// one deleted row of `pending` per sink. A pending row without `due` was never tried. Times are
@@ -145,4 +145,20 @@ CREATE TABLE paused (            -- by hand, until it is resumed
   sink  INTEGER PRIMARY KEY,     -- 0: pulling
   since INTEGER NOT NULL
 );
+";
+
+/// Since version 9. See following.rs.
+pub(super) const FOLLOWING: &str = "
+ALTER TABLE pending ADD COLUMN followers TEXT;    -- sinks that get the event once this one has settled it
+ALTER TABLE pending ADD COLUMN released INTEGER;  -- when the sink before had settled it
+ALTER TABLE pending ADD COLUMN result TEXT;       -- JSON: what had become of it there
+CREATE INDEX pending_followed ON pending (sink, event) WHERE followers IS NOT NULL;
+CREATE TABLE results (           -- of events at sinks that others follow, the newest
+  event    INTEGER NOT NULL,
+  sink     INTEGER NOT NULL,
+  result   TEXT    NOT NULL,     -- JSON
+  released TEXT    NOT NULL,     -- ids of the sinks that got the event by it, or by one before it
+  waiting  TEXT,                 -- sinks that follow and did not get it by that
+  PRIMARY KEY (event, sink)
+) WITHOUT ROWID;
 ";

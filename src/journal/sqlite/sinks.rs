@@ -1,8 +1,10 @@
 //! The sinks that the journal has heard of, and what it keeps of each, in SQL.
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::Counter;
+use super::following::skip;
 use super::rows::time;
 use super::store::Store;
 use crate::journal::error::Result;
@@ -21,13 +23,27 @@ impl Store {
         Ok(names.iter().map(&mut id).collect::<rusqlite::Result<_>>()?)
     }
 
-    /// From here on these sinks, and no others, hold events up.
-    pub(in crate::journal) fn activate(&mut self, sinks: &[SinkId]) -> Result<()> {
-        self.connection.execute("UPDATE sinks SET active = 0 WHERE active", [])?;
+    /// From here on these sinks, and no others, hold events up. What others still had to take, those
+    /// get now that follow whatever becomes of it.
+    pub(in crate::journal) fn activate(
+        &mut self,
+        sinks: &[SinkId],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let before = {
+            let mut deactivate = self
+                .connection
+                .prepare_cached("UPDATE sinks SET active = 0 WHERE active RETURNING id")?;
+            let before = deactivate.query_map([], |row| row.get(0).map(SinkId))?;
+            before.collect::<rusqlite::Result<Vec<_>>>()?
+        };
         let mut activate =
             self.connection.prepare_cached("UPDATE sinks SET active = 1 WHERE id = ?1")?;
         for sink in sinks {
             activate.execute([sink.0])?;
+        }
+        for removed in before.into_iter().filter(|sink| !sinks.contains(sink)) {
+            skip(&self.connection, &mut self.deltas, removed, now.timestamp_millis())?;
         }
         Ok(())
     }

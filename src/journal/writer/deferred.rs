@@ -78,11 +78,11 @@ mod tests {
             let sink = SinkId(1);
             store.begin().unwrap();
             store.register(&["sink".to_owned()]).unwrap();
-            store.activate(&[sink]).unwrap();
+            store.activate(&[sink], now).unwrap();
             let entries = ["{\"N\":1}", "{\"N\":2}"].map(|text| read(AppId(1), text, false, now));
             let (feed, _receiver) = crate::journal::feed();
             let wanted = crate::event::Wanted::from(vec!["*".to_owned()]);
-            let routes = [crate::journal::Route { sink, wanted, feed }];
+            let routes = [crate::journal::Route { sink, wanted, feed, after: None }];
             let ids: Vec<_> = store
                 .append(&entries, &Utc::now().into(), &routes)
                 .unwrap()

@@ -9,6 +9,7 @@ mod fairness;
 mod outage;
 mod replies;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -56,6 +57,8 @@ pub(super) struct Writer {
     /// Deferred writes of the open transaction, or of one that failed to commit; with each the last
     /// request by hand that was known then.
     deferred: Vec<(DeferredWrite, i64)>,
+    /// The sinks that have events to take by deferred writes, released by the sink before.
+    released: BTreeSet<SinkId>,
     waiting: Vec<PendingReply>,
     in_transaction: bool,
     /// Bytes of bodies appended since the journal's size was measured.
@@ -78,6 +81,7 @@ impl Writer {
             queue,
             routes: Vec::new(),
             deferred: Vec::new(),
+            released: BTreeSet::new(),
             waiting: Vec::new(),
             in_transaction: false,
             unmeasured: 0,
@@ -147,9 +151,9 @@ impl Writer {
     }
 
     /// Commits what was appended before, which is published by the old routes.
-    pub(super) fn set_routes(&mut self, routes: Vec<Route>) -> Result<()> {
+    pub(super) fn set_routes(&mut self, routes: Vec<Route>, now: DateTime<Utc>) -> Result<()> {
         let sinks: Vec<SinkId> = routes.iter().map(|route| route.sink).collect();
-        self.write_now(|store| store.activate(&sinks))?;
+        self.write_now(|store| store.activate(&sinks, now))?;
         self.routes = routes;
         Ok(())
     }
@@ -303,15 +307,21 @@ impl Writer {
     }
 
     /// Runs a write that shares the next commit and is answered before it. Once a commit has failed
-    /// none is any more, until one succeeds.
+    /// none is any more, until one succeeds. What a sink is given by the one before is on disk before
+    /// it takes it: what it holds after a crash is then known as its own.
     pub(super) fn defer(&mut self, write: DeferredWrite) -> Result<Recorded> {
         let recorded = self.write(|store| write.write(store))?;
         self.deferred.push((write, self.store.last_request));
+        self.released.extend(&recorded.released);
         if self.outage.is_failing()
             && let Err(error) = self.commit()
         {
             self.deferred.pop();
             return Err(error);
+        }
+        if !self.released.is_empty() {
+            // What fails is tried again.
+            drop(self.commit());
         }
         Ok(recorded)
     }
@@ -336,6 +346,9 @@ impl Writer {
         self.ended();
         self.deferred.clear();
         self.commit_at = None;
+        let released = std::mem::take(&mut self.released);
+        let routes = self.routes.iter().filter(|route| released.contains(&route.sink));
+        routes.for_each(|route| route.feed.release());
         if self.needs_commit() {
             self.gather_from = Some(start);
         }

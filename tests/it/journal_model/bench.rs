@@ -11,7 +11,7 @@ use sprited::event::{Entry, Wanted};
 use sprited::journal::{
     Appended, Closing, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState,
     FeedReceiver, Filter, HandleConfirmation, Journal, JournalAdmin, JournalReader,
-    JournalSettings, QueueEnd, Recorded, Route, SinkId, UnacknowledgedEvent, feed,
+    JournalSettings, On, QueueEnd, Recorded, Route, RouteAfter, SinkId, UnacknowledgedEvent, feed,
 };
 use tempfile::TempDir;
 
@@ -32,6 +32,7 @@ pub(super) struct Bench {
     past: Vec<Plain>,
     configured: [bool; 3],
     wanted: [[bool; 3]; 3],
+    after: [Option<(usize, On)>; 3],
 }
 
 /// What a write was answered.
@@ -62,6 +63,7 @@ impl Bench {
             past: Vec::new(),
             configured: [true, true, false],
             wanted: [[true, true, false], [true, true, true], [true, false, true]],
+            after: [None; 3],
         };
         bench.configure().await;
         bench
@@ -89,8 +91,8 @@ impl Bench {
                     let events = self.events(events);
                     self.commit().await;
                     let mut editor = JournalAdmin::open(&self.path()).unwrap();
-                    let done = editor.discard(id, &events).unwrap();
-                    assert_eq!(done, self.plain.discard(*sink, &events));
+                    let done = editor.discard(id, &events, time(self.now)).unwrap();
+                    assert_eq!(done, self.plain.discard(*sink, &events, self.now));
                     self.is_on_disk();
                 }
             }
@@ -100,8 +102,8 @@ impl Bench {
                 self.prune(true).await;
                 self.reopen(&|_| {}).await;
             }
-            Step::Configure { sinks, wanted } => {
-                (self.configured, self.wanted) = (*sinks, *wanted);
+            Step::Configure { sinks, wanted, after } => {
+                (self.configured, self.wanted, self.after) = (*sinks, *wanted, *after);
                 self.configure().await;
             }
             Step::Clock(minutes) => self.now += minutes * 60_000,
@@ -210,9 +212,10 @@ impl Bench {
         let sinks: Vec<usize> = (0..SINKS.len()).filter(|sink| self.configured[*sink]).collect();
         let names = sinks.iter().map(|sink| SINKS[*sink].to_owned()).collect();
         let ids = self.journal().register(names).await.unwrap();
-        self.plain.register(&sinks);
+        self.plain.register(&sinks, self.now);
         self.feds.clear();
         self.plain.routes.clear();
+        self.plain.after.clear();
         let mut routes = Vec::new();
         for (sink, id) in sinks.into_iter().zip(ids) {
             assert_eq!(*self.ids.entry(sink).or_insert(id), id, "a sink keeps its number");
@@ -221,11 +224,15 @@ impl Bench {
             let names = kinds.iter().map(|kind| format!("T{kind}")).collect::<Vec<_>>();
             let (feed, fed) = feed();
             fed.catch_up();
-            routes.push(Route { sink: id, wanted: Wanted::from(names), feed });
+            // One that is not there is refused before it comes here.
+            let after = self.after[sink].filter(|(before, _)| self.configured[*before]);
+            let route_after = after.map(|(before, on)| RouteAfter { sink: self.ids[&before], on });
+            self.plain.after.extend(after.map(|after| (sink, after)));
+            routes.push(Route { sink: id, wanted: Wanted::from(names), feed, after: route_after });
             self.feds.insert(sink, fed);
             self.plain.routes.insert(sink, kinds);
         }
-        self.journal().set_routes(routes).await.unwrap();
+        self.journal().set_routes(time(self.now), routes).await.unwrap();
         self.is_on_disk();
     }
 
@@ -264,9 +271,15 @@ impl Bench {
                         .collect();
                     let records = verdicts.iter().map(record).collect();
                     let mark = mark.map(|mark| mark.to_string());
-                    let settled = self.plain.record(*sink, &verdicts, mark.as_deref());
+                    let (settled, released) =
+                        self.plain.record(*sink, &verdicts, mark.as_deref(), self.now);
+                    if !released.is_empty() {
+                        // On disk before they may take it.
+                        self.past.clear();
+                    }
+                    let released = released.iter().map(|sink| self.ids[sink]).collect();
                     let pending = self.plain.owed(*sink).len() as u64;
-                    expected.push(Answer::Recorded(Recorded { settled, pending }));
+                    expected.push(Answer::Recorded(Recorded { settled, pending, released }));
                     asked.push(Box::pin(async move {
                         Answer::Recorded(journal.record(id, records, mark, now).await.unwrap())
                     }));
@@ -358,6 +371,13 @@ impl Bench {
         let found: Vec<_> = part.events.iter().map(|it| (it.id.0, it.attempts)).collect();
         let expected: Vec<_> = due.iter().map(|(_, id, attempts)| (*id, *attempts)).collect();
         assert_eq!(found, expected, "due at {}", SINKS[sink]);
+        for pending in &part.events {
+            let told = pending.event.after.as_deref().map(|after| {
+                (after.sink.clone(), after.state, after.error.clone(), after.attempts)
+            });
+            let owed = owed.iter().find(|(id, ..)| *id == pending.id.0).unwrap().2;
+            assert_eq!(told, owed.result, "{} at {}", pending.id.0, SINKS[sink]);
+        }
         let expected =
             if part.is_all { later.first().map(|(due, ..)| *due) } else { Some(self.now) };
         assert_eq!(next.map(|next| next.timestamp_millis()), expected);
@@ -410,7 +430,7 @@ impl Bench {
             let unsure: Vec<_> = owed
                 .iter()
                 .map(|(id, kept, owed)| {
-                    let is_requeued = owed.due.is_some() && owed.attempts == 0;
+                    let is_requeued = owed.is_requeued();
                     UnacknowledgedEvent { id: EventId(*id), key: kept.key, is_requeued }
                 })
                 .collect();
@@ -488,7 +508,8 @@ fn copy(folder: &Path) -> TempDir {
 }
 
 /// What is to be seen of an event at a sink.
-type SeenAt = (String, EventState, u32, Option<i64>, [Option<String>; 2], Vec<Option<String>>);
+type SeenAt =
+    (String, EventState, u32, Option<i64>, [Option<String>; 2], Vec<Option<String>>, Vec<String>);
 
 /// Number, key, state, when it was confirmed, whether its body is gone, and what is at the sinks.
 type SeenEvent = (i64, String, EventState, Option<i64>, bool, Vec<SeenAt>);
@@ -511,7 +532,8 @@ fn seen(path: &Path) -> Seen {
             .map(|at| {
                 let due = at.due.map(|due| due.timestamp_millis());
                 let attempts = at.last_attempts.into_iter().map(|attempt| attempt.error).collect();
-                (at.sink, at.state, at.attempts, due, [at.first_error, at.last_error], attempts)
+                let errors = [at.first_error, at.last_error];
+                (at.sink, at.state, at.attempts, due, errors, attempts, at.then)
             })
             .collect()
     };
@@ -544,14 +566,16 @@ fn expected(plain: &Plain) -> Seen {
         let name = SINKS[*sink].to_owned();
         let attempts = kept.attempts.get(sink).cloned().unwrap_or_default();
         match at.clone() {
-            At::Delivered => (name, EventState::Delivered, 0, None, [None, None], attempts),
+            At::Delivered => (name, EventState::Delivered, 0, None, [None, None], attempts, vec![]),
             At::Pending(owed) => {
                 let errors = [owed.first_error, owed.last_error];
-                (name, EventState::Pending, owed.attempts, owed.due, errors, attempts)
+                let then = owed.followers.0.iter().map(|(sink, ..)| SINKS[*sink].to_owned());
+                let then = then.collect();
+                (name, EventState::Pending, owed.attempts, owed.due, errors, attempts, then)
             }
             At::Dead { attempts: tried, first_error, last_error } => {
                 let errors = [Some(first_error), Some(last_error)];
-                (name, EventState::Dead, tried, None, errors, attempts)
+                (name, EventState::Dead, tried, None, errors, attempts, vec![])
             }
         }
     };

@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
+use sprited::journal::On;
+
 use bench::Bench;
 
 /// The sinks there may be.
@@ -77,6 +79,8 @@ enum Step {
     Configure {
         sinks: [bool; 3],
         wanted: [[bool; 3]; 3],
+        /// The sink that each comes after, an earlier one.
+        after: [Option<(usize, On)>; 3],
     },
     /// The clock goes on, or back, by so many minutes.
     Clock(i64),
@@ -125,6 +129,13 @@ fn write() -> impl Strategy<Value = Write> {
     ]
 }
 
+fn after() -> impl Strategy<Value = [Option<(usize, On)>; 3]> {
+    let on = || prop_oneof![Just(On::Settled), Just(On::Delivered), Just(On::Dead)];
+    let second = prop::option::weighted(0.7, (Just(0_usize), on()));
+    let third = prop::option::weighted(0.7, (0..2_usize, on()));
+    (second, third).prop_map(|(second, third)| [None, second, third])
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let sink = 0..SINKS.len();
     prop_oneof![
@@ -133,8 +144,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (sink.clone(), events()).prop_map(|(sink, events)| Step::Discard { sink, events }),
         2 => Just(Step::Prune),
         1 => Just(Step::PruneForSpace),
-        2 => any::<([bool; 3], [[bool; 3]; 3])>()
-            .prop_map(|(sinks, wanted)| Step::Configure { sinks, wanted }),
+        2 => (any::<([bool; 3], [[bool; 3]; 3])>(), after()).prop_map(
+            |((sinks, wanted), after)| Step::Configure { sinks, wanted, after }),
         3 => prop_oneof![0..30_i64, 0..30_000_i64, -3_000..0_i64].prop_map(Step::Clock),
         3 => (sink.clone(), 1..9_usize).prop_map(|(sink, limit)| Step::Due { sink, limit }),
         1 => sink.prop_map(|sink| Step::DueNow { sink }),

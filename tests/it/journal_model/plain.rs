@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sprited::event::{self, AppId, Event, Key};
-use sprited::journal::{Appended, ConfirmPermission, EventId, EventState, JournalTotals, Requeued};
+use sprited::event::{self, AfterState, AppId, Event, Key};
+use sprited::journal::{
+    Appended, ConfirmPermission, EventId, EventState, JournalTotals, On, Requeued,
+};
 
 use super::{Content, SINKS, Verdict, time};
 
@@ -18,6 +20,31 @@ pub(super) struct Owed {
     pub(super) attempts: u32,
     pub(super) first_error: Option<String>,
     pub(super) last_error: Option<String>,
+    pub(super) followers: Tree,
+    /// What became of it at the sink before, by which it came here.
+    pub(super) result: Option<Told>,
+    pub(super) is_by_hand: bool,
+}
+
+impl Owed {
+    pub(super) fn is_requeued(&self) -> bool {
+        self.due.is_some() && self.attempts == 0 && (self.result.is_none() || self.is_by_hand)
+    }
+}
+
+/// The sinks that follow, and those that follow them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Tree(pub(super) Vec<(usize, On, Tree)>);
+
+/// What a sink has done with an event: its name, how, why, after how many attempts.
+pub(super) type Told = (String, AfterState, Option<String>, u32);
+
+/// What became of an event at a sink that others follow.
+#[derive(Clone, Debug)]
+struct Outcome {
+    told: Told,
+    released: BTreeSet<usize>,
+    waiting: Tree,
 }
 
 /// What became of an event at one sink that it is for.
@@ -51,6 +78,7 @@ pub(super) struct Kept {
     pub(super) sinks: BTreeMap<usize, At>,
     /// The errors of the last attempts at each sink where it has failed; of one that delivered none.
     pub(super) attempts: BTreeMap<usize, Vec<Option<String>>>,
+    outcomes: BTreeMap<usize, Outcome>,
 }
 
 impl Kept {
@@ -95,6 +123,8 @@ pub(super) struct Plain {
     pub(super) marks: BTreeMap<usize, String>,
     /// The types that each sink wants; no part of the file.
     pub(super) routes: BTreeMap<usize, BTreeSet<u8>>,
+    /// The sink that each comes after, and on what; no part of the file either.
+    pub(super) after: BTreeMap<usize, (usize, On)>,
     /// All but `pending`, which is counted by the events.
     counted: JournalTotals,
 }
@@ -186,10 +216,21 @@ impl Plain {
     fn insert(&mut self, content: &Content, key: Key, now: i64) -> (i64, bool, bool) {
         let id = self.next_id;
         self.next_id += 1;
-        let wants = |(sink, kinds): (&usize, &BTreeSet<u8>)| {
-            kinds.contains(&content.kind).then_some((*sink, At::Pending(Owed::default())))
+        let wanted: BTreeSet<usize> = self
+            .routes
+            .iter()
+            .filter(|(_, kinds)| kinds.contains(&content.kind))
+            .map(|(sink, _)| *sink)
+            .collect();
+        let is_direct = |sink: &&usize| match self.after.get(sink) {
+            None => true,
+            Some((before, on)) => !wanted.contains(before) && *on != On::Dead,
         };
-        let sinks: BTreeMap<_, _> = self.routes.iter().filter_map(wants).collect();
+        let owed = |sink: &usize| {
+            let followers = self.followers(&wanted, *sink);
+            (*sink, At::Pending(Owed { followers, ..Owed::default() }))
+        };
+        let sinks: BTreeMap<_, _> = wanted.iter().filter(is_direct).map(owed).collect();
         self.counted.received += 1;
         self.counted.unrouted += u64::from(sinks.is_empty());
         self.counted.routed += sinks.len() as u64;
@@ -204,9 +245,63 @@ impl Plain {
             has_body: true,
             sinks,
             attempts: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
         };
         self.events.insert(id, kept);
         (id, true, is_pending)
+    }
+
+    fn followers(&self, wanted: &BTreeSet<usize>, sink: usize) -> Tree {
+        let after =
+            self.after.iter().filter(|(of, (before, _))| *before == sink && wanted.contains(of));
+        Tree(after.map(|(of, (_, on))| (*of, *on, self.followers(wanted, *of))).collect())
+    }
+
+    /// Gives an event that `sink` has settled to those of `followers` that wait for that. Returns
+    /// these, and the others.
+    fn release(
+        &mut self,
+        event: i64,
+        sink: usize,
+        followers: &Tree,
+        told: &Told,
+        now: i64,
+    ) -> (BTreeSet<usize>, Tree) {
+        let mut released = BTreeSet::new();
+        if followers.0.is_empty() {
+            return (released, Tree::default());
+        }
+        let kept = self.events.get_mut(&event).unwrap();
+        let mut waiting = Tree::default();
+        for (follower, on, next) in &followers.0 {
+            let goes_on = match on {
+                On::Settled => true,
+                On::Delivered => told.1 == AfterState::Delivered,
+                On::Dead => told.1 == AfterState::Dead,
+            };
+            if !goes_on {
+                waiting.0.push((*follower, *on, next.clone()));
+            } else if !kept.sinks.contains_key(follower) {
+                self.counted.unrouted -= u64::from(kept.sinks.is_empty());
+                self.counted.routed += 1;
+                let owed = Owed {
+                    due: Some(now),
+                    followers: next.clone(),
+                    result: Some(told.clone()),
+                    ..Owed::default()
+                };
+                kept.sinks.insert(*follower, At::Pending(owed));
+                for outcome in kept.outcomes.values_mut() {
+                    outcome.released.remove(follower);
+                }
+                released.insert(*follower);
+            }
+        }
+        let before = kept.outcomes.remove(&sink).map(|outcome| outcome.released);
+        let all = before.unwrap_or_default().union(&released).copied().collect();
+        let outcome = Outcome { told: told.clone(), released: all, waiting: waiting.clone() };
+        kept.outcomes.insert(sink, outcome);
+        (released, waiting)
     }
 
     /// Whether a sink that is there still has to take it.
@@ -217,14 +312,15 @@ impl Plain {
         self.events.get(&event).is_some_and(|kept| kept.sinks.iter().any(is_owed))
     }
 
-    /// The events that nobody has to take any more.
+    /// The events that nobody has to take any more, and the sinks that have some to take by that.
     pub(super) fn record(
         &mut self,
         sink: usize,
         verdicts: &[(EventId, Verdict)],
         mark: Option<&str>,
-    ) -> Vec<EventId> {
-        let mut settled = Vec::new();
+        now: i64,
+    ) -> (Vec<EventId>, BTreeSet<usize>) {
+        let (mut settled, mut released) = (Vec::new(), BTreeSet::new());
         for (event, verdict) in verdicts {
             let mut kept = self.events.get_mut(&event.0);
             if let Some(kept) = &mut kept
@@ -235,6 +331,13 @@ impl Plain {
             let at = kept.and_then(|kept| kept.sinks.get_mut(&sink));
             if let Some(at @ At::Pending(_)) = at {
                 let At::Pending(owed) = at else { unreachable!() };
+                let followers = owed.followers.clone();
+                let told = |state, error| (SINKS[sink].to_owned(), state, error, owed.attempts + 1);
+                let told = match verdict {
+                    Verdict::Delivered => Some(told(AfterState::Delivered, None)),
+                    Verdict::Dead { error } => Some(told(AfterState::Dead, Some(error.clone()))),
+                    Verdict::Retry { .. } => None,
+                };
                 match verdict {
                     Verdict::Delivered => {
                         *at = At::Delivered;
@@ -255,6 +358,9 @@ impl Plain {
                         self.counted.dead += 1;
                     }
                 }
+                if let Some(told) = told {
+                    released.extend(self.release(event.0, sink, &followers, &told, now).0);
+                }
             }
             if !matches!(verdict, Verdict::Retry { .. }) && !self.is_pending(event.0) {
                 settled.push(*event);
@@ -263,7 +369,7 @@ impl Plain {
         if let Some(mark) = mark {
             self.marks.insert(sink, mark.to_owned());
         }
-        settled
+        (settled, released)
     }
 
     pub(super) fn sending(&mut self, handle: u8, events: &[EventId]) -> ConfirmPermission {
@@ -313,6 +419,7 @@ impl Plain {
             match kept.sinks.get_mut(&sink) {
                 Some(At::Pending(owed)) => {
                     owed.due = owed.due.map(|due| due.min(now));
+                    owed.is_by_hand = true;
                     done.expedited += 1;
                     continue;
                 }
@@ -323,25 +430,39 @@ impl Plain {
                     self.counted.routed += 1;
                 }
             }
-            kept.sinks.insert(sink, At::Pending(Owed { due: Some(now), ..Owed::default() }));
+            let outcome = kept.outcomes.get(&sink);
+            let by = kept.outcomes.values().find(|outcome| outcome.released.contains(&sink));
+            let owed = Owed {
+                due: Some(now),
+                followers: outcome.map(|outcome| outcome.waiting.clone()).unwrap_or_default(),
+                result: by.map(|outcome| outcome.told.clone()),
+                is_by_hand: true,
+                ..Owed::default()
+            };
+            kept.sinks.insert(sink, At::Pending(owed));
             done.requeued += 1;
         }
         done
     }
 
-    pub(super) fn discard(&mut self, sink: usize, events: &[EventId]) -> u64 {
+    pub(super) fn discard(&mut self, sink: usize, events: &[EventId], now: i64) -> u64 {
         let mut discarded = 0;
         for event in events {
             let Some(kept) = self.events.get_mut(&event.0) else { continue };
+            let mut followers = Tree::default();
+            let mut told = (SINKS[sink].to_owned(), AfterState::Discarded, None, 0);
             match kept.sinks.get(&sink) {
                 Some(At::Dead { .. }) => self.counted.dead -= 1,
-                Some(At::Pending(_)) => {}
+                Some(At::Pending(owed)) => {
+                    (followers, told.3) = (owed.followers.clone(), owed.attempts);
+                }
                 Some(At::Delivered) | None => continue,
             }
             kept.sinks.remove(&sink);
             kept.attempts.remove(&sink);
             self.counted.discarded += 1;
             self.counted.unrouted += u64::from(kept.sinks.is_empty());
+            self.release(event.0, sink, &followers, &told, now);
             discarded += 1;
         }
         discarded
@@ -359,9 +480,25 @@ impl Plain {
         }
     }
 
-    pub(super) fn register(&mut self, sinks: &[usize]) {
+    /// These sinks are there from now on. What others had pending goes on to those that follow
+    /// whatever becomes of it.
+    pub(super) fn register(&mut self, sinks: &[usize], now: i64) {
+        let before: Vec<usize> =
+            self.active.iter().filter(|(_, active)| **active).map(|(sink, _)| *sink).collect();
         self.active.values_mut().for_each(|active| *active = false);
         self.active.extend(sinks.iter().map(|sink| (*sink, true)));
+        for removed in before.into_iter().filter(|sink| !sinks.contains(sink)) {
+            let owed = self.owed(removed).into_iter();
+            let owed: Vec<_> =
+                owed.map(|(id, _, owed)| (id, owed.followers.clone(), owed.attempts)).collect();
+            for (id, followers, attempts) in owed {
+                let told = (SINKS[removed].to_owned(), AfterState::Skipped, None, attempts);
+                let (_, waiting) = self.release(id, removed, &followers, &told, now);
+                let kept = self.events.get_mut(&id).unwrap();
+                let Some(At::Pending(owed)) = kept.sinks.get_mut(&removed) else { unreachable!() };
+                owed.followers = waiting;
+            }
+        }
     }
 
     /// Events that `sink` still has to take, in order.
@@ -399,6 +536,7 @@ impl Plain {
     pub(super) fn reopened(mut self) -> Self {
         self.next_id = self.events.last_key_value().map_or(1, |(id, _)| id + 1);
         self.routes.clear();
+        self.after.clear();
         self
     }
 }

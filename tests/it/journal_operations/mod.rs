@@ -66,8 +66,12 @@ impl Bench {
             sink: *sink,
             wanted: Wanted::from(vec![(*wanted).to_owned()]),
             feed: feed().0,
+            after: None,
         };
-        self.journal.set_routes(self.sinks.iter().zip(wanted).map(route).collect()).await.unwrap();
+        self.journal
+            .set_routes(chrono::Utc::now(), self.sinks.iter().zip(wanted).map(route).collect())
+            .await
+            .unwrap();
     }
 
     async fn close(self) -> TempDir {

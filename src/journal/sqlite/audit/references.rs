@@ -74,7 +74,7 @@ const PAUSED_AT_NO_SINK: &str =
     "t.sink <> 0 AND NOT EXISTS (SELECT 1 FROM sinks WHERE id = t.sink)";
 const AT_SINK: &str = "'event ' || t.event || ' at sink ' || t.sink";
 
-const RULES: [Rules; 11] = [
+const RULES: [Rules; 12] = [
     Rules {
         table: "events",
         key: &["id"],
@@ -125,6 +125,12 @@ const RULES: [Rules; 11] = [
                 "t.is_delivered NOT IN (0, 1) OR (t.is_delivered AND t.error IS NOT NULL)",
             ),
         ],
+    },
+    Rules {
+        table: "results",
+        key: &["event", "sink"],
+        name: AT_SINK,
+        wrong: &[("results of no event", NO_EVENT), ("results at no sink", NO_SINK)],
     },
     Rules {
         table: "confirmations",
