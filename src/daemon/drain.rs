@@ -4,7 +4,7 @@ use futures_util::future::select_all;
 use tokio::sync::watch;
 
 use super::exit::ExitReason;
-use crate::journal::Journal;
+use crate::journal::{FeedSender, Journal};
 use crate::puller::{ApplicationProgress, PullProgress};
 use crate::vod::{Advice, CallFailure};
 
@@ -14,13 +14,38 @@ const MAX_FAILED_PULLS: u32 = 3;
 /// Failed appends in a row after which it gives up: some seconds, in which room may be made.
 const MAX_FAILED_APPENDS: u64 = 10;
 
+/// Whether a task behind the puller has nothing in flight.
+pub(super) struct Idle {
+    task: watch::Receiver<bool>,
+    /// Of a sink: it may have been given events that its task does not know of.
+    feed: Option<FeedSender>,
+}
+
+impl Idle {
+    /// Of a task that is given nothing but by its own doing.
+    pub(super) fn of_task(task: watch::Receiver<bool>) -> Self {
+        Self { task, feed: None }
+    }
+
+    /// Of the delivery loop of a sink.
+    pub(super) fn of_sink(task: watch::Receiver<bool>, feed: FeedSender) -> Self {
+        Self { task, feed: Some(feed) }
+    }
+
+    fn look(&mut self) -> bool {
+        // In this order: a loop says that it is busy before it takes note of what it was given.
+        let is_given = self.feed.as_ref().is_some_and(FeedSender::has_released);
+        *self.task.borrow_and_update() && !is_given
+    }
+}
+
 /// Waits until each queue was found empty or cannot be pulled from now, and nothing is left to do,
 /// or nothing can be done now. `idles` has, for each task behind the puller, whether it has nothing
 /// in flight.
 pub(super) async fn until_done(
     journal: &Journal,
     mut pulling: Vec<ApplicationProgress>,
-    mut idles: Vec<watch::Receiver<bool>>,
+    mut idles: Vec<Idle>,
 ) -> ExitReason {
     let mut found_empty = vec![0; pulling.len()];
     loop {
@@ -43,7 +68,8 @@ pub(super) async fn until_done(
             self::given_up(of).is_some() || of.empty > *before
         };
         let all_done = progress.iter().zip(&found_empty).all(is_done);
-        let all_idle = idles.iter_mut().all(|idle| *idle.borrow_and_update());
+        // Each is looked at: a change that was not seen would wake this at once.
+        let all_idle = idles.iter_mut().map(Idle::look).fold(true, |all, one| all & one);
         if all_done && all_idle {
             match (given_up.first(), journal.pending().await) {
                 (Some(end), _) => return *end,
@@ -56,7 +82,7 @@ pub(super) async fn until_done(
         }
         let progress_changed =
             select_all(pulling.iter_mut().map(|of| Box::pin(of.progress.changed())));
-        let idle_changed = select_all(idles.iter_mut().map(|idle| Box::pin(idle.changed())));
+        let idle_changed = select_all(idles.iter_mut().map(|idle| Box::pin(idle.task.changed())));
         tokio::select! {
             (changed, _, _) = progress_changed => if changed.is_err() { return ExitReason::Unreachable },
             (changed, _, _) = idle_changed => if changed.is_err() { return ExitReason::SomethingStays },

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bind::bind;
 use super::control::DaemonControl;
+use super::drain::Idle;
 use super::exit::{DaemonError, ExitReason};
 use super::live_settings::LiveSettings;
 use super::maintenance::Maintenance;
@@ -323,7 +324,7 @@ impl Daemon {
 
         let reason = loop {
             let mut idles = active.sinks.idles();
-            idles.push(confirmer_idle.clone());
+            idles.push(Idle::of_task(confirmer_idle.clone()));
             tokio::select! {
                 biased;
                 () = signals.stop.cancelled() => {

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::drain::Idle;
 use super::running_sinks::RunningSinks;
 use super::sink_commands::SinkCommands;
 use super::tasks::{TaskName, Tasks};
@@ -301,8 +302,9 @@ impl SinkSet {
     }
 
     /// Returns, for each sink in use, whether it has nothing in flight.
-    pub(super) fn idles(&self) -> Vec<watch::Receiver<bool>> {
-        self.all.iter().map(|running| running.idle.clone()).collect()
+    pub(super) fn idles(&self) -> Vec<Idle> {
+        let idle = |of: &RunningSink| Idle::of_sink(of.idle.clone(), of.feed.clone());
+        self.all.iter().map(idle).collect()
     }
 
     pub(super) fn names(&self) -> Vec<&str> {
