@@ -1,9 +1,9 @@
 //! What became of an event at the sink before, for a sink that comes after it.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize, Serializer};
 
-/// What became of an event at the sink before.
+/// What became of an event at the sink before, as the sink after it reads it in `data.after`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AfterResult {
     /// The name of that sink.
@@ -14,7 +14,8 @@ pub struct AfterResult {
     pub error: Option<String>,
     /// Deliveries that were tried there, the last one included.
     pub attempts: u32,
-    /// The first one that failed.
+    /// The first one that failed; it is written in milliseconds.
+    #[serde(serialize_with = "in_milliseconds")]
     pub first_failed: Option<DateTime<Utc>>,
 }
 
@@ -30,4 +31,12 @@ pub enum AfterState {
     Discarded,
     /// That sink was removed before it had taken it.
     Skipped,
+}
+
+/// As the other times of the envelope.
+fn in_milliseconds<S: Serializer>(
+    time: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)).serialize(serializer)
 }

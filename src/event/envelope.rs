@@ -78,6 +78,10 @@ impl Event {
         out.pop();
         out.extend_from_slice(br#","data":{"sprites":"#);
         append_json(&self.sprites, out);
+        if let Some(after) = self.after.as_deref() {
+            out.extend_from_slice(br#","after":"#);
+            append_json(after, out);
+        }
         out.extend_from_slice(br#","event":"#);
         out.extend_from_slice(self.body.as_bytes());
         out.extend_from_slice(b"}}");

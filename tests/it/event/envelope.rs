@@ -1,10 +1,11 @@
 //! What a sink receives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sprited::event::{AppId, Event, EventFormat, EventOrigin, read};
+use sprited::event::{AfterResult, AfterState, AppId, Event, EventFormat, EventOrigin, read};
 
 use super::{APP, LEGACY_SAMPLE, SAMPLES, UNKNOWN_SAMPLE, event, pulled, stored_again, value};
 use crate::support::data;
@@ -221,5 +222,55 @@ fn it_says_how_an_event_arrived_that_was_not_pulled() {
             assert_eq!(without.unwrap_or(text), pulled, "nothing else is different");
             assert_eq!(rendered(&event, EventFormat::Callback), EXAMPLE_BODY);
         }
+    }
+}
+
+fn after(state: AfterState) -> AfterResult {
+    AfterResult { sink: "cdn".to_owned(), state, error: None, attempts: 1, first_failed: None }
+}
+
+#[test]
+fn it_says_what_became_of_the_event_at_the_sink_before() {
+    let dead = AfterResult {
+        error: Some("404 \"Not\nFound\"".to_owned()),
+        attempts: 3,
+        first_failed: Some("2025-01-01T08:00:00.123456789+08:00".parse().unwrap()),
+        ..after(AfterState::Dead)
+    };
+    let expected = concat!(
+        r#"],"after":{"sink":"cdn","state":"dead","error":"404 \"Not\nFound\"","attempts":3,"#,
+        r#""first_failed":"2025-01-01T00:00:00.123Z"},"event":"#,
+    );
+    let without = event(EXAMPLE);
+    assert!(without.after.is_none());
+    let with = Event { after: Some(Arc::new(dead)), ..event(EXAMPLE) };
+    let text = envelope(&with);
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(text, envelope(&with), "a retry is the same bytes");
+    let rest = text.replacen(expected, r#"],"event":"#, 1);
+    assert_eq!(rest, envelope(&without), "nothing else is different");
+    assert_eq!(rendered(&with, EventFormat::Callback), EXAMPLE_BODY);
+}
+
+#[test]
+fn a_result_is_kept_as_it_is_sent() {
+    for (state, word) in [
+        (AfterState::Delivered, "delivered"),
+        (AfterState::Dead, "dead"),
+        (AfterState::Discarded, "discarded"),
+        (AfterState::Skipped, "skipped"),
+    ] {
+        let result = after(state);
+        let text = serde_json::to_string(&result).unwrap();
+        let expected = format!(
+            r#"{{"sink":"cdn","state":"{word}","error":null,"attempts":1,"first_failed":null}}"#
+        );
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<AfterResult>(&text).unwrap(), result);
+        let time = Some("2025-01-01T00:00:00Z".parse().unwrap());
+        let failed = AfterResult { first_failed: time, ..result };
+        let text = serde_json::to_string(&failed).unwrap();
+        assert!(text.contains("\"2025-01-01T00:00:00.000Z\""), "{text}");
+        assert_eq!(serde_json::from_str::<AfterResult>(&text).unwrap(), failed);
     }
 }
