@@ -4,6 +4,7 @@
 //! Owns the file's outline, the `[[sinks]]` entries' common keys and what has to hold between
 //! tables. Only `daemon` and `cli` know it; no module takes the whole of it.
 
+mod after;
 mod document;
 mod mistake;
 mod outputs;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
+pub use after::AfterSink;
 pub(crate) use document::nearest;
 pub use mistake::{ConfigErrors, Located, Location, Mistake};
 pub use partial::PartialConfig;

@@ -8,9 +8,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
+use super::after::{self, AfterSink, Link};
 use super::document::{Document, Table, nearest};
 use crate::delivery::MaxRejects;
 use crate::event::{AppId, EventFormat, Wanted, known_types};
+use crate::journal::On;
 use crate::settings::{SettingIssue, keys_of};
 use crate::sinks::exec::launcher;
 use crate::sinks::{KINDS, Plan, SinkContext, SinkKind, SinkOutput};
@@ -20,6 +22,8 @@ use crate::sinks::{KINDS, Plan, SinkContext, SinkKind, SinkOutput};
 pub struct SinkConfig {
     /// Its name: 1 to 64 of `a`–`z`, `0`–`9`, `_` and `-`, unlike every other sink's.
     pub name: String,
+    /// The sink that it comes after, where it comes after one.
+    pub after: Option<AfterSink>,
     /// The events it gets.
     pub events: Wanted,
     /// How they are written for it.
@@ -74,10 +78,23 @@ pub(super) struct Common {
     name: String,
     #[serde(rename = "type")]
     _kind: String,
-    /// `"image-sprite"`, EventType names, or `"*"` for all.
+    /// Another sink, by its name: this one gets an event once that one has settled it, with the
+    /// result in `data.after`.
     #[serde(default)]
-    #[schemars(length(min = 1), extend("default" = ["image-sprite"]))]
-    events: Wanted,
+    #[schemars(extend("x-unset" = "no other sink is waited for"))]
+    after: Option<String>,
+    /// What the sink that `after` names must have done with an event. Default `"settled"`.
+    #[serde(default)]
+    #[schemars(extend("x-unset" = "with after it is \"settled\""))]
+    on: Option<On>,
+    /// `"image-sprite"`, EventType names, or `"*"` for all. Default: those of the sink that `after`
+    /// names, else `["image-sprite"]`.
+    #[serde(default)]
+    #[schemars(
+        length(min = 1),
+        extend("x-unset" = "those of the sink that after names, or [\"image-sprite\"]")
+    )]
+    events: Option<Wanted>,
     /// How they are written for it.
     #[serde(default)]
     format: EventFormat,
@@ -108,6 +125,7 @@ fn ten_seconds() -> Duration {
 pub(super) struct ReadSink {
     pub(super) sink: Option<SinkConfig>,
     pub(super) output: Option<(SinkOutput, usize)>,
+    pub(super) link: Link,
 }
 
 pub(super) fn read<'t>(document: &mut Document<'t>, root: &mut DeTable<'t>) -> Vec<ReadSink> {
@@ -138,7 +156,21 @@ pub(super) fn read<'t>(document: &mut Document<'t>, root: &mut DeTable<'t>) -> V
             _ => document.mistake(span.start, format!("expected a table; {HOW}")),
         }
     }
+    inherit_events(document, &mut read);
     read
+}
+
+/// Gives a sink that comes after another, and names no events, those of that one.
+fn inherit_events(document: &mut Document<'_>, sinks: &mut [ReadSink]) {
+    let links: Vec<_> = sinks.iter().map(|read| &read.link).collect();
+    let from = after::follow(document, &links).into_iter();
+    let events = |from: Option<usize>| Some(sinks.get(from?)?.sink.as_ref()?.events.clone());
+    let inherited: Vec<_> = from.map(events).collect();
+    for (read, events) in sinks.iter_mut().zip(inherited) {
+        if let (Some(sink), Some(events)) = (&mut read.sink, events) {
+            sink.events = events;
+        }
+    }
 }
 
 fn read_entry<'t>(
@@ -157,6 +189,7 @@ fn read_entry<'t>(
         document.refuse_unknown(&mut table, &known);
     }
     warn_of_unlikely_events(document, &table);
+    let link = Link::of(&table);
     let (common_table, own_table) = table.split(common_keys);
     let common = document.read(&common_table, Common::deserialize);
     let plan = kind.and_then(|kind| document.read(&own_table, kind.parse));
@@ -172,14 +205,25 @@ fn read_entry<'t>(
         check_common(document, &common_table, common);
     }
     let sink = common.zip(plan).map(|(common, plan)| {
+        let after = AfterSink::of(common.after.as_deref(), common.on);
         let Common { name, events, format, give_up_after, max_rejects, timeout, .. } = common;
-        let others = Vec::new();
-        SinkConfig { name, events, format, give_up_after, max_rejects, timeout, plan, others }
+        let (events, others) = (events.unwrap_or_default(), Vec::new());
+        SinkConfig {
+            name,
+            after,
+            events,
+            format,
+            give_up_after,
+            max_rejects,
+            timeout,
+            plan,
+            others,
+        }
     });
     if let Some(sink) = &sink {
         document.report(&own_table, sink.plan.check());
     }
-    ReadSink { sink, output }
+    ReadSink { sink, output, link }
 }
 
 /// The sinks, each with the files of the others; `None` if one could not be read.
@@ -231,7 +275,7 @@ fn find_kind(document: &mut Document<'_>, table: &Table<'_>) -> Option<&'static 
 
 fn check_common(document: &mut Document<'_>, table: &Table<'_>, common: &Common) {
     let mut found: Vec<String> = Vec::new();
-    if common.events.is_empty() {
+    if common.events.as_ref().is_some_and(Wanted::is_empty) {
         found.push(
             "events: the list is empty; expected [\"image-sprite\"], EventType names or [\"*\"]"
                 .to_owned(),
@@ -244,7 +288,9 @@ fn check_common(document: &mut Document<'_>, table: &Table<'_>, common: &Common)
     if common.timeout.is_zero() || common.timeout > Duration::from_secs(60 * 60) {
         found.push("timeout: expected more than 0s and at most 1h".to_owned());
     }
-    document.report(table, found.into_iter().map(SettingIssue::mistake).collect());
+    let mut issues: Vec<_> = found.into_iter().map(SettingIssue::mistake).collect();
+    issues.extend(after::check(common.after.as_deref(), common.on, common.format));
+    document.report(table, issues);
 }
 
 /// A name that is misspelt would quietly match nothing. One that is like no other may be newer than

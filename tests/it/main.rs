@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file per subject.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod after;
 mod check;
 mod cli;
 mod client;

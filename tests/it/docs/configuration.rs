@@ -127,6 +127,9 @@ fn every_key_of_a_sink_is_there_with_its_default() {
     let (_, common) = outline.iter().find(|(table, _)| *table == "sinks").unwrap();
     let common_rows = rows("## [[sinks]]");
     assert_eq!(names(&common_rows), set(common));
+    // The sink that another one comes after.
+    let named = exemplary("[[sinks]]\n", "after");
+    let before = format!("[[sinks]]\nname = {named}\ntype = 'exec'\ncommand = ['/a']\n");
     for kind in KINDS {
         let named = format!("type = \"{}\"\n", kind.name);
         let own = (kind.keys)();
@@ -142,6 +145,7 @@ fn every_key_of_a_sink_is_there_with_its_default() {
         let value = |key: &str| match key {
             "name" => "'a'".to_owned(),
             "type" => format!("'{}'", kind.name),
+            "after" => exemplary("[[sinks]]\n", key),
             key => exemplary(&named, key),
         };
         for row in common_rows.iter().chain(&own_rows) {
@@ -150,12 +154,13 @@ fn every_key_of_a_sink_is_there_with_its_default() {
             // Keys that have no effect without another.
             let others = others.chain(match key {
                 "keep" => Some("rotate_size"),
+                "on" => Some("after"),
                 "previous_secret" => Some("secret"),
                 _ => None,
             });
             let lines: Vec<_> =
                 others.map(|other| format!("{other} = {}\n", value(other))).collect();
-            let without = format!("[[sinks]]\n{}", lines.concat());
+            let without = format!("{before}[[sinks]]\n{}", lines.concat());
             // What all sinks have is shown for the first one, which is of another kind perhaps.
             let part = if own.contains(&key) { named.clone() } else { "[[sinks]]\n".to_owned() };
             hold(&format!("{} {key}", kind.name), &part, row, &without);
