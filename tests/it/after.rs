@@ -6,6 +6,8 @@ use sprited::config::{AfterSink, Config, ConfigErrors, Loaded, SinkConfig};
 use sprited::event::Wanted;
 use sprited::journal::On;
 
+use crate::cli::{ended, sprited};
+
 fn parse(text: &str) -> Result<Loaded, ConfigErrors> {
     Config::parse(text, Path::new("sprited.toml"))
 }
@@ -172,4 +174,27 @@ fn the_format_callback_is_warned_of_where_it_hides_the_result() {
     for none in ["", "after = 'cdn'", "format = 'callback'"] {
         assert_eq!(warned(none), [], "{none}");
     }
+}
+
+#[test]
+fn check_warns_and_refuses_and_so_does_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sprited.toml");
+    let journal = folder.path().join("journal.db");
+    let head = format!("[http]\nlisten = 'off'\n[journal]\npath = '{}'\n", journal.display());
+    let with = |more: &str, arguments: &[&str]| {
+        let text = format!("{head}{}{}", sink("cdn", ""), sink("site", more));
+        std::fs::write(&file, text).unwrap();
+        ended(sprited().args(arguments).env("SPRITED_CONFIG", &file))
+    };
+    let said = ":14: [[sinks]] \"site\" after: unknown sink \"cnd\"; did you mean \"cdn\"?\n";
+    let checked = with("after = 'cnd'", &["check", "--offline"]);
+    assert!(checked.code == 78 && checked.out.contains(said), "{}", checked.out);
+    let started = with("after = 'cnd'", &["run"]);
+    assert!(started.code == 78 && started.err.ends_with(said), "{}", started.err);
+    assert!(!journal.exists());
+
+    let warned = with("after = 'cdn'\nformat = 'callback'", &["check", "--offline"]);
+    let said = ":15: warning: [[sinks]] \"site\" format: \"callback\" leaves the event as received";
+    assert!(warned.code == 0 && warned.out.contains(said), "{}", warned.out);
 }

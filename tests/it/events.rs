@@ -10,8 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sprited::event::{self, AppId, EntryReader, Event, Wanted};
 use sprited::journal::{
-    Closing, DeliveryOutcome, DeliveryRecord, EventId, Journal, JournalSettings, Route, SinkId,
-    feed,
+    Closing, DeliveryOutcome, DeliveryRecord, EventId, Journal, JournalSettings, On, Route,
+    RouteAfter, SinkId, feed,
 };
 use tempfile::TempDir;
 
@@ -408,6 +408,54 @@ async fn an_event_is_shown_with_all_that_became_of_it() {
     assert_eq!(whole["replaced"], false);
     // The beginning in capitals is the same beginning.
     assert_eq!(bench.events(&["show", &key[..12].to_uppercase()]).code, 0);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_which_sinks_get_an_event_after_another() {
+    let bench = Bench::new().await;
+    let [a, hook, sprites] = bench.sinks[..].try_into().unwrap();
+    let route = |sink, after: Option<SinkId>| Route {
+        sink,
+        wanted: Wanted::from(vec!["*".to_owned()]),
+        feed: feed().0,
+        after: after.map(|sink| RouteAfter { sink, on: On::Settled }),
+    };
+    let routes = vec![route(a, None), route(hook, Some(a)), route(sprites, Some(a))];
+    bench.journal.set_routes(Utc::now(), routes).await.unwrap();
+    let (id, event) = bench.append(&plain(1), ago(1)).await;
+    let key = event.key.to_string();
+    let shown = bench.lines(&["show", &key]);
+    let said = "  a: pending, not tried, then hook and sprites";
+    assert!(shown.iter().any(|line| line == said), "{shown:#?}");
+    assert!(!shown.iter().any(|line| line.starts_with("  hook")), "{shown:#?}");
+    let listed = bench.rows(&["list"]);
+    assert!(listed[0].ends_with(" pending  a: not tried, then hook and sprites"), "{listed:#?}");
+    let then = serde_json::json!(["hook", "sprites"]);
+    assert_eq!(bench.json(&["list"])[0]["sinks"][0]["then"], then);
+
+    let failed = DeliveryOutcome::Retry {
+        due: Utc::now() + TimeDelta::hours(1),
+        charged: Duration::ZERO,
+        error: "no answer".to_owned(),
+    };
+    bench.record(0, id, failed).await;
+    bench.commit().await;
+    let shown = bench.lines(&["show", &key]);
+    let said = |line: &String| {
+        line.starts_with("  a: pending after 1 attempt, next try 20")
+            && line.ends_with("Z, then hook and sprites")
+    };
+    assert!(shown.iter().any(said), "{shown:#?}");
+    let listed = bench.rows(&["list"]);
+    assert!(listed[0].ends_with(" pending  a: 1 attempt, then hook and sprites"), "{listed:#?}");
+
+    bench.record(0, id, DeliveryOutcome::Delivered).await;
+    bench.commit().await;
+    let shown = bench.lines(&["show", &key]).join("\n");
+    assert!(shown.contains("\n  a: delivered "), "{shown}");
+    assert!(shown.contains("\n  hook: pending") && !shown.contains("then"), "{shown}");
+    assert!(bench.json(&["list"])[0]["sinks"][0].get("then").is_none());
     bench.close().await;
 }
 

@@ -75,6 +75,12 @@ pub(super) fn label(sink: &SinkState) -> String {
     if sink.active { name } else { format!("{name} (not in the configuration)") }
 }
 
+/// The sinks that get an event once this one has settled it, as the end of what is said of this one.
+pub(super) fn then(sink: &SinkState) -> String {
+    let names: Vec<_> = sink.then.iter().map(|name| one_line(name)).collect();
+    if names.is_empty() { String::new() } else { format!(", then {}", names.join(" and ")) }
+}
+
 /// Returns the first digits of a key, which differ from those of others in all likelihood.
 pub(super) fn short(key: Key) -> String {
     key.to_string().chars().take(12).collect()

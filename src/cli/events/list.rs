@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::dead_letters;
-use super::format::{EventSummary, label, moment, print, short, table};
+use super::format::{EventSummary, label, moment, print, short, table, then};
 use super::selection::{View, by_prefix, each, parse_prefix};
 use crate::cli::exit::{Exit, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg, ToRead};
@@ -39,9 +39,10 @@ reconcile; null for the queue), first_pulled, confirmed, sinks; and of each sink
 (whether it is in the daemon's configuration), state, attempts (failed ones), due (the next try),
 first_error, last_error, first_failed, last_failed, delivered (when the sink took it), last_attempts
 (20 at most, the newest last; each with at and error, which is null if the sink took it). The last two
-are known of events that failed at that sink before. Unknown values are null. With --group error, a
-line has error, count, newest, sink, active. Later versions may add members and remove none. Nothing
-is counted: the next events are those --before the last key.
+are known of events that failed at that sink before. If other sinks get the event after this one, then
+lists their names. Unknown values are null. With --group error, a line has error, count, newest, sink,
+active. Later versions may add members and remove none. Nothing is counted: the next events are those
+--before the last key.
 
 Examples:
   sprited events list --state dead
@@ -164,8 +165,10 @@ pub(super) fn insert_origin(row: &mut Vec<String>, origin: EventOrigin, with_app
 fn unfinished(sink: &SinkState) -> Option<String> {
     let attempts = counted(sink.attempts.into(), "attempt");
     match sink.state {
-        EventState::Pending if sink.attempts == 0 => Some(format!("{}: not tried", label(sink))),
-        EventState::Pending => Some(format!("{}: {attempts}", label(sink))),
+        EventState::Pending => {
+            let tried = if sink.attempts == 0 { "not tried" } else { &attempts };
+            Some(format!("{}: {tried}{}", label(sink), then(sink)))
+        }
         EventState::Dead => {
             let failures = [("first", &sink.first_error), ("last", &sink.last_error)];
             let failures = failures.map(|(word, error)| Some((word, excerpt(error.as_deref()?))));

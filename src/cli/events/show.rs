@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::format::{EventSummary, label, moment};
+use super::format::{EventSummary, label, moment, then};
 use super::selection::{by_prefix, parse_prefix};
 use crate::cli::exit::{Exit, answer};
 use crate::cli::open_journal::{CliError, ConfigArg};
@@ -18,7 +18,8 @@ use crate::units::counted;
 /// Show one event as it was received, and what became of it.
 ///
 /// Of an event that has failed at a sink, it shows the times of the last 20 attempts with their
-/// errors, the next try, and the time of the delivery.
+/// errors, the next try, and the time of the delivery. Of one that is pending at a sink, it shows
+/// which sinks get it after that.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "With --json, it prints what `events list --json` prints of an event, and also: replaced (whether
@@ -127,6 +128,7 @@ fn of_sink(sink: &SinkState) -> Vec<String> {
     }
     first.extend(sink.due.map(|due| format!(", next try {}", moment(due))));
     first.extend(sink.delivered.map(|at| format!(" {}", moment(at))));
+    first.push_str(&then(sink));
     let mut lines = vec![first];
     lines.extend(dropped_failure(sink));
     // What the first line says is not said again.

@@ -128,7 +128,10 @@ fn without_body(envelope: &str, body: &str) -> Value {
 fn every_envelope_is_a_cloud_event() {
     let schema = value(&data("cloudevents.schema.json"));
     let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
-    for event in events() {
+    let result =
+        AfterResult { error: Some("no\nanswer\u{1b}".to_owned()), ..after(AfterState::Dead) };
+    let last = Event { after: Some(Arc::new(result)), ..event(EXAMPLE) };
+    for event in events().into_iter().chain([last]) {
         let text = envelope(&event);
         assert!(!text.contains(['\n', '\r']), "one line: {text}");
         let mut json = without_body(&text, &event.body);
