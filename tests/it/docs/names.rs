@@ -175,6 +175,8 @@ impl Known {
                 .iter()
                 .map(|(table, _)| format!("[{table}]\n{text}\n{}", sink(sinks[0]))),
         );
+        let after = format!("{}\nafter = 'b'", sinks[1]);
+        texts.push(format!("{}{}{text}\n", sink(sinks[0]).replace("'a'", "'b'"), sink(&after)));
         if let Some((table, key)) = key.split_once('.') {
             texts = vec![format!("[{table}]\n{key} = {value}\n{}", sink(sinks[0]))];
         }
@@ -384,6 +386,9 @@ fn files_are_installed_as_the_package_does_it() {
 const PATHS_OF_OPERATORS: &[&str] = &[
     "/var/lib/sprited/damaged",
     "/var/lib/sprited/sprites.jsonl",
+    "/var/lib/sprited/dead-letters.jsonl",
+    "/var/lib/sprited/archive.jsonl",
+    "/usr/local/bin/copy-sheets",
     "/etc/sprited/NAME.toml",
     "/etc/sprited/token",
     "/etc/sprited/webhook_secret",

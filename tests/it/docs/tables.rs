@@ -2,11 +2,13 @@
 //! an answer means, pages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::Utc;
 use serde_json::{Map, Value};
 use sprited::cli::Exit;
-use sprited::event::{self, AppId, EventFormat};
+use sprited::event::{self, AfterResult, AfterState, AppId, Event, EventFormat};
+use sprited::journal::On;
 use sprited::metrics::{Metrics, Times};
 
 use super::{documents, prose, root};
@@ -212,7 +214,7 @@ fn the_envelope_has_the_members_and_constants_that_are_shown() {
     let sinks = documents.iter().find(|document| document.path.ends_with("sinks.md")).unwrap();
     let blocks = sinks.blocks.iter().filter(|(language, _)| language == "json");
     let shown: Vec<Value> = blocks.map(|(_, text)| serde_json::from_str(text).unwrap()).collect();
-    let [shown] = shown.as_slice() else { panic!("{shown:?}") };
+    let [shown, shown_after] = shown.as_slice() else { panic!("{shown:?}") };
 
     let sample = data("create_image_sprite_complete.success.json");
     let event = event::read(AppId(1_500_012_345), &sample, false, Utc::now()).event;
@@ -238,6 +240,36 @@ fn the_envelope_has_the_members_and_constants_that_are_shown() {
     let file_id = &shown["data"]["sprites"][0]["file_id"];
     assert_eq!(&shown["subject"], file_id);
     shown["time"].as_str().unwrap().parse::<chrono::DateTime<Utc>>().unwrap();
+
+    // What became of it at the sink before.
+    let result: AfterResult = serde_json::from_value(shown_after["after"].clone()).unwrap();
+    let mut rendered = Vec::new();
+    let after = Event { after: Some(Arc::new(result)), ..Event::clone(&event) };
+    after.render(EventFormat::CloudEvents, &mut rendered);
+    let rendered: Value = serde_json::from_slice(&rendered).unwrap();
+    assert_eq!(shown_after["after"], rendered["data"]["after"]);
+    let names = |of: &Value| of.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let rows = table(&text("docs/sinks.md"), "Member");
+    let described = rows.iter().map(|row| row[0].trim_matches('`').to_owned());
+    assert_eq!(described.collect::<BTreeSet<_>>(), names(&shown_after["after"]));
+    let states = &rows.iter().find(|row| row[0] == "`state`").unwrap()[1];
+    for state in
+        [AfterState::Delivered, AfterState::Dead, AfterState::Discarded, AfterState::Skipped]
+    {
+        assert!(
+            states.contains(&format!("`{}`", serde_json::to_string(&state).unwrap())),
+            "{state:?}"
+        );
+    }
+}
+
+#[test]
+fn each_result_that_counts_is_there() {
+    let rows = table(&text("docs/sinks.md"), "`on`");
+    let words = rows.iter().map(|row| row[0].trim_matches(['`', '"']).to_owned());
+    let on: Vec<On> = words.map(|word| serde_json::from_value(word.into()).unwrap()).collect();
+    assert_eq!(on, [On::Settled, On::Delivered, On::Dead]);
+    assert!(rows[0][1].ends_with("This is the default.") && on[0] == On::default());
 }
 
 /// A row of the table of what an answer means: delivered, dead at once, tried again.
