@@ -175,12 +175,16 @@ impl Store {
         released: &mut BTreeSet<SinkId>,
     ) -> Result<usize> {
         let (connection, sink) = (&self.connection, records.sink);
-        let followed = followed(connection, sink, (first, last), state, (1, error), usize::MAX)?;
+        let mut followed =
+            followed(connection, sink, (first, last), state, (1, error), usize::MAX)?;
         let removed = connection
             .prepare_cached("DELETE FROM pending WHERE sink = ?1 AND event BETWEEN ?2 AND ?3")?
             .execute([sink.0, first.0, last.0])?;
         let now = records.now.timestamp_millis();
-        for settled in &followed {
+        for settled in &mut followed {
+            if state == AfterState::Dead {
+                settled.failed(records.now);
+            }
             released.extend(release(connection, &mut self.deltas, sink, settled, now)?);
         }
         Ok(removed)

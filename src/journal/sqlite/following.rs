@@ -4,6 +4,7 @@
 //! no commit is an event settled that a sink still has to get. What became of it is kept beside the
 //! event, with the sinks that got it by that and those that wait for something else.
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::{Counter, Deltas};
@@ -21,6 +22,13 @@ pub(super) struct Followed {
     pub(super) event: EventId,
     followers: Followers,
     result: AfterResult,
+}
+
+impl Followed {
+    /// It has failed now, if it had not before.
+    pub(super) fn failed(&mut self, now: DateTime<Utc>) {
+        self.result.first_failed.get_or_insert(now);
+    }
 }
 
 /// The first `limit` pending rows of a range at `sink` that others follow, with what became of each by now: it was
