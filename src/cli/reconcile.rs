@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::event::{AppId, ImageSprite, Wanted};
 use crate::identity;
 use crate::ingest::Ingest;
-use crate::journal::{Closing, FeedReceiver, Journal, JournalReader, OpenError, Route, feed};
+use crate::journal::{Closing, FeedReceiver, Journal, JournalReader, OpenError, Route, RouteAfter, feed};
 use crate::metrics::{Metrics, Times};
 use crate::reconcile::{
     Comparison, KnownTasks, MAX_REACH, MissingEvents, ReconcileError, TaskFinding, TaskOutcome,
@@ -156,10 +156,14 @@ impl Target {
             error => error.into(),
         })?;
         let names = config.sinks.iter().map(|sink| sink.name.clone()).collect();
+        let ids = journal.register(names).await?;
+        let in_use = || config.sinks.iter().map(|sink| sink.name.as_str()).zip(ids.iter().copied());
         let (mut routes, mut feeds) = (Vec::new(), Vec::new());
-        for (sink, id) in config.sinks.iter().zip(journal.register(names).await?) {
+        for (sink, id) in config.sinks.iter().zip(&ids) {
             let (feed, receiver) = feed();
-            routes.push(Route { sink: id, wanted: sink.events.clone(), feed, after: None });
+            let after = sink.after.as_ref();
+            let after = after.and_then(|after| RouteAfter::find(&after.sink, after.on, in_use()));
+            routes.push(Route { sink: *id, wanted: sink.events.clone(), feed, after });
             feeds.push(receiver);
         }
         journal.set_routes(chrono::Utc::now(), routes).await?;

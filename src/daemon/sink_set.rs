@@ -15,10 +15,10 @@ use super::running_sinks::RunningSinks;
 use super::sink_commands::SinkCommands;
 use super::tasks::{TaskName, Tasks};
 use super::warnings::warn_of_orphans;
-use crate::config;
+use crate::config::{self, AfterSink};
 use crate::delivery::{Delivery, DeliveryStop, DeliveryTarget, SinkBoard, SinkControls};
 use crate::event::AppId;
-use crate::journal::{self, EventId, FeedReceiver, FeedSender, Journal, Route, SinkId};
+use crate::journal::{self, EventId, FeedReceiver, FeedSender, Journal, Route, RouteAfter, SinkId};
 use crate::liveness::LivenessMonitor;
 use crate::metrics::Metrics;
 use crate::sinks::{OutputTarget, Sink};
@@ -177,18 +177,23 @@ impl SinkSet {
         opened: Vec<OpenedSink>,
     ) -> journal::Result<SinkChanges> {
         let stays = |(new, old): (&OpenedSink, &RunningSink)| {
-            new.new.is_none() && new.settings.events == old.settings.events
+            let (new, is_open) = (&new.settings, new.new.is_none());
+            is_open && new.events == old.settings.events && new.after == old.settings.after
         };
         if opened.len() == self.all.len() && opened.iter().zip(&self.all).all(stays) {
             return Ok(SinkChanges::default());
         }
         let names = opened.iter().map(|new| new.settings.name.clone()).collect();
         let ids = self.dependencies.journal.register(names).await?;
+        // Each names one of them: the configuration was checked.
+        let in_use =
+            || opened.iter().zip(&ids).map(|(new, id)| (new.settings.name.as_str(), *id));
+        let route_after = |after: &AfterSink| RouteAfter::find(&after.sink, after.on, in_use());
         let route = |(new, id): (&OpenedSink, &SinkId)| Route {
             sink: *id,
             wanted: new.settings.events.clone(),
             feed: new.feed.clone(),
-            after: None,
+            after: new.settings.after.as_ref().and_then(route_after),
         };
         self.dependencies
             .journal
@@ -203,7 +208,8 @@ impl SinkSet {
             let name = settings.name.clone();
             let (names, running) = match (old, new) {
                 (Some(old), None) => {
-                    let wants_others = old.settings.events != settings.events;
+                    let wants_others = old.settings.events != settings.events
+                        || old.settings.after != settings.after;
                     (wants_others.then_some(&mut changes.changed), RunningSink { settings, ..old })
                 }
                 (old, Some((sink, fed))) => {

@@ -39,3 +39,15 @@ pub struct RouteAfter {
     /// What it must have done with an event.
     pub on: On,
 }
+
+impl RouteAfter {
+    /// Finds the sink by its name among those in use.
+    pub fn find<'s>(
+        name: &str,
+        on: On,
+        in_use: impl IntoIterator<Item = (&'s str, SinkId)>,
+    ) -> Option<Self> {
+        let mut in_use = in_use.into_iter();
+        in_use.find(|(other, _)| *other == name).map(|(_, sink)| Self { sink, on })
+    }
+}

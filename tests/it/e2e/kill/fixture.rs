@@ -31,11 +31,13 @@ pub(super) struct Plan {
     pub(super) format: &'static str,
     /// Of the webhook. Long, unless it is what is tried: what is held is not to be repeated for it.
     pub(super) timeout: &'static str,
+    /// Whether the file gets an event after the webhook has taken it.
+    pub(super) is_chain: bool,
 }
 
 impl Plan {
     pub(super) fn new(after: After, format: &'static str) -> Self {
-        Self { after, expected: after, format, timeout: "60s" }
+        Self { after, expected: after, format, timeout: "60s", is_chain: false }
     }
 }
 
@@ -63,6 +65,7 @@ impl Fixture {
         let file = file(FILE, "image-sprite").replace("events = ['image-sprite']\n", WANTED);
         let file = file + "rotate_size = '20KB'\ncompress = 'gzip'\n";
         let file = format!("{file}format = '{}'\n", plan.format);
+        let file = if plan.is_chain { format!("{file}after = '{HOOK}'\n") } else { file };
         let sinks = file + &hook.sink(HOOK, plan.timeout) + WANTED;
         let confirm = format!("after = '{}'", plan.after.name());
         let site = Site::with(settings(), &confirm, &sinks).await;

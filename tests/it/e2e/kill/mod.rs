@@ -111,6 +111,14 @@ async fn killed_anywhere_nothing_is_lost_that_was_confirmed_on_the_journals_word
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_anywhere_one_sink_after_another_has_each_event_once() {
+    for after in [After::Delivery, After::Journal] {
+        let plan = Plan { is_chain: true, ..Plan::new(after, "cloudevents") };
+        println!("{}", round(plan, &points(10), rand::random()).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_confirm_before_the_event_is_at_the_sinks_would_be_noticed() {
     let plan = Plan { expected: After::Delivery, ..Plan::new(After::Journal, "cloudevents") };
     let fixture = Fixture::new(plan, 1).await;
@@ -126,6 +134,19 @@ mod soak {
 
     /// In rounds of so many kills, since looking takes longer the more events there are.
     const ROUND: usize = 50;
+
+    /// Two hundred, in both modes of confirming.
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "takes minutes; tests/run --soak"]
+    async fn two_hundred_kills_of_one_sink_after_another() {
+        let mut all = Figures::default();
+        for (index, points) in points(200).chunks(ROUND).enumerate() {
+            let after = if index % 2 == 0 { After::Delivery } else { After::Journal };
+            let plan = Plan { is_chain: true, ..Plan::new(after, "cloudevents") };
+            all.add(round(plan, points, rand::random()).await);
+        }
+        println!("{all}");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "takes minutes; tests/run --soak"]
