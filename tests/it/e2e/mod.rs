@@ -1,6 +1,7 @@
 //! The daemon as it is run: the real program as a child process, the emulator as its cloud, real
 //! receivers, real files, real signals.
 
+mod after;
 mod applications;
 mod brake;
 mod callbacks;

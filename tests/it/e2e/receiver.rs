@@ -93,10 +93,15 @@ impl Receiver {
         self.released.cancel();
     }
 
+    /// Where to send.
+    pub(super) fn url(&self) -> String {
+        format!("{}/hook", self.server.url())
+    }
+
     /// The sink that sends here, with further lines of its table.
     pub(super) fn sink(&self, name: &str, more: &str) -> String {
-        let url = self.server.url();
-        format!("[[sinks]]\nname = '{name}'\ntype = 'webhook'\nurl = '{url}/hook'\n{more}\n")
+        let url = self.url();
+        format!("[[sinks]]\nname = '{name}'\ntype = 'webhook'\nurl = '{url}'\n{more}\n")
     }
 
     /// How many requests came, whatever became of them.
