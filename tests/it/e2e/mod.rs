@@ -5,6 +5,7 @@ mod after;
 mod applications;
 mod brake;
 mod callbacks;
+mod chains;
 mod clocks;
 mod confirming;
 mod connections;
