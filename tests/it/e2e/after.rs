@@ -57,6 +57,7 @@ async fn dead_letters_go_into_a_file() {
         let after = &line["data"]["after"];
         assert_eq!((&after["sink"], &after["state"]), (&json!("site"), &json!("dead")));
         assert_eq!(after["attempts"], 1);
+        assert!(after["first_failed"].is_string(), "{after}");
         assert!(after["error"].as_str().unwrap().contains("422"), "{after}");
     }
     until(|| site.journaled(Some(EventState::Dead)).len() == 2).await;

@@ -21,7 +21,7 @@ fn after(name: &str, before: &str, on: &str) -> String {
 
 /// What is pending at the hook stays so: it has taken others, and is asked seldom.
 async fn stuck(hook: &Receiver, more: &str) -> Site {
-    let site = Site::new(&(hook.sink("hook", "events = ['*']\ntimeout = '60s'") + more)).await;
+    let site = Site::new(&(hook.sink("hook", "events = ['*']\ntimeout = '6s'") + more)).await;
     hook.set(Answer::Hang);
     site
 }
