@@ -476,6 +476,7 @@ impl Plain {
         if short_of_space {
             for kept in self.events.values_mut().filter(|kept| kept.is_settled()) {
                 kept.has_body = false;
+                kept.attempts.clear();
             }
         }
     }
