@@ -235,6 +235,8 @@ async fn the_units_reload_fails_when_the_reload_does() {
     let load = Load::start(&site);
     load.goes_on(20).await;
     for (unit, turn) in units.iter().cycle().take(6).zip(1..) {
+        // So that there is room for more.
+        manager.heard_by_now().await;
         let reload = |site: &Site| {
             let mut command = exec_reload(site, unit, user);
             spawn_blocking(move || ended(&mut command))
@@ -247,7 +249,7 @@ async fn the_units_reload_fails_when_the_reload_does() {
         assert_eq!((said.code, said.err.as_str()), (0, ""));
         assert!(said.out.ends_with("\n  sinks changed:  hook\n"), "{}", said.out);
         // Before the command has ended, so that the unit is as it was then.
-        assert_eq!(manager.heard_now(), ["RELOADING=1", "READY=1"]);
+        assert_eq!(manager.heard_by_now().await, ["RELOADING=1", "READY=1"]);
         load.goes_on(20).await;
 
         // A mistake that the command finds, and one that the daemon finds.
@@ -259,7 +261,7 @@ async fn the_units_reload_fails_when_the_reload_does() {
             let said = reload(&site).await.unwrap();
             assert_eq!((said.code, said.out.as_str()), (78, ""), "{}", said.err);
             assert!(said.err.ends_with(&format!("{STAYS}\n")), "{}", said.err);
-            assert_eq!(manager.heard_now(), told);
+            assert_eq!(manager.heard_by_now().await, told);
             site.edit(bad, good);
         }
         load.goes_on(20).await;

@@ -60,15 +60,28 @@ impl Manager {
         assert!(heard.is_ok(), "waited for {message}, heard {:?}", self.heard);
     }
 
-    /// The first lines of what has arrived since it was asked last, but for what comes by itself.
-    pub(super) fn heard_now(&mut self) -> Vec<String> {
-        let mut bytes = [0; 512];
-        let mut heard = Vec::new();
-        while let Ok(length) = self.socket.try_recv(&mut bytes) {
-            let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
-            heard.push(text.lines().next().unwrap_or_default().to_owned());
-        }
-        heard.retain(|line| !line.starts_with("WATCHDOG=") && !line.starts_with("STATUS="));
+    /// The first lines of what has arrived since it heard last, but for what comes by itself.
+    pub(super) async fn heard_by_now(&mut self) -> Vec<String> {
+        const LAST: &str = "last";
+        let own = self.socket.local_addr().unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        // Behind all that was sent before.
+        let send = sender.send_to(LAST.as_bytes(), own.as_pathname().unwrap());
+        let hear = async {
+            let mut heard = Vec::new();
+            loop {
+                let message = self.next().await;
+                if message == LAST {
+                    return heard;
+                }
+                let line = message.lines().next().unwrap_or_default();
+                if !line.starts_with("WATCHDOG=") && !line.starts_with("STATUS=") {
+                    heard.push(line.to_owned());
+                }
+            }
+        };
+        let (sent, heard) = tokio::join!(send, hear);
+        sent.unwrap();
         heard
     }
 
