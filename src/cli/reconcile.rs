@@ -20,7 +20,9 @@ use crate::config::Config;
 use crate::event::{AppId, ImageSprite, Wanted};
 use crate::identity;
 use crate::ingest::Ingest;
-use crate::journal::{Closing, FeedReceiver, Journal, JournalReader, OpenError, Route, RouteAfter, feed};
+use crate::journal::{
+    Closing, FeedReceiver, Journal, JournalReader, OpenError, Route, RouteAfter, feed,
+};
 use crate::metrics::{Metrics, Times};
 use crate::reconcile::{
     Comparison, KnownTasks, MAX_REACH, MissingEvents, ReconcileError, TaskFinding, TaskOutcome,

@@ -186,8 +186,7 @@ impl SinkSet {
         let names = opened.iter().map(|new| new.settings.name.clone()).collect();
         let ids = self.dependencies.journal.register(names).await?;
         // Each names one of them: the configuration was checked.
-        let in_use =
-            || opened.iter().zip(&ids).map(|(new, id)| (new.settings.name.as_str(), *id));
+        let in_use = || opened.iter().zip(&ids).map(|(new, id)| (new.settings.name.as_str(), *id));
         let route_after = |after: &AfterSink| RouteAfter::find(&after.sink, after.on, in_use());
         let route = |(new, id): (&OpenedSink, &SinkId)| Route {
             sink: *id,

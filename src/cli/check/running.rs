@@ -25,7 +25,7 @@ impl RunningDaemon {
     pub(super) fn beside(&self, sink: &str, step: CheckStep) -> CheckStep {
         let Some(SinkReports { sinks }) = &self.0 else { return step };
         let verdict = sinks.iter().find(|report| report.name == sink).map_or_else(
-            || "does not have it yet (systemctl reload sprited)".to_owned(),
+            || "does not have it yet (sprited reload)".to_owned(),
             |report| verdict(report, Utc::now()),
         );
         CheckStep { detail: format!("{}; the running daemon: {verdict}", step.detail), ..step }
@@ -37,7 +37,8 @@ fn verdict(report: &SinkReport, now: DateTime<Utc>) -> String {
         SinkMood::Up => "up",
         SinkMood::CatchingUp => "catching up",
         SinkMood::Down => "down",
-        _ => "neither up nor down",
+        SinkMood::Paused => "paused by hand",
+        SinkMood::Other => "neither up nor down",
     };
     let seconds = |since: DateTime<Utc>| (now - since).to_std().unwrap_or_default().as_secs_f64();
     let lasts = report.since.map(|since| format!(" for {}", time(seconds(since))));

@@ -3,6 +3,7 @@
 use chrono::Utc;
 use serde::Serialize;
 
+use crate::cli::completion;
 use crate::cli::control::{AskedDaemon, PROMPT};
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
@@ -57,7 +58,7 @@ struct PauseCommon {
     #[command(flatten)]
     config: ConfigArg,
     /// The sink.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = completion::sinks())]
     name: String,
     /// Print JSON.
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::moments::{seconds, until};
+use crate::cli::completion;
 use crate::cli::control::AskedDaemon;
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
@@ -40,7 +41,7 @@ pub(super) struct SinkRetryArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// The sink.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = completion::sinks())]
     name: String,
     /// Make dead letters of the pending events that the sink rejects.
     #[arg(long)]

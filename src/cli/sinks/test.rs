@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::completion;
 use crate::cli::control::AskedDaemon;
 use crate::cli::events::selection::parse_prefix;
 use crate::cli::exit::{Exit, answer, json_line};
@@ -33,7 +34,7 @@ pub(super) struct SinkTestArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// The sink.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = completion::sinks())]
     name: String,
     /// Key of a stored event, or its first digits; without it a sample is delivered.
     #[arg(value_parser = parse_prefix)]

@@ -84,7 +84,7 @@ async fn check_tells_what_the_running_daemon_says_of_a_sink() {
     );
     assert_eq!(file_said, "jsonl: would take events; the running daemon: up");
     site.edit("name = 'all'", "name = 'new'");
-    let not_reloaded = "the running daemon: does not have it yet (systemctl reload sprited)";
+    let not_reloaded = "the running daemon: does not have it yet (sprited reload)";
     assert!(checked()[1].ends_with(not_reloaded), "{:?}", checked());
     daemon.stop().await;
 }
