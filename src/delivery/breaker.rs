@@ -189,9 +189,8 @@ impl Breaker {
         if self.is_braked() {
             Some(format!(
                 "it rejected {} different events in a row and accepted none between them, so \
-                 rejected events wait instead of becoming dead letters; correct the sink, or, if \
-                 the events are bad: sprited sinks retry {sink} --accept-rejects, or max_rejects = \
-                 \"off\" for good",
+                 rejected events wait and make no dead letters; correct the sink or, if the events \
+                 are bad: sprited sinks retry {sink} --accept-rejects, or max_rejects = \"off\"",
                 self.rejected.len()
             ))
         } else if !self.has_taken {

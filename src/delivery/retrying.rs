@@ -88,8 +88,9 @@ impl Retrying {
     /// That is written, and so many events wait.
     pub(super) fn count(&mut self, tried: Option<Tried>, pending: u64) {
         self.outcome.pending = pending;
-        let left = self.left.get_or_insert(pending);
-        let Some(Tried { delivered, dead, failed, error, .. }) = tried else { return };
+        let Tried { delivered, dead, failed, error, .. } = tried.unwrap_or_default();
+        // Those that were settled waited as well.
+        let left = self.left.get_or_insert(pending + delivered + dead);
         *left = left.saturating_sub(delivered + dead + failed);
         self.outcome.delivered += delivered;
         self.outcome.dead += dead;

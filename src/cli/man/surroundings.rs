@@ -9,8 +9,9 @@ const CONFIGURATION: (&str, &str) = (
 );
 const JOURNAL: (&str, &str) = (
     "/var/lib/sprited/journal.db",
-    "The journal, unless [journal] path names another. Its write-ahead log (-wal, -shm) and its \
-     lock (.lock) stand beside it; so do copies that the daemon made (.rescued-TIME) and files that \
+    "The journal, unless [journal] path names another. Its write-ahead log (-wal, -shm), its \
+     lock (.lock) and the socket on which commands ask the daemon (.sock) stand beside it; so do \
+     copies that the daemon made (.rescued-TIME) and files that \
      were moved aside (.replaced-TIME).",
 );
 const SECRET_KEY: (&str, &str) =
