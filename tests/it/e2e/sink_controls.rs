@@ -373,6 +373,10 @@ async fn a_test_says_what_the_sink_says_and_leaves_no_trace() {
     let key = site.journaled(None)[0].event.key.to_string();
     until(async || daemon.metric("sprited_sink_in_flight_events{sink=\"hook\"}").await == 0.0)
         .await;
+    // That they are confirmed is the last that is written of them, and not at once.
+    let confirmed = "c confirmed0 2".to_owned();
+    until(async || counts(&site, &daemon).await.contains(&confirmed)).await;
+    is_quiet(&daemon).await;
     let before = counts(&site, &daemon).await;
 
     let sample = said(&site, 0, &["test", "hook"]).await;
