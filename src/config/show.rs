@@ -126,6 +126,8 @@ fn shown(text: &str, key: &str, written: &DeTable<'_>, table: &Value) -> ShownKe
             let line = Location::of(text, at.span().start).line;
             (Some(masked(value.get_ref(), schema)), Some(line))
         }
+        // After another sink it gets that one's events.
+        None if key == "events" && written.contains_key("after") => (None, None),
         None => (schema.get("default").map(plain), None),
     };
     let unset = schema["x-unset"].as_str().filter(|_| value.is_none());

@@ -92,7 +92,7 @@ pub(super) struct Common {
     #[serde(default)]
     #[schemars(
         length(min = 1),
-        extend("x-unset" = "those of the sink that after names, or [\"image-sprite\"]")
+        extend("default" = ["image-sprite"], "x-unset" = "those of the sink that after names")
     )]
     events: Option<Wanted>,
     /// How they are written for it.

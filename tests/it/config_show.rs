@@ -196,6 +196,8 @@ fn each_value_names_its_line_and_no_secret_is_shown() {
     [[sinks]]
     name = "site"                         # line 17
     type = "webhook"                      # line 18
+    # after is not set: no other sink is waited for
+    # on is not set: with after it is "settled"
     events = ["image-sprite"]             # default
     format = "cloudevents"                # default
     give_up_after = "3d"                  # default
@@ -210,6 +212,8 @@ fn each_value_names_its_line_and_no_secret_is_shown() {
     [[sinks]]
     name = "program"                                     # line 25
     type = "exec"                                        # line 26
+    # after is not set: no other sink is waited for
+    # on is not set: with after it is "settled"
     events = ["image-sprite"]                            # default
     format = "cloudevents"                               # default
     give_up_after = "3d"                                 # default
