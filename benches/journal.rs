@@ -46,7 +46,7 @@ impl Filled {
         let (feed, fed) = feed();
         let wanted = Wanted::from(vec!["*".to_owned()]);
         journal
-            .set_routes(chrono::Utc::now(), vec![Route { sink, wanted, feed, after: None }])
+            .set_routes(vec![Route { sink, wanted, feed, after: None }], Utc::now())
             .await
             .expect("routes");
         let mut filled = Self { journal, sink, next: 0, _fed: fed, _folder: folder, closing };

@@ -1,5 +1,7 @@
 //! Numbers and moments in words, and foreign text made safe to show.
 
+use chrono::TimeDelta;
+
 use crate::sanitize::{self, KeptEnd};
 use crate::units::plural;
 
@@ -38,6 +40,12 @@ pub fn time(seconds: f64) -> String {
         s if s < 172_800.0 => format!("{:.0} h", s / 3_600.0),
         s => format!("{:.0} days", s / 86_400.0),
     }
+}
+
+/// A length of time in seconds, not below zero, whatever the clock does.
+#[must_use]
+pub fn seconds(time: TimeDelta) -> f64 {
+    time.to_std().unwrap_or_default().as_secs_f64()
 }
 
 /// How long ago: `just now`, `5.0 s ago`.

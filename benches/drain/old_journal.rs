@@ -33,9 +33,7 @@ impl Opened {
         let sink = journal.register(vec!["sink".to_owned()]).await?[0];
         let (feed, fed) = feed();
         let wanted = Wanted::from(vec!["*".to_owned()]);
-        journal
-            .set_routes(chrono::Utc::now(), vec![Route { sink, wanted, feed, after: None }])
-            .await?;
+        journal.set_routes(vec![Route { sink, wanted, feed, after: None }], Utc::now()).await?;
         Ok(Self { journal, closing, sink, _fed: fed })
     }
 

@@ -27,8 +27,8 @@ that it is the default; a key that is not set is a comment. Secrets are masked, 
 secrets are not. Of a webhook's URL, user, path and query are masked, because they may hold secrets.
 Exit code: 0, 78 if the file has mistakes, and with --running 1 if no daemon answers.
 
-With --json, the answer has file; tables, of each table, unset, and keys, of each key, value, line,
-unset; and with --running has_changed. A value without a line is the default; a value of null is
+With --json, the answer has file and tables, and with --running has_changed. Each table has table (its
+name), unset and keys; each key has key (its name), value, line and unset. A value without a line is the default; a value of null is
 not set, and unset says what applies instead.
 
 Examples:

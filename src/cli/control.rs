@@ -43,10 +43,17 @@ impl AskedDaemon {
         request: &Request,
         wait: Duration,
     ) -> Result<T, CliError> {
-        let asked = process::block_on(async { anyhow::Ok(self.ask(request, wait).await) });
-        let asked = asked.and_then(|asked| asked);
-        let asked = asked.map_err(|error| CliError::because(Exit::Failure, error))?;
-        asked.map_err(|error| self.error(error))
+        self.try_ask(request, wait)?.map_err(|error| self.error(error))
+    }
+
+    /// The same for one that knows what to do without a daemon.
+    pub(super) fn try_ask<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        wait: Duration,
+    ) -> Result<Result<T, AskError>, CliError> {
+        process::block_on(self.ask(request, wait))
+            .map_err(|error| CliError::because(Exit::Failure, error))
     }
 
     /// How a command ends that could not ask.

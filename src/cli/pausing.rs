@@ -7,9 +7,8 @@ use serde::Serialize;
 use super::control::{AskedDaemon, PROMPT};
 use super::exit::Exit;
 use super::open_journal::CliError;
-use super::process;
 use crate::control::{AskError, PauseReport, Request};
-use crate::format::time;
+use crate::format::{seconds, time};
 use crate::journal::{self, MaintenanceError, Pausable};
 
 /// What became of it.
@@ -29,8 +28,7 @@ impl AskedDaemon {
         pause: bool,
     ) -> Result<PauseOutcome, CliError> {
         let request = request(what, pause);
-        let asked = process::block_on(self.ask(&request, PROMPT));
-        match asked.map_err(|error| CliError::because(Exit::Failure, error))? {
+        match self.try_ask(&request, PROMPT)? {
             Ok(report) => Ok(PauseOutcome { report, daemon: true }),
             Err(AskError::NoDaemon(_)) => self.set_paused_in_journal(what, pause),
             Err(error) => Err(self.error(error)),
@@ -79,9 +77,7 @@ impl PauseOutcome {
     /// In words, as of `now`: `pulling is paused`. `what` may be `pulling`, or `the sink site`.
     pub(super) fn words(&self, what: &str, now: DateTime<Utc>) -> String {
         let PauseReport { paused, changed, since } = self.report;
-        let lasted = since.map_or_else(String::new, |since| {
-            time((now - since).to_std().unwrap_or_default().as_secs_f64())
-        });
+        let lasted = since.map_or_else(String::new, |since| time(seconds(now - since)));
         let begun = since
             .map_or_else(String::new, |since| since.format("%Y-%m-%d %H:%M:%S UTC").to_string());
         let mut words = match (paused, changed) {
@@ -92,7 +88,7 @@ impl PauseOutcome {
         };
         if !self.daemon {
             words += match paused {
-                true => "; no daemon runs, and the next one starts paused",
+                true => "; no daemon runs: the pause holds when one starts",
                 false => "; no daemon runs",
             };
         }

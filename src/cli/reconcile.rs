@@ -168,7 +168,7 @@ impl Target {
             routes.push(Route { sink: *id, wanted: sink.events.clone(), feed, after });
             feeds.push(receiver);
         }
-        journal.set_routes(chrono::Utc::now(), routes).await?;
+        journal.set_routes(routes, Utc::now()).await?;
         // Nothing that is added has a handle: no lease ever comes.
         let (leases, _) = mpsc::channel(1);
         let metrics = Metrics::new(&Times::new([1.0]));

@@ -20,7 +20,8 @@ const WAIT: Duration = Duration::from_secs(50);
 #[command(
     after_help = "The command checks the file, then the running daemon applies it, as a whole or not at all. After a
 mistake the previous configuration stays active. `systemctl reload sprited` runs this command; it
-does the same as SIGHUP, which reports the result in the log only.
+does the same as SIGHUP, which reports the result in the log only and reopens the files of sinks even
+if the configuration has mistakes.
 Exit code: 0 if the configuration is active, also if nothing has changed; 78 if it has mistakes; 1
 if no daemon answers, or if the daemon runs with another file.
 

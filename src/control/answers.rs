@@ -1,5 +1,7 @@
 //! What a daemon answers, as far as it is more than that it was done.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,18 @@ pub enum SinkMood {
     /// A word of another version.
     #[serde(other)]
     Other,
+}
+
+impl fmt::Display for SinkMood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::CatchingUp => "catching up",
+            Self::Down => "down",
+            Self::Paused => "paused",
+            Self::Other => "in a state that only a later version knows",
+        })
+    }
 }
 
 /// What was paused or resumed: the answer to [`Request::Pause`](super::Request::Pause),

@@ -46,7 +46,9 @@ pub async fn serve<A, F>(
                 if outage.recovered(Instant::now()).is_some() {
                     tracing::info!(socket = %path.display(), "control socket made");
                 }
+                let file = socket.file.clone();
                 accept(socket, &mut connections, &answer, &stop).await;
+                on_disk(move || file.remove()).await;
             }
             Err(error) => {
                 if let Some(report) = outage.failed(Instant::now()) {
@@ -65,6 +67,11 @@ pub async fn serve<A, F>(
     while connections.join_next().await.is_some() {}
 }
 
+/// Work on files, which may hang with their disk; nothing if it panics.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    spawn_blocking(work).await.ok()
+}
+
 /// Accepts connections until `stop`, or until the socket's file is gone.
 async fn accept<A, F>(
     socket: ListeningSocket,
@@ -80,7 +87,13 @@ async fn accept<A, F>(
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            _ = review.tick() => if !socket.is_in_place() { return },
+            _ = review.tick() => {
+                let file = socket.file.clone();
+                let looked = stop.run_until_cancelled(on_disk(move || file.is_in_place())).await;
+                if looked.flatten() == Some(false) {
+                    return;
+                }
+            }
             Some(_) = connections.join_next() => {}
             accepted = socket.listener.accept(), if connections.len() < MAX_CONNECTIONS => {
                 match accepted {

@@ -16,13 +16,19 @@ const ACCEPT_QUEUE: u32 = 16;
 /// Bytes of a path that an address of a socket holds.
 const MAX_PATH: usize = 107;
 
-/// A socket that is listened on. Its file is removed with it.
+/// A socket that is listened on.
 #[derive(Debug)]
 pub(super) struct ListeningSocket {
     pub(super) listener: UnixListener,
+    pub(super) file: SocketFile,
+}
+
+/// The file of a socket.
+#[derive(Clone, Debug)]
+pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode of its file.
-    file: (u64, u64),
+    /// Device and inode.
+    identity: (u64, u64),
 }
 
 impl ListeningSocket {
@@ -42,20 +48,21 @@ impl ListeningSocket {
         socket.bind(address.path())?;
         let about = path.symlink_metadata()?;
         let listener = socket.listen(ACCEPT_QUEUE)?;
-        Ok(Self { listener, path: path.to_owned(), file: (about.dev(), about.ino()) })
-    }
-
-    /// Whether whoever looks for it by its path finds it. Blocks for a system call.
-    pub(super) fn is_in_place(&self) -> bool {
-        let about = self.path.symlink_metadata();
-        about.is_ok_and(|about| (about.dev(), about.ino()) == self.file)
+        let identity = (about.dev(), about.ino());
+        Ok(Self { listener, file: SocketFile { path: path.to_owned(), identity } })
     }
 }
 
-impl Drop for ListeningSocket {
-    fn drop(&mut self) {
+impl SocketFile {
+    /// Whether whoever looks for it by its path finds it. Blocks for a system call.
+    pub(super) fn is_in_place(&self) -> bool {
+        let about = self.path.symlink_metadata();
+        about.is_ok_and(|about| (about.dev(), about.ino()) == self.identity)
+    }
+
+    /// Removes it; left behind, it is replaced by the next one. Blocks for some system calls.
+    pub(super) fn remove(&self) {
         if self.is_in_place() {
-            // Left behind, it is replaced by the next one.
             fs::remove_file(&self.path).ok();
         }
     }
@@ -105,11 +112,12 @@ mod tests {
             let left = ListeningSocket::open(&path).unwrap();
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
             let new = ListeningSocket::open(&path).unwrap();
-            assert!(new.is_in_place() && !left.is_in_place());
-            drop(left);
-            assert!(new.is_in_place(), "it is not its own");
+            assert!(new.file.is_in_place() && !left.file.is_in_place());
+            left.file.remove();
+            assert!(new.file.is_in_place(), "it is not its own");
             connect(&path).await.unwrap();
             new.listener.accept().await.unwrap();
+            new.file.remove();
             drop(new);
             assert!(!path.exists());
             assert_eq!(connect(&path).await.unwrap_err().kind(), ErrorKind::NotFound);

@@ -44,6 +44,8 @@ impl PullingPause {
     ///
     /// # Errors
     /// When the journal cannot keep it; nothing has changed then.
+    ///
+    /// Dropped half-way, journal and puller may differ: for a stop only.
     pub(super) async fn set(&self, pause: bool) -> journal::Result<PauseReport> {
         let _one = self.changes.acquire().await.map_err(|_| JournalError::Closed)?;
         // As exact as the journal keeps it.

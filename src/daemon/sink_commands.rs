@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{SubsecRound, Utc};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::config::nearest;
 use crate::control::{ControlRefusal, PauseReport, RefusalKind, SinkTestReport, TestVerdict};
@@ -13,6 +14,9 @@ use crate::delivery::{RetryOutcome, SinkControl, SinkControlError, SinkControls,
 use crate::event::{AppId, Event, test_event};
 use crate::journal::{EventRow, JournalReader};
 use crate::sinks::Verdict;
+
+/// How long a test is waited for, with what is in flight before it.
+const TEST_TIMEOUT: Duration = Duration::from_secs(590);
 
 /// The sinks, as commands reach them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,7 +42,11 @@ impl SinkCommands {
             None => test_event(self.app, "A test of a sink, by `sprited sinks test`", Utc::now()),
         };
         let (key, event_type) = (event.key.to_string(), event.event_type.clone());
-        let TestOutcome { verdict, took } = control.test(event).await.map_err(refusal)?;
+        let tested = timeout(TEST_TIMEOUT, control.test(event)).await.map_err(|_| {
+            let why = format!("the sink has not answered within {} s", TEST_TIMEOUT.as_secs());
+            ControlRefusal::new(RefusalKind::Failed, why)
+        })?;
+        let TestOutcome { verdict, took } = tested.map_err(refusal)?;
         let (verdict, error, after) = match verdict {
             Verdict::Delivered => (TestVerdict::Delivered, None, None),
             Verdict::Retry { error, after } => (TestVerdict::Retry, Some(error), after),

@@ -196,7 +196,7 @@ impl SinkSet {
         };
         self.dependencies
             .journal
-            .set_routes(chrono::Utc::now(), opened.iter().zip(&ids).map(route).collect())
+            .set_routes(opened.iter().zip(&ids).map(route).collect(), chrono::Utc::now())
             .await?;
         // From here on nothing can fail.
         let mut changes = SinkChanges::default();

@@ -177,11 +177,11 @@ impl DeliveryQueue {
     /// Drops what is not in delivery: nothing more is started. It stays due in the journal.
     pub(super) fn drop_waiting(&mut self) {
         let waiting: Vec<_> = self.take(usize::MAX).iter().map(|pending| pending.id).collect();
-        self.release(&waiting);
+        self.finished(&waiting);
     }
 
     /// Records that the verdicts on these events are written.
-    pub(super) fn release(&mut self, events: &[EventId]) {
+    pub(super) fn finished(&mut self, events: &[EventId]) {
         for event in events {
             self.in_flight.remove(event);
         }
@@ -366,7 +366,7 @@ mod tests {
         let (feed, fed) = feed();
         let wanted = Wanted::from(vec!["*".to_owned()]);
         journal
-            .set_routes(chrono::Utc::now(), vec![Route { sink, wanted, feed, after: None }])
+            .set_routes(vec![Route { sink, wanted, feed, after: None }], Utc::now())
             .await
             .unwrap();
         let now = Utc::now();
@@ -400,7 +400,7 @@ mod tests {
             probed.push(ids.iter().position(|id| *id == pending.id).unwrap());
             let (id, sink) = (pending.id, queue.sink);
             queue.journal.record(sink, vec![failed(id, hour)], None, Utc::now()).await.unwrap();
-            queue.release(&[id]);
+            queue.finished(&[id]);
         }
         probed
     }
@@ -444,7 +444,7 @@ mod tests {
         queue.refill(None, false).await.unwrap();
         assert_eq!((queue.ready.len(), queue.room()), (16, 0));
         assert_eq!(queue.next_due(), None, "it would be looked for in vain");
-        queue.release(&under_way);
+        queue.finished(&under_way);
         let taken = queue.take(16);
         assert_eq!(taken[12..].iter().filter(|pending| pending.attempts == 1).count(), 4);
         queue.refill(None, false).await.unwrap();

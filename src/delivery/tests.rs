@@ -45,7 +45,7 @@ impl Fixture {
         let (feed, fed) = feed();
         let wanted = Wanted::from(vec!["*".to_owned()]);
         journal
-            .set_routes(chrono::Utc::now(), vec![Route { sink: id, wanted, feed, after: None }])
+            .set_routes(vec![Route { sink: id, wanted, feed, after: None }], chrono::Utc::now())
             .await
             .unwrap();
         let now = Utc::now();
@@ -239,7 +239,7 @@ async fn what_failed_in_an_outage_is_due_as_soon_as_it_is_over() {
     let mut fixture = Fixture::new(9).await;
     assert_eq!(fixture.due().await.len(), 8, "as the loop begins");
     let ids: Vec<_> = fixture.events.iter().map(|pending| pending.id).collect();
-    fixture.delivery.queue.release(&ids);
+    fixture.delivery.queue.finished(&ids);
     fixture.answer(1..8, |_| refused(Some(Duration::from_secs(3600)))).await;
     assert!(fixture.delivery.breaker.next_probe().is_some());
     assert_eq!(fixture.due().await, []);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::format::time;
+use crate::format::{seconds, time};
 
 /// How much something matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,9 +173,4 @@ impl HealthCheck {
         }));
         (!parts.is_empty()).then(|| parts.join(", "))
     }
-}
-
-/// Not below zero, whatever the clock does.
-fn seconds(time: chrono::TimeDelta) -> f64 {
-    time.to_std().unwrap_or_default().as_secs_f64()
 }

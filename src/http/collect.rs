@@ -12,7 +12,7 @@ use super::status::{
     HandleCounts, JournalStatus, ReloadStatus, SinkStatus, SpriteSummary, Status,
 };
 use crate::event::{AppId, Event, ImageSprite};
-use crate::format::foreign;
+use crate::format::{foreign, seconds};
 use crate::health::{DaemonHealth, JournalView, Snapshots};
 use crate::journal::{DeadGroup, EventRow, SinkOverview, SinkState, StateCounts};
 use crate::metrics::{ByApp, ByOutcome, BySink, BySinkAndOutcome, Metrics, Unlabelled};
@@ -257,5 +257,5 @@ fn by(sink: &str) -> BySink {
 }
 
 fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
-    (now - at).to_std().unwrap_or_default().as_secs_f64()
+    seconds(now - at)
 }

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use super::status::{ApplicationStatus, DeadLetterGroup, SpriteSummary, Status};
 use crate::event::SpriteStatus;
-use crate::format::{ago, counted, number, rate, time};
+use crate::format::{ago, counted, number, rate, seconds, time};
 use crate::health::{HealthCheck, Mood};
 
 const MAX_LATEST: usize = 5;
@@ -149,7 +149,7 @@ fn dead_letters(status: &Status, to: &mut String) -> std::fmt::Result {
     }
     for sink in with_dead {
         for DeadLetterGroup { error, count, newest } in &sink.dead_letters {
-            let age = (status.at - *newest).to_std().unwrap_or_default().as_secs_f64();
+            let age = seconds(status.at - *newest);
             let (count, name) = (number(*count), &sink.name);
             writeln!(to, "  {name}: {count}, the newest {}: {error}", ago(age))?;
         }
@@ -163,7 +163,7 @@ fn latest(status: &Status, to: &mut String) -> std::fmt::Result {
         writeln!(to, "\n  LATEST")?;
     }
     for line in status.latest.iter().take(MAX_LATEST) {
-        let age = (status.at - line.first_pulled).to_std().unwrap_or_default().as_secs_f64();
+        let age = seconds(status.at - line.first_pulled);
         let sprites: Vec<_> = line.sprites.iter().map(sprite).collect();
         let app = status.has_several_apps().then(|| format!("{}  ", line.app));
         let origin = match line.origin {

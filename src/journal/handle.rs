@@ -169,7 +169,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be written; the routes then stay as they were.
-    pub async fn set_routes(&self, now: DateTime<Utc>, routes: Vec<Route>) -> Result<()> {
+    pub async fn set_routes(&self, routes: Vec<Route>, now: DateTime<Utc>) -> Result<()> {
         self.run(move |writer| writer.set_routes(routes, now)).await
     }
 

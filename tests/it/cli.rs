@@ -257,7 +257,7 @@ fn completing_reads_the_configuration_alone_and_is_quick() {
         let Ended { code, out, err } = ended(command.args(["--", "sprited", "tail", "--sink", ""]));
         assert_eq!((code, out.as_str(), err.as_str()), (0, offered, ""), "{shell}");
     }
-    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
     // The variable alone changes nothing.
     let version = ended(sprited().env("SPRITED_COMPLETE", "fish").arg("--version"));
     assert!(version.out.starts_with("sprited "), "{}", version.out);

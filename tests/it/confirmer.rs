@@ -62,7 +62,7 @@ impl Bench {
         let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
         let route =
             Route { sink, wanted: Wanted::from(vec!["*".to_owned()]), feed: feed().0, after: None };
-        journal.set_routes(chrono::Utc::now(), vec![route]).await.unwrap();
+        journal.set_routes(vec![route], Utc::now()).await.unwrap();
         let entry = |n: i64| {
             let text = format!(r#"{{"EventType":"A","AEvent":{{"TaskId":"{n}"}}}}"#);
             event::read(APP, &text, false, Utc::now())

@@ -43,7 +43,7 @@ impl Bench {
             after: None,
         };
         journal
-            .set_routes(chrono::Utc::now(), sinks.iter().zip(wanted).map(route).collect())
+            .set_routes(sinks.iter().zip(wanted).map(route).collect(), Utc::now())
             .await
             .unwrap();
         Self { folder, journal, closing, sinks }
@@ -422,7 +422,7 @@ async fn it_says_which_sinks_get_an_event_after_another() {
         after: after.map(|sink| RouteAfter { sink, on: On::Settled }),
     };
     let routes = vec![route(a, None), route(hook, Some(a)), route(sprites, Some(a))];
-    bench.journal.set_routes(Utc::now(), routes).await.unwrap();
+    bench.journal.set_routes(routes, Utc::now()).await.unwrap();
     let (id, event) = bench.append(&plain(1), ago(1)).await;
     let key = event.key.to_string();
     let shown = bench.lines(&["show", &key]);

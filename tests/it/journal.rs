@@ -53,7 +53,7 @@ impl Bench {
             });
             feds.push((sink, fed));
         }
-        journal.set_routes(chrono::Utc::now(), routes).await.unwrap();
+        journal.set_routes(routes, Utc::now()).await.unwrap();
         Self { folder, journal, closing, sinks: feds }
     }
 
@@ -627,8 +627,8 @@ async fn an_event_goes_by_the_old_routes_or_by_the_new_ones() {
             let wanted = Wanted::from(vec!["*".to_owned()]);
             journal
                 .set_routes(
-                    chrono::Utc::now(),
                     vec![Route { sink: sinks[n % 2], wanted, feed, after: None }],
+                    Utc::now(),
                 )
                 .await
                 .unwrap();

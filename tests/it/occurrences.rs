@@ -165,7 +165,7 @@ impl Daemon {
         let sink = journal.register(vec!["sink".to_owned()]).await.unwrap()[0];
         let route =
             Route { sink, wanted: Wanted::from(vec!["*".to_owned()]), feed: feed().0, after: None };
-        journal.set_routes(chrono::Utc::now(), vec![route]).await.unwrap();
+        journal.set_routes(vec![route], Utc::now()).await.unwrap();
         Self {
             _folder: folder,
             journal,

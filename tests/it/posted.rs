@@ -54,7 +54,7 @@ impl Bench {
         let sinks = journal.register(vec!["all".to_owned()]).await.unwrap();
         let wanted = Wanted::from(vec!["*".to_owned()]);
         let routes = vec![Route { sink: sinks[0], wanted, feed: feed().0, after: None }];
-        journal.set_routes(chrono::Utc::now(), routes).await.unwrap();
+        journal.set_routes(routes, Utc::now()).await.unwrap();
         self.open = Some((journal, closing));
     }
 

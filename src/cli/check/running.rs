@@ -7,23 +7,31 @@ use chrono::{DateTime, Utc};
 
 use super::report::CheckStep;
 use crate::cli::control::PROMPT;
-use crate::control::{self, Request, SinkMood, SinkReport, SinkReports};
-use crate::format::{foreign, time};
+use crate::control::{self, AskError, Request, SinkMood, SinkReport, SinkReports};
+use crate::format::{foreign, seconds, time};
 use crate::journal;
 
 /// What a daemon says of its sinks, if there is one that answers.
-pub(super) struct RunningDaemon(Option<SinkReports>);
+pub(super) struct RunningDaemon(Option<Result<SinkReports, AskError>>);
 
 impl RunningDaemon {
     /// Asks the daemon that has this journal.
     pub(super) async fn ask(journal: &Path) -> Self {
         let socket = journal::control_socket(journal);
-        Self(control::ask(&socket, &Request::Sinks, PROMPT).await.ok())
+        let asked = control::ask(&socket, &Request::Sinks, PROMPT).await;
+        let is_there = !matches!(asked, Err(AskError::NoDaemon(_)));
+        Self(is_there.then_some(asked))
     }
 
     /// Puts what it says of a sink beside what the probe has found.
     pub(super) fn beside(&self, sink: &str, step: CheckStep) -> CheckStep {
-        let Some(SinkReports { sinks }) = &self.0 else { return step };
+        let sinks = match &self.0 {
+            None => return step,
+            Some(Err(error)) => {
+                return CheckStep { detail: format!("{}; {error}", step.detail), ..step };
+            }
+            Some(Ok(SinkReports { sinks })) => sinks,
+        };
         let verdict = sinks.iter().find(|report| report.name == sink).map_or_else(
             || "does not have it yet (sprited reload)".to_owned(),
             |report| verdict(report, Utc::now()),
@@ -33,15 +41,8 @@ impl RunningDaemon {
 }
 
 fn verdict(report: &SinkReport, now: DateTime<Utc>) -> String {
-    let word = match report.state {
-        SinkMood::Up => "up",
-        SinkMood::CatchingUp => "catching up",
-        SinkMood::Down => "down",
-        SinkMood::Paused => "paused by hand",
-        SinkMood::Other => "neither up nor down",
-    };
-    let seconds = |since: DateTime<Utc>| (now - since).to_std().unwrap_or_default().as_secs_f64();
-    let lasts = report.since.map(|since| format!(" for {}", time(seconds(since))));
+    let word = report.state;
+    let lasts = report.since.map(|since| format!(" for {}", time(seconds(now - since))));
     let error = report.last_error.as_deref().filter(|_| report.state == SinkMood::Down);
     let error = error.map(|error| format!(", {}", foreign(error)));
     format!("{word}{}{}", lasts.unwrap_or_default(), error.unwrap_or_default())

@@ -11,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::open_journal::CliError;
 use crate::cli::prompt::{confirm, is_somebody_there};
 use crate::cli::screen::spinner;
-use crate::format::time;
+use crate::format::{seconds, time};
 use crate::identity::{self, Owner};
 use crate::journal::{self, CopyContents, Replacement, Restored};
 use crate::reconcile::MAX_REACH;
@@ -69,7 +69,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// `3 events, the newest of 2026-12-01 04:10:00 UTC, 26 h ago`
 fn events(contents: &CopyContents, now: DateTime<Utc>) -> String {
     let newest = contents.newest.map_or_else(String::new, |newest| {
-        let age = time((now - newest).to_std().unwrap_or_default().as_secs_f64());
+        let age = time(seconds(now - newest));
         format!(", the newest of {}, {age} ago", newest.format("%Y-%m-%d %H:%M:%S UTC"))
     });
     counted(contents.events, "event") + &newest

@@ -2,20 +2,20 @@
 
 use chrono::{DateTime, Utc};
 
-use super::moments::{seconds, until};
+use super::moments::until;
 use crate::cli::control::{AskedDaemon, PROMPT};
 use crate::cli::events::format::table;
 use crate::cli::exit::{Exit, answer, json_line, print};
 use crate::cli::open_journal::{CliError, ConfigArg};
-use crate::control::{Request, SinkMood, SinkReport, SinkReports};
-use crate::format::{ago, foreign, number, time};
+use crate::control::{Request, SinkReport, SinkReports};
+use crate::format::{ago, foreign, number, seconds, time};
 
 /// List the sinks with their state.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A sink is up, down, catching up (it was down, and what waited then is being delivered) or paused.
 
-With --json, a line has of its sink: name, state (up, down, catching-up, paused), since (of a state
+With --json, there is a line for each sink, with name, state (up, down, catching-up, paused), since (of a state
 other than up), pending, dead, last_error and last_failed (since the daemon's start or a reload that
 changed the sink), next_try, hint. Unknown values are null. Later versions may add members and remove
 none.
@@ -63,8 +63,8 @@ pub(super) fn run(args: &SinkListArgs) -> Result<Exit, CliError> {
 fn row(sink: &SinkReport, now: DateTime<Utc>) -> [String; 6] {
     let count = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), number);
     let state = match sink.since {
-        Some(since) => format!("{} for {}", mood(sink.state), time(seconds(now - since))),
-        None => mood(sink.state).to_owned(),
+        Some(since) => format!("{} for {}", sink.state, time(seconds(now - since))),
+        None => sink.state.to_string(),
     };
     let error = sink.last_error.as_ref().map(|error| {
         let when = sink.last_failed.map(|at| format!("{}: ", ago(seconds(now - at))));
@@ -78,14 +78,4 @@ fn row(sink: &SinkReport, now: DateTime<Utc>) -> [String; 6] {
         sink.next_try.map_or_else(|| "-".to_owned(), |at| until(at, now)),
         error.unwrap_or_else(|| "-".to_owned()),
     ]
-}
-
-fn mood(state: SinkMood) -> &'static str {
-    match state {
-        SinkMood::Up => "up",
-        SinkMood::CatchingUp => "catching up",
-        SinkMood::Down => "down",
-        SinkMood::Paused => "paused",
-        SinkMood::Other => "unknown",
-    }
 }

@@ -7,8 +7,8 @@ use crate::cli::completion;
 use crate::cli::control::{AskedDaemon, PROMPT};
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
-use crate::cli::process;
-use crate::config::{Config, nearest};
+use crate::cli::pausing::PauseOutcome;
+use crate::config::{PartialConfig, nearest};
 use crate::control::{AskError, Request, SinkReports};
 use crate::format::foreign;
 use crate::journal::Pausable;
@@ -75,20 +75,18 @@ pub(super) fn resume(args: &SinkResumeArgs) -> Result<Exit, CliError> {
 
 /// What became of a pause.
 #[derive(Serialize)]
-struct SinkPause<'a, P> {
+struct SinkPause<'a> {
     sink: &'a str,
     #[serde(flatten)]
-    outcome: P,
+    outcome: PauseOutcome,
 }
 
 fn set_paused(args: &PauseCommon, pause: bool) -> Result<Exit, CliError> {
     let PauseCommon { config, name, json } = args;
     // Whoever owns the journal need not be able to read it.
-    let file = Config::load(&config.path).ok();
-    let names: Option<Vec<String>> =
-        file.map(|file| file.config.sinks.iter().map(|sink| sink.name.clone()).collect());
+    let names: Vec<String> = PartialConfig::load(&config.path)?.sink_names();
     let daemon = AskedDaemon::of(config)?;
-    if let Some(names) = names.filter(|names| !names.contains(name)) {
+    if !names.contains(name) {
         refuse_unless_the_daemon_has_it(&daemon, name, &names)?;
     }
     let outcome = daemon.set_paused(Pausable::Sink(name), pause)?;
@@ -113,8 +111,7 @@ fn refuse_unless_the_daemon_has_it(
     name: &str,
     names: &[String],
 ) -> Result<(), CliError> {
-    let asked = process::block_on(daemon.ask::<SinkReports>(&Request::Sinks, PROMPT));
-    match asked.map_err(|error| CliError::because(Exit::Failure, error))? {
+    match daemon.try_ask::<SinkReports>(&Request::Sinks, PROMPT)? {
         Err(AskError::NoDaemon(_)) => {
             let advice = match nearest(name, names.iter().map(String::as_str)) {
                 Some(meant) => format!("did you mean {meant:?}?"),

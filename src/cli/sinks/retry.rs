@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::moments::{seconds, until};
+use super::moments::until;
 use crate::cli::completion;
 use crate::cli::control::AskedDaemon;
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
 use crate::control::{Request, SinkMood, SinkRetryReport};
-use crate::format::{counted, foreign, time};
+use crate::format::{counted, foreign, seconds, time};
 
 /// How long the daemon may take over deliveries that it was asked for: it answers after 15 s.
 const RETRY_WAIT: Duration = Duration::from_secs(30);

@@ -1,14 +1,22 @@
 //! What stands in the files of systemd: assignments, specifiers, words and escapes.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A line of `[Service]`, and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Assignment {
     pub(super) file: PathBuf,
     pub(super) key: String,
     /// Empty where everything that was assigned before is to be forgotten.
     pub(super) value: String,
+}
+
+/// The value may be a secret.
+impl fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}= in {}", self.key, self.file.display())
+    }
 }
 
 /// The assignments of `[Service]` in the text of a unit or drop-in.

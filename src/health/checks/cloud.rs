@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::own::SLOW_COMMIT;
 use crate::confirmer::ApplicationConfirms;
 use crate::event::AppId;
-use crate::format::{foreign, time};
+use crate::format::{foreign, seconds, time};
 use crate::health::check::HealthCheck;
 use crate::health::daemon_health::{DaemonHealth, ReadyRule};
 use crate::puller::PullProgress;
@@ -133,7 +133,7 @@ impl DaemonHealth {
             return HealthCheck::fine("receive", "off");
         };
         let is_news = |at: &DateTime<Utc>| (now - *at).to_std().unwrap_or_default() < NEWS;
-        let ago = |at: DateTime<Utc>| time((now - at).to_std().unwrap_or_default().as_secs_f64());
+        let ago = |at: DateTime<Utc>| time(seconds(now - at));
         match (unstored.filter(is_news), lost.filter(is_news)) {
             (Some(at), _) => HealthCheck::degraded(
                 "receive",

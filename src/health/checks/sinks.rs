@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::delivery::{SinkOutage, SinkProgress};
-use crate::format::{counted, foreign, number, time};
+use crate::format::{counted, foreign, number, seconds, time};
 use crate::health::check::HealthCheck;
 use crate::health::daemon_health::Sinks;
 use crate::journal::{DeadGroup, FailingEvent, Overview, SinkOverview};
@@ -243,8 +243,4 @@ fn deliveries<'s>(
         false => HealthCheck::fine("deliveries", detail),
     }
     .aged(Some(age))
-}
-
-fn seconds(time: chrono::TimeDelta) -> f64 {
-    time.to_std().unwrap_or_default().as_secs_f64()
 }

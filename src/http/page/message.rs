@@ -40,7 +40,7 @@ pub(super) fn with_commands(text: &str) -> Markup {
 
 /// `3 min ago`
 pub(super) fn ago(status: &Status, at: DateTime<Utc>) -> Markup {
-    let age = (status.at - at).to_std().unwrap_or_default().as_secs_f64();
+    let age = format::seconds(status.at - at);
     html! { time datetime=(at.to_rfc3339()) { (format::ago(age)) } }
 }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::message::{ago, message, with_commands};
-use crate::format::{self, counted, number, rate, time};
+use crate::format::{self, counted, number, rate, seconds, time};
 use crate::http::status::{DeadLetterGroup, SinkStatus, Status};
 
 /// Those that something is wrong with stand first.
@@ -81,10 +81,6 @@ fn outage(status: &Status, sink: &SinkStatus) -> Markup {
             }
         }
     }
-}
-
-fn seconds(time: chrono::TimeDelta) -> f64 {
-    time.to_std().unwrap_or_default().as_secs_f64()
 }
 
 /// Dead letters by sink and error, and how to redeliver them.

@@ -79,12 +79,8 @@ pub(super) fn migrate(connection: &Connection, version: i32) -> rusqlite::Result
         ..=6 => format!("{FAILURES} {MOVE_6}"),
         _ => String::new(),
     };
-    let to_8 = match version {
-        ..=7 => PAUSED,
-        _ => "",
-    };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {to_7} {to_8} {FOLLOWING} \
+        "BEGIN IMMEDIATE; {to_3} {to_5} {to_6} {to_7} {PAUSED} {FOLLOWING} \
          PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     tracing::info!("journal migrated");

@@ -3,7 +3,7 @@
 /// Marks an SQLite file as a journal of sprited: "sprd" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x7370_7264;
 /// The version of the tables below.
-pub(in crate::journal) const VERSION: i32 = 9;
+pub(in crate::journal) const VERSION: i32 = 8;
 /// `events` is written once per event; what changes stands in small tables beside it, and only
 /// pruning and the operator's hand write to it again. A delivered event costs one inserted and
 /// one deleted row of `pending` per sink. A pending row without `due` was never tried. Times are
@@ -147,7 +147,7 @@ CREATE TABLE paused (            -- by hand, until it is resumed
 );
 ";
 
-/// Since version 9. See following.rs.
+/// Since version 8. See following.rs.
 pub(super) const FOLLOWING: &str = "
 ALTER TABLE pending ADD COLUMN followers TEXT;    -- sinks that get the event once this one has settled it
 ALTER TABLE pending ADD COLUMN released INTEGER;  -- when the sink before had settled it

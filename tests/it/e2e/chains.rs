@@ -19,7 +19,7 @@ fn after(name: &str, before: &str, on: &str) -> String {
     format!("{}after = '{before}'\non = '{on}'\n", file(name, "*"))
 }
 
-/// What is pending at the hook stays so: it has taken others, and is asked seldom.
+/// What is pending at the hook stays so: it never answers.
 async fn stuck(hook: &Receiver, more: &str) -> Site {
     let site = Site::new(&(hook.sink("hook", "events = ['*']\ntimeout = '6s'") + more)).await;
     hook.set(Answer::Hang);

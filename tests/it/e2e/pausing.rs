@@ -147,7 +147,7 @@ async fn where_no_daemon_runs_the_next_one_starts_paused() {
     assert_eq!(site.run(&["run", "--once"]).await.code, 0);
     site.add_sprites(2);
     let paused = said(&site, &["pause"]).await;
-    let told = "pulling is paused; no daemon runs, and the next one starts paused; ";
+    let told = "pulling is paused; no daemon runs: the pause holds when one starts; ";
     assert!(paused.starts_with(told), "{paused}");
     let again: Value = serde_json::from_str(&said(&site, &["pause", "--json"]).await).unwrap();
     assert_eq!((&again["changed"], &again["daemon"]), (&false.into(), &false.into()));

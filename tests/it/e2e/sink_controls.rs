@@ -187,7 +187,7 @@ async fn a_webhook_that_is_repaired_has_all_at_once_when_it_is_asked() {
 #[tokio::test]
 async fn what_was_under_way_when_it_was_asked_for_says_nothing() {
     let hook = Receiver::start(Answer::Hang).await;
-    let site = Site::new(&hook.sink("hook", "timeout = '4s'")).await;
+    let site = Site::new(&hook.sink("hook", "timeout = '10s'")).await;
     let daemon = start(&site).await;
     site.add_sprites(3);
     until(async || hook.asked() >= 3).await;
@@ -347,7 +347,7 @@ async fn run_once_does_not_wait_for_a_sink_that_is_paused() {
     let site = Site::new(&[file("sprites", "*"), hook.sink("hook", "")].concat()).await;
     assert_eq!(site.run(&["run", "--once"]).await.code, 0);
     let paused = said(&site, 0, &["pause", "hook"]).await;
-    assert!(paused.contains("no daemon runs, and the next one starts paused"), "{paused}");
+    assert!(paused.contains("no daemon runs: the pause holds when one starts"), "{paused}");
     site.add_sprites(3);
     let once = site.run(&["run", "--once"]).await;
     assert_eq!(once.code, 1, "{}", once.log);

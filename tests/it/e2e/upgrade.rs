@@ -66,10 +66,7 @@ async fn makes_a_journal_of_this_version() {
         feed: feed().0,
         after: None,
     };
-    journal
-        .set_routes(chrono::Utc::now(), sinks.iter().zip(SINKS).map(route).collect())
-        .await
-        .unwrap();
+    journal.set_routes(sinks.iter().zip(SINKS).map(route).collect(), Utc::now()).await.unwrap();
 
     let at = |minutes| begin() + TimeDelta::minutes(minutes);
     let events = [

@@ -232,7 +232,7 @@ impl Bench {
             self.feds.insert(sink, fed);
             self.plain.routes.insert(sink, kinds);
         }
-        self.journal().set_routes(time(self.now), routes).await.unwrap();
+        self.journal().set_routes(routes, time(self.now)).await.unwrap();
         self.is_on_disk();
     }
 

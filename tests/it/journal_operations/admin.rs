@@ -118,17 +118,10 @@ async fn what_is_discarded_is_for_that_sink_no_more() {
     bench.record(0, other, DeliveryOutcome::Delivered).await;
     bench.commit().await;
     let [a, b] = bench.sinks[..] else { panic!() };
-    assert_eq!(
-        bench.editor().discard(a, &[event, other, EventId(99)], chrono::Utc::now()).unwrap(),
-        1
-    );
-    assert_eq!(
-        bench.editor().discard(a, &[event], chrono::Utc::now()).unwrap(),
-        0,
-        "once is enough"
-    );
+    assert_eq!(bench.editor().discard(a, &[event, other, EventId(99)], Utc::now()).unwrap(), 1);
+    assert_eq!(bench.editor().discard(a, &[event], Utc::now()).unwrap(), 0, "once is enough");
     assert_eq!(bench.state(event), (EventState::Pending, vec![("b".into(), EventState::Pending)]));
-    assert_eq!(bench.editor().discard(b, &[event], chrono::Utc::now()).unwrap(), 1);
+    assert_eq!(bench.editor().discard(b, &[event], Utc::now()).unwrap(), 1);
     assert_eq!(bench.state(event), (EventState::Unrouted, vec![]));
     let sums = bench.sums();
     assert_eq!((sums.unrouted, sums.discarded, sums.dead, sums.pending), (1, 2, 0, 1));
@@ -172,8 +165,8 @@ async fn the_sums_add_up_after_pruning_too() {
     }
     bench.journal.confirmed(events[..2].to_vec(), Utc::now()).await.unwrap();
     bench.commit().await;
-    bench.editor().discard(bench.sinks[0], &events[4..], chrono::Utc::now()).unwrap();
-    bench.editor().discard(bench.sinks[1], &events[4..5], chrono::Utc::now()).unwrap();
+    bench.editor().discard(bench.sinks[0], &events[4..], Utc::now()).unwrap();
+    bench.editor().discard(bench.sinks[1], &events[4..5], Utc::now()).unwrap();
     // Pending again: it stays, however old.
     bench.editor().requeue(bench.sinks[0], &events[..1], Utc::now()).unwrap();
     while bench.journal.prune(Utc::now()).await.unwrap() {}

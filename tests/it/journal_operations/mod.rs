@@ -69,7 +69,7 @@ impl Bench {
             after: None,
         };
         self.journal
-            .set_routes(chrono::Utc::now(), self.sinks.iter().zip(wanted).map(route).collect())
+            .set_routes(self.sinks.iter().zip(wanted).map(route).collect(), Utc::now())
             .await
             .unwrap();
     }
