@@ -529,3 +529,16 @@ async fn a_sink_that_is_down_is_an_error_after_a_minute_though_its_next_probe_is
     fixture.delivery.pending = 0;
     assert_eq!(fixture.delivery.next_report(), None);
 }
+
+#[tokio::test]
+async fn a_probe_waits_for_a_test_in_the_only_place_and_nothing_spins_meanwhile() {
+    let mut fixture = Fixture::new(60).await;
+    fixture.answer(1..41, |_| rejected()).await;
+    fixture.delivery.breaker.probe_now(Instant::now());
+    fixture.delivery.queue.refill(fixture.delivery.breaker.next_probe(), true).await.unwrap();
+    let work = InFlight::default();
+    assert!(fixture.delivery.wake(&work).is_some());
+    let places = fixture.delivery.target.sink.limits().max_in_flight;
+    (0..places).for_each(|_| work.tests.push(Box::pin(std::future::pending())));
+    assert_eq!(fixture.delivery.wake(&work), None);
+}
