@@ -227,6 +227,11 @@ impl DeliveryQueue {
         self.feed.has_released()
     }
 
+    /// Waits until the feed lags or has released events. Cancel safe.
+    pub(super) async fn marked(&self) {
+        self.feed.marked().await;
+    }
+
     /// Looks for them with the next refill.
     pub(super) fn learn_released(&mut self) {
         if self.feed.take_released() {

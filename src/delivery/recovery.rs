@@ -35,6 +35,7 @@ impl Delivery {
             }
             self.publish(Some(&error), Some(next_try));
             self.answer_unusable(&error);
+            self.queue.learn_released();
             self.idle.send_replace(true);
             let pause = self.pause_recovery(next_try, work);
             if stop.finish.run_until_cancelled(pause).await.is_none() {
@@ -50,6 +51,11 @@ impl Delivery {
             let is_paused = self.paused_since.is_some();
             tokio::select! {
                 () = tokio::time::sleep_until(next_try), if !is_paused => return,
+                // Noted, so that whoever waits until all is done sees that it cannot be.
+                () = self.queue.marked() => {
+                    self.queue.learn_released();
+                    self.idle.send_replace(true);
+                }
                 Some(command) = self.commands.recv() => {
                     self.obey(command, work).await;
                     let is_resumed = is_paused && self.paused_since.is_none();

@@ -120,6 +120,11 @@ impl FeedSender {
 }
 
 impl FeedReceiver {
+    /// Waits for the sink to lag or to have events released. Cancel safe.
+    pub async fn marked(&self) {
+        self.shared.marked.notified().await;
+    }
+
     /// Whether the sink before has released events since the last call.
     pub fn take_released(&self) -> bool {
         self.shared.has_released.swap(false, Ordering::AcqRel)

@@ -50,7 +50,7 @@ pub use sqlite::{
     Attempt, AuditReport, CopyContents, CounterCheck, DeadGroup, DeadLetters, EventCount, EventRow,
     FailingEvent, Filter, JournalAdmin, JournalReader, JournalTotals, KnownSink, LOG_LENGTH,
     Overview, PRUNE_PAUSE, Pausable, PausedPart, ReadOn, Replacement, Requeued, Rescue, Restored,
-    SinkOverview, SinkState, SourceJournal, StateCounts, TaskEvent, Violation, audit, check,
+    SinkOverview, SinkState, SourceJournal, StateCounts, TaskEvent, Then, Violation, audit, check,
     compact, is_older, set_paused,
 };
 pub use types::{

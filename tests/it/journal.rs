@@ -312,7 +312,7 @@ async fn what_a_sink_rejected_since_it_took_one_is_known_to_the_next_run() {
     assert_eq!(bench.history(0).await, SinkHistory { has_taken: false, rejected: ids(&[1, 2]) });
     // An event that is delivered once more and rejected again is the same.
     let mut editor = JournalAdmin::open(&bench.folder.path().join("j.db")).unwrap();
-    editor.requeue(bench.sinks[0].0, &ids(&[2]), Utc::now()).unwrap();
+    editor.requeue(bench.sinks[0].0, None, &ids(&[2]), Utc::now()).unwrap();
     bench.record(0, EventId(2), rejected()).await;
     assert_eq!(bench.history(0).await.rejected, ids(&[1, 2]));
     // The order of a batch counts, and only of its own sink.

@@ -7,7 +7,7 @@ use super::selection::Selection;
 use super::target::TargetEvents;
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
-use crate::journal::{EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink};
+use crate::journal::{EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink, Then};
 use crate::units::counted;
 
 /// Discard pending and dead events, so that their sinks do not get them.
@@ -46,7 +46,10 @@ struct AtSink<'a> {
 pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
     let journal = args.config.to_read_as_owner()?.journal;
     let reader = JournalReader::open(&journal)?;
-    let sinks = args.selection.sinks(&reader)?.map_or_else(|| reader.sinks(), Ok)?;
+    let named = args.selection.sinks(&reader)?;
+    // Everywhere includes the sinks that wait for another.
+    let then = if named.is_some() { Then::Followers } else { Then::Nobody };
+    let sinks = named.map_or_else(|| reader.sinks(), Ok)?;
     let targets = if args.selection.keys.is_empty() {
         by_filter(args, &reader, sinks)?
     } else {
@@ -55,7 +58,7 @@ pub(super) fn run(args: &DiscardArgs) -> Result<Exit, CliError> {
     };
     let options = &args.options;
     let discard = |admin: &mut JournalAdmin, sink, events: &[EventId], discarded: &mut u64| {
-        *discarded += admin.discard(sink, events, chrono::Utc::now())?;
+        *discarded += admin.discard(sink, events, then, chrono::Utc::now())?;
         Ok(())
     };
     let done = bulk::apply(BulkChange::Discard, options, &journal, &reader, &targets, discard)?;

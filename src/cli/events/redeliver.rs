@@ -75,10 +75,12 @@ pub(super) fn run(args: &RedeliverArgs) -> Result<Exit, CliError> {
         };
         args.selection.by_keys(&reader, sinks, is_left)?
     };
+    let all = reader.sinks()?;
+    let from = args.from.as_ref().map(|from| known(&all, from)).transpose()?.map(|from| from.id);
     let options = &args.options;
     let requeue = |admin: &mut JournalAdmin, sink, events: &[EventId], done: &mut Requeued| {
         let Requeued { requeued, expedited, without_body, gone } =
-            admin.requeue(sink, events, chrono::Utc::now())?;
+            admin.requeue(sink, from, events, chrono::Utc::now())?;
         done.requeued += requeued;
         done.expedited += expedited;
         done.without_body += without_body;
@@ -135,6 +137,7 @@ fn by_filter(
             state,
             sink: is_there.then(|| sink.name.clone()),
             lacking: args.missing.then(|| sink.name.clone()),
+            not_awaited_by: args.missing.then(|| sink.name.clone()),
             ..filter.to_filter()
         };
         let wanted = config

@@ -34,6 +34,15 @@ pub struct Requeued {
     pub gone: u64,
 }
 
+/// Who gets an event that was discarded while it was pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The sinks that follow: it was discarded at that sink alone.
+    Followers,
+    /// Nobody: it was discarded at every sink.
+    Nobody,
+}
+
 struct Row {
     sinks: Vec<SinkId>,
     has_body: bool,
@@ -52,10 +61,12 @@ impl JournalAdmin {
     }
 
     /// Has `sink` get these events once more, whatever became of them there before; as if never
-    /// tried, and due at `now`. The attempts there before stay known.
+    /// tried, and due at `now`. The attempts there before stay known. It takes the place of the sink
+    /// `from`, if one is named: those that follow that one follow it.
     pub fn requeue(
         &mut self,
         sink: SinkId,
+        from: Option<SinkId>,
         events: &[EventId],
         now: DateTime<Utc>,
     ) -> Result<Requeued> {
@@ -69,7 +80,7 @@ impl JournalAdmin {
                 Some(Row { has_body: false, .. }) => done.without_body += 1,
                 Some(_) if edit.expedite(sink, *event, request, now)? => done.expedited += 1,
                 Some(row) => {
-                    edit.requeue(sink, *event, row, request, now)?;
+                    edit.requeue((sink, from), *event, row, request, now)?;
                     done.requeued += 1;
                 }
             }
@@ -79,12 +90,18 @@ impl JournalAdmin {
     }
 
     /// Takes these events from `sink`, where they are pending or dead: from here on they are not
-    /// for it, and those that follow it get what was pending. Returns how many were.
-    pub fn discard(&mut self, sink: SinkId, events: &[EventId], now: DateTime<Utc>) -> Result<u64> {
+    /// for it, and the sinks in `then` get what was pending. Returns how many were.
+    pub fn discard(
+        &mut self,
+        sink: SinkId,
+        events: &[EventId],
+        then: Then,
+        now: DateTime<Utc>,
+    ) -> Result<u64> {
         let mut edit = Edit::begin(&mut self.0)?;
         let mut discarded = 0;
         for event in events {
-            discarded += u64::from(edit.discard(sink, *event, now)?);
+            discarded += u64::from(edit.discard(sink, *event, then, now)?);
         }
         edit.commit()?;
         Ok(discarded)
@@ -138,7 +155,7 @@ impl<'c> Edit<'c> {
 
     fn requeue(
         &mut self,
-        sink: SinkId,
+        (sink, from): (SinkId, Option<SinkId>),
         event: EventId,
         mut row: Row,
         request: i64,
@@ -149,14 +166,21 @@ impl<'c> Edit<'c> {
         } else if row.sinks.contains(&sink) {
             self.deltas.add(Counter::Delivered(sink), -1);
         }
-        if !row.sinks.contains(&sink) {
+        let is_new = !row.sinks.contains(&sink);
+        if is_new {
             self.deltas.add(Counter::Unrouted, -i64::from(row.sinks.is_empty()));
             self.deltas.add(Counter::Routed(sink), 1);
             row.sinks.push(sink);
             self.set_sinks(event, &row.sinks)?;
         }
-        let followers = following::waiting(&self.transaction, sink, event)?;
-        let result = following::result_for(&self.transaction, sink, event)?;
+        let (mut followers, mut result) = following::left_at(&self.transaction, sink, event)?;
+        if followers.is_none() && is_new {
+            followers = following::before_its_turn(&self.transaction, sink, event)?;
+        }
+        if let Some(from) = from.filter(|_| is_new) {
+            let left = following::left_at(&self.transaction, from, event)?;
+            (followers, result) = (followers.or(left.0), result.or(left.1));
+        }
         let now = now.timestamp_millis();
         let released = result.as_ref().map(|_| now);
         self.transaction
@@ -165,13 +189,23 @@ impl<'c> Edit<'c> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![sink.0, event.0, now, request, followers, released, result])?;
+        following::skip_if_removed(&self.transaction, &mut self.deltas, sink, event, now)?;
         Ok(())
     }
 
-    fn discard(&mut self, sink: SinkId, event: EventId, now: DateTime<Utc>) -> Result<bool> {
+    fn discard(
+        &mut self,
+        sink: SinkId,
+        event: EventId,
+        then: Then,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
         let (range, untried) = ((event, event), (0, None));
         let discarded = AfterState::Discarded;
-        let followed = followed(&self.transaction, sink, range, discarded, untried, 1)?;
+        let followed = match then {
+            Then::Followers => followed(&self.transaction, sink, range, discarded, untried, 1)?,
+            Then::Nobody => Vec::new(),
+        };
         let was_pending =
             self.delete("DELETE FROM pending WHERE sink = ?1 AND event = ?2", sink, event)?;
         let was_dead =

@@ -30,6 +30,8 @@ pub struct Filter {
     pub until: Option<DateTime<Utc>>,
     /// Not delivered to the sink of this name.
     pub lacking: Option<String>,
+    /// Not pending at another sink that the sink of this name follows.
+    pub not_awaited_by: Option<String>,
     /// Stored before this one: where to read on, newest first.
     pub before: Option<EventId>,
     /// Stored after this one: where to read on, oldest first.
@@ -53,6 +55,13 @@ pub(super) struct Query {
     pub(super) order_by: String,
     pub(super) values: Vec<Value>,
 }
+
+/// Whether no sink still has to take the event before the sink named `?`: see followers.rs.
+const NOT_AWAITED: &str = "NOT EXISTS (
+  SELECT 1 FROM sinks AS before CROSS JOIN pending AS there
+    ON there.sink = before.id AND there.event = events.id
+  WHERE there.followers IS NOT NULL AND ' ' || replace(there.followers, '(', ' ')
+    GLOB '* ' || (SELECT id FROM sinks WHERE name = ?) || '[sdx]*')";
 
 /// Whether the event is for the sink named `?`.
 const IS_FOR: &str = "EXISTS (SELECT 1 FROM sinks AS s WHERE s.name = ?
@@ -103,6 +112,7 @@ impl Filter {
             ("first_pulled < ?", time(self.until)),
             (of_sink.as_str(), text(&self.sink)),
             (lacks.as_str(), text(&self.lacking)),
+            (NOT_AWAITED, text(&self.not_awaited_by)),
             (&format!("{number} < ?"), self.before.map(|event| Value::Integer(event.0))),
             (&format!("{number} > ?"), self.after.map(|event| Value::Integer(event.0))),
         ];

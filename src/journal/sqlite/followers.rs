@@ -63,6 +63,14 @@ impl Followers {
         (Self(these), Self(others))
     }
 
+    /// One of them, or of those that follow them.
+    pub(super) fn find(self, sink: SinkId) -> Option<Follower> {
+        self.0.into_iter().find_map(|follower| match follower.sink == sink {
+            true => Some(follower),
+            false => follower.followers.find(sink),
+        })
+    }
+
     /// The text; `None` if there are none.
     pub(super) fn text(&self) -> Option<String> {
         let mut text = String::new();

@@ -5,6 +5,7 @@
 //! event, with the sinks that got it by that and those that wait for something else.
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::{Counter, Deltas};
@@ -88,7 +89,7 @@ pub(super) fn release(
          WHERE event = ?1 AND sink <> ?2",
     )?;
     let (covered, waiting) = followers.split(|on| on.covers(result.state));
-    let mut released = Vec::new();
+    let (mut released, mut skipped) = (Vec::new(), Vec::new());
     for follower in covered.0 {
         // A redelivery releases nobody twice.
         if all.contains(&follower.sink) {
@@ -99,6 +100,11 @@ pub(super) fn release(
         deltas.add(Counter::Routed(follower.sink), 1);
         all.push(follower.sink);
         released.push(follower.sink);
+        if !follower.followers.0.is_empty() {
+            let result = removed(connection, follower.sink)?;
+            let passed = |result| Followed { event: *event, followers: follower.followers, result };
+            skipped.extend(result.map(passed).map(|passed| (follower.sink, passed)));
+        }
     }
     if !released.is_empty() {
         deltas.add(Counter::Unrouted, -i64::from(was_unrouted));
@@ -115,6 +121,9 @@ pub(super) fn release(
                released = trim(released || ' ' || excluded.released), waiting = excluded.waiting",
         )?
         .execute(params![event.0, sink.0, text, sinks_text(&released), waiting.text()])?;
+    for (sink, passed) in &skipped {
+        released.extend(skip_one(connection, deltas, *sink, passed, now)?);
+    }
     Ok(released)
 }
 
@@ -126,16 +135,12 @@ pub(super) fn skip(
     sink: SinkId,
     now: i64,
 ) -> Result<()> {
-    let mut keep = connection
-        .prepare_cached("UPDATE pending SET followers = ?3 WHERE sink = ?1 AND event = ?2")?;
     let mut first = EventId(i64::MIN);
     loop {
         let range = (first, EventId(i64::MAX));
         let page = followed(connection, sink, range, AfterState::Skipped, (0, None), SKIP_PAGE)?;
         for skipped in &page {
-            release(connection, deltas, sink, skipped, now)?;
-            let (_, waiting) = skipped.followers.split(|on| on.covers(AfterState::Skipped));
-            keep.execute(params![sink.0, skipped.event.0, waiting.text()])?;
+            skip_one(connection, deltas, sink, skipped, now)?;
         }
         match page.last() {
             Some(last) if page.len() == SKIP_PAGE => first = EventId(last.event.0 + 1),
@@ -143,6 +148,85 @@ pub(super) fn skip(
         }
     }
     Ok(())
+}
+
+/// Gives an event that is pending at a removed sink to those that follow whatever becomes of it there.
+/// The others stay with its row. Returns the sinks that got it by that.
+fn skip_one(
+    connection: &Connection,
+    deltas: &mut Deltas,
+    sink: SinkId,
+    skipped: &Followed,
+    now: i64,
+) -> Result<Vec<SinkId>> {
+    let released = release(connection, deltas, sink, skipped, now)?;
+    let (_, waiting) = skipped.followers.split(|on| on.covers(AfterState::Skipped));
+    connection
+        .prepare_cached("UPDATE pending SET followers = ?3 WHERE sink = ?1 AND event = ?2")?
+        .execute(params![sink.0, skipped.event.0, waiting.text()])?;
+    Ok(released)
+}
+
+/// The same for one that was just made pending by hand, if its sink is a removed one.
+pub(super) fn skip_if_removed(
+    connection: &Connection,
+    deltas: &mut Deltas,
+    sink: SinkId,
+    event: EventId,
+    now: i64,
+) -> Result<()> {
+    if removed(connection, sink)?.is_some() {
+        let range = (event, event);
+        for skipped in followed(connection, sink, range, AfterState::Skipped, (0, None), 1)? {
+            skip_one(connection, deltas, sink, &skipped, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a sink does with every event if it was removed: nothing.
+fn removed(connection: &Connection, sink: SinkId) -> Result<Option<AfterResult>> {
+    let mut select =
+        connection.prepare_cached("SELECT name FROM sinks WHERE id = ?1 AND NOT active")?;
+    let name = select.query_row([sink.0], |row| row.get(0)).optional()?;
+    let (state, error, attempts, first_failed) = (AfterState::Skipped, None, 0, None);
+    Ok(name.map(|sink| AfterResult { sink, state, error, attempts, first_failed }))
+}
+
+/// The sinks that follow `sink`, which has not had its turn with an event and gets it now by hand.
+pub(super) fn before_its_turn(
+    connection: &Connection,
+    sink: SinkId,
+    event: EventId,
+) -> Result<Option<String>> {
+    let mut select = connection.prepare_cached(
+        "SELECT followers FROM sinks CROSS JOIN pending
+           ON pending.sink = sinks.id AND pending.event = ?1 WHERE followers IS NOT NULL
+         UNION ALL SELECT waiting FROM results WHERE event = ?1 AND waiting IS NOT NULL",
+    )?;
+    let mut rows = select.query([event.0])?;
+    while let Some(row) = rows.next()? {
+        if let Some(follower) = Followers::column(row, 0)?.find(sink) {
+            return Ok(follower.followers.text());
+        }
+    }
+    Ok(None)
+}
+
+/// What follows a sink by whose name an event was known, and how it came there: for the sink that
+/// takes its place.
+pub(super) fn left_at(
+    connection: &Connection,
+    sink: SinkId,
+    event: EventId,
+) -> Result<(Option<String>, Option<String>)> {
+    let mut select = connection
+        .prepare_cached("SELECT followers, result FROM pending WHERE sink = ?1 AND event = ?2")?;
+    let pending = select.query_row([sink.0, event.0], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(match pending.optional()? {
+        Some(left) => left,
+        None => (waiting(connection, sink, event)?, result_for(connection, sink, event)?),
+    })
 }
 
 /// The sinks that have yet to get an event which `sink` had settled before and gets again.
@@ -156,17 +240,25 @@ pub(super) fn waiting(
     Ok(select.query_row([event.0, sink.0], |row| row.get(0)).optional()?.flatten())
 }
 
-/// The newest result by which `sink` got an event, which it gets again.
+/// The newest result at the sink that `sink` follows, of an event that it gets by hand.
 pub(super) fn result_for(
     connection: &Connection,
     sink: SinkId,
     event: EventId,
 ) -> Result<Option<String>> {
-    let mut select = connection.prepare_cached(
-        "SELECT result FROM results
-         WHERE event = ?1 AND ' ' || released || ' ' LIKE '% ' || ?2 || ' %'",
-    )?;
-    Ok(select.query_row([event.0, sink.0], |row| row.get(0)).optional()?)
+    let mut select = connection
+        .prepare_cached("SELECT result, released, waiting FROM results WHERE event = ?1")?;
+    let mut rows = select.query([event.0])?;
+    while let Some(row) = rows.next()? {
+        let waits = match row.get_ref(2)? {
+            ValueRef::Null => false,
+            _ => Followers::column(row, 2)?.0.iter().any(|follower| follower.sink == sink),
+        };
+        if waits || sinks(row, 1)?.contains(&sink) {
+            return Ok(Some(row.get(0)?));
+        }
+    }
+    Ok(None)
 }
 
 /// The sinks that get an event once `sink` has settled it, by name.

@@ -36,7 +36,7 @@ pub(super) mod schema;
 mod sinks;
 mod store;
 
-pub use admin::{JournalAdmin, Requeued};
+pub use admin::{JournalAdmin, Requeued, Then};
 pub use attempts::Attempt;
 pub use audit::{AuditReport, CounterCheck, Violation, audit};
 pub use counters::JournalTotals;

@@ -165,11 +165,11 @@ fn count(connection: &Connection, sql: &str) -> Result<u64> {
     Ok(count.cast_unsigned())
 }
 
-/// Events are stored in the order of their age.
+/// Events are stored in the order of their age. What waited for another sink is as old as its release.
 fn oldest_pending(connection: &Connection, sink: SinkId) -> Result<Option<DateTime<Utc>>> {
     let mut select = connection.prepare_cached(
-        "SELECT first_pulled FROM events
-         WHERE id = (SELECT event FROM pending WHERE sink = ?1 ORDER BY event LIMIT 1)",
+        "SELECT ifnull(released, first_pulled) FROM pending JOIN events ON events.id = event
+         WHERE sink = ?1 ORDER BY event LIMIT 1",
     )?;
     let at: Option<i64> = select.query_row([sink.0], |row| row.get(0)).optional()?;
     Ok(at.and_then(DateTime::from_timestamp_millis))

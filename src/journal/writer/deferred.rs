@@ -109,7 +109,7 @@ mod tests {
             let last_request = store.last_request;
             store.roll_back();
             let mut admin = JournalAdmin::open(&path).unwrap();
-            assert_eq!(admin.requeue(sink, &ids[..1], now).unwrap().expedited, 1);
+            assert_eq!(admin.requeue(sink, None, &ids[..1], now).unwrap().expedited, 1);
             store.begin().unwrap();
             deferred.replay(&mut store, last_request).unwrap();
             store.commit().unwrap();

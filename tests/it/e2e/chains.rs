@@ -148,3 +148,99 @@ async fn reloads_that_add_and_remove_it_under_load_lose_and_repeat_nothing() {
     daemon.stop().await;
     assert_eq!(site.run(&["audit"]).await.code, 0);
 }
+
+#[tokio::test]
+async fn a_sink_that_is_taken_out_of_a_chain_breaks_it_nowhere() {
+    let hook = Receiver::start(Answer::Take).await;
+    let middle = after("middle", "hook", "settled");
+    let site = stuck(&hook, &(middle.clone() + &after("last", "middle", "settled"))).await;
+    let daemon = site.start();
+    site.add_sprites(3);
+    pending(&site, 3).await;
+    let middle = middle.replace("DIR", site.folder.path().to_str().unwrap());
+    site.edit(&middle, "");
+    site.edit("after = 'middle'", "after = 'hook'");
+    daemon.signal(Signal::SIGHUP);
+    daemon.has_logged("reloaded").await;
+    hook.set(Answer::Take);
+    site.drained().await;
+    site.assert_once("last.jsonl", 3);
+    assert_eq!(states(&site.lines("last.jsonl")), ["skipped"; 3]);
+    daemon.stop().await;
+    assert_eq!(site.run(&["audit"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn one_that_gets_an_event_before_its_turn_is_followed_all_the_same() {
+    let hook = Receiver::start(Answer::Take).await;
+    let chain = after("middle", "hook", "settled") + &after("last", "middle", "settled");
+    let site = stuck(&hook, &chain).await;
+    let daemon = site.start();
+    site.add_sprites(2);
+    pending(&site, 2).await;
+    let missing =
+        ["events", "redeliver", "--sink", "middle", "--since", "1h", "--missing", "--yes"];
+    assert_eq!(site.run(&missing).await.code, 0);
+    let said = std::fs::read_to_string(site.path("stdout")).unwrap();
+    assert!(said.contains("nothing to deliver again"), "what waits is not missing: {said}");
+    let key = site.journaled(None)[0].event.key.to_string();
+    assert_eq!(site.run(&["events", "redeliver", &key, "--sink", "middle", "--yes"]).await.code, 0);
+    until(async || site.lines("last.jsonl").len() == 1).await;
+    assert_eq!(site.confirmed(), 0);
+    hook.set(Answer::Take);
+    site.drained().await;
+    site.assert_once("middle.jsonl", 2);
+    site.assert_once("last.jsonl", 2);
+    daemon.stop().await;
+    assert_eq!(site.run(&["audit"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn what_is_discarded_everywhere_reaches_nobody() {
+    let hook = Receiver::start(Answer::Take).await;
+    let site = stuck(&hook, &after("any", "hook", "settled")).await;
+    let mut daemon = site.start();
+    site.add_sprites(2);
+    pending(&site, 2).await;
+    let key = site.journaled(None)[0].event.key.to_string();
+    assert_eq!(site.run(&["events", "discard", &key, "--yes"]).await.code, 0);
+    assert_eq!(site.run(&["events", "discard", "--state", "pending", "--yes"]).await.code, 0);
+    site.drained().await;
+    assert!(site.lines("any.jsonl").is_empty());
+    daemon.insist(Signal::SIGTERM).await;
+    assert_eq!(site.run(&["audit"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_single_run_ends_though_a_sink_that_follows_cannot_be_read_back() {
+    let hook = Receiver::start(Answer::Take).await;
+    let sinks = hook.sink("hook", "events = ['*']") + &after("last", "hook", "settled");
+    let site = Site::new(&sinks).await;
+    site.add_sprites(1);
+    // It is opened, and found to be a folder when it is read.
+    std::fs::create_dir(site.path("last.jsonl")).unwrap();
+    let ended = site.run(&["run", "--once"]).await;
+    assert_eq!(ended.code, 1, "{}", ended.log);
+    hook.assert_once(1);
+    assert_eq!(site.confirmed(), 0);
+}
+
+/// As the documents say: the old name's events are taken over by the new one.
+#[tokio::test]
+async fn a_renamed_sink_that_takes_over_is_followed() {
+    let hook = Receiver::start(Answer::Take).await;
+    let site = stuck(&hook, &after("good", "hook", "delivered")).await;
+    let mut daemon = site.start();
+    site.add_sprites(2);
+    pending(&site, 2).await;
+    site.edit("'hook'", "'site'");
+    daemon.signal(Signal::SIGHUP);
+    daemon.has_logged("reloaded").await;
+    hook.set(Answer::Take);
+    let over = ["events", "redeliver", "--from", "hook", "--sink", "site", "--yes"];
+    assert_eq!(site.run(&over).await.code, 0);
+    until(async || site.lines("good.jsonl").len() == 2).await;
+    site.assert_once("good.jsonl", 2);
+    daemon.insist(Signal::SIGTERM).await;
+    assert_eq!(site.run(&["audit"]).await.code, 0);
+}

@@ -11,7 +11,8 @@ use sprited::event::{Entry, Wanted};
 use sprited::journal::{
     Appended, Closing, ConfirmPermission, DeliveryOutcome, DeliveryRecord, EventId, EventState,
     FeedReceiver, Filter, HandleConfirmation, Journal, JournalAdmin, JournalReader,
-    JournalSettings, On, QueueEnd, Recorded, Route, RouteAfter, SinkId, UnacknowledgedEvent, feed,
+    JournalSettings, On, QueueEnd, Recorded, Route, RouteAfter, SinkId, Then, UnacknowledgedEvent,
+    feed,
 };
 use tempfile::TempDir;
 
@@ -81,7 +82,7 @@ impl Bench {
                     let events = self.events(events);
                     self.commit().await;
                     let mut editor = JournalAdmin::open(&self.path()).unwrap();
-                    let done = editor.requeue(id, &events, time(self.now)).unwrap();
+                    let done = editor.requeue(id, None, &events, time(self.now)).unwrap();
                     assert_eq!(done, self.plain.requeue(*sink, &events, self.now));
                     self.is_on_disk();
                 }
@@ -91,7 +92,8 @@ impl Bench {
                     let events = self.events(events);
                     self.commit().await;
                     let mut editor = JournalAdmin::open(&self.path()).unwrap();
-                    let done = editor.discard(id, &events, time(self.now)).unwrap();
+                    let done =
+                        editor.discard(id, &events, Then::Followers, time(self.now)).unwrap();
                     assert_eq!(done, self.plain.discard(*sink, &events, self.now));
                     self.is_on_disk();
                 }

@@ -36,6 +36,16 @@ impl Owed {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tree(pub(super) Vec<(usize, On, Tree)>);
 
+impl Tree {
+    /// Those that follow a sink, which stands anywhere in it.
+    fn find(&self, sink: usize) -> Option<Tree> {
+        self.0.iter().find_map(|(of, _, next)| match *of == sink {
+            true => Some(next.clone()),
+            false => next.find(sink),
+        })
+    }
+}
+
 /// What a sink has done with an event: its name, how, why, after how many attempts.
 pub(super) type Told = (String, AfterState, Option<String>, u32);
 
@@ -301,7 +311,25 @@ impl Plain {
         let all = before.unwrap_or_default().union(&released).copied().collect();
         let outcome = Outcome { told: told.clone(), released: all, waiting: waiting.clone() };
         kept.outcomes.insert(sink, outcome);
+        // What a sink was given that is not there goes on from it.
+        for follower in released.clone() {
+            if self.active.get(&follower) != Some(&true) {
+                released.extend(self.skip(event, follower, now));
+            }
+        }
         (released, waiting)
+    }
+
+    /// Gives what is pending at a sink that is not there to those that follow whatever becomes of it.
+    fn skip(&mut self, event: i64, sink: usize, now: i64) -> BTreeSet<usize> {
+        let Some(At::Pending(owed)) = self.events[&event].sinks.get(&sink) else { unreachable!() };
+        let (followers, attempts) = (owed.followers.clone(), owed.attempts);
+        let told = (SINKS[sink].to_owned(), AfterState::Skipped, None, attempts);
+        let (released, waiting) = self.release(event, sink, &followers, &told, now);
+        let kept = self.events.get_mut(&event).unwrap();
+        let Some(At::Pending(owed)) = kept.sinks.get_mut(&sink) else { unreachable!() };
+        owed.followers = waiting;
+        released
     }
 
     /// Whether a sink that is there still has to take it.
@@ -431,15 +459,31 @@ impl Plain {
                 }
             }
             let outcome = kept.outcomes.get(&sink);
-            let by = kept.outcomes.values().find(|outcome| outcome.released.contains(&sink));
+            let by = kept.outcomes.values().find(|outcome| {
+                let waits = outcome.waiting.0.iter().any(|(waiting, ..)| *waiting == sink);
+                waits || outcome.released.contains(&sink)
+            });
+            let left = outcome.map(|outcome| outcome.waiting.clone()).unwrap_or_default();
+            // Before its turn it takes along those that follow it.
+            let trees = kept.sinks.values().filter_map(|at| match at {
+                At::Pending(owed) => Some(&owed.followers),
+                _ => None,
+            });
+            let mut trees = trees.chain(kept.outcomes.values().map(|outcome| &outcome.waiting));
+            let is_new = !kept.sinks.contains_key(&sink);
+            let below = trees.find_map(|tree| tree.find(sink)).filter(|_| is_new);
+            let followers = if left.0.is_empty() { below.unwrap_or_default() } else { left };
             let owed = Owed {
                 due: Some(now),
-                followers: outcome.map(|outcome| outcome.waiting.clone()).unwrap_or_default(),
+                followers,
                 result: by.map(|outcome| outcome.told.clone()),
                 is_by_hand: true,
                 ..Owed::default()
             };
             kept.sinks.insert(sink, At::Pending(owed));
+            if self.active.get(&sink) != Some(&true) {
+                self.skip(event.0, sink, now);
+            }
             done.requeued += 1;
         }
         done
@@ -489,15 +533,9 @@ impl Plain {
         self.active.values_mut().for_each(|active| *active = false);
         self.active.extend(sinks.iter().map(|sink| (*sink, true)));
         for removed in before.into_iter().filter(|sink| !sinks.contains(sink)) {
-            let owed = self.owed(removed).into_iter();
-            let owed: Vec<_> =
-                owed.map(|(id, _, owed)| (id, owed.followers.clone(), owed.attempts)).collect();
-            for (id, followers, attempts) in owed {
-                let told = (SINKS[removed].to_owned(), AfterState::Skipped, None, attempts);
-                let (_, waiting) = self.release(id, removed, &followers, &told, now);
-                let kept = self.events.get_mut(&id).unwrap();
-                let Some(At::Pending(owed)) = kept.sinks.get_mut(&removed) else { unreachable!() };
-                owed.followers = waiting;
+            let owed: Vec<i64> = self.owed(removed).into_iter().map(|(id, ..)| id).collect();
+            for event in owed {
+                self.skip(event, removed, now);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use sprited::journal::{
-    DeliveryOutcome, EventId, EventState, JournalAdmin, JournalTotals, OpenError, Requeued,
+    DeliveryOutcome, EventId, EventState, JournalAdmin, JournalTotals, OpenError, Requeued, Then,
 };
 
 use super::{Bench, days};
@@ -38,7 +38,7 @@ async fn a_dead_letter_is_due_again_as_if_never_tried() {
     assert_eq!(bench.sums().dead, 1);
     bench.journal.changed_outside().await.unwrap();
 
-    let done = bench.editor().requeue(bench.sinks[1], &[event], now).unwrap();
+    let done = bench.editor().requeue(bench.sinks[1], None, &[event], now).unwrap();
     assert_eq!(done, Requeued { requeued: 1, ..Requeued::default() });
     assert!(bench.journal.changed_outside().await.unwrap(), "the daemon notices");
     let (due, _) = bench.journal.due(bench.sinks[1], Utc::now(), 10).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_dead_letter_is_due_again_as_if_never_tried() {
     for _ in 0..2 {
         bench.kill(1, event, "no").await;
         bench.commit().await;
-        bench.editor().requeue(bench.sinks[1], &[event], now).unwrap();
+        bench.editor().requeue(bench.sinks[1], None, &[event], now).unwrap();
     }
     bench.record(1, event, DeliveryOutcome::Delivered).await;
     bench.commit().await;
@@ -68,7 +68,7 @@ async fn a_pending_event_is_only_due_earlier() {
     bench.commit().await;
     let before = bench.sums();
     for _ in 0..2 {
-        let done = bench.editor().requeue(bench.sinks[0], &[failed, untried], now).unwrap();
+        let done = bench.editor().requeue(bench.sinks[0], None, &[failed, untried], now).unwrap();
         assert_eq!(done, Requeued { expedited: 2, ..Requeued::default() });
     }
     assert_eq!(bench.due(0).await, [failed]);
@@ -91,7 +91,7 @@ async fn delivered_and_unrouted_events_go_where_they_are_sent() {
     assert_eq!(bench.sums().unrouted, 1);
 
     let now = Utc::now();
-    let done = bench.editor().requeue(bench.sinks[0], &[delivered, unrouted], now).unwrap();
+    let done = bench.editor().requeue(bench.sinks[0], None, &[delivered, unrouted], now).unwrap();
     assert_eq!(done.requeued, 2);
     assert_eq!(bench.due(0).await, [delivered, unrouted]);
     assert_eq!(bench.due(1).await, []);
@@ -118,10 +118,20 @@ async fn what_is_discarded_is_for_that_sink_no_more() {
     bench.record(0, other, DeliveryOutcome::Delivered).await;
     bench.commit().await;
     let [a, b] = bench.sinks[..] else { panic!() };
-    assert_eq!(bench.editor().discard(a, &[event, other, EventId(99)], Utc::now()).unwrap(), 1);
-    assert_eq!(bench.editor().discard(a, &[event], Utc::now()).unwrap(), 0, "once is enough");
+    assert_eq!(
+        bench
+            .editor()
+            .discard(a, &[event, other, EventId(99)], Then::Followers, Utc::now())
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        bench.editor().discard(a, &[event], Then::Followers, Utc::now()).unwrap(),
+        0,
+        "once is enough"
+    );
     assert_eq!(bench.state(event), (EventState::Pending, vec![("b".into(), EventState::Pending)]));
-    assert_eq!(bench.editor().discard(b, &[event], Utc::now()).unwrap(), 1);
+    assert_eq!(bench.editor().discard(b, &[event], Then::Followers, Utc::now()).unwrap(), 1);
     assert_eq!(bench.state(event), (EventState::Unrouted, vec![]));
     let sums = bench.sums();
     assert_eq!((sums.unrouted, sums.discarded, sums.dead, sums.pending), (1, 2, 0, 1));
@@ -133,7 +143,7 @@ async fn what_is_discarded_is_for_that_sink_no_more() {
     assert_eq!(bench.state(event).0, EventState::Unrouted);
     assert_eq!(bench.sums(), sums);
     // And it can be had back.
-    assert_eq!(bench.editor().requeue(b, &[event], Utc::now()).unwrap().requeued, 1);
+    assert_eq!(bench.editor().requeue(b, None, &[event], Utc::now()).unwrap().requeued, 1);
     assert_eq!(bench.sums().unrouted, 0);
 }
 
@@ -146,7 +156,8 @@ async fn what_cannot_be_delivered_again_is_told_apart() {
     }
     bench.commit().await;
     bench.sqlite().execute("DELETE FROM bodies", []).unwrap();
-    let done = bench.editor().requeue(bench.sinks[0], &[event, EventId(99)], Utc::now()).unwrap();
+    let done =
+        bench.editor().requeue(bench.sinks[0], None, &[event, EventId(99)], Utc::now()).unwrap();
     assert_eq!(done, Requeued { without_body: 1, gone: 1, ..Requeued::default() });
     assert_eq!(bench.sums().pending, 0);
 }
@@ -165,10 +176,10 @@ async fn the_sums_add_up_after_pruning_too() {
     }
     bench.journal.confirmed(events[..2].to_vec(), Utc::now()).await.unwrap();
     bench.commit().await;
-    bench.editor().discard(bench.sinks[0], &events[4..], Utc::now()).unwrap();
-    bench.editor().discard(bench.sinks[1], &events[4..5], Utc::now()).unwrap();
+    bench.editor().discard(bench.sinks[0], &events[4..], Then::Followers, Utc::now()).unwrap();
+    bench.editor().discard(bench.sinks[1], &events[4..5], Then::Followers, Utc::now()).unwrap();
     // Pending again: it stays, however old.
-    bench.editor().requeue(bench.sinks[0], &events[..1], Utc::now()).unwrap();
+    bench.editor().requeue(bench.sinks[0], None, &events[..1], Utc::now()).unwrap();
     while bench.journal.prune(Utc::now()).await.unwrap() {}
     assert_eq!(bench.number("SELECT count(*) FROM events"), 2);
     let sums = bench.sums();

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use serde_json::Value;
-use sprited::journal::{DeliveryOutcome, EventId, JournalAdmin};
+use sprited::journal::{DeliveryOutcome, EventId, JournalAdmin, Then};
 
 use super::{Bench, days};
 use crate::cli::Ended;
@@ -33,8 +33,8 @@ pub(super) async fn bench() -> Bench {
     bench.commit().await;
     let mut editor = JournalAdmin::open(&bench.path()).unwrap();
     for sink in &bench.sinks {
-        editor.discard(*sink, &[event(6), event(7)], Utc::now()).unwrap();
-        editor.requeue(*sink, &[event(4)], Utc::now()).unwrap();
+        editor.discard(*sink, &[event(6), event(7)], Then::Followers, Utc::now()).unwrap();
+        editor.requeue(*sink, None, &[event(4)], Utc::now()).unwrap();
     }
     bench.journal.set_pulling_paused(Some(long_ago)).await.unwrap();
     bench.journal.set_sink_paused(bench.sinks[1], Some(long_ago)).await.unwrap();
@@ -258,8 +258,8 @@ async fn beside_a_journal_at_work_it_always_adds_up_and_so_does_each_copy() {
             let mut round = 0;
             while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
                 let events: Vec<_> = (0..20).map(|n| EventId(round * 20 % 6000 + n)).collect();
-                editor.discard(sink, &events, Utc::now()).unwrap();
-                editor.requeue(sink, &events[..10], Utc::now()).unwrap();
+                editor.discard(sink, &events, Then::Followers, Utc::now()).unwrap();
+                editor.requeue(sink, None, &events[..10], Utc::now()).unwrap();
                 round += 1;
                 // As the commands do: whoever waits for the lock gets a turn.
                 std::thread::sleep(std::time::Duration::from_millis(2));

@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use chrono::Utc;
 use sprited::event::{self, AppId};
 use sprited::journal::{
-    self, DeliveryOutcome, EventId, JournalAdmin, JournalError, JournalSettings,
+    self, DeliveryOutcome, EventId, JournalAdmin, JournalError, JournalSettings, Then,
 };
 
 use super::Bench;
@@ -87,14 +87,23 @@ async fn what_was_delivered_or_discarded_fills_no_journal() {
     bench.kill(0, EventId(1), "refused").await;
     bench.commit().await;
     let mut editor = JournalAdmin::open(&bench.path()).unwrap();
-    assert_eq!(editor.discard(bench.sinks[0], &events(1..=3), Utc::now()).unwrap(), 3);
+    assert_eq!(
+        editor.discard(bench.sinks[0], &events(1..=3), Then::Followers, Utc::now()).unwrap(),
+        3
+    );
     assert_eq!(bench.unprunable().await, "the sink \"b\" has 3 events pending and 1 dead");
     bench.route(&["T"]).await;
     let gone = "the sink \"b\", which is no longer configured, has 3 events pending and 1 dead";
     assert_eq!(bench.unprunable().await, gone);
-    assert_eq!(editor.discard(bench.sinks[1], &events(1..=6), Utc::now()).unwrap(), 4);
+    assert_eq!(
+        editor.discard(bench.sinks[1], &events(1..=6), Then::Followers, Utc::now()).unwrap(),
+        4
+    );
     assert_eq!(bench.unprunable().await, "the sink \"a\" has 3 events pending and 0 dead");
-    assert_eq!(editor.discard(bench.sinks[0], &events(1..=6), Utc::now()).unwrap(), 3);
+    assert_eq!(
+        editor.discard(bench.sinks[0], &events(1..=6), Then::Followers, Utc::now()).unwrap(),
+        3
+    );
     let nothing = "nothing is pending or dead, but keys are kept for 4 days";
     assert_eq!(bench.unprunable().await, nothing);
 }

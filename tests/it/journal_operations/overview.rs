@@ -181,7 +181,7 @@ async fn dead_letters_are_told_apart_by_their_last_error() {
     ];
     assert_eq!(by_error, expected);
     let mut admin = JournalAdmin::open(&bench.path()).unwrap();
-    admin.requeue(bench.sinks[0], &[EventId(9)], start).unwrap();
+    admin.requeue(bench.sinks[0], None, &[EventId(9)], start).unwrap();
     let left = sink_a(&bench).await.dead_letters;
     assert_eq!((left.newest, left.by_error.len()), (Some(at(7)), 5));
     bench.close().await;
