@@ -154,8 +154,10 @@ fn layer(format: LogFormat) -> Result<Boxed, LoggingError> {
     }
 }
 
-/// As no-color.org has it: the variable counts if it is not empty.
-fn is_coloured(is_terminal: bool, no_colour: Option<&OsStr>) -> bool {
+/// Whether text for a terminal has colours. As no-color.org has it: the variable NO_COLOR counts if it
+/// is not empty.
+#[must_use]
+pub fn is_coloured(is_terminal: bool, no_colour: Option<&OsStr>) -> bool {
     is_terminal && no_colour.is_none_or(OsStr::is_empty)
 }
 

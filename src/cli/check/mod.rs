@@ -14,6 +14,8 @@ mod report;
 mod running;
 mod sinks;
 
+use std::io::{self, IsTerminal};
+
 use futures_util::future::join_all;
 
 use report::{CheckReport, CheckStep, StepOutcome};
@@ -25,6 +27,7 @@ use super::process;
 use super::unit::{ServiceUnit, UnitArg};
 use crate::config::{Config, Loaded};
 use crate::identity;
+use crate::logging::is_coloured;
 
 /// Check configuration, network, credentials, queue, journal and sinks; no event is consumed.
 #[derive(Debug, clap::Args)]
@@ -94,7 +97,12 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
             }
         }
     }
-    let text = if args.json { report.json() } else { report.table() };
+    let no_colour = std::env::var_os("NO_COLOR");
+    let text = if args.json {
+        report.json()
+    } else {
+        report.table(is_coloured(io::stdout().is_terminal(), no_colour.as_deref()))
+    };
     answer(text.as_bytes(), report.exit())
 }
 

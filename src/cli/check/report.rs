@@ -122,6 +122,13 @@ impl CheckStep {
     }
 }
 
+/// Colours of a terminal.
+const GREEN: &str = "\u{1b}[32m";
+const YELLOW: &str = "\u{1b}[33m";
+const RED: &str = "\u{1b}[31m";
+const FAINT: &str = "\u{1b}[2m";
+const PLAIN: &str = "\u{1b}[0m";
+
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct CheckReport {
     ok: bool,
@@ -155,21 +162,22 @@ impl CheckReport {
         text
     }
 
-    /// For people: a line for each step, what to do below it.
-    pub(in crate::cli) fn table(&self) -> String {
+    /// For people: a line for each step, what to do below it. With colours the outcomes stand out.
+    pub(in crate::cli) fn table(&self, is_coloured: bool) -> String {
         let width = self.steps.iter().map(|step| step.title().chars().count()).max().unwrap_or(0);
         let file = Path::new(&self.file).file_name().unwrap_or_default().to_string_lossy();
         let mut lines = Vec::new();
         for step in &self.steps {
             let CheckStep { outcome, detail, advice, problems, .. } = step;
             let (title, detail) = (step.title(), one_line(detail));
-            let word = match outcome {
-                StepOutcome::Ok => "ok",
-                StepOutcome::Warn => "warn",
-                StepOutcome::Fail => "fail",
-                StepOutcome::Skip => "skip",
+            let (word, colour) = match outcome {
+                StepOutcome::Ok => ("ok", GREEN),
+                StepOutcome::Warn => ("warn", YELLOW),
+                StepOutcome::Fail => ("fail", RED),
+                StepOutcome::Skip => ("skip", FAINT),
             };
-            lines.push(format!("{word:4}  {title:width$}  {detail}"));
+            let (begin, end) = if is_coloured { (colour, PLAIN) } else { ("", "") };
+            lines.push(format!("{begin}{word:4}{end}  {title:width$}  {detail}"));
             let below = " ".repeat("fail".len() + 2 + width + 2);
             for Finding { outcome, line, message, .. } in problems {
                 let line = line.map_or_else(String::new, |line| format!(":{line}"));
@@ -208,7 +216,10 @@ mod tests {
 
     #[test]
     fn people_get_a_table() {
-        insta::assert_snapshot!(report().table(), @r"
+        let coloured = report().table(true);
+        assert!(coloured.starts_with("\u{1b}[32mok  \u{1b}[0m  configuration"), "{coloured}");
+        assert_eq!(coloured.matches(RED).count(), 2);
+        insta::assert_snapshot!(report().table(false), @r"
         ok    configuration  /etc/sprited/sprited.toml: 2 sinks
         warn  event-mode     events are pushed
                              → set the mode to PULL

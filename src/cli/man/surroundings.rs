@@ -36,7 +36,10 @@ const CLOUD_VARIABLES: [(&str, &str); 5] = [
     ("CREDENTIALS_DIRECTORY", "Set by systemd: the secrets that LoadCredential names."),
 ];
 const DAEMON_VARIABLES: [(&str, &str); 3] = [
-    ("NO_COLOR", "If not empty, the log on a terminal has no colours."),
+    (
+        "NO_COLOR",
+        "If not empty, the log and the answer of `sprited check` have no colours on a terminal.",
+    ),
     (
         "JOURNAL_STREAM, NOTIFY_SOCKET, WATCHDOG_USEC",
         "Set by systemd: the log goes to journald, and the manager is told the daemon's state.",
