@@ -1,7 +1,7 @@
 //! A copy of a journal restored to its place.
 
 use std::fmt::Display;
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -106,12 +106,25 @@ impl Replacement {
     /// written. Files that moved aside already are named; all else is as it was.
     pub fn restore(&self, path: &Path) -> std::result::Result<Restored, MaintenanceError> {
         let path = &side_files::database(path);
-        let failed = |source| MaintenanceError::Restore { path: path.clone(), source };
-        let from = self.from.as_path();
         if path.parent().is_some_and(|folder| !folder.exists()) {
-            return Err(failed(io::Error::other("its folder is not there; make it first")));
+            let source = io::Error::other("its folder is not there; make it first");
+            return Err(MaintenanceError::Restore { path: path.clone(), source });
         }
+        let lock_file = side_files::lock_file(path);
+        let was_there = [path, &lock_file].iter().any(|file| file.symlink_metadata().is_ok());
         let _lock = take_lock(path)?;
+        let restored = self.put_in_place(path);
+        // It would tell of a journal that never was. Whoever waits for it looks for another one.
+        if restored.is_err() && !was_there {
+            fs::remove_file(&lock_file).ok();
+        }
+        restored
+    }
+
+    /// Does so with the lock in hand.
+    fn put_in_place(&self, path: &Path) -> std::result::Result<Restored, MaintenanceError> {
+        let failed = |source| MaintenanceError::Restore { path: path.to_owned(), source };
+        let from = self.from.as_path();
         let (file, beside) = new_file(path).map_err(failed)?;
         write_pages(&self.connection, file.path(), &mut |_, _| {}).map_err(damaged(from))?;
         close_occurrences(file.path()).map_err(damaged(from))?;

@@ -171,8 +171,16 @@ async fn what_is_not_whole_or_no_journal_is_refused_and_all_stays() {
     for name in ["j.db", "j.db.lock"] {
         std::fs::remove_file(folder.path().join(name)).unwrap();
     }
-    assert_eq!(restore(folder.path(), "text.db", &[]).code, 74);
-    assert!(!path.exists() && !folder.path().join("j.db.lock").exists());
+    file("lacking.db", &whole);
+    let lacking = rusqlite::Connection::open(folder.path().join("lacking.db")).unwrap();
+    lacking.execute_batch("DROP TABLE pending").unwrap();
+    drop(lacking);
+    for name in ["text.db", "damaged.db", "half.db", "lacking.db"] {
+        let Ended { code, err, .. } = restore(folder.path(), name, &[]);
+        assert_eq!(code, 74, "{name}: {err}");
+        let is_left = |file: &str| folder.path().join(file).exists();
+        assert!(!is_left("j.db") && !is_left("j.db.lock"), "{name}");
+    }
 }
 
 /// What was paused when the copy was made is paused again, and that is told.
