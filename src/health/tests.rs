@@ -355,19 +355,32 @@ async fn a_pause_by_hand_is_told_whatever_failed_before_and_is_critical_after_th
     assert!(paused.state().ready);
     paused.now += TimeDelta::seconds(1);
     paused.is(Mood::Bad, false, &sentence.replace("3 h", "3 days"));
-    // It goes on: the next answer tells.
-    for pull in &paused.pulls {
-        pull.send_modify(|progress| {
-            *progress = PullProgress {
-                started: Some(Instant::now()),
-                last_good: progress.last_good,
-                ..PullProgress::default()
-            };
-        });
+}
+
+/// The first answer after a pause takes seconds: until then, and for a minute at most, nothing has
+/// changed for the worse.
+#[tokio::test(start_paused = true)]
+async fn what_is_resumed_is_as_ready_as_it_was_until_a_minute_has_passed() {
+    for resumed in [Situation::pulling(2), Situation::starting(2)] {
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        for pull in &resumed.pulls {
+            pull.send_modify(|progress| progress.resumed = Some(Instant::now()));
+        }
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!((resumed.state().mood, resumed.state().ready), (Mood::Good, true));
+        let told = resumed.state().checks.into_iter().find(|check| check.name == "cloud").unwrap();
+        assert_eq!(
+            told.detail,
+            "application 7: pulling was resumed 59 s ago; its answer is awaited"
+        );
+        resumed.fails(0, Advice::Transport, None, REFUSED);
+        assert!(resumed.state().ready && resumed.state().degraded);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        resumed.pulls[0].send_modify(|progress| progress.failure = None);
+        assert!(!resumed.state().ready);
+        (0..2).for_each(|at| resumed.pulled(at));
+        assert!(resumed.state().ready);
     }
-    paused.is(Mood::Starting, false, "Waiting for an answer of the cloud.");
-    (0..2).for_each(|at| paused.pulled(at));
-    assert!(paused.state().ready);
 }
 
 #[tokio::test(start_paused = true)]

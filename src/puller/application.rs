@@ -63,6 +63,8 @@ pub struct PullProgress {
     pub started: Option<Instant>,
     /// Since when pulling is paused by hand.
     pub paused: Option<DateTime<Utc>>,
+    /// When pulling was resumed, if it was since the start.
+    pub resumed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -99,14 +101,12 @@ impl PulledApplication {
         ApplicationProgress { app: self.client.app(), progress: self.progress.subscribe() }
     }
 
-    /// Records since when pulling is paused; `None`: it goes on, and a pull starts now. What failed
-    /// before says nothing of the pulls that follow.
+    /// Records since when pulling is paused; `None`: it is resumed now. What failed before says
+    /// nothing of the pulls that follow.
     pub(super) fn set_paused(&self, paused: Option<DateTime<Utc>>) {
         self.progress.send_modify(|progress| {
             (progress.failures, progress.failure) = (0, None);
-            if paused.is_none() {
-                progress.started = Some(Instant::now());
-            }
+            progress.resumed = paused.is_none().then(Instant::now);
             progress.paused = paused;
         });
     }

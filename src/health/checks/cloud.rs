@@ -29,6 +29,8 @@ const THROTTLED_FOR: Duration = Duration::from_secs(10);
 /// How pulling from one application goes.
 enum Pulling {
     Good,
+    /// It was paused by hand, and the next answer tells: as good as it was.
+    Resumed,
     /// Nothing is known to be wrong, and the next answer tells.
     Awaited,
     /// For less than a minute.
@@ -38,7 +40,7 @@ enum Pulling {
 
 impl Pulling {
     fn is_good(&self) -> bool {
-        matches!(self, Self::Good | Self::Failing)
+        matches!(self, Self::Good | Self::Resumed | Self::Failing)
     }
 }
 
@@ -59,7 +61,7 @@ impl DaemonHealth {
             })
             .collect();
         let is_good = |(_, pulling, of): &(_, Pulling, PullProgress)| {
-            pulling.is_good() && of.last_good.is_some()
+            pulling.is_good() && (of.last_good.is_some() || has_just_resumed(of))
         };
         let is_ready = match self.ready_rule() {
             ReadyRule::Any => all.iter().any(is_good),
@@ -94,6 +96,12 @@ impl DaemonHealth {
         };
         match (pulling, progress.failure.as_deref()) {
             (Pulling::Good, _) => HealthCheck::fine("cloud", of(&self.last_pull(progress))),
+            (Pulling::Resumed, _) => {
+                let since = progress.resumed.map_or(Duration::ZERO, |at| at.elapsed());
+                let since = time(since.as_secs_f64());
+                let detail = format!("pulling was resumed {since} ago; its answer is awaited");
+                HealthCheck::fine("cloud", of(&detail))
+            }
             (Pulling::Awaited, _) if self.takes_no_events() => {
                 let detail = of("not pulled while the journal takes no events");
                 HealthCheck::fine("cloud", detail).ready_if(is_ready)
@@ -168,6 +176,7 @@ impl DaemonHealth {
             let is_asked = progress.started.is_some_and(|at| at.elapsed() <= MAX_PULL_AGE);
             return match is_recent {
                 true => Pulling::Good,
+                false if has_just_resumed(progress) => Pulling::Resumed,
                 // The next answer tells.
                 false if is_asked || self.takes_no_events() || self.has_just_started() => {
                     Pulling::Awaited
@@ -260,6 +269,11 @@ fn failed(check: HealthCheck, failure: &CallFailure) -> HealthCheck {
         .since(Some(failure.since))
         .next_try(failure.next_try)
         .remedy(failure.remedy)
+}
+
+/// Whether less than a minute has passed since it was paused by hand.
+fn has_just_resumed(progress: &PullProgress) -> bool {
+    progress.resumed.is_some_and(|at| at.elapsed() < MAX_PULL_AGE)
 }
 
 /// The age of the last good pull.
