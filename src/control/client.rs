@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::time::timeout;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::protocol::{ControlAnswer, ControlRefusal, MAX_ANSWER, Outcome, Request, VERSION};
 use super::socket::connect;
+
+/// The wait for room among those that wait for the daemon.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a daemon did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +24,13 @@ pub enum AskError {
     NoDaemon(PathBuf),
     #[error("cannot ask the daemon at {}: {source}", socket.display())]
     Failed { socket: PathBuf, source: io::Error },
-    #[error("the daemon has not answered within {} s; its log tells what it does", .0.as_secs())]
+    #[error("the daemon is busy with other commands: nothing was asked of it within {} s", .0.as_secs())]
+    Busy(Duration),
+    #[error(
+        "the daemon has not answered within {} s, and may still do what it was asked once it goes \
+         on; its log tells what it does",
+        .0.as_secs()
+    )]
     Silent(Duration),
     #[error(
         "the running daemon is sprited {program}, which this program, sprited {}, does not \
@@ -50,9 +60,11 @@ pub async fn ask<T: DeserializeOwned>(
         }
         _ => AskError::Failed { socket: socket.to_owned(), source },
     };
-    let line =
-        timeout(wait, exchange(socket, request)).await.map_err(|_| AskError::Silent(wait))?;
-    let line = line.map_err(failed)?;
+    let until = Instant::now() + wait;
+    let connected = timeout_at(until, connect_in_turn(socket)).await;
+    let stream = connected.map_err(|_| AskError::Busy(wait))?.map_err(failed)?;
+    let exchanged = timeout_at(until, exchange(stream, request)).await;
+    let line = exchanged.map_err(|_| AskError::Silent(wait))?.map_err(failed)?;
     let answer: ControlAnswer = serde_json::from_slice(&line).map_err(AskError::Answer)?;
     if answer.version != VERSION {
         return Err(AskError::OtherVersion { program: answer.sprited });
@@ -63,8 +75,17 @@ pub async fn ask<T: DeserializeOwned>(
     }
 }
 
-async fn exchange(socket: &Path, request: &Request) -> io::Result<Vec<u8>> {
-    let mut stream = connect(socket).await?;
+/// Connects, as soon as there is room among those that wait for the daemon.
+async fn connect_in_turn(socket: &Path) -> io::Result<UnixStream> {
+    loop {
+        match connect(socket).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(FULL_PAUSE).await,
+            connected => return connected,
+        }
+    }
+}
+
+async fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line).await?;
@@ -75,4 +96,50 @@ async fn exchange(socket: &Path, request: &Request) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it ended the connection without an answer"));
     }
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{UnixSocket, UnixStream};
+
+    use super::*;
+    use crate::control::SinkReports;
+
+    /// A listener with as many connections as it lets wait.
+    async fn full(path: &Path) -> (tokio::net::UnixListener, Vec<UnixStream>) {
+        let socket = UnixSocket::new_stream().unwrap();
+        socket.bind(path).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = UnixStream::connect(path).await {
+            waiting.push(stream);
+        }
+        (listener, waiting)
+    }
+
+    #[tokio::test]
+    async fn where_too_many_wait_it_tries_again_until_its_wait_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.sock");
+        let (listener, waiting) = full(&path).await;
+        let wait = Duration::from_millis(300);
+        let asked = ask::<SinkReports>(&path, &Request::Sinks, wait).await;
+        let error = asked.unwrap_err().to_string();
+        assert!(error.contains("nothing was asked of it"), "{error}");
+        let served = async {
+            for _ in &waiting {
+                listener.accept().await.unwrap();
+            }
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = ControlAnswer::from(Ok(serde_json::json!({ "sinks": [] })));
+            let line = serde_json::to_string(&answer).unwrap() + "\n";
+            stream.write_all(line.as_bytes()).await.unwrap();
+            stream
+        };
+        // It is polled first, and finds the queue full.
+        let ask = ask::<SinkReports>(&path, &Request::Sinks, Duration::from_secs(20));
+        let (asked, _) = tokio::join!(biased; ask, served);
+        assert_eq!(asked.unwrap(), SinkReports { sinks: Vec::new() });
+    }
 }

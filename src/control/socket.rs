@@ -12,7 +12,7 @@ use nix::sys::stat::{Mode, fchmod};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 /// Connections that wait to be accepted at most.
-const ACCEPT_QUEUE: u32 = 16;
+const ACCEPT_QUEUE: u32 = 128;
 /// Bytes of a path that an address of a socket holds.
 const MAX_PATH: usize = 107;
 
