@@ -1,5 +1,6 @@
 //! How commands ask the running daemon.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,9 +57,33 @@ impl AskedDaemon {
             .map_err(|error| CliError::because(Exit::Failure, error))
     }
 
+    /// Whether a daemon has the journal, wherever its socket is.
+    pub(super) fn is_there(&self) -> bool {
+        journal::is_in_use(&self.journal)
+    }
+
+    /// How a command ends where a daemon is there that cannot be asked.
+    pub(super) fn unanswering(&self) -> CliError {
+        let socket = journal::control_socket(&self.journal);
+        CliError::because(
+            Exit::Failure,
+            format_args!(
+                "a daemon has the journal {} but does not answer at {}: it is starting or stopping, \
+                 or of an earlier version; nothing was changed: try again, or restart it",
+                self.journal.display(),
+                socket.display()
+            ),
+        )
+    }
+
     /// How a command ends that could not ask.
     pub(super) fn error(&self, error: AskError) -> CliError {
         match &error {
+            AskError::NoDaemon(_) if self.is_there() => self.unanswering(),
+            AskError::Failed { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                let advice = "run the command as root or as the service's user";
+                CliError::because(Exit::Failure, format_args!("{error}; {advice}"))
+            }
             AskError::NoDaemon(_) => {
                 let why = match journal::missing(&self.journal) {
                     Some(missing) => format!("; {missing}"),
@@ -71,5 +96,24 @@ impl AskedDaemon {
             }
             _ => CliError::because(Exit::Failure, error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_ask_is_told_who_may() {
+        let daemon = AskedDaemon { journal: "/state/j.db".into() };
+        let source = io::Error::from_raw_os_error(nix::errno::Errno::EACCES as i32);
+        let socket = PathBuf::from("/state/j.db.sock");
+        assert_eq!(
+            daemon.error(AskError::Failed { socket, source }).to_string(),
+            "cannot ask the daemon at /state/j.db.sock: Permission denied (os error 13); run the \
+             command as root or as the service's user"
+        );
     }
 }

@@ -5,7 +5,6 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 
 use super::control::{AskedDaemon, PROMPT};
-use super::exit::Exit;
 use super::open_journal::CliError;
 use crate::control::{AskError, PauseReport, Request};
 use crate::format::{seconds, time};
@@ -46,19 +45,7 @@ impl AskedDaemon {
             Ok(before) => {
                 Ok(PauseOutcome { report: PauseReport::of(wanted, before), daemon: false })
             }
-            Err(MaintenanceError::InUse { path }) => {
-                let socket = journal::control_socket(&path);
-                Err(CliError::because(
-                    Exit::Failure,
-                    format_args!(
-                        "a daemon has the journal {} but does not answer at {}: it is starting or \
-                         stopping, or of an earlier version; nothing was changed: try again, or \
-                         restart it",
-                        path.display(),
-                        socket.display()
-                    ),
-                ))
-            }
+            Err(MaintenanceError::InUse { .. }) => Err(self.unanswering()),
             Err(error) => Err(error.into()),
         }
     }

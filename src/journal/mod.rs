@@ -11,7 +11,7 @@
 //!    ([`JournalReader`], [`JournalAdmin`], `audit`, copies) begins there.
 //!
 //! Beside them stand `types` and `error`, which all of them share, the files as files
-//! (`side_files`, `lock`, `files`, `missing`, `path_rules`, `place`), the way of new events to the sinks
+//! (`side_files`, `lock`, `in_use`, `files`, `missing`, `path_rules`, `place`), the way of new events to the sinks
 //! (`feed`), and what tells equal events apart by the time (`receipts`).
 
 mod after;
@@ -20,6 +20,7 @@ mod feed;
 mod files;
 mod handle;
 mod health;
+mod in_use;
 mod lock;
 mod missing;
 mod path_rules;
@@ -38,6 +39,7 @@ pub use error::{DiskFault, JournalError, MaintenanceError, OpenError, Result};
 pub use feed::{FeedReceiver, FeedSender, Route, feed};
 pub use handle::{Closing, Journal};
 pub use health::JournalHealth;
+pub use in_use::is_in_use;
 pub use missing::{give_up, missing};
 pub use path_rules::too_long;
 pub use place::{JournalPlace, free_space};

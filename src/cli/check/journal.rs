@@ -1,13 +1,12 @@
 //! Whether the journal can be used. Looks only: makes none, and takes no lock that would keep a
 //! daemon out which starts at this moment.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::stat::{major, minor};
 use nix::unistd::{AccessFlags, access};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -146,7 +145,7 @@ fn existing(path: &Path, sinks: &[String]) -> CheckStep {
                 counted(sums.received, "event"),
                 sums.pending
             );
-            if is_in_use(path) {
+            if journal::is_in_use(path) {
                 detail.push_str("; in use by a running sprited");
             }
             let foreign_files = foreign_files(path, owner);
@@ -219,24 +218,10 @@ fn orphan(Backlog { sink, pending, dead }: &Backlog) -> String {
 /// Whether a daemon has the journal at `path`, as far as is known.
 pub(super) async fn has_daemon(path: &Path) -> bool {
     let owned = path.to_owned();
-    matches!(timeout(DISK_TIMEOUT, spawn_blocking(move || is_in_use(&owned))).await, Ok(Ok(true)))
-}
-
-/// Whether somebody holds its lock file, as far as the kernel tells.
-fn is_in_use(path: &Path) -> bool {
-    match (fs::metadata(journal::lock_file(path)), fs::read_to_string("/proc/locks")) {
-        (Ok(lock), Ok(locks)) => locks.lines().any(|line| locks_whole(line, &lock)),
-        _ => false,
-    }
-}
-
-/// Whether a line of `/proc/locks` is about a lock of this file by flock(2):
-/// `1: FLOCK  ADVISORY  WRITE 1234 fd:00:5678 0 EOF`.
-fn locks_whole(line: &str, file: &Metadata) -> bool {
-    let device = file.dev();
-    let id = format!("{:02x}:{:02x}:{}", major(device), minor(device), file.ino());
-    let words: Vec<&str> = line.split_whitespace().collect();
-    words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&id.as_str())
+    matches!(
+        timeout(DISK_TIMEOUT, spawn_blocking(move || journal::is_in_use(&owned))).await,
+        Ok(Ok(true))
+    )
 }
 
 #[cfg(test)]
