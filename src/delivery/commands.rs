@@ -52,10 +52,15 @@ impl Delivery {
         }
         let newest = self.journal.forget_rejected(self.target.id).await?;
         self.breaker.accept_rejects(newest);
-        tracing::info!(
-            sink = %self.target.name,
-            "rejections of what is pending now make dead letters, since somebody said so"
-        );
+        let counted = self.journal.record(self.target.id, Vec::new(), None, Utc::now()).await?;
+        self.pending = counted.pending;
+        if self.pending > 0 {
+            tracing::info!(
+                sink = %self.target.name,
+                "rejections of what is pending now make dead letters, as asked by sprited sinks retry \
+                 --accept-rejects"
+            );
+        }
         Ok(())
     }
 

@@ -24,8 +24,8 @@ const RETRY_WAIT: Duration = Duration::from_secs(30);
 #[command(
     after_help = "A sink that has rejected too many events in a row (max_rejects), or has never taken any, is down: its
 rejections prove nothing, and rejected events wait. If the events are bad indeed, --accept-rejects says
-so of all that are pending now: each that the sink rejects becomes a dead letter. Events that come
-later go by the usual rule.
+so of all that are pending now: each that the sink rejects becomes a dead letter, until none of them is
+left or the daemon restarts. Events that come later go by the usual rule.
 
 With --json, the answer has sink, state, paused_since, delivered, dead, failed, error, pending,
 is_over, next_try, hint.
@@ -60,11 +60,14 @@ pub(super) fn run(args: &SinkRetryArgs) -> Result<Exit, CliError> {
         && report.state != SinkMood::Down
         && report.failed == 0
         && was_tried;
-    let text = if args.json { json_line(&report)? } else { retried(&report, Utc::now()) };
+    let text = match args.json {
+        true => json_line(&report)?,
+        false => retried(&report, args.accept_rejects, Utc::now()),
+    };
     Ok(answer(text.as_bytes(), if is_good { Exit::Success } else { Exit::Failure }))
 }
 
-fn retried(report: &SinkRetryReport, now: DateTime<Utc>) -> String {
+fn retried(report: &SinkRetryReport, accept_rejects: bool, now: DateTime<Utc>) -> String {
     let SinkRetryReport { state, delivered, dead, failed, pending, is_over, .. } = report;
     let sink = foreign(&report.sink);
     if let Some(since) = report.paused_since {
@@ -104,6 +107,12 @@ fn retried(report: &SinkRetryReport, now: DateTime<Utc>) -> String {
     let mut text = format!("{head}{done}; {left}{next}{goes_on}\n");
     if let Some(error) = &report.error {
         text.push_str(&format!("last error: {}\n", foreign(error)));
+    }
+    if accept_rejects && *pending > 0 && (is_down || !*is_over) {
+        text.push_str(
+            "rejections of the events that wait now still make dead letters, until none of them is \
+             left or the daemon restarts\n",
+        );
     }
     if let Some(hint) = report.hint.as_ref().filter(|_| is_down) {
         text.push_str(&format!("to do: {}\n", foreign(hint)));
