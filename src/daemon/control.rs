@@ -32,6 +32,14 @@ pub(super) struct DaemonControl {
 impl DaemonControl {
     /// Does what is asked and returns the answer.
     pub(super) async fn answer(self, request: Request) -> Result<Value, ControlRefusal> {
+        self.obey(request).await.map_err(|refusal| match refusal.kind {
+            // A sink is not replaced then.
+            RefusalKind::Stopping if self.health.is_draining() => ControlRefusal::stopping(),
+            _ => refusal,
+        })
+    }
+
+    async fn obey(&self, request: Request) -> Result<Value, ControlRefusal> {
         match request {
             Request::Sinks => json(&self.sink_reports().await),
             Request::SinkTest { sink, event } => json(&self.sinks.test(sink, event).await?),

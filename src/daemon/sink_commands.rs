@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{SubsecRound, Utc};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -12,23 +13,34 @@ use crate::config::nearest;
 use crate::control::{ControlRefusal, PauseReport, RefusalKind, SinkTestReport, TestVerdict};
 use crate::delivery::{RetryOutcome, SinkControl, SinkControlError, SinkControls, TestOutcome};
 use crate::event::{AppId, Event, test_event};
-use crate::journal::{EventRow, JournalReader};
+use crate::journal::{EventRow, Journal, JournalReader};
 use crate::sinks::Verdict;
 
 /// How long a test is waited for, with what is in flight before it.
 const TEST_TIMEOUT: Duration = Duration::from_secs(590);
 
+/// Tests at once at most: half of the connections that commands have, whatever sinks hang.
+const MAX_TESTS: usize = 8;
+
 /// The sinks, as commands reach them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct SinkCommands {
-    pub(super) controls: SinkControls,
-    /// The journal, for events that are stored.
-    pub(super) journal: PathBuf,
+    controls: SinkControls,
+    journal: Journal,
+    /// Where it is, for events that are stored.
+    path: PathBuf,
     /// The application whose event a sample is.
-    pub(super) app: AppId,
+    app: AppId,
+    /// Places for tests.
+    tests: Arc<Semaphore>,
 }
 
 impl SinkCommands {
+    /// Commands for the sinks of `controls`, beside the journal at `path`.
+    pub(super) fn new(controls: SinkControls, journal: Journal, path: PathBuf, app: AppId) -> Self {
+        Self { controls, journal, path, app, tests: Arc::new(Semaphore::new(MAX_TESTS)) }
+    }
+
     /// Delivers an event as a test: the stored one whose key begins so, or a sample.
     pub(super) async fn test(
         &self,
@@ -36,6 +48,10 @@ impl SinkCommands {
         key: Option<String>,
     ) -> Result<SinkTestReport, ControlRefusal> {
         let control = self.control(&sink)?;
+        let _place = self.tests.try_acquire().map_err(|_| {
+            let why = format!("{MAX_TESTS} tests are under way: try again");
+            ControlRefusal::new(RefusalKind::Failed, why)
+        })?;
         let is_sample = key.is_none();
         let event = match key {
             Some(key) => self.stored(key).await?,
@@ -79,7 +95,15 @@ impl SinkCommands {
     ) -> Result<PauseReport, ControlRefusal> {
         // As exact as the journal keeps it.
         let wanted = pause.then(|| Utc::now().trunc_subsecs(3));
-        let before = self.control(sink)?.set_paused(wanted).await.map_err(refusal)?;
+        let before = match self.control(sink) {
+            Ok(control) => control.set_paused(wanted).await.map_err(refusal)?,
+            // It was paused before it was removed from the configuration.
+            Err(unknown) if !pause => {
+                let resumed = self.journal.resume_sink_named(sink.to_owned()).await;
+                Some(resumed.map_err(|error| refusal(error.into()))?.ok_or(unknown)?)
+            }
+            Err(unknown) => return Err(unknown),
+        };
         Ok(PauseReport::of(wanted, before))
     }
 
@@ -96,13 +120,13 @@ impl SinkCommands {
     }
 
     async fn stored(&self, key: String) -> Result<Arc<Event>, ControlRefusal> {
-        let journal = self.journal.clone();
+        let path = self.path.clone();
         let find = move || {
             let failed = |error: &dyn std::error::Error| {
                 let why = format!("the journal cannot be read: {error}");
                 ControlRefusal::new(RefusalKind::Failed, why)
             };
-            let reader = JournalReader::open(&journal).map_err(|error| failed(&error))?;
+            let reader = JournalReader::open(&path).map_err(|error| failed(&error))?;
             let keys = reader.keys(&key.to_ascii_lowercase()).map_err(|error| failed(&error))?;
             let unknown = |why: String| ControlRefusal::new(RefusalKind::UnknownEvent, why);
             let found = match keys[..] {

@@ -90,11 +90,9 @@ impl SinkSet {
 
     /// How commands reach the sinks, those of later configurations too.
     pub(super) fn commands(&self, config: &config::Config) -> SinkCommands {
-        SinkCommands {
-            controls: self.dependencies.controls.clone(),
-            journal: config.journal.path.clone(),
-            app: config.vod.apps().first().copied().unwrap_or(AppId(0)),
-        }
+        let app = config.vod.apps().first().copied().unwrap_or(AppId(0));
+        let Dependencies { controls, journal, .. } = &self.dependencies;
+        SinkCommands::new(controls.clone(), journal.clone(), config.journal.path.clone(), app)
     }
 
     pub(super) fn share(&mut self, running: RunningSinks) {

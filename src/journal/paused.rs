@@ -28,6 +28,12 @@ impl Journal {
         self.write(move |store| store.set_paused(Some(sink), since)).await
     }
 
+    /// Resumes the deliveries to a sink that is not in use. Returns since when it was paused; `None`
+    /// if it was not, or was never heard of.
+    pub async fn resume_sink_named(&self, name: String) -> Result<Option<DateTime<Utc>>> {
+        self.write(move |store| store.resume_sink_named(&name)).await
+    }
+
     /// Returns since when pulling is paused.
     pub async fn pulling_paused(&self) -> Result<Option<DateTime<Utc>>> {
         self.read(|store| store.paused(None)).await

@@ -1,5 +1,7 @@
 //! `sprited sinks pause` and `resume`: deliveries to a sink stop and go on.
 
+use std::path::Path;
+
 use chrono::Utc;
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use crate::cli::pausing::PauseOutcome;
 use crate::config::{PartialConfig, nearest};
 use crate::control::{AskError, Request, SinkReports};
 use crate::format::foreign;
-use crate::journal::Pausable;
+use crate::journal::{JournalReader, Pausable};
 
 /// Pause the deliveries to a sink.
 #[derive(Debug, clap::Args)]
@@ -40,6 +42,7 @@ pub(super) struct SinkPauseArgs {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "What waits is delivered at once, as after an outage. Where no daemon runs, the next one does so.
+A sink that was paused and is no longer configured can be resumed as well.
 
 Exit code: 0 if the sink is not paused, also if it was not before; 1 if a daemon does not answer; 64 if
 there is no such sink; 74 if there is no journal. With --json, the answer has sink, paused, changed,
@@ -87,7 +90,7 @@ fn set_paused(args: &PauseCommon, pause: bool) -> Result<Exit, CliError> {
     let names: Vec<String> = PartialConfig::load(&config.path)?.sink_names();
     let daemon = AskedDaemon::of(config)?;
     if !names.contains(name) {
-        refuse_unless_the_daemon_has_it(&daemon, name, &names)?;
+        refuse_unless_it_is_known(&daemon, name, &names, pause)?;
     }
     let outcome = daemon.set_paused(Pausable::Sink(name), pause)?;
     let text = if *json {
@@ -105,13 +108,16 @@ fn set_paused(args: &PauseCommon, pause: bool) -> Result<Exit, CliError> {
     Ok(answer(text.as_bytes(), Exit::Success))
 }
 
-/// The file has no such sink, but a daemon may have it still. Where none runs, nobody does.
-fn refuse_unless_the_daemon_has_it(
+/// The file has no such sink, but a daemon may have it still, or it was paused before it was removed.
+fn refuse_unless_it_is_known(
     daemon: &AskedDaemon,
     name: &str,
     names: &[String],
+    pause: bool,
 ) -> Result<(), CliError> {
     match daemon.try_ask::<SinkReports>(&Request::Sinks, PROMPT)? {
+        Err(AskError::NoDaemon(_)) if daemon.is_there() => Err(daemon.unanswering()),
+        Err(AskError::NoDaemon(_)) if !pause && is_paused(&daemon.journal, name) => Ok(()),
         Err(AskError::NoDaemon(_)) => {
             let advice = match nearest(name, names.iter().map(String::as_str)) {
                 Some(meant) => format!("did you mean {meant:?}?"),
@@ -123,4 +129,10 @@ fn refuse_unless_the_daemon_has_it(
         // It says itself what it does not know.
         _ => Ok(()),
     }
+}
+
+/// Whether the journal has this sink as paused.
+fn is_paused(journal: &Path, name: &str) -> bool {
+    let paused = JournalReader::open(journal).ok().and_then(|reader| reader.paused().ok());
+    paused.into_iter().flatten().any(|part| part.sink.as_deref() == Some(name))
 }

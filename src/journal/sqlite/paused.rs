@@ -108,6 +108,16 @@ impl Store {
         Ok(set(&self.connection, row(of), since)?)
     }
 
+    pub(in crate::journal) fn resume_sink_named(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<DateTime<Utc>>> {
+        match number(&self.connection, name, false)? {
+            Some(of) => Ok(set(&self.connection, of, None)?),
+            None => Ok(None),
+        }
+    }
+
     pub(in crate::journal) fn paused(&self, of: Option<SinkId>) -> Result<Option<DateTime<Utc>>> {
         Ok(get(&self.connection, row(of))?)
     }

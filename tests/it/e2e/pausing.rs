@@ -175,11 +175,23 @@ async fn a_daemon_that_does_not_answer_is_told_of_and_nothing_changes() {
     std::fs::write(site.path("journal.db.sock"), "mine").unwrap();
     let daemon = site.start();
     daemon.has_logged("control socket cannot be made; commands cannot ask this daemon").await;
-    for asked in ["pause", "resume"] {
-        let Ended { code, err, .. } = command(&site, &[asked]).await;
+    for asked in [
+        &["pause"][..],
+        &["resume"],
+        &["reload"],
+        &["sinks", "list"],
+        &["sinks", "test", "sprites"],
+        &["sinks", "retry", "sprites"],
+        &["sinks", "pause", "sprites"],
+        &["sinks", "resume", "another"],
+    ] {
+        let Ended { code, err, .. } = command(&site, asked).await;
         assert!(
-            code == 1 && err.contains("journal.db.sock") && err.contains("nothing was changed"),
-            "{err}"
+            code == 1
+                && err.starts_with("sprited: a daemon has the journal ")
+                && err.contains("journal.db.sock")
+                && err.contains("nothing was changed"),
+            "{asked:?}: {err}"
         );
     }
     site.add_sprites(2);

@@ -5,6 +5,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sprited::journal::EventState;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 
 use super::daemon::{Daemon, PROGRAM};
 use super::receiver::{Answer, Receiver};
@@ -216,6 +218,12 @@ async fn rejections_are_accepted_of_what_waits_and_of_nothing_that_comes() {
     assert!(lines[2].contains("sprited sinks retry hook --accept-rejects"), "{braked}");
     assert_eq!(count(&site, EventState::Dead), 20);
 
+    hook.set(Answer::Refuse(500));
+    let told = said(&site, 1, &["retry", "hook", "--accept-rejects"]).await;
+    let still = "rejections of the events that wait now still make dead letters, until none of them is \
+                 left or the daemon restarts\n";
+    assert!(told.starts_with("hook is down: ") && told.contains(still), "{told}");
+    hook.set(Answer::Refuse(422));
     let report = json(&site, 0, &["retry", "hook", "--accept-rejects"]).await;
     assert_eq!((&report["dead"], &report["pending"]), (&40.into(), &0.into()), "{report}");
     assert_eq!(&report["state"], "up", "{report}");
@@ -339,6 +347,30 @@ async fn a_sink_that_is_down_and_paused_is_not_down_and_catches_up_when_it_is_re
     until(async || site.confirmed() == 9).await;
     daemon.stop().await;
     hook.assert_once(9);
+}
+
+#[tokio::test]
+async fn a_sink_that_is_not_configured_any_more_is_resumed_by_its_name() {
+    let hook = Receiver::start(Answer::Take).await;
+    let sprites = file("sprites", "*");
+    let both = || [sprites.clone(), hook.sink("hook", "")].concat();
+    let site = Site::new(&both()).await;
+    for runs in [true, false] {
+        site.configure("", &both());
+        let daemon = start(&site).await;
+        said(&site, 0, &["pause", "hook"]).await;
+        daemon.stop().await;
+        site.configure("", &sprites);
+        let daemon = if runs { Some(start(&site).await) } else { None };
+        assert_eq!(sinks(&site, &["pause", "hook"]).await.code, 64);
+        let resumed = said(&site, 0, &["resume", "hook"]).await;
+        assert!(resumed.starts_with("the sink hook is resumed; it was paused for "), "{resumed}");
+        let Ended { code, err, .. } = sinks(&site, &["resume", "hook"]).await;
+        assert!(code == 64 && err.contains("unknown sink \"hook\""), "{err}");
+        if let Some(daemon) = daemon {
+            daemon.stop().await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -542,6 +574,37 @@ async fn under_load_each_event_arrives_once_whatever_is_asked() {
     let counts = hook.counts();
     assert_eq!(counts.len(), made.len() + 5);
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+}
+
+/// A sink that hangs keeps nobody from asking for something else.
+#[tokio::test]
+async fn tests_leave_room_for_other_commands() {
+    let hook = Receiver::start(Answer::Hang).await;
+    let site = Site::new(&hook.sink("hook", "timeout = '60s'")).await;
+    let mut daemon = start(&site).await;
+    let mut testing = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let mut stream = UnixStream::connect(site.path("journal.db.sock")).await.unwrap();
+        stream.write_all(b"{\"command\":\"sink-test\",\"sink\":\"hook\"}\n").await.unwrap();
+        testing.spawn(async move {
+            let mut answer = String::new();
+            BufReader::new(stream).read_line(&mut answer).await.unwrap();
+            answer
+        });
+    }
+    for _ in 0..8 {
+        let answer = testing.join_next().await.unwrap().unwrap();
+        assert!(answer.contains("8 tests are under way: try again"), "{answer}");
+    }
+    let Ended { code, err, .. } = sinks(&site, &["test", "hook"]).await;
+    assert_eq!((code, err.as_str()), (1, "sprited: 8 tests are under way: try again\n"));
+    said(&site, 0, &["list"]).await;
+    said(&site, 0, &["pause", "hook"]).await;
+    daemon.signal(Signal::SIGTERM);
+    for answer in testing.join_all().await {
+        assert!(answer.contains("the daemon is stopping"), "{answer}");
+    }
+    assert_eq!(daemon.ended_within(Duration::from_secs(27)).await, 0);
 }
 
 #[tokio::test]
