@@ -25,6 +25,7 @@ enum Command {
     after_help = "The answer is TOML. A comment behind each value names the line of the file that sets it, or says
 that it is the default; a key that is not set is a comment. Secrets are masked, references to
 secrets are not. Of a webhook's URL, user, path and query are masked, because they may hold secrets.
+What stands in `command` of an exec sink is shown as it is: keep secrets out of it.
 Exit code: 0, 78 if the file has mistakes, and with --running 1 if no daemon answers.
 
 With --json, the answer has file and tables, and with --running has_changed. Each table has table (its

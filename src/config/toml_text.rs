@@ -14,7 +14,10 @@ const MAX_COLUMN: usize = 56;
 impl fmt::Display for ShownConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = one_line(&self.file.display().to_string());
-        writeln!(f, "# {file}, with defaults and without secrets")?;
+        write!(f, "# {file}, with defaults and without secrets")?;
+        let mut keys = self.tables.iter().flat_map(|table| &table.keys);
+        let has_command = keys.any(|shown| shown.key == "command" && shown.value.is_some());
+        f.write_str(if has_command { "; a `command` is shown as it is\n" } else { "\n" })?;
         self.tables.iter().try_for_each(|table| write!(f, "\n{table}"))
     }
 }

@@ -137,7 +137,7 @@ fn each_value_names_its_line_and_no_secret_is_shown() {
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     assert!(!said.out.contains("hunter2") && said.out.is_ascii(), "{}", said.out);
     insta::assert_snapshot!(said.out.replace(&path, "/etc/sprited/sprited.toml"), @r#"
-    # /etc/sprited/sprited.toml, with defaults and without secrets
+    # /etc/sprited/sprited.toml, with defaults and without secrets; a `command` is shown as it is
 
     [credentials]
     secret_id = "********"                                    # line 3
