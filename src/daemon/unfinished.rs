@@ -69,12 +69,22 @@ impl Unfinished {
         match &self.leftovers {
             None => tracing::warn!("stopped before everything was pulled and delivered"),
             Some(Ok(leftovers)) => {
-                let sinks: Vec<_> = leftovers.iter().map(told).collect();
-                tracing::warn!(
-                    pending = leftovers.iter().map(|left| left.pending).sum::<u64>(),
-                    sinks = sinks.join("; "),
-                    "deliveries stay pending; they are retried by the next run"
-                );
+                let (paused, others): (Vec<_>, Vec<_>) =
+                    leftovers.iter().partition(|left| left.paused.is_some());
+                if !others.is_empty() {
+                    tracing::warn!(
+                        pending = pending(&others),
+                        sinks = listed(&others),
+                        "deliveries stay pending; they are retried by the next run"
+                    );
+                }
+                if !paused.is_empty() {
+                    tracing::warn!(
+                        pending = pending(&paused),
+                        sinks = listed(&paused),
+                        "deliveries stay pending until their sinks are resumed"
+                    );
+                }
             }
             Some(Err(error)) => {
                 tracing::error!(%error, "deliveries stay pending; they cannot be counted")
@@ -94,6 +104,14 @@ impl Unfinished {
             );
         }
     }
+}
+
+fn pending(leftovers: &[&Leftover]) -> u64 {
+    leftovers.iter().map(|left| left.pending).sum()
+}
+
+fn listed(leftovers: &[&Leftover]) -> String {
+    leftovers.iter().map(|left| told(left)).collect::<Vec<_>>().join("; ")
 }
 
 fn told(Leftover { sink, pending, last_error, paused }: &Leftover) -> String {

@@ -385,6 +385,8 @@ async fn run_once_does_not_wait_for_a_sink_that_is_paused() {
     assert_eq!(once.code, 1, "{}", once.log);
     let last: Value = serde_json::from_str(once.log.lines().last().unwrap()).unwrap();
     assert_eq!(last["sinks"], "hook: 3 pending, paused by hand (sprited sinks resume hook)");
+    assert_eq!(last["message"], "deliveries stay pending until their sinks are resumed");
+    assert!(!once.log.contains("retried by the next run"), "{}", once.log);
     site.assert_once("sprites.jsonl", 3);
     assert_eq!(hook.asked(), 0);
     said(&site, 0, &["resume", "hook"]).await;
