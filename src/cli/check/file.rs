@@ -52,8 +52,13 @@ pub(super) fn unit(loaded: &Loaded, unit: &ServiceUnit) -> Option<CheckStep> {
     let problem = unit.problem.as_ref()?;
     let matters = unit.is_chosen || !loaded.credentials.is_empty();
     matters.then(|| {
-        let advice = "what the service gets from it is not checked; name its unit by --unit, and \
-                      run the command as root";
+        let advice = match nix::unistd::geteuid().is_root() {
+            true => "what the service gets from it is not checked; name its unit by --unit",
+            false => {
+                "what the service gets from it is not checked; name its unit by --unit, and run the \
+                 command as root"
+            }
+        };
         CheckStep::warn("unit", problem, advice)
     })
 }

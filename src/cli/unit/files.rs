@@ -2,9 +2,13 @@
 //! them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::makedev;
 
 use super::name::UnitName;
 use super::syntax::{Assignment, assignments};
@@ -19,6 +23,9 @@ const FOLDERS: [&str; 7] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
+
+/// The number of `/dev/null`.
+const NULL_DEVICE: u64 = makedev(1, 3);
 
 /// What a unit and its drop-ins say of its service.
 #[derive(Debug)]
@@ -58,8 +65,8 @@ impl UnitFiles {
         };
         let read = |file: &Path| {
             let path = below(root, file);
-            let text = fs::read_to_string(&path);
-            text.map_err(|source| UnitError::Unreadable { file: file.to_owned(), source })
+            read_plain(&path)
+                .map_err(|source| UnitError::Unreadable { file: file.to_owned(), source })
         };
         let text = read(&main)?;
         // A link to /dev/null, or an empty file.
@@ -86,6 +93,18 @@ impl UnitFiles {
             }
         }
         holding
+    }
+}
+
+/// The text of a plain file, or none of `/dev/null`. Nothing else is read: it may never end.
+fn read_plain(path: &Path) -> io::Result<String> {
+    let flags = OFlag::O_NONBLOCK.bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let about = file.metadata()?;
+    match about.is_file() {
+        true => io::read_to_string(file),
+        false if about.rdev() == NULL_DEVICE => Ok(String::new()),
+        false => Err(io::Error::other("it is no plain file")),
     }
 }
 
@@ -184,5 +203,8 @@ mod tests {
             "cannot read /etc/systemd/system/b.service: No such file or directory (os error 2)"
         );
         assert_eq!(error("c@d"), "there is no unit c@d.service");
+        let fifo = below(root.path(), "/etc/systemd/system/e.service");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(error("e"), "cannot read /etc/systemd/system/e.service: it is no plain file");
     }
 }

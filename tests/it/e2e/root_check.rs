@@ -137,6 +137,8 @@ fn what_the_unit_does_not_give_is_a_failure_and_what_it_hides_is_none() {
     let masked = "warn  unit           sprited.service is masked by \
                   /etc/systemd/system/sprited.service: it cannot start";
     assert!(code == 0 && out.contains(masked), "{out}");
+    let advice = "what the service gets from it is not checked; name its unit by --unit";
+    assert!(out.contains(advice) && !out.contains("run the command as root"), "{out}");
 }
 
 #[test]
