@@ -23,7 +23,7 @@ const TEST_WAIT: Duration = Duration::from_secs(600);
     after_help = "With --json, the answer has sink, event, event_type, is_sample, verdict (delivered, retry,
 reject), error, retry_after_seconds, milliseconds.
 
-The command waits up to 10 minutes.
+The command waits up to 10 minutes. At most 8 tests are made at once: another one fails.
 
 Exit code: 0 if the sink took the event, 1 if not or if the daemon does not answer, 64 if it has no
 such sink.

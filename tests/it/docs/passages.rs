@@ -550,6 +550,29 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             architecture,
+            "Connections of the control socket | {16}; {128} more wait |",
+            &[
+                number("control/server.rs", "MAX_CONNECTIONS").into(),
+                number("control/socket.rs", "ACCEPT_QUEUE").into(),
+            ],
+        ),
+        row(
+            architecture,
+            "Tests of sinks at once | {8} |",
+            &[number("daemon/sink_commands.rs", "MAX_TESTS").into()],
+        ),
+        row(
+            operations,
+            "At most {8} tests are",
+            &[number("daemon/sink_commands.rs", "MAX_TESTS").into()],
+        ),
+        row(
+            operations,
+            "until the cloud has answered, for {60 s} at most",
+            &[time("health/checks/cloud.rs", "MAX_PULL_AGE").into()],
+        ),
+        row(
+            architecture,
             "({one} line of JSON, 64 KiB at most, {5 s} to send it)",
             &[1.0.into(), time("control/server.rs", "CLIENT_TIMEOUT").into()],
         ),
