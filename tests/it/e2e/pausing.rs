@@ -95,6 +95,7 @@ async fn a_pause_stays_over_a_restart_and_loses_nothing() {
 
     let resumed = said(&site, &["resume"]).await;
     assert!(resumed.starts_with("pulling is resumed; it was paused for "), "{resumed}");
+    assert_eq!(daemon.get("/readyz").await.0, 200);
     until(async || site.confirmed() == 12).await;
     assert_eq!(said(&site, &["resume"]).await, "pulling is not paused\n");
     assert_eq!(daemon.logged("pulling resumed by hand").len(), 1);
