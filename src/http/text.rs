@@ -88,8 +88,8 @@ fn pipeline(status: &Status, to: &mut String) -> std::fmt::Result {
             .margin_seconds
             .map(|left| format!(", {} before the handle expires (average)", time(left)));
         let expired = counted(handles.expired, "lease");
-        let (confirmed, left) = (number(journal.confirmed), left.unwrap_or_default());
-        writeln!(to, "  confirmed  {confirmed} events{left}; {expired} expired")?;
+        let (confirmed, left) = (counted(journal.confirmed, "event"), left.unwrap_or_default());
+        writeln!(to, "  confirmed  {confirmed}{left}; {expired} expired")?;
     }
     Ok(())
 }
