@@ -12,6 +12,8 @@
 //! - [`journal`] stores the event on disk first and then offers it to the deliveries.
 //! - [`delivery`] runs one task per sink, which delivers its events and retries those that fail.
 //! - [`sinks`] are the destinations.
+//! - [`sprite`] reads, verifies and rewrites the sprites that an event names: pure, without network
+//!   and files.
 //! - [`lease`] is what the confirmer gets: a handle, and how long it is good.
 //! - [`confirmer`] gives the handle back once its events are safe.
 //!
@@ -44,9 +46,9 @@
 //!
 //! What holds between them, and is tested: `event`, `folder`, `identity`, `limits`, `net`,
 //! `sanitize`, `secret`, `settings`, `sync` and `units` use no other module; `sinks` uses only
-//! `event`, `folder`, `net`, `sanitize`, `secret`, `settings`, `sync` and `units`; `vod` knows
-//! neither journal nor sinks; `puller`, `reconcile`, `delivery` and `confirmer` meet only through
-//! the journal and their queues.
+//! `event`, `folder`, `net`, `sanitize`, `secret`, `settings`, `sprite`, `sync` and `units`; `vod`
+//! knows neither journal nor sinks; `sprite` uses only `event` and `sanitize`; `puller`, `reconcile`,
+//! `delivery` and `confirmer` meet only through the journal and their queues.
 
 pub mod cli;
 pub mod config;
@@ -76,6 +78,7 @@ pub mod sanitize;
 pub mod secret;
 pub mod settings;
 pub mod sinks;
+pub mod sprite;
 pub mod sync;
 pub mod units;
 pub mod vod;

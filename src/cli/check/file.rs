@@ -1,6 +1,6 @@
 //! The configuration's file, and the secrets of `[credentials]` it refers to.
 
-use super::report::{CheckStep, Finding, StepOutcome, unseen};
+use super::report::{CheckStep, FileProblem, StepOutcome, unseen};
 use crate::cli::exit::Exit;
 use crate::cli::unit::ServiceUnit;
 use crate::config::{ConfigErrors, Loaded, Mistake};
@@ -30,11 +30,11 @@ pub(super) fn accepted(Loaded { file, config, warnings, .. }: &Loaded) -> CheckS
     CheckStep { outcome, problems: found(&[], warnings), ..step }
 }
 
-fn found(mistakes: &[Mistake], warnings: &[Mistake]) -> Vec<Finding> {
-    let all = |outcome, mistakes: &[Mistake]| -> Vec<Finding> {
+fn found(mistakes: &[Mistake], warnings: &[Mistake]) -> Vec<FileProblem> {
+    let all = |outcome, mistakes: &[Mistake]| -> Vec<FileProblem> {
         mistakes
             .iter()
-            .map(|Mistake { place, message }| Finding {
+            .map(|Mistake { place, message }| FileProblem {
                 outcome,
                 line: place.map(|place| place.line),
                 column: place.map(|place| place.column),

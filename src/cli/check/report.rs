@@ -62,14 +62,14 @@ pub(in crate::cli) struct CheckStep {
     pub(in crate::cli) advice: Option<String>,
     /// What is wrong in the configuration, by line; only that step has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::cli) problems: Vec<Finding>,
+    pub(in crate::cli) problems: Vec<FileProblem>,
     /// How the command ends if this is the first step that failed.
     #[serde(skip)]
     pub(in crate::cli) exit: Exit,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(in crate::cli) struct Finding {
+pub(in crate::cli) struct FileProblem {
     /// [`StepOutcome::Fail`] or [`StepOutcome::Warn`].
     pub(in crate::cli) outcome: StepOutcome,
     /// Where it stands, counted from 1; none if it is about the whole file.
@@ -179,7 +179,7 @@ impl CheckReport {
             let (begin, end) = if is_coloured { (colour, PLAIN) } else { ("", "") };
             lines.push(format!("{begin}{word:4}{end}  {title:width$}  {detail}"));
             let below = " ".repeat("fail".len() + 2 + width + 2);
-            for Finding { outcome, line, message, .. } in problems {
+            for FileProblem { outcome, line, message, .. } in problems {
                 let line = line.map_or_else(String::new, |line| format!(":{line}"));
                 let kind = if *outcome == StepOutcome::Warn { "warning: " } else { "" };
                 lines.push(format!("{below}{file}{line}: {kind}{}", one_line(message)));

@@ -22,9 +22,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sanitize", &[]),
     ("format", &["sanitize", "units"]),
     ("event", &[]),
+    ("sprite", &["event", "sanitize"]),
     ("logging", &["sanitize"]),
     ("control", &["limits"]),
-    ("sinks", &["sync", "event", "folder", "net", "secret", "settings", "units", "sanitize"]),
+    (
+        "sinks",
+        &["sync", "event", "sprite", "folder", "net", "secret", "settings", "units", "sanitize"],
+    ),
     ("vod", &["sync", "limits", "event", "net", "secret", "settings", "units", "sanitize"]),
     ("metrics", &["sync", "event"]),
     ("journal", &["sync", "event", "folder", "limits", "metrics", "units"]),
@@ -68,7 +72,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "sync", "event", "format", "health", "journal", "listener", "metrics", "net",
+            "sync", "event", "sprite", "format", "health", "journal", "listener", "metrics", "net",
             "sanitize", "settings",
         ],
     ),
@@ -142,6 +146,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "reconcile",
             "secret",
             "units",
+            "sprite",
             "sanitize",
             "sinks",
             "logging",

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::index::{Place, TASK_DURATION, TaskFilter, TaskSpan};
+use super::index::{TASK_DURATION, TaskFilter, TaskPlace, TaskSpan};
 use super::record::TaskRecord;
 use crate::members::RequestMembers;
 use crate::outcome::{Refusal, Success};
@@ -196,11 +196,11 @@ fn is_descending(sort: Option<SentSort>) -> Result<bool, Refusal> {
     }
 }
 
-fn write_token((second, number): Place, list: u64) -> String {
+fn write_token((second, number): TaskPlace, list: u64) -> String {
     format!("{second:016x}{number:016x}{list:016x}")
 }
 
-fn read_token(token: &str, list: u64) -> Result<Place, Refusal> {
+fn read_token(token: &str, list: u64) -> Result<TaskPlace, Refusal> {
     let part = |at: usize| u64::from_str_radix(token.get(at..at + 16)?, 16).ok();
     let place = part(0).and_then(|second| Some((i64::try_from(second).ok()?, part(16)?)));
     place

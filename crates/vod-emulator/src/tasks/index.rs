@@ -17,7 +17,7 @@ pub(super) const TASK_DURATION: TimeDelta = TimeDelta::seconds(PROCESSING_TIME.n
 
 /// The place of a task: the second of its end, and its number. It is that by time of creation as
 /// well, since all take as long.
-pub(super) type Place = (i64, u64);
+pub(super) type TaskPlace = (i64, u64);
 
 /// A span of time; what is left out does not limit it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +44,7 @@ pub(super) struct TaskFilter {
     /// The latest first.
     pub(super) is_descending: bool,
     /// Behind this place.
-    pub(super) behind: Option<Place>,
+    pub(super) behind: Option<TaskPlace>,
     pub(super) limit: usize,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct TaskFilter {
 pub(super) struct TaskPage {
     pub(super) tasks: Vec<TaskRecord>,
     /// The place of the last of them, if there are more.
-    pub(super) last: Option<Place>,
+    pub(super) last: Option<TaskPlace>,
 }
 
 /// The tasks of one application.
@@ -62,10 +62,10 @@ pub(crate) struct TaskIndex {
     /// The most that are kept.
     capacity: usize,
     added: u64,
-    tasks: BTreeMap<Place, TaskRecord>,
+    tasks: BTreeMap<TaskPlace, TaskRecord>,
     /// By their numbers, which take less room than their TaskIds.
-    sprites: HashMap<u64, Place>,
-    others: HashMap<String, Place>,
+    sprites: HashMap<u64, TaskPlace>,
+    others: HashMap<String, TaskPlace>,
 }
 
 impl TaskIndex {
@@ -111,8 +111,8 @@ impl TaskIndex {
     /// `lag` after their end.
     pub(super) fn page(&self, filter: &TaskFilter, lag: TimeDelta, now: DateTime<Utc>) -> TaskPage {
         // Only the bounds by which most are passed over; each task is looked at.
-        let mut first: Place = ((now - TASK_RETENTION).timestamp(), 0);
-        let mut last: Place = ((now - lag).timestamp(), u64::MAX);
+        let mut first: TaskPlace = ((now - TASK_RETENTION).timestamp(), 0);
+        let mut last: TaskPlace = ((now - lag).timestamp(), u64::MAX);
         if let Some(after) = filter.finished.after {
             first = first.max((after.timestamp(), 0));
         }
@@ -131,7 +131,7 @@ impl TaskIndex {
             return page;
         }
         let range = self.tasks.range(first..=last);
-        let listed = |(_, task): &(&Place, &TaskRecord)| {
+        let listed = |(_, task): &(&TaskPlace, &TaskRecord)| {
             is_kept(task, now) && task.ended() + lag <= now && filter.lets_through(task)
         };
         let found: Vec<_> = if filter.is_descending {
