@@ -111,6 +111,8 @@ codes! {
     Encoded = "encoded", true;
     /// Cues overlap, or leave a gap, of less than a second.
     Seams = "seams", true;
+    /// Text that belongs to no cue; it is left out.
+    Stray = "stray", false;
     /// A time cannot be read; the cue is dropped.
     TimeInvalid = "time_invalid", false;
     /// A cue ends where it starts or before; it is dropped.

@@ -1,6 +1,6 @@
 //! What image a sheet is, by its bytes: neither names nor Content-Types are believed.
 
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -25,6 +25,16 @@ impl SheetFormat {
             Self::Jpeg => "jpg",
             Self::Png => "png",
             Self::Webp => "webp",
+        }
+    }
+
+    /// Its name, for a person.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Webp => "WebP",
         }
     }
 
@@ -90,16 +100,86 @@ impl NotASheet {
 /// # Errors
 ///
 /// If it is no JPEG, PNG or WebP, is not whole, or cannot be read.
-pub fn look_at(reader: impl Read + Seek, length: u64) -> Result<SheetImage, NotASheet> {
+pub fn look_at(mut reader: impl Read + Seek, length: u64) -> Result<SheetImage, NotASheet> {
     if length == 0 {
         return Err(NotASheet::Empty);
     }
-    let reader = imagesize::reader_size(BufReader::new(reader));
-    let size = reader.map_err(|_| NotASheet::Unknown)?;
-    let side = |side| u32::try_from(side).map_err(|_| NotASheet::Unknown);
-    Ok(SheetImage {
-        format: SheetFormat::Jpeg,
-        width: side(size.width)?,
-        height: side(size.height)?,
+    let mut head = Vec::new();
+    reader.seek(SeekFrom::Start(0))?;
+    reader.by_ref().take(MAX_HEAD.min(length)).read_to_end(&mut head)?;
+    let mut tail = Vec::new();
+    reader.seek(SeekFrom::Start(length.saturating_sub(MAX_TAIL)))?;
+    reader.take(MAX_TAIL.min(length)).read_to_end(&mut tail)?;
+    let format = format_of(&head)?;
+    check_end(format, &head, &tail, length)?;
+    // In memory: a header of a million markers costs no million system calls.
+    let size = imagesize::blob_size(&head).map_err(|_| NotASheet::NoSize(format.name()))?;
+    let side = |side: usize| u32::try_from(side).ok().filter(|side| *side > 0);
+    let (Some(width), Some(height)) = (side(size.width), side(size.height)) else {
+        return Err(NotASheet::NoSize(format.name()));
+    };
+    Ok(SheetImage { format, width, height })
+}
+
+/// How much of a file's beginning is read: profiles and comments may precede the size of a JPEG.
+const MAX_HEAD: u64 = 1 << 20;
+
+/// How far from the end of a file the end of its image may be: some writers pad it.
+const MAX_TAIL: u64 = 1 << 10;
+
+fn format_of(head: &[u8]) -> Result<SheetFormat, NotASheet> {
+    let brand =
+        || head.get(4..12).filter(|_| head.get(4..8) == Some(b"ftyp")).map(|box_| &box_[4..]);
+    Err(match head {
+        [0xff, 0xd8, 0xff, ..] => return Ok(SheetFormat::Jpeg),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => return Ok(SheetFormat::Png),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+            return Ok(SheetFormat::Webp);
+        }
+        [b'G', b'I', b'F', b'8', ..] => NotASheet::OtherFormat("a GIF"),
+        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => NotASheet::OtherFormat("a BMP"),
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => NotASheet::OtherFormat("a TIFF"),
+        [0x1f, 0x8b, ..] => NotASheet::Text("compressed"),
+        _ if brand().is_some_and(|brand| brand.starts_with(b"avi")) => {
+            NotASheet::OtherFormat("an AVIF")
+        }
+        _ if brand().is_some_and(is_heic) => NotASheet::OtherFormat("a HEIC"),
+        _ if brand().is_some() => NotASheet::OtherFormat("a video"),
+        _ => text_of(head),
     })
+}
+
+fn is_heic(brand: &[u8]) -> bool {
+    [b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"].iter().any(|own| brand == *own)
+}
+
+/// What text it is, if it is one.
+fn text_of(head: &[u8]) -> NotASheet {
+    let head = head[..head.len().min(1024)].to_ascii_lowercase();
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
+    let has = |needle| memchr::memmem::find(head, needle).is_some();
+    match head {
+        [b'<', ..] if has(b"<html") || has(b"<!doctype html") => NotASheet::Text("HTML"),
+        [b'<', ..] if has(b"<svg") => NotASheet::OtherFormat("an SVG"),
+        [b'<', ..] => NotASheet::Text("XML"),
+        [b'{' | b'[', ..] => NotASheet::Text("JSON"),
+        [b'w', b'e', b'b', b'v', b't', b't', ..] => NotASheet::Text("WebVTT"),
+        _ => NotASheet::Unknown,
+    }
+}
+
+/// Checks that the file is whole, by the mark at the end of its image.
+fn check_end(format: SheetFormat, head: &[u8], tail: &[u8], length: u64) -> Result<(), NotASheet> {
+    let has = |mark: &[u8]| memchr::memmem::rfind(tail, mark).is_some();
+    let (is_whole, missing) = match format {
+        // In the data of an image 0 follows each 0xff.
+        SheetFormat::Jpeg => (has(b"\xff\xd9"), "it has no end mark"),
+        SheetFormat::Png => (has(b"\0\0\0\0IEND\xae\x42\x60\x82"), "it has no end mark"),
+        SheetFormat::Webp => {
+            let size = head.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
+            let is_whole = size.is_some_and(|size| u64::from(size) + 8 <= length);
+            (is_whole, "it is shorter than it says")
+        }
+    };
+    if is_whole { Ok(()) } else { Err(NotASheet::CutOff(format.name(), missing)) }
 }

@@ -9,8 +9,8 @@ use super::verify::Tile;
 ///
 /// `WEBVTT` and a blank line, then for each tile a line of times (`HH:MM:SS.mmm --> HH:MM:SS.mmm`), one
 /// line with its place (`0.jpg#xywh=0,0,142,80`) and a blank line. Lines end with LF; there is nothing
-/// else. A gap of less than a second before the next tile is closed. A tile whose sheet has no name is
-/// left out.
+/// else. A tile whose sheet has no name is left out. What is written, read, verified and written again
+/// is the same text.
 #[must_use]
 pub fn write_vtt(tiles: &[Tile], names: &[String]) -> String {
     let mut text = String::with_capacity(16 + tiles.len() * 64);

@@ -1,11 +1,8 @@
-//! Whether the sheets hold what the index says, and what the event announced.
+//! What is verified: what was announced, and the tiles that there are.
 
 use serde::{Deserialize, Serialize};
 
-use super::finding::Finding;
-use super::image::SheetImage;
-use super::names::Resolved;
-use super::vtt::{Area, Index};
+use super::super::finding::Finding;
 use crate::event::ImageSprite;
 
 /// What the event says of a sprite beside its URLs. What is absent is not compared.
@@ -41,7 +38,7 @@ pub struct Tile {
     pub start: u64,
     /// When it ends, in milliseconds; after its start and no later than the next one starts.
     pub end: u64,
-    /// The place of its sheet in [`Resolved::sheets`].
+    /// The place of its sheet in [`Resolved::sheets`](super::super::names::Resolved::sheets).
     pub sheet: usize,
     /// From the left of the sheet, in pixels.
     pub x: u32,
@@ -79,7 +76,7 @@ pub struct Verified {
     /// Its tiles by time, none of which lies outside its sheet. Empty if no cue could be used: then
     /// there is no sprite, and `findings` says why.
     pub tiles: Vec<Tile>,
-    /// All that was found on the way, at most [`MAX_FINDINGS`](super::MAX_FINDINGS); repairs last.
+    /// All that was found on the way, at most [`MAX_FINDINGS`](super::super::MAX_FINDINGS); repairs last.
     pub findings: Vec<Finding>,
     /// The size of a tile, if all have the same, not counting those that the end of a sheet cuts.
     pub tile: Option<TileSize>,
@@ -96,33 +93,5 @@ impl Verified {
     #[must_use]
     pub fn has_annotations(&self) -> bool {
         self.findings.iter().any(|finding| !finding.code.is_repair())
-    }
-}
-
-/// Compares an index with its sheets, and with what was announced. `images` has one entry for each of
-/// `resolved.sheets`.
-#[must_use]
-pub fn verify(
-    index: Index,
-    resolved: Resolved,
-    images: &[SheetImage],
-    announced: &Announced,
-) -> Verified {
-    let mut tiles = Vec::with_capacity(index.cues.len());
-    for (cue, sheet) in index.cues.iter().zip(&resolved.of_cue) {
-        let Some(image) = sheet.and_then(|sheet| images.get(sheet)) else { continue };
-        let Area::Pixels { x, y, width, height } = cue.area else { continue };
-        if x.saturating_add(width) <= image.width && y.saturating_add(height) <= image.height {
-            let sheet = sheet.unwrap_or_default();
-            tiles.push(Tile { start: cue.start, end: cue.end, sheet, x, y, width, height });
-        }
-    }
-    Verified {
-        duration: tiles.last().map_or(0, |tile| tile.end),
-        tile: tiles.first().map(|tile| TileSize { width: tile.width, height: tile.height }),
-        tiles,
-        findings: super::finding::capped([index.findings, resolved.findings].concat()),
-        grid: None,
-        announced_count: announced.tile_count,
     }
 }
