@@ -31,6 +31,7 @@ mod roles;
 mod schema;
 mod signing;
 mod sink;
+mod sprite;
 mod structure;
 mod support;
 mod units;

@@ -85,7 +85,10 @@ pub(super) fn common_size(placed: &[PlacedTile], findings: &mut Findings) -> Opt
         let count = others.count() + 1;
         let TileSize { width, height } = first;
         let (other_width, other_height) = (other.width, other.height);
-        format!("the first tile is {width}x{height}, and {count} not: {other_width}x{other_height}")
+        let others = if count == 1 { "other is" } else { "others are" };
+        format!(
+            "the first tile is {width}x{height}, {count} {others} not: {other_width}x{other_height}"
+        )
     });
     None
 }

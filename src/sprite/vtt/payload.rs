@@ -63,9 +63,15 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(line: &'a str) -> Self {
+        // The name itself may hold a `#`, and another one may follow the area.
         let (name, fragment) = line.rsplit_once('#').unwrap_or((line, ""));
         if let Some((area, is_odd, _)) = parameter(fragment) {
             return Self { name: name.into(), area: Some(area), is_odd };
+        }
+        if let Some((name, fragment)) = name.rsplit_once('#')
+            && let Some((area, ..)) = parameter(fragment)
+        {
+            return Self { name: name.into(), area: Some(area), is_odd: true };
         }
         if let Some((path, query)) = name.split_once('?')
             && let Some((area, _, others)) = parameter(query)
