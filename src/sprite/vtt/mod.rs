@@ -1,12 +1,16 @@
 //! A WebVTT index of thumbnails, read however it is written.
 
+use std::collections::BTreeSet;
+
 mod index;
 mod lines;
+mod oddity;
 mod payload;
 mod reader;
 mod time;
 
 pub use self::index::{Area, Cue, Index, MAX_CUES, MAX_TEXT_BYTES, NotAnIndex};
+pub(super) use self::oddity::Oddity;
 use self::reader::Reader;
 
 /// Reads an index of thumbnails, in time linear in its length.
@@ -15,6 +19,11 @@ use self::reader::Reader;
 ///
 /// If it is no WebVTT, has no cue that can be used, or exceeds [`MAX_CUES`] or [`MAX_TEXT_BYTES`].
 pub fn parse(bytes: &[u8]) -> Result<Index, NotAnIndex> {
+    parse_with_oddities(bytes).map(|(index, _)| index)
+}
+
+/// Reads an index, and in what its text is odd.
+pub(super) fn parse_with_oddities(bytes: &[u8]) -> Result<(Index, BTreeSet<Oddity>), NotAnIndex> {
     if bytes.len() > MAX_TEXT_BYTES {
         return Err(NotAnIndex::TooLong);
     }

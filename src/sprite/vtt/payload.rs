@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use super::index::Area;
+use super::oddity::Oddity;
 use crate::sanitize::is_invisible;
 
 /// How many characters a name may have: no server takes many more in a URL.
@@ -15,10 +16,7 @@ const MAX_NAME: usize = 2_048;
 pub(super) struct Payload {
     pub(super) name: String,
     pub(super) area: Area,
-    /// The area is written in another way than `#xywh=` with four whole numbers.
-    pub(super) is_odd: bool,
-    /// The area has decimals, which are rounded.
-    pub(super) is_rounded: bool,
+    pub(super) oddities: Vec<Oddity>,
 }
 
 /// Why the line names nothing that can be used.
@@ -33,7 +31,7 @@ pub(super) enum BadPayload {
 
 impl Payload {
     pub(super) fn read(line: &str) -> Result<Self, BadPayload> {
-        let Parts { name, area, is_odd } = Parts::of(line);
+        let Parts { name, area, mut oddities } = Parts::of(line);
         if name.is_empty() {
             return Err(BadPayload::NoName);
         }
@@ -43,12 +41,11 @@ impl Payload {
         if name.contains(|c| is_invisible(c) || c == char::REPLACEMENT_CHARACTER) {
             return Err(BadPayload::NameUnreadable);
         }
-        let name = name.into_owned();
-        let Some(area) = area else {
-            return Ok(Self { name, area: Area::Whole, is_odd: false, is_rounded: false });
+        let area = match area {
+            Some(area) => read_area(area, &mut oddities).ok_or(BadPayload::Area)?,
+            None => Area::Whole,
         };
-        let (area, is_plain, is_rounded) = read_area(area).ok_or(BadPayload::Area)?;
-        Ok(Self { name, area, is_odd: is_odd || !is_plain, is_rounded })
+        Ok(Self { name: name.into_owned(), area, oddities })
     }
 }
 
@@ -57,51 +54,61 @@ struct Parts<'a> {
     name: Cow<'a, str>,
     /// What stands behind `xywh=`.
     area: Option<&'a str>,
-    /// `xywh` is not the whole of the fragment, or not in small letters.
-    is_odd: bool,
+    oddities: Vec<Oddity>,
 }
 
 impl<'a> Parts<'a> {
     fn of(line: &'a str) -> Self {
         // The name itself may hold a `#`, and another one may follow the area.
         let (name, fragment) = line.rsplit_once('#').unwrap_or((line, ""));
-        if let Some((area, is_odd, _)) = parameter(fragment) {
-            return Self { name: name.into(), area: Some(area), is_odd };
+        if let Some(Parameter { value, oddities, .. }) = Parameter::find(fragment) {
+            return Self { name: name.into(), area: Some(value), oddities };
         }
         if let Some((name, fragment)) = name.rsplit_once('#')
-            && let Some((area, ..)) = parameter(fragment)
+            && let Some(Parameter { value, .. }) = Parameter::find(fragment)
         {
-            return Self { name: name.into(), area: Some(area), is_odd: true };
+            let oddities = vec![Oddity::AreaAmongOthers];
+            return Self { name: name.into(), area: Some(value), oddities };
         }
         if let Some((path, query)) = name.split_once('?')
-            && let Some((area, _, others)) = parameter(query)
+            && let Some(Parameter { value, others, .. }) = Parameter::find(query)
         {
             let name =
                 if others.is_empty() { path.into() } else { format!("{path}?{others}").into() };
-            return Self { name, area: Some(area), is_odd: true };
+            return Self { name, area: Some(value), oddities: vec![Oddity::AreaInQuery] };
         }
-        Self { name: name.into(), area: None, is_odd: false }
+        Self { name: name.into(), area: None, oddities: vec![Oddity::NoArea] }
     }
 }
 
-/// Finds `xywh` among parameters: its value, whether anything but `xywh=` and it stands there, and the
-/// other parameters.
-fn parameter(parameters: &str) -> Option<(&str, bool, String)> {
-    let value_of = |parameter: &'_ str| {
-        let parameter = parameter.strip_prefix("amp;").unwrap_or(parameter);
-        let (name, _) = parameter.split_once('=')?;
-        name.eq_ignore_ascii_case("xywh").then(|| name.len() + 1)
-    };
-    let found = parameters.split('&').find(|parameter| value_of(parameter).is_some())?;
-    let (name, value) = found.split_once('=')?;
-    let others: Vec<&str> =
-        parameters.split('&').filter(|parameter| value_of(parameter).is_none()).collect();
-    Some((value, name != "xywh" || !others.is_empty(), others.join("&")))
+/// `xywh` among other parameters.
+struct Parameter<'a> {
+    value: &'a str,
+    others: String,
+    oddities: Vec<Oddity>,
 }
 
-/// Reads an area: what it is, whether it is written with four whole numbers and nothing else, and
-/// whether decimals were rounded.
-fn read_area(text: &str) -> Option<(Area, bool, bool)> {
+impl<'a> Parameter<'a> {
+    fn find(parameters: &'a str) -> Option<Self> {
+        let area = |parameter: &'a str| {
+            let parameter = parameter.strip_prefix("amp;").unwrap_or(parameter);
+            parameter.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("xywh"))
+        };
+        let (name, value) = parameters.split('&').find_map(area)?;
+        let others: Vec<&str> =
+            parameters.split('&').filter(|parameter| area(parameter).is_none()).collect();
+        let mut oddities = Vec::new();
+        if !others.is_empty() {
+            oddities.push(Oddity::AreaAmongOthers);
+        }
+        if name != "xywh" {
+            oddities.push(Oddity::AreaInCapitals);
+        }
+        Some(Self { value, others: others.join("&"), oddities })
+    }
+}
+
+fn read_area(text: &str, oddities: &mut Vec<Oddity>) -> Option<Area> {
     let decoded = percent_decode_str(text).decode_utf8().ok()?;
     let (unit, sides) = decoded.split_once(':').unwrap_or(("", &decoded));
     let mut numbers = sides.split(',').map(|side| decimal(side.trim()));
@@ -110,25 +117,29 @@ fn read_area(text: &str) -> Option<(Area, bool, bool)> {
     if numbers.next().is_some() {
         return None;
     }
-    let is_percent = unit.eq_ignore_ascii_case("percent");
-    if is_percent {
-        let is_empty = width <= 0.0 || height <= 0.0;
-        return (!is_empty).then_some((Area::Percent { x, y, width, height }, false, false));
+    if *decoded != *text || decoded.contains(' ') {
+        oddities.push(Oddity::AreaEncoded);
     }
-    if !matches!(unit.to_ascii_lowercase().as_str(), "" | "pixel") {
-        return None;
+    match unit.to_ascii_lowercase().as_str() {
+        "" => {}
+        "pixel" => oddities.push(Oddity::AreaInPixels),
+        "percent" => {
+            oddities.push(Oddity::AreaInPercent);
+            let is_empty = width <= 0.0 || height <= 0.0;
+            return (!is_empty).then_some(Area::Percent { x, y, width, height });
+        }
+        _ => return None,
+    }
+    if [x, y, width, height].iter().any(|side| side.fract() != 0.0) {
+        oddities.push(Oddity::AreaRounded);
+    } else if sides.contains('.') {
+        oddities.push(Oddity::AreaWithPoint);
     }
     // By its edges: neighbours stay neighbours.
     let [left, top] = [pixel(x)?, pixel(y)?];
     let [right, bottom] = [pixel(x + width)?, pixel(y + height)?];
-    let (width_pixels, height_pixels) = (right.checked_sub(left)?, bottom.checked_sub(top)?);
-    if width_pixels == 0 || height_pixels == 0 {
-        return None;
-    }
-    let area = Area::Pixels { x: left, y: top, width: width_pixels, height: height_pixels };
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b',');
-    let is_rounded = [x, y, width, height].iter().any(|side| side.fract() != 0.0);
-    Some((area, is_plain, is_rounded))
+    let (width, height) = (right.checked_sub(left)?, bottom.checked_sub(top)?);
+    (width > 0 && height > 0).then_some(Area::Pixels { x: left, y: top, width, height })
 }
 
 /// Reads a number without sign and exponent.

@@ -1,8 +1,11 @@
 //! The blocks of a text: which lines are cues, and what is dropped.
 
+use std::collections::BTreeSet;
+
 use super::super::finding::{FindingCode, Findings, excerpt};
-use super::index::{Area, Cue, Index, MAX_CUES, NotAnIndex};
+use super::index::{Cue, Index, MAX_CUES, NotAnIndex};
 use super::lines::{Line, Lines};
+use super::oddity::Oddity;
 use super::payload::{BadPayload, Payload};
 use super::time::Times;
 
@@ -15,6 +18,7 @@ pub(super) struct Reader<'a> {
     /// Why the first cue was dropped that was.
     first_drop: Option<String>,
     findings: Findings,
+    oddities: BTreeSet<Oddity>,
 }
 
 impl<'a> Reader<'a> {
@@ -25,6 +29,7 @@ impl<'a> Reader<'a> {
             cues_read: 0,
             first_drop: None,
             findings: Findings::default(),
+            oddities: BTreeSet::new(),
         }
     }
 
@@ -35,22 +40,17 @@ impl<'a> Reader<'a> {
         if !text.is_empty() && !text.starts_with([' ', '\t']) {
             return Err(NotAnIndex::NoHeader);
         }
-        let mut has_text = !text.is_empty();
-        loop {
-            match self.lines.peek() {
-                None => break,
-                Some(line) if line.is_blank() => break,
-                Some(line) if line.is_times() => {
-                    let number = line.number;
-                    self.no_blank_line(number);
-                    break;
-                }
-                Some(_) => has_text = self.lines.next().is_some(),
-            }
+        if !text.trim().is_empty() {
+            self.odd(Oddity::HeaderText, 1);
         }
-        if has_text {
-            self.findings
-                .add(FindingCode::HeaderText, || "the header has text beside WEBVTT".to_owned());
+        while let Some(line) = self.lines.peek().filter(|line| !line.is_blank()) {
+            let number = line.number;
+            if line.is_times() {
+                self.odd(Oddity::NoBlankAfterHeader, number);
+                break;
+            }
+            self.odd(Oddity::HeaderLines, number);
+            self.lines.next();
         }
         Ok(())
     }
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
             return Ok(true);
         }
         if is_note(&line.text) {
-            self.findings.add(FindingCode::Notes, || at(line.number, "a block that is no cue"));
+            self.odd(Oddity::Notes, line.number);
             while self.lines.peek().is_some_and(|line| !line.is_blank()) {
                 self.lines.next();
             }
@@ -78,7 +78,9 @@ impl<'a> Reader<'a> {
     fn text_before_cue(&mut self, first: &Line<'_>) {
         loop {
             match self.lines.peek() {
-                Some(line) if line.is_times() => return self.identifier(first.number),
+                Some(line) if line.is_times() => {
+                    return self.odd(Oddity::Identifiers, first.number);
+                }
                 Some(line) if !line.is_blank() => {
                     self.lines.next();
                 }
@@ -106,16 +108,14 @@ impl<'a> Reader<'a> {
         // Without a blank line, the last line before the next times is the identifier of theirs.
         let next = self.lines.peek().filter(|line| line.is_times()).map(|line| line.number);
         if let Some(next) = next {
-            self.no_blank_line(next);
+            self.odd(Oddity::NoBlankBetweenCues, next);
             if let Some(number) = more {
-                self.identifier(number);
+                self.odd(Oddity::Identifiers, number);
                 others -= 1;
             }
         }
         if others > 0 {
-            self.findings.add(FindingCode::ExtraLines, || {
-                at(times.number, "the cue has more lines than the name of its tile")
-            });
+            self.odd(Oddity::ExtraLines, times.number);
         }
         self.add(times, name.as_ref());
         Ok(())
@@ -149,43 +149,16 @@ impl<'a> Reader<'a> {
                 return self.drop_cue(code, text);
             }
         };
-        self.describe(line.number, &times, name.number, &payload);
+        times.oddities.iter().for_each(|oddity| self.odd(*oddity, line.number));
+        payload.oddities.iter().for_each(|oddity| self.odd(*oddity, name.number));
         let Payload { name, area, .. } = payload;
         self.cues.push(Cue { start: times.start, end: times.end, name, area });
     }
 
-    /// Adds what is found of a cue that is kept.
-    fn describe(&mut self, times_line: usize, times: &Times, line: usize, payload: &Payload) {
-        let spelling = times.spelling;
-        for (is_odd, code, line, words) in [
-            (times.is_arrow_odd, FindingCode::Arrow, times_line, "not one blank around the arrow"),
-            (times.has_settings, FindingCode::Settings, times_line, "settings behind the times"),
-            (spelling.has_comma, FindingCode::Comma, times_line, "a comma before milliseconds"),
-            (spelling.are_hours_odd, FindingCode::Hours, times_line, "not two digits of hours"),
-            (
-                spelling.are_millis_odd,
-                FindingCode::Milliseconds,
-                times_line,
-                "not three digits of milliseconds",
-            ),
-            (
-                payload.is_odd,
-                FindingCode::AreaSpelling,
-                line,
-                "the tile is not written as #xywh= with four whole numbers",
-            ),
-            (payload.is_rounded, FindingCode::AreaRounded, line, "a tile between two pixels"),
-            (
-                payload.area == Area::Whole,
-                FindingCode::AreaMissing,
-                line,
-                "no xywh: the whole sheet is the tile",
-            ),
-        ] {
-            if is_odd {
-                self.findings.add(code, || at(line, words));
-            }
-        }
+    /// Notes what is odd on a line.
+    fn odd(&mut self, oddity: Oddity, line: usize) {
+        self.oddities.insert(oddity);
+        self.findings.add(oddity.code(), || at(line, oddity.words()));
     }
 
     fn drop_cue(&mut self, code: FindingCode, text: String) {
@@ -193,40 +166,29 @@ impl<'a> Reader<'a> {
         self.first_drop.get_or_insert(text);
     }
 
-    fn no_blank_line(&mut self, number: usize) {
-        self.findings.add(FindingCode::BlankLines, || at(number, "no blank line before the cue"));
-    }
-
-    fn identifier(&mut self, number: usize) {
-        self.findings.add(FindingCode::Identifiers, || at(number, "an identifier of a cue"));
-    }
-
     /// Returns what was read.
-    pub(super) fn finish(mut self) -> Result<Index, NotAnIndex> {
+    pub(super) fn finish(mut self) -> Result<(Index, BTreeSet<Oddity>), NotAnIndex> {
         if self.cues.is_empty() {
             return Err(self.first_drop.map_or(NotAnIndex::NoCues, NotAnIndex::NoUsableCue));
         }
         let lines = &self.lines;
         let ends = match lines.ends {
             [_, 0, 0] => None,
-            [0, _, 0] => Some("lines end with CR LF"),
-            [0, 0, _] => Some("lines end with CR"),
-            _ => Some("lines end in several ways"),
+            [0, _, 0] => Some(Oddity::CrLf),
+            [0, 0, _] => Some(Oddity::LoneCr),
+            _ => Some(Oddity::MixedLineEnds),
         };
-        for (code, words) in [
-            (FindingCode::LineEnds, ends),
-            (
-                FindingCode::ByteOrderMark,
-                lines.has_byte_order_mark.then_some("it begins with a byte order mark"),
-            ),
-            (FindingCode::Nul, lines.has_nul.then_some("it holds NUL characters")),
-            (FindingCode::Encoding, lines.has_replaced.then_some("some bytes are not UTF-8")),
-        ] {
-            if let Some(words) = words {
-                self.findings.add(code, || words.to_owned());
-            }
+        let of_the_text = [
+            ends,
+            lines.has_byte_order_mark.then_some(Oddity::ByteOrderMark),
+            lines.has_nul.then_some(Oddity::Nul),
+            lines.has_replaced.then_some(Oddity::NotUtf8),
+        ];
+        for oddity in of_the_text.into_iter().flatten() {
+            self.oddities.insert(oddity);
+            self.findings.add(oddity.code(), || oddity.words().to_owned());
         }
-        Ok(Index { cues: self.cues, findings: self.findings.into_vec() })
+        Ok((Index { cues: self.cues, findings: self.findings.into_vec() }, self.oddities))
     }
 }
 

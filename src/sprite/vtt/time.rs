@@ -1,37 +1,15 @@
 //! The times of a cue.
 
-/// The times of a cue as a line gives them, and in what they differ from the spelling that all players
-/// read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+use super::oddity::Oddity;
+
+/// The times of a cue.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Times {
     /// In milliseconds.
     pub(super) start: u64,
     /// In milliseconds.
     pub(super) end: u64,
-    /// Not one blank on each side of the arrow.
-    pub(super) is_arrow_odd: bool,
-    pub(super) has_settings: bool,
-    pub(super) spelling: Spelling,
-}
-
-/// In what a time differs from `HH:MM:SS.mmm`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Spelling {
-    pub(super) has_comma: bool,
-    /// No hours, or not two digits of them.
-    pub(super) are_hours_odd: bool,
-    /// No milliseconds, or not three digits of them.
-    pub(super) are_millis_odd: bool,
-}
-
-impl Spelling {
-    fn or(self, other: Self) -> Self {
-        Self {
-            has_comma: self.has_comma | other.has_comma,
-            are_hours_odd: self.are_hours_odd | other.are_hours_odd,
-            are_millis_odd: self.are_millis_odd | other.are_millis_odd,
-        }
-    }
+    pub(super) oddities: Vec<Oddity>,
 }
 
 impl Times {
@@ -40,25 +18,33 @@ impl Times {
         let (before, after) = line.split_once("-->").ok_or(line)?;
         let (start, end) = (before.trim(), after.trim_start());
         let (end, settings) = end.split_once(char::is_whitespace).unwrap_or((end, ""));
-        let (start, start_spelling) = time(start).ok_or(start)?;
-        let (end, end_spelling) = time(end).ok_or(end)?;
-        let is_one_blank = |blanks: &str| blanks == " ";
-        Ok(Self {
-            start,
-            end,
-            is_arrow_odd: !is_one_blank(&before[before.trim_end().len()..])
-                || !is_one_blank(&after[..after.len() - after.trim_start().len()]),
-            has_settings: !settings.trim().is_empty(),
-            spelling: start_spelling.or(end_spelling),
-        })
+        let mut oddities = Vec::new();
+        let blanks = [&before[start.len()..], &after[..after.len() - after.trim_start().len()]];
+        oddities.extend(blanks.iter().find_map(|blanks| arrow(blanks)));
+        let start = time(start, &mut oddities).ok_or(start)?;
+        let end = time(end, &mut oddities).ok_or(end)?;
+        if !settings.trim().is_empty() {
+            oddities.push(Oddity::Settings);
+        }
+        Ok(Self { start, end, oddities })
+    }
+}
+
+/// What is odd of the blanks on one side of an arrow.
+fn arrow(blanks: &str) -> Option<Oddity> {
+    match blanks {
+        " " => None,
+        "" => Some(Oddity::NoBlankAtArrow),
+        _ if blanks.contains('\t') => Some(Oddity::TabsAtArrow),
+        _ => Some(Oddity::ManyBlanksAtArrow),
     }
 }
 
 /// How many digits hours may have: more than a century.
 const MAX_HOUR_DIGITS: usize = 6;
 
-/// Reads `[hours:]minutes:seconds[.fraction]`.
-fn time(text: &str) -> Option<(u64, Spelling)> {
+/// Reads `[hours:]minutes:seconds[.fraction]`, in milliseconds.
+fn time(text: &str, oddities: &mut Vec<Oddity>) -> Option<u64> {
     let (clock, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
     let mut parts = clock.rsplit(':');
     let seconds = number(parts.next()?, 2).filter(|seconds| *seconds < 60)?;
@@ -72,12 +58,22 @@ fn time(text: &str) -> Option<(u64, Spelling)> {
         + seconds;
     let millis = fraction.bytes().chain(*b"000").take(3);
     let millis = millis.fold(0, |millis, digit| millis * 10 + u64::from(digit - b'0'));
-    let spelling = Spelling {
-        has_comma: text.contains(','),
-        are_hours_odd: hours.is_none_or(|hours| hours.len() != 2),
-        are_millis_odd: fraction.len() != 3,
-    };
-    Some((whole * 1000 + millis, spelling))
+    oddities.extend(match hours.map(str::len) {
+        None => Some(Oddity::NoHours),
+        Some(1) => Some(Oddity::ShortHours),
+        Some(2) => None,
+        Some(_) => Some(Oddity::LongHours),
+    });
+    oddities.extend(match fraction.len() {
+        0 => Some(Oddity::NoMillis),
+        1 | 2 => Some(Oddity::ShortMillis),
+        3 => None,
+        _ => Some(Oddity::LongMillis),
+    });
+    if text.contains(',') {
+        oddities.push(Oddity::Comma);
+    }
+    Some(whole * 1000 + millis)
 }
 
 /// Reads a number of one to `max` digits.
@@ -94,24 +90,22 @@ mod tests {
     #[test]
     fn times_are_read_however_they_are_written() {
         for (text, millis, odd) in [
-            ("00:00:10.000", 10_000, ""),
-            ("00:10.000", 10_000, "h"),
-            ("0:00:10.000", 10_000, "h"),
-            ("100:00:10.000", 360_010_000, "h"),
-            ("00:00:10", 10_000, "m"),
-            ("00:00:10.", 10_000, "m"),
-            ("00:00:00.5", 500, "m"),
-            ("00:00:10.50", 10_500, "m"),
-            ("00:00:10.123456", 10_123, "m"),
-            ("00:00:10,000", 10_000, "c"),
-            ("0:1", 1_000, "hm"),
-            ("999999:59:59.999", 3_599_999_999_999, "h"),
+            ("00:00:10.000", 10_000, &[][..]),
+            ("00:10.000", 10_000, &[Oddity::NoHours]),
+            ("0:00:10.000", 10_000, &[Oddity::ShortHours]),
+            ("100:00:10.000", 360_010_000, &[Oddity::LongHours]),
+            ("00:00:10", 10_000, &[Oddity::NoMillis]),
+            ("00:00:10.", 10_000, &[Oddity::NoMillis]),
+            ("00:00:00.5", 500, &[Oddity::ShortMillis]),
+            ("00:00:10.50", 10_500, &[Oddity::ShortMillis]),
+            ("00:00:10.123456", 10_123, &[Oddity::LongMillis]),
+            ("00:00:10,000", 10_000, &[Oddity::Comma]),
+            ("0:1", 1_000, &[Oddity::NoHours, Oddity::NoMillis]),
+            ("999999:59:59.999", 3_599_999_999_999, &[Oddity::LongHours]),
         ] {
-            let (read, spelling) = time(text).unwrap();
-            assert_eq!(read, millis, "{text}");
-            assert_eq!(spelling.has_comma, odd.contains('c'), "{text}");
-            assert_eq!(spelling.are_hours_odd, odd.contains('h'), "{text}");
-            assert_eq!(spelling.are_millis_odd, odd.contains('m'), "{text}");
+            let mut oddities = Vec::new();
+            assert_eq!(time(text, &mut oddities), Some(millis), "{text}");
+            assert_eq!(oddities, odd, "{text}");
         }
     }
 
@@ -137,7 +131,7 @@ mod tests {
             "99999999999999999999:00:00",
             "00:000:00",
         ] {
-            assert_eq!(time(text), None, "{text}");
+            assert_eq!(time(text, &mut Vec::new()), None, "{text}");
         }
     }
 }

@@ -177,7 +177,7 @@ fn areas_are_read_however_they_are_written() {
     );
     let rounded = index(naming("a.jpg#xywh=142.5,0.0,142.5,80.25"));
     assert_eq!(rounded.cues[0].area, Area::Pixels { x: 143, y: 0, width: 142, height: 80 });
-    assert_eq!(codes(&rounded.findings), ["area_spelling", "area_rounded"]);
+    assert_eq!(codes(&rounded.findings), ["area_rounded"]);
     let whole = index(naming("a.jpg"));
     assert_eq!(whole.cues[0].area, Area::Whole);
     assert_eq!(codes(&whole.findings), ["area_missing"]);
@@ -204,7 +204,6 @@ fn cues_whose_area_cannot_be_used_are_dropped() {
         "percent:0,0,0,10",
         "percent:-1,0,10,10",
         "em:0,0,1,1",
-        
         "0.0.0,0,1,1",
         ".5,0,1,1",
     ] {
