@@ -87,7 +87,7 @@ codes! {
     Notes = "notes", true;
     /// Cues have identifiers.
     Identifiers = "identifiers", true;
-    /// A blank line is missing after the header or between two cues.
+    /// A blank line is missing after the header or between two cues, or is not quite blank.
     BlankLines = "blank_lines", true;
     /// Settings stand after the times.
     Settings = "settings", true;

@@ -39,7 +39,8 @@ pub fn players(text: &[u8], vtt_url: Option<&Url>) -> Vec<PlayerVerdict> {
     let problem = |player: &Player| {
         let minded = player.minds.iter().find(|(oddity, _)| oddities.contains(oddity));
         let minded = minded.map(|(oddity, effect)| format!("{effect}, since {}", oddity.words()));
-        minded.or_else(|| names.problem(player).map(|why| format!("{WRONG_URL}, since {why}")))
+        minded
+            .or_else(|| names.problem(player).map(|(effect, why)| format!("{effect}, since {why}")))
     };
     PLAYERS.iter().map(|player| verdict(player, problem(player))).collect()
 }
@@ -53,15 +54,16 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    fn problem(&self, player: &Player) -> Option<&'static str> {
+    /// What a player does wrong with the names, and why.
+    fn problem(&self, player: &Player) -> Option<(&'static str, &'static str)> {
         let has_port = self.url.is_some_and(|url| url.port().is_some());
         let has_slash = self.url.and_then(Url::query).is_some_and(|query| query.contains('/'));
-        if player.minds_root && self.have_root {
-            Some("names of sheets begin with /")
+        if let Some(effect) = player.at_root.filter(|_| self.have_root) {
+            Some((effect, "names of sheets begin with /"))
         } else if player.minds_port && has_port {
-            Some("it leaves out the port of the index")
+            Some((WRONG_URL, "it leaves out the port of the index"))
         } else if player.minds_slash_in_query && has_slash {
-            Some("the query of the index's URL holds a /")
+            Some((WRONG_URL, "the query of the index's URL holds a /"))
         } else {
             None
         }
@@ -75,8 +77,8 @@ struct Player {
     without_cues: &'static str,
     /// The effect of each oddity, the worst first.
     minds: &'static [(Oddity, &'static str)],
-    /// It does not know names that are paths from the root of the server.
-    minds_root: bool,
+    /// The effect of names that are paths from the root of the server.
+    at_root: Option<&'static str>,
     /// It seeks sheets at the host of the index, without the port.
     minds_port: bool,
     /// It takes what precedes the last `/` of the index's URL for its folder.
@@ -86,10 +88,12 @@ struct Player {
 const NO_CUES: &str = "finds no cue";
 const STOPS: &str = "stops with an error";
 const LOSES: &str = "loses cues";
+const MAY_LOSE: &str = "may lose cues";
 const WRONG_TIMES: &str = "shows tiles at wrong times";
 const WRONG_TILES: &str = "shows wrong parts of the sheets";
 const INVISIBLE: &str = "shows no tile";
 const WRONG_URL: &str = "seeks sheets at a wrong URL";
+const AT_PAGE: &str = "seeks sheets at the host of the page";
 
 const PLAYERS: &[Player] = &[
     Player {
@@ -103,10 +107,12 @@ const PLAYERS: &[Player] = &[
             (Oddity::LongHours, NO_CUES),
             (Oddity::TabsAtArrow, NO_CUES),
             (Oddity::ManyBlanksAtArrow, NO_CUES),
-            (Oddity::ShortMillis, NO_CUES),
+            (Oddity::OneDigitOfMillis, NO_CUES),
+            (Oddity::TwoDigitsOfMillis, NO_CUES),
             (Oddity::LongMillis, NO_CUES),
-            (Oddity::MixedLineEnds, LOSES),
             (Oddity::NoBlankBetweenCues, LOSES),
+            (Oddity::FilledBlankLines, LOSES),
+            (Oddity::MixedLineEnds, MAY_LOSE),
             (Oddity::Settings, LOSES),
             (Oddity::NoArea, INVISIBLE),
             (Oddity::AreaInQuery, WRONG_TILES),
@@ -116,7 +122,7 @@ const PLAYERS: &[Player] = &[
             (Oddity::AreaWithPoint, WRONG_TILES),
             (Oddity::AreaRounded, WRONG_TILES),
         ],
-        minds_root: true,
+        at_root: Some(WRONG_URL),
         minds_port: false,
         minds_slash_in_query: true,
     },
@@ -128,19 +134,21 @@ const PLAYERS: &[Player] = &[
             (Oddity::LongHours, STOPS),
             (Oddity::TabsAtArrow, STOPS),
             (Oddity::ManyBlanksAtArrow, STOPS),
-            (Oddity::ShortMillis, STOPS),
+            (Oddity::OneDigitOfMillis, STOPS),
             (Oddity::LongMillis, STOPS),
-            (Oddity::MixedLineEnds, LOSES),
             (Oddity::NoBlankBetweenCues, LOSES),
+            (Oddity::FilledBlankLines, LOSES),
+            (Oddity::MixedLineEnds, MAY_LOSE),
             (Oddity::NoMillis, WRONG_TIMES),
             (Oddity::AreaInQuery, WRONG_TILES),
             (Oddity::AreaAmongOthers, WRONG_TILES),
+            (Oddity::AreaBeforeOthers, WRONG_TILES),
             (Oddity::AreaInCapitals, WRONG_TILES),
             (Oddity::AreaEncoded, WRONG_TILES),
             (Oddity::AreaInPixels, WRONG_TILES),
             (Oddity::AreaInPercent, WRONG_TILES),
         ],
-        minds_root: false,
+        at_root: Some(AT_PAGE),
         minds_port: false,
         minds_slash_in_query: true,
     },
@@ -155,19 +163,22 @@ const PLAYERS: &[Player] = &[
             (Oddity::ShortHours, STOPS),
             (Oddity::TabsAtArrow, STOPS),
             (Oddity::ManyBlanksAtArrow, STOPS),
-            (Oddity::ShortMillis, STOPS),
-            (Oddity::LongMillis, STOPS),
+            (Oddity::OneDigitOfMillis, STOPS),
+            (Oddity::Nul, STOPS),
             (Oddity::NoArea, STOPS),
             (Oddity::AreaInQuery, STOPS),
             (Oddity::AreaAmongOthers, STOPS),
             (Oddity::LongHours, WRONG_TIMES),
+            (Oddity::TwoDigitsOfMillis, WRONG_TIMES),
+            (Oddity::LongMillis, WRONG_TIMES),
             (Oddity::Comma, WRONG_TIMES),
+            (Oddity::AreaBeforeOthers, WRONG_TILES),
             (Oddity::AreaInCapitals, WRONG_TILES),
             (Oddity::AreaEncoded, WRONG_TILES),
             (Oddity::AreaInPixels, WRONG_TILES),
             (Oddity::AreaInPercent, WRONG_TILES),
         ],
-        minds_root: false,
+        at_root: Some(AT_PAGE),
         minds_port: false,
         minds_slash_in_query: true,
     },
@@ -179,7 +190,8 @@ const PLAYERS: &[Player] = &[
             (Oddity::NoBlankAfterHeader, LOSES),
             (Oddity::Comma, NO_CUES),
             (Oddity::NoMillis, NO_CUES),
-            (Oddity::ShortMillis, NO_CUES),
+            (Oddity::OneDigitOfMillis, NO_CUES),
+            (Oddity::TwoDigitsOfMillis, NO_CUES),
             (Oddity::NoArea, INVISIBLE),
             (Oddity::AreaInQuery, WRONG_TILES),
             (Oddity::AreaAmongOthers, WRONG_TILES),
@@ -188,7 +200,7 @@ const PLAYERS: &[Player] = &[
             (Oddity::AreaInPixels, WRONG_TILES),
             (Oddity::AreaInPercent, WRONG_TILES),
         ],
-        minds_root: true,
+        at_root: Some(WRONG_URL),
         minds_port: true,
         minds_slash_in_query: true,
     },
@@ -202,14 +214,17 @@ const PLAYERS: &[Player] = &[
             (Oddity::LongMillis, NO_CUES),
             (Oddity::NoBlankAfterHeader, LOSES),
             (Oddity::NoBlankBetweenCues, LOSES),
+            (Oddity::FilledBlankLines, LOSES),
+            (Oddity::ExtraLines, WRONG_TILES),
             (Oddity::AreaInQuery, WRONG_TILES),
             (Oddity::AreaAmongOthers, WRONG_TILES),
+            (Oddity::AreaBeforeOthers, WRONG_TILES),
             (Oddity::AreaInCapitals, WRONG_TILES),
             (Oddity::AreaEncoded, WRONG_TILES),
             (Oddity::AreaInPixels, WRONG_TILES),
             (Oddity::AreaInPercent, WRONG_TILES),
         ],
-        minds_root: false,
+        at_root: None,
         minds_port: false,
         minds_slash_in_query: false,
     },
@@ -221,9 +236,10 @@ const PLAYERS: &[Player] = &[
             (Oddity::NoBlankAfterHeader, LOSES),
             (Oddity::Comma, NO_CUES),
             (Oddity::NoMillis, NO_CUES),
-            (Oddity::ShortMillis, NO_CUES),
+            (Oddity::OneDigitOfMillis, NO_CUES),
+            (Oddity::TwoDigitsOfMillis, NO_CUES),
         ],
-        minds_root: false,
+        at_root: None,
         minds_port: false,
         minds_slash_in_query: false,
     },

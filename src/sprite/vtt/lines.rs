@@ -32,6 +32,8 @@ pub(super) struct Lines<'a> {
     pub(super) ends: [usize; 3],
     pub(super) has_byte_order_mark: bool,
     pub(super) has_nul: bool,
+    /// Whether a line holds nothing but white space, and some of that.
+    pub(super) has_filled_blank: bool,
     /// Whether bytes were replaced that are not UTF-8.
     pub(super) has_replaced: bool,
 }
@@ -48,6 +50,7 @@ impl<'a> Lines<'a> {
             ends: [0; 3],
             has_byte_order_mark: unmarked.is_some(),
             has_nul: false,
+            has_filled_blank: false,
             has_replaced: false,
         }
     }
@@ -89,6 +92,7 @@ impl<'a> Lines<'a> {
                 Cow::Owned(text.trim_matches(is_edge).to_owned())
             }
         };
+        self.has_filled_blank |= text.is_empty() && line.iter().any(u8::is_ascii_whitespace);
         Some(Line { number: self.read, text })
     }
 }

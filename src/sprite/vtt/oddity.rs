@@ -15,6 +15,7 @@ pub(in crate::sprite) enum Oddity {
     HeaderLines,
     NoBlankAfterHeader,
     NoBlankBetweenCues,
+    FilledBlankLines,
     Notes,
     Identifiers,
     ExtraLines,
@@ -23,7 +24,8 @@ pub(in crate::sprite) enum Oddity {
     LongHours,
     Comma,
     NoMillis,
-    ShortMillis,
+    OneDigitOfMillis,
+    TwoDigitsOfMillis,
     LongMillis,
     TabsAtArrow,
     NoBlankAtArrow,
@@ -32,6 +34,8 @@ pub(in crate::sprite) enum Oddity {
     NoArea,
     AreaInQuery,
     AreaAmongOthers,
+    AreaBeforeOthers,
+    AreaWithBlanks,
     AreaInCapitals,
     AreaEncoded,
     AreaInPixels,
@@ -50,13 +54,18 @@ impl Oddity {
             Self::Nul => FindingCode::Nul,
             Self::NotUtf8 => FindingCode::Encoding,
             Self::HeaderText | Self::HeaderLines => FindingCode::HeaderText,
-            Self::NoBlankAfterHeader | Self::NoBlankBetweenCues => FindingCode::BlankLines,
+            Self::NoBlankAfterHeader | Self::NoBlankBetweenCues | Self::FilledBlankLines => {
+                FindingCode::BlankLines
+            }
             Self::Notes => FindingCode::Notes,
             Self::Identifiers => FindingCode::Identifiers,
             Self::ExtraLines => FindingCode::ExtraLines,
             Self::NoHours | Self::ShortHours | Self::LongHours => FindingCode::Hours,
             Self::Comma => FindingCode::Comma,
-            Self::NoMillis | Self::ShortMillis | Self::LongMillis => FindingCode::Milliseconds,
+            Self::NoMillis
+            | Self::OneDigitOfMillis
+            | Self::TwoDigitsOfMillis
+            | Self::LongMillis => FindingCode::Milliseconds,
             Self::TabsAtArrow | Self::NoBlankAtArrow | Self::ManyBlanksAtArrow => {
                 FindingCode::Arrow
             }
@@ -64,6 +73,8 @@ impl Oddity {
             Self::NoArea => FindingCode::AreaMissing,
             Self::AreaInQuery
             | Self::AreaAmongOthers
+            | Self::AreaBeforeOthers
+            | Self::AreaWithBlanks
             | Self::AreaInCapitals
             | Self::AreaEncoded
             | Self::AreaInPixels
@@ -86,6 +97,7 @@ impl Oddity {
             Self::HeaderLines => "the header has more than one line",
             Self::NoBlankAfterHeader => "no blank line follows the header",
             Self::NoBlankBetweenCues => "no blank line stands between cues",
+            Self::FilledBlankLines => "blank lines hold blanks",
             Self::Notes => "a NOTE, STYLE or REGION stands among the cues",
             Self::Identifiers => "cues have identifiers",
             Self::ExtraLines => "cues have more lines than the name of a tile",
@@ -94,7 +106,8 @@ impl Oddity {
             Self::LongHours => "hours have more than two digits",
             Self::Comma => "a comma stands before the milliseconds",
             Self::NoMillis => "times have no milliseconds",
-            Self::ShortMillis => "milliseconds have fewer than three digits",
+            Self::OneDigitOfMillis => "milliseconds have one digit",
+            Self::TwoDigitsOfMillis => "milliseconds have two digits",
             Self::LongMillis => "milliseconds have more than three digits",
             Self::TabsAtArrow => "tabs stand beside the arrow",
             Self::NoBlankAtArrow => "no blank stands beside the arrow",
@@ -102,9 +115,11 @@ impl Oddity {
             Self::Settings => "settings stand behind the times",
             Self::NoArea => "cues have no xywh, so that the whole sheet is the tile",
             Self::AreaInQuery => "xywh stands in the query",
-            Self::AreaAmongOthers => "xywh stands among other parameters",
+            Self::AreaAmongOthers => "other parameters stand before xywh",
+            Self::AreaBeforeOthers => "other parameters stand behind xywh",
+            Self::AreaWithBlanks => "xywh holds blanks",
             Self::AreaInCapitals => "XYWH is in capitals",
-            Self::AreaEncoded => "xywh is percent-encoded or holds blanks",
+            Self::AreaEncoded => "xywh is percent-encoded",
             Self::AreaInPixels => "xywh names its unit, pixel",
             Self::AreaInPercent => "xywh is in percent",
             Self::AreaWithPoint => "xywh has decimals",

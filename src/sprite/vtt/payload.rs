@@ -67,7 +67,7 @@ impl<'a> Parts<'a> {
         if let Some((name, fragment)) = name.rsplit_once('#')
             && let Some(Parameter { value, .. }) = Parameter::find(fragment)
         {
-            let oddities = vec![Oddity::AreaAmongOthers];
+            let oddities = vec![Oddity::AreaBeforeOthers];
             return Self { name: name.into(), area: Some(value), oddities };
         }
         if let Some((path, query)) = name.split_once('?')
@@ -99,7 +99,12 @@ impl<'a> Parameter<'a> {
             parameters.split('&').filter(|parameter| area(parameter).is_none()).collect();
         let mut oddities = Vec::new();
         if !others.is_empty() {
-            oddities.push(Oddity::AreaAmongOthers);
+            let is_first = parameters.split('&').next().and_then(area).is_some();
+            oddities.push(if is_first {
+                Oddity::AreaBeforeOthers
+            } else {
+                Oddity::AreaAmongOthers
+            });
         }
         if name != "xywh" {
             oddities.push(Oddity::AreaInCapitals);
@@ -117,8 +122,11 @@ fn read_area(text: &str, oddities: &mut Vec<Oddity>) -> Option<Area> {
     if numbers.next().is_some() {
         return None;
     }
-    if *decoded != *text || decoded.contains(' ') {
+    if *decoded != *text {
         oddities.push(Oddity::AreaEncoded);
+    }
+    if decoded.contains(char::is_whitespace) {
+        oddities.push(Oddity::AreaWithBlanks);
     }
     match unit.to_ascii_lowercase().as_str() {
         "" => {}

@@ -7,7 +7,7 @@ use super::index::{Cue, Index, MAX_CUES, NotAnIndex};
 use super::lines::{Line, Lines};
 use super::oddity::Oddity;
 use super::payload::{BadPayload, Payload};
-use super::time::Times;
+use super::time::CueTimes;
 
 /// Reads block after block.
 pub(super) struct Reader<'a> {
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
 
     /// Adds the cue with these two lines, or drops it.
     fn add(&mut self, line: &Line<'_>, name: Option<&Line<'_>>) {
-        let times = match Times::read(&line.text) {
+        let times = match CueTimes::read(&line.text) {
             Ok(times) => times,
             Err(text) => {
                 let text = at(line.number, &format!("\"{}\" is no time", excerpt(text)));
@@ -182,6 +182,7 @@ impl<'a> Reader<'a> {
             ends,
             lines.has_byte_order_mark.then_some(Oddity::ByteOrderMark),
             lines.has_nul.then_some(Oddity::Nul),
+            lines.has_filled_blank.then_some(Oddity::FilledBlankLines),
             lines.has_replaced.then_some(Oddity::NotUtf8),
         ];
         for oddity in of_the_text.into_iter().flatten() {

@@ -4,7 +4,7 @@ use super::oddity::Oddity;
 
 /// The times of a cue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Times {
+pub(super) struct CueTimes {
     /// In milliseconds.
     pub(super) start: u64,
     /// In milliseconds.
@@ -12,7 +12,7 @@ pub(super) struct Times {
     pub(super) oddities: Vec<Oddity>,
 }
 
-impl Times {
+impl CueTimes {
     /// Reads the line; the error is the part of it that is no time.
     pub(super) fn read(line: &str) -> Result<Self, &str> {
         let (before, after) = line.split_once("-->").ok_or(line)?;
@@ -66,7 +66,8 @@ fn time(text: &str, oddities: &mut Vec<Oddity>) -> Option<u64> {
     });
     oddities.extend(match fraction.len() {
         0 => Some(Oddity::NoMillis),
-        1 | 2 => Some(Oddity::ShortMillis),
+        1 => Some(Oddity::OneDigitOfMillis),
+        2 => Some(Oddity::TwoDigitsOfMillis),
         3 => None,
         _ => Some(Oddity::LongMillis),
     });
@@ -96,8 +97,8 @@ mod tests {
             ("100:00:10.000", 360_010_000, &[Oddity::LongHours]),
             ("00:00:10", 10_000, &[Oddity::NoMillis]),
             ("00:00:10.", 10_000, &[Oddity::NoMillis]),
-            ("00:00:00.5", 500, &[Oddity::ShortMillis]),
-            ("00:00:10.50", 10_500, &[Oddity::ShortMillis]),
+            ("00:00:00.5", 500, &[Oddity::OneDigitOfMillis]),
+            ("00:00:10.50", 10_500, &[Oddity::TwoDigitsOfMillis]),
             ("00:00:10.123456", 10_123, &[Oddity::LongMillis]),
             ("00:00:10,000", 10_000, &[Oddity::Comma]),
             ("0:1", 1_000, &[Oddity::NoHours, Oddity::NoMillis]),

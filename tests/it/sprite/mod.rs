@@ -4,6 +4,7 @@ mod image;
 mod manifest;
 mod names;
 mod parse;
+mod players;
 mod property;
 mod verify;
 

@@ -143,7 +143,7 @@ fn blank_lines_may_be_missing() {
     let text = PLAIN.replace("\n\n", "\n").replace("00:00:10.000 -->", "2\n00:00:10.000 -->");
     is_read(text, &plain(), &["blank_lines", "identifiers"]);
     let text = PLAIN.replace("80\n\n", "80\n  \t\n");
-    is_read(text, &plain(), &[]);
+    is_read(text, &plain(), &["blank_lines"]);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn a_cue_names_its_sheet_in_one_line() {
     is_read(more, &plain(), &["extra_lines"]);
     let missing = format!("{PLAIN}\n00:00:20.000 --> 00:00:30.000\n");
     is_read(&missing, &plain(), &["name_missing"]);
-    is_read(format!("{missing}   \n"), &plain(), &["name_missing"]);
+    is_read(format!("{missing}   \n"), &plain(), &["name_missing", "blank_lines"]);
     is_read(format!("{missing}#xywh=0,0,1,1\n"), &plain(), &["name_missing"]);
     let next = format!("{missing}00:00:30.000 --> 00:00:40.000\na.jpg#xywh=284,0,142,80\n");
     let cues = [plain(), vec![cue(30_000, 40_000, 284)]].concat();
