@@ -10,3 +10,4 @@ pub mod config;
 pub mod event;
 mod json;
 mod request;
+pub mod vtt;

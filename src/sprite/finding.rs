@@ -89,6 +89,8 @@ codes! {
     Identifiers = "identifiers", true;
     /// A blank line is missing after the header or between two cues, or is not quite blank.
     BlankLines = "blank_lines", true;
+    /// Lines begin or end with blanks.
+    Blanks = "blanks", true;
     /// Settings stand after the times.
     Settings = "settings", true;
     /// The arrow stands between tabs, or without blanks.

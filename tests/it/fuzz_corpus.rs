@@ -64,9 +64,14 @@ fn authorizations_of_any_bytes_are_refused() {
 }
 
 #[test]
+fn indexes_of_any_bytes_are_written_anew() {
+    replay("vtt", fuzzed::vtt::check);
+}
+
+#[test]
 fn every_target_is_replayed() {
     let targets = names(&root().join("fuzz/targets"));
-    let replayed = ["answer", "authorization", "call", "config", "event"];
+    let replayed = ["answer", "authorization", "call", "config", "event", "vtt"];
     assert_eq!(targets, replayed.map(str::to_owned).into());
     assert_eq!(names(&corpus()), targets);
 }

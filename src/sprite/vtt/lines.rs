@@ -34,6 +34,8 @@ pub(super) struct Lines<'a> {
     pub(super) has_nul: bool,
     /// Whether a line holds nothing but white space, and some of that.
     pub(super) has_filled_blank: bool,
+    /// Whether white space stands before or behind the text of a line.
+    pub(super) has_outer_blanks: bool,
     /// Whether bytes were replaced that are not UTF-8.
     pub(super) has_replaced: bool,
 }
@@ -51,6 +53,7 @@ impl<'a> Lines<'a> {
             has_byte_order_mark: unmarked.is_some(),
             has_nul: false,
             has_filled_blank: false,
+            has_outer_blanks: false,
             has_replaced: false,
         }
     }
@@ -92,7 +95,9 @@ impl<'a> Lines<'a> {
                 Cow::Owned(text.trim_matches(is_edge).to_owned())
             }
         };
-        self.has_filled_blank |= text.is_empty() && line.iter().any(u8::is_ascii_whitespace);
+        let has_blanks = line.trim_ascii().len() < line.len();
+        self.has_filled_blank |= has_blanks && text.is_empty();
+        self.has_outer_blanks |= has_blanks && !text.is_empty();
         Some(Line { number: self.read, text })
     }
 }

@@ -16,6 +16,7 @@ pub(in crate::sprite) enum Oddity {
     NoBlankAfterHeader,
     NoBlankBetweenCues,
     FilledBlankLines,
+    OuterBlanks,
     Notes,
     Identifiers,
     ExtraLines,
@@ -57,6 +58,7 @@ impl Oddity {
             Self::NoBlankAfterHeader | Self::NoBlankBetweenCues | Self::FilledBlankLines => {
                 FindingCode::BlankLines
             }
+            Self::OuterBlanks => FindingCode::Blanks,
             Self::Notes => FindingCode::Notes,
             Self::Identifiers => FindingCode::Identifiers,
             Self::ExtraLines => FindingCode::ExtraLines,
@@ -98,6 +100,7 @@ impl Oddity {
             Self::NoBlankAfterHeader => "no blank line follows the header",
             Self::NoBlankBetweenCues => "no blank line stands between cues",
             Self::FilledBlankLines => "blank lines hold blanks",
+            Self::OuterBlanks => "lines begin or end with blanks",
             Self::Notes => "a NOTE, STYLE or REGION stands among the cues",
             Self::Identifiers => "cues have identifiers",
             Self::ExtraLines => "cues have more lines than the name of a tile",

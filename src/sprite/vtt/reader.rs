@@ -183,6 +183,7 @@ impl<'a> Reader<'a> {
             lines.has_byte_order_mark.then_some(Oddity::ByteOrderMark),
             lines.has_nul.then_some(Oddity::Nul),
             lines.has_filled_blank.then_some(Oddity::FilledBlankLines),
+            lines.has_outer_blanks.then_some(Oddity::OuterBlanks),
             lines.has_replaced.then_some(Oddity::NotUtf8),
         ];
         for oddity in of_the_text.into_iter().flatten() {

@@ -168,7 +168,7 @@ fn areas_are_read_however_they_are_written() {
     named("a.jpg?x=1", "a.jpg?x=1&xywh=0,0,142,80", &["area_spelling"]);
     named("a.jpg?x=1&y=2", "a.jpg?x=1&xywh=0,0,142,80&y=2", &["area_spelling"]);
     named("a#b.jpg", "a#b.jpg#xywh=0,0,142,80", &[]);
-    named("a.jpg", "  a.jpg#xywh=0,0,142,80\t", &[]);
+    named("a.jpg", "  a.jpg#xywh=0,0,142,80\t", &["blanks"]);
 
     let area = |text: &str| index(naming(text)).cues[0].area;
     assert_eq!(
