@@ -153,7 +153,7 @@ impl Webhook {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| status::retry_after(value, chrono::Utc::now()));
+            .and_then(|value| net::retry_after(value, chrono::Utc::now()));
         let answer = read_some(response, BODY_TIMEOUT.min(self.context.timeout)).await;
         let hint = match meaning {
             Meaning::Delivered => return Verdict::Delivered,

@@ -4,6 +4,8 @@
 //! To the second, a name belongs as well that the hosts file leads here. To the first it does not: a
 //! name that is this machine's today may be another's when the file is changed.
 
+mod retry_after;
+
 use std::error::Error;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,6 +14,8 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{ClientBuilder, redirect};
+
+pub use retry_after::retry_after;
 
 /// Returns a builder with TLS by ring, this program's name, no redirects (a signature or a token
 /// must not follow one) and a limit on connecting.
