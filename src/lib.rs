@@ -14,6 +14,7 @@
 //! - [`sinks`] are the destinations.
 //! - [`sprite`] reads, verifies and rewrites the sprites that an event names: pure, without network
 //!   and files.
+//! - [`fetch`] gets the files of a sprite from where an event says they are.
 //! - [`lease`] is what the confirmer gets: a handle, and how long it is good.
 //! - [`confirmer`] gives the handle back once its events are safe.
 //!
@@ -46,9 +47,10 @@
 //!
 //! What holds between them, and is tested: `event`, `folder`, `identity`, `limits`, `net`,
 //! `sanitize`, `secret`, `settings`, `sync` and `units` use no other module; `sinks` uses only
-//! `event`, `folder`, `net`, `sanitize`, `secret`, `settings`, `sprite`, `sync` and `units`; `vod`
-//! knows neither journal nor sinks; `sprite` uses only `event` and `sanitize`; `puller`, `reconcile`,
-//! `delivery` and `confirmer` meet only through the journal and their queues.
+//! `event`, `fetch`, `folder`, `net`, `sanitize`, `secret`, `settings`, `sprite`, `sync` and `units`;
+//! `vod` knows neither journal nor sinks; `sprite` uses only `event` and `sanitize`; `fetch` knows no
+//! event; `puller`, `reconcile`, `delivery` and `confirmer` meet only through the journal and their
+//! queues.
 
 pub mod cli;
 pub mod config;
@@ -57,6 +59,7 @@ pub mod control;
 pub mod daemon;
 pub mod delivery;
 pub mod event;
+pub mod fetch;
 pub mod folder;
 pub mod format;
 pub mod health;
