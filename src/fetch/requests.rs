@@ -210,3 +210,26 @@ pub(super) fn describe(error: &reqwest::Error) -> String {
     // The URL stands in the error's own text alone, which is left out.
     net::with_causes(kind.to_owned(), error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The URL alone does not tell: it is found out when the name is asked for.
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused_when_its_addresses_are_known() {
+        let requests = Requests::open(&FetchSettings::default(), Duration::from_secs(5)).unwrap();
+        let source = Source::new(Url::parse("http://localhost:1/a?hunter2").unwrap(), "index");
+        let error = requests.get(&source, None, "").await.err().unwrap();
+        let FetchError::Refused(words) = &error else { panic!("{error:?}") };
+        assert!(words.contains("by the rule address: localhost leads to "), "{words}");
+        assert!(!words.contains("hunter2"));
+    }
+
+    #[test]
+    fn nothing_shows_the_key() {
+        let settings = toml::from_str("hotlink_key = 'hunter2hunter2'").unwrap();
+        let requests = Requests::open(&settings, Duration::from_secs(5)).unwrap();
+        assert!(!format!("{requests:?}").contains("hunter2"));
+    }
+}

@@ -1,12 +1,10 @@
 //! Names that lead to public addresses only, and the ways on which that cannot be seen.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::addresses::not_public;
@@ -27,7 +25,7 @@ pub(super) struct PublicOnly {
 impl PublicOnly {
     pub(super) fn new(hosts: &Hosts, proxies: &Proxies) -> Self {
         let is_public_only = hosts.are_public_only();
-        Self { is_public_only, proxies: proxies.names.clone().into() }
+        Self { is_public_only, proxies: proxies.0.clone().into() }
     }
 }
 
@@ -92,27 +90,17 @@ impl Resolve for HereOnly {
     }
 }
 
-/// The proxies that the environment names.
-pub(super) struct Proxies {
-    matcher: Matcher,
-    /// Their hosts, where those are names.
-    names: Vec<String>,
-}
-
-impl fmt::Debug for Proxies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The matcher holds their passwords.
-        f.debug_struct("Proxies").field("names", &self.names).finish_non_exhaustive()
-    }
-}
+/// The hosts of the proxies that the environment names.
+#[derive(Debug)]
+pub(super) struct Proxies(Vec<String>);
 
 impl Proxies {
     /// Those of this process.
     pub(super) fn of_environment() -> Self {
-        Self::new(Matcher::from_env())
+        Self::new(&Matcher::from_env())
     }
 
-    fn new(matcher: Matcher) -> Self {
+    fn new(matcher: &Matcher) -> Self {
         let host = |url: &str| {
             let used = matcher.intercept(&url.parse().ok()?)?;
             Some(bare_name(used.uri().host()?).to_ascii_lowercase())
@@ -121,22 +109,17 @@ impl Proxies {
         let names = ["http://proxied.invalid/", "https://proxied.invalid/"];
         let mut names: Vec<String> = names.into_iter().filter_map(host).collect();
         names.dedup();
-        Self { matcher, names }
-    }
-
-    /// Whether a proxy asks for the name in its place.
-    pub(super) fn is_used_for(&self, url: &Url) -> bool {
-        url.as_str().parse().is_ok_and(|uri| self.matcher.intercept(&uri).is_some())
+        Self(names)
     }
 
     /// Whether a proxy asks for names at all.
     pub(super) fn are_used(&self) -> bool {
-        !self.names.is_empty()
+        !self.0.is_empty()
     }
 
     /// Whether that host is one of them: what an event names must not lead there.
     pub(super) fn has(&self, host: &str) -> bool {
-        self.names.iter().any(|name| name == bare_name(host))
+        self.0.iter().any(|name| name == bare_name(host))
     }
 }
 
@@ -163,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_this_machine_is_refused_unless_it_is_a_proxy() {
         let asked = async |proxy: &str| {
-            let proxies = Proxies::new(Matcher::builder().all(proxy).build());
+            let proxies = Proxies::new(&Matcher::builder().all(proxy).build());
             let resolver = PublicOnly::new(&Hosts::default(), &proxies);
             resolver.resolve("localhost".parse().unwrap()).await.map(drop)
         };
@@ -176,11 +159,9 @@ mod tests {
     #[test]
     fn it_is_known_when_a_proxy_asks_for_the_names() {
         let matcher = Matcher::builder().all("socks5h://me:hunter2@Proxy:1080").no("example.com");
-        let proxies = Proxies::new(matcher.build());
-        let is_used = |url: &str| proxies.is_used_for(&Url::parse(url).unwrap());
-        assert!(is_used("http://example.org/") && !is_used("http://example.com/"));
+        let proxies = Proxies::new(&matcher.build());
         assert!(proxies.are_used() && proxies.has("proxy.") && !proxies.has("example.org"));
         assert!(!format!("{proxies:?}").contains("hunter2"));
-        assert!(!Proxies::new(Matcher::builder().build()).are_used());
+        assert!(!Proxies::new(&Matcher::builder().build()).are_used());
     }
 }

@@ -17,6 +17,7 @@ mod e2e;
 mod emulator;
 mod event;
 mod events;
+mod fetch;
 mod fuzz_corpus;
 mod journal;
 mod journal_model;
