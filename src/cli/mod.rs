@@ -30,6 +30,7 @@ mod reload;
 mod run;
 mod screen;
 mod sinks;
+mod sprite;
 mod status;
 mod unit;
 
@@ -87,6 +88,7 @@ enum Command {
     Events(events::EventsArgs),
     Tail(events::tail::TailArgs),
     Sinks(sinks::SinksArgs),
+    Sprite(sprite::SpriteArgs),
     Reconcile(reconcile::ReconcileArgs),
     Audit(audit::AuditArgs),
     Journal(journal::JournalArgs),
@@ -144,6 +146,7 @@ fn dispatch(arguments: Vec<OsString>) -> Exit {
         Command::Events(args) => events::run(&args),
         Command::Tail(args) => events::tail::run(&args),
         Command::Sinks(args) => sinks::run(&args),
+        Command::Sprite(args) => sprite::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Journal(args) => journal::run(&args),

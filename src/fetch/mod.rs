@@ -22,6 +22,7 @@ mod spool;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -146,7 +147,7 @@ impl Fetcher {
         spool: &Path,
     ) -> Result<FetchedSprite, FetchError> {
         let index = self.fetch_index(files.vtt_url).await?;
-        self.fetch_sheets(index, files.sheets, announced, spool).await
+        self.fetch_sheets(index, files.sheets, announced, spool, &|_, _| {}).await
     }
 
     /// Fetches the index alone.
@@ -168,7 +169,8 @@ impl Fetcher {
         Ok(FetchedIndex { bytes, source, etag, us, total })
     }
 
-    /// Fetches the sheets that an index names; see [`Self::fetch`].
+    /// Fetches the sheets that an index names; see [`Self::fetch`]. `on_sheet` is told how many of how
+    /// many are here, each time that one is.
     ///
     /// # Errors
     /// As [`Self::fetch`].
@@ -178,6 +180,7 @@ impl Fetcher {
         listed: &[String],
         announced: &Announced,
         spool: &Path,
+        on_sheet: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<FetchedSprite, FetchError> {
         let parsed = sprite::parse(&index.bytes).map_err(|problem| index.source.again(problem))?;
         let resolved = sprite::resolve(&parsed, index.source.url(), listed)
@@ -194,7 +197,13 @@ impl Fetcher {
             us: &index.us,
             folder: spool,
         };
-        let jobs: Vec<_> = sources.iter().map(|source| job.run(source)).collect();
+        let here = AtomicUsize::new(0);
+        let run = async |source: &Source| {
+            let sheet = job.run(source).await?;
+            on_sheet(here.fetch_add(1, Ordering::Relaxed) + 1, sources.len());
+            Ok::<GotSheet, FetchError>(sheet)
+        };
+        let jobs: Vec<_> = sources.iter().map(run).collect();
         let got: Vec<GotSheet> = stream::iter(jobs).buffered(SHEETS_AT_ONCE).try_collect().await?;
         self.look_again(&index).await?;
         let images: Vec<SheetImage> = got.iter().map(|sheet| sheet.image).collect();

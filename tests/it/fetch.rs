@@ -143,7 +143,14 @@ async fn a_sprite_comes_with_its_sheets_and_is_asked_for_once_more() {
         None => usual(request),
     })
     .await;
-    let sprite = source.fetch().await.unwrap();
+    // As a sink fetches it: the work may move from thread to thread.
+    let fetcher = Fetcher::open(&source.settings, Duration::from_secs(10)).await.unwrap();
+    let (vtt_url, spool) = (source.vtt_url(), source.spool.path().to_owned());
+    let fetching = tokio::spawn(async move {
+        let files = SpriteFiles { vtt_url: &vtt_url, sheets: &[] };
+        fetcher.fetch(files, &Announced::default(), &spool).await
+    });
+    let sprite = fetching.await.unwrap().unwrap();
     assert_eq!(sprite.index_bytes, index(&["a.jpg", "b.jpg", "a.jpg"]).as_bytes());
     assert_eq!(sprite.verified.tiles.len(), 3);
     let sheets: Vec<_> = sprite.sheets.iter().map(|sheet| sheet.url.path()).collect();

@@ -1,0 +1,133 @@
+//! The report on a sprite, for people.
+
+use super::report::{ContentSummary, PlayerSummary, SheetSummary, SpriteReport};
+use crate::format::{foreign, number};
+use crate::sprite::Finding;
+use crate::units::counted;
+
+/// Sheets that are listed at most.
+const MAX_SHEETS: usize = 20;
+
+/// The column in which the text behind the labels begins.
+const LABEL: usize = 10;
+
+impl SpriteReport {
+    /// For people: what the index says, what is wrong, who reads it.
+    pub(super) fn text(&self) -> String {
+        let mut lines = vec![labelled("index", &foreign(&self.source))];
+        if let Some(index) = &self.index {
+            let cues = index.cues.map_or_else(String::new, |cues| {
+                format!("{}, ", crate::format::counted(cues as u64, "cue"))
+            });
+            lines.push(labelled("", &format!("{cues}{}", size(index.bytes as u64))));
+        }
+        if let Some(content) = &self.content {
+            lines.extend(content.lines());
+        }
+        if let Some(error) = &self.error {
+            lines.extend([String::new(), labelled("failed", &foreign(error))]);
+        }
+        if !self.players.is_empty() {
+            lines.push(String::new());
+            lines.push("players of the index as it is".to_owned());
+            lines.extend(verdicts(&self.players));
+        }
+        lines.extend([String::new(), self.sum()]);
+        lines.join("\n") + "\n"
+    }
+
+    /// The last line, which says how it ends.
+    fn sum(&self) -> String {
+        let failing = self.players.iter().filter(|player| player.problem.is_some()).count() as u64;
+        let Some(content) = &self.content else {
+            return "This sprite could not be checked.".to_owned();
+        };
+        let all = content.rewritten_players.len() as u64;
+        let reading = content.rewritten_players.iter().filter(|it| it.problem.is_none()).count();
+        let rewritten = match reading as u64 {
+            reading if reading == all => format!("all {all} players read"),
+            reading => format!("{reading} of {all} players read"),
+        };
+        let findings = content.findings.len() as u64;
+        let wrong = match (findings, failing) {
+            (0, 0) => "Nothing is wrong".to_owned(),
+            (0, _) => "Nothing is wrong that rewriting does not repair".to_owned(),
+            (findings, _) => counted(findings, "finding"),
+        };
+        format!("{wrong}. Once rewritten, {rewritten} it.")
+    }
+}
+
+impl ContentSummary {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let shown = self.sheets.len().min(MAX_SHEETS);
+        for (number, sheet) in self.sheets[..shown].iter().enumerate() {
+            lines.push(labelled(if number == 0 { "sheets" } else { "" }, &sheet.line()));
+        }
+        if self.sheets.is_empty() {
+            lines.push(labelled("sheets", "none is here: the text alone was checked"));
+        }
+        if let more @ 1.. = self.sheets.len() - shown {
+            lines.push(labelled("", &format!("and {more} more")));
+        }
+        lines.push(labelled("tiles", &self.tiles()));
+        for (label, findings) in [("findings", &self.findings), ("repairs", &self.repairs)] {
+            if !findings.is_empty() {
+                lines.push(String::new());
+                lines.push(label.to_owned());
+                lines.extend(described(findings));
+            }
+        }
+        lines
+    }
+
+    fn tiles(&self) -> String {
+        let count = number(self.count as u64);
+        let size = match self.tile {
+            Some(tile) => format!("of {}x{}", tile.width, tile.height),
+            None => "of unlike sizes".to_owned(),
+        };
+        let grid = self.grid.map_or_else(String::new, |grid| {
+            let columns = counted(grid.columns.into(), "column");
+            let rows = counted(grid.rows.into(), "row");
+            format!("; {columns} and {rows}, one every {} s", grid.interval)
+        });
+        format!("{count} {size} to {}{grid}", clock(self.duration))
+    }
+}
+
+impl SheetSummary {
+    fn line(&self) -> String {
+        let Self { name, format, width, height, bytes, tiles, .. } = self;
+        let tiles = crate::format::counted(*tiles as u64, "tile");
+        format!("{}  {width}x{height} {format}, {}, {tiles}", foreign(name), size(*bytes))
+    }
+}
+
+fn labelled(label: &str, text: &str) -> String {
+    format!("{label:LABEL$}{text}")
+}
+
+fn described(findings: &[Finding]) -> Vec<String> {
+    columns(findings.iter().map(|finding| (finding.code.as_str(), finding.text.as_str())))
+}
+
+fn verdicts(players: &[PlayerSummary]) -> Vec<String> {
+    columns(players.iter().map(|it| (it.player, it.problem.as_deref().unwrap_or("reads it"))))
+}
+
+fn columns<'a>(rows: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Vec<String> {
+    let width = rows.clone().map(|(name, _)| name.len()).max().unwrap_or_default();
+    rows.map(|(name, text)| format!("  {name:width$}  {text}")).collect()
+}
+
+fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).to_string()
+}
+
+/// Seconds as `1:02:03`.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
