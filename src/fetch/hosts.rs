@@ -158,7 +158,7 @@ impl Hosts {
             }
             None if !PORTS.contains(&port) => {
                 let why = format!(
-                    "{}: the port {port} is neither 80 nor 443; others have to be in hosts",
+                    "the port {port} of {} is neither 80 nor 443, nor in hosts",
                     shown(host)
                 );
                 refused(Rule::Port, why)

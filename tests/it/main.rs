@@ -33,6 +33,7 @@ mod schema;
 mod signing;
 mod sink;
 mod sprite;
+mod sprite_check;
 mod structure;
 mod support;
 mod units;

@@ -79,13 +79,17 @@ fn content(bytes: &[u8], folder: Option<&Path>) -> Result<SpriteContent, String>
         None => Vec::new(),
     };
     let names = resolved.sheets.iter().map(|sheet| last_segment(&sheet.url)).collect();
-    let (images, sheets) = if paths.iter().any(|path| path.exists()) {
+    let (images, sheets): (Vec<SheetImage>, _) = if paths.iter().any(|path| path.exists()) {
         let sheets: Vec<FoundSheet> = paths.into_iter().map(look).collect::<Result<_, String>>()?;
         (sheets.iter().map(|sheet| sheet.image).collect(), sheets)
     } else {
         (assumed(&index, &resolved)?, Vec::new())
     };
-    let verified = sprite::verify(index, resolved, &images, &Announced::default());
+    let mut verified = sprite::verify(index, resolved, &images, &Announced::default());
+    if sheets.is_empty() {
+        // How many tiles would fit on a sheet that nobody has seen says nothing.
+        verified.grid = None;
+    }
     if verified.tiles.is_empty() {
         let first = verified.findings.first().map(|finding| finding.text.as_str());
         return Err(format!("no cue can be used: {}", first.unwrap_or_default()));

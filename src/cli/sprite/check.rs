@@ -18,11 +18,11 @@ use crate::cli::open_journal::CliError;
 /// folder. Needs neither configuration nor daemon.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Of a URL, the index and its sheets are fetched, and the index once more, to see whether it stays
-the same. No redirect is followed. Without --host only public addresses are asked, at ports 80 and
-443.
+    after_help = "Of a URL, the index and its sheets are fetched, and then the index once more, to see whether it
+stays the same. No redirect is followed. Without --host only public addresses are asked, at ports
+80 and 443.
 
-Of a FILE, the sheets are sought beside it by the last part of their names. Where none of them is
+Of a FILE, the sheets are sought beside it, by the last part of their names. Where none of them is
 there, and of standard input, the text alone is checked.
 
 Findings are what may look wrong to a viewer: a tile outside its sheet, a gap between two tiles, a
@@ -37,13 +37,13 @@ tile (width, height), grid (columns, rows, interval in seconds), sheets (name, u
 height, bytes, sha256, tiles), findings and repairs (code, text), players and rewritten_players
 (player, problem).
 
-Exit code: 0 if nothing is wrong, or nothing that --rewrite does not repair; 1 if something is, or if
-the sprite could not be checked; 64 if the command line cannot be understood.
+Exit code: 0 if nothing is wrong, or nothing that --rewrite does not repair; 1 if something is, or
+if the sprite could not be checked; 64 if the command line cannot be understood.
 
 Examples:
   sprited sprite check https://1500000000.vod2.myqcloud.com/a/imageSprite_10.vtt
   sprited sprite check --host media.internal:8080 http://media.internal:8080/a/10.vtt
-  sprited sprite check --keep sprite --referer https://www.example.com/ https://vod.example.com/10.vtt
+  sprited sprite check --hotlink-key-file vod_key --keep kept https://vod.example.com/a/10.vtt
   sprited sprite check --rewrite imageSprite_10.vtt >thumbnails.vtt"
 )]
 pub(super) struct SpriteCheckArgs {

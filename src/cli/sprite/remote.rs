@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::found::{FoundSheet, FoundSprite, SheetFile, SpriteContent};
 use crate::cli::exit::{Exit, complain};
@@ -72,9 +73,38 @@ pub(super) fn find(
                  checked, not whether they lead to public addresses",
             );
         }
-        Ok(fetched(url, &fetcher, folder).await)
+        tokio::select! {
+            found = fetched(url, &fetcher, folder) => Ok(found),
+            () = interrupted() => Err(CliError::because(Exit::Failure, "interrupted")),
+        }
     })
     .map_err(failed)?
+}
+
+/// Waits for a signal to stop, which would leave what was fetched where it is.
+async fn interrupted() {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        // It ends the process as any other.
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::hangup()) => {}
+    }
+}
+
+/// The rules that `--host` may lift.
+const BY_HOST: [&str; 3] = ["rule address: ", "rule port: ", "rule hosts: "];
+
+/// What went wrong, and what to do about it where it is this command's affair.
+fn explained(error: &FetchError) -> String {
+    let error = error.to_string();
+    match BY_HOST.iter().any(|rule| error.contains(rule)) {
+        true => format!("{error}; to fetch it from there all the same, name the host by --host"),
+        false => error,
+    }
 }
 
 async fn fetched(url: &Url, fetcher: &Fetcher, folder: &Path) -> FoundSprite {
@@ -84,7 +114,7 @@ async fn fetched(url: &Url, fetcher: &Fetcher, folder: &Path) -> FoundSprite {
         source,
         url: Some(url.clone()),
         index,
-        content: content.map_err(|error| error.to_string()),
+        content: content.map_err(|error| explained(&error)),
     };
     let index = match fetcher.fetch_index(url.as_str()).await {
         Ok(index) => index,

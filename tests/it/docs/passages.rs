@@ -51,7 +51,7 @@ pub(super) fn passages() -> Vec<Passage> {
     let lease = config.confirm.lease;
     let [retry, longest_retry] = waits("delivery/mod.rs", "EVENT_RETRIES");
     let [probe, longest_probe] = waits("delivery/mod.rs", "PROBE_PAUSES");
-    let retry_after = time("sinks/webhook/status.rs", "MAX_RETRY_AFTER");
+    let retry_after = time("net/retry_after.rs", "MAX_RETRY_AFTER");
     assert_eq!(retry_after, sprited::limits::MAX_RETRY_AFTER);
     let named = time("delivery/verdicts.rs", "REPORT_AFTER");
     let named_again = time("delivery/verdicts.rs", "REPORT_EVERY");
@@ -69,6 +69,8 @@ pub(super) fn passages() -> Vec<Passage> {
     let rust: f64 = env!("CARGO_PKG_RUST_VERSION").parse().unwrap();
     let readme = "README.md";
     let sinks = "docs/sinks.md";
+    let sprites = "docs/sprites.md";
+    let fetching = sprited::fetch::FetchSettings::default();
     let metrics = "docs/metrics.md";
     let trouble = "docs/troubleshooting.md";
     let architecture = "docs/architecture.md";
@@ -99,6 +101,23 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(start, "needs Rust {1.95} and a C compiler", &[rust.into()]),
         row(start, "leases each event for {30 s}, and refuses", &[lease.into()]),
+        row(
+            sprites,
+            "The index has at most {4 MiB}",
+            &[mib(sprited::sprite::MAX_TEXT_BYTES as u64)],
+        ),
+        row(sprites, "A sheet has at most {32 MiB}", &[mib(fetching.max_sheet.as_u64())]),
+        row(
+            sprites,
+            "All files of a sprite have at most {512 MiB} together",
+            &[mib(fetching.max_total.as_u64())],
+        ),
+        row(sprites, "at most {1,000} are named", &[(sprited::sprite::MAX_SHEETS as u64).into()]),
+        row(
+            sprites,
+            "`us` and `sign`, good for {a day})",
+            &[time("fetch/hotlink.rs", "VALIDITY").into()],
+        ),
         row(operations, "rates the unit below {1.5})", &[crate::units::MAX_EXPOSURE.into()]),
         row(
             operations,
