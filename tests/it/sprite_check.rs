@@ -84,7 +84,7 @@ async fn a_sprite_is_fetched_and_described() {
         "imageSprite_10_1.png  1420x80 png, ",
         ", 6 tiles\n",
         "106 of 142x80 to 0:17:40; 10 columns and 10 rows, one every 10 s\n",
-        "Once rewritten, all ",
+        "\nNo findings. 1 of 6 players fails on the index; rewritten, all read it.\n",
     ] {
         assert!(said.out.contains(words), "{words:?}: {}", said.out);
     }
@@ -285,7 +285,10 @@ fn findings_end_with_1_and_stay_out_of_the_rewritten_text() {
     let gap = INDEX.replace("00:00:10.000 --> 00:00:20.000", "00:01:10.000 --> 00:01:20.000");
     let said = of_text(gap.as_bytes(), &[]);
     assert_eq!((said.code, said.err.as_str()), (1, ""));
-    assert!(said.out.contains("\nfindings\n  gap  ") && said.out.contains("\n1 finding. "));
+    assert!(
+        said.out.contains("\nfindings\n  gap  ")
+            && said.out.contains("\n1 finding. All 6 players read ")
+    );
     let rewritten = of_text(gap.as_bytes(), &["--rewrite"]);
     assert_eq!((rewritten.code, rewritten.out.as_str()), (1, gap.as_str()));
     assert!(rewritten.err.starts_with("sprited: gap: "), "{}", rewritten.err);
@@ -381,6 +384,34 @@ fn what_cannot_be_understood_ends_with_64() {
         let said = ended(&mut check(line));
         assert_eq!((said.code, said.out.as_str()), (64, ""), "{line:?}: {}", said.err);
     }
+}
+
+/// What the document shows is what is printed, to the letter. The host of its example is reached
+/// through a proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_shows_a_real_report() {
+    let cloud = Cloud::start().await;
+    let proxy = LocalServer::start(move |request, _| {
+        let path = request.target.strip_prefix("http://media.example.com/a/").unwrap();
+        let url = cloud.sprite(106).replace("imageSprite_10.vtt", path);
+        // Another thread: this one serves.
+        let fetch = || async {
+            let answer = super::support::http().get(url).send().await.unwrap();
+            answer.bytes().await.unwrap().to_vec()
+        };
+        let bytes =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(fetch()));
+        let text = String::from_utf8(bytes.clone()).map(|text| text.replace('\n', "\r\n"));
+        Reply::new(200, &[], &text.map_or(bytes, String::into_bytes))
+    })
+    .await;
+    let said = ended(
+        check(&["http://media.example.com/a/imageSprite_10.vtt"]).env("HTTP_PROXY", proxy.url()),
+    );
+    assert_eq!(said.code, 0, "{}", said.out);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sprites.md");
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(&format!("```text\n{}```\n", said.out)), "{}", said.out);
 }
 
 /// Each where it belongs, and no other.

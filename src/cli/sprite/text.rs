@@ -38,24 +38,31 @@ impl SpriteReport {
 
     /// The last line, which says how it ends.
     fn sum(&self) -> String {
-        let failing = self.players.iter().filter(|player| player.problem.is_some()).count() as u64;
         let Some(content) = &self.content else {
             return "This sprite could not be checked.".to_owned();
         };
-        let all = content.rewritten_players.len() as u64;
-        let reading = content.rewritten_players.iter().filter(|it| it.problem.is_none()).count();
-        let rewritten = match reading as u64 {
-            reading if reading == all => format!("all {all} players read"),
-            reading => format!("{reading} of {all} players read"),
+        let all = self.players.len();
+        let findings = match content.findings.len() as u64 {
+            0 => "No findings".to_owned(),
+            count => counted(count, "finding"),
         };
-        let findings = content.findings.len() as u64;
-        let wrong = match (findings, failing) {
-            (0, 0) => "Nothing is wrong".to_owned(),
-            (0, _) => "Nothing is wrong that rewriting does not repair".to_owned(),
-            (findings, _) => counted(findings, "finding"),
+        let players = match (failing(&self.players), failing(&content.rewritten_players)) {
+            (0, _) => format!("All {all} players read the index as it is"),
+            (now, then) => {
+                let fail = if now == 1 { "fails" } else { "fail" };
+                let then = match then {
+                    0 => "all read it".to_owned(),
+                    then => format!("{then} still would"),
+                };
+                format!("{now} of {all} players {fail} on the index; rewritten, {then}")
+            }
         };
-        format!("{wrong}. Once rewritten, {rewritten} it.")
+        format!("{findings}. {players}.")
     }
+}
+
+fn failing(players: &[PlayerSummary]) -> usize {
+    players.iter().filter(|player| player.problem.is_some()).count()
 }
 
 impl ContentSummary {
