@@ -37,7 +37,7 @@ use self::requests::{FileAnswer, Requests};
 use self::rule::Rule;
 use self::sheet::{GotSheet, SheetJob};
 use self::source::Source;
-use crate::sprite::{self, Announced, MAX_TEXT_BYTES, SheetImage, Verified};
+use crate::sprite::{self, Announced, Index, MAX_TEXT_BYTES, Resolved, SheetImage, Verified};
 
 pub use error::FetchError;
 pub use hosts::HostPattern;
@@ -176,15 +176,18 @@ impl Fetcher {
     /// As [`Self::fetch`].
     pub async fn fetch_sheets(
         &self,
-        index: FetchedIndex,
+        mut index: FetchedIndex,
         listed: &[String],
         announced: &Announced,
         spool: &Path,
         on_sheet: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<FetchedSprite, FetchError> {
-        let parsed = sprite::parse(&index.bytes).map_err(|problem| index.source.again(problem))?;
-        let resolved = sprite::resolve(&parsed, index.source.url(), listed)
-            .map_err(|refused| FetchError::refused(Rule::Names, refused.to_string()))?;
+        let (bytes, source, listed) =
+            (std::mem::take(&mut index.bytes), index.source.clone(), listed.to_vec());
+        let read = move || (read_index(&bytes, &source, &listed), bytes);
+        let (read, bytes) = apart(read).await?;
+        index.bytes = bytes;
+        let (parsed, resolved) = read?;
         // Before any of them is asked for.
         let allowed =
             |sheet: &sprite::SheetSource| self.requests.allowed(sheet.url.clone(), "sheet");
@@ -207,7 +210,8 @@ impl Fetcher {
         let got: Vec<GotSheet> = stream::iter(jobs).buffered(SHEETS_AT_ONCE).try_collect().await?;
         self.look_again(&index).await?;
         let images: Vec<SheetImage> = got.iter().map(|sheet| sheet.image).collect();
-        let verified = sprite::verify(parsed, resolved, &images, announced);
+        let announced = *announced;
+        let verified = apart(move || sprite::verify(parsed, resolved, &images, &announced)).await?;
         if verified.tiles.is_empty() {
             let first = verified.findings.first().map(|finding| finding.text.as_str());
             let problem =
@@ -241,4 +245,23 @@ impl Fetcher {
         }
         Err(source.again("it changed while its sheets were fetched"))
     }
+}
+
+/// What an index says, and which sheets it names.
+fn read_index(
+    bytes: &[u8],
+    source: &Source,
+    listed: &[String],
+) -> Result<(Index, Resolved), FetchError> {
+    let parsed = sprite::parse(bytes).map_err(|problem| source.again(problem))?;
+    let resolved = sprite::resolve(&parsed, source.url(), listed)
+        .map_err(|refused| FetchError::refused(Rule::Names, refused.to_string()))?;
+    Ok((parsed, resolved))
+}
+
+/// Computes on a thread that may block: as many cues as an index may have would hold up all else.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FetchError> {
+    spawn_blocking(work).await.map_err(|stopped| FetchError::here(stopped.to_string()))
 }
