@@ -132,7 +132,9 @@ impl Requests {
             Some(key) => hotlink::signed(source.url(), key, Utc::now(), us),
             None => source.url().clone(),
         };
-        let is_here = self.here.has(url.host_str().unwrap_or_default());
+        // Only a list of hosts may lead here.
+        let is_here =
+            !self.hosts.are_public_only() && self.here.has(url.host_str().unwrap_or_default());
         let client = if is_here { &self.inward } else { &self.outward };
         let mut request = client
             .get(url)
