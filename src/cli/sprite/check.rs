@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueHint;
 use reqwest::Url;
 use tempfile::TempDir;
 
@@ -48,12 +49,12 @@ Examples:
 )]
 pub(super) struct SpriteCheckArgs {
     /// URL of the index, which begins with http:// or https://; or a file; or - for standard input.
-    #[arg(value_name = "URL|FILE")]
+    #[arg(value_name = "URL|FILE", value_hint = ValueHint::FilePath)]
     source: String,
     #[command(flatten)]
     fetching: FetchOptions,
     /// Save what was found, and the rewritten index, to this folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     keep: Option<PathBuf>,
     /// Print the rewritten index and nothing else; what is wrong goes to standard error.
     #[arg(long, conflicts_with = "json")]
@@ -64,11 +65,15 @@ pub(super) struct SpriteCheckArgs {
 }
 
 pub(super) fn run(args: &SpriteCheckArgs) -> Result<Exit, CliError> {
+    let failed = |error: String| CliError::because(Exit::Failure, error);
+    if let Some(folder) = &args.keep {
+        keep::is_free(folder).map_err(failed)?;
+    }
     let spool = TempDir::new()?;
     let found = find(args, spool.path())?;
     let report = SpriteReport::of(&found);
     if let Some(folder) = &args.keep {
-        keep::save(folder, &found).map_err(|error| CliError::because(Exit::Failure, error))?;
+        keep::save(folder, &found).map_err(failed)?;
     }
     let exit = report.exit();
     if args.rewrite {
