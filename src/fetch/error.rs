@@ -44,10 +44,10 @@ impl FetchError {
 pub(super) fn advice(status: u16, is_signed: bool) -> &'static str {
     match status {
         401 | 403 if is_signed => {
-            "compare hotlink_key and referer with the domain's hot-link protection; a change there \
+            "compare the KEY and the referer with the domain's hot-link protection; a change there \
              takes about 5 minutes to reach every node"
         }
-        401 | 403 => "if the domain has hot-link protection, set hotlink_key or referer",
+        401 | 403 => "the domain may have hot-link protection, by KEY or by referer",
         404 | 410 => "it may not be there yet, or the media was deleted",
         407 => "the proxy refuses the credentials",
         429 => "it asks for fewer requests",

@@ -203,8 +203,8 @@ async fn every_status_but_200_is_tried_again() {
         (204, ""),
         (304, ""),
         (400, ""),
-        (401, "set hotlink_key or referer"),
-        (403, "set hotlink_key or referer"),
+        (401, "by KEY or by referer"),
+        (403, "by KEY or by referer"),
         (404, "may not be there yet"),
         (410, "may not be there yet"),
         (429, "fewer requests"),
@@ -485,7 +485,7 @@ async fn every_request_is_signed_and_no_error_shows_it() {
     let mut refusing = Source::with(false, Reply::new(403, &[], b"")).await;
     refusing.settings.hotlink_key = source.settings.hotlink_key.clone();
     let error = refusing.again().await;
-    assert!(error.contains("compare hotlink_key and referer"), "{error}");
+    assert!(error.contains("compare the KEY and the referer"), "{error}");
     assert!(!error.contains("sign=") && !error.contains('?'), "{error}");
 }
 

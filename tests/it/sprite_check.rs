@@ -160,7 +160,7 @@ async fn what_goes_wrong_on_the_way_is_told_and_what_came_is_kept() {
     assert_eq!((said.code, &report["ok"]), (1, &json!(false)));
     let error = report["error"].as_str().unwrap();
     let words = format!("{host} answered 403 Forbidden for the sheet {}/a.png", server.url());
-    assert!(error.contains(&words) && error.contains("set hotlink_key or referer"), "{error}");
+    assert!(error.contains(&words) && error.contains("by KEY or by referer"), "{error}");
     assert_eq!(report["index"]["cues"], 2);
     assert_eq!(fs::read_to_string(folder.path().join("original.vtt")).unwrap(), INDEX);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -14,7 +14,6 @@ use crate::cli::screen::spinner;
 use crate::fetch::{FetchError, FetchSettings, FetchedSheet, FetchedSprite, Fetcher, HostPattern};
 use crate::secret::{SecretRef, SecretSource};
 use crate::sprite::Announced;
-use crate::units::counted;
 
 /// How long a source may send nothing.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -121,8 +120,8 @@ async fn fetched(url: &Url, fetcher: &Fetcher, folder: &Path) -> FoundSprite {
         Err(error) => return of(None, Err(error)),
     };
     let bytes = index.bytes.clone();
+    progress.set_message("fetching the sheets");
     let on_sheet = |done: usize, all: usize| {
-        let all = counted(all as u64, "sheet");
         progress.set_message(format!("fetching the sheets: {done} of {all}"));
     };
     let announced = Announced::default();
