@@ -86,8 +86,11 @@ impl Filled {
 
     async fn deliver(&self, appended: Vec<Appended>) {
         let ids: Vec<EventId> = appended.iter().map(|appended| appended.id).collect();
-        let record =
-            |id: &EventId| DeliveryRecord { event: *id, outcome: DeliveryOutcome::Delivered };
+        let record = |id: &EventId| DeliveryRecord {
+            event: *id,
+            outcome: DeliveryOutcome::Delivered,
+            mirrored: Vec::new(),
+        };
         let records = ids.iter().map(record).collect();
         self.journal.record(self.sink, records, None, Utc::now()).await.expect("room");
         self.journal.confirmed(ids, Utc::now()).await.expect("room");

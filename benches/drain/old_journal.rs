@@ -74,7 +74,11 @@ impl Opened {
 
     async fn deliver(&self, appended: Vec<Appended>) -> anyhow::Result<()> {
         let ids: Vec<_> = appended.iter().map(|appended| appended.id).collect();
-        let delivered = |id: &_| DeliveryRecord { event: *id, outcome: DeliveryOutcome::Delivered };
+        let delivered = |id: &_| DeliveryRecord {
+            event: *id,
+            outcome: DeliveryOutcome::Delivered,
+            mirrored: Vec::new(),
+        };
         let records = ids.iter().map(delivered).collect();
         self.journal.record(self.sink, records, None, Utc::now()).await?;
         Ok(self.journal.confirmed(ids, Utc::now()).await?)

@@ -65,7 +65,7 @@ impl SinkCommands {
         let TestOutcome { verdict, took } = tested.map_err(refusal)?;
         let (verdict, error, after) = match verdict {
             Verdict::Delivered => (TestVerdict::Delivered, None, None),
-            Verdict::Retry { error, after } => (TestVerdict::Retry, Some(error), after),
+            Verdict::Retry { error, after, .. } => (TestVerdict::Retry, Some(error), after),
             Verdict::Reject(error) => (TestVerdict::Reject, Some(error), None),
         };
         Ok(SinkTestReport {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::control::SinkTest;
 use super::retrying::Tried;
+use crate::event::MirrorResult;
 use crate::journal::{EventId, PendingEvent, Recorded};
 use crate::sinks::Verdict;
 
@@ -23,6 +24,8 @@ pub(super) struct Delivered {
     pub(super) events: Vec<PendingEvent>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) checkpoint: Option<String>,
+    /// For each event, or for none.
+    pub(super) mirrored: Vec<Vec<MirrorResult>>,
 }
 
 pub(super) struct Tested {

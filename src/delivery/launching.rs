@@ -10,7 +10,7 @@ use super::records::set_checkpoint;
 use super::{Delivery, DeliveryStop, DeliveryTarget};
 use crate::journal::{Journal, PendingEvent};
 use crate::liveness::Heartbeat;
-use crate::sinks::{Batch, Verdict};
+use crate::sinks::{Batch, Verdict, Verdicts};
 
 /// Batches whose verdicts wait for the journal at most.
 const MAX_RECORDING: usize = 8;
@@ -51,9 +51,11 @@ impl Delivery {
             work.deliveries.push(Box::pin(async move {
                 let of_event = |pending: &PendingEvent| pending.event.clone();
                 let batch = Batch::new(events.iter().map(of_event).collect());
-                let (began, verdicts, checkpoint) = deliver(&target, &journal, &batch).await;
+                let (began, mut verdicts) = deliver(&target, &journal, &batch).await;
                 duration.observe(began.elapsed());
-                Delivered { began, events, verdicts, checkpoint }
+                let mirrored = verdicts.take_mirrored();
+                let (verdicts, checkpoint) = verdicts.into_parts();
+                Delivered { began, events, verdicts, checkpoint, mirrored }
             }));
         }
     }
@@ -104,23 +106,19 @@ impl Delivery {
     }
 }
 
-/// Delivers a batch. Returns when it began, the verdicts, and the sink's checkpoint.
-async fn deliver(
-    target: &DeliveryTarget,
-    journal: &Journal,
-    batch: &Batch,
-) -> (Instant, Vec<Verdict>, Option<String>) {
+/// Delivers a batch. Returns when it began, and the verdicts.
+async fn deliver(target: &DeliveryTarget, journal: &Journal, batch: &Batch) -> (Instant, Verdicts) {
     if let Some(checkpoint) = target.sink.prepare(batch).await {
         set_checkpoint(journal, target.id, &target.name, checkpoint).await;
     }
     let began = Instant::now();
-    let (verdicts, checkpoint) = target.sink.deliver(batch).await.into_parts();
-    (began, verdicts, checkpoint)
+    (began, target.sink.deliver(batch).await)
 }
 
 async fn deliver_test(target: DeliveryTarget, journal: Journal, test: SinkTest) -> Tested {
     let batch = Batch::new(vec![test.event.clone()]);
-    let (began, verdicts, checkpoint) = deliver(&target, &journal, &batch).await;
+    let (began, verdicts) = deliver(&target, &journal, &batch).await;
+    let (verdicts, checkpoint) = verdicts.into_parts();
     let none = || Verdict::retry("the sink said nothing");
     let verdict = verdicts.into_iter().next().unwrap_or_else(none);
     Tested { test, verdict, took: began.elapsed(), checkpoint }

@@ -35,11 +35,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{DeliveryRecord, EventId, FeedReceiver, Journal, SinkId};
+use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, FeedReceiver, Journal, SinkId};
 use crate::limits::{Backoff, JOURNAL_RETRIES, Outage};
 use crate::liveness::Heartbeat;
 use crate::metrics::Metrics;
-use crate::sinks::{Sink, Verdict};
+use crate::sinks::{Fault, Sink, Verdict};
 use breaker::Breaker;
 use burst::LogBurst;
 use catching_up::CatchingUp;
@@ -296,17 +296,25 @@ impl Delivery {
         in_flight: usize,
     ) -> BoxFuture<'static, Written> {
         let now = Utc::now();
-        let Delivered { began, events, verdicts, checkpoint } = delivered;
-        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Retry { .. })) {
+        let Delivered { began, events, verdicts, checkpoint, mirrored } = delivered;
+        let fails =
+            |verdict: &Verdict| matches!(verdict, Verdict::Retry { fault: Fault::Target, .. });
+        if verdicts.iter().any(fails) {
             self.window.on_failure(began, Instant::now());
         } else {
             self.window.on_success(in_flight);
         }
+        let mut mirrored = mirrored.into_iter();
         let mut records = Vec::with_capacity(events.len());
         for (pending, verdict) in events.iter().zip(verdicts) {
             let verdict = self.weigh(pending.id, verdict);
             self.observe(pending, &verdict, now);
-            records.push(self.decide(pending, verdict, now));
+            let record = self.decide(pending, verdict, now);
+            let mirrored = mirrored.next().unwrap_or_default();
+            if record.outcome == DeliveryOutcome::Delivered {
+                self.counters.count_findings(&mirrored);
+            }
+            records.push(DeliveryRecord { mirrored, ..record });
         }
         self.queue.learn_due(&records);
         self.publish_batch(&records);

@@ -77,6 +77,9 @@ impl Delivery {
     }
 
     pub(super) fn publish(&mut self, error: Option<&str>, next_probe: Option<Instant>) {
+        let sources_down = self.target.sink.sources_down();
+        let count = i64::try_from(sources_down.len()).unwrap_or(i64::MAX);
+        self.counters.sources_down.set(count);
         let down = self.down_since.map(|since| Down {
             since,
             failures: self.outage.failures(),
@@ -90,6 +93,7 @@ impl Delivery {
             down,
             catching_up_since: self.catching_up.since(),
             paused_since: self.paused_since,
+            sources_down,
             is_dead_letter_storm: self.dead_letters.is_large(),
         });
     }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::meters::{LagMeter, RateMeter};
+use crate::sinks::SourceOutage;
 use crate::sync::{lock, read, write};
 
 /// How delivering goes at each sink in use. Clones share it.
@@ -24,6 +25,9 @@ pub struct SinkProgress {
     pub catching_up_since: Option<DateTime<Utc>>,
     /// Since when it is paused by hand: neither up nor down.
     pub paused_since: Option<DateTime<Utc>>,
+    /// The places that it gets something from and that are down, while it is not: those that have
+    /// been down for longest first.
+    pub sources_down: Vec<SourceOutage>,
     /// The last failure or rejection since its loop began.
     pub last_failure: Option<SinkFailure>,
     /// Events that it takes per second, of the last seconds; 0 when nothing moves.
@@ -112,6 +116,7 @@ pub(super) struct Update<'u> {
     pub(super) down: Option<Down>,
     pub(super) catching_up_since: Option<DateTime<Utc>>,
     pub(super) paused_since: Option<DateTime<Utc>>,
+    pub(super) sources_down: Vec<SourceOutage>,
     pub(super) is_dead_letter_storm: bool,
 }
 
@@ -153,6 +158,7 @@ impl BoardEntry {
         });
         entry.catching_up_since = update.catching_up_since;
         entry.paused_since = update.paused_since;
+        entry.sources_down = update.sources_down;
         entry.is_dead_letter_storm = update.is_dead_letter_storm;
     }
 }
@@ -162,6 +168,7 @@ struct Entry {
     outage: Option<SinkOutage>,
     catching_up_since: Option<DateTime<Utc>>,
     paused_since: Option<DateTime<Utc>>,
+    sources_down: Vec<SourceOutage>,
     last_failure: Option<SinkFailure>,
     rate: RateMeter,
     lag: LagMeter,
@@ -174,6 +181,7 @@ impl Entry {
             outage: None,
             catching_up_since: None,
             paused_since: None,
+            sources_down: Vec::new(),
             last_failure: None,
             rate: RateMeter::new(now),
             lag: LagMeter::new(now),
@@ -186,6 +194,7 @@ impl Entry {
             outage: self.outage.clone(),
             catching_up_since: self.catching_up_since,
             paused_since: self.paused_since,
+            sources_down: self.sources_down.clone(),
             last_failure: self.last_failure.clone(),
             deliveries_per_second: self.rate.per_second(now),
             lag_seconds: self.lag.average(now),
@@ -212,6 +221,7 @@ mod tests {
             down: Some(down),
             catching_up_since: None,
             paused_since: None,
+            sources_down: Vec::new(),
             is_dead_letter_storm: false,
         });
     }

@@ -387,7 +387,7 @@ mod tests {
         let due = Utc::now() + TimeDelta::hours(hours);
         let outcome =
             DeliveryOutcome::Retry { due, charged: Default::default(), error: "no".to_owned() };
-        DeliveryRecord { event, outcome }
+        DeliveryRecord { event, outcome, mirrored: Vec::new() }
     }
 
     /// The places of the events that are probed with, one after the other; each fails, and is due

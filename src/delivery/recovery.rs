@@ -91,6 +91,7 @@ impl Delivery {
                 .map(|held| DeliveryRecord {
                     event: held.id,
                     outcome: journal::DeliveryOutcome::Delivered,
+                    mirrored: Vec::new(),
                 })
                 .collect();
             if !records.is_empty() {

@@ -131,7 +131,7 @@ mod tests {
     use crate::journal::EventId;
 
     fn record(outcome: DeliveryOutcome) -> DeliveryRecord {
-        DeliveryRecord { event: EventId(1), outcome }
+        DeliveryRecord { event: EventId(1), outcome, mirrored: Vec::new() }
     }
 
     fn failed() -> DeliveryRecord {

@@ -7,7 +7,7 @@ use super::control::{PauseRequest, RetryRequest};
 use super::*;
 use crate::event::{AppId, EventFormat, Wanted, read};
 use crate::journal::{Closing, DeliveryOutcome, JournalSettings, PendingEvent, Route, feed};
-use crate::sinks::{SinkContext, SinkKind};
+use crate::sinks::{Fault, SinkContext, SinkKind};
 
 /// A sink's delivery loop, which the test turns.
 struct Fixture {
@@ -20,7 +20,7 @@ struct Fixture {
 }
 
 fn refused(after: Option<Duration>) -> Verdict {
-    Verdict::Retry { error: "refused".to_owned(), after }
+    Verdict::Retry { error: "refused".to_owned(), after, fault: Fault::Target }
 }
 
 fn rejected() -> Verdict {
@@ -79,7 +79,8 @@ impl Fixture {
     async fn answer(&mut self, of: std::ops::Range<usize>, verdict: impl Fn(usize) -> Verdict) {
         let verdicts = of.clone().map(verdict).collect();
         let events = self.events[of].to_vec();
-        let delivered = Delivered { began: Instant::now(), events, verdicts, checkpoint: None };
+        let (began, checkpoint, mirrored) = (Instant::now(), None, Vec::new());
+        let delivered = Delivered { began, events, verdicts, checkpoint, mirrored };
         let written = self.delivery.record_verdicts(delivered, 1).await;
         self.delivery.recorded(written).await;
     }
@@ -375,14 +376,52 @@ async fn what_was_discarded_is_not_caught_up_with() {
     fixture.answer(1..9, |_| refused(None)).await;
     fixture.answer(1..2, |_| Verdict::Delivered).await;
     assert!(fixture.progress().catching_up_since.is_some());
-    let records = fixture.events[2..]
-        .iter()
-        .map(|pending| DeliveryRecord { event: pending.id, outcome: DeliveryOutcome::Delivered });
+    let records = fixture.events[2..].iter().map(|pending| DeliveryRecord {
+        event: pending.id,
+        outcome: DeliveryOutcome::Delivered,
+        mirrored: Vec::new(),
+    });
     let (journal, sink) = (fixture.delivery.journal.clone(), fixture.delivery.target.id);
     journal.record(sink, records.collect(), None, Utc::now()).await.unwrap();
     let written = fixture.delivery.count_pending().await;
     fixture.delivery.recorded(written).await;
     assert_eq!(fixture.progress().catching_up_since, None);
+}
+
+fn unreachable(is_down: bool) -> Verdict {
+    let (error, fault) = ("404".to_owned(), Fault::Source { is_down });
+    Verdict::Retry { error, after: None, fault }
+}
+
+#[tokio::test]
+async fn what_fails_where_the_events_come_from_takes_no_sink_down() {
+    let mut fixture = Fixture::new(30).await;
+    let size = fixture.delivery.window.size();
+    fixture.answer(1..29, |_| unreachable(false)).await;
+    assert!(fixture.progress().outage.is_none(), "it is up");
+    assert_eq!(fixture.progress().last_failure.unwrap().error, "404");
+    assert_eq!(fixture.delivery.window.size(), size, "others get as many at once as before");
+    fixture.answer(29..30, |_| Verdict::Delivered).await;
+}
+
+#[tokio::test]
+async fn a_sink_that_is_down_is_probed_at_its_pauses_whatever_a_probe_fails_with() {
+    let mut fixture = Fixture::new(30).await;
+    fixture.answer(1..9, |_| refused(None)).await;
+    let first = fixture.delivery.breaker.next_probe().unwrap();
+    fixture.delivery.breaker.probe_now(Instant::now());
+    fixture.answer(9..10, |_| unreachable(true)).await;
+    assert!(fixture.delivery.breaker.next_probe().unwrap() > first);
+}
+
+#[tokio::test]
+async fn no_time_counts_against_an_event_while_the_place_it_comes_from_is_down() {
+    let mut fixture = Fixture::new(3).await;
+    let events = [1, 2].map(|index| fixture.failed(index, 0));
+    fixture.delivery.uptime.on_success(fixture.at(1));
+    let alone = fixture.outcome(&events[0], unreachable(false), 5);
+    assert_eq!(charged(alone), 4, "others of that place are fetched");
+    assert_eq!(charged(fixture.outcome(&events[1], unreachable(true), 5)), 0);
 }
 
 #[tokio::test]

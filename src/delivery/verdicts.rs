@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::burst::{BurstLog, BurstReport};
 use super::{Delivery, EVENT_RETRIES, MaxRejects};
 use crate::journal::{DeliveryOutcome, DeliveryRecord, EventId, PendingEvent};
-use crate::sinks::Verdict;
+use crate::sinks::{Fault, Verdict};
 
 /// An event is reported at so many failures while its sink is up,
 const REPORTED_FAILURES: u32 = 3;
@@ -44,7 +44,7 @@ impl Delivery {
                     _ => DeliveryOutcome::Dead { error },
                 }
             }
-            Verdict::Retry { error, after } => {
+            Verdict::Retry { error, after, fault } => {
                 if !self.outage.lasts() && is_to_be_reported(pending, now) {
                     match self.failing.occurred(Instant::now()) {
                         BurstLog::Logged => self.report_failing(pending, &error),
@@ -55,7 +55,10 @@ impl Delivery {
                         BurstLog::Counted => {}
                     }
                 }
-                let counted = self.uptime.counted_failure_time(pending.last_failed, now);
+                let counted = match fault {
+                    Fault::Source { is_down: true } => None,
+                    _ => self.uptime.counted_failure_time(pending.last_failed, now),
+                };
                 let charged = pending.charged + counted.unwrap_or_default();
                 if counted.is_some() && charged >= self.target.give_up_after {
                     self.give_up(pending, &error);
@@ -67,7 +70,7 @@ impl Delivery {
                 }
             }
         };
-        DeliveryRecord { event: pending.id, outcome }
+        DeliveryRecord { event: pending.id, outcome, mirrored: Vec::new() }
     }
 
     /// As far as is known, its sink is not down.
@@ -137,7 +140,7 @@ impl Delivery {
                     self.on_success(was_down);
                 }
             }
-            Verdict::Retry { error, after } => {
+            Verdict::Retry { error, after, fault } => {
                 self.counters.retried.inc();
                 tracing::debug!(
                     sink = %self.target.name,
@@ -146,7 +149,11 @@ impl Delivery {
                     %error,
                     "delivery failed"
                 );
-                self.on_failure(pending, error, *after, now);
+                // A sink that is down is probed at its pauses, whatever the probe failed with.
+                let is_sinks = *fault == Fault::Target || self.breaker.next_probe().is_some();
+                if is_sinks {
+                    self.on_failure(pending, error, *after, now);
+                }
             }
         }
     }

@@ -3,6 +3,8 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::mirror::{self, MirrorResult};
+
 /// What became of an event at the sink before, as the sink after it reads it in `data.after`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AfterResult {
@@ -17,6 +19,18 @@ pub struct AfterResult {
     /// The first one that failed; it is written in milliseconds.
     #[serde(serialize_with = "in_milliseconds")]
     pub first_failed: Option<DateTime<Utc>>,
+    /// What a mirror made of the event's sprites, in their order; empty where none was before. In the
+    /// envelope each stands in its sprite.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrored: Vec<MirrorResult>,
+}
+
+impl AfterResult {
+    /// The same with what a mirror made of the event's sprites, of which an envelope takes 64 KiB.
+    #[must_use]
+    pub fn with_mirrored(self, results: Vec<MirrorResult>) -> Self {
+        Self { mirrored: mirror::within_limit(results), ..self }
+    }
 }
 
 /// What became of an event at the sink before, in a word.

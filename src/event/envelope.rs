@@ -3,7 +3,10 @@
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
+use super::after::AfterResult;
 use super::key::AppId;
+use super::mirror::MirrorResult;
+use super::sprite::ImageSprite;
 use super::types::Event;
 
 /// How events are written for a sink.
@@ -77,15 +80,34 @@ impl Event {
         // taken back.
         out.pop();
         out.extend_from_slice(br#","data":{"sprites":"#);
-        append_json(&self.sprites, out);
-        if let Some(after) = self.after.as_deref() {
-            out.extend_from_slice(br#","after":"#);
-            append_json(after, out);
+        match self.after.as_deref() {
+            None => append_json(&self.sprites, out),
+            Some(after) => {
+                self.append_sprites(&after.mirrored, out);
+                out.extend_from_slice(br#","after":"#);
+                append_json(&AfterResult { mirrored: Vec::new(), ..after.clone() }, out);
+            }
         }
         out.extend_from_slice(br#","event":"#);
         out.extend_from_slice(self.body.as_bytes());
         out.extend_from_slice(b"}}");
     }
+
+    fn append_sprites(&self, mirrored: &[MirrorResult], out: &mut Vec<u8>) {
+        let sprites = self.sprites.iter().enumerate();
+        let sprites = sprites.map(|(i, sprite)| Sprite { sprite, mirror: mirrored.get(i) });
+        let sprites: Vec<_> = sprites.collect();
+        append_json(&sprites, out);
+    }
+}
+
+/// A sprite, and what a mirror made of it.
+#[derive(Serialize)]
+struct Sprite<'a> {
+    #[serde(flatten)]
+    sprite: &'a ImageSprite,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirror: Option<&'a MirrorResult>,
 }
 
 fn append_json(value: &impl Serialize, out: &mut Vec<u8>) {

@@ -4,7 +4,9 @@
 //! other on the names of types, and any field may be null, absent or empty.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::json::{JsonKind, Node};
@@ -53,6 +55,12 @@ pub struct ImageSprite {
     pub sheets: Vec<String>,
     /// URL of the WebVTT index.
     pub vtt_url: Option<String>,
+    /// When its task ended, where the event tells a time. The envelope has it in the event.
+    #[serde(skip)]
+    pub finished: Option<DateTime<Utc>>,
+    /// How long the source media is, where the event tells it. The envelope has it in the event.
+    #[serde(skip)]
+    pub media_duration: Option<Duration>,
 }
 
 /// Why a sprite failed.
@@ -81,10 +89,12 @@ pub(super) fn sprites_of(event: Node<'_>) -> Vec<ImageSprite> {
     if let Some(procedure) = object(event, "ProcedureStateChangeEvent") {
         // Once, not for each sprite: a payload of many members may hold many sprites.
         let ids = Ids::of(procedure);
+        let media_duration = media_duration(procedure);
         let results = procedure.get("MediaProcessResultSet");
         let results = results.iter().flat_map(Node::elements);
         let tasks = results.filter_map(|result| object(result, "ImageSpriteTask"));
-        sprites.extend(tasks.map(|task| of_procedure(&ids, task)));
+        let sprite = |task| ImageSprite { media_duration, ..of_procedure(&ids, task) };
+        sprites.extend(tasks.map(sprite));
     }
     // Mostly it is one, in a list that grew to have room for four; thousands of events may wait.
     sprites.shrink_to_fit();
@@ -114,7 +124,8 @@ fn of_procedure(ids: &Ids<'_>, task: Node<'_>) -> ImageSprite {
         Some(_) | None => SpriteStatus::Processing,
     };
     let definition = ["Input", "Output"].iter().find_map(|at| integer(task.get(at)?, "Definition"));
-    build(ids, definition, status, sheets, || error_of(task), output, OUTPUT)
+    let sprite = build(ids, definition, status, sheets, || error_of(task), output, OUTPUT);
+    ImageSprite { finished: time(task, "FinishTime"), ..sprite }
 }
 
 /// Of which task and file an event is, as a payload says.
@@ -163,6 +174,8 @@ pub(super) fn build(
         tile_height: output_integer(tile_height),
         sheets,
         vtt_url: output.and_then(|output| text(output, vtt_url)).map(Cow::into_owned),
+        finished: None,
+        media_duration: None,
     };
     sprite.id = id_of(&sprite);
     sprite
@@ -184,6 +197,19 @@ pub(super) fn text<'a>(node: Node<'a>, name: &str) -> Option<Cow<'a, str>> {
 
 pub(super) fn integer(node: Node<'_>, name: &str) -> Option<i64> {
     node.get(name)?.integer()
+}
+
+/// A time; none of the forms that stand for "not yet", which name years before there were tasks.
+fn time(node: Node<'_>, name: &str) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(&text(node, name)?).ok()?.to_utc();
+    (time > DateTime::UNIX_EPOCH).then_some(time)
+}
+
+/// The length of the media, which is a number of seconds with a fraction.
+fn media_duration(procedure: Node<'_>) -> Option<Duration> {
+    let duration = object(procedure, "MetaData")?.get("Duration")?;
+    let seconds = duration.text_or_number()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
 }
 
 fn error_of(task: Node<'_>) -> SpriteError {

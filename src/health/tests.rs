@@ -19,6 +19,7 @@ use crate::journal::{
 use crate::metrics::{BySink, Metrics, Times};
 use crate::puller::{ApplicationProgress, PollPacing, PullProgress};
 use crate::receiver::ReceiveProgress;
+use crate::sinks::SourceOutage;
 use crate::vod::{Advice, CallFailure};
 
 const REFUSED: &str = "talking to vod.tencentcloudapi.com: connection refused";
@@ -435,6 +436,32 @@ async fn a_paused_sink_is_no_alarm_until_a_day_has_passed() {
     paused.pulled(0);
     let told = "Sink site is paused by hand, 3 events wait in the journal; for 25 h.";
     assert!(paused.state().sentence.contains(told) && paused.state().degraded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_a_sink_gets_nothing_from_is_told_and_the_sink_is_not_down() {
+    let mut mirror = Situation::pulling(1);
+    mirror.pulled(0);
+    let of = |host: &str, minutes: i64| SourceOutage {
+        host: host.to_owned(),
+        since: mirror.ago(60 * minutes),
+        error: "403 Forbidden".to_owned(),
+    };
+    let sources_down = vec![of("a.example.com", 30), of("b.example.com", 2)];
+    let progress = SinkProgress { sources_down, ..SinkProgress::default() };
+    mirror.sink("cdn", [0, 5, 0], progress);
+    let state = mirror.state();
+    assert_eq!((state.mood, state.ready), (Mood::Degraded, true));
+    let [check] = &state.problems()[..] else { panic!("{:#?}", state.problems()) };
+    assert_eq!(
+        check.told(mirror.now),
+        "sink cdn gets nothing from a.example.com and 1 other host: 403 Forbidden; its events of \
+         these wait, the others go on; for 30 min"
+    );
+    assert_eq!(
+        mirror.remedy("sources"),
+        "see whether a.example.com serves the files: sprited sprite check URL"
+    );
 }
 
 #[tokio::test(start_paused = true)]

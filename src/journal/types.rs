@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::event::{Event, Key};
+use crate::event::{Event, Key, MirrorResult};
 
 /// The number of an event in a journal: grows with every event that is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,6 +131,9 @@ pub struct DeliveryRecord {
     pub event: EventId,
     /// What became of it.
     pub outcome: DeliveryOutcome,
+    /// What a mirror made of each of its image sprites, for the sinks that come after it; empty of
+    /// other sinks.
+    pub mirrored: Vec<MirrorResult>,
 }
 
 /// The outcomes of a delivery.

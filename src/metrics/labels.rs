@@ -31,6 +31,13 @@ pub struct ByOutcome {
     pub outcome: &'static str,
 }
 
+/// `code="…"`
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByCode {
+    /// One of a fixed list.
+    pub code: String,
+}
+
 /// `reason="…"`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByReason {

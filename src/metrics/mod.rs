@@ -19,7 +19,7 @@ use process::Process;
 
 pub use catalog::MetricEntry;
 pub use labels::{
-    ByApp, ByBuild, ByCheck, ByOutcome, ByReason, BySink, BySinkAndOutcome, BySinkAndState,
+    ByApp, ByBuild, ByCheck, ByCode, ByOutcome, ByReason, BySink, BySinkAndOutcome, BySinkAndState,
     ByState, ByTypeOutcomeAndOrigin, Unlabelled,
 };
 pub use values::{FloatGauge, OptionalGauge, Times, set_known};
@@ -87,10 +87,14 @@ pub struct Metrics {
     pub sink_paused: Family<BySink, Gauge>,
     pub sink_paused_seconds: Family<BySink, FloatGauge>,
     pub sink_in_flight: Family<BySink, Gauge>,
+    /// Set by the sink's delivery loop.
+    pub sink_sources_down: Family<BySink, Gauge>,
     /// By outcome: `delivered`, `retry`, `dead`, `recovered`.
     pub deliveries: Family<BySinkAndOutcome, Counter>,
     pub delivery_seconds: Family<BySink, Times>,
     pub delivery_lag_seconds: Family<BySink, Times>,
+    /// Of sprites that a mirror has.
+    pub mirror_findings: Family<ByCode, Counter>,
     /// By outcome: `ok`, `refused`, `failed`.
     pub confirms: Family<ByOutcome, Counter>,
     pub confirm_margin_seconds: Times,
@@ -266,6 +270,10 @@ impl Metrics {
                 "sprited_sink_in_flight_events",
                 "Events in memory for the sink: waiting, in delivery, or being recorded",
             ),
+            sink_sources_down: all.gauge(
+                "sprited_sink_sources_down",
+                "Hosts that the sink cannot get anything from; its events of others go on",
+            ),
             deliveries: all.counter("sprited_deliveries_total", "Delivery verdicts of sinks"),
             delivery_seconds: all.histogram(
                 "sprited_delivery_duration_seconds",
@@ -276,6 +284,10 @@ impl Metrics {
                 "sprited_delivery_lag_seconds",
                 "Time from the first pull of an event to its delivery; redelivered events do not count",
                 Family::new_with_constructor(|| Times::new(LAG)),
+            ),
+            mirror_findings: all.counter(
+                "sprited_mirror_findings_total",
+                "Things that are wrong with mirrored sprites, though they can be used",
             ),
             confirms: all.counter("sprited_confirms_total", "ConfirmEvents calls"),
             confirm_margin_seconds: all.histogram(
@@ -327,6 +339,7 @@ impl Metrics {
         self.sink_up.remove(&sink);
         self.sink_paused.remove(&sink);
         self.sink_in_flight.remove(&sink);
+        self.sink_sources_down.remove(&sink);
         self.delivery_seconds.remove(&sink);
         self.delivery_lag_seconds.remove(&sink);
         for outcome in ["delivered", "retry", "dead", "recovered"] {

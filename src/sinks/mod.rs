@@ -18,9 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{AppId, Event, EventFormat, Key};
+use crate::event::{AppId, Event, EventFormat, Key, MirrorResult};
 
 pub use kind::{KINDS, Plan, SinkKind};
 pub use output::{OutputPath, OutputTarget, SinkOutput};
@@ -71,6 +72,12 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// any more. `None` of a sink whose target may always come back.
     fn gone(&self) -> Option<CancellationToken> {
         None
+    }
+
+    /// The places that it gets something from and that are down, those that have been down for
+    /// longest first.
+    fn sources_down(&self) -> Vec<SourceOutage> {
+        Vec::new()
     }
 
     /// Ends at once whatever the sink has running outside of this process. For right before an end
@@ -139,7 +146,7 @@ impl Batch {
 
     /// The same verdict for every event.
     pub fn all(&self, verdict: &Verdict) -> Verdicts {
-        Verdicts { each: vec![verdict.clone(); self.events.len()], checkpoint: None }
+        Verdicts::new(vec![verdict.clone(); self.events.len()])
     }
 
     /// Delivers one event after the other, for a target that takes each by itself.
@@ -151,12 +158,12 @@ impl Batch {
         for event in &self.events {
             each.push(deliver(Arc::clone(event)).await);
         }
-        Verdicts { each, checkpoint: None }
+        Verdicts::new(each)
     }
 
     /// A verdict for each event, in order.
     pub fn each(&self, verdict: impl FnMut(&Arc<Event>) -> Verdict) -> Verdicts {
-        Verdicts { each: self.events.iter().map(verdict).collect(), checkpoint: None }
+        Verdicts::new(self.events.iter().map(verdict).collect())
     }
 }
 
@@ -171,6 +178,8 @@ pub enum Verdict {
         error: String,
         /// The least time to wait, if the target named one.
         after: Option<Duration>,
+        /// What it is that fails.
+        fault: Fault,
     },
     /// Never: the event becomes a dead letter of this sink, unless that rejects every other as
     /// well. In words for the operator.
@@ -180,8 +189,32 @@ pub enum Verdict {
 impl Verdict {
     /// To be offered again, whenever that suits.
     pub(crate) fn retry(error: impl Into<String>) -> Self {
-        Self::Retry { error: error.into(), after: None }
+        Self::Retry { error: error.into(), after: None, fault: Fault::Target }
     }
+}
+
+/// What fails when a delivery does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The sink's target, or the event: other events that fail as well show which.
+    Target,
+    /// A place that the event names, where the sink gets something: its outage says nothing of the
+    /// sink and holds up no event that has nothing to do with it.
+    Source {
+        /// Whether others fail there as well. While it is down no time counts towards giving up.
+        is_down: bool,
+    },
+}
+
+/// A place that a sink gets something from and that is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceOutage {
+    /// Its host, and its port where that is no usual one.
+    pub host: String,
+    /// When it went down.
+    pub since: DateTime<Utc>,
+    /// What the last try failed with. Holds no secret.
+    pub error: String,
 }
 
 /// One verdict per event of a batch: made by [`Batch`] only.
@@ -189,9 +222,28 @@ impl Verdict {
 pub struct Verdicts {
     each: Vec<Verdict>,
     checkpoint: Option<String>,
+    mirrored: Vec<Vec<MirrorResult>>,
 }
 
 impl Verdicts {
+    fn new(each: Vec<Verdict>) -> Self {
+        Self { each, checkpoint: None, mirrored: Vec::new() }
+    }
+
+    /// Adds what a mirror made of the image sprites of each event, in the order of the batch: one
+    /// result for each sprite, in the order of the event, whatever the verdict. The sinks that come
+    /// after it get that with the event.
+    #[must_use]
+    pub fn with_mirrored(mut self, mirrored: Vec<Vec<MirrorResult>>) -> Self {
+        self.mirrored = mirrored;
+        self
+    }
+
+    /// Takes out what a mirror made of the image sprites of each event; empty of other sinks.
+    pub fn take_mirrored(&mut self) -> Vec<Vec<MirrorResult>> {
+        std::mem::take(&mut self.mirrored)
+    }
+
     /// Adds the sink's checkpoint: how far its target has come (a file and an offset, say). It
     /// is recorded with the verdicts and handed to [`Sink::recover`] at the next start.
     #[must_use]

@@ -58,7 +58,7 @@ impl Bench {
     }
 
     async fn record(&self, sink: usize, event: EventId, outcome: DeliveryOutcome) {
-        let records = vec![DeliveryRecord { event, outcome }];
+        let records = vec![DeliveryRecord { event, outcome, mirrored: Vec::new() }];
         self.journal.record(self.sinks[sink], records, None, Utc::now()).await.unwrap();
     }
 
@@ -467,7 +467,7 @@ async fn each_attempt_is_shown_with_its_time_and_its_error_where_that_changes() 
     let key = event.key.to_string();
     let at = |time: &str| -> DateTime<Utc> { format!("2026-{time}Z").parse().unwrap() };
     let record = async |outcome, time: &str| {
-        let records = vec![DeliveryRecord { event: id, outcome }];
+        let records = vec![DeliveryRecord { event: id, outcome, mirrored: Vec::new() }];
         bench.journal.record(bench.sinks[1], records, None, at(time)).await.unwrap();
     };
     let due = at("12-02T01:00:00");

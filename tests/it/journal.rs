@@ -80,7 +80,7 @@ impl Bench {
     }
 
     async fn record(&self, sink: usize, event: EventId, outcome: DeliveryOutcome) -> Vec<EventId> {
-        let records = vec![DeliveryRecord { event, outcome }];
+        let records = vec![DeliveryRecord { event, outcome, mirrored: Vec::new() }];
         let sink = self.sinks[sink].0;
         self.journal.record(sink, records, None, Utc::now()).await.unwrap().settled
     }
@@ -318,7 +318,11 @@ async fn what_a_sink_rejected_since_it_took_one_is_known_to_the_next_run() {
     // The order of a batch counts, and only of its own sink.
     bench.record(1, EventId(2), rejected()).await;
     let [three, four, five] = [(3, rejected()), (4, DeliveryOutcome::Delivered), (5, rejected())]
-        .map(|(event, outcome)| DeliveryRecord { event: EventId(event), outcome });
+        .map(|(event, outcome)| DeliveryRecord {
+            event: EventId(event),
+            outcome,
+            mirrored: Vec::new(),
+        });
     let batch = vec![three, four, five];
     bench.journal.record(bench.sinks[0].0, batch, None, Utc::now()).await.unwrap();
     assert_eq!(bench.history(0).await, SinkHistory { has_taken: true, rejected: ids(&[5]) });
@@ -551,7 +555,11 @@ async fn verdicts_without_end_do_not_keep_others_from_writing() {
     bench.append(&[numbered(1)]).await;
     let sink = bench.sinks[0].0;
     let verdicts = async |journal: Journal| loop {
-        let records = vec![DeliveryRecord { event: EventId(1), outcome: retry(Utc::now()) }];
+        let records = vec![DeliveryRecord {
+            event: EventId(1),
+            outcome: retry(Utc::now()),
+            mirrored: Vec::new(),
+        }];
         journal.record(sink, records, None, Utc::now()).await.unwrap();
     };
     // As many as a sink has in flight.
@@ -580,8 +588,11 @@ async fn verdicts_are_committed_in_time_though_jobs_never_cease() {
     let before = bench.journal.health().commits().count();
     // More than the queue holds: another job waits whenever one is done.
     let records = |first: i64| {
-        let event =
-            |number| DeliveryRecord { event: EventId(first + number), outcome: retry(Utc::now()) };
+        let event = |number| DeliveryRecord {
+            event: EventId(first + number),
+            outcome: retry(Utc::now()),
+            mirrored: Vec::new(),
+        };
         bench.journal.record(sink, (0..100).map(event).collect(), None, Utc::now())
     };
     let began = std::time::Instant::now();

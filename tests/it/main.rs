@@ -23,6 +23,7 @@ mod journal;
 mod journal_model;
 mod journal_operations;
 mod local_server;
+mod mirrored;
 mod monitoring;
 mod occurrences;
 mod online_check;

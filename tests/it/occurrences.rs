@@ -335,7 +335,11 @@ impl World {
         let daemon = &mut self.daemons[daemon % count];
         let sink = daemon.sink;
         let part = daemon.journal.untried(sink, EventId(0), most).await.unwrap();
-        let delivered = |event| DeliveryRecord { event, outcome: DeliveryOutcome::Delivered };
+        let delivered = |event| DeliveryRecord {
+            event,
+            outcome: DeliveryOutcome::Delivered,
+            mirrored: Vec::new(),
+        };
         let records = part.events.iter().map(|pending| delivered(pending.id)).collect();
         daemon.journal.record(sink, records, None, now()).await.unwrap();
         for pending in part.events {
@@ -595,8 +599,11 @@ impl Timed {
     }
 
     async fn delivered(&self, events: &[&Appended]) {
-        let record =
-            |of: &&Appended| DeliveryRecord { event: of.id, outcome: DeliveryOutcome::Delivered };
+        let record = |of: &&Appended| DeliveryRecord {
+            event: of.id,
+            outcome: DeliveryOutcome::Delivered,
+            mirrored: Vec::new(),
+        };
         let records = events.iter().map(record).collect();
         self.daemon.journal.record(self.daemon.sink, records, None, now()).await.unwrap();
     }

@@ -359,8 +359,11 @@ async fn pruning_takes_what_is_known_of_posts_as_well() {
         bench.append(entry, received).await;
     }
     let sink = bench.journal().register(vec!["all".to_owned()]).await.unwrap()[0];
-    let taken = [1, 2]
-        .map(|event| DeliveryRecord { event: EventId(event), outcome: DeliveryOutcome::Delivered });
+    let taken = [1, 2].map(|event| DeliveryRecord {
+        event: EventId(event),
+        outcome: DeliveryOutcome::Delivered,
+        mirrored: Vec::new(),
+    });
     bench.journal().record(sink, taken.to_vec(), None, Utc::now()).await.unwrap();
     while bench.journal().prune(Utc::now()).await.unwrap() {}
     let sqlite = rusqlite::Connection::open(bench.path()).unwrap();

@@ -9,6 +9,7 @@ use crate::format::{counted, foreign, number, seconds, time};
 use crate::health::check::HealthCheck;
 use crate::health::daemon_health::Sinks;
 use crate::journal::{DeadGroup, FailingEvent, Overview, SinkOverview};
+use crate::sinks::SourceOutage;
 
 /// A sink that is up gets what is due within this time.
 const MAX_DELIVERY_DELAY: Duration = Duration::from_secs(60);
@@ -36,6 +37,7 @@ pub(in crate::health) fn sink_checks(
         let pending = pending.map_or(0, |of| of.events.pending);
         Some(paused(name, of.paused_since?, pending, now))
     }));
+    checks.extend(sinks.iter().filter_map(|(name, of)| sources_down(name, &of.sources_down)));
     let Some(overview) = overview else {
         checks.push(HealthCheck::fine("deliveries", "the journal cannot be read"));
         return checks;
@@ -129,6 +131,25 @@ fn paused(name: &str, since: DateTime<Utc>, pending: u64, now: DateTime<Utc>) ->
     let brief = format!("sink {sink} is paused by hand");
     let remedy = format!("sprited sinks resume {sink}");
     check.of(Some(sink)).briefly(brief).since(Some(since)).remedy(remedy)
+}
+
+/// Places that a sink gets something from: it is not down itself.
+fn sources_down(name: &str, down: &[SourceOutage]) -> Option<HealthCheck> {
+    let (first, sink) = (down.first()?, foreign(name));
+    let (host, error) = (foreign(&first.host), foreign(&first.error));
+    let others = match down.len() - 1 {
+        0 => String::new(),
+        1 => " and 1 other host".to_owned(),
+        others => format!(" and {others} other hosts"),
+    };
+    let detail = format!(
+        "sink {sink} gets nothing from {host}{others}: {error}; its events of these wait, the others \
+         go on"
+    );
+    let remedy = format!("see whether {host} serves the files: sprited sprite check URL");
+    let check = HealthCheck::degraded("sources", detail).of(Some(sink.clone()));
+    let brief = format!("sink {sink} gets nothing from {host}{others}");
+    Some(check.briefly(brief).since(Some(first.since)).remedy(remedy))
 }
 
 fn waiting(pending: u64) -> String {

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Rows, params};
 
 use super::counters::Counter;
 use super::following::{followed, release};
 use super::id_ranges::id_ranges;
-use super::rows::{event_row, time};
+use super::rows::{after, event_row, time};
 use super::store::Store;
-use crate::event::{AfterResult, AfterState, Event, Key};
+use crate::event::{AfterState, Event, Key};
 use crate::journal::error::Result;
 use crate::journal::types::{
     DeliveryOutcome, DeliveryRecord, EventId, PendingEvent, PendingPage, QueueEnd, Recorded,
@@ -175,17 +174,21 @@ impl Store {
         released: &mut BTreeSet<SinkId>,
     ) -> Result<usize> {
         let (connection, sink) = (&self.connection, records.sink);
-        let mut followed =
-            followed(connection, sink, (first, last), state, (1, error), usize::MAX)?;
+        let followed = followed(connection, sink, (first, last), state, (1, error), usize::MAX)?;
         let removed = connection
             .prepare_cached("DELETE FROM pending WHERE sink = ?1 AND event BETWEEN ?2 AND ?3")?
             .execute([sink.0, first.0, last.0])?;
         let now = records.now.timestamp_millis();
-        for settled in &mut followed {
+        let is_mirrored = |record: &&DeliveryRecord| !record.mirrored.is_empty();
+        for mut settled in followed {
             if state == AfterState::Dead {
                 settled.failed(records.now);
             }
-            released.extend(release(connection, &mut self.deltas, sink, settled, now)?);
+            let mut mirrored = records.records.iter().filter(is_mirrored);
+            if let Some(record) = mirrored.find(|record| record.event == settled.event) {
+                settled = settled.mirrored(record.mirrored.clone());
+            }
+            released.extend(release(connection, &mut self.deltas, sink, &settled, now)?);
         }
         Ok(removed)
     }
@@ -361,7 +364,7 @@ fn select_pending(which: &str) -> String {
 }
 
 fn pending_row(row: &Row<'_>) -> rusqlite::Result<PendingEvent> {
-    let event = Event { after: result(row, 16)?, ..event_row(row, 6)? };
+    let event = Event { after: after(row, 16)?.map(Arc::new), ..event_row(row, 6)? };
     Ok(PendingEvent {
         id: EventId(row.get(0)?),
         attempts: row.get(1)?,
@@ -371,15 +374,6 @@ fn pending_row(row: &Row<'_>) -> rusqlite::Result<PendingEvent> {
         is_requeued: row.get(5)?,
         event: Arc::new(event),
         released: time(row, 15)?,
-    })
-}
-
-/// What became of an event at the sink before.
-fn result(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Arc<AfterResult>>> {
-    let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
-    let result = serde_json::from_str(text);
-    result.map(|result| Some(Arc::new(result))).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
     })
 }
 

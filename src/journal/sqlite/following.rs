@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::{Counter, Deltas};
 use super::followers::Followers;
-use super::rows::{sinks, sinks_text, time};
-use crate::event::{AfterResult, AfterState};
+use super::rows::{after, sinks, sinks_text, time};
+use crate::event::{AfterResult, AfterState, MirrorResult};
 use crate::journal::error::Result;
 use crate::journal::types::{EventId, SinkId};
 
@@ -30,10 +30,16 @@ impl Followed {
     pub(super) fn failed(&mut self, now: DateTime<Utc>) {
         self.result.first_failed.get_or_insert(now);
     }
+
+    /// Its sink is a mirror, which made this of its sprites.
+    pub(super) fn mirrored(self, results: Vec<MirrorResult>) -> Self {
+        Self { result: self.result.with_mirrored(results), ..self }
+    }
 }
 
-/// The first `limit` pending rows of a range at `sink` that others follow, with what became of each by now: it was
-/// tried `attempts` more times.
+/// The first `limit` pending rows of a range at `sink` that others follow, with what became of each
+/// by now: it was tried `attempts` more times. What a mirror before `sink` made of its sprites goes
+/// on with it.
 pub(super) fn followed(
     connection: &Connection,
     sink: SinkId,
@@ -43,7 +49,7 @@ pub(super) fn followed(
     limit: usize,
 ) -> Result<Vec<Followed>> {
     let mut select = connection.prepare_cached(
-        "SELECT event, followers, attempts, first_failed, name
+        "SELECT event, followers, attempts, first_failed, name, result
          FROM pending JOIN sinks ON sinks.id = pending.sink
          WHERE sink = ?1 AND event BETWEEN ?2 AND ?3 AND followers IS NOT NULL
          ORDER BY event LIMIT ?4",
@@ -59,6 +65,7 @@ pub(super) fn followed(
                 error: error.map(str::to_owned),
                 attempts: row.get::<_, u32>(2)? + attempts,
                 first_failed: time(row, 3)?,
+                mirrored: after(row, 5)?.map(|before| before.mirrored).unwrap_or_default(),
             },
         })
     })?;
@@ -190,7 +197,8 @@ fn removed(connection: &Connection, sink: SinkId) -> Result<Option<AfterResult>>
         connection.prepare_cached("SELECT name FROM sinks WHERE id = ?1 AND NOT active")?;
     let name = select.query_row([sink.0], |row| row.get(0)).optional()?;
     let (state, error, attempts, first_failed) = (AfterState::Skipped, None, 0, None);
-    Ok(name.map(|sink| AfterResult { sink, state, error, attempts, first_failed }))
+    let mirrored = Vec::new();
+    Ok(name.map(|sink| AfterResult { sink, state, error, attempts, first_failed, mirrored }))
 }
 
 /// The sinks that follow `sink`, which has not had its turn with an event and gets it now by hand.

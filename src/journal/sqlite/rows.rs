@@ -8,12 +8,20 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 
 use super::body;
-use crate::event::{AppId, Event, EventOrigin, Key, StoredEvent};
+use crate::event::{AfterResult, AppId, Event, EventOrigin, Key, StoredEvent};
 use crate::journal::types::SinkId;
 
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
     let millis: Option<i64> = row.get(column)?;
     Ok(millis.and_then(DateTime::from_timestamp_millis))
+}
+
+/// What became of an event at the sink before, where there was one.
+pub(super) fn after(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<AfterResult>> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
 }
 
 pub(super) fn sinks(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<SinkId>> {

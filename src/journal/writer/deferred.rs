@@ -93,7 +93,11 @@ mod tests {
                 sink,
                 records: ids
                     .iter()
-                    .map(|event| DeliveryRecord { event: *event, outcome: outcome.clone() })
+                    .map(|event| DeliveryRecord {
+                        event: *event,
+                        outcome: outcome.clone(),
+                        mirrored: Vec::new(),
+                    })
                     .collect(),
                 checkpoint: None,
                 now,

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use self::settings::WebhookCredentials;
 pub use self::settings::{WebhookSettings, WebhookUrl};
 use self::status::Meaning;
-use super::{Batch, BatchLimits, MAX_REPLY_CHARS, Sink, SinkContext, Verdict, Verdicts};
+use super::{Batch, BatchLimits, Fault, MAX_REPLY_CHARS, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Event;
 use crate::net;
 use crate::sanitize::{self, KeptEnd};
@@ -176,7 +176,7 @@ impl Webhook {
         }
         match meaning {
             Meaning::Reject(_) => Verdict::Reject(error),
-            _ => Verdict::Retry { error, after },
+            _ => Verdict::Retry { error, after, fault: Fault::Target },
         }
     }
 }

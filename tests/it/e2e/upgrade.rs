@@ -89,7 +89,12 @@ async fn makes_a_journal_of_this_version() {
     let ids: Vec<EventId> = appended.iter().map(|appended| appended.id).collect();
     let record = async |sink: usize, event: EventId, outcome| {
         journal
-            .record(sinks[sink], vec![DeliveryRecord { event, outcome }], None, at(1))
+            .record(
+                sinks[sink],
+                vec![DeliveryRecord { event, outcome, mirrored: Vec::new() }],
+                None,
+                at(1),
+            )
             .await
             .unwrap();
     };

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sprited::event::{AfterResult, AfterState, AppId, Event, EventFormat, EventOrigin, read};
+use sprited::event::{
+    AfterResult, AfterState, AppId, Event, EventFormat, EventOrigin, MirrorFinding, MirrorResult,
+    MirrorStatus, MirrorTile, read,
+};
 
 use super::{APP, LEGACY_SAMPLE, SAMPLES, UNKNOWN_SAMPLE, event, pulled, stored_again, value};
 use crate::support::data;
@@ -229,7 +232,14 @@ fn it_says_how_an_event_arrived_that_was_not_pulled() {
 }
 
 fn after(state: AfterState) -> AfterResult {
-    AfterResult { sink: "cdn".to_owned(), state, error: None, attempts: 1, first_failed: None }
+    AfterResult {
+        sink: "cdn".to_owned(),
+        state,
+        error: None,
+        attempts: 1,
+        first_failed: None,
+        mirrored: Vec::new(),
+    }
 }
 
 #[test]
@@ -276,4 +286,39 @@ fn a_result_is_kept_as_it_is_sent() {
         assert!(text.contains("\"2025-01-01T00:00:00.000Z\""), "{text}");
         assert_eq!(serde_json::from_str::<AfterResult>(&text).unwrap(), failed);
     }
+}
+
+#[test]
+fn what_a_mirror_made_of_a_sprite_stands_in_the_sprite() {
+    let result = MirrorResult {
+        sink: "cdn".to_owned(),
+        status: MirrorStatus::Ok,
+        error: None,
+        manifest: Some("https://img.example.com/10.json".to_owned()),
+        vtt: Some("https://img.example.com/10-0/thumbnails.vtt".to_owned()),
+        sheets: Some(vec!["https://img.example.com/10-0/0.jpg".to_owned()]),
+        tile: Some(MirrorTile { width: 142, height: 80 }),
+        count: Some(106),
+        findings: vec![MirrorFinding { code: "count".to_owned(), text: "one less".to_owned() }],
+    };
+    let after = after(AfterState::Delivered).with_mirrored(vec![result]);
+    let stored = serde_json::to_string(&after).unwrap();
+    assert_eq!(serde_json::from_str::<AfterResult>(&stored).unwrap(), after);
+    let plain = event(EXAMPLE);
+    let mirrored = Event { after: Some(Arc::new(after)), ..event(EXAMPLE) };
+    let text = envelope(&mirrored);
+    let expected = concat!(
+        r#","mirror":{"sink":"cdn","status":"ok","error":null,"#,
+        r#""manifest":"https://img.example.com/10.json","#,
+        r#""vtt":"https://img.example.com/10-0/thumbnails.vtt","#,
+        r#""sheets":["https://img.example.com/10-0/0.jpg"],"#,
+        r#""tile":{"width":142,"height":80},"count":106,"#,
+        r#""findings":[{"code":"count","text":"one less"}]}}],"after":{"#,
+    );
+    assert!(text.contains(expected), "{text}");
+    let rest = text.replacen(&expected[..expected.len() - 11], "}", 1);
+    let after = r#""after":{"sink":"cdn","state":"delivered","error":null,"attempts":1,"first_failed":null},"#;
+    assert!(rest.contains(after), "the results stand in the sprites alone: {rest}");
+    assert_eq!(rest.replacen(after, "", 1), envelope(&plain), "nothing else is different");
+    assert_eq!(rendered(&mirrored, EventFormat::Callback), EXAMPLE_BODY);
 }

@@ -69,3 +69,27 @@ fn urls_that_are_cut_elsewhere_are_other_urls() {
     assert_ne!(whole, of(r#""ImageSpriteUrlSet":["ab"],"WebVttUrl":"cd""#));
     assert_ne!(whole, of(r#""ImageSpriteUrlSet":["ab","c","d"]"#));
 }
+
+#[test]
+fn when_its_task_ended_and_how_long_the_media_is_are_known_where_the_event_has_them() {
+    let event_of = |finish: &str, duration: &str| {
+        event(&format!(
+            r#"{{"EventType":"ProcedureStateChanged","ProcedureStateChangeEvent":{{
+                "TaskId":"t","FileId":"f","MetaData":{duration},
+                "MediaProcessResultSet":[{{"ImageSpriteTask":{{"Status":"SUCCESS",
+                  "FinishTime":{finish}}}}}]}}}}"#
+        ))
+    };
+    let times = |finish, duration| {
+        let sprite = event_of(finish, duration).sprites.remove(0);
+        (sprite.finished.map(|at| at.timestamp()), sprite.media_duration.map(|of| of.as_millis()))
+    };
+    let known = (Some(1_735_689_672), Some(1_058_040));
+    assert_eq!(times(r#""2025-01-01T00:01:12Z""#, r#"{"Duration":1058.04}"#), known);
+    assert_eq!(times(r#""2025-01-01T08:01:12+08:00""#, r#"{"Duration":"1058.04"}"#), known);
+    for none in [r#""0001-01-01T00:00:00Z""#, r#""0000-00-00T00:00:00Z""#, r#""""#, "null", "17"] {
+        for no_duration in ["null", "{}", r#"{"Duration":0}"#, r#"{"Duration":-1}"#, "[]"] {
+            assert_eq!(times(none, no_duration), (None, None), "{none} {no_duration}");
+        }
+    }
+}

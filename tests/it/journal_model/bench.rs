@@ -480,7 +480,7 @@ fn record((event, verdict): &(EventId, Verdict)) -> DeliveryRecord {
         }
         Verdict::Dead { error } => DeliveryOutcome::Dead { error },
     };
-    DeliveryRecord { event: *event, outcome }
+    DeliveryRecord { event: *event, outcome, mirrored: Vec::new() }
 }
 
 /// In memory where that can be had: a process that ends loses nothing of a file system, and waiting

@@ -114,7 +114,7 @@ impl Bench {
     }
 
     async fn record(&self, sink: usize, event: EventId, outcome: DeliveryOutcome) {
-        let records = vec![DeliveryRecord { event, outcome }];
+        let records = vec![DeliveryRecord { event, outcome, mirrored: Vec::new() }];
         self.journal.record(self.sinks[sink], records, None, Utc::now()).await.unwrap();
     }
 

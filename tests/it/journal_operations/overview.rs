@@ -130,7 +130,7 @@ async fn what_has_failed_three_times_is_named_until_it_is_delivered() {
         for at in 1..=times {
             let error = format!("no {at}");
             let outcome = DeliveryOutcome::Retry { due, charged: Duration::ZERO, error };
-            let records = vec![DeliveryRecord { event, outcome }];
+            let records = vec![DeliveryRecord { event, outcome, mirrored: Vec::new() }];
             let at = start + TimeDelta::minutes(at);
             bench.journal.record(bench.sinks[0], records, None, at).await.unwrap();
         }
@@ -166,7 +166,7 @@ async fn dead_letters_are_told_apart_by_their_last_error() {
         let event = bench.append(minute).await;
         bench.fail(0, event, start).await;
         let outcome = DeliveryOutcome::Dead { error: error.to_owned() };
-        let records = vec![DeliveryRecord { event, outcome }];
+        let records = vec![DeliveryRecord { event, outcome, mirrored: Vec::new() }];
         bench.journal.record(bench.sinks[0], records, None, at(minute.into())).await.unwrap();
     }
     let DeadLetters { newest, by_error } = sink_a(&bench).await.dead_letters;

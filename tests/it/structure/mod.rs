@@ -69,6 +69,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "puller",
             "receiver",
             "reconcile",
+            "sinks",
             "vod",
             "sanitize",
         ],
