@@ -18,6 +18,7 @@ mod exit;
 mod init;
 mod journal;
 mod man;
+mod mirror;
 mod moment;
 mod open_journal;
 mod pausing;
@@ -89,6 +90,7 @@ enum Command {
     Tail(events::tail::TailArgs),
     Sinks(sinks::SinksArgs),
     Sprite(sprite::SpriteArgs),
+    Mirror(mirror::MirrorArgs),
     Reconcile(reconcile::ReconcileArgs),
     Audit(audit::AuditArgs),
     Journal(journal::JournalArgs),
@@ -147,6 +149,7 @@ fn dispatch(arguments: Vec<OsString>) -> Exit {
         Command::Tail(args) => events::tail::run(&args),
         Command::Sinks(args) => sinks::run(&args),
         Command::Sprite(args) => sprite::run(&args),
+        Command::Mirror(args) => mirror::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Journal(args) => journal::run(&args),

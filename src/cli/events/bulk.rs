@@ -18,10 +18,10 @@ const BATCHES_PER_SECOND: u32 = 10;
 
 /// Options of bulk changes.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct BulkOptions {
+pub(in crate::cli) struct BulkOptions {
     /// Only print what would be done.
     #[arg(long)]
-    pub(super) dry_run: bool,
+    pub(in crate::cli) dry_run: bool,
     /// Maximum number of events per second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
@@ -31,12 +31,20 @@ pub(super) struct BulkOptions {
     yes: bool,
     /// Print JSON.
     #[arg(long)]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
+}
+
+impl BulkOptions {
+    /// With this rate, if none was asked for.
+    pub(in crate::cli) fn with_default_rate(&self, rate: u32) -> Self {
+        Self { rate: self.rate.or(Some(rate)), ..self.clone() }
+    }
 }
 
 /// What is done with events.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum BulkChange {
+pub(in crate::cli) enum BulkChange {
+    Backfill,
     Discard,
     Redeliver,
 }
@@ -45,14 +53,16 @@ impl BulkChange {
     /// As a question begins.
     fn verb(self) -> &'static str {
         match self {
+            Self::Backfill => "Mirror the sprites of",
             Self::Discard => "Discard",
             Self::Redeliver => "Redeliver",
         }
     }
 
     /// As a sentence ends.
-    pub(super) fn prospect(self) -> &'static str {
+    pub(in crate::cli) fn prospect(self) -> &'static str {
         match self {
+            Self::Backfill => "would be mirrored",
             Self::Discard => "would be discarded",
             Self::Redeliver => "would be delivered again",
         }
@@ -61,9 +71,9 @@ impl BulkChange {
 
 /// What was done, for programs: at each sink.
 #[derive(Serialize)]
-pub(super) struct BulkSummary<T> {
-    pub(super) dry_run: bool,
-    pub(super) sinks: Vec<T>,
+pub(in crate::cli) struct BulkSummary<T> {
+    pub(in crate::cli) dry_run: bool,
+    pub(in crate::cli) sinks: Vec<T>,
 }
 
 /// Has `work` change the events of `targets`, oldest first and a few in one short transaction, so
@@ -71,7 +81,7 @@ pub(super) struct BulkSummary<T> {
 /// terminal, if there is more than one event. Gives what was chosen at each target, and what came
 /// of it; with `--dry-run` nothing did. Fails when nobody sits there or the answer is not yes, or
 /// the journal cannot be read or written: then it says how far it came.
-pub(super) fn apply<T: Default>(
+pub(in crate::cli) fn apply<T: Default>(
     change: BulkChange,
     options: &BulkOptions,
     journal: &Path,

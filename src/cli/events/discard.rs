@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::bulk::{self, BulkChange, BulkOptions, BulkSummary};
 use super::selection::Selection;
-use super::target::TargetEvents;
+use super::target::{Choice, TargetEvents};
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
 use crate::journal::{EventId, EventState, Filter, JournalAdmin, JournalReader, KnownSink, Then};
@@ -94,7 +94,7 @@ fn by_filter(
             ..filter.to_filter()
         };
         let filters = states.iter().map(at_sink).collect();
-        TargetEvents::any(reader, sink, filters, None)
+        TargetEvents::any(reader, sink, filters, Choice::All)
     };
     sinks.into_iter().map(target).collect()
 }

@@ -1,6 +1,6 @@
 //! `sprited events`: shows and changes what the journal holds, beside the daemon.
 
-mod bulk;
+pub(super) mod bulk;
 mod dead_letters;
 mod discard;
 pub(super) mod format;
@@ -9,7 +9,7 @@ mod redeliver;
 pub(super) mod selection;
 mod show;
 pub(super) mod tail;
-mod target;
+pub(super) mod target;
 
 use super::exit::Exit;
 use super::open_journal;

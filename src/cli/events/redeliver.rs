@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::bulk::{self, BulkChange, BulkOptions, BulkSummary};
 use super::selection::{Selection, known};
-use super::target::TargetEvents;
+use super::target::{Choice, TargetEvents};
 use crate::cli::completion;
 use crate::cli::exit::{Exit, answer, json_line};
 use crate::cli::open_journal::{CliError, ConfigArg};
@@ -146,7 +146,8 @@ fn by_filter(
             .find(|configured| configured.name == sink.name)
             .filter(|_| !is_there && filter.event_type.is_none())
             .map(|configured| configured.events.clone());
-        TargetEvents::any(reader, sink, vec![filter], wanted)
+        let choice = wanted.map_or(Choice::All, Choice::Wanted);
+        TargetEvents::any(reader, sink, vec![filter], choice)
     };
     named.map_or_else(|| reader.sinks(), Ok)?.into_iter().map(target).collect()
 }
@@ -170,7 +171,7 @@ fn left_at(
             lacking: Some(sink.name.clone()),
             ..filter.to_filter()
         };
-        TargetEvents::any(reader, sink.clone(), states.iter().map(there).collect(), None)
+        TargetEvents::any(reader, sink.clone(), states.iter().map(there).collect(), Choice::All)
     };
     named.iter().map(target).collect()
 }

@@ -2,7 +2,7 @@
 //! time, so that memory does not grow with their number.
 
 use crate::cli::open_journal::CliError;
-use crate::event::Wanted;
+use crate::event::{Event, ImageSprite, SpriteStatus, Wanted};
 use crate::journal::{EventId, EventRow, Filter, JournalReader, KnownSink};
 
 /// Events read at once with their bodies, of which any number may be large.
@@ -11,7 +11,7 @@ const PAGE_WITH_BODIES: usize = 100;
 const PAGE_OF_IDS: usize = 5000;
 
 #[derive(Debug)]
-pub(super) struct TargetEvents {
+pub(in crate::cli) struct TargetEvents {
     pub(super) sink: KnownSink,
     which: Which,
 }
@@ -20,16 +20,43 @@ pub(super) struct TargetEvents {
 enum Which {
     /// These, and whether their bodies were pruned.
     These(Vec<(EventId, bool)>),
-    /// What was stored by now and one of the filters holds for; of that, what is wanted.
-    Any { filters: Vec<Filter>, wanted: Option<Wanted> },
+    /// What was stored by now and one of the filters holds for; of that, what is chosen.
+    Any { filters: Vec<Filter>, choice: Choice },
+}
+
+/// Which events of those that a filter holds for.
+#[derive(Debug)]
+pub(in crate::cli) enum Choice {
+    All,
+    /// What a sink wants.
+    Wanted(Wanted),
+    /// Of what a mirror wants, the events with a sprite that there is something of.
+    WithSprites(Wanted),
+}
+
+impl Choice {
+    /// `None` if that takes no look at the event.
+    fn test(&self) -> Option<impl Fn(&Event) -> bool> {
+        let (wanted, with_sprites) = match self {
+            Self::All => return None,
+            Self::Wanted(wanted) => (wanted, false),
+            Self::WithSprites(wanted) => (wanted, true),
+        };
+        let is_there = |sprite: &ImageSprite| {
+            sprite.status == SpriteStatus::Success && sprite.vtt_url.is_some()
+        };
+        Some(move |event: &Event| {
+            wanted.matches(event) && (!with_sprites || event.sprites.iter().any(is_there))
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Chosen {
+pub(in crate::cli) struct Chosen {
     /// With their bodies.
-    pub(super) events: u64,
+    pub(in crate::cli) events: u64,
     /// Without, so that nothing can be delivered.
-    pub(super) without_body: u64,
+    pub(in crate::cli) without_body: u64,
 }
 
 impl TargetEvents {
@@ -44,18 +71,18 @@ impl TargetEvents {
     }
 
     /// What was stored up to now and one of `filters` holds for, no event for two of them; of
-    /// that, what is `wanted`, if that is asked.
-    pub(super) fn any(
+    /// that, what is chosen.
+    pub(in crate::cli) fn any(
         reader: &JournalReader,
         sink: KnownSink,
         mut filters: Vec<Filter>,
-        wanted: Option<Wanted>,
+        choice: Choice,
     ) -> Result<Self, CliError> {
         let next = EventId(reader.last()?.0 + 1);
         for filter in &mut filters {
             filter.before = Some(next);
         }
-        Ok(Self { sink, which: Which::Any { filters, wanted } })
+        Ok(Self { sink, which: Which::Any { filters, choice } })
     }
 
     /// Hands the events to `work`, oldest first, at most `at_once` of them. Fails when the journal
@@ -76,9 +103,9 @@ impl TargetEvents {
         };
         match &self.which {
             Which::These(events) => page(events)?,
-            Which::Any { filters, wanted } => {
+            Which::Any { filters, choice } => {
                 for filter in filters {
-                    pages(reader, filter.clone(), wanted.as_ref(), &mut page)?;
+                    pages(reader, filter.clone(), choice, &mut page)?;
                 }
             }
         }
@@ -94,22 +121,22 @@ impl TargetEvents {
 fn pages(
     reader: &JournalReader,
     mut filter: Filter,
-    wanted: Option<&Wanted>,
+    choice: &Choice,
     page: &mut impl FnMut(&[(EventId, bool)]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     loop {
-        let (events, last) = match wanted {
+        let (events, last) = match choice.test() {
             None => {
                 let events = reader.ids(&filter, PAGE_OF_IDS)?;
                 let last = events.last().map(|event| event.0);
                 (events, last)
             }
-            Some(wanted) => {
+            Some(is_chosen) => {
                 let found = reader.list_oldest(&filter, PAGE_WITH_BODIES)?;
                 let last = found.last().map(|found| found.id);
                 // The sprites of a pruned event are unknown.
-                let is_wanted = |found: &&EventRow| found.is_pruned || wanted.matches(&found.event);
-                let events = found.iter().filter(is_wanted);
+                let is_chosen = |found: &&EventRow| found.is_pruned || is_chosen(&found.event);
+                let events = found.iter().filter(is_chosen);
                 (events.map(|found| (found.id, found.is_pruned)).collect(), last)
             }
         };

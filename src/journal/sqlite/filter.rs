@@ -28,6 +28,8 @@ pub struct Filter {
     pub since: Option<DateTime<Utc>>,
     /// First pulled before this moment.
     pub until: Option<DateTime<Utc>>,
+    /// Not for the sink of this name, whatever its state elsewhere.
+    pub not_for: Option<String>,
     /// Not delivered to the sink of this name.
     pub lacking: Option<String>,
     /// Not pending at another sink that the sink of this name follows.
@@ -101,6 +103,7 @@ impl Filter {
             Some(EventState::Delivered) => format!("{IS_FOR} AND {HAS_IT}"),
             Some(EventState::Unrouted) => "? IS NULL".to_owned(),
         };
+        let is_not_for = format!("NOT {IS_FOR}");
         let lacks = format!("NOT ({IS_FOR} AND {HAS_IT})");
         let given = [
             ("app = ?", self.app.map(|app| Value::Integer(app.0.cast_signed()))),
@@ -111,6 +114,7 @@ impl Filter {
             ("first_pulled >= ?", time(self.since)),
             ("first_pulled < ?", time(self.until)),
             (of_sink.as_str(), text(&self.sink)),
+            (is_not_for.as_str(), text(&self.not_for)),
             (lacks.as_str(), text(&self.lacking)),
             (NOT_AWAITED, text(&self.not_awaited_by)),
             (&format!("{number} < ?"), self.before.map(|event| Value::Integer(event.0))),
