@@ -45,9 +45,16 @@ pub fn sync(folder: &Path) -> io::Result<Synced> {
 /// # Errors
 /// As [`sync`].
 pub fn sync_or_tell(folder: &Path) -> io::Result<()> {
+    sync_opened_or_tell(&File::open(folder)?, folder)
+}
+
+/// The same of a folder that is open; `folder` is what the log calls it.
+///
+/// # Errors
+/// When its disk fails.
+pub fn sync_opened_or_tell(file: &File, folder: &Path) -> io::Result<()> {
     /// The devices that were told of: no more than are mounted.
     static TOLD: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
-    let file = File::open(folder)?;
     if synced(file.sync_all())? == Synced::Unsupported {
         let device = file.metadata()?.dev();
         if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(device) {

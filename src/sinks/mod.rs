@@ -10,6 +10,7 @@ pub mod webhook;
 
 mod kind;
 mod output;
+mod ownership;
 mod warnings;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::event::{AppId, Event, EventFormat, Key, MirrorResult};
 
 pub use kind::{KINDS, Plan, SinkKind};
 pub use output::{OutputPath, OutputTarget, SinkOutput};
+pub use ownership::FileMode;
 
 /// Characters of a target's own words in an error, at most.
 const MAX_REPLY_CHARS: usize = 200;

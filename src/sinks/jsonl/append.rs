@@ -227,10 +227,11 @@ mod tests {
     use std::fs::{self, File};
     use std::path::{Path, PathBuf};
 
-    use super::super::log::Ownership;
     use super::*;
+    use crate::sinks::FileMode;
+    use crate::sinks::ownership::Ownership;
 
-    const PLAIN: Ownership = Ownership { mode: 0o640, group: None };
+    const PLAIN: Ownership = Ownership { mode: FileMode(0o640), group: None };
 
     fn log() -> (tempfile::TempDir, PathBuf, Log) {
         let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::rotation::folder_of;
 use crate::folder::TooLong;
+use crate::sinks::ownership::OwnershipError;
 
 /// Why the file cannot be used, with advice.
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +20,8 @@ pub(super) enum LogError {
         .0.display()
     )]
     Locked(PathBuf),
-    #[error(
-        "cannot set the group of {} to {group}: {source}; make the service's user a member with \
-         SupplementaryGroups={group} in the unit",
-        path.display()
-    )]
-    Group { path: PathBuf, group: String, source: io::Error },
+    #[error(transparent)]
+    Ownership(#[from] OwnershipError),
     #[error(
         "cannot read the folder {}, which is necessary to sync new names and to find rotated \
          files: give the service's user read permission, with chmod u+r or g+r",

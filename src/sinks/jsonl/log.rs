@@ -1,6 +1,6 @@
 //! The file that is written to: opened, locked, known again.
 
-use std::fs::{self, File, Metadata, Permissions, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -8,40 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::OFlag;
-use nix::unistd::Group;
 
 use super::checkpoint::{Checkpoint, FileId};
 use super::error::{LogError, failed, failed_in_folder};
 use super::rotation::folder_of;
 use crate::folder;
 use crate::sinks::OutputPath;
-
-/// What a new file gets.
-#[derive(Clone, Debug)]
-pub(super) struct Ownership {
-    pub(super) mode: u32,
-    pub(super) group: Option<Group>,
-}
+use crate::sinks::ownership::Ownership;
 
 /// The sticky bit, which means nothing on a file: one that has it and no content was made here,
 /// and a failure or a crash came before its [`Ownership`].
 const UNFINISHED: u32 = 0o1000;
-
-impl Ownership {
-    /// Gives it to a file that was made at `path`.
-    pub(super) fn apply(&self, file: &File, path: &Path) -> Result<(), LogError> {
-        if let Some(group) = &self.group {
-            nix::unistd::fchown(file, None, Some(group.gid)).map_err(|error| LogError::Group {
-                path: path.to_owned(),
-                group: group.name.clone(),
-                source: error.into(),
-            })?;
-        }
-        // Last, since it takes UNFINISHED away.
-        file.set_permissions(Permissions::from_mode(self.mode))
-            .map_err(failed("set the mode of", path))
-    }
-}
 
 /// The open file. It is locked as long as this lives.
 #[derive(Debug)]
@@ -294,9 +271,12 @@ impl FileEnd {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs::Permissions;
 
-    const PLAIN: Ownership = Ownership { mode: 0o640, group: None };
+    use super::*;
+    use crate::sinks::FileMode;
+
+    const PLAIN: Ownership = Ownership { mode: FileMode(0o640), group: None };
 
     #[test]
     fn a_partial_last_line_is_cut_off_and_a_foreign_file_left_alone() {

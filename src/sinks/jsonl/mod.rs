@@ -24,20 +24,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use async_trait::async_trait;
 use chrono::Utc;
-use nix::unistd::Group;
 use tokio::task::spawn_blocking;
 
 use self::append::Filled;
 use self::checkpoint::{Checkpoint, FileId};
 use self::error::{LogError, failed, failed_in_folder};
-use self::log::{Log, Ownership};
+use self::log::Log;
 use self::maintenance::RotatedFiles;
 use self::recovery::{Extent, Reading};
 use self::rotation::Names;
-pub use self::settings::{Compress, FileMode, JsonlSettings};
+pub use self::settings::{Compress, JsonlSettings};
+use super::ownership::Ownership;
 use super::{Batch, BatchLimits, HeldEvents, OutputPath, Sink, SinkContext, Verdict, Verdicts};
 use crate::event::Key;
 use crate::folder;
@@ -64,15 +63,11 @@ pub async fn open(settings: &JsonlSettings, context: &SinkContext) -> anyhow::Re
     let reading = Reading { format: context.format, app: context.app };
     let (sink, others) = (context.name.clone(), context.others.clone());
     spawn_blocking(move || {
-        let group = settings.group.as_deref().map(|name| {
-            let group = Group::from_name(name).with_context(|| format!("group {name}"))?;
-            group.with_context(|| format!("the group {name} does not exist"))
-        });
         let file = File {
             rotated: Arc::new(RotatedFiles::new(&sink, &settings)),
             sink,
             others,
-            ownership: Ownership { mode: settings.mode.0, group: group.transpose()? },
+            ownership: Ownership::find(settings.mode, settings.group.as_deref())?,
             settings,
             reading,
             state: Mutex::default(),

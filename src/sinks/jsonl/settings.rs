@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use super::rotation::is_rotated;
 use crate::settings::SettingIssue;
-use crate::sinks::SinkOutput;
+use crate::sinks::{FileMode, SinkOutput};
 
 /// Settings of the sink `jsonl`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -59,32 +59,6 @@ pub enum Compress {
     None,
     /// It is compressed beside the deliveries.
     Gzip,
-}
-
-/// A file's permissions: 9 bits, of which the owner's for reading and writing are always set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileMode(pub u32);
-
-impl Default for FileMode {
-    fn default() -> Self {
-        Self(0o640)
-    }
-}
-
-impl<'de> Deserialize<'de> for FileMode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        u32::from_str_radix(&text, 8)
-            .ok()
-            .filter(|mode| mode & !0o777 == 0 && mode & 0o600 == 0o600 && !text.starts_with('+'))
-            .map(Self)
-            .ok_or_else(|| {
-                de::Error::custom(
-                    "the mode must be three or four octal digits like \"0640\", \
-                     with reading and writing for the owner",
-                )
-            })
-    }
 }
 
 impl JsonlSettings {
