@@ -59,6 +59,9 @@ pub struct ManifestSheet {
 pub struct MadeFrom {
     /// The URL of the index in the event.
     pub vtt_url: String,
+    /// When its task ended, as RFC 3339 writes it; where the event says that.
+    #[serde(default)]
+    pub finished: Option<String>,
     /// When the event was first received, as RFC 3339 writes it.
     pub first_pulled: String,
     /// The key of the event.

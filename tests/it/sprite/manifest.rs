@@ -20,6 +20,8 @@ fn sprite() -> ImageSprite {
         tile_height: None,
         sheets: Vec::new(),
         vtt_url: Some("http://h/x/imageSprite_10.vtt".to_owned()),
+        finished: None,
+        media_duration: None,
     }
 }
 
@@ -46,6 +48,7 @@ fn a_manifest_has_these_members_and_no_other() {
         findings: vec![Finding::new(FindingCode::Count, "106 announced, 105 cues")],
         made_from: MadeFrom {
             vtt_url: "http://h/x/imageSprite_10.vtt".to_owned(),
+            finished: Some("2026-12-01T14:59:00Z".to_owned()),
             first_pulled: "2026-12-01T15:00:00Z".to_owned(),
             event: "1f".repeat(16),
         },
@@ -61,8 +64,8 @@ fn a_manifest_has_these_members_and_no_other() {
         "grid": {"columns": 10, "rows": 10, "interval": 10.0},
         "findings": [{"code": "count", "text": "106 announced, 105 cues"}],
         "made_from": {
-            "vtt_url": "http://h/x/imageSprite_10.vtt", "first_pulled": "2026-12-01T15:00:00Z",
-            "event": "1f".repeat(16),
+            "vtt_url": "http://h/x/imageSprite_10.vtt", "finished": "2026-12-01T14:59:00Z",
+            "first_pulled": "2026-12-01T15:00:00Z", "event": "1f".repeat(16),
         },
     });
     assert_eq!(serde_json::to_value(&manifest).unwrap(), value);
