@@ -47,8 +47,8 @@
 //!
 //! What holds between them, and is tested: `event`, `folder`, `identity`, `limits`, `net`,
 //! `sanitize`, `secret`, `settings`, `sync` and `units` use no other module; `sinks` uses only
-//! `event`, `fetch`, `folder`, `net`, `sanitize`, `secret`, `settings`, `sprite`, `sync` and `units`;
-//! `vod` knows neither journal nor sinks; `sprite` uses only `event` and `sanitize`; `fetch` knows no
+//! `event`, `fetch`, `folder`, `limits`, `net`, `sanitize`, `secret`, `settings`, `sprite`, `sync` and
+//! `units`; `vod` knows neither journal nor sinks; `sprite` uses only `event` and `sanitize`; `fetch` knows no
 //! event; `puller`, `reconcile`, `delivery` and `confirmer` meet only through the journal and their
 //! queues.
 

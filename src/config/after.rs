@@ -30,6 +30,7 @@ impl AfterSink {
 pub(super) struct Link {
     title: String,
     name: Option<String>,
+    is_mirror: bool,
     after: Option<(String, usize)>,
     has_events: bool,
 }
@@ -41,6 +42,7 @@ impl Link {
         Self {
             title: table.title.clone(),
             name: text("name"),
+            is_mirror: table.text("type") == Some("mirror"),
             after: text("after").map(|after| (after, table.offset("after"))),
             has_events: matches!(events, Some(DeValue::Array(_))),
         }
@@ -74,6 +76,7 @@ pub(super) fn check(
 pub(super) fn follow(document: &mut Document<'_>, sinks: &[&Link]) -> Vec<Option<usize>> {
     refuse_unknown(document, sinks);
     refuse_cycles(document, sinks);
+    refuse_mirrors_in_a_row(document, sinks);
     let named = |at: &usize| {
         sinks.get(*at).is_some_and(|link| link.has_events) || before(sinks, *at).is_none()
     };
@@ -127,5 +130,18 @@ fn refuse_cycles(document: &mut Document<'_>, sinks: &[&Link]) {
             }
         };
         document.mistake(*at, format!("{} after: {why}", link.title));
+    }
+}
+
+/// An event has one result of a mirror for each of its sprites.
+fn refuse_mirrors_in_a_row(document: &mut Document<'_>, sinks: &[&Link]) {
+    for (index, link) in sinks.iter().enumerate().filter(|(_, link)| link.is_mirror) {
+        let before = chain(sinks, index).skip(1).take_while(|at| *at != index);
+        let mirror = before.filter_map(|at| sinks.get(at)).find(|before| before.is_mirror);
+        if let (Some(mirror), Some((_, at))) = (mirror, &link.after) {
+            let why = format!("the mirror {:?} comes before this one", mirror.name());
+            let title = &link.title;
+            document.mistake(*at, format!("{title} after: {why}; mirrors stand side by side"));
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod after;
 mod document;
+mod mirrors;
 mod mistake;
 mod outputs;
 mod partial;
@@ -184,5 +185,7 @@ fn compose<'t>(document: &mut Document<'t>, root: Spanned<DeTable<'t>>) -> Optio
     }
     let sinks = sinks::read(document, &mut top.entries);
     outputs::refuse_shared(document, sections.journal.as_ref(), &sinks);
+    let is_receiving = matches!(sections.receive, Some(Some(_)));
+    mirrors::check(document, &sinks, is_receiving, sections.journal.as_ref());
     sections.with(sinks::acquainted(sinks))
 }

@@ -76,6 +76,8 @@ fn sink_of(generator: &mut SchemaGenerator, kind: &SinkKind) -> Value {
         }
     }
     entry["properties"]["type"] = json!({ "const": kind.name, "description": kind.about });
+    entry["properties"]["timeout"]["default"] =
+        humantime::format_duration(kind.timeout).to_string().into();
     entry["description"] = kind.about.into();
     entry
 }

@@ -31,7 +31,7 @@ impl Secrets {
     /// with a password in it.
     fn collect(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
         let key = key.to_lowercase();
-        let named = ["secret", "token", "password", "authorization", "sign_key"];
+        let named = ["secret", "token", "password", "authorization", "sign_key", "hotlink_key"];
         match value.get_ref() {
             DeValue::String(_) => {
                 self.has_literals |=

@@ -107,18 +107,17 @@ pub(super) struct Common {
     /// as down and rejections make dead letters no more; or `"off"`.
     #[serde(default)]
     max_rejects: MaxRejects,
-    /// The longest one delivery may take, for sinks that can hang.
-    #[serde(default = "ten_seconds", with = "humantime_serde")]
+    /// The longest one delivery may take, for sinks that can hang. The default depends on the type.
+    #[serde(default, with = "humantime_serde")]
     #[schemars(with = "crate::units::Duration")]
-    timeout: Duration,
+    timeout: Option<Duration>,
 }
+
+/// The longest that a delivery may be given.
+const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 fn three_days() -> Duration {
     Duration::from_secs(72 * 60 * 60)
-}
-
-fn ten_seconds() -> Duration {
-    Duration::from_secs(10)
 }
 
 /// A sink and what it writes lines to, with the place that names it.
@@ -204,10 +203,11 @@ fn read_entry<'t>(
     if let Some(common) = &common {
         check_common(document, &common_table, common);
     }
-    let sink = common.zip(plan).map(|(common, plan)| {
+    let sink = common.zip(plan).zip(kind).map(|((common, plan), kind)| {
         let after = AfterSink::of(common.after.as_deref(), common.on);
         let Common { name, events, format, give_up_after, max_rejects, timeout, .. } = common;
         let (events, others) = (events.unwrap_or_default(), Vec::new());
+        let timeout = timeout.unwrap_or(kind.timeout);
         SinkConfig {
             name,
             after,
@@ -285,7 +285,8 @@ fn check_common(document: &mut Document<'_>, table: &Table<'_>, common: &Common)
         found
             .push("give_up_after: zero would turn the first failure into a dead letter".to_owned());
     }
-    if common.timeout.is_zero() || common.timeout > Duration::from_secs(60 * 60) {
+    let is_usable = |timeout: Duration| !timeout.is_zero() && timeout <= MAX_TIMEOUT;
+    if !common.timeout.is_none_or(is_usable) {
         found.push("timeout: expected more than 0s and at most 1h".to_owned());
     }
     let mut issues: Vec<_> = found.into_iter().map(SettingIssue::mistake).collect();

@@ -4,11 +4,12 @@
 //! settings are read ([`SinkKind`]) and what then stands ready to be opened ([`Plan`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::{Schema, SchemaGenerator};
 use serde::Deserialize;
 
-use super::{Sink, SinkContext, SinkOutput, exec, jsonl, stdout, webhook};
+use super::{Sink, SinkContext, SinkOutput, exec, jsonl, mirror, stdout, webhook};
 use crate::settings::{SettingIssue, keys_of};
 
 /// A kind of sink: what the `type` of a `[[sinks]]` entry names.
@@ -18,6 +19,8 @@ pub struct SinkKind {
     pub name: &'static str,
     /// What it does, in one line for the operator.
     pub about: &'static str,
+    /// The longest one delivery may take unless its settings say another time.
+    pub timeout: Duration,
     /// The keys of its settings, beside those that every sink has.
     pub keys: fn() -> &'static [&'static str],
     /// What its settings look like, as JSON Schema: an object with these keys.
@@ -37,11 +40,12 @@ impl SinkKind {
 }
 
 macro_rules! kinds {
-    ($($name:literal $variant:ident($module:ident::$settings:ident) $about:literal;)+) => {
+    ($($name:literal $variant:ident($module:ident::$settings:ident) $timeout:literal s $about:literal;)+) => {
         /// Every kind of sink.
         pub const KINDS: &[SinkKind] = &[$(SinkKind {
             name: $name,
             about: $about,
+            timeout: Duration::from_secs($timeout),
             keys: keys_of::<$module::$settings>,
             schema: SchemaGenerator::subschema_for::<$module::$settings>,
             parse: |table| $module::$settings::deserialize(table).map(Plan::$variant),
@@ -92,10 +96,11 @@ macro_rules! kinds {
 }
 
 kinds! {
-    "stdout" Stdout(stdout::StdoutSettings) "One line per event on standard output.";
-    "jsonl" Jsonl(jsonl::JsonlSettings) "One line per event in a file that is synced, rotated and never repeats an event.";
-    "webhook" Webhook(webhook::WebhookSettings) "A signed HTTP POST per event (Standard Webhooks).";
-    "exec" Exec(exec::ExecSettings) "A program run per event, with the event on its standard input.";
+    "stdout" Stdout(stdout::StdoutSettings) 10 s "One line per event on standard output.";
+    "jsonl" Jsonl(jsonl::JsonlSettings) 10 s "One line per event in a file that is synced, rotated and never repeats an event.";
+    "webhook" Webhook(webhook::WebhookSettings) 10 s "A signed HTTP POST per event (Standard Webhooks).";
+    "mirror" Mirror(mirror::MirrorSettings) 30 s "A copy of each image sprite, in the form that every player reads, in a folder of this machine.";
+    "exec" Exec(exec::ExecSettings) 10 s "A program run per event, with the event on its standard input.";
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod exec;
 pub mod jsonl;
+pub mod mirror;
 pub mod stdout;
 pub mod webhook;
 

@@ -50,6 +50,10 @@ fn least() -> String {
         let own = match kind {
             "jsonl" => "path = '/var/lib/sprited/a.jsonl'",
             "webhook" => "url = 'https://example.com/'",
+            "mirror" => {
+                "store = 'folder'\npath = '/srv/a'\npublic_url = 'https://a.example'\n\
+                 hosts = ['a.example']"
+            }
             "exec" => "command = ['/bin/true']",
             _ => "",
         };

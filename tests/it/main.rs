@@ -24,6 +24,7 @@ mod journal_model;
 mod journal_operations;
 mod local_server;
 mod mirrored;
+mod mirrors;
 mod monitoring;
 mod occurrences;
 mod online_check;

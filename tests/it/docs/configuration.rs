@@ -79,6 +79,10 @@ fn hold(what: &str, part: &str, row: &Row, without: &str) {
     }
 }
 
+fn time(duration: std::time::Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
 fn names(rows: &[Row]) -> BTreeSet<String> {
     let names: BTreeSet<_> = rows.iter().map(|row| plain(&row[0]).unwrap().to_owned()).collect();
     assert_eq!(names.len(), rows.len(), "{rows:?}");
@@ -163,6 +167,14 @@ fn every_key_of_a_sink_is_there_with_its_default() {
             let without = format!("{before}[[sinks]]\n{}", lines.concat());
             // What all sinks have is shown for the first one, which is of another kind perhaps.
             let part = if own.contains(&key) { named.clone() } else { "[[sinks]]\n".to_owned() };
+            if key == "timeout" && row[1] != format!("`\"{}\"`", time(kind.timeout)) {
+                let own =
+                    format!("For a `{}` the default is `\"{}\"`", kind.name, time(kind.timeout));
+                assert!(row[2].contains(&own), "{own}");
+                let set = parsed(&format!("{without}timeout = '{}'\n", time(kind.timeout)));
+                assert_eq!(parsed(&without), set, "{}", kind.name);
+                continue;
+            }
             hold(&format!("{} {key}", kind.name), &part, row, &without);
         }
     }

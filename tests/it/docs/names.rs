@@ -86,6 +86,7 @@ const OF_OTHERS: &[&str] = &[
     "./target/debian/sprited_*.deb",
     "x86_64-unknown-linux-musl",
     // Of the cloud and of the world.
+    "plugins.VttThumbnail.vttUrl",
     "1500012345",
     "1500012346",
     "AKID…",
@@ -166,6 +167,7 @@ impl Known {
             "type = 'stdout'",
             "type = 'exec'\ncommand = ['/bin/true']",
             "type = 'webhook'\nurl = 'https://example.net'",
+            "type = 'mirror'\nstore = 'folder'\npath = '/a'\npublic_url = 'https://example.net'",
         ];
         let sink = |sink: &str| format!("[[sinks]]\nname = 'a'\n{sink}\n");
         let mut texts: Vec<String> =
@@ -305,7 +307,12 @@ fn every_variable_is_read_by_the_program() {
 }
 
 /// Ports of others.
-const PORTS: [(&str, &str); 2] = [("proxy.example.com", "3128"), ("127.0.0.1", "9772")];
+const PORTS: [(&str, &str); 4] = [
+    ("proxy.example.com", "3128"),
+    ("127.0.0.1", "9772"),
+    ("10.0.0.8", "8080"),
+    ("media.example.com", "8080"),
+];
 
 #[test]
 fn every_port_is_the_default() {
@@ -399,6 +406,7 @@ const PATHS_OF_OPERATORS: &[&str] = &[
     "/etc/sprited/callback_token.old",
     "/etc/sprited/sign_key",
     "/etc/sprited/sign_key.old",
+    "/etc/sprited/hotlink_key",
     "/usr/local/bin/on-sprite",
 ];
 

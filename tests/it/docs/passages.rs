@@ -51,6 +51,9 @@ pub(super) fn passages() -> Vec<Passage> {
     let lease = config.confirm.lease;
     let [retry, longest_retry] = waits("delivery/mod.rs", "EVENT_RETRIES");
     let [probe, longest_probe] = waits("delivery/mod.rs", "PROBE_PAUSES");
+    let source_hosts = "sinks/mirror/source_hosts.rs";
+    let [source, longest_source] = waits(source_hosts, "PROBE_PAUSES");
+    let mirror_timeout = sprited::sinks::SinkKind::named("mirror").unwrap().timeout;
     let retry_after = time("net/retry_after.rs", "MAX_RETRY_AFTER");
     assert_eq!(retry_after, sprited::limits::MAX_RETRY_AFTER);
     let named = time("delivery/verdicts.rs", "REPORT_AFTER");
@@ -209,6 +212,14 @@ pub(super) fn passages() -> Vec<Passage> {
             "follows after {1 s}. Each further wait is twice as long, up to {10 min}, and is shortened at random by up to half",
             &[retry.into(), longest_retry.into()],
         ),
+        row(
+            sinks,
+            "failures of {five} different events in a row. Then one delivery at a time tries it, at \
+             first after {1 s} and at last once {a minute};",
+            &[number(source_hosts, "MAX_FAILURES").into(), source.into(), longest_source.into()],
+        ),
+        row(sinks, "`timeout` ({30 s} by default)", &[mirror_timeout.into()]),
+        row(sinks, "meanwhile, every {30 s}, which does no harm", &[lease.into()]),
         row(sinks, "asks for more, it counts, up to {an hour}.", &[retry_after.into()]),
         row(
             sinks,

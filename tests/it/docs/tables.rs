@@ -7,7 +7,9 @@ use std::sync::Arc;
 use chrono::Utc;
 use serde_json::{Map, Value};
 use sprited::cli::Exit;
-use sprited::event::{self, AfterResult, AfterState, AppId, Event, EventFormat};
+use sprited::event::{
+    self, AfterResult, AfterState, AppId, Event, EventFormat, MirrorResult, MirrorStatus,
+};
 use sprited::journal::On;
 use sprited::metrics::{Metrics, Times};
 
@@ -214,7 +216,7 @@ fn the_envelope_has_the_members_and_constants_that_are_shown() {
     let sinks = documents.iter().find(|document| document.path.ends_with("sinks.md")).unwrap();
     let blocks = sinks.blocks.iter().filter(|(language, _)| language == "json");
     let shown: Vec<Value> = blocks.map(|(_, text)| serde_json::from_str(text).unwrap()).collect();
-    let [shown, shown_after] = shown.as_slice() else { panic!("{shown:?}") };
+    let [shown, shown_mirror, shown_after] = shown.as_slice() else { panic!("{shown:?}") };
 
     let sample = data("create_image_sprite_complete.success.json");
     let event = event::read(AppId(1_500_012_345), &sample, false, Utc::now()).event;
@@ -241,6 +243,8 @@ fn the_envelope_has_the_members_and_constants_that_are_shown() {
     assert_eq!(&shown["subject"], file_id);
     shown["time"].as_str().unwrap().parse::<chrono::DateTime<Utc>>().unwrap();
 
+    hold_mirrored(&shown_mirror["mirror"]);
+
     // What became of it at the sink before.
     let result: AfterResult = serde_json::from_value(shown_after["after"].clone()).unwrap();
     let mut rendered = Vec::new();
@@ -260,6 +264,21 @@ fn the_envelope_has_the_members_and_constants_that_are_shown() {
             states.contains(&format!("`{}`", serde_json::to_string(&state).unwrap())),
             "{state:?}"
         );
+    }
+}
+
+/// What a mirror made of a sprite.
+fn hold_mirrored(shown: &Value) {
+    let result: MirrorResult = serde_json::from_value(shown.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&result).unwrap(), *shown);
+    let members: BTreeSet<_> = shown.as_object().unwrap().keys().cloned().collect();
+    let rows = table(&text("docs/sinks.md"), "Member of `mirror`");
+    let described = rows.iter().map(|row| row[0].trim_matches('`').to_owned());
+    assert_eq!(described.collect::<BTreeSet<_>>(), members);
+    let statuses = &rows.iter().find(|row| row[0] == "`status`").unwrap()[1];
+    for status in [MirrorStatus::Ok, MirrorStatus::Failed, MirrorStatus::Skipped] {
+        let word = serde_json::to_string(&status).unwrap();
+        assert!(statuses.contains(&format!("`{word}`")), "{status:?}");
     }
 }
 

@@ -1,4 +1,7 @@
 //! What every kind of sink promises.
+//!
+//! A mirror holds of an event the copies of its sprites, so it is offered events of sprites; what the
+//! others are offered is text.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -9,7 +12,8 @@ use sprited::sinks::{Batch, KINDS, Plan, Sink, SinkKind, Verdict};
 use tokio::task::JoinSet;
 
 use super::receiver::{Answer, Receiver};
-use super::{context, event, keys, keys_at, keys_in, plan};
+use super::{context, event, keys, keys_at, keys_in, mirror, plan};
+use crate::local_server::LocalServer;
 
 const SECRET: &str = "hunter2-is-nowhere";
 
@@ -27,6 +31,8 @@ enum Target {
     /// A file for each event.
     Folder(PathBuf),
     Receiver(Receiver),
+    /// Copies of what the server has.
+    Copies(PathBuf, LocalServer),
 }
 
 impl Subject {
@@ -54,6 +60,16 @@ impl Subject {
                 );
                 (settings, Target::Folder(folder.path().to_owned()))
             }
+            "mirror" => {
+                let server = LocalServer::start(|request, _| mirror::usual(request)).await;
+                let settings = format!(
+                    "store = 'folder'\npath = {:?}\npublic_url = 'https://a.example/copies'\n\
+                     hosts = ['{}']\nhotlink_key = '{SECRET}'",
+                    folder.path(),
+                    server.address()
+                );
+                (settings, Target::Copies(folder.path().to_owned(), server))
+            }
             other => panic!("the contract has no target for the kind {other}: add one"),
         };
         let plan = plan(kind.name, &settings);
@@ -65,6 +81,23 @@ impl Subject {
             plan.open(&context(kind.name)).await.unwrap()
         };
         Self { plan, sink, target, _folder: folder }
+    }
+
+    /// An event of its own for each text, of what the target can hold.
+    fn event(&self, text: &str) -> Arc<Event> {
+        match &self.target {
+            Target::Copies(_, server) => {
+                let folder = event(text).key.to_string();
+                let of_sprite = mirror::sprite(&server.url(), &folder, "");
+                // The file is called whatever it is called.
+                let (named, file) = (serde_json::json!(folder), serde_json::json!(text));
+                let body = of_sprite
+                    .body
+                    .replace(&format!("\"FileId\":{named}"), &format!("\"FileId\":{file}"));
+                sprited::event::read(of_sprite.app, &body, false, of_sprite.first_pulled).event
+            }
+            _ => event(text),
+        }
     }
 
     /// The events the target holds, each one whole record.
@@ -84,6 +117,7 @@ impl Subject {
                     })
                     .collect()
             }
+            Target::Copies(folder, _) => mirror::events_in(folder),
             Target::Receiver(receiver) => receiver
                 .requests()
                 .iter()
@@ -112,7 +146,7 @@ async fn an_empty_target_holds_nothing_and_a_probe_leaves_no_event() {
         let subject = Subject::of(kind).await;
         subject.sink.probe().await.unwrap();
         assert_eq!(subject.held(), [], "{}", kind.name);
-        let asked = [event("a").key];
+        let asked = [subject.event("a").key];
         for since in [None, Some("1:2:2:00000000"), Some("odd")] {
             let held = subject.sink.recover(since, &asked).await.unwrap();
             assert_eq!(held.keys, [], "{}", kind.name);
@@ -131,7 +165,8 @@ async fn every_event_arrives_once_whole_and_with_a_verdict_up_to_the_limits() {
         let mut sent = Vec::new();
         let mut calls = JoinSet::new();
         for call in 0..limits.max_in_flight {
-            let events: Vec<_> = (0..batch).map(|n| event(&format!("{call} {n}"))).collect();
+            let events: Vec<_> =
+                (0..batch).map(|n| subject.event(&format!("{call} {n}"))).collect();
             sent.extend(keys(&events));
             let sink = Arc::clone(&subject.sink);
             calls.spawn(async move { sink.deliver(&Batch::new(events)).await.into_parts().0 });
@@ -152,7 +187,7 @@ async fn an_odd_event_stays_one_record() {
         let subject = Subject::of(kind).await;
         let mut sent = Vec::new();
         for text in odd {
-            let event = event(text);
+            let event = subject.event(text);
             sent.push(event.key);
             subject.deliver(&[event]).await;
         }
@@ -165,7 +200,7 @@ async fn an_odd_event_stays_one_record() {
 async fn what_was_delivered_is_recovered_where_the_target_can_be_read() {
     for kind in KINDS {
         let subject = Subject::of(kind).await;
-        let (first, second, third) = (event("first"), event("second"), event("third"));
+        let [first, second, third] = ["first", "second", "third"].map(|text| subject.event(text));
         // As every start does, before the first event.
         let began = subject.sink.recover(None, &[]).await.unwrap().checkpoint;
         let mark = subject.deliver(std::slice::from_ref(&first)).await;
@@ -202,7 +237,7 @@ async fn what_was_delivered_is_recovered_where_the_target_can_be_read() {
 async fn no_secret_is_shown_and_plans_compare_by_their_settings() {
     for kind in KINDS {
         let subject = Subject::of(kind).await;
-        subject.deliver(&[event("a")]).await;
+        subject.deliver(&[subject.event("a")]).await;
         let shown = format!("{:?} {:#?}", subject.plan, subject.sink);
         assert!(!shown.contains(SECRET), "{}: {shown}", kind.name);
         assert_eq!(subject.plan, subject.plan.clone());
@@ -215,7 +250,8 @@ async fn no_secret_is_shown_and_plans_compare_by_their_settings() {
 
 #[tokio::test]
 async fn the_format_callback_reaches_every_target() {
-    for kind in KINDS.iter().filter(|kind| kind.name != "stdout") {
+    // One has no other standard output than the test's, the other gets no events but what they name.
+    for kind in KINDS.iter().filter(|kind| !matches!(kind.name, "stdout" | "mirror")) {
         let subject = Subject::of(kind).await;
         let mut context = context(kind.name);
         context.format = EventFormat::Callback;
@@ -227,6 +263,7 @@ async fn the_format_callback_reaches_every_target() {
             Target::File(path) => std::fs::read(path).unwrap(),
             Target::Folder(folder) => std::fs::read(folder.join(sent.key.to_string())).unwrap(),
             Target::Receiver(receiver) => receiver.requests().remove(0).body,
+            Target::Copies(..) => unreachable!("it writes no events"),
         };
         assert_eq!(bytes.trim_ascii_end(), sent.body.as_bytes(), "{}", kind.name);
     }

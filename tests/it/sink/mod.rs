@@ -3,6 +3,7 @@
 mod contract;
 mod exec;
 mod jsonl;
+pub(crate) mod mirror;
 mod receiver;
 mod stdout;
 mod webhook;

@@ -29,8 +29,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "sinks",
         &[
-            "sync", "event", "fetch", "sprite", "folder", "net", "secret", "settings", "units",
-            "sanitize",
+            "sync", "limits", "event", "fetch", "sprite", "folder", "net", "secret", "settings",
+            "units", "sanitize",
         ],
     ),
     ("vod", &["sync", "limits", "event", "net", "secret", "settings", "units", "sanitize"]),
