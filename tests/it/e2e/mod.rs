@@ -24,6 +24,7 @@ mod kill;
 mod large;
 mod locks;
 mod metrics;
+mod mirror;
 mod occurrences;
 mod once;
 mod operator;
