@@ -218,6 +218,11 @@ pub(super) fn passages() -> Vec<Passage> {
              first after {1 s} and at last once {a minute};",
             &[number(source_hosts, "MAX_FAILURES").into(), source.into(), longest_source.into()],
         ),
+        row(
+            sinks,
+            "its sprites then follow at their next retries, within {10 min}.",
+            &[longest_retry.into()],
+        ),
         row(sinks, "`timeout` ({30 s} by default)", &[mirror_timeout.into()]),
         row(sinks, "meanwhile, every {30 s}, which does no harm", &[lease.into()]),
         row(sinks, "asks for more, it counts, up to {an hour}.", &[retry_after.into()]),
