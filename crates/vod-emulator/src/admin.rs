@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Response, StatusCode, Uri, header};
 use axum::routing::{get, post, put};
 use bytes::Bytes;
@@ -16,10 +16,11 @@ use serde_json::json;
 
 use super::api;
 use super::control::EmulatorControl;
+use super::downloads;
 use super::faults::InjectedFault;
 use super::settings::ReportConfig;
 use super::shared::Shared;
-use super::sprites::{self, SpriteOrder};
+use super::sprites::{SPRITES_PATH, SpriteOrder, SpriteProtection};
 
 /// The largest body of a request to these pages, in bytes.
 const MAX_BODY: usize = 256 * 1024 * 1024;
@@ -37,10 +38,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_emulator/release", post(release))
         .route("/_emulator/clock", put(set_clock))
         .route("/_emulator/event-config", put(set_event_config))
+        .route("/_emulator/sprite-protection", put(set_sprite_protection))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(EmulatorControl::new(Arc::clone(&shared)));
     Router::new()
-        .route(&format!("{}{{*path}}", sprites::SPRITES_PATH), get(sprite_file))
+        .route(&format!("{}{{*path}}", SPRITES_PATH), get(downloads::download))
         .merge(own)
         .fallback(api::call)
         .with_state(shared)
@@ -144,13 +146,24 @@ async fn set_event_config(State(control): State<EmulatorControl>, uri: Uri, body
     Ok(json_page("{}".to_owned()))
 }
 
-async fn sprite_file(Path(path): Path<String>) -> Page {
-    blocking(move || {
-        let file = sprites::file(&path)
-            .ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such sprite\n".to_owned()))?;
-        Ok(page(file.content_type, file.bytes))
-    })
-    .await
+/// Of all sprites from now on; what is left out is off.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ProtectionOrder {
+    key: Option<String>,
+    referers: Vec<String>,
+    allow_empty_referer: bool,
+}
+
+async fn set_sprite_protection(State(control): State<EmulatorControl>, body: Bytes) -> Page {
+    let order: ProtectionOrder = read(&body)?;
+    let protection = SpriteProtection {
+        key: order.key.map(Into::into),
+        referers: order.referers,
+        allow_empty_referer: order.allow_empty_referer,
+    };
+    control.set_sprite_protection(protection).map_err(bad)?;
+    Ok(json_page("{}".to_owned()))
 }
 
 /// Work that is too long for the threads that serve.
@@ -178,13 +191,8 @@ fn query(uri: &Uri) -> impl Iterator<Item = (&str, &str)> {
 
 fn json_page(mut json: String) -> Response<Body> {
     json.push('\n');
-    page("application/json", json)
-}
-
-fn page(content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
-    let mut response = Response::new(body.into());
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    let mut response = Response::new(json.into());
+    let content_type = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }

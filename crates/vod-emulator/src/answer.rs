@@ -60,6 +60,21 @@ impl Answer {
         Self { status, content_type: "text/html", body: page.into_bytes() }
     }
 
+    /// Returns a file.
+    pub(super) fn file(content_type: &'static str, body: Vec<u8>) -> Self {
+        Self { status: StatusCode::OK, content_type, body }
+    }
+
+    /// Changes its body.
+    pub(super) fn map(self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Self {
+        Self { body: change(self.body), ..self }
+    }
+
+    /// Returns one line for a person.
+    pub(super) fn text(status: StatusCode, text: impl std::fmt::Display) -> Self {
+        Self { status, content_type: "text/plain", body: format!("{text}\n").into_bytes() }
+    }
+
     fn json(body: Vec<u8>) -> Self {
         Self { status: StatusCode::OK, content_type: "application/json", body }
     }

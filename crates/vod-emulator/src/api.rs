@@ -4,7 +4,6 @@
 //! action, the fault that applies after.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -49,7 +48,7 @@ pub(super) async fn call(
     let (parts, body) = request.into_parts();
     // Read before anything else: a slow sender does not use up a lease.
     let body = axum::body::to_bytes(body, MAX_READ).await;
-    travel(shared.settings.one_way()).await;
+    shared.travel().await;
     let action = header(&parts, "x-tc-action").and_then(ApiAction::named);
     let drawn = {
         let mut state = shared.state();
@@ -77,7 +76,7 @@ pub(super) async fn call(
         && let Some(answer) = call.apply_fault(kind).await
     {
         call.count("fault");
-        travel(call.shared.settings.one_way()).await;
+        call.shared.travel().await;
         return answer.send(call.clock, None, &call.wire);
     }
     let outcome = match &body {
@@ -93,15 +92,8 @@ pub(super) async fn call(
     }
     // A pull may have been held: the date is that of the answer.
     let date = call.clock + (call.shared.clock.now() - call.came_in);
-    travel(call.shared.settings.one_way()).await;
+    call.shared.travel().await;
     answer.send(date, kind, &call.wire)
-}
-
-/// Lets a request or an answer be on its way.
-async fn travel(time: Duration) {
-    if !time.is_zero() {
-        tokio::time::sleep(time).await;
-    }
 }
 
 impl Call {

@@ -14,7 +14,7 @@ use super::ledger::{LedgerSnapshot, LedgerTotals};
 use super::queue::QueueFull;
 use super::settings::{AssumableRole, ReportConfig};
 use super::shared::Shared;
-use super::sprites::{CreatedSprite, SpriteOrder};
+use super::sprites::{CreatedSprite, SpriteOrder, SpriteProtection};
 use super::tasks::AddedTask;
 
 /// The most events one call adds.
@@ -38,6 +38,9 @@ pub enum AddError {
     /// More events than one call adds, or a longer delay.
     #[error("one call adds at most 1,000,000 events, with a delay of at most ten years")]
     TooMuch,
+    /// The protection of sprites is not possible.
+    #[error("{0}")]
+    Protection(&'static str),
 }
 
 /// Adds events, sets faults and reads the ledger of an [`Emulator`](super::Emulator). Cheap to
@@ -196,6 +199,16 @@ impl EmulatorControl {
     pub fn set_event_config(&self, app: Option<u64>, config: ReportConfig) -> Result<(), AddError> {
         let app = self.app(app)?;
         self.shared.state().set_event_config(app, config);
+        Ok(())
+    }
+
+    /// Sets who may open the files of sprites from now on. The service takes some minutes for that.
+    ///
+    /// # Errors
+    /// When the key is not one.
+    pub fn set_sprite_protection(&self, protection: SpriteProtection) -> Result<(), AddError> {
+        protection.check().map_err(AddError::Protection)?;
+        self.shared.state().sprite_protection = protection;
         Ok(())
     }
 

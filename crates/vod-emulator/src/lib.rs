@@ -10,7 +10,7 @@
 //!
 //! A call comes in through `serve` and is checked in `api`; `actions` and `sts` carry it out on the
 //! `state` behind `shared` (`queue`, `ledger`, `quota`, `faults`), and it leaves as an `answer`.
-//! `push` posts events, `tasks` finds tasks. Tests use `control`, operators `admin`.
+//! `push` posts events, `tasks` finds tasks, `downloads` serves the files of `sprites`. Tests use `control`, operators `admin`.
 
 mod action;
 mod actions;
@@ -22,6 +22,7 @@ mod authorization;
 mod clock;
 mod content;
 mod control;
+mod downloads;
 mod emulator;
 mod faults;
 mod handle;
@@ -59,5 +60,7 @@ pub use settings::{
     AssumableRole, EmulatorSettings, LeaseFrom, Leniency, ReportConfig, ReportMode, ThrottleBursts,
     TrustedIdentity,
 };
-pub use sprites::{CreatedSprite, NotifyMode, SourceApi, SpriteOrder};
+pub use sprites::{
+    CreatedSprite, NotifyMode, SourceApi, SpriteOrder, SpriteProtection, SpriteQuirks,
+};
 pub use tasks::{DetailSpelling, TaskSettings};

@@ -9,6 +9,7 @@ use super::faults::EmptyAnswer;
 use super::keys::Account;
 use super::push::PushSettings;
 use super::queue::MAX_BATCH;
+use super::sprites::{SpriteProtection, SpriteQuirks};
 use super::tasks::TaskSettings;
 
 /// The longest duration that may be set, beyond which times could overflow.
@@ -39,8 +40,8 @@ pub struct EmulatorSettings {
     pub rate_limit: Option<u32>,
     /// When all calls are refused as too many, whatever their rate; `None`: never.
     pub bursts: Option<ThrottleBursts>,
-    /// The time that a call travels: half of this before it is handled, half before its answer. At
-    /// most a minute.
+    /// The time that a call, or a request for a sprite's file, travels: half of this before it is
+    /// handled, half before its answer. At most a minute.
     pub round_trip: Duration,
     /// By how much longer than that it may be, at random and on each of the two ways. At most a
     /// minute.
@@ -68,6 +69,10 @@ pub struct EmulatorSettings {
     pub tasks: TaskSettings,
     /// Sprite tasks made by themselves, each second; at most 10,000.
     pub sprites_per_second: f64,
+    /// The quirks of sprite tasks whose order has none.
+    pub sprite_quirks: SpriteQuirks,
+    /// Who may open the files of sprites.
+    pub sprite_protection: SpriteProtection,
     /// The most events that may wait.
     pub max_events: usize,
     /// The most events the ledger has a record of.
@@ -108,6 +113,8 @@ impl Default for EmulatorSettings {
             push: PushSettings::default(),
             tasks: TaskSettings::default(),
             sprites_per_second: 0.0,
+            sprite_quirks: SpriteQuirks::default(),
+            sprite_protection: SpriteProtection::default(),
             max_events: 2_000_000,
             max_records: 2_000_000,
             seed: None,
@@ -169,6 +176,7 @@ impl EmulatorSettings {
         {
             return Err("a burst of throttling must be shorter than the time to the next one");
         }
+        self.sprite_protection.check()?;
         self.push.check()
     }
 }

@@ -149,10 +149,11 @@ impl Shared {
         let tasks = state.sprites.make(order, self.clock.shown());
         let contents = tasks
             .iter()
-            .flat_map(|task| task.reports().iter().map(|report| Content::Sprite(*task, *report)));
+            .flat_map(|task| task.reports().iter().map(|report| (task.clone(), *report)))
+            .map(|(task, report)| Content::Sprite(task, report));
         let mut ids = state.add(app, now, contents.collect(), order.delay)?.into_iter();
         for task in &tasks {
-            state.tasks(app).add(TaskRecord::Sprite(*task));
+            state.tasks(app).add(TaskRecord::Sprite(task.clone()));
             state.ledger.task_made(task);
         }
         drop(state);
@@ -295,6 +296,14 @@ impl Shared {
         tokio::select! {
             _ = released.changed() => {}
             () = self.stop.cancelled() => {}
+        }
+    }
+
+    /// Lets a request or an answer be on its way.
+    pub(super) async fn travel(&self) {
+        let time = self.settings.one_way();
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
         }
     }
 

@@ -18,7 +18,7 @@ use super::push::Outbox;
 use super::queue::{Queue, QueueFull, QueueRules};
 use super::quota::Quota;
 use super::settings::{AssumableRole, EmulatorSettings, ReportConfig, ReportMode};
-use super::sprites::Sprites;
+use super::sprites::{SpriteHistory, SpriteProtection, Sprites};
 use super::tasks::TaskIndex;
 
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(super) struct State {
     /// The most events that may wait in all of them and to be posted.
     capacity: usize,
     pub(super) sprites: Sprites,
+    pub(super) sprite_history: SpriteHistory,
+    pub(super) sprite_protection: SpriteProtection,
     pub(super) outbox: Outbox,
     /// One for each application.
     tasks: BTreeMap<u64, TaskIndex>,
@@ -71,7 +73,9 @@ impl State {
             queues: apps.iter().zip(seeds).map(queue).collect(),
             last: 0,
             capacity: settings.max_events,
-            sprites: Sprites::new(scramble(!seed)),
+            sprites: Sprites::new(scramble(!seed), settings.sprite_quirks.clone()),
+            sprite_history: SpriteHistory::default(),
+            sprite_protection: settings.sprite_protection.clone(),
             outbox: Outbox::new(&settings.push),
             tasks: BTreeMap::new(),
             max_tasks: settings.max_records,

@@ -3,6 +3,7 @@
 //! Owns its options, its help, and what it prints.
 
 mod push;
+mod sprites;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::settings::{
 };
 use crate::tasks::{DetailSpelling, TaskSettings};
 use push::PushArgs;
+use sprites::SpriteArgs;
 
 /// The purpose of the command, for `--help`.
 const LONG_ABOUT: &str = "Emulate the cloud's event API on this machine
@@ -49,6 +51,13 @@ Add tasks that ended one a minute in the last day; of every tenth the event is l
 each change ("change") or nothing ("none"), and be aborted ("abort_every"):
   curl -d '{"count":1440,"age":"1d","apart":"1m","lose_every":10,"notify_mode":"change"}' \
        http://127.0.0.1:9771/_emulator/sprites
+Add a task whose files come late and in another dialect; --sprite-quirks lists the words:
+  curl -d '{"tiles":106,"quirks":"crlf,query,padded,sheets:late=5s"}' \
+       http://127.0.0.1:9771/_emulator/sprites
+Sign the URLs of files from now on, and check the Referer; open them to all again:
+  curl -X PUT -d '{"key":"Ab3dEf6hIj9k","referers":["www.example.com"]}' \
+       http://127.0.0.1:9771/_emulator/sprite-protection
+  curl -X PUT -d '{}' http://127.0.0.1:9771/_emulator/sprite-protection
 Show what was pulled and confirmed, and when; or only the totals:
   curl http://127.0.0.1:9771/_emulator/ledger
   curl 'http://127.0.0.1:9771/_emulator/ledger?summary=1'
@@ -144,7 +153,7 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "TIME/TIME", value_parser = bursts)]
     throttle: Option<ThrottleBursts>,
 
-    /// How long a call travels, there and back
+    /// How long a call, or a request for a sprite's file, travels, there and back
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     round_trip: Duration,
 
@@ -177,10 +186,6 @@ pub struct EmulatorArgs {
     #[arg(long, value_name = "SPELLING", default_value = "same")]
     task_detail: DetailSpelling,
 
-    /// Sprite tasks to add each second, such as 0.5
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
-    sprites_per_second: f64,
-
     /// Where to be more lenient than the service; may be repeated, or a list with commas
     #[arg(long, value_name = "WHERE", value_delimiter = ',')]
     lenient: Vec<LenientRule>,
@@ -192,6 +197,9 @@ pub struct EmulatorArgs {
     // Boxed: whoever has other commands keeps them in one enum with these options.
     #[command(flatten)]
     push: Box<PushArgs>,
+
+    #[command(flatten)]
+    sprites: Box<SpriteArgs>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -236,7 +244,7 @@ fn bursts(text: &str) -> Result<ThrottleBursts, String> {
 impl EmulatorArgs {
     fn settings(&self) -> EmulatorSettings {
         let is_lenient = |rule| self.lenient.contains(&rule);
-        EmulatorSettings {
+        self.sprites.apply(EmulatorSettings {
             account: Account {
                 secret_id: self.secret_id.clone(),
                 secret_key: self.secret_key.clone(),
@@ -265,12 +273,11 @@ impl EmulatorArgs {
             },
             push: self.push.settings(),
             tasks: TaskSettings { lag: self.task_lag, detail: self.task_detail },
-            sprites_per_second: self.sprites_per_second,
             seed: self.seed,
             allow_remote: self.allow_remote,
             public_url: self.public_url.clone(),
             ..EmulatorSettings::default()
-        }
+        })
     }
 
     fn apps(&self) -> Vec<u64> {

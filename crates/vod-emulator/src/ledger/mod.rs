@@ -49,6 +49,9 @@ pub struct LedgerTotals {
     /// known. A call that names no known action counts as `other`. A call that a fault left
     /// without an answer before it took effect is not counted.
     pub calls: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Requests for the files of sprites by kind, `vtt` or `sheet`, and outcome: `ok`, `forbidden`, or
+    /// the name of the fault. Others are not counted.
+    pub files: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Faults that were applied, by kind.
     pub faults: BTreeMap<&'static str, u64>,
 }
@@ -62,6 +65,13 @@ impl LedgerTotals {
             .and_then(|outcomes| outcomes.get(outcome))
             .copied()
             .unwrap_or_default()
+    }
+
+    /// Returns how many requests for files of sprites of this kind, `vtt` or `sheet`, ended in
+    /// `outcome`.
+    #[must_use]
+    pub fn files_of(&self, kind: &str, outcome: &str) -> u64 {
+        self.files.get(kind).and_then(|outcomes| outcomes.get(outcome)).copied().unwrap_or_default()
     }
 }
 
@@ -260,6 +270,10 @@ impl Ledger {
     }
 
     /// Counts a fault that was drawn.
+    pub(super) fn file_answered(&mut self, kind: &'static str, outcome: &'static str) {
+        *self.totals.files.entry(kind).or_default().entry(outcome).or_default() += 1;
+    }
+
     pub(super) fn fault_drawn(&mut self, kind: &'static str) {
         *self.totals.faults.entry(kind).or_default() += 1;
     }

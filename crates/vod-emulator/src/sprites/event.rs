@@ -3,7 +3,8 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::files::{DEFINITION, TILE_SIZE, TILES_PER_SHEET};
+use super::layout::{DEFINITION, TILE_SIZE};
+use super::quirks::CountedTiles;
 use super::task::{NotifyMode, SourceApi, Task, TaskReport};
 
 /// How long a task is under way.
@@ -87,7 +88,7 @@ impl Task {
             "Message": if self.failed { "source file error: no video stream" } else { "" },
             "FileId": self.file_id(),
             "Definition": DEFINITION,
-            "TotalCount": if self.failed { 0 } else { self.tiles },
+            "TotalCount": if self.failed { Some(0) } else { self.total_count(CountedTiles::All) },
             "ImageSpriteUrlSet": (!self.failed).then_some(sheets),
             "WebVttUrl": self.vtt_url(base),
         })
@@ -161,7 +162,7 @@ impl Task {
                 "Definition": DEFINITION,
                 "Height": TILE_SIZE.1,
                 "Width": TILE_SIZE.0,
-                "TotalCount": self.tiles.min(TILES_PER_SHEET),
+                "TotalCount": self.total_count(CountedTiles::Sheet),
                 "ImageUrlSet": self.sheets(base),
                 "WebVttUrl": self.vtt_url(base),
             })
@@ -191,6 +192,7 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::quirks::SpriteQuirks;
     use super::super::task::{SpriteOrder, Sprites};
     use super::*;
 
@@ -203,7 +205,7 @@ mod tests {
         let order =
             SpriteOrder { source_api: Some(source_api), fail_every, ..SpriteOrder::default() };
         let now = DateTime::from_timestamp(1_735_689_672, 0).unwrap();
-        let task = Sprites::new(1).make(&order, now)[0];
+        let task = Sprites::new(1, SpriteQuirks::default()).make(&order, now).remove(0);
         serde_json::from_str(&task.event(report, "http://x")).unwrap()
     }
 

@@ -1,114 +1,110 @@
 //! The files of sprites: sheets and WebVTT files, made from their URLs.
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
-use super::png;
+use super::layout::{MAX_TILES, TILES_PER_SHEET, sheet_name, vtt_name};
+use super::quirks::{SpriteFileFault, SpriteQuirks};
+use super::vtt::VttText;
+use super::{png, sheet};
 use crate::handle::scramble;
 
-/// The preset template 10: one tile each ten seconds, ten by ten tiles a sheet.
-pub(super) const DEFINITION: u32 = 10;
-pub(super) const TILE_SIZE: (u32, u32) = (142, 80);
-const SHEET_COLUMNS: u32 = 10;
-pub(super) const TILES_PER_SHEET: u32 = 100;
-const SECONDS_PER_TILE: u32 = 10;
-
-/// The most tiles a task may have: more than a day of video.
-pub(super) const MAX_TILES: u32 = 10_000;
+/// The time between two tiles.
+const STEP: Duration = Duration::from_secs(10);
 
 /// The path that the URLs of sprites begin with.
 pub(crate) const SPRITES_PATH: &str = "/sprites/";
 
-pub(super) fn sheet_name(sheet: u32) -> String {
-    format!("imageSprite_{DEFINITION}_{sheet}.png")
-}
-
-pub(super) fn vtt_name() -> String {
-    format!("imageSprite_{DEFINITION}.vtt")
-}
-
-/// A file that a sprite's URL leads to.
-#[derive(Debug)]
+/// What a sprite's URL leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SpriteFile {
-    pub(crate) content_type: &'static str,
-    pub(crate) bytes: Vec<u8>,
+    /// The path up to the file's name, which all files of a task have.
+    folder: String,
+    number: u64,
+    tiles: u32,
+    quirks: SpriteQuirks,
+    /// The number of the sheet; `None`: it is the WebVTT file.
+    sheet: Option<u32>,
 }
 
-/// The file at `path`, without [`SPRITES_PATH`]; `None` if there is none. Draws a megapixel: not
-/// for a thread that others wait for.
-pub(crate) fn file(path: &str) -> Option<SpriteFile> {
-    let mut parts = path.split('/');
-    let (Some(number), Some(tiles), Some(name), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return None;
-    };
-    let number = u64::from_str_radix(number, 16).ok()?;
-    let tiles = tiles.parse().ok().filter(|tiles| (1..=MAX_TILES).contains(tiles))?;
-    if name == vtt_name() {
-        return Some(SpriteFile {
-            content_type: "text/vtt; charset=utf-8",
-            bytes: vtt(tiles).into(),
-        });
-    }
-    let sheet = (0..tiles.div_ceil(TILES_PER_SHEET)).find(|sheet| name == sheet_name(*sheet))?;
-    Some(SpriteFile { content_type: "image/png", bytes: draw(number, tiles, sheet) })
-}
-
-/// The cues of all tiles, each naming its sheet by bare file name.
-fn vtt(tiles: u32) -> String {
-    let mut text = String::from("WEBVTT\n");
-    for tile in 0..tiles {
-        let (from, to) = (cue_time(tile), cue_time(tile + 1));
-        let (x, y) = place(tile % TILES_PER_SHEET);
-        let sheet = sheet_name(tile / TILES_PER_SHEET);
-        let (width, height) = TILE_SIZE;
-        write!(text, "\n{from} --> {to}\n{sheet}#xywh={x},{y},{width},{height}\n")
-            .expect("writing to a String cannot fail");
-    }
-    text
-}
-
-fn cue_time(tile: u32) -> String {
-    let seconds = tile * SECONDS_PER_TILE;
-    format!("{:02}:{:02}:{:02}.000", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// Where a tile of a sheet begins, in pixels.
-fn place(tile: u32) -> (u32, u32) {
-    (tile % SHEET_COLUMNS * TILE_SIZE.0, tile / SHEET_COLUMNS * TILE_SIZE.1)
-}
-
-/// Tiles of changing colour, each with a bar that shows how far into the video it is.
-fn draw(number: u64, tiles: u32, sheet: u32) -> Vec<u8> {
-    const DARK: u8 = 0;
-    const BAR: u8 = 1;
-    let first = sheet * TILES_PER_SHEET;
-    let here = (tiles - first).min(TILES_PER_SHEET);
-    let mut palette = vec![[24, 24, 24], [250, 250, 250]];
-    palette.extend((0..here).map(|tile| colour(number, first + tile)));
-    let (width, height) = (SHEET_COLUMNS * TILE_SIZE.0, here.div_ceil(SHEET_COLUMNS) * TILE_SIZE.1);
-    png::encode(width, height, &palette, |x, y| {
-        let tile = y / TILE_SIZE.1 * SHEET_COLUMNS + x / TILE_SIZE.0;
-        let (x, y) = (x % TILE_SIZE.0, y % TILE_SIZE.1);
-        if tile >= here || x == 0 || y == 0 {
-            DARK
-        } else if y >= TILE_SIZE.1 - 8 && x * tiles <= (first + tile + 1) * TILE_SIZE.0 {
-            BAR
-        } else {
-            // At most 100 tiles after the two fixed colours.
-            2 + tile as u8
+impl SpriteFile {
+    /// Reads the path of a URL; `None` if there is no such file.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        let (folder, name) = path.rsplit_once('/')?;
+        let mut parts = folder.strip_prefix(SPRITES_PATH)?.split('/');
+        let number = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let tiles = parts.next()?.parse().ok().filter(|tiles| (1..=MAX_TILES).contains(tiles))?;
+        let quirks = parts.next().map_or(Ok(SpriteQuirks::default()), str::parse).ok()?;
+        if parts.next().is_some() {
+            return None;
         }
-    })
+        let name = percent_decoded(name)?;
+        let sheets = 0..tiles.div_ceil(TILES_PER_SHEET);
+        let sheet = sheets.into_iter().find(|sheet| name == sheet_name(*sheet));
+        let exists = sheet.is_some() || name == vtt_name();
+        exists.then(|| Self { folder: folder.to_owned(), number, tiles, quirks, sheet })
+    }
+
+    pub(crate) fn is_vtt(&self) -> bool {
+        self.sheet.is_none()
+    }
+
+    /// The path of the WebVTT file of its task.
+    pub(super) fn vtt_path(&self) -> String {
+        format!("{}/{}", self.folder, vtt_name())
+    }
+
+    /// Its path, however it was written.
+    pub(super) fn path(&self) -> String {
+        let sheet_path = |sheet| format!("{}/{}", self.folder, sheet_name(sheet));
+        self.sheet.map_or_else(|| self.vtt_path(), sheet_path)
+    }
+
+    pub(crate) fn quirks(&self) -> &SpriteQuirks {
+        &self.quirks
+    }
+
+    /// What is wrong with the answer to each request for it.
+    pub(super) fn fault(&self) -> Option<&SpriteFileFault> {
+        let quirks = &self.quirks;
+        if self.is_vtt() { quirks.vtt_fault.as_ref() } else { quirks.sheet_fault.as_ref() }
+    }
+
+    pub(crate) fn content_type(&self) -> &'static str {
+        if self.is_vtt() { "text/vtt; charset=utf-8" } else { "image/png" }
+    }
+
+    /// Its bytes, as its task made them when it was run for the first time or again; `base` is the
+    /// address that its URL begins with. Draws a megapixel: not for a thread that others wait for.
+    pub(crate) fn bytes(&self, is_rerun: bool, base: &str) -> Vec<u8> {
+        let Some(number) = self.sheet else {
+            // Half as many tiles would change the number of sheets, which the event has told.
+            let step = self.quirks.step.unwrap_or(STEP) * if is_rerun { 2 } else { 1 };
+            let folder = format!("{base}{}", self.folder);
+            let text = VttText { tiles: self.tiles, step, quirks: &self.quirks, folder: &folder };
+            return text.write();
+        };
+        let seed = if is_rerun { scramble(self.number) } else { self.number };
+        let mut png = sheet::draw(seed, self.tiles, number, &self.quirks);
+        if let Some(size) = self.quirks.sheet_size {
+            png::pad(&mut png, usize::try_from(size.as_u64()).unwrap_or(usize::MAX));
+        }
+        png
+    }
 }
 
-fn colour(number: u64, tile: u32) -> [u8; 3] {
-    let [red, green, blue, ..] = scramble(number).to_be_bytes();
-    let step = |channel: u8, speed: u32| {
-        // A triangle wave, so that neighbours are close and no colour jumps.
-        let phase = (u32::from(channel) + tile * speed) % 320;
-        (if phase < 160 { phase } else { 319 - phase } + 48) as u8
-    };
-    [step(red, 3), step(green, 5), step(blue, 7)]
+/// `None` if it is not UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|_| byte == b'%');
+        let decoded = hex
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(decoded.unwrap_or(byte));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -116,6 +112,10 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+
+    fn open(path: &str) -> Option<SpriteFile> {
+        SpriteFile::at(&format!("/sprites/{path}"))
+    }
 
     #[test]
     fn other_paths_lead_nowhere() {
@@ -127,21 +127,56 @@ mod tests {
             "1/100/imageSprite_10.jpg",
             "x/100/imageSprite_10.vtt",
             "1/100/imageSprite_10.vtt/x",
+            "1/100/crfl/imageSprite_10.vtt",
+            "1/100/crlf/bom/imageSprite_10.vtt",
+            "1/100/imageSprite_10%2Evt%",
         ] {
-            assert!(file(path).is_none(), "{path}");
+            assert!(open(path).is_none(), "{path}");
         }
+        assert!(open("1/100/crlf/%69mageSprite_10%2Evtt").is_some());
+    }
+
+    fn pixels(png: &[u8]) -> Vec<u8> {
+        let start = png.windows(4).position(|w| w == b"IDAT").unwrap();
+        let size = u32::from_be_bytes(png[start - 4..start].try_into().unwrap()) as usize;
+        let mut pixels = Vec::new();
+        flate2::read::ZlibDecoder::new(&png[start + 4..start + 4 + size])
+            .read_to_end(&mut pixels)
+            .unwrap();
+        pixels
     }
 
     #[test]
     fn a_sheets_pixels_are_what_its_size_says() {
-        let sheet = file("1/25/imageSprite_10_0.png").unwrap().bytes;
-        let start = sheet.windows(4).position(|w| w == b"IDAT").unwrap();
-        let size = u32::from_be_bytes(sheet[start - 4..start].try_into().unwrap()) as usize;
-        let mut pixels = Vec::new();
-        flate2::read::ZlibDecoder::new(&sheet[start + 4..start + 4 + size])
-            .read_to_end(&mut pixels)
-            .unwrap();
-        assert_eq!(pixels.len(), 240 * (1420 + 1));
-        assert!(pixels.contains(&26) && !pixels.contains(&27));
+        let cropped = pixels(&open("1/25/imageSprite_10_0.png").unwrap().bytes(false, ""));
+        assert_eq!(cropped.len(), 240 * (1420 + 1));
+        assert!(cropped.contains(&26) && !cropped.contains(&27));
+        let padded = pixels(&open("1/25/padded/imageSprite_10_0.png").unwrap().bytes(false, ""));
+        assert_eq!(padded.len(), 800 * (1420 + 1));
+        assert_eq!(padded[..cropped.len()], cropped);
+        assert!(padded[cropped.len()..].iter().all(|pixel| *pixel == 0));
+    }
+
+    #[test]
+    fn a_second_run_has_other_times_and_colours_under_the_same_names() {
+        for name in ["imageSprite_10.vtt", "imageSprite_10_0.png"] {
+            let file = open(&format!("1/2/{name}")).unwrap();
+            assert_eq!(file.bytes(false, ""), file.bytes(false, ""));
+            assert_ne!(file.bytes(false, ""), file.bytes(true, ""), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_sheet_can_be_of_any_size_above_its_own() {
+        let usual = open("1/2/imageSprite_10_0.png").unwrap().bytes(false, "");
+        for size in [usual.len() + 12, 400_000] {
+            let sheet = open(&format!("1/2/size={size}B/imageSprite_10_0.png")).unwrap();
+            let sheet = sheet.bytes(false, "");
+            assert_eq!(sheet.len(), size);
+            assert_eq!(pixels(&sheet), pixels(&usual));
+            assert_eq!(sheet[size - 12..], usual[usual.len() - 12..]);
+        }
+        let small = open("1/2/size=1B/imageSprite_10_0.png").unwrap();
+        assert_eq!(small.bytes(false, ""), usual);
     }
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::files::{DEFINITION, TILE_SIZE};
+use super::layout::{DEFINITION, TILE_SIZE};
+use super::quirks::CountedTiles;
 use super::task::{SourceApi, Task, TaskReport};
 
 impl Task {
@@ -23,7 +24,7 @@ impl Task {
             "vodTaskId": self.task_id(),
             "fileId": self.file_id(),
             "definition": DEFINITION,
-            "totalCount": if self.failed { 0 } else { self.tiles },
+            "totalCount": if self.failed { Some(0) } else { self.total_count(CountedTiles::All) },
             "imageSpriteUrl": self.sheets(base),
             "webVttUrl": self.vtt_url(base).unwrap_or_default(),
         })
@@ -48,7 +49,7 @@ impl Task {
                 "definition": DEFINITION,
                 "height": TILE_SIZE.1,
                 "width": TILE_SIZE.0,
-                "totalCount": self.tiles,
+                "totalCount": self.total_count(CountedTiles::All),
                 "urlList": self.sheets(base),
                 "webVttUrl": self.vtt_url(base),
             });
@@ -69,6 +70,7 @@ impl Task {
 mod tests {
     use chrono::DateTime;
 
+    use super::super::quirks::SpriteQuirks;
     use super::super::task::{SpriteOrder, Sprites};
     use super::*;
 
@@ -76,7 +78,7 @@ mod tests {
         let order =
             SpriteOrder { source_api: Some(source_api), fail_every, ..SpriteOrder::default() };
         let now = DateTime::from_timestamp(1_735_689_672, 0).unwrap();
-        let task = Sprites::new(1).make(&order, now)[0];
+        let task = Sprites::new(1, SpriteQuirks::default()).make(&order, now).remove(0);
         serde_json::from_str(&task.legacy_event(report, "http://x")).unwrap()
     }
 

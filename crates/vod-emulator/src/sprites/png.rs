@@ -5,6 +5,9 @@ use std::io::Write;
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
 
+/// The size of a chunk without data, such as the last one.
+const EMPTY_CHUNK: usize = 12;
+
 /// A picture of `width` by `height` pixels; `pixel` gives the index in `palette` of each.
 pub(super) fn encode(
     width: u32,
@@ -31,6 +34,15 @@ pub(super) fn encode(
     chunk(&mut png, *b"IDAT", &data.finish().expect("writing to a Vec cannot fail"));
     chunk(&mut png, *b"IEND", &[]);
     png
+}
+
+/// Makes a picture this many bytes long, if it is shorter by 12 at least: by a chunk that who reads it
+/// has to pass over.
+pub(super) fn pad(png: &mut Vec<u8>, size: usize) {
+    let Some(padding) = size.checked_sub(png.len() + EMPTY_CHUNK) else { return };
+    let end = png.split_off(png.len() - EMPTY_CHUNK);
+    chunk(png, *b"paDd", &vec![0; padding]);
+    png.extend_from_slice(&end);
 }
 
 fn chunk(png: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {

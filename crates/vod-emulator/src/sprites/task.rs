@@ -1,11 +1,14 @@
 //! Sprite tasks, as orders and as results.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::files::{MAX_TILES, SPRITES_PATH, TILES_PER_SHEET, sheet_name, vtt_name};
+use super::files::SPRITES_PATH;
+use super::layout::{MAX_TILES, TILES_PER_SHEET, sheet_name, vtt_name};
+use super::quirks::{CountedTiles, SpriteQuirks};
 use crate::handle::scramble;
 
 /// What TaskIds begin with.
@@ -67,6 +70,9 @@ pub struct SpriteOrder {
     pub lose_every: u32,
     /// When they report to the application.
     pub notify_mode: NotifyMode,
+    /// How their files, and what their events say of them, differ from the usual; by default as the
+    /// emulator is set.
+    pub quirks: Option<SpriteQuirks>,
     /// How long until their events can be pulled, or are posted.
     #[serde(with = "humantime_serde")]
     pub delay: Duration,
@@ -90,6 +96,7 @@ impl Default for SpriteOrder {
             abort_every: 0,
             lose_every: 0,
             notify_mode: NotifyMode::Finish,
+            quirks: None,
             delay: Duration::ZERO,
             age: Duration::ZERO,
             apart: Duration::ZERO,
@@ -126,8 +133,8 @@ pub struct CreatedSprite {
     pub vtt_url: Option<String>,
 }
 
-/// A sprite task as a few numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A sprite task as a few numbers. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Task {
     pub(super) source_api: SourceApi,
     /// Differs from that of every other task of every emulator.
@@ -139,6 +146,8 @@ pub(crate) struct Task {
     /// Whether its event is lost.
     pub(super) lost: bool,
     pub(super) notify_mode: NotifyMode,
+    /// Shared by the tasks of an order; `None`: there are none.
+    pub(super) quirks: Option<Arc<SpriteQuirks>>,
     /// In whole seconds, as it is shown.
     pub(super) finished: DateTime<Utc>,
 }
@@ -148,20 +157,24 @@ pub(crate) struct Task {
 pub(crate) struct Sprites {
     seed: u64,
     made: u64,
+    /// Of tasks whose order has none.
+    quirks: SpriteQuirks,
 }
 
 impl Sprites {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, made: 0 }
+    pub(crate) fn new(seed: u64, quirks: SpriteQuirks) -> Self {
+        Self { seed, made: 0, quirks }
     }
 
     /// The tasks of an order that comes in at `now`.
     pub(crate) fn make(&mut self, order: &SpriteOrder, now: DateTime<Utc>) -> Vec<Task> {
         let delta = |time: Duration| TimeDelta::from_std(time).unwrap_or_default();
         let mut finished = now - delta(order.age);
+        let quirks = order.quirks.as_ref().unwrap_or(&self.quirks);
+        let quirks = (*quirks != SpriteQuirks::default()).then(|| Arc::new(quirks.clone()));
         (0..order.count)
             .map(|_| {
-                let task = self.make_one(order, finished);
+                let task = Task { quirks: quirks.clone(), ..self.make_one(order, finished) };
                 finished += delta(order.apart);
                 task
             })
@@ -191,6 +204,7 @@ impl Sprites {
                 SourceApi::Create => NotifyMode::Finish,
                 SourceApi::Procedure => order.notify_mode,
             },
+            quirks: None,
             finished: DateTime::from_timestamp(finished.timestamp(), 0).unwrap_or(finished),
         }
     }
@@ -282,15 +296,28 @@ impl Task {
         !self.failed && !self.aborted
     }
 
+    /// What the event of a task that succeeded says of its tiles: of all, or of those of one sheet.
+    pub(super) fn total_count(&self, usual: CountedTiles) -> Option<i64> {
+        let ordered = self.quirks.as_ref().and_then(|quirks| quirks.count);
+        match ordered.unwrap_or(usual) {
+            CountedTiles::All => Some(self.tiles.into()),
+            CountedTiles::Sheet => Some(self.tiles.min(TILES_PER_SHEET).into()),
+            CountedTiles::Null => None,
+            CountedTiles::Number(number) => Some(number),
+        }
+    }
+
     /// Returns a path with all that the files in it are drawn from, so that they need not be kept.
     fn folder(&self, base: &str) -> String {
-        format!("{base}{SPRITES_PATH}{:016x}/{}", self.number, self.tiles)
+        let quirks = self.quirks.as_ref().map_or("", |quirks| &quirks.words);
+        let slash = if quirks.is_empty() { "" } else { "/" };
+        format!("{base}{SPRITES_PATH}{:016x}/{}{slash}{quirks}", self.number, self.tiles)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::file;
+    use super::super::files::SpriteFile;
     use super::*;
 
     fn now() -> DateTime<Utc> {
@@ -300,16 +327,19 @@ mod tests {
     #[test]
     fn every_url_of_a_task_leads_to_a_file() {
         let order = SpriteOrder { tiles: Some(106), fail_every: 0, ..SpriteOrder::default() };
-        let made = Sprites::new(1).make(&order, now())[0].made(1, "http://x");
+        let made =
+            Sprites::new(1, SpriteQuirks::default()).make(&order, now())[0].made(1, "http://x");
         assert_eq!(made.sheets.len(), 2);
-        let open = |url: &str| file(url.strip_prefix("http://x/sprites/").unwrap()).unwrap();
+        let open = |url: &str| SpriteFile::at(url.strip_prefix("http://x").unwrap()).unwrap();
         for (url, height) in made.sheets.iter().zip([800_u32, 80]) {
             let sheet = open(url);
-            assert_eq!(sheet.content_type, "image/png");
-            assert_eq!(sheet.bytes[..8], *b"\x89PNG\r\n\x1a\n");
-            assert_eq!(sheet.bytes[16..24], [[0, 0, 5, 140], height.to_be_bytes()].concat());
+            assert_eq!(sheet.content_type(), "image/png");
+            let bytes = sheet.bytes(false, "");
+            assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
+            assert_eq!(bytes[16..24], [[0, 0, 5, 140], height.to_be_bytes()].concat());
         }
-        let vtt = String::from_utf8(open(made.vtt_url.as_ref().unwrap()).bytes).unwrap();
+        let vtt = open(made.vtt_url.as_ref().unwrap()).bytes(false, "");
+        let vtt = String::from_utf8(vtt).unwrap();
         assert!(vtt.starts_with(
             "WEBVTT\n\n00:00:00.000 --> 00:00:10.000\nimageSprite_10_0.png#xywh=0,0,142,80\n"
         ));
@@ -321,7 +351,7 @@ mod tests {
 
     #[test]
     fn tasks_differ_and_fail_in_their_turn_and_use_both_source_apis() {
-        let mut sprites = Sprites::new(1);
+        let mut sprites = Sprites::new(1, SpriteQuirks::default());
         let order =
             SpriteOrder { count: 8, fail_every: 4, files: Some(2), ..SpriteOrder::default() };
         let made: Vec<_> =
@@ -351,7 +381,7 @@ mod tests {
             apart: Duration::from_millis(1_500),
             ..SpriteOrder::default()
         };
-        let tasks = Sprites::new(1).make(&order, now());
+        let tasks = Sprites::new(1, SpriteQuirks::default()).make(&order, now());
         let ends: Vec<_> = tasks.iter().map(|task| (now() - task.finished).num_seconds()).collect();
         assert_eq!(ends, [100, 99, 97, 96, 94, 93]);
         let reports: Vec<_> = tasks.iter().map(|task| task.reports().len()).collect();

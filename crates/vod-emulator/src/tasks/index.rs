@@ -169,7 +169,7 @@ mod tests {
 
     use super::super::record::AddedTask;
     use super::*;
-    use crate::sprites::{SpriteOrder, Sprites};
+    use crate::sprites::{SpriteOrder, SpriteQuirks, Sprites};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_796_004_000, 0).unwrap()
@@ -184,7 +184,7 @@ mod tests {
             apart: Duration::from_secs(1),
             ..SpriteOrder::default()
         };
-        for task in Sprites::new(1).make(&order, now()) {
+        for task in Sprites::new(1, SpriteQuirks::default()).make(&order, now()) {
             index.add(TaskRecord::Sprite(task));
         }
         index
@@ -218,9 +218,9 @@ mod tests {
     fn the_oldest_go_when_there_are_too_many() {
         let mut index = TaskIndex::new(2);
         let order = SpriteOrder { count: 3, ..SpriteOrder::default() };
-        let tasks = Sprites::new(1).make(&order, now());
+        let tasks = Sprites::new(1, SpriteQuirks::default()).make(&order, now());
         for task in &tasks {
-            index.add(TaskRecord::Sprite(*task));
+            index.add(TaskRecord::Sprite(task.clone()));
         }
         let known: Vec<_> =
             tasks.iter().map(|task| index.find(&task.task_id(), now()).is_some()).collect();

@@ -1,6 +1,7 @@
 //! The emulator over HTTP: one binary, one file per subject.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod downloads;
 mod faults;
 mod life;
 mod pages;

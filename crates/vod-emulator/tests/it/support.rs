@@ -15,7 +15,12 @@ pub(crate) fn python() -> PathBuf {
 pub(crate) fn http() -> reqwest::Client {
     // Only the first test of the process can install it; the others find it.
     rustls::crypto::ring::default_provider().install_default().ok();
-    reqwest::Client::builder().no_proxy().build().expect("a client needs nothing from outside")
+    reqwest::Client::builder()
+        .no_proxy()
+        .no_gzip()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client needs nothing from outside")
 }
 
 /// Waits until `condition` holds.
