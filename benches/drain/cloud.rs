@@ -30,11 +30,17 @@ pub(crate) struct Totals {
     pub(crate) confirmed: u64,
     pub(crate) pulls_waiting: usize,
     calls: HashMap<String, HashMap<String, u64>>,
+    files: HashMap<String, HashMap<String, u64>>,
 }
 
 impl Totals {
     pub(crate) fn calls(&self, action: &str) -> u64 {
         self.calls.get(action).map_or(0, |outcomes| outcomes.values().sum())
+    }
+
+    /// Requests for sheets and WebVTT files.
+    pub(crate) fn downloads(&self, kind: &str) -> u64 {
+        self.files.get(kind).map_or(0, |outcomes| outcomes.values().sum())
     }
 
     /// Calls that were refused, whatever for.
@@ -70,6 +76,20 @@ impl Record {
     }
 }
 
+/// A sprite task that was made.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Made {
+    pub(crate) event: u64,
+    pub(crate) task_id: String,
+    pub(crate) sheets: Vec<String>,
+    pub(crate) vtt_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    added: Vec<Made>,
+}
+
 #[derive(Deserialize)]
 struct Ledger {
     events: Vec<Record>,
@@ -98,17 +118,25 @@ impl Cloud {
     /// Adds finished sprite tasks; their TaskIds, by the number of their event.
     pub(crate) async fn add(&self, count: usize) -> anyhow::Result<HashMap<u64, String>> {
         let mut made = HashMap::with_capacity(count);
-        let mut left = count;
-        while left > 0 {
-            let order = left.min(ORDER);
-            let body = json!({ "count": order, "fail_every": 0 }).to_string();
-            let sent = self.http.post(format!("{}/_emulator/sprites", self.url)).body(body).send();
-            let answer: Value = serde_json::from_slice(&sent.await?.bytes().await?)?;
-            for task in answer["added"].as_array().context("the order was refused")? {
-                let number = task["event"].as_u64().context("no event")?;
-                made.insert(number, task["task_id"].as_str().unwrap_or_default().to_owned());
-            }
-            left -= order;
+        for task in self.order(count, &json!({})).await? {
+            made.insert(task.event, task.task_id);
+        }
+        Ok(made)
+    }
+
+    /// Adds finished sprite tasks, made as `order` says.
+    pub(crate) async fn order(&self, count: usize, order: &Value) -> anyhow::Result<Vec<Made>> {
+        let mut made = Vec::with_capacity(count);
+        while made.len() < count {
+            let mut body = order.clone();
+            body["count"] = (count - made.len()).min(ORDER).into();
+            body["fail_every"] = 0.into();
+            let url = format!("{}/_emulator/sprites", self.url);
+            let sent = self.http.post(url).body(body.to_string()).send();
+            let answer: Added =
+                serde_json::from_slice(&sent.await?.error_for_status()?.bytes().await?)
+                    .context("the order was refused")?;
+            made.extend(answer.added);
         }
         Ok(made)
     }

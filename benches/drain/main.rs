@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod client;
+#[allow(dead_code, reason = "shared with other benchmarks")]
 mod cloud;
 mod floor;
 mod idle;
