@@ -218,6 +218,7 @@ const PLAYERS: &[Player] = &[
             (Oddity::FilledBlankLines, LOSES),
             (Oddity::OuterBlanks, MAY_LOSE),
             (Oddity::ExtraLines, WRONG_TILES),
+            (Oddity::Nul, WRONG_TILES),
             (Oddity::AreaInQuery, WRONG_TILES),
             (Oddity::AreaAmongOthers, WRONG_TILES),
             (Oddity::AreaBeforeOthers, WRONG_TILES),
