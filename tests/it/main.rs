@@ -28,6 +28,7 @@ mod mirrors;
 mod monitoring;
 mod occurrences;
 mod online_check;
+mod players;
 mod posted;
 mod reconcile;
 mod roles;
