@@ -21,7 +21,7 @@ use crate::settings::{
 };
 use crate::tasks::{DetailSpelling, TaskSettings};
 use push::PushArgs;
-use sprites::SpriteArgs;
+use sprites::SpriteFileArgs;
 
 /// The purpose of the command, for `--help`.
 const LONG_ABOUT: &str = "Emulate the cloud's event API on this machine
@@ -199,7 +199,7 @@ pub struct EmulatorArgs {
     push: Box<PushArgs>,
 
     #[command(flatten)]
-    sprites: Box<SpriteArgs>,
+    sprites: Box<SpriteFileArgs>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,7 +8,7 @@ use crate::sprites::{SpriteProtection, SpriteQuirks};
 /// The options of sprites.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sprites")]
-pub(super) struct SpriteArgs {
+pub(super) struct SpriteFileArgs {
     /// Sprite tasks to add each second, such as 0.5
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
     sprites_per_second: f64,
@@ -46,7 +46,7 @@ pub(super) struct SpriteArgs {
     sprite_empty_referer: bool,
 }
 
-impl SpriteArgs {
+impl SpriteFileArgs {
     pub(super) fn apply(&self, settings: EmulatorSettings) -> EmulatorSettings {
         EmulatorSettings {
             sprites_per_second: self.sprites_per_second,
@@ -71,7 +71,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Program {
         #[command(flatten)]
-        args: SpriteArgs,
+        args: SpriteFileArgs,
     }
 
     fn settings(line: &str) -> Result<EmulatorSettings, clap::Error> {

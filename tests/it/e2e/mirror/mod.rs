@@ -1,6 +1,7 @@
 //! A mirror and what comes after it: the cloud's sprites in a folder, and the URLs of the copies in the
 //! events that a file gets.
 
+mod backfill;
 mod kill;
 mod served;
 
