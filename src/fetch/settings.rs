@@ -86,6 +86,12 @@ impl FetchSettings {
         if self.max_total < self.max_sheet {
             found.push(SettingIssue::mistake("max_total: expected max_sheet or more"));
         }
+        if self.hotlink_key.is_some() && self.hosts.is_none() {
+            found.push(SettingIssue::warning(
+                "hotlink_key: without hosts, every host that an event names gets signatures that are \
+                 good for a day; list the domains that the KEY is for",
+            ));
+        }
         found.extend(self.check_key());
         found
     }
@@ -143,8 +149,9 @@ mod tests {
             ("referer = 'ftp://example.com'", "is no URL of http"),
             ("max_sheet = '1KiB'", "max_sheet: expected 64KiB"),
             ("max_sheet = '2MiB'\nmax_total = '1MiB'", "max_total: expected max_sheet"),
-            ("hotlink_key = ''", "hotlink_key: the secret in the configuration is empty"),
-            ("hotlink_key = 'hunter2 '", "hotlink_key: it does not look like a KEY"),
+            ("hosts = ['a']\nhotlink_key = ''", "hotlink_key: the secret in the configuration is"),
+            ("hosts = ['a']\nhotlink_key = 'hunter2 '", "hotlink_key: it does not look like a KEY"),
+            ("hotlink_key = 'hunter2hunter2'", "hotlink_key: without hosts, every host that an"),
         ] {
             let found = issues(text);
             assert!(found.len() == 1 && found[0].contains(says), "{text}: {found:?}");
