@@ -179,7 +179,8 @@ fn judge(source: &Source, answer: &Response, is_signed: bool) -> Result<(), Fetc
         let header = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let after = header.and_then(|value| net::retry_after(value, Utc::now()));
         let host = (status != StatusCode::PROXY_AUTHENTICATION_REQUIRED).then_some(host);
-        return Err(FetchError::Again { error, host, after });
+        let is_absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        return Err(FetchError::Again { error, host, is_absent, after });
     }
     let mut encodings = answer.headers().get_all(CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {

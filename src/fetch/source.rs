@@ -39,7 +39,7 @@ impl Source {
     /// It is the source's fault, and may pass.
     pub(super) fn again(&self, problem: impl fmt::Display) -> FetchError {
         let error = format!("{self}: {problem}");
-        FetchError::Again { error, host: Some(self.host()), after: None }
+        FetchError::Again { error, host: Some(self.host()), is_absent: false, after: None }
     }
 }
 

@@ -92,7 +92,7 @@ impl Source {
     /// What names the host as the one at fault, and asks for another try.
     async fn again(&self) -> String {
         match self.fail().await {
-            FetchError::Again { error, host, after: None } => {
+            FetchError::Again { error, host, after: None, .. } => {
                 assert_eq!(host, Some(self.server.address().to_string()), "{error}");
                 error
             }
@@ -563,7 +563,7 @@ async fn a_disk_that_takes_nothing_is_nobody_s_fault() {
     let files = SpriteFiles { vtt_url: &source.vtt_url(), sheets: &[] };
     let nowhere = source.spool.path().join("nowhere");
     match fetcher.fetch(files, &Announced::default(), &nowhere).await.unwrap_err() {
-        FetchError::Again { error, host: None, after: None } => {
+        FetchError::Again { error, host: None, after: None, .. } => {
             assert!(error.contains("cannot write a sheet below"), "{error}");
         }
         other => panic!("{other:?}"),

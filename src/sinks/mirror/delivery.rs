@@ -84,10 +84,10 @@ impl Mirror {
             Ok(fetched) => fetched,
             Err(_) => {
                 let error = format!("its files were not here within {:?}", self.timeout);
-                Err(FetchError::Again { error, host: first, after: None })
+                Err(FetchError::Again { error, host: first, is_absent: false, after: None })
             }
         };
-        if matches!(fetched, Err(FetchError::Again { host: Some(_), .. })) {
+        if matches!(fetched, Err(FetchError::Again { host: Some(_), is_absent: false, .. })) {
             self.renew_key().await;
         }
         let fetched = self.judge(fetched, pass, delivery)?;
@@ -107,10 +107,15 @@ impl Mirror {
         let fetched = match fetched {
             Ok(fetched) => fetched,
             Err(FetchError::Refused(error)) => return Err(MirrorFailure::Reject(error)),
-            Err(FetchError::Again { error, host: None, after }) => {
+            Err(FetchError::Again { error, host: None, after, .. }) => {
                 return Err(MirrorFailure::here(error).not_before(after));
             }
-            Err(FetchError::Again { error, host: Some(host), after }) => {
+            // Of media that were deleted, many fail so for good: others of this host are not to wait.
+            Err(FetchError::Again { error, host: Some(host), is_absent: true, after }) => {
+                pass.answered(&host);
+                return Err(MirrorFailure::at_source(error, after, false));
+            }
+            Err(FetchError::Again { error, host: Some(host), after, .. }) => {
                 let is_down = pass.failed(&host, delivery.event().key, &error);
                 return Err(MirrorFailure::at_source(error, after, is_down));
             }

@@ -1,6 +1,7 @@
 //! The hosts that sprites come from, and which of them are down.
 //!
-//! A host is down after failures of different events in a row. Then one delivery at a time asks it, at
+//! A host is down after failures of different events in a row, if they are the host's: one that has no
+//! such file is up. Then one delivery at a time asks it, at
 //! growing pauses; the others fail at once, so that an outage holds up nothing that has to do with
 //! another host. Pure but for the log: the time is passed in.
 
@@ -171,6 +172,11 @@ impl Pass<'_> {
         self.hosts.iter().for_each(|host| self.sources.worked(host));
     }
 
+    /// A host has answered, though not with a file: it is up.
+    pub(super) fn answered(self, host: &str) {
+        self.sources.worked(host);
+    }
+
     /// A host failed for this event: one of those asked, or one that their files name. Returns whether
     /// it is down.
     pub(super) fn failed(self, host: &str, event: Key, error: &str) -> bool {
@@ -226,6 +232,10 @@ mod tests {
             assert!(!fails(&sources, "a", 1), "one event over and over");
         }
         for number in 2..5 {
+            assert!(!fails(&sources, "a", number));
+        }
+        asks(&sources, &["a"]).unwrap().answered("a");
+        for number in 2..6 {
             assert!(!fails(&sources, "a", number));
         }
         asks(&sources, &["a"]).unwrap().worked();

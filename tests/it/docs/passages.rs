@@ -214,9 +214,13 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             sinks,
-            "failures of {five} different events in a row. Then one delivery at a time tries it, at \
-             first after {1 s} and at last once {a minute};",
-            &[number(source_hosts, "MAX_FAILURES").into(), source.into(), longest_source.into()],
+            "A source host is down after failures of {five} different events in a row.",
+            &[number(source_hosts, "MAX_FAILURES").into()],
+        ),
+        row(
+            sinks,
+            "one delivery at a time tries it, at first after {1 s} and at last once {a minute};",
+            &[source.into(), longest_source.into()],
         ),
         row(
             sinks,

@@ -80,7 +80,7 @@ async fn a_host_that_is_down_is_asked_by_one_and_holds_up_no_other() {
 #[tokio::test]
 async fn one_event_alone_takes_no_host_down() {
     let site = Site::new().await;
-    site.answer(|_| Reply::new(404, &[], b""));
+    site.answer(|_| Reply::new(503, &[], b""));
     let event = site.sprite("1");
     for _ in 0..10 {
         let (verdict, _) = site.offer(&event).await;
@@ -88,4 +88,23 @@ async fn one_event_alone_takes_no_host_down() {
         assert!(matches!(verdict, Verdict::Retry { fault, .. } if is_up(fault)), "{verdict:?}");
     }
     assert!(site.sink.sources_down().is_empty());
+}
+
+/// Media that were deleted fail for good, each by itself: those that were not are not to wait.
+#[tokio::test]
+async fn files_that_are_not_there_take_no_host_down() {
+    for status in [404, 410] {
+        let site = Site::new().await;
+        site.answer(move |request| match request.target.starts_with("/gone") {
+            true => Reply::new(status, &[], b""),
+            false => usual(request),
+        });
+        for number in 0..10 {
+            let (verdict, _) = site.offer(&site.sprite(&format!("gone{number}"))).await;
+            let is_up = |fault| fault == Fault::Source { is_down: false };
+            assert!(matches!(verdict, Verdict::Retry { fault, .. } if is_up(fault)), "{verdict:?}");
+        }
+        assert!(site.sink.sources_down().is_empty());
+        assert_eq!(site.take(&site.sprite("there")).await.status, MirrorStatus::Ok);
+    }
 }
