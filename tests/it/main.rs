@@ -12,6 +12,7 @@ mod credentials;
 mod demo;
 mod docs;
 mod e2e;
+mod emulated_sprites;
 #[path = "../../crates/vod-emulator/tests/it/server.rs"]
 #[allow(dead_code, reason = "its own tests use more of it")]
 mod emulator;
