@@ -139,7 +139,7 @@ sections! {
     /// `[journal]`
     journal: table JournalSettings { reload: [retention, max_size], restart: [path] };
     /// `[http]`
-    http: table HttpSettings { reload: [ready], restart: [listen] };
+    http: table HttpSettings { reload: [ready, sprites], restart: [listen] };
     /// `[log]`
     log: table LogSettings { reload: [level], restart: [format] };
 }

@@ -282,8 +282,15 @@ impl Daemon {
         }
         if let Some(listener) = listener {
             let (metrics, health) = (metrics.clone(), health.clone());
-            let (snapshots, config) = (snapshots.clone(), active.file.clone());
-            let sources = http::Sources { metrics, health, snapshots, config, host: host_name() };
+            let sources = http::Sources {
+                metrics,
+                health,
+                snapshots: snapshots.clone(),
+                journal: active.config.journal.path.clone(),
+                sprites: active.settings.sprites.subscribe(),
+                config: active.file.clone(),
+                host: host_name(),
+            };
             tasks.spawn(TaskName::Http, http::serve(listener, sources, stop.rest.clone()));
         }
         let (reloads, mut asked_reloads) = ReloadRequests::new();

@@ -2,15 +2,18 @@
 
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, SinkConfig};
 use crate::confirmer::ConfirmPacing;
 use crate::event::Wanted;
 use crate::health::ReadyRule;
+use crate::http::{MirrorFolder, ServedSprites};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::puller::PollPacing;
 use crate::receiver::ReceiveRules;
 use crate::reconcile::ReconcileSettings;
+use crate::sinks::Plan;
+use crate::sinks::mirror::StoreKind;
 
 /// Where each task reads its settings from, and the parts that are told them.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(super) struct LiveSettings {
     pub(super) ready_rule: watch::Sender<ReadyRule>,
     /// Whether there is a reason to call the cloud.
     pub(super) calls_the_cloud: watch::Sender<bool>,
+    /// The mirrors, and whether their sprites are shown.
+    pub(super) sprites: watch::Sender<ServedSprites>,
     /// The events that each sink wants.
     pub(super) wanted: watch::Sender<Vec<Wanted>>,
     pub(super) journal: Journal,
@@ -44,6 +49,7 @@ impl LiveSettings {
             reconciling: watch::Sender::new(config.reconcile.clone()),
             ready_rule: watch::Sender::new(config.http.ready),
             calls_the_cloud: watch::Sender::new(config.calls_the_cloud()),
+            sprites: watch::Sender::new(sprites(config)),
             wanted: watch::Sender::new(wanted(config)),
             journal,
             metrics,
@@ -58,6 +64,7 @@ impl LiveSettings {
         self.reconciling.send_if_modified(|now| replace(now, config.reconcile.clone()));
         self.ready_rule.send_replace(config.http.ready);
         self.calls_the_cloud.send_if_modified(|calls| replace(calls, config.calls_the_cloud()));
+        self.sprites.send_replace(sprites(config));
         self.wanted.send_replace(wanted(config));
         self.set_max_size(config);
         if let Err(error) = self.journal.set_limits(config.journal.clone()).await {
@@ -102,4 +109,21 @@ fn confirming(config: &Config) -> ConfirmPacing {
 
 fn wanted(config: &Config) -> Vec<Wanted> {
     config.sinks.iter().map(|sink| sink.events.clone()).collect()
+}
+
+fn sprites(config: &Config) -> ServedSprites {
+    let mirrors = config.sinks.iter().filter_map(mirror).collect();
+    ServedSprites { pages: config.http.sprites, mirrors }
+}
+
+/// The folder of a sink that mirrors sprites into one.
+fn mirror(sink: &SinkConfig) -> Option<MirrorFolder> {
+    let Plan::Mirror(settings) = &sink.plan else { return None };
+    let StoreKind::Folder = settings.store;
+    Some(MirrorFolder {
+        name: sink.name.clone(),
+        path: settings.path.clone(),
+        prefix: settings.prefix.as_ref().map_or_else(String::new, |it| it.as_str().to_owned()),
+        public_url: settings.public_url.of("").trim_end_matches('/').to_owned(),
+    })
 }

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::watch;
 
 use super::history::{ActivityHistory, Totals};
+use super::sprites::ServedSprites;
 use super::status::{
     ApplicationStatus, CloudStatus, DaemonFacts, DeadLetter, DeadLetterGroup, EventLine,
-    HandleCounts, JournalStatus, ReloadStatus, SinkStatus, SpriteSummary, Status,
+    HandleCounts, JournalStatus, MAX_SPRITES, ReloadStatus, SinkStatus, SpriteSummary, Status,
 };
 use crate::event::{AppId, Event, ImageSprite};
 use crate::format::{foreign, seconds};
-use crate::health::{DaemonHealth, JournalView, Snapshots};
+use crate::health::{DaemonHealth, JournalView, Snapshot, Snapshots};
 use crate::journal::{DeadGroup, EventRow, SinkOverview, SinkState, StateCounts};
 use crate::metrics::{ByApp, ByOutcome, BySink, BySinkAndOutcome, Metrics, Unlabelled};
 
@@ -26,6 +28,10 @@ pub struct Sources {
     pub health: Arc<DaemonHealth>,
     /// Snapshots of its journal, which is read beside the writer.
     pub snapshots: Arc<Snapshots>,
+    /// The journal's file.
+    pub journal: PathBuf,
+    /// Its mirrors, and whether what they hold is shown.
+    pub sprites: watch::Receiver<ServedSprites>,
     /// Its configuration's file.
     pub config: PathBuf,
     /// The machine that it runs on.
@@ -39,12 +45,9 @@ pub(super) struct StatusSource {
     pub(super) history: Arc<ActivityHistory>,
 }
 
-/// Sprites of one event that are shown.
-const MAX_SPRITES: usize = 4;
-
-pub(super) async fn status(source: &StatusSource) -> Status {
-    let Sources { metrics, health, snapshots, .. } = &source.sources;
-    let snapshot = snapshots.latest().await;
+/// The status, by this snapshot of the journal.
+pub(super) fn status(source: &StatusSource, snapshot: &Snapshot) -> Status {
+    let Sources { metrics, health, .. } = &source.sources;
     let now = Utc::now();
     let seen = snapshot.journal.as_ref();
     let view = seen.ok();
@@ -238,6 +241,7 @@ fn sprite(sprite: &ImageSprite) -> SpriteSummary {
             let separator = if error.message.is_empty() { "" } else { ": " };
             foreign(&format!("{}{separator}{}", error.code, error.message))
         }),
+        mirrored: None,
     }
 }
 

@@ -26,8 +26,9 @@ fn is_this_machine(host: &HeaderValue) -> bool {
     net::is_this_machine(authority.host())
 }
 
-/// Nothing is loaded from elsewhere and nothing is kept. The page's own script is run, which may
-/// ask this server alone and can make no markup of text.
+/// Nothing is loaded from elsewhere and nothing is kept, but what says itself that it is: a sheet of
+/// tiles. The page's own script is run, which may ask this server alone and can make no markup of
+/// text.
 const HEADERS: [(header::HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -44,7 +45,7 @@ const HEADERS: [(header::HeaderName, &str); 6] = [
 
 pub(super) async fn harden(mut response: Response) -> Response {
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -1,7 +1,7 @@
 //! The pages of the daemon over HTTP: metrics, liveness, readiness and status.
 //!
-//! Owns no state but the samples of the last hour: all of it is read off metrics, health and
-//! journal.
+//! Owns no state but the samples of the last hour: all of it is read off metrics, health, journal
+//! and mirrors.
 
 mod collect;
 mod gauges;
@@ -9,8 +9,10 @@ mod history;
 mod host_check;
 mod page;
 mod settings;
+mod sprites;
 mod status;
 mod text;
+mod tile;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +32,11 @@ use crate::listener::{self, ConnectionLimits};
 use crate::net::is_loopback;
 use crate::sanitize;
 use collect::StatusSource;
+use sprites::SpriteDisk;
 
 pub use collect::Sources;
 pub use settings::{HttpSettings, Listen};
+pub use sprites::{MirrorFolder, ServedSprites, SpritePages};
 
 /// How long `/readyz` waits for the journal to be read.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -58,9 +62,13 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
 
 /// Answers requests until `stop`; answers in progress then get a moment.
 pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
+    let is_loopback = listener.local_addr().is_ok_and(|at| is_loopback(at.ip()));
+    let (journal, health) = (sources.journal.clone(), sources.health.journal().clone());
+    let sprites = SpriteDisk::new(journal, health, sources.sprites.clone(), is_loopback);
+    let host = sources.host.clone();
     let source = StatusSource { sources, history: Arc::default() };
+    let drawing = (source.clone(), sprites.clone());
     let router = Router::new()
-        .route("/", get(status_page))
         .route("/style.css", get(async || typed("text/css; charset=utf-8", page::STYLE)))
         .route("/page.js", get(async || typed("text/javascript; charset=utf-8", page::SCRIPT)))
         .route("/icon.svg", get(async || typed("image/svg+xml", page::ICON)))
@@ -70,8 +78,9 @@ pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationTo
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .with_state(source.clone())
+        .route("/", get(status_page).with_state(drawing))
+        .merge(sprites::router(sprites, host))
         .layer(middleware::map_response(host_check::harden));
-    let is_loopback = listener.local_addr().is_ok_and(|at| is_loopback(at.ip()));
     let router = if is_loopback {
         router.layer(middleware::from_fn(host_check::refuse_other_hosts))
     } else {
@@ -101,20 +110,24 @@ fn typed(content_type: &'static str, body: impl IntoResponse) -> impl IntoRespon
 
 /// `/?hold` is the page that stays as it is.
 async fn status_page(
-    State(source): State<StatusSource>,
+    State((source, sprites)): State<(StatusSource, SpriteDisk)>,
     RawQuery(query): RawQuery,
 ) -> impl IntoResponse {
-    let status = collect::status(&source).await;
+    let snapshot = source.sources.snapshots.latest().await;
+    let mut status = collect::status(&source, &snapshot);
+    sprites::draw(&sprites, &snapshot, &mut status.latest).await;
     let is_held = query.as_deref() == Some("hold");
     typed("text/html; charset=utf-8", page::render(&status, is_held).into_string())
 }
 
 async fn status_text(State(source): State<StatusSource>) -> impl IntoResponse {
-    typed("text/plain; charset=utf-8", text::render(&collect::status(&source).await))
+    let snapshot = source.sources.snapshots.latest().await;
+    typed("text/plain; charset=utf-8", text::render(&collect::status(&source, &snapshot)))
 }
 
 async fn status_json(State(source): State<StatusSource>) -> Response {
-    let status = collect::status(&source).await;
+    let snapshot = source.sources.snapshots.latest().await;
+    let status = collect::status(&source, &snapshot);
     let Ok(json) = serde_json::to_string(&status) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

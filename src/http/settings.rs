@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::sprites::SpritePages;
 use crate::health::ReadyRule;
 use crate::net::is_loopback;
 use crate::settings::SettingIssue;
@@ -19,6 +20,9 @@ pub struct HttpSettings {
     /// `any` or `all`: how many of several applications have to be pulled from for `/readyz` to
     /// succeed.
     pub ready: ReadyRule,
+    /// `auto`, `on` or `off`: whether the thumbnails that mirrors hold are shown at `/sprites`, to
+    /// whoever reaches the address. `auto` shows them on a loopback address only.
+    pub sprites: SpritePages,
 }
 
 /// Where metrics and health are served.
@@ -54,17 +58,22 @@ impl TryFrom<String> for Listen {
 }
 
 impl HttpSettings {
-    /// Returns a warning where other machines can reach the address.
+    /// Returns a warning where other machines can reach the address, and another where they see the
+    /// thumbnails of all media there.
     #[must_use]
     pub fn check(&self) -> Vec<SettingIssue> {
-        let open = self.address().filter(|address| !is_loopback(address.ip()));
-        let warning = |address| {
-            SettingIssue::warning(format!(
-                "listen: {address} can be reached from other machines, and what it serves asks for no \
-                 password"
-            ))
+        let Some(open) = self.address().filter(|address| !is_loopback(address.ip())) else {
+            return Vec::new();
         };
-        open.map(warning).into_iter().collect()
+        let mut found = vec![SettingIssue::warning(format!(
+            "listen: {open} can be reached from other machines, and what it serves asks for no password"
+        ))];
+        if self.sprites == SpritePages::On {
+            found.push(SettingIssue::warning(format!(
+                "sprites: whoever reaches {open} sees the thumbnails of every medium, private ones as well"
+            )));
+        }
+        found
     }
 
     /// The address to listen on, if any.

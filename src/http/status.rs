@@ -5,10 +5,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::history::HistoryPoint;
+use super::tile::SheetTile;
 use crate::event::SpriteStatus;
 use crate::format::{ago, number};
 use crate::health::DaemonState;
 use crate::journal::EventState;
+
+/// Sprites of one event that are shown.
+pub(super) const MAX_SPRITES: usize = 4;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -222,6 +226,18 @@ pub(super) struct SpriteSummary {
     /// The first sheet, if it is on the web.
     pub(super) sheet: Option<String>,
     pub(super) error: Option<String>,
+    /// Where a mirror has it and its page is served: for the page alone.
+    #[serde(skip)]
+    pub(super) mirrored: Option<MirroredView>,
+}
+
+/// What is shown of a mirrored sprite.
+#[derive(Debug)]
+pub(super) struct MirroredView {
+    /// The path of its page.
+    pub(super) page: String,
+    /// A tile of it, where its sheets have tiles of one size.
+    pub(super) tile: Option<SheetTile>,
 }
 
 #[derive(Debug, Serialize)]

@@ -192,6 +192,7 @@ fn each_value_names_its_line_and_no_secret_is_shown() {
     [http]
     listen = "127.0.0.1:9770"  # default
     ready = "any"              # default
+    sprites = "auto"           # default
 
     [log]
     level = "info"   # default

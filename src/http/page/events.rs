@@ -15,8 +15,13 @@ pub(super) fn latest(status: &Status) -> Markup {
             h2 id="latest-title" { "Latest events" }
             @if status.latest.is_empty() { p class="empty" { "None yet." } }
             @else { ul class="rows events" { @for line in &status.latest { (event(status, line)) } } }
+            @if has_mirrored(status) { p class="hint" { a href="/sprites" { "Sprites in the mirrors" } } }
         }
     }
+}
+
+fn has_mirrored(status: &Status) -> bool {
+    status.latest.iter().flat_map(|line| &line.sprites).any(|sprite| sprite.mirrored.is_some())
 }
 
 fn event(status: &Status, line: &EventLine) -> Markup {

@@ -4,7 +4,8 @@
 //! the page up to date in place; without it the page loads itself again.
 //!
 //! The sheets of image sprites are on other machines, and their addresses are not trusted: neither
-//! browser nor daemon fetches them. A sheet is drawn by its number of tiles and linked to.
+//! browser nor page fetches them. A sheet is drawn by its number of tiles and linked to. Where a
+//! mirror has it in a folder and the pages of sprites are served, a real tile of it is shown.
 
 mod axis;
 mod chart;

@@ -1,17 +1,17 @@
-//! A sheet of tiles, drawn by what the event says of it.
+//! An image sprite: a real tile where a mirror has it, else a sheet drawn by what the event says.
 
 use maud::{Markup, html};
 
 use super::message::message;
 use crate::event::SpriteStatus;
-use crate::http::status::SpriteSummary;
+use crate::http::status::{MirroredView, SpriteSummary};
 
 /// Tiles in a row, as the service lays them out by default.
 const COLUMNS: u32 = 10;
 /// Tiles that are drawn; of more the first.
 const MAX_TILES: u32 = 100;
 
-/// The sheet, linked if it is on the web, and what is known of it.
+/// The sprite, linked to its page or, if that is on the web, to its sheet; and what is known of it.
 pub(super) fn sheet(sprite: &SpriteSummary) -> Markup {
     let words = match sprite.status {
         SpriteStatus::Success => tiles(sprite),
@@ -22,7 +22,11 @@ pub(super) fn sheet(sprite: &SpriteSummary) -> Markup {
     };
     html! {
         div class="sprite" {
-            @if let Some(url) = &sprite.sheet {
+            @if let Some(MirroredView { page, tile }) = &sprite.mirrored {
+                a href=(page) aria-label="open the sprite" {
+                    @match tile { Some(tile) => { (tile.picture("thumb")) } None => { (drawing(sprite)) } }
+                }
+            } @else if let Some(url) = &sprite.sheet {
                 a href=(url) rel="noreferrer noopener nofollow" aria-label="open the sheet" { (drawing(sprite)) }
             } @else { (drawing(sprite)) }
             (message(&words))

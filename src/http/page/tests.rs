@@ -157,6 +157,7 @@ fn failed_sprite() -> SpriteSummary {
         sheet_count: 0,
         sheet: None,
         error: Some(long()),
+        mirrored: None,
     }
 }
 

@@ -10,7 +10,8 @@ const WIDTHS: [u32; 2] = [390, 1280];
 const SCHEMES: [&str; 2] = ["light", "dark"];
 
 /// The messages that can be opened, all open.
-const OPEN_ALL: &str = "for (const one of document.querySelectorAll('details')) one.open = true;
+pub(super) const OPEN_ALL: &str =
+    "for (const one of document.querySelectorAll('details')) one.open = true;
     return document.querySelectorAll('details').length";
 
 /// How wide the page is, and the narrowest of its texts that have more than a few words.
@@ -20,7 +21,7 @@ const WIDTH: &str = "const all = [...document.querySelectorAll('p, summary, code
     return {page: document.documentElement.scrollWidth, least: Math.min(...widths)}";
 
 /// The rules of axe-core that the page breaks, with the elements.
-async fn violations(browser: &Browser) -> Vec<Value> {
+pub(super) async fn violations(browser: &Browser) -> Vec<Value> {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/test-axe/axe_playwright_python/axe.min.js");
     let axe = std::fs::read_to_string(&script)

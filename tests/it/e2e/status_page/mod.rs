@@ -2,6 +2,7 @@
 
 mod browser;
 mod full;
+mod sprites;
 
 use std::time::Duration;
 
