@@ -1,6 +1,7 @@
 //! The demo, as the README has it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,33 @@ fn ends_soon_after_ctrl_c_at_any_point_and_its_sums_add_up() {
         assert!(interrupted.elapsed() < Duration::from_secs(3), "{:?}", interrupted.elapsed());
         assert!(rest.ends_with("nothing was lost, nothing came twice.\n"), "{said:?}: {rest}");
     }
+}
+
+/// The page of the link shows a sprite; Ctrl-C then ends it as ever.
+#[test]
+fn is_kept_open_for_whoever_wants_to_scrub() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_sprited"))
+        .args(["demo", "--keep", "--events", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(demo.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("/sprites/") || !line.starts_with("  http://") {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "it never had a link");
+    }
+    let (host, path) = line.trim().strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut page = TcpStream::connect(host).unwrap();
+    write!(page, "GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("class=\"pick"), "{answer}");
+    kill(Pid::from_raw(i32::try_from(demo.id()).unwrap()), Signal::SIGINT).unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert!(demo.wait().unwrap().success(), "{rest}");
+    assert!(rest.ends_with("nothing was lost, nothing came twice.\n"), "{rest}");
 }
 
 mod full {

@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const APP: u64 = 1_500_012_345;
 /// How long the cloud holds a pull that finds nothing: the end waits for it.
 const HOLD: Duration = Duration::from_millis(300);
+/// Events of a demo that is kept open, unless others are asked for.
+const KEPT_EVENTS: u32 = 3;
 /// How long the last events may take at the end.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -43,12 +45,18 @@ temporary folder that is gone when it ends.
 Examples:
   sprited demo
   sprited demo --events 3                 end by itself after three events
+  sprited demo --keep                     leave its pages open: scrub through a sprite
   sprited demo --push                     have them posted, as the HTTP callback does"
 )]
 pub(super) struct DemoArgs {
     /// End after this many events; otherwise it goes on until Ctrl-C.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     events: Option<u32>,
+
+    /// Go on after the last event until Ctrl-C, so that its sprites can be looked at; without
+    /// --events that is the third.
+    #[arg(long)]
+    keep: bool,
 
     /// The cloud posts the events, signed, instead of letting them wait to be pulled.
     #[arg(long)]
@@ -90,7 +98,8 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<Sums> {
         emulator.control().set_event_config(None, push)?;
     }
     let mut story = Story::new(emulator.control(), folder.path(), args.push);
-    story.begin(&emulator.url())?;
+    let pages = daemon.http_address().map_or_else(String::new, |at| format!("http://{at}"));
+    story.begin(&emulator.url(), &pages)?;
     // A second signal ends the programs of these sinks.
     let control = DaemonSignals { sinks: ending.sinks.clone(), ..DaemonSignals::default() };
     let stop_emulator = CancellationToken::new();
@@ -98,7 +107,12 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<Sums> {
     let work = async {
         let run = daemon.run(control.clone(), false);
         let tell = async {
-            let told = tell(&mut story, args.events, &ending.stop).await;
+            let max = args.events.or(args.keep.then_some(KEPT_EVENTS));
+            let mut told = tell(&mut story, max, &ending.stop).await;
+            if told.is_ok() && args.keep && !ending.stop.is_cancelled() {
+                told = story.invite(&pages).map_err(anyhow::Error::from);
+                ending.stop.cancelled().await;
+            }
             control.stop.cancel();
             told
         };
@@ -159,6 +173,8 @@ impl Callback {
 }
 
 fn configuration(url: &str, callback: Option<&Callback>, folder: &Path) -> anyhow::Result<Loaded> {
+    let mirror = folder.join(story::MIRROR);
+    std::fs::create_dir(&mirror).context("cannot make a folder")?;
     let pull = callback.is_none();
     let receive = callback.map_or_else(String::new, |Callback { token, sign_key }| {
         format!(
@@ -171,16 +187,25 @@ fn configuration(url: &str, callback: Option<&Callback>, folder: &Path) -> anyho
         vod = {{ endpoint = "{url}", sub_app_id = {APP}, pull = {pull} }}
         poll = {{ interval = "{hold}ms" }}
         {receive}
-        http = {{ listen = "off" }}
+        http = {{ listen = "127.0.0.1:0" }}
         log = {{ level = "warn", format = "pretty" }}
         journal = {{ path = {journal:?} }}
+        [[sinks]]
+        name = "mirror"
+        type = "mirror"
+        store = "folder"
+        path = {mirror:?}
+        public_url = "https://img.example.com/sprites"
+        hosts = [{host:?}]
         [[sinks]]
         name = "sprites"
         type = "jsonl"
         path = {sprites:?}
+        after = "mirror"
         "#,
         hold = HOLD.as_millis(),
         journal = folder.join(story::JOURNAL),
+        host = url.strip_prefix("http://").unwrap_or(url),
         sprites = folder.join(story::SPRITES),
     );
     Config::parse(&text, Path::new("demo"))

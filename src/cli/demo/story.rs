@@ -18,6 +18,7 @@ use crate::units::counted;
 
 pub(super) const JOURNAL: &str = "journal.db";
 pub(super) const SPRITES: &str = "sprites.jsonl";
+pub(super) const MIRROR: &str = "mirror";
 
 pub(super) struct Story {
     cloud: EmulatorControl,
@@ -33,6 +34,8 @@ pub(super) struct Story {
     read: u64,
     lines: u64,
     keys: HashSet<String>,
+    /// The last sprite that has tiles.
+    last_sprite: Option<String>,
 }
 
 /// A line of the sink's file, as far as it is told.
@@ -49,6 +52,7 @@ struct Data {
 
 #[derive(Deserialize)]
 struct Sprite {
+    id: String,
     task_id: String,
     tile_count: Option<i64>,
     sheets: Vec<String>,
@@ -74,6 +78,7 @@ impl Story {
             read: 0,
             lines: 0,
             keys: HashSet::new(),
+            last_sprite: None,
         }
     }
 
@@ -86,21 +91,26 @@ impl Story {
         self.told
     }
 
-    pub(super) fn begin(&self, url: &str) -> std::io::Result<()> {
+    pub(super) fn begin(&self, url: &str, pages: &str) -> std::io::Result<()> {
         let what = if self.is_push {
             "and posts\n\
-             the event, signed. sprited stores it, only then answers 200, and brings it to the sink."
+             the event, signed. sprited stores it, only then answers 200, copies the sprite's sheets\n\
+             to the mirror, and brings the event to the sink."
         } else {
             "sprited pulls\n\
-             the event, stores it, brings it to the sink, and only then confirms it."
+             the event, stores it, copies the sprite's sheets to the mirror, brings the event to the\n\
+             sink, and only then confirms it."
         };
         let end = if self.is_push { "" } else { "." };
         let text = format!(
             "An emulator of Tencent Cloud VOD finishes an image-sprite task each second{end} {what}\n\n  \
              cloud    {url}\n  \
              journal  {}\n  \
-             sink     {}\n\n",
+             mirror   {}\n  \
+             sink     {}\n  \
+             page     {pages}\n\n",
             self.folder.join(JOURNAL).display(),
+            self.folder.join(MIRROR).display(),
             self.folder.join(SPRITES).display(),
         );
         print(text.as_bytes())
@@ -164,6 +174,17 @@ impl Story {
         })
     }
 
+    /// Says where a sprite can be looked at; each event has come to its sink by then.
+    pub(super) fn invite(&self, pages: &str) -> std::io::Result<()> {
+        let sprite = self.last_sprite.as_deref().unwrap_or_default();
+        print(
+            format!(
+                "\nScrub through the last sprite, until Ctrl-C:\n\n  {pages}/sprites/{sprite}\n"
+            )
+            .as_bytes(),
+        )
+    }
+
     pub(super) fn end(&self, sums: &Sums) -> std::io::Result<()> {
         print(sums.to_string().as_bytes())
     }
@@ -186,6 +207,9 @@ impl Story {
             self.lines += 1;
             self.keys.insert(line.id.clone());
             if let Some(sprite) = line.data.sprites.first() {
+                if sprite.error.is_none() {
+                    self.last_sprite = Some(sprite.id.clone());
+                }
                 self.arrived.insert(sprite.task_id.clone(), line);
             }
         }

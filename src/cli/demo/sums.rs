@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::journal;
 
+/// The mirror, and the file that comes after it.
+const SINKS: u64 = 2;
+
 /// What the cloud counted.
 #[derive(Clone, Debug)]
 pub(super) struct CloudSums {
@@ -26,19 +29,15 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Whether each event that was made is in the journal, once in the sink, and settled.
+    /// Whether each event that was made is in the journal, delivered to both sinks, once in the file,
+    /// and settled.
     pub(super) fn add_up(&self) -> bool {
         let journal = &self.journal;
-        let all = [
-            journal.received,
-            journal.delivered,
-            self.lines,
-            self.different_lines,
-            self.cloud.settled,
-        ];
+        let all = [journal.received, self.lines, self.different_lines, self.cloud.settled];
         // What was posted is never confirmed.
         let confirmed = if self.is_push { 0 } else { self.cloud.made };
         all.iter().all(|sum| *sum == self.cloud.made)
+            && journal.delivered == self.cloud.made * SINKS
             && journal.confirmed == confirmed
             && journal.pending == 0
             && journal.dead == 0
@@ -59,7 +58,7 @@ impl fmt::Display for Sums {
             ("finished by the cloud", self.cloud.made),
             (repeated, self.cloud.repeated),
             ("stored in the journal", journal.received),
-            ("delivered, by the journal", journal.delivered),
+            ("deliveries, to two sinks", journal.delivered),
             ("pending or dead", journal.pending + journal.dead),
             ("lines in the sink", self.lines),
             ("different events in it", self.different_lines),
@@ -84,8 +83,8 @@ mod tests {
     fn a_lost_a_repeated_and_an_unconfirmed_event_each_show() {
         let journal = journal::JournalTotals {
             received: 3,
-            routed: 3,
-            delivered: 3,
+            routed: 6,
+            delivered: 6,
             confirmed: 3,
             ..Default::default()
         };
@@ -101,7 +100,7 @@ mod tests {
         assert!(!Sums { lines: 4, ..sums.clone() }.add_up());
         let unsettled = CloudSums { settled: 2, ..sums.cloud.clone() };
         assert!(!Sums { cloud: unsettled, ..sums.clone() }.add_up());
-        let pending = journal::JournalTotals { delivered: 2, pending: 1, ..journal };
+        let pending = journal::JournalTotals { delivered: 5, pending: 1, ..journal };
         assert!(!Sums { journal: pending, ..sums.clone() }.add_up());
         let more = CloudSums { made: 4, ..sums.cloud.clone() };
         assert!(Sums { cloud: more, ..sums.clone() }.to_string().contains("DO NOT ADD UP"));
