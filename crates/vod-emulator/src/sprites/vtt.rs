@@ -7,8 +7,7 @@ use super::layout::{TILE_SIZE, TILES_PER_SHEET, place, sheet_name, sheet_size};
 use super::quirks::{SpriteQuirks, VttQuirk};
 
 /// What stands before the first cue of a text with [`VttQuirk::Notes`]: the arrow in it is of no cue.
-const NOTES: &str = "\
- - thumbnails
+const NOTES: &str = " - thumbnails
 X-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0
 
 NOTE
@@ -189,6 +188,7 @@ mod tests {
         assert!(
             written("percent,padded", 101).ends_with("percent:0.0000,0.0000,10.0000,10.0000\n")
         );
+        assert!(written("notes", 1).starts_with("WEBVTT - thumbnails\nX-TIMESTAMP-MAP"));
         assert!(written("no-hours", 361).contains("\n59:50.000 --> 01:00:00.000\n"));
     }
 
