@@ -49,7 +49,7 @@ fn all(vtt: &str, sheets: &[String]) -> Vec<Snippet> {
                    send Access-Control-Allow-Origin.",
         },
         Snippet {
-            player: "video.js 7 and 8, with videojs-vtt-thumbnails",
+            player: "video.js 5 to 7, with videojs-vtt-thumbnails",
             code: format!(
                 "const player = videojs(\"player\");\nplayer.vttThumbnails({{ src: {script} }});"
             ),
