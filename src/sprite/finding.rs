@@ -41,11 +41,11 @@ pub(super) fn excerpt(text: &str) -> String {
 
 /// Makes [`FindingCode`] with the name of each code; the repairs stand first.
 macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $code:ident = $name:literal, $repair:literal;)+) => {
+    ($($(#[$about:meta])+ $code:ident = $name:literal, $repair:literal;)+) => {
         /// Of what kind a finding is. The names are those of `sprited_mirror_findings_total{code}`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum FindingCode {
-            $($(#[doc = $doc])+ #[serde(rename = $name)] $code,)+
+            $($(#[$about])+ #[serde(rename = $name)] $code,)+
         }
 
         impl FindingCode {
@@ -161,6 +161,9 @@ codes! {
     SheetLarge = "sheet_large", false;
     /// There are more findings than are shown.
     More = "more", false;
+    /// What another version of the program has found, in a manifest that it wrote.
+    #[serde(other)]
+    Other = "other", false;
 }
 
 /// Findings as they are made.
