@@ -63,7 +63,7 @@ fn line_ends_and_lines_between_cues() {
     are(&PLAIN.replace("80\n\n", "80\n"), "ll..l.");
     are(&PLAIN.replace("\n\n", "\n"), "!l.lll");
     are(&PLAIN.replace("80\n\n", "80\n  \n"), "ll..l.");
-    are(&format!("{PLAIN}\0"), "..!...");
+    are(&format!("{PLAIN}\0"), "..!.x.");
     are(&PLAIN.replace(".000\n", ".000 \n"), "l...l.");
 }
 
