@@ -123,6 +123,15 @@ impl Breaker {
         self.down.take().is_some()
     }
 
+    /// Records a probe that said nothing of the sink: the next one follows after as long a pause.
+    pub(super) fn on_no_answer(&mut self, now: Instant) {
+        if let Some(down) = &mut self.down
+            && now >= down.next_probe
+        {
+            down.next_probe = now + down.pause.max(self.pauses.base);
+        }
+    }
+
     /// Records that nothing waits for the sink: there is nothing to probe it with. Only its brake
     /// stays on. Returns whether it is up.
     pub(super) fn on_empty_backlog(&mut self) -> bool {

@@ -122,6 +122,8 @@ pub struct Delivery {
     retrying: Option<Retrying>,
     /// Since when it is paused by hand.
     paused_since: Option<DateTime<Utc>>,
+    /// The places that it gets something from and that were down.
+    sources_down: Vec<String>,
     /// When it was resumed last.
     resumed: Option<DateTime<Utc>>,
 }
@@ -171,6 +173,7 @@ impl Delivery {
             tests: VecDeque::new(),
             retrying: None,
             paused_since: None,
+            sources_down: Vec::new(),
             resumed: None,
         }
     }

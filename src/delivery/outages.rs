@@ -78,6 +78,12 @@ impl Delivery {
 
     pub(super) fn publish(&mut self, error: Option<&str>, next_probe: Option<Instant>) {
         let sources_down = self.target.sink.sources_down();
+        let is_down = |host: &String| sources_down.iter().any(|source| source.host == *host);
+        if !self.sources_down.iter().all(is_down) {
+            // What waits for one that is up again.
+            self.queue.make_all_due();
+        }
+        self.sources_down = sources_down.iter().map(|source| source.host.clone()).collect();
         let count = i64::try_from(sources_down.len()).unwrap_or(i64::MAX);
         self.counters.sources_down.set(count);
         let down = self.down_since.map(|since| Down {

@@ -408,10 +408,13 @@ async fn what_fails_where_the_events_come_from_takes_no_sink_down() {
 async fn a_sink_that_is_down_is_probed_at_its_pauses_whatever_a_probe_fails_with() {
     let mut fixture = Fixture::new(30).await;
     fixture.answer(1..9, |_| refused(None)).await;
-    let first = fixture.delivery.breaker.next_probe().unwrap();
     fixture.delivery.breaker.probe_now(Instant::now());
-    fixture.answer(9..10, |_| unreachable(true)).await;
-    assert!(fixture.delivery.breaker.next_probe().unwrap() > first);
+    let hour = Some(Duration::from_secs(3600));
+    let fault = Fault::Source { is_down: true };
+    let elsewhere = || Verdict::Retry { error: "404".to_owned(), after: hour, fault };
+    fixture.answer(9..10, |_| elsewhere()).await;
+    let next = fixture.delivery.breaker.next_probe().unwrap();
+    assert!(next > Instant::now() && next < Instant::now() + Duration::from_secs(10));
 }
 
 #[tokio::test]

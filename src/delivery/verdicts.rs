@@ -45,7 +45,9 @@ impl Delivery {
                 }
             }
             Verdict::Retry { error, after, fault } => {
-                if !self.outage.lasts() && is_to_be_reported(pending, now) {
+                // An outage is told of once, not for each of its events.
+                let is_outage = self.outage.lasts() || fault == (Fault::Source { is_down: true });
+                if !is_outage && is_to_be_reported(pending, now) {
                     match self.failing.occurred(Instant::now()) {
                         BurstLog::Logged => self.report_failing(pending, &error),
                         BurstLog::Begins => tracing::warn!(
@@ -149,10 +151,9 @@ impl Delivery {
                     %error,
                     "delivery failed"
                 );
-                // A sink that is down is probed at its pauses, whatever the probe failed with.
-                let is_sinks = *fault == Fault::Target || self.breaker.next_probe().is_some();
-                if is_sinks {
-                    self.on_failure(pending, error, *after, now);
+                match fault {
+                    Fault::Target => self.on_failure(pending, error, *after, now),
+                    Fault::Source { .. } => self.breaker.on_no_answer(Instant::now()),
                 }
             }
         }

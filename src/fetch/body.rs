@@ -69,7 +69,7 @@ impl<'a> Body<'a> {
             Err(error) => {
                 let problem =
                     format!("it broke off after {} bytes: {}", self.bytes, describe(&error));
-                return Err(self.source.again(problem));
+                return Err(self.source.unreachable(problem));
             }
         };
         self.bytes += chunk.len() as u64;

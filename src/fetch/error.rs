@@ -15,8 +15,9 @@ pub enum FetchError {
         /// The host at fault, with its port where the URL has one; `None` where it is this machine, as
         /// when its disk is full.
         host: Option<String>,
-        /// Whether the host has answered that it has no such file: the host itself is up.
-        is_absent: bool,
+        /// Whether the host has answered, though not with a file that is of use: that there is none, or
+        /// with something else. It is up then.
+        has_answered: bool,
         /// How long the host asks to be left alone, at most an hour.
         after: Option<Duration>,
     },
@@ -38,7 +39,7 @@ impl FetchError {
 
     /// A failure of this machine.
     pub(super) fn here(error: impl Into<String>) -> Self {
-        Self::Again { error: error.into(), host: None, is_absent: false, after: None }
+        Self::Again { error: error.into(), host: None, has_answered: false, after: None }
     }
 }
 

@@ -83,8 +83,6 @@ pub struct FetchedIndex {
 pub struct FetchedSprite {
     /// What it holds.
     pub verified: Verified,
-    /// The index as it was fetched.
-    pub index_bytes: Vec<u8>,
     /// The sheets, in the order in which the tiles of `verified` count them.
     pub sheets: Vec<FetchedSheet>,
 }
@@ -162,7 +160,7 @@ impl Fetcher {
         let us = format!("{:010x}", rand::random::<u64>() >> 24);
         let total = Total::of(self.max_total);
         let FileAnswer::File(response) = self.requests.get(&source, None, &us).await? else {
-            return Err(source.again("it is unchanged, which was not asked"));
+            return Err(source.unusable("it is unchanged, which was not asked"));
         };
         let etag = requests::etag(&response);
         let bytes = Body::of(response, &source, INDEX_CAP, &total)?.whole().await?;
@@ -216,7 +214,7 @@ impl Fetcher {
             let first = verified.findings.first().map(|finding| finding.text.as_str());
             let problem =
                 format!("no cue can be used: {}", first.unwrap_or("its sheets hold none"));
-            return Err(index.source.again(problem));
+            return Err(index.source.unusable(problem));
         }
         let sheets = sources.iter().zip(got).filter_map(|(source, sheet)| {
             let GotSheet { file, bytes, sha256, image } = sheet;
@@ -228,7 +226,7 @@ impl Fetcher {
                 image,
             })
         });
-        Ok(FetchedSprite { verified, sheets: sheets.collect(), index_bytes: index.bytes })
+        Ok(FetchedSprite { verified, sheets: sheets.collect() })
     }
 
     /// Whether the index is still what it was before its sheets were fetched: a second run of the same
@@ -243,7 +241,7 @@ impl Fetcher {
         if Body::of(response, source, INDEX_CAP, &total)?.whole().await? == *bytes {
             return Ok(());
         }
-        Err(source.again("it changed while its sheets were fetched"))
+        Err(source.unusable("it changed while its sheets were fetched"))
     }
 }
 
@@ -253,7 +251,7 @@ fn read_index(
     source: &Source,
     listed: &[String],
 ) -> Result<(Index, Resolved), FetchError> {
-    let parsed = sprite::parse(bytes).map_err(|problem| source.again(problem))?;
+    let parsed = sprite::parse(bytes).map_err(|problem| source.unusable(problem))?;
     let resolved = sprite::resolve(&parsed, source.url(), listed)
         .map_err(|refused| FetchError::refused(Rule::Names, refused.to_string()))?;
     Ok((parsed, resolved))

@@ -179,8 +179,8 @@ fn judge(source: &Source, answer: &Response, is_signed: bool) -> Result<(), Fetc
         let header = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let after = header.and_then(|value| net::retry_after(value, Utc::now()));
         let host = (status != StatusCode::PROXY_AUTHENTICATION_REQUIRED).then_some(host);
-        let is_absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        return Err(FetchError::Again { error, host, is_absent, after });
+        let has_answered = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        return Err(FetchError::Again { error, host, has_answered, after });
     }
     let mut encodings = answer.headers().get_all(CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -198,7 +198,7 @@ fn failed(source: &Source, error: &reqwest::Error) -> FetchError {
             return broken.clone().into();
         }
     }
-    source.again(describe(error))
+    source.unreachable(describe(error))
 }
 
 /// What went wrong, with its causes; the URL stays out of it.

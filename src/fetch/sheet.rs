@@ -43,7 +43,7 @@ impl SheetJob<'_> {
     /// Fetches it and looks at it. When this is dropped, the temporary file goes.
     pub(super) async fn run(&self, source: &Source) -> Result<GotSheet, FetchError> {
         let FileAnswer::File(response) = self.requests.get(source, None, self.us).await? else {
-            return Err(source.again("it is unchanged, which was not asked"));
+            return Err(source.unusable("it is unchanged, which was not asked"));
         };
         let cap = Cap { bytes: self.max_sheet.as_u64(), rule: Rule::MaxSheet };
         let mut body = Body::of(response, source, cap, self.total)?;
@@ -63,7 +63,7 @@ impl SheetJob<'_> {
             Err(problem) if problem.is_final() => {
                 Err(FetchError::refused(Rule::Sheet, format!("{source}: {problem}")))
             }
-            Err(problem) => Err(source.again(problem)),
+            Err(problem) => Err(source.unusable(problem)),
         }
     }
 

@@ -33,13 +33,19 @@ impl Source {
     /// The host, with its port where that is not the scheme's own.
     pub(super) fn host(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
-        shown(&self.url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))
+        self.url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// It is the source's fault, and may pass.
-    pub(super) fn again(&self, problem: impl fmt::Display) -> FetchError {
+    /// The host does not answer, or not to the end; that may pass.
+    pub(super) fn unreachable(&self, problem: impl fmt::Display) -> FetchError {
         let error = format!("{self}: {problem}");
-        FetchError::Again { error, host: Some(self.host()), is_absent: false, after: None }
+        FetchError::Again { error, host: Some(self.host()), has_answered: false, after: None }
+    }
+
+    /// The host has answered with something that is of no use; that may pass.
+    pub(super) fn unusable(&self, problem: impl fmt::Display) -> FetchError {
+        let error = format!("{self}: {problem}");
+        FetchError::Again { error, host: Some(self.host()), has_answered: true, after: None }
     }
 }
 
@@ -67,7 +73,7 @@ mod tests {
         ] {
             let source = Source::new(Url::parse(url).unwrap(), "index");
             assert_eq!(source.to_string(), text);
-            let said = format!("{source:?} {:?}", source.again("gone"));
+            let said = format!("{source:?} {:?}", source.unusable("gone"));
             assert!(!said.contains("hunter2"), "{said}");
         }
         let long = format!("http://h/{}", "a".repeat(5000));

@@ -39,6 +39,23 @@ pub(super) fn excerpt(text: &str) -> String {
     truncate(&one_line(&truncate(text, MAX_EXCERPT, KeptEnd::First)), MAX_EXCERPT, KeptEnd::First)
 }
 
+/// The same of the name or the URL of a sheet, without query, fragment and user: findings are public, and
+/// these may be what opens a protected file.
+pub(super) fn excerpt_of_name(name: &str) -> String {
+    let path = name.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = path.split_once("//") else { return excerpt(path) };
+    let (server, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let server = server.rsplit('@').next().unwrap_or_default();
+    excerpt(&format!("{scheme}//{server}{path}"))
+}
+
+/// The same of a line that names a part of a sheet, with its fragment.
+pub(super) fn excerpt_of_line(line: &str) -> String {
+    let Some((name, query)) = line.split_once('?') else { return excerpt(line) };
+    let fragment = query.rsplit_once('#').map_or(String::new(), |(_, part)| format!("#{part}"));
+    excerpt(&format!("{}?…{fragment}", excerpt_of_name(name)))
+}
+
 /// Makes [`FindingCode`] with the name of each code; the repairs stand first.
 macro_rules! codes {
     ($($(#[$about:meta])+ $code:ident = $name:literal, $repair:literal;)+) => {

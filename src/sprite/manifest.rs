@@ -8,6 +8,9 @@ use super::verify::{Grid, TileSize};
 /// The version of manifests that is written.
 pub const MANIFEST_VERSION: u32 = 1;
 
+/// The longest manifest that is read, in bytes: that of a thousand sheets has less than one.
+pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
+
 /// What a sprite holds and where, as JSON. Members that are not known are passed over when one is read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

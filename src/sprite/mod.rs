@@ -22,7 +22,7 @@ mod write;
 
 pub use finding::{Finding, FindingCode, MAX_FINDINGS};
 pub use image::{NotASheet, SheetFormat, SheetImage, look_at};
-pub use manifest::{MANIFEST_VERSION, MadeFrom, Manifest, ManifestSheet};
+pub use manifest::{MANIFEST_VERSION, MAX_MANIFEST_BYTES, MadeFrom, Manifest, ManifestSheet};
 pub use names::{MAX_SHEETS, RefusedName, Resolved, SheetSource, resolve};
 pub use place::Place;
 pub use players::{PlayerVerdict, players};

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use thiserror::Error;
 
-use super::finding::{Finding, FindingCode, Findings, excerpt};
+use super::finding::{Finding, FindingCode, Findings, excerpt, excerpt_of_name};
 use super::vtt::{Cue, Index};
 
 /// How many sheets a sprite may have.
@@ -83,7 +83,9 @@ pub fn resolve(index: &Index, vtt_url: &Url, listed: &[String]) -> Result<Resolv
         if is_used {
             sheets.push(SheetSource { url, is_listed: true });
         } else {
-            findings.add(FindingCode::Unused, || format!("no cue names {}", excerpt(url.as_str())));
+            findings.add(FindingCode::Unused, || {
+                format!("no cue names {}", excerpt_of_name(url.as_str()))
+            });
         }
     }
     let listed_used = sheets.len();
@@ -142,7 +144,7 @@ impl Listed {
         for text in listed {
             let Ok(mut url) = vtt_url.join(text) else {
                 findings.add(FindingCode::NameInvalid, || {
-                    format!("the event lists {}, which is no URL", excerpt(text))
+                    format!("the event lists {}, which is no URL", excerpt_of_name(text))
                 });
                 continue;
             };
@@ -184,13 +186,13 @@ fn find(
             return Ok(Sought::Listed(*at));
         }
         findings.add(FindingCode::NameInvalid, || {
-            format!("a cue names {}, which holds a # and is not listed", excerpt(written))
+            format!("a cue names {}, which holds a # and is not listed", excerpt_of_name(written))
         });
         return Ok(Sought::Nowhere);
     }
     let Ok(url) = vtt_url.join(&name) else {
         findings.add(FindingCode::NameInvalid, || {
-            format!("a cue names {}, which is no URL", excerpt(written))
+            format!("a cue names {}, which is no URL", excerpt_of_name(written))
         });
         return Ok(Sought::Nowhere);
     };
@@ -214,21 +216,24 @@ fn find(
             }
             findings.add(FindingCode::Ambiguous, || {
                 let count = several.len();
-                format!("{} fits {count} listed sheets; the first is taken", excerpt(written))
+                format!(
+                    "{} fits {count} listed sheets; the first is taken",
+                    excerpt_of_name(written)
+                )
             });
             return Ok(Sought::Listed(*first));
         }
     }
     if segment.is_empty() {
         findings.add(FindingCode::NameInvalid, || {
-            format!("a cue names {}, which is a folder", excerpt(written))
+            format!("a cue names {}, which is a folder", excerpt_of_name(written))
         });
         return Ok(Sought::Nowhere);
     }
     check_folder(written, &url, vtt_url)?;
     if !listed.sheets.is_empty() {
         findings.add(FindingCode::Unlisted, || {
-            format!("a cue names {}, which the event does not list", excerpt(written))
+            format!("a cue names {}, which the event does not list", excerpt_of_name(written))
         });
     }
     Ok(Sought::Beside(url))
@@ -242,7 +247,7 @@ fn is_at_same_place(one: &Url, other: &Url) -> bool {
 /// Notes how a name is written that leads somewhere.
 fn describe(written: &str, findings: &mut Findings) {
     let (path, query) = written.split_once('?').map_or((written, None), |(p, q)| (p, Some(q)));
-    let shown = || excerpt(written);
+    let shown = || excerpt_of_name(written);
     if path.contains(['/', '\\']) {
         findings.add(FindingCode::Path, || format!("{} is no bare file name", shown()));
     }
@@ -281,5 +286,5 @@ fn check_folder(written: &str, url: &Url, vtt_url: &Url) -> Result<(), RefusedNa
 }
 
 fn refuse(written: &str, why: &str) -> Result<(), RefusedName> {
-    Err(RefusedName(format!("the index names {}, {why}", excerpt(written))))
+    Err(RefusedName(format!("the index names {}, {why}", excerpt_of_name(written))))
 }

@@ -12,12 +12,10 @@ use super::store::{open_below, read_whole};
 use crate::event::{AppId, ImageSprite};
 use crate::http::tile::SheetTile;
 use crate::sprite::{
-    self, Area, Cue, MANIFEST_VERSION, MAX_SHEETS, MAX_TEXT_BYTES, Manifest, Place, SheetFormat,
-    Tile,
+    self, Area, Cue, MANIFEST_VERSION, MAX_MANIFEST_BYTES, MAX_SHEETS, MAX_TEXT_BYTES, Manifest,
+    Place, SheetFormat, Tile,
 };
 
-/// The longest manifest that is read, in bytes.
-const MAX_MANIFEST: usize = 1 << 20;
 /// The longest sheet that is served, in bytes.
 const MAX_SHEET: u64 = 256 << 20;
 /// The longest side of a sheet that is drawn, in pixels: that of a JPEG.
@@ -86,7 +84,7 @@ impl Mirrored {
         let place = Place::of(app, sprite);
         let unusable = |why: &str| Self::Unusable(format!("{}: {why}", mirror.name));
         let opened = open_below(&mirror.path, &mirror.below(&place.manifest()));
-        let bytes = match opened.and_then(|file| read_whole(file, MAX_MANIFEST)) {
+        let bytes = match opened.and_then(|file| read_whole(file, MAX_MANIFEST_BYTES)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Self::Nowhere,
             Err(error) => return unusable(&format!("the manifest cannot be read: {error}")),
@@ -159,10 +157,16 @@ impl MirroredSprite {
         (is_whole && start < end).then_some(Tile { start, end, sheet, x, y, width, height })
     }
 
+    /// By its manifest, in which others may have written.
+    fn tile_count(&self) -> usize {
+        let tiles = self.manifest.sheets.iter().map(|sheet| sheet.tiles);
+        tiles.fold(0, usize::saturating_add)
+    }
+
     /// A tile of the middle, where the manifest alone tells where that is.
     pub(super) fn preview(&self, event: &str) -> Option<SheetTile> {
         let size = self.manifest.tile?;
-        let mut left = self.manifest.sheets.iter().map(|sheet| sheet.tiles).sum::<usize>() / 2;
+        let mut left = self.tile_count() / 2;
         let (mut sheet, mut columns) = (0, 1);
         match self.manifest.grid {
             None => left = 0,

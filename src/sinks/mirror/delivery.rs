@@ -65,9 +65,14 @@ impl Mirror {
         delivery: &SpriteDelivery,
         deadline: Instant,
     ) -> Result<MirrorResult, MirrorFailure> {
+        if Instant::now() >= deadline {
+            let error = "the other sprites of the event took all of its time";
+            return Err(MirrorFailure::at_source(error, None, false));
+        }
         let sprite = delivery.sprite();
         let hosts = hosts_of(sprite);
-        let first = hosts.first().cloned();
+        // Of several it is not known which one is slow.
+        let only = <[String; 1]>::try_from(hosts.clone()).ok().map(|[host]| host);
         let pass = self.sources.admit(hosts, Instant::now());
         let pass = pass.map_err(|HostIsDown { error, after }| {
             MirrorFailure::at_source(error, Some(after), true)
@@ -84,13 +89,27 @@ impl Mirror {
             Ok(fetched) => fetched,
             Err(_) => {
                 let error = format!("its files were not here within {:?}", self.timeout);
-                Err(FetchError::Again { error, host: first, is_absent: false, after: None })
+                let Some(host) = only else {
+                    return Err(MirrorFailure::at_source(error, None, false));
+                };
+                let host = Some(host);
+                Err(FetchError::Again { error, host, has_answered: false, after: None })
             }
         };
-        if matches!(fetched, Err(FetchError::Again { host: Some(_), is_absent: false, .. })) {
+        if matches!(fetched, Err(FetchError::Again { host: Some(_), has_answered: false, .. })) {
             self.renew_key().await;
         }
         let fetched = self.judge(fetched, pass, delivery)?;
+        let mut annotations =
+            fetched.verified.findings.iter().filter(|finding| !finding.code.is_repair());
+        if self.strict
+            && let Some(finding) = annotations.next()
+        {
+            let error = format!("strict is set, and {}", finding.text);
+            // Its temporary files are removed.
+            spawn_blocking(move || drop(fetched)).await.ok();
+            return Err(MirrorFailure::at_source(error, None, false));
+        }
         self.tell_of_repairs(delivery, &fetched);
         let copies = Arc::clone(&self.copies);
         let delivery = delivery.clone();
@@ -104,31 +123,25 @@ impl Mirror {
         pass: Pass<'_>,
         delivery: &SpriteDelivery,
     ) -> Result<FetchedSprite, MirrorFailure> {
-        let fetched = match fetched {
-            Ok(fetched) => fetched,
-            Err(FetchError::Refused(error)) => return Err(MirrorFailure::Reject(error)),
-            Err(FetchError::Again { error, host: None, after, .. }) => {
-                return Err(MirrorFailure::here(error).not_before(after));
+        match fetched {
+            Ok(fetched) => {
+                pass.worked();
+                Ok(fetched)
             }
-            // Of media that were deleted, many fail so for good: others of this host are not to wait.
-            Err(FetchError::Again { error, host: Some(host), is_absent: true, after }) => {
+            Err(FetchError::Refused(error)) => Err(MirrorFailure::Reject(error)),
+            Err(FetchError::Again { error, host: None, after, .. }) => {
+                Err(MirrorFailure::here(error).not_before(after))
+            }
+            // Of media that were deleted, or were never whole, many fail so for good: others of this
+            // host are not to wait.
+            Err(FetchError::Again { error, host: Some(host), has_answered: true, after }) => {
                 pass.answered(&host);
-                return Err(MirrorFailure::at_source(error, after, false));
+                Err(MirrorFailure::at_source(error, after, false))
             }
             Err(FetchError::Again { error, host: Some(host), after, .. }) => {
-                let is_down = pass.failed(&host, delivery.event().key, &error);
-                return Err(MirrorFailure::at_source(error, after, is_down));
+                let is_down = pass.failed(&host, delivery.event().key, &error, after);
+                Err(MirrorFailure::at_source(error, after, is_down))
             }
-        };
-        pass.worked();
-        let mut annotations =
-            fetched.verified.findings.iter().filter(|finding| !finding.code.is_repair());
-        match annotations.next() {
-            Some(finding) if self.strict => {
-                let error = format!("strict is set, and {}", finding.text);
-                Err(MirrorFailure::at_source(error, None, false))
-            }
-            _ => Ok(fetched),
         }
     }
 

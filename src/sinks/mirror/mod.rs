@@ -131,7 +131,7 @@ impl Sink for Mirror {
     }
 
     fn sources_down(&self) -> Vec<SourceOutage> {
-        self.sources.down()
+        self.sources.down(Instant::now())
     }
 
     fn is_local(&self) -> bool {

@@ -17,12 +17,6 @@ impl PublicUrl {
         format!("{}/{path}", self.base)
     }
 
-    /// Scheme, host and port.
-    #[must_use]
-    pub fn origin(&self) -> String {
-        self.url.origin().ascii_serialization()
-    }
-
     /// What players make of such a URL.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let unencrypted = (self.url.scheme() == "http").then(|| {

@@ -1,9 +1,9 @@
 //! The hosts that sprites come from, and which of them are down.
 //!
-//! A host is down after failures of different events in a row, if they are the host's: one that has no
-//! such file is up. Then one delivery at a time asks it, at
-//! growing pauses; the others fail at once, so that an outage holds up nothing that has to do with
-//! another host. Pure but for the log: the time is passed in.
+//! A host is down after failures of different events in a row, if they are the host's: one that answers
+//! with what is of no use is up. Then one delivery at a time asks it, at growing pauses; the others fail
+//! at once, so that an outage holds up nothing that has to do with another host. Pure but for the log:
+//! the time is passed in.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::time::Instant;
 
 use crate::event::Key;
-use crate::limits::Backoff;
+use crate::limits::{Backoff, MAX_RETRY_AFTER};
 use crate::sinks::SourceOutage;
 use crate::sync::lock;
 
@@ -23,6 +23,14 @@ const MAX_FAILURES: usize = 5;
 /// Between two that ask a host that is down.
 const PROBE_PAUSES: Backoff =
     Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) };
+
+/// The deliveries that fail at once come again one after the other, so far apart, and no later than the
+/// longest wait: however many there are, few are in the way of others.
+const SPACING: Duration = Duration::from_secs(1);
+
+/// A host that is down and that nobody has asked for so long is forgotten: its events were discarded, or
+/// name it no more. Twice the longest wait.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Hosts that have failed and are kept in mind; beyond that the one that failed least recently and is
 /// up is forgotten.
@@ -41,7 +49,8 @@ struct Failing {
     /// The different events that failed, as many as take it down.
     events: Vec<Key>,
     error: String,
-    at: Instant,
+    /// When somebody wanted to ask it last.
+    asked: Instant,
     down: Option<Down>,
 }
 
@@ -51,6 +60,8 @@ struct Down {
     probes: u32,
     next_probe: Instant,
     is_probed: bool,
+    /// Deliveries that were turned away since it was asked last.
+    turned_away: u32,
 }
 
 /// Why a host is not asked.
@@ -81,10 +92,15 @@ impl SourceHosts {
     pub(super) fn admit(&self, hosts: Vec<String>, now: Instant) -> Result<Pass<'_>, HostIsDown> {
         let mut known = lock(&self.hosts);
         for host in &hosts {
-            let Some(Failing { error, down: Some(down), .. }) = known.get(host) else { continue };
+            let Some(Failing { error, asked, down: Some(down), .. }) = known.get_mut(host) else {
+                continue;
+            };
+            *asked = now;
             if down.is_probed || now < down.next_probe {
                 let since = down.since.to_rfc3339_opts(SecondsFormat::Secs, true);
-                let after = down.next_probe.saturating_duration_since(now).max(PROBE_PAUSES.base);
+                let next = down.next_probe.saturating_duration_since(now).max(PROBE_PAUSES.base);
+                let after = (next + SPACING * down.turned_away).min(MAX_RETRY_AFTER);
+                down.turned_away = down.turned_away.saturating_add(1);
                 let error = format!("{host} is down since {since}: {error}");
                 return Err(HostIsDown { error, after });
             }
@@ -93,6 +109,7 @@ impl SourceHosts {
         for host in &hosts {
             if let Some(Failing { down: Some(down), .. }) = known.get_mut(host) {
                 down.is_probed = true;
+                down.turned_away = 0;
                 probed.push(host.clone());
             }
         }
@@ -100,8 +117,15 @@ impl SourceHosts {
         Ok(Pass { sources: self, hosts, probed })
     }
 
-    /// A host failed for this event. Returns whether it is down.
-    fn failed(&self, host: &str, event: Key, error: &str, now: Instant) -> bool {
+    /// A host failed for this event, and asks to be left alone for so long. Returns whether it is down.
+    fn failed(
+        &self,
+        host: &str,
+        event: Key,
+        error: &str,
+        after: Option<Duration>,
+        now: Instant,
+    ) -> bool {
         let mut known = lock(&self.hosts);
         if !known.contains_key(host) && !make_room(&mut known) {
             return false;
@@ -109,12 +133,13 @@ impl SourceHosts {
         let failing = known.entry(host.to_owned()).or_insert_with(|| Failing {
             events: Vec::new(),
             error: String::new(),
-            at: now,
+            asked: now,
             down: None,
         });
-        failing.at = now;
+        failing.asked = now;
         error.clone_into(&mut failing.error);
-        if failing.down.is_some() {
+        if let Some(down) = &mut failing.down {
+            down.next_probe = down.next_probe.max(now + after.unwrap_or_default());
             return true;
         }
         if !failing.events.contains(&event) {
@@ -123,8 +148,9 @@ impl SourceHosts {
         if failing.events.len() < MAX_FAILURES {
             return false;
         }
-        let (since, next_probe) = (Utc::now(), now + PROBE_PAUSES.wait(1));
-        failing.down = Some(Down { since, probes: 1, next_probe, is_probed: false });
+        let (since, next_probe) = (Utc::now(), now + PROBE_PAUSES.wait_or(1, after));
+        failing.down =
+            Some(Down { since, probes: 1, next_probe, is_probed: false, turned_away: 0 });
         drop(known);
         tracing::warn!(
             sink = self.sink,
@@ -140,7 +166,7 @@ impl SourceHosts {
         if let Some(Failing { down: Some(down), .. }) = lock(&self.hosts).get_mut(host) {
             down.is_probed = false;
             down.probes = down.probes.saturating_add(1);
-            down.next_probe = now + PROBE_PAUSES.wait(down.probes);
+            down.next_probe = down.next_probe.max(now + PROBE_PAUSES.wait(down.probes));
         }
     }
 
@@ -153,8 +179,10 @@ impl SourceHosts {
     }
 
     /// The hosts that are down, those that have been down for longest first.
-    pub(super) fn down(&self) -> Vec<SourceOutage> {
-        let known = lock(&self.hosts);
+    pub(super) fn down(&self, now: Instant) -> Vec<SourceOutage> {
+        let mut known = lock(&self.hosts);
+        let is_wanted = |failing: &Failing| now.duration_since(failing.asked) < FORGOTTEN_AFTER;
+        known.retain(|_, failing| failing.down.is_none() || is_wanted(failing));
         let outage = |(host, failing): (&String, &Failing)| {
             let since = failing.down.as_ref()?.since;
             Some(SourceOutage { host: host.clone(), since, error: failing.error.clone() })
@@ -179,8 +207,14 @@ impl Pass<'_> {
 
     /// A host failed for this event: one of those asked, or one that their files name. Returns whether
     /// it is down.
-    pub(super) fn failed(self, host: &str, event: Key, error: &str) -> bool {
-        self.sources.failed(host, event, error, Instant::now())
+    pub(super) fn failed(
+        self,
+        host: &str,
+        event: Key,
+        error: &str,
+        after: Option<Duration>,
+    ) -> bool {
+        self.sources.failed(host, event, error, after, Instant::now())
     }
 }
 
@@ -197,7 +231,7 @@ fn make_room(known: &mut HashMap<String, Failing>) -> bool {
         return true;
     }
     let up = known.iter().filter(|(_, failing)| failing.down.is_none());
-    let oldest = up.min_by_key(|(_, failing)| failing.at).map(|(host, _)| host.clone());
+    let oldest = up.min_by_key(|(_, failing)| failing.asked).map(|(host, _)| host.clone());
     oldest.is_some_and(|host| known.remove(&host).is_some())
 }
 
@@ -216,7 +250,7 @@ mod tests {
     }
 
     fn fails(sources: &SourceHosts, host: &str, number: u8) -> bool {
-        asks(sources, &[host]).unwrap().failed(host, event(number), "404 Not Found")
+        asks(sources, &[host]).unwrap().failed(host, event(number), "404 Not Found", None)
     }
 
     fn take_down(sources: &SourceHosts, host: &str) {
@@ -244,7 +278,7 @@ mod tests {
         assert!(refused.error.starts_with("a is down since 2"), "{}", refused.error);
         assert!(refused.error.ends_with("Z: 404 Not Found"), "{}", refused.error);
         assert!(asks(&sources, &["b", "a"]).is_err() && asks(&sources, &["b"]).is_ok());
-        let down = sources.down();
+        let down = sources.down(Instant::now());
         assert_eq!((down.len(), &*down[0].host, &*down[0].error), (1, "a", "404 Not Found"));
     }
 
@@ -263,7 +297,7 @@ mod tests {
             };
             pauses.push(began.elapsed().as_secs_f64());
             assert!(asks(&sources, &["a", "b"]).is_err(), "two at once");
-            assert!(probe.failed("a", event(number), "no answer"));
+            assert!(probe.failed("a", event(number), "no answer", None));
         }
         assert!(pauses.iter().all(|pause| (0.5..=61.0).contains(pause)), "{pauses:?}");
         assert!(pauses[0] < 2.0 && pauses[9] >= 30.0, "{pauses:?}");
@@ -273,8 +307,48 @@ mod tests {
         assert!(asks(&sources, &["a"]).is_err());
         advance(PROBE_PAUSES.max).await;
         asks(&sources, &["a", "b"]).unwrap().worked();
-        assert!(sources.down().is_empty() && asks(&sources, &["a"]).is_ok());
+        assert!(sources.down(Instant::now()).is_empty() && asks(&sources, &["a"]).is_ok());
         take_down(&sources, "a");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_turned_away_come_again_one_after_the_other() {
+        let sources = SourceHosts::new("cdn");
+        take_down(&sources, "a");
+        let waits: Vec<_> =
+            (0..4000).map(|_| asks(&sources, &["a"]).unwrap_err().after.as_secs()).collect();
+        assert!(waits.is_sorted() && waits[0] <= 1, "{:?}", &waits[..3]);
+        assert!(waits[100] - waits[0] == 100 && waits[3999] == 3600);
+        advance(Duration::from_secs(1)).await;
+        let probe = asks(&sources, &["a"]).unwrap();
+        assert!(asks(&sources, &["a"]).unwrap_err().after.as_secs() <= 1, "counted anew");
+        drop(probe);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_left_alone_for_as_long_as_it_asks() {
+        let sources = SourceHosts::new("cdn");
+        let wait = Some(Duration::from_secs(300));
+        for number in 0..5 {
+            asks(&sources, &["a"]).unwrap().failed("a", event(number), "429", wait);
+        }
+        assert!(asks(&sources, &["a"]).unwrap_err().after.as_secs() >= 299);
+        advance(Duration::from_secs(300)).await;
+        asks(&sources, &["a"]).unwrap().failed("a", event(9), "429", wait);
+        assert!(asks(&sources, &["a"]).unwrap_err().after.as_secs() >= 299);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_nobody_asks_any_more_is_forgotten() {
+        let sources = SourceHosts::new("cdn");
+        take_down(&sources, "a");
+        advance(FORGOTTEN_AFTER / 2).await;
+        assert_eq!(sources.down(Instant::now()).len(), 1);
+        drop(asks(&sources, &["a"]));
+        advance(FORGOTTEN_AFTER * 3 / 4).await;
+        assert_eq!(sources.down(Instant::now()).len(), 1, "it was asked meanwhile");
+        advance(FORGOTTEN_AFTER).await;
+        assert_eq!(sources.down(Instant::now()), []);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Where tiles lie on their sheets.
 
-use super::super::finding::{FindingCode, Findings, excerpt};
+use super::super::finding::{FindingCode, Findings, excerpt_of_name};
 use super::super::image::SheetImage;
 use super::super::vtt::{Area, Cue};
 use super::types::{Tile, TileSize};
@@ -25,7 +25,7 @@ pub(super) fn place(
     let shown = || format!("{},{},{},{}", left, top, right - left, bottom - top);
     if x >= width || y >= height {
         findings.add(FindingCode::AreaOutside, || {
-            let name = excerpt(&cue.name);
+            let name = excerpt_of_name(&cue.name);
             format!("tile {} lies outside {name}, which is {width}x{height}", shown())
         });
         return None;
@@ -33,7 +33,7 @@ pub(super) fn place(
     let is_cut = right > u64::from(width) || bottom > u64::from(height);
     if is_cut {
         findings.add(FindingCode::AreaCut, || {
-            let name = excerpt(&cue.name);
+            let name = excerpt_of_name(&cue.name);
             format!("tile {} stands out of {name}, which is {width}x{height}", shown())
         });
     }
@@ -41,7 +41,7 @@ pub(super) fn place(
     let (width, height) = (inside(right, width) - x, inside(bottom, height) - y);
     if width == 0 || height == 0 {
         findings.add(FindingCode::AreaInvalid, || {
-            format!("a tile on {} is narrower than a pixel", excerpt(&cue.name))
+            format!("a tile on {} is narrower than a pixel", excerpt_of_name(&cue.name))
         });
         return None;
     }

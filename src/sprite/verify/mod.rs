@@ -7,7 +7,7 @@ mod times;
 mod types;
 
 pub use self::types::{Announced, Grid, Tile, TileSize, Verified};
-use super::finding::{FindingCode, Findings, capped, excerpt};
+use super::finding::{FindingCode, Findings, capped, excerpt_of_name};
 use super::image::SheetImage;
 use super::names::{Resolved, SheetSource};
 use super::vtt::Index;
@@ -40,7 +40,6 @@ pub fn verify(
         tile,
         grid,
         duration: tiles.last().map_or(0, |tile| tile.end),
-        announced_count: announced.tile_count,
         tiles,
     }
 }
@@ -57,7 +56,7 @@ fn large_sheets(sheets: &[SheetSource], images: &[SheetImage], findings: &mut Fi
         if width.max(height) > MAX_SIDE || pixels > MAX_PIXELS {
             findings.add(FindingCode::SheetLarge, || {
                 let name = source.url.path().rsplit('/').next().unwrap_or_default();
-                let name = excerpt(name);
+                let name = excerpt_of_name(name);
                 format!("{name} is {width}x{height}: some phones and browsers do not draw it")
             });
         }

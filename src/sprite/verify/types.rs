@@ -84,8 +84,6 @@ pub struct Verified {
     pub grid: Option<Grid>,
     /// When the last tile ends, in milliseconds.
     pub duration: u64,
-    /// TotalCount as the event has it.
-    pub announced_count: Option<i64>,
 }
 
 impl Verified {

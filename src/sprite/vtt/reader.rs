@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::finding::{FindingCode, Findings, excerpt};
+use super::super::finding::{FindingCode, Findings, excerpt, excerpt_of_line};
 use super::index::{Cue, Index, MAX_CUES, NotAnIndex};
 use super::lines::{Line, Lines};
 use super::oddity::Oddity;
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.findings.add(FindingCode::Stray, || {
-            at(first.number, &format!("\"{}\" belongs to no cue", excerpt(&first.text)))
+            at(first.number, &format!("\"{}\" belongs to no cue", excerpt_of_line(&first.text)))
         });
     }
 
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
                     }
                     BadPayload::Area => (FindingCode::AreaInvalid, "names no part of a sheet"),
                 };
-                let text = at(name.number, &format!("\"{}\" {words}", excerpt(&name.text)));
+                let text = at(name.number, &format!("\"{}\" {words}", excerpt_of_line(&name.text)));
                 return self.drop_cue(code, text);
             }
         };

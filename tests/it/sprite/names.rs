@@ -1,7 +1,7 @@
 //! Which sheets names lead to, and which names are refused.
 
 use reqwest::Url;
-use sprited::sprite::{Resolved, resolve};
+use sprited::sprite::{Resolved, parse, resolve};
 
 use super::{LISTED, codes, index, listed, naming, vtt, vtt_url};
 
@@ -159,5 +159,34 @@ fn there_are_a_thousand_sheets_at_most() {
         assert_eq!(resolved.sheets.len(), 1_000);
         let error = resolve(&cues(1_001), &vtt_url(), listed).unwrap_err();
         assert_eq!(error.to_string(), "the index names more than 1000 sheets");
+    }
+}
+
+/// Findings stand in the manifest, which everybody can read.
+#[test]
+fn no_finding_shows_what_opens_a_protected_file() {
+    let urls = listed(&["http://me:hunter2@h/x/1.jpg?t=1&sign=hunter2", "http://h/x/b.jpg"]);
+    let cues = [
+        "b.jpg?sign=hunter2#xywh=0,0,142,80",
+        "c.jpg?sign=hunter2#xywh=0,0,142,80",
+        "c.jpg?sign=hunter2#xywh=0,0,142",
+        "//h/x/b.jpg?sign=hunter2#xywh=0,0,142,80",
+        "sub/?sign=hunter2#xywh=0,0,142,80",
+        "more?sign=hunter2#xywh=0,0,142,80\nb.jpg?sign=hunter2",
+    ];
+    let times = (10..).map(|at| format!("00:00:{at}.000 --> 00:00:{}.000", at + 1));
+    let cues = cues.iter().zip(times).map(|(cue, times)| format!("{times}\n{cue}\n\n"));
+    let index = parse(format!("WEBVTT\n\n{}", cues.collect::<String>()).as_bytes()).unwrap();
+    let vtt_url: Url = "http://h/x/a.vtt".parse().unwrap();
+    let resolved = resolve(&index, &vtt_url, &urls).unwrap();
+    let found = format!("{:?} {:?}", index.findings, resolved.findings);
+    assert!(!found.contains("hunter2"), "{found}");
+    assert!(found.contains("no cue names http://h/x/1.jpg"), "{found}");
+    assert!(found.contains("c.jpg?…#xywh=0,0,142"), "{found}");
+    for cue in ["http://me:hunter2@other/x.jpg?sign=hunter2", "ftp://me:hunter2@h/x.jpg"] {
+        let text = format!("WEBVTT\n\n00:00:00.000 --> 00:00:10.000\n{cue}#xywh=0,0,142,80\n");
+        let index = parse(text.as_bytes()).unwrap();
+        let said = resolve(&index, &vtt_url, &[]).unwrap_err().to_string();
+        assert!(!said.contains("hunter2"), "{said}");
     }
 }

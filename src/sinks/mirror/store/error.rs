@@ -19,6 +19,12 @@ pub(in crate::sinks::mirror) enum StoreError {
         path.display()
     )]
     Foreign { what: &'static str, path: PathBuf },
+    #[error(
+        "{} is of version {version}, which a later version of sprited wrote: this one leaves it as it \
+         is; run that one again",
+        path.display()
+    )]
+    Newer { path: PathBuf, version: u32 },
     #[error(transparent)]
     Ownership(#[from] OwnershipError),
 }

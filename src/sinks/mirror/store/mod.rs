@@ -12,6 +12,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 pub(super) use self::error::StoreError;
@@ -21,11 +22,8 @@ pub(super) use self::spool::Spool;
 use super::prefix::Prefix;
 use super::settings::MirrorSettings;
 use crate::sinks::ownership::Ownership;
-use crate::sprite::{Manifest, Place};
+use crate::sprite::{MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, Place};
 use crate::sync::lock;
-
-/// Bytes of a manifest. The longest that is written, of a thousand sheets, has a tenth of it.
-const MAX_MANIFEST: u64 = 4 << 20;
 
 /// The index in a set.
 pub(super) const VTT_NAME: &str = "thumbnails.vtt";
@@ -46,6 +44,12 @@ pub(super) struct NewSheet {
     /// The name of its file in the spool.
     pub(super) spooled: String,
     pub(super) sha256: [u8; 32],
+}
+
+/// A manifest of any version.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 /// What stands under a manifest's name.
@@ -89,7 +93,13 @@ impl FolderStore {
         let manifest = place.manifest();
         let (folder, name) = parted(&manifest);
         let Some(folder) = self.find(folder)? else { return Ok(Found::Nothing) };
-        let Some(bytes) = folder.read(name, MAX_MANIFEST)? else { return Ok(Found::Nothing) };
+        let limit = MAX_MANIFEST_BYTES as u64 + 1;
+        let Some(bytes) = folder.read(name, limit)? else { return Ok(Found::Nothing) };
+        if let Ok(Versioned { version }) = serde_json::from_slice(&bytes)
+            && version > MANIFEST_VERSION
+        {
+            return Err(StoreError::Newer { path: folder.path().join(name), version });
+        }
         Ok(match serde_json::from_slice(&bytes) {
             Ok(manifest) => Found::Manifest(Box::new(manifest)),
             Err(_) => Found::Foreign,

@@ -137,6 +137,18 @@ async fn after_the_manifest_and_before_the_record_of_it() {
 }
 
 #[tokio::test]
+async fn a_manifest_of_a_later_version_is_left_as_it_is() {
+    let site = Site::new().await;
+    whole(&site).await;
+    let later = r#"{"version":2,"copies":[]}"#;
+    fs::write(manifest_of(&site), later).unwrap();
+    let (verdict, _) = site.offer(&site.sprite("1")).await;
+    let error = super::super::retry_error(&verdict);
+    assert!(error.contains("is of version 2, which a later version of sprited wrote"), "{error}");
+    assert_eq!(fs::read_to_string(manifest_of(&site)).unwrap(), later);
+}
+
+#[tokio::test]
 async fn a_manifest_that_cannot_be_read_is_written_anew() {
     for text in ["", "{", "{}", "null", "[1]"] {
         let mut site = Site::new().await;
