@@ -79,7 +79,7 @@ fn card(line: &SpriteLine, now: DateTime<Utc>) -> Markup {
                 b { @if let Some(file) = file { "file " (file) } @else { "of no file" } }
             }
             p class="meta" {
-                @if let Some(definition) = line.definition { span { "template " (definition) } }
+                @if let Some(definition) = line.definition { span { "definition " (definition) } }
                 span { (counted(line.count as u64, "tile")) }
                 span { (length(line.duration)) }
                 time datetime=(line.first_pulled.to_rfc3339()) {

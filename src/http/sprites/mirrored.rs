@@ -42,7 +42,7 @@ pub(super) struct MirroredSprite {
 pub(super) enum Mirrored {
     /// It.
     Here(Box<MirroredSprite>),
-    /// Another one of the same template on the same medium, by its id.
+    /// Another one of the same definition on the same medium, by its id.
     Replaced(String),
     /// Nothing.
     Nowhere,

@@ -124,7 +124,7 @@ fn look(mirrors: &[MirrorFolder], event: Event, sprites: &[ImageSprite]) -> Foun
             }
             Mirrored::Replaced(by) => {
                 why = html! {
-                    "A later sprite of the same template has taken its place: "
+                    "A later sprite of the same definition has taken its place: "
                     a href={ "/sprites/" (by) } { (by) } "."
                 }
             }

@@ -82,7 +82,7 @@ fn facts(event: &Event, sprite: &MirroredSprite) -> Markup {
     html! {
         dl class="facts sprite-facts" {
             @if let Some(definition) = manifest.definition {
-                (row("template", html! { (definition) }))
+                (row("definition", html! { (definition) }))
             }
             (row("tiles", html! { (counted(manifest.count as u64, "tile"))
                 @if let Some(size) = manifest.tile { " of " (size.width) "×" (size.height) } }))
