@@ -19,11 +19,12 @@ const DEFAULT_RATE: u32 = 10;
 /// Have a mirror fetch the sprites of events that the journal had before the mirror was configured.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It takes the events in the journal that the mirror was never asked for and that have a finished sprite
-with a WebVTT index, oldest first, and makes them pending at the mirror, 10 a second unless --rate
-says otherwise. The daemon then fetches their files; sprited sinks list shows how many are left. What
-the mirror has already is not fetched again, and a newer sprite of a file is never replaced by an older
-one. Sinks that come after the mirror and have an event already do not get it again.
+    after_help = "It takes the events in the journal that the mirror was never asked for and that have a finished
+sprite with a WebVTT index, oldest first, and makes them pending at the mirror, 10 a second unless
+--rate says otherwise. The daemon then fetches their files; sprited sinks list shows how many are
+left. What the mirror has already is not fetched again, and a newer sprite of a file is never
+replaced by an older one. Nobody is told of the copies: sinks that come after the mirror do not get
+these events. A manifest has its address by file and definition; the page /sprites shows them.
 
 An event that the mirror has given up is a dead letter: sprited events redeliver --sink NAME. Events
 pruned for space cannot be mirrored. Files that the cloud has deleted meanwhile fail, and their events
