@@ -6,7 +6,7 @@
 
 use reqwest::Url;
 
-use super::vtt::{Oddity, parse_with_oddities};
+use super::vtt::{NotAnIndex, Oddity, parse_with_oddities};
 
 /// What one player makes of an index as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,11 @@ pub fn players(text: &[u8], vtt_url: Option<&Url>) -> Vec<PlayerVerdict> {
     let (index, oddities) = match parse_with_oddities(text) {
         Ok(read) => read,
         Err(error) => {
-            let problem = |player: &Player| Some(format!("{}: {error}", player.without_cues));
+            let why = match error {
+                NotAnIndex::NoCues => "the index has none".to_owned(),
+                other => other.to_string(),
+            };
+            let problem = |player: &Player| Some(format!("{}, since {why}", player.without_cues));
             return PLAYERS.iter().map(|player| verdict(player, problem(player))).collect();
         }
     };

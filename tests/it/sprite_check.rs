@@ -84,7 +84,8 @@ async fn a_sprite_is_fetched_and_described() {
         "imageSprite_10_1.png  1420x80 png, ",
         ", 6 tiles\n",
         "106 of 142x80 to 0:17:40; 10 columns and 10 rows, one every 10 s\n",
-        "\nNo findings. 1 of 6 players fails on the index; rewritten, all read it.\n",
+        "\nplayers that fail on the rewritten index\n  TCPlayer  seeks sheets at a wrong URL, since ",
+        "\nNo findings. 1 of 6 players fails on the index; rewritten, 1 still would.\n",
     ] {
         assert!(said.out.contains(words), "{words:?}: {}", said.out);
     }
@@ -99,8 +100,41 @@ async fn a_sprite_is_fetched_and_described() {
     assert_eq!((sheets.len(), &sheets[1]["tiles"]), (2, &json!(6)));
     assert_eq!(sheets[0]["sha256"].as_str().unwrap().len(), 64);
     assert_eq!((&report["findings"], &report["repairs"]), (&json!([]), &json!([])));
+    // The port of its URL is there still.
     let rewritten = report["rewritten_players"].as_array().unwrap();
-    assert!(rewritten.iter().all(|player| player["problem"] == Value::Null), "{rewritten:?}");
+    let failing = rewritten.iter().filter(|player| player["problem"] != Value::Null);
+    let failing: Vec<_> = failing.map(|player| &player["player"]).collect();
+    assert_eq!(failing, ["TCPlayer"], "{rewritten:?}");
+}
+
+/// Rewriting mends what the text does wrong, and nothing that its URL does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_url_is_not_cured_by_rewriting() {
+    let cloud = Cloud::start().await;
+    let sheet = super::support::http().get(cloud.sprite(25).replace(".vtt", "_0.png"));
+    let sheet = sheet.send().await.unwrap().bytes().await.unwrap().to_vec();
+    let proxy = LocalServer::start(move |request, _| {
+        let body: Vec<u8> = match request.target.contains(".vtt") {
+            true => INDEX.replace('\n', "\r\n").into(),
+            false => sheet.clone(),
+        };
+        Reply::new(200, &[], &body)
+    })
+    .await;
+    let of = |url: &str| ended(check(&["--json", url]).env("HTTP_PROXY", proxy.url()));
+    for (url, now, then) in [
+        ("http://media.example.com/a.vtt", 1, 0),
+        // All but vidstack, and videojs-vtt.js, which resolves no name.
+        ("http://media.example.com/a.vtt?sign=ab/cd", 4, 4),
+    ] {
+        let report = json_of(&of(url));
+        let failing = |which: &str| {
+            let players = report[which].as_array().unwrap().iter();
+            players.filter(|player| player["problem"] != Value::Null).count()
+        };
+        assert_eq!((failing("players"), failing("rewritten_players")), (now, then), "{report}");
+        assert_eq!(report["ok"], true);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,6 +391,12 @@ async fn sheets_are_sought_beside_a_file() {
         one_missing["error"].as_str().unwrap().contains("b.png: No such file"),
         "{one_missing}"
     );
+    // What the text alone shows is said all the same.
+    let crlf = of(&two.replace('\n', "\r\n"), &[("a.png", &sheet)]);
+    let report = json_of(&crlf);
+    assert_eq!((crlf.code, &report["ok"], &report["findings"]), (1, &json!(false), &json!([])));
+    assert_eq!(report["repairs"][0]["code"], "line_ends", "{report}");
+    assert_eq!(report["players"].as_array().unwrap().len(), 6);
     let cut = json_of(&of(INDEX, &[("a.png", &sheet[..sheet.len() - 12])]));
     assert!(cut["error"].as_str().unwrap().contains("a.png: the PNG is cut off"), "{cut}");
     // Of the sheet that is there, a tile stands outside.

@@ -35,8 +35,11 @@ index rewritten for these. It overwrites nothing.
 
 With --json, the answer has source, ok, error, index (bytes, cues), count, duration (in seconds),
 tile (width, height), grid (columns, rows, interval in seconds), sheets (name, url, format, width,
-height, bytes, sha256, tiles), findings and repairs (code, text), players and rewritten_players
-(player, problem).
+height, bytes, sha256, tiles), findings and repairs (code, text), players and, of the rewritten
+index at the same place, rewritten_players (player, problem).
+
+Where a sheet is missing or is no image, the text alone is judged: repairs, and players of the index
+as it is.
 
 Exit code: 0 if nothing is wrong, or nothing that --rewrite does not repair; 1 if something is, or
 if the sprite could not be checked; 64 if the command line cannot be understood.

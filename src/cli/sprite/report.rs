@@ -20,6 +20,9 @@ pub(super) struct SpriteReport {
     pub(super) index: Option<IndexSummary>,
     #[serde(flatten)]
     pub(super) content: Option<ContentSummary>,
+    /// Without content, those that the text alone shows.
+    pub(super) findings: Vec<Finding>,
+    pub(super) repairs: Vec<Finding>,
     /// What each makes of the index as it is.
     pub(super) players: Vec<PlayerSummary>,
 }
@@ -38,9 +41,7 @@ pub(super) struct ContentSummary {
     pub(super) tile: Option<TileSize>,
     pub(super) grid: Option<Grid>,
     pub(super) sheets: Vec<SheetSummary>,
-    pub(super) findings: Vec<Finding>,
-    pub(super) repairs: Vec<Finding>,
-    /// What each makes of the rewritten index.
+    /// What each makes of the rewritten index, at the place of the index as it is.
     pub(super) rewritten_players: Vec<PlayerSummary>,
 }
 
@@ -70,15 +71,24 @@ impl SpriteReport {
             bytes: bytes.len(),
             cues: cues.as_ref().map(|index| index.cues.len()),
         };
-        let content = found.content.as_ref().ok().map(ContentSummary::of);
-        let is_fine = content.as_ref().is_some_and(|content| content.findings.is_empty());
+        let url = found.url.as_ref();
+        let content = found.content.as_ref().ok();
+        let all = match (content, &cues) {
+            (Some(content), _) => content.verified.findings.as_slice(),
+            (None, Some(index)) => &index.findings,
+            (None, None) => &[],
+        };
+        let (repairs, findings): (Vec<_>, Vec<_>) =
+            all.iter().cloned().partition(|finding| finding.code.is_repair());
         Self {
             source: found.source.clone(),
-            ok: is_fine,
+            ok: content.is_some() && findings.is_empty(),
             error: found.content.as_ref().err().cloned(),
             index: index.map(index_summary),
-            content,
-            players: index.map(|index| judged(index, found.url.as_ref())).unwrap_or_default(),
+            content: content.map(|content| ContentSummary::of(content, url)),
+            findings,
+            repairs,
+            players: index.map(|index| judged(index, url)).unwrap_or_default(),
         }
     }
 
@@ -89,8 +99,7 @@ impl SpriteReport {
     /// What may look wrong to a viewer, and why the sprite could not be checked.
     pub(super) fn complaints(&self) -> Vec<String> {
         let error = self.error.iter().map(|error| one_line(error));
-        let findings = self.content.iter().flat_map(|content| &content.findings);
-        error.chain(findings.map(line)).collect()
+        error.chain(self.findings.iter().map(line)).collect()
     }
 }
 
@@ -104,7 +113,7 @@ fn judged(text: &[u8], url: Option<&Url>) -> Vec<PlayerSummary> {
 }
 
 impl ContentSummary {
-    fn of(content: &SpriteContent) -> Self {
+    fn of(content: &SpriteContent, url: Option<&Url>) -> Self {
         let verified = &content.verified;
         let sheet = |(number, sheet): (usize, &FoundSheet)| SheetSummary {
             name: content.names.get(number).cloned().unwrap_or_default(),
@@ -116,17 +125,13 @@ impl ContentSummary {
             sha256: sheet.sha256_hex(),
             tiles: content.tiles_of(number),
         };
-        let (repairs, findings) =
-            verified.findings.iter().cloned().partition(|finding| finding.code.is_repair());
         Self {
             count: verified.tiles.len(),
             duration: verified.duration as f64 / 1000.0,
             tile: verified.tile,
             grid: verified.grid,
             sheets: content.sheets.iter().enumerate().map(sheet).collect(),
-            findings,
-            repairs,
-            rewritten_players: judged(content.rewritten_as_kept().as_bytes(), None),
+            rewritten_players: judged(content.rewritten_as_kept().as_bytes(), url),
         }
     }
 }

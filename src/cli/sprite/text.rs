@@ -27,11 +27,12 @@ impl SpriteReport {
         if let Some(error) = &self.error {
             lines.extend([String::new(), labelled("failed", &foreign(error))]);
         }
-        if !self.players.is_empty() {
-            lines.push(String::new());
-            lines.push("players of the index as it is".to_owned());
-            lines.extend(verdicts(&self.players));
-        }
+        let rewritten = self.content.iter().flat_map(|content| &content.rewritten_players);
+        let failing: Vec<_> = rewritten.filter(|player| player.problem.is_some()).collect();
+        lines.extend(section("findings", described(&self.findings)));
+        lines.extend(section("repairs", described(&self.repairs)));
+        lines.extend(section("players of the index as it is", verdicts(&self.players)));
+        lines.extend(section("players that fail on the rewritten index", verdicts(failing)));
         lines.extend([String::new(), self.sum()]);
         lines.join("\n") + "\n"
     }
@@ -42,7 +43,7 @@ impl SpriteReport {
             return "This sprite could not be checked.".to_owned();
         };
         let all = self.players.len();
-        let findings = match content.findings.len() as u64 {
+        let findings = match self.findings.len() as u64 {
             0 => "No findings".to_owned(),
             count => counted(count, "finding"),
         };
@@ -79,13 +80,6 @@ impl ContentSummary {
             lines.push(labelled("", &format!("and {more} more")));
         }
         lines.push(labelled("tiles", &self.tiles()));
-        for (label, findings) in [("findings", &self.findings), ("repairs", &self.repairs)] {
-            if !findings.is_empty() {
-                lines.push(String::new());
-                lines.push(label.to_owned());
-                lines.extend(described(findings));
-            }
-        }
         lines
     }
 
@@ -116,17 +110,28 @@ fn labelled(label: &str, text: &str) -> String {
     format!("{label:LABEL$}{text}")
 }
 
+/// A part with a heading; nothing where there are no rows.
+fn section(heading: &str, rows: Vec<String>) -> Vec<String> {
+    if rows.is_empty() {
+        return rows;
+    }
+    [String::new(), heading.to_owned()].into_iter().chain(rows).collect()
+}
+
 fn described(findings: &[Finding]) -> Vec<String> {
-    columns(findings.iter().map(|finding| (finding.code.as_str(), finding.text.as_str())))
+    let rows = findings.iter().map(|finding| (finding.code.as_str(), finding.text.as_str()));
+    columns(&rows.collect::<Vec<_>>())
 }
 
-fn verdicts(players: &[PlayerSummary]) -> Vec<String> {
-    columns(players.iter().map(|it| (it.player, it.problem.as_deref().unwrap_or("reads it"))))
+fn verdicts<'a>(players: impl IntoIterator<Item = &'a PlayerSummary>) -> Vec<String> {
+    let players = players.into_iter();
+    let rows = players.map(|it| (it.player, it.problem.as_deref().unwrap_or("reads it")));
+    columns(&rows.collect::<Vec<_>>())
 }
 
-fn columns<'a>(rows: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Vec<String> {
-    let width = rows.clone().map(|(name, _)| name.len()).max().unwrap_or_default();
-    rows.map(|(name, text)| format!("  {name:width$}  {text}")).collect()
+fn columns(rows: &[(&str, &str)]) -> Vec<String> {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    rows.iter().map(|(name, text)| format!("  {name:width$}  {text}")).collect()
 }
 
 fn size(bytes: u64) -> String {

@@ -182,5 +182,6 @@ fn problems_are_said_in_plain_words() {
         problem(PLAIN, url, "TCPlayer"),
         "seeks sheets at a wrong URL, since it leaves out the port of the index"
     );
-    assert_eq!(problem("<html>", url, "Plyr"), "stops with an error: it is HTML, not WebVTT");
+    assert_eq!(problem("<html>", url, "Plyr"), "stops with an error, since it is HTML, not WebVTT");
+    assert_eq!(problem("WEBVTT\n", url, "TCPlayer"), "finds no cue, since the index has none");
 }
