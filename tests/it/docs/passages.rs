@@ -228,6 +228,10 @@ pub(super) fn passages() -> Vec<Passage> {
             &[longest_retry.into()],
         ),
         row(sinks, "`timeout` ({30 s} by default)", &[mirror_timeout.into()]),
+        row(sinks, "From 100 hours on, some players read no index", &[]),
+        row(sinks, "their manifest has not named for 30 days", &[]),
+        row(sprites, "For a video of 100 hours or more no spelling suits all", &[]),
+        row(architecture, "of the written one, below 100 hours, and fail", &[]),
         row(sinks, "meanwhile, every {30 s}, which does no harm", &[lease.into()]),
         row(sinks, "asks for more, it counts, up to {an hour}.", &[retry_after.into()]),
         row(
