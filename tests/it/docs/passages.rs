@@ -214,18 +214,13 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             sinks,
-            "A source host is down after failures of {five} different events in a row.",
+            "A source host is down after failures of {five} different events in a row:",
             &[number(source_hosts, "MAX_FAILURES").into()],
         ),
         row(
             sinks,
-            "one delivery at a time tries it, at first after {1 s} and at last once {a minute};",
+            "one delivery at a time tries it, at first after {1 s} and at last once {a minute}, or later",
             &[source.into(), longest_source.into()],
-        ),
-        row(
-            sinks,
-            "its sprites then follow at their next retries, within {10 min}.",
-            &[longest_retry.into()],
         ),
         row(sinks, "`timeout` ({30 s} by default)", &[mirror_timeout.into()]),
         row(sinks, "From 100 hours on, some players read no index", &[]),
