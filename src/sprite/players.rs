@@ -26,6 +26,8 @@ pub fn players(text: &[u8], vtt_url: Option<&Url>) -> Vec<PlayerVerdict> {
         Ok(read) => read,
         Err(error) => {
             let why = match error {
+                // Players have other limits.
+                NotAnIndex::TooLong | NotAnIndex::TooManyCues => return Vec::new(),
                 NotAnIndex::NoCues => "the index has none".to_owned(),
                 other => other.to_string(),
             };

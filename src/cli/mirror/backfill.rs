@@ -149,7 +149,7 @@ fn text(summary: &BulkSummary<AtMirror<'_>>) -> String {
         say(at.gone, "pruned meanwhile");
     }
     if lines.is_empty() {
-        "nothing to mirror: it was asked for every event\n".to_owned()
+        "nothing to mirror: it was asked for all of these events\n".to_owned()
     } else {
         lines
     }

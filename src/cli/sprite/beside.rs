@@ -1,5 +1,6 @@
 //! A sprite in a folder: the index in a file, its sheets beside it.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::found::{FoundSheet, FoundSprite, SheetFile, SpriteContent};
 use crate::sprite::{
-    self, Announced, Area, Cue, Index, MAX_TEXT_BYTES, Resolved, SheetFormat, SheetImage,
+    self, Announced, Area, Cue, Finding, FindingCode, Index, MAX_TEXT_BYTES, Resolved, SheetFormat,
+    SheetImage,
 };
 use crate::units::counted;
 
@@ -57,6 +59,8 @@ fn content(bytes: &[u8], folder: Option<&Path>) -> Result<SpriteContent, String>
     // Whatever path or URL stands before it, the file is beside the index.
     let mut listed: Vec<String> = Vec::new();
     let mut last = None;
+    let mut written: HashMap<String, &str> = HashMap::new();
+    let mut merged = BTreeSet::new();
     for Cue { name, .. } in &index.cues {
         if last == Some(name) {
             continue;
@@ -65,6 +69,9 @@ fn content(bytes: &[u8], folder: Option<&Path>) -> Result<SpriteContent, String>
         let Some(url) = file_name(name, &base).and_then(|file| url_of(&file, &base)) else {
             continue;
         };
+        if *written.entry(url.clone()).or_insert(name) != name {
+            merged.insert(url.clone());
+        }
         if !listed.contains(&url) && listed.len() <= sprite::MAX_SHEETS {
             listed.push(url);
         }
@@ -86,6 +93,11 @@ fn content(bytes: &[u8], folder: Option<&Path>) -> Result<SpriteContent, String>
         (assumed(&index, &resolved)?, Vec::new())
     };
     let mut verified = sprite::verify(index, resolved, &images, &Announced::default());
+    for url in merged.iter().take(sprite::MAX_FINDINGS) {
+        let file = url.strip_prefix(BASE).unwrap_or(url);
+        let text = format!("several names of the index are taken for the one file {file}");
+        verified.findings.insert(0, Finding::new(FindingCode::Ambiguous, &text));
+    }
     if sheets.is_empty() {
         // How many tiles would fit on a sheet that nobody has seen says nothing.
         verified.grid = None;

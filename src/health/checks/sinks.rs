@@ -50,7 +50,8 @@ pub(in crate::health) fn sink_checks(
         })
     };
     let up = overview.sinks.iter().filter(|of| of.sink.active && !is_behind(of));
-    checks.extend(up.filter_map(failing));
+    let sources = |of: &SinkOverview| progress(of).map_or(&[][..], |of| &of.sources_down);
+    checks.extend(up.filter_map(|of| failing(of, sources(of))));
     checks.extend(overview.sinks.iter().filter_map(|of| dead_letters(of, progress(of), now)));
     checks.extend(overview.sinks.iter().filter_map(removed));
     // What catches up is late, and no news; unless nothing moves.
@@ -161,11 +162,14 @@ fn waiting(pending: u64) -> String {
 }
 
 /// An event that fails again and again while its sink takes others.
-fn failing(of: &SinkOverview) -> Option<HealthCheck> {
-    let FailingEvent { key, event_type, attempts, error, first_failed, due } =
-        of.failing.first()?;
+fn failing(of: &SinkOverview, sources_down: &[SourceOutage]) -> Option<HealthCheck> {
+    // What waits for a place that is down is told of with that.
+    let is_alone =
+        |event: &&FailingEvent| !sources_down.iter().any(|from| event.error.contains(&from.host));
+    let mut failing = of.failing.iter().filter(is_alone);
+    let FailingEvent { key, event_type, attempts, error, first_failed, due } = failing.next()?;
     let sink = foreign(&of.sink.name);
-    let (key, others) = (key.to_string(), of.failing.len() - 1);
+    let (key, others) = (key.to_string(), failing.count());
     let key = key.get(..SHORT_KEY).unwrap_or(&key);
     let more = if others == 0 { String::new() } else { format!(" (and {others} others at least)") };
     let detail = format!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::manifest::{PublicPlace, is_newer, sheet_names};
+use super::manifest::{NamedSet, PublicPlace, hash_of, is_newer, sheet_names};
 use super::public_url::PublicUrl;
 use super::store::{FolderStore, Found, NewSheet, StoreError};
 use crate::event::{Event, ImageSprite, MirrorResult, MirrorStatus};
@@ -104,7 +104,9 @@ impl Copies {
         }
         let public = self.public(delivery);
         let Some(set) = public.named(&manifest) else { return Ok(There::OlderOrNone) };
-        if !self.store.has(&set.path, &set.sheets)? {
+        if !self.store.has(&set.path, &set.sheets)?
+            || !self.is_index_whole(delivery, &manifest, &set)?
+        {
             return Ok(There::OlderOrNone);
         }
         let present = public.with_present_urls(&manifest, &set);
@@ -112,6 +114,20 @@ impl Copies {
             self.store.write_manifest(&self.store.spool()?, &delivery.place, &present)?;
         }
         Ok(There::Same(public.result(&self.name, &present)))
+    }
+
+    /// Whether the index in a set is the one that was written: the set is called by its hash.
+    fn is_index_whole(
+        &self,
+        delivery: &SpriteDelivery,
+        manifest: &Manifest,
+        set: &NamedSet,
+    ) -> Result<bool, StoreError> {
+        let vtt = self.store.index(&set.path)?;
+        let hashes: Option<Vec<_>> =
+            manifest.sheets.iter().map(|sheet| hash_of(&sheet.sha256)).collect();
+        let hashes = hashes.unwrap_or_default();
+        Ok(vtt.is_some_and(|vtt| delivery.place.set(&vtt, &hashes) == set.path))
     }
 
     pub(super) fn write(

@@ -35,6 +35,11 @@ pub fn verify(
     let tiles: Vec<Tile> = placed.into_iter().map(|placed| placed.tile).collect();
     announced::compare(&tiles, cue_count, tile, announced, &mut findings);
     let grid = tile.and_then(|tile| grid::grid(&tiles, tile, images));
+    // One that was cut is smaller.
+    let has_size = |size: &TileSize| {
+        tiles.iter().all(|tile| (tile.width, tile.height) == (size.width, size.height))
+    };
+    let tile = tile.filter(has_size);
     Verified {
         findings: capped([index.findings, resolved.findings, findings.into_vec()].concat()),
         tile,

@@ -61,7 +61,10 @@ impl<'a> Reader<'a> {
         if line.is_blank() {
             return Ok(true);
         }
-        if is_note(&line.text) {
+        if is_note(&line.text) && self.lines.peek().is_some_and(has_times) {
+            // Of an arrow between times players make a cue, though it stands in a note.
+            self.odd(Oddity::Identifiers, line.number);
+        } else if is_note(&line.text) {
             self.odd(Oddity::Notes, line.number);
             while self.lines.peek().is_some_and(|line| !line.is_blank()) {
                 self.lines.next();
@@ -192,6 +195,11 @@ impl<'a> Reader<'a> {
         }
         Ok((Index { cues: self.cues, findings: self.findings.into_vec() }, self.oddities))
     }
+}
+
+/// Whether the line is that of a cue's times, and no text with an arrow in it.
+fn has_times(line: &Line<'_>) -> bool {
+    line.is_times() && CueTimes::read(&line.text).is_ok()
 }
 
 /// Whether a block with this first line is no cue.

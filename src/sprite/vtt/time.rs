@@ -17,7 +17,12 @@ impl CueTimes {
     pub(super) fn read(line: &str) -> Result<Self, &str> {
         let (before, after) = line.split_once("-->").ok_or(line)?;
         let (start, end) = (before.trim(), after.trim_start());
-        let (end, settings) = end.split_once(char::is_whitespace).unwrap_or((end, ""));
+        // Settings may follow without a blank.
+        let is_of_time = |c: char| c.is_ascii_digit() || matches!(c, ':' | '.' | ',');
+        let (end, settings) = match end.find(|c| !is_of_time(c)) {
+            Some(0) | None => (end, ""),
+            Some(at) => end.split_at(at),
+        };
         let mut oddities = Vec::new();
         let blanks = [&before[start.len()..], &after[..after.len() - after.trim_start().len()]];
         oddities.extend(blanks.iter().find_map(|blanks| arrow(blanks)));

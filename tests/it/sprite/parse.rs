@@ -130,7 +130,7 @@ fn what_is_no_index_is_refused_in_words() {
         (b"\xff\xfeW\0E\0B\0", "it is text in UTF-16, not WebVTT"),
         (b"WEBVTT\n", "no cues"),
         (b"WEBVTT", "no cues"),
-        (b"WEBVTT\n\nNOTE\n00:00:00.000 --> 00:00:10.000\na.jpg\n", "no cues"),
+        (b"WEBVTT\n\nNOTE\nfrom a --> to b\na.jpg\n", "no cues"),
     ] {
         assert_eq!(refusal(text), error, "{}", text.escape_ascii());
     }
@@ -320,4 +320,17 @@ fn the_texts_of_other_tools_are_read() {
         assert_eq!(times, [(0, 10_000), (10_000, 20_000), (20_000, 27_500)], "{name}");
     }
     assert_eq!(names, 16);
+}
+
+/// As browsers have it.
+#[test]
+fn times_in_a_note_make_a_cue_and_settings_need_no_blank() {
+    let text = "WEBVTT\n\nNOTE x\n00:00:00.000 --> 00:00:10.000\na.jpg#xywh=0,0,142,80\n\n\
+                NOTE\na --> b\n\n\
+                00:00:10.000 --> 00:00:20.000align:start\na.jpg#xywh=142,0,142,80\n";
+    let index = sprited::sprite::parse(text.as_bytes()).unwrap();
+    let times: Vec<_> = index.cues.iter().map(|cue| (cue.start, cue.end)).collect();
+    assert_eq!(times, [(0, 10_000), (10_000, 20_000)]);
+    let codes: Vec<_> = index.findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(codes, ["identifiers", "notes", "settings"]);
 }

@@ -22,7 +22,7 @@ pub(super) use self::spool::Spool;
 use super::prefix::Prefix;
 use super::settings::MirrorSettings;
 use crate::sinks::ownership::Ownership;
-use crate::sprite::{MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, Place};
+use crate::sprite::{MANIFEST_VERSION, MAX_MANIFEST_BYTES, MAX_TEXT_BYTES, Manifest, Place};
 use crate::sync::lock;
 
 /// The index in a set.
@@ -118,6 +118,13 @@ impl FolderStore {
             }
         }
         Ok(folder.open(VTT_NAME)?.is_some())
+    }
+
+    /// The index of a set, if it is there and is text.
+    pub(super) fn index(&self, set: &str) -> Result<Option<String>, StoreError> {
+        let Some(folder) = self.find(set)? else { return Ok(None) };
+        let bytes = folder.read(VTT_NAME, MAX_TEXT_BYTES as u64 + 1)?;
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
     /// Writes the files of a set that are not there already, and has all of them on disk.

@@ -55,7 +55,10 @@ async fn it_is_copied_on_demand_and_told_to_nobody_again() {
     assert_eq!(said.trim_end(), expected);
     until(|| site.copies() == 12).await;
     let again = site.backfill(&["--sink", "cdn", "--yes"]);
-    assert_eq!(again, (Some(0), "nothing to mirror: it was asked for every event\n".to_owned()));
+    assert_eq!(
+        again,
+        (Some(0), "nothing to mirror: it was asked for all of these events\n".to_owned())
+    );
     daemon.stop().await;
     site.assert_once("site.jsonl", 15);
     assert!(site.results().iter().all(serde_json::Value::is_null), "they came before the mirror");

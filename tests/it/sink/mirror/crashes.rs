@@ -137,6 +137,16 @@ async fn after_the_manifest_and_before_the_record_of_it() {
 }
 
 #[tokio::test]
+async fn an_index_that_somebody_has_changed_is_written_anew() {
+    let mut site = Site::new().await;
+    let expected = whole(&site).await;
+    for text in ["", "WEBVTT", "\u{fffd}"] {
+        fs::write(set_of(&site).join("thumbnails.vtt"), text).unwrap();
+        ends_as(&mut site, &expected).await;
+    }
+}
+
+#[tokio::test]
 async fn a_manifest_of_a_later_version_is_left_as_it_is() {
     let site = Site::new().await;
     whole(&site).await;
