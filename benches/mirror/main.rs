@@ -31,8 +31,9 @@ const USAGE: &str = "usage: cargo bench --bench mirror -- [--events COUNT]
 
 Each event has a sprite of two sheets of 400 kB; a request takes 40 ms. Runs:
 
-  speed    the mirror, 8 deliveries in flight, against the same requests by 8 bare clients
-  memory   32 events with a sheet of 32 MiB each
+  speed    the mirror, 8 deliveries in flight, against the same requests, as many at once, by 8
+           bare clients
+  memory   32 events with a sheet of 32 MiB each; 8 with four each, all 32 at once
   beside   events one after another to a file, alone and beside the mirror: an eighth of the
            events, 20 a second
 ";
@@ -42,21 +43,30 @@ const IN_FLIGHT: usize = 8;
 const ROUND_TRIP: &str = "40ms";
 const TILES: usize = 106;
 const SHEETS: u64 = 2;
-/// The events with large sheets.
+/// The large sheets, of 32 MiB each.
 const LARGE: usize = 32;
+/// Tiles on a sheet.
+const PER_SHEET: usize = 100;
 /// Events that arrive one after another.
 const PER_SECOND: f64 = 20.0;
 
 /// What has to be met.
 const MIN_SHARE: f64 = 0.8;
 const MAX_MEMORY: u64 = 64 << 20;
-/// How much later than alone half of the events may come into the file, beside the mirror: within
-/// what two runs alone differ.
-const MAX_LATER: Duration = Duration::from_millis(2);
+/// How much later than alone half of the events may come into the file, beside the mirror, and 99 of
+/// 100: within what two runs alone differ.
+const MAX_LATER: InFile = InFile { p50: Duration::from_millis(2), p99: Duration::from_millis(20) };
 
 /// No run takes longer.
 const LIMIT: Duration = Duration::from_secs(1800);
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Within what time events are in the file.
+#[derive(Clone, Copy, Debug)]
+struct InFile {
+    p50: Duration,
+    p99: Duration,
+}
 
 fn main() -> anyhow::Result<ExitCode> {
     // Fails only where there is one already.
@@ -77,14 +87,22 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let met = runtime.block_on(async {
-        let (share, memory) = (speed(events).await?, memory().await?);
+        let share = speed(events).await?;
+        let (one_each, four_each) = (memory(1).await?, memory(4).await?);
         let (alone, beside) = (beside(events / 8, false).await?, beside(events / 8, true).await?);
         let bars = [
             (format!("at least {MIN_SHARE} of the bare requests"), share >= MIN_SHARE),
-            (format!("less than {} MiB of memory", MAX_MEMORY >> 20), memory < MAX_MEMORY),
             (
-                format!("at most {MAX_LATER:?} later into a file beside it"),
-                beside <= alone + MAX_LATER,
+                format!("less than {} MiB of memory", MAX_MEMORY >> 20),
+                one_each.max(four_each) < MAX_MEMORY,
+            ),
+            (
+                format!("half at most {:?} later into a file beside it", MAX_LATER.p50),
+                beside.p50 <= alone.p50 + MAX_LATER.p50,
+            ),
+            (
+                format!("99 of 100 at most {:?} later into a file beside it", MAX_LATER.p99),
+                beside.p99 <= alone.p99 + MAX_LATER.p99,
             ),
         ];
         for (bar, is_met) in &bars {
@@ -147,28 +165,29 @@ async fn mirrored(cloud: &Cloud, daemon: &mut Daemon, events: usize) -> anyhow::
     Ok(totals)
 }
 
-/// The most memory that the daemon takes with large sheets, in bytes.
-async fn memory() -> anyhow::Result<u64> {
+/// The most memory that the daemon takes with large sheets, so many of each sprite, in bytes.
+async fn memory(sheets: usize) -> anyhow::Result<u64> {
     let cloud = cloud()?;
-    let large = json!({ "tiles": 100, "quirks": "size=32MiB" });
-    cloud.order(LARGE, &large).await?;
+    let large = json!({ "tiles": sheets * PER_SHEET, "quirks": "size=32MiB" });
+    let events = LARGE / sheets;
+    cloud.order(events, &large).await?;
     let sinks = Sinks { file: false, mirror: Some(IN_FLIGHT) };
     let mut daemon = Daemon::start(Daemon::folder()?, &cloud.url, sinks)?;
     let idle = daemon.process.rss()?;
-    mirrored(&cloud, &mut daemon, LARGE).await?;
+    mirrored(&cloud, &mut daemon, events).await?;
     let peak = daemon.process.peak_rss()?;
     daemon.process.stop()?;
     println!(
-        "memory   {} of memory with {LARGE} sheets of 32 MiB, {IN_FLIGHT} in flight; {} when it \
-         started",
+        "memory   {} of memory with {LARGE} sheets of 32 MiB, {sheets} of each sprite, {IN_FLIGHT} \
+         sprites in flight; {} when it started",
         mebibytes(peak),
         mebibytes(idle)
     );
     Ok(peak)
 }
 
-/// Within what time half of the events that arrive one after another are in the file.
-async fn beside(events: usize, with_mirror: bool) -> anyhow::Result<Duration> {
+/// Within what time events that arrive one after another are in the file.
+async fn beside(events: usize, with_mirror: bool) -> anyhow::Result<InFile> {
     let events = events.max(20);
     let cloud = cloud()?;
     let folder = Daemon::folder()?;
@@ -202,7 +221,7 @@ async fn beside(events: usize, with_mirror: bool) -> anyhow::Result<Duration> {
         at(0.99),
         at(1.0)
     );
-    Ok(at(0.5))
+    Ok(InFile { p50: at(0.5), p99: at(0.99) })
 }
 
 fn mebibytes(bytes: u64) -> String {
