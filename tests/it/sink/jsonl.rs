@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +12,8 @@ use sprited::event::{Event, EventFormat, Key};
 use sprited::sinks::{Batch, Sink, Verdict};
 
 use super::{
-    context, deliver, event, events, keys, keys_at, offer, open, plan, retry_error, until,
+    CAME_TO_THE_END, as_stranger, context, deliver, event, events, is_stranger, keys, keys_at,
+    offer, open, plan, retry_error, until,
 };
 
 async fn file(path: &Path, more: &str) -> Arc<dyn Sink> {
@@ -628,20 +628,19 @@ async fn a_line_of_the_format_callback_tells_equal_events_apart() {
     }
 }
 
-const STRANGER: u32 = 65534;
-
 /// Delivers as a user who is not in the group that the file is to have.
 #[tokio::test]
 #[ignore = "run by a_group_that_cannot_be_given_is_never_dropped as a user outside of the group"]
 async fn outside_of_the_group() {
-    let Some(folder) = std::env::var_os("SPRITED_TEST_FOLDER").map(PathBuf::from) else {
+    if !is_stranger() {
         return;
-    };
-    let path = folder.join("a.jsonl");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
     let sink = file(&path, "group = 'root'\nmode = '0644'").await;
     let error = format!("{:#}", sink.probe().await.unwrap_err());
     assert!(error.contains("to root") && error.contains("SupplementaryGroups="), "{error}");
-    assert_eq!(files(&folder), Vec::<PathBuf>::new(), "a probe leaves nothing");
+    assert_eq!(files(folder.path()), Vec::<PathBuf>::new(), "a probe leaves nothing");
     for _ in 0..3 {
         let verdict = offer(&*sink, &event("a")).await;
         let error = retry_error(&verdict);
@@ -653,22 +652,10 @@ async fn outside_of_the_group() {
     sink.probe().await.unwrap();
     assert_eq!(offer(&*sink, &event("a")).await, Verdict::Delivered);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o644);
-    println!("came to the end");
+    println!("{CAME_TO_THE_END}");
 }
 
 #[test]
 fn a_group_that_cannot_be_given_is_never_dropped() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let mut test = Command::new("/proc/self/exe");
-    test.args(["--exact", "sink::jsonl::outside_of_the_group", "--ignored", "--nocapture"])
-        .env("SPRITED_TEST_FOLDER", folder.path())
-        .current_dir("/");
-    if nix::unistd::geteuid().is_root() {
-        // Drops the other groups as well.
-        test.uid(STRANGER).gid(STRANGER);
-    }
-    let test = test.output().unwrap();
-    let said = String::from_utf8_lossy(&test.stdout);
-    assert!(test.status.success() && said.contains("came to the end"), "{test:?}");
+    as_stranger("sink::jsonl::outside_of_the_group");
 }

@@ -8,7 +8,11 @@ mod receiver;
 mod stdout;
 mod webhook;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,4 +103,30 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// What a test says that is run by [`as_stranger`].
+const CAME_TO_THE_END: &str = "came to the end";
+
+/// Runs an ignored test of this program as a user who is not root and in no group of root's, with
+/// temporary files in a folder for all.
+fn as_stranger(test: &str) {
+    const STRANGER: u32 = 65534;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["--exact", test, "--ignored", "--nocapture"]);
+    command.env("TMPDIR", folder.path()).env("SPRITED_TEST_STRANGER", "1").current_dir("/");
+    if nix::unistd::geteuid().is_root() {
+        // Drops the other groups as well.
+        command.uid(STRANGER).gid(STRANGER);
+    }
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && said.contains(CAME_TO_THE_END), "{ended:?}");
+}
+
+/// Whether this is a test that [`as_stranger`] runs.
+fn is_stranger() -> bool {
+    std::env::var_os("SPRITED_TEST_STRANGER").is_some()
 }

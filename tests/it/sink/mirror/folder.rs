@@ -8,6 +8,7 @@ use sprited::event::MirrorStatus;
 use sprited::sinks::{Fault, Verdict};
 
 use super::{APP, Site};
+use crate::sink::{CAME_TO_THE_END, as_stranger, is_stranger};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -100,17 +101,34 @@ async fn a_folder_that_cannot_be_used_is_a_fault_of_the_sink() {
     assert!(error.contains("none does not exist: create it"), "{error}");
     assert!(sink.probe().await.unwrap_err().to_string().contains("does not exist"));
     assert_eq!(site.requests(), 0);
-    // Root may write anywhere.
-    if nix::unistd::geteuid().is_root() {
+    fs::create_dir(site.path("none")).unwrap();
+    assert_eq!(super::offer(&*sink, &site.sprite("1")).await.0, Verdict::Delivered);
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_to_is_a_fault_of_the_sink() {
+    as_stranger("sink::mirror::folder::closed_to_who_is_not_root");
+}
+
+#[tokio::test]
+#[ignore = "run by a_folder_that_may_not_be_written_to_is_a_fault_of_the_sink, not as root"]
+async fn closed_to_who_is_not_root() {
+    if !is_stranger() {
         return;
     }
-    fs::create_dir(site.path("none")).unwrap();
-    fs::set_permissions(site.path("none"), fs::Permissions::from_mode(0o500)).unwrap();
-    let error = error_at_the_target(super::offer(&*sink, &site.sprite("1")).await);
+    let site = Site::new().await;
+    let set_mode = |mode| {
+        fs::set_permissions(site.folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(0o500);
+    let error = error_at_the_target(site.offer(&site.sprite("1")).await);
     assert!(error.contains("Permission denied"), "{error}");
-    assert!(sink.probe().await.unwrap_err().to_string().contains("Permission denied"));
-    fs::set_permissions(site.path("none"), fs::Permissions::from_mode(0o700)).unwrap();
-    assert_eq!(super::offer(&*sink, &site.sprite("1")).await.0, Verdict::Delivered);
+    let probed = site.sink.probe().await.unwrap_err().to_string();
+    assert!(probed.contains("Permission denied"), "{probed}");
+    assert_eq!(site.requests(), 0);
+    set_mode(0o700);
+    assert_eq!(site.take(&site.sprite("1")).await.status, MirrorStatus::Ok);
+    println!("{CAME_TO_THE_END}");
 }
 
 #[tokio::test]

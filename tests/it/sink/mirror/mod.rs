@@ -281,6 +281,34 @@ async fn a_sprite_is_copied_in_the_form_that_every_player_reads() {
     assert_eq!((&manifest["findings"], result.findings.len()), (&json!([]), 0));
 }
 
+/// A URL says `.jpg`, and what is behind it is a PNG: players and servers go by the ending.
+#[tokio::test]
+async fn a_sheet_is_named_after_what_it_is() {
+    let site = Site::new().await;
+    let index = INDEX.replace(".png", ".jpg");
+    site.answer(move |request| match request.target.ends_with(".vtt") {
+        true => Reply::new(200, &[], index.as_bytes()),
+        false => usual(request),
+    });
+    let plain = site.sprite("1");
+    let body = plain.body.replace(".png", ".jpg");
+    let result = site.take(&event::read(APP, &body, false, plain.first_pulled).event).await;
+    let asked = site.server.seen().iter().filter(|it| it.target.ends_with(".jpg")).count();
+    assert_eq!((result.status, asked), (MirrorStatus::Ok, 2));
+    let sheets = result.sheets.unwrap();
+    let set = result.vtt.unwrap().strip_suffix("/thumbnails.vtt").unwrap().to_owned();
+    assert_eq!(sheets, [format!("{set}/0.png"), format!("{set}/1.png")]);
+    let manifest = site.manifest("1");
+    let named = manifest["sheets"].as_array().unwrap().iter().map(|sheet| sheet["url"].clone());
+    assert_eq!(named.collect::<Vec<_>>(), sheets);
+    let set = set.strip_prefix("https://img.example.com/copies/").unwrap();
+    let files = site.files();
+    let index = String::from_utf8(files[&format!("{set}/thumbnails.vtt")].clone()).unwrap();
+    assert!(index.contains("\n0.png#") && index.contains("\n1.png#"), "{index}");
+    assert!(!index.contains(".jpg"), "{index}");
+    assert_eq!((files.contains_key(&format!("{set}/1.png")), site.is_whole()), (true, 1));
+}
+
 #[tokio::test]
 async fn what_is_there_already_is_not_fetched_again() {
     let mut site = Site::new().await;
