@@ -120,12 +120,20 @@ fn meaning(text: &texts::Text) -> Option<Meaning> {
         .sheets
         .iter()
         .map(|sheet| SheetImage {
-            format: SheetFormat::Jpeg,
+            format: match sheet.url.path().rsplit_once('.') {
+                Some((_, "png")) => SheetFormat::Png,
+                Some((_, "webp")) => SheetFormat::Webp,
+                _ => SheetFormat::Jpeg,
+            },
             width: 1420,
-            height: if sheet.url.as_str().ends_with("_1.jpg") { 80 } else { 800 },
+            height: if sheet.url.path().contains("_1.") { 80 } else { 800 },
         })
         .collect();
-    let names: Vec<String> = (0..images.len()).map(|at| format!("{at}.jpg")).collect();
+    let names: Vec<String> = images
+        .iter()
+        .enumerate()
+        .map(|(at, image)| format!("{at}.{}", image.format.extension()))
+        .collect();
     let tiles = verify(index, resolved, &images, &Announced::default()).tiles;
     let folder = Url::parse(WRITTEN).unwrap();
     let cues = |url: &dyn Fn(usize) -> String| {
@@ -278,6 +286,11 @@ mod full {
         no order               floor   ok      floor   ok      ok      ok      ok
         overlap                floor   ok      floor   ok      ok      ok      ok
         gap of 1 ms            times   ok      times   ok      ok      ok      ok
+        gap of 30 s            floor   ok      floor   ok      ok      ok      ok
+        first start at 5 s     floor   ok      floor   ok      ok      ok      ok
+        106 cues               ok      ok      ok      ok      ok      ok      ok
+        PNG                    floor   ok      floor   ok      ok      ok      ok
+        WebP                   floor   ok      floor   ok      ok      ok      ok
         steps of a third       floor   ok      floor   ok      ok      ok      ok
         a cue without a sheet  more    ok      throws  more    more    more    more
         a tile outside         more    more    more    more    more    more    more

@@ -87,6 +87,11 @@ pub(super) fn dialects() -> Vec<Text> {
         }),
         ("overlap", replaced("--> 00:00:10.000", "--> 00:00:10.001")),
         ("gap of 1 ms", replaced("--> 00:00:10.000", "--> 00:00:09.999")),
+        ("gap of 30 s", replaced("20.000 --> 00:00:27.500", "50.000 --> 00:00:57.500")),
+        ("first start at 5 s", replaced("00:00:00.000 -->", "00:00:05.000 -->")),
+        ("106 cues", many()),
+        ("PNG", replaced(".jpg", ".png")),
+        ("WebP", replaced(".jpg", ".webp")),
         ("steps of a third", replaced("10.000", "07.333").replace("20.000", "14.666")),
         ("a cue without a sheet", format!("{PLAIN}\n00:00:27.500 --> 00:00:30.000\n")),
         (
@@ -112,6 +117,23 @@ pub(super) fn dialects() -> Vec<Text> {
         Text::at("https://cdn.example/a/b/x.vtt?sign=a/b", "/ in the query", PLAIN.into()),
     ])
     .collect()
+}
+
+/// 106 cues: a full sheet, and six tiles on a second one.
+fn many() -> String {
+    let time = |number: usize| format!("00:{:02}:{:02}.000", number / 6, number % 6 * 10);
+    let cue = |number: usize| {
+        let (sheet, tile) = (number / 100, number % 100);
+        format!(
+            "\n{} --> {}\nimageSprite_10_{sheet}.jpg#xywh={},{},142,80\n",
+            time(number),
+            time(number + 1),
+            tile % 10 * 142,
+            tile / 10 * 80,
+        )
+    };
+    let cues: String = (0..106).map(cue).collect();
+    format!("WEBVTT\n{cues}")
 }
 
 /// The texts of `tests/data/vtt`.
