@@ -315,6 +315,11 @@ pub(super) fn passages() -> Vec<Passage> {
         ),
         row(
             metrics,
+            "that a `mirror` sink copies from has been down for {15 min}",
+            &[Value::Time(Duration::from_secs_f64(60.0 * alert("SpritedSourceDown", "for: ")))],
+        ),
+        row(
+            metrics,
             "is not confirmed for {three days}; the cloud deletes it after {four}",
             &[alert_seconds("SpritedEventsUnconfirmed", "> "), Value::Number(4.0)],
         ),
