@@ -5,7 +5,7 @@ mod backfill;
 mod kill;
 mod served;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use sprited::journal::EventState;
 use super::daemon::Daemon;
 use super::{Site, ids};
 use crate::local_server::{LocalServer, Reply};
-use crate::sink::mirror::{sprite, usual, whole_manifests};
+use crate::sink::mirror::{INDEX, png, sprite, usual, whole_manifests};
 use crate::support::until;
 
 /// A mirror that fetches from these, and a file that gets its results.
@@ -150,5 +150,75 @@ async fn a_source_that_is_down_holds_up_no_other_and_makes_no_dead_letters() {
     until(|| site.lines("site.jsonl").len() == 51).await;
     site.drained().await;
     assert_eq!((site.copies(), ids(&site.lines("site.jsonl")).len()), (51, 51));
+    daemon.stop().await;
+}
+
+/// A host that answers is up, whatever is wrong with the answers.
+#[tokio::test]
+async fn broken_sprites_hold_up_no_good_ones_of_their_host() {
+    let is_broken = Arc::new(AtomicBool::new(true));
+    let broken = Arc::clone(&is_broken);
+    let host = LocalServer::start(move |request, number| {
+        let is_index = request.target.ends_with(".vtt");
+        let wrong = match request.target.split('/').nth(1).unwrap() {
+            _ if !broken.load(Ordering::SeqCst) => None,
+            "html0" | "html1" => Some(b"<html><body>Sorry</body></html>".to_vec()),
+            "none0" | "none1" => is_index.then(|| b"WEBVTT\n".to_vec()),
+            "cut0" | "cut1" => (!is_index).then(|| {
+                let sheet = png(&request.target);
+                sheet[..sheet.len() - 12].to_vec()
+            }),
+            "changed0" | "changed1" => is_index.then(|| format!("{INDEX}\nNOTE {number}\n").into()),
+            _ => None,
+        };
+        wrong.map_or_else(|| usual(request), |body| Reply::new(200, &[], &body))
+    })
+    .await;
+    let site = site(&[&host]).await;
+    let add = |file: &str| {
+        site.cloud.control.add(&sprite(&host.url(), file, "").body).unwrap();
+    };
+    // How often the index of each was asked for.
+    let asked = || {
+        let mut asked = BTreeMap::<String, usize>::new();
+        for request in host.seen().iter().filter(|request| request.target.ends_with(".vtt")) {
+            *asked.entry(request.target.split('/').nth(1).unwrap().to_owned()).or_default() += 1;
+        }
+        asked
+    };
+    let kinds = ["html", "none", "cut", "changed"];
+    let bad: Vec<_> =
+        kinds.iter().flat_map(|kind| [format!("{kind}0"), format!("{kind}1")]).collect();
+    bad.iter().for_each(|file| add(file));
+    let daemon = site.start();
+    let all_asked = |times: usize| {
+        let asked = asked();
+        bad.iter().all(|file| asked.get(file).is_some_and(|count| *count >= times))
+    };
+    until(|| all_asked(1)).await;
+    let retried =
+        async || daemon.metric("sprited_deliveries_total{sink=\"cdn\",outcome=\"retry\"}").await;
+    super::until(async || retried().await >= bad.len() as f64).await;
+    (0..20).for_each(|number| add(&format!("528589{number}")));
+    until(|| site.lines("site.jsonl").len() == 20).await;
+    assert!(site.results().iter().all(|result| result["status"] == "ok"));
+    assert_eq!(site.copies(), 20);
+    // At once: none of them at a second try.
+    let mut good = asked();
+    good.retain(|file, _| !bad.contains(file));
+    assert!(good.len() == 20 && good.values().all(|count| *count == 2), "{good:?}");
+    // The others are tried on and on: a changed one's index is asked for twice at a try.
+    until(|| all_asked(3)).await;
+    assert_eq!(site.journaled(Some(EventState::Pending)).len(), bad.len());
+    assert_eq!(site.journaled(Some(EventState::Dead)).len(), 0);
+    for down in [
+        "a source host is down; its sprites wait in the journal",
+        "sink is down; its events wait in the journal",
+    ] {
+        assert!(daemon.logged(down).is_empty(), "{}", daemon.log());
+    }
+    is_broken.store(false, Ordering::SeqCst);
+    until(|| site.lines("site.jsonl").len() == 28).await;
+    assert_eq!((site.copies(), ids(&site.lines("site.jsonl")).len()), (28, 28));
     daemon.stop().await;
 }
