@@ -131,7 +131,7 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<Sums> {
         never = signals.obey(ending.clone()) => match never {},
     }
     let sums = story.sums()?;
-    story.end(&sums)?;
+    story.end(&sums, args.keep)?;
     Ok(sums)
 }
 

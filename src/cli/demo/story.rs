@@ -20,6 +20,9 @@ pub(super) const JOURNAL: &str = "journal.db";
 pub(super) const SPRITES: &str = "sprites.jsonl";
 pub(super) const MIRROR: &str = "mirror";
 
+/// Said at the end of a demo whose pages are gone.
+const HOW_TO_SCRUB: &str = "\nTo scrub through a sprite in a browser: sprited demo --keep\n";
+
 pub(super) struct Story {
     cloud: EmulatorControl,
     folder: PathBuf,
@@ -185,8 +188,10 @@ impl Story {
         )
     }
 
-    pub(super) fn end(&self, sums: &Sums) -> std::io::Result<()> {
-        print(sums.to_string().as_bytes())
+    /// Tells the sums; where the pages were not left open, also how to see them.
+    pub(super) fn end(&self, sums: &Sums, was_kept: bool) -> std::io::Result<()> {
+        print(sums.to_string().as_bytes())?;
+        if was_kept { Ok(()) } else { print(HOW_TO_SCRUB.as_bytes()) }
     }
 
     fn read_lines(&mut self) -> anyhow::Result<()> {
