@@ -47,12 +47,12 @@ impl SheetJob<'_> {
         };
         let cap = Cap { bytes: self.max_sheet.as_u64(), rule: Rule::MaxSheet };
         let mut body = Body::of(response, source, cap, self.total)?;
-        let mut buffer = Vec::new();
+        let mut buffer = empty_buffer();
         let mut spool = None;
         while let Some(chunk) = body.next().await? {
             buffer.extend_from_slice(&chunk);
             if buffer.len() >= BUFFER {
-                let (open, bytes) = (spool.take(), std::mem::take(&mut buffer));
+                let (open, bytes) = (spool.take(), std::mem::replace(&mut buffer, empty_buffer()));
                 spool = Some(self.on_disk(move |folder| written(open, &folder, &bytes)).await?);
             }
         }
@@ -82,6 +82,11 @@ impl SheetJob<'_> {
             ))
         })
     }
+}
+
+/// With room for what is gathered and the last part of it: one that grows would double.
+fn empty_buffer() -> Vec<u8> {
+    Vec::with_capacity(BUFFER + BUFFER / 4)
 }
 
 fn written(spool: Option<Spool>, folder: &Path, bytes: &[u8]) -> io::Result<Spool> {
