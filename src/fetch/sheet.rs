@@ -14,9 +14,9 @@ use super::source::Source;
 use super::spool::{Spool, SpoolFile, SpooledSheet};
 use crate::sprite::SheetImage;
 
-/// How much is gathered in memory, in bytes, before a thread that may block takes it to the disk: most
-/// sheets have no more.
-const BUFFER: usize = 512 * 1024;
+/// How much is gathered in memory, in bytes, before a thread that may block takes it to the disk: a few
+/// times for most sheets, and little for dozens at once.
+const BUFFER: usize = 128 * 1024;
 
 /// A sheet in its temporary file.
 #[derive(Debug)]
