@@ -2,7 +2,7 @@
 //! spelling of it that every player reads.
 //!
 //! The way of one sprite: [`parse`] reads the index however it is written, [`resolve`] finds the
-//! sheets that its cues name, [`look_at`] says of each sheet what image it is, [`verify`] makes of
+//! sheets that its cues name, [`look_at`] says of each sheet what image it is, [`verify()`] makes of
 //! all that the tiles and the [`Finding`]s, and [`write_vtt`] writes the index anew. [`players()`]
 //! says which players would fail on an index as it was found. [`Place`] says where a sprite's files
 //! stand in a store, and [`Manifest`] what stands beside them.
